@@ -1,0 +1,1 @@
+"""Restarts Kubernetes workloads when Infisical secrets change."""
