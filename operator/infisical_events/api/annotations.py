@@ -1,0 +1,42 @@
+"""The annotations by which workloads opt in, and those which the operator writes."""
+
+import hashlib
+from collections.abc import Mapping
+
+from infisical_events.api.resources import GROUP
+
+AUTO_RELOAD = f"{GROUP}/auto-reload"
+SUBSCRIPTION = f"{GROUP}/subscription"
+ENVIRONMENT = f"{GROUP}/environment"
+SECRET_PATH = f"{GROUP}/secret-path"
+SECRET_KEYS = f"{GROUP}/secret-keys"
+EVENTS = f"{GROUP}/events"
+PAUSED = f"{GROUP}/paused"
+LAST_RESTART = f"{GROUP}/last-restart"
+
+_NAME_LIMIT = 63
+"""Kubernetes' bound on the part of an annotation key behind the slash, in characters."""
+_DIGEST_LENGTH = 8
+
+
+def revision_key(subscription: str) -> str:
+    """The pod template annotation that carries the receipt of one subscription.
+
+    Names too long for an annotation key are cut and closed with a digest of the whole name, so
+    that two long names that begin alike stay apart.
+    """
+    name = f"revision-{subscription}"
+    if len(name) > _NAME_LIMIT:
+        digest = hashlib.sha256(subscription.encode()).hexdigest()[:_DIGEST_LENGTH]
+        name = f"{name[: _NAME_LIMIT - _DIGEST_LENGTH - 1].rstrip('-.')}-{digest}"
+    return f"{GROUP}/{name}"
+
+
+def is_true(annotations: Mapping[str, str], key: str) -> bool:
+    """Whether the annotation is `"true"`, the only spelling that switches something on."""
+    return annotations.get(key) == "true"
+
+
+def listed(annotations: Mapping[str, str], key: str) -> tuple[str, ...]:
+    """The comma-separated values of an annotation, without blanks."""
+    return tuple(part for raw in annotations.get(key, "").split(",") if (part := raw.strip()))

@@ -1,0 +1,189 @@
+"""`spec` of an InfisicalEventSubscription, parsed once at the border into frozen values.
+
+The CRD (`crds/`) refuses the same mistakes earlier, with the same sentences; the rules stand here
+again because objects may have been stored under an older CRD. Unknown fields are refused: a field
+that a newer CRD knows and this version does not must never be ignored silently.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+
+class EventType(StrEnum):
+    """The four events of Infisical's Event Subscriptions, verbatim."""
+
+    CREATE = "secret:create"
+    UPDATE = "secret:update"
+    DELETE = "secret:delete"
+    IMPORT_MUTATION = "secret:import-mutation"
+
+
+class Action(StrEnum):
+    """What a matching change does to a workload."""
+
+    RESTART = "Restart"
+    RESYNC = "Resync"
+    RESYNC_THEN_RESTART = "ResyncThenRestart"
+
+
+class Grade(StrEnum):
+    """How the state of Infisical is observed: the least right that suffices."""
+
+    VERSIONS = "Versions"
+    VALUES = "Values"
+    EVENTS = "Events"
+
+
+class Mode(StrEnum):
+    """Whether decisions are carried out or only told."""
+
+    ENFORCE = "Enforce"
+    DRY_RUN = "DryRun"
+
+
+class InvalidSpecError(ValueError):
+    """The spec cannot be served; the message is a sentence that says what to change."""
+
+
+class Model(BaseModel):
+    """Frozen, camelCase in Kubernetes, snake_case here; unknown fields are an error."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
+
+
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+Slug = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]*$")]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9-]+$")]
+SecretPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^/[!-~]*$")]
+KeyPattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class SecretKeyRef(Model):
+    """One key of a Kubernetes Secret in the subscription's own namespace."""
+
+    name: ObjectName
+    key: DataKey
+
+
+class UniversalAuth(Model):
+    """Login with a client id and a client secret (Infisical: Universal Auth)."""
+
+    client_id_ref: SecretKeyRef
+    client_secret_ref: SecretKeyRef
+
+
+class KubernetesAuth(Model):
+    """Login with a token of a ServiceAccount in the subscription's own namespace."""
+
+    identity_id: Identifier
+    service_account_name: ObjectName
+    audiences: Annotated[tuple[str, ...], Field(max_length=8)] = ()
+
+
+class Authentication(Model):
+    """Exactly one way to log in."""
+
+    universal_auth: UniversalAuth | None = None
+    kubernetes_auth: KubernetesAuth | None = None
+    access_token_ref: SecretKeyRef | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = (self.universal_auth, self.kubernetes_auth, self.access_token_ref)
+        if sum(method is not None for method in given) != 1:
+            raise ValueError("set exactly one of universalAuth, kubernetesAuth or accessTokenRef")
+        return self
+
+
+class EventConditions(Model):
+    """Where a change has to happen; `secretKeys` is matched here and never sent to Infisical."""
+
+    environment_slug: Slug
+    secret_path: SecretPath = "/"  # noqa: S105 - a folder, no secret
+    secret_keys: Annotated[tuple[KeyPattern, ...], Field(max_length=100)] = ()
+
+
+class EventEntry(Model):
+    """One entry of the Events API's `register` array."""
+
+    event: EventType
+    conditions: EventConditions
+
+
+class Spec(Model):
+    """What a user declares."""
+
+    address: Annotated[str, StringConstraints(max_length=256, pattern=r"^https?://[^\s@]+$")] | (None) = None
+    authentication: Authentication
+    project_id: Identifier | None = None
+    project_slug: Slug | None = None
+    events: Annotated[tuple[EventEntry, ...], Field(min_length=1, max_length=10)]
+    action: Action = Action.RESTART
+    observe: Grade = Grade.VERSIONS
+    debounce_seconds: Annotated[int, Field(ge=0, le=300)] = 1
+    resync_interval_seconds: Annotated[int, Field(ge=10, le=86400)] = 300
+    mode: Mode = Mode.ENFORCE
+    suspend: bool = False
+
+    @model_validator(mode="after")
+    def _exactly_one_project(self) -> Self:
+        if (self.project_id is None) == (self.project_slug is None):
+            raise ValueError("set exactly one of projectId or projectSlug")
+        return self
+
+    @field_validator("action")
+    @classmethod
+    def _only_restart(cls, action: Action) -> Action:
+        if action is not Action.RESTART:
+            raise ValueError(f"action {action.value} is not available in this version: use Restart")
+        return action
+
+    @field_validator("observe")
+    @classmethod
+    def _only_versions(cls, grade: Grade) -> Grade:
+        if grade is not Grade.VERSIONS:
+            raise ValueError(f"observe {grade.value} is not available in this version: use Versions")
+        return grade
+
+    @field_validator("mode")
+    @classmethod
+    def _only_enforce(cls, mode: Mode) -> Mode:
+        if mode is not Mode.ENFORCE:
+            raise ValueError(f"mode {mode.value} is not available in this version: use Enforce")
+        return mode
+
+
+def parse_spec(raw: object) -> Spec:
+    """Parse `spec` of a stored object.
+
+    Raises:
+        InvalidSpecError: with one sentence per mistake, each naming its field.
+    """
+    try:
+        return Spec.model_validate(raw)
+    except ValidationError as error:
+        mistakes = "; ".join(_sentence(dict(mistake)) for mistake in error.errors())
+        raise InvalidSpecError(mistakes) from None
+
+
+def _sentence(mistake: dict[str, Any]) -> str:
+    """One pydantic error as `spec.a.b[0]: what is wrong`, never with the offending value."""
+    where = "spec"
+    for step in mistake["loc"]:
+        where += f"[{step}]" if isinstance(step, int) else f".{step}"
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    if mistake["type"] == "extra_forbidden":
+        message = "this version does not know the field: remove it or upgrade the operator"
+    return f"{where}: {message}"

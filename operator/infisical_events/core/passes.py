@@ -1,0 +1,200 @@
+"""The ledger's steps: a baseline, a changed scope, an observation taken in.
+
+Each is a function from the old ledger to the new one; nothing is done before the new one is stored.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from infisical_events.api.specs import EventType
+from infisical_events.core.changes import ANY_KEY, Change, merge
+from infisical_events.core.diffing import diff
+from infisical_events.core.folders import Folder
+from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, judge
+from infisical_events.core.ledgers import Claim, Credit, Header, Ledger
+from infisical_events.core.matching import changes_of
+from infisical_events.core.observations import NOTHING, Observation, Part, is_covered
+from infisical_events.core.scopes import Scope
+
+PATIENCE = timedelta(seconds=8)
+"""How long a heard event is looked for in the state before it counts as accounted for already."""
+
+CLAIM_PATIENCE = timedelta(seconds=5)
+"""How long an import mutation is looked for before it is believed unseen (a reference changed)."""
+
+CREDIT_LIFE = timedelta(seconds=60)
+"""How long a seen import mutation waits for its event: the server sends it 4 s late per level."""
+
+_IMPORT = frozenset({EventType.IMPORT_MUTATION})
+
+
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """An observation taken in: the new ledger, what changed, and what is still to be looked for.
+
+    `unshown` are the events whose change the state does not show yet; `look_again` is the latest
+    moment at which another look is owed because of a suspect body or an open claim.
+    """
+
+    ledger: Ledger
+    changes: tuple[Change, ...]
+    unshown: tuple[Heard, ...]
+    look_again: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Every part of one observation, judged."""
+
+    belief: Mapping[Part, Belief]
+    changes: tuple[Change, ...]
+    suspect_until: datetime | None
+
+
+def baseline(header: Header, epoch: str, observation: Observation) -> Ledger:
+    """The first sight of a subscription: everything is believed, nothing is owed."""
+    at = observation.finished
+    return Ledger(
+        header=header,
+        epoch=epoch,
+        seq=0,
+        baselined_at=at,
+        scopes=observation.scopes,
+        belief={part: Belief(body, at) for part, body in observation.parts.items()},
+    )
+
+
+def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], now: datetime) -> Absorbed:
+    """Take one observation and the events heard around it into the ledger.
+
+    Parts that the ledger's scope did not cover before are baselined; parts that the observation's
+    scopes do not cover any more are forgotten, with what is owed for them.
+    """
+    settled = _rescoped(ledger, observation)
+    judged = _judge_all(settled, observation, heard)
+    imports = _match_imports(settled, judged.changes, heard, now)
+    unshown = tuple(entry for entry in heard if _is_unshown(entry, judged.changes, now))
+    moments = [judged.suspect_until, *(claim.heard_at + CLAIM_PATIENCE for claim in imports.claims)]
+    return Absorbed(
+        ledger=replace(
+            settled,
+            scopes=observation.scopes,
+            baselined_at=now if observation.scopes != ledger.scopes else ledger.baselined_at,
+            belief=judged.belief,
+            claims=imports.claims,
+            credits=imports.credits,
+        ),
+        changes=merge((*_told(judged.changes, heard), *imports.believed)),
+        unshown=unshown,
+        look_again=min(filter(None, moments), default=None),
+    )
+
+
+def _rescoped(ledger: Ledger, observation: Observation) -> Ledger:
+    """Forget what left the scope: belief, and debts for it."""
+    if observation.scopes == ledger.scopes:
+        return ledger
+    scopes = observation.scopes
+    debts = []
+    for debt in ledger.debts:
+        kept = tuple(c for c in debt.changes if any(s.covers(c.scope.folder) for s in scopes))
+        if kept:
+            debts.append(replace(debt, changes=kept))
+    belief = {part: held for part, held in ledger.belief.items() if is_covered(part, scopes)}
+    claims = tuple(c for c in ledger.claims if any(s.covers(c.folder) for s in scopes))
+    return replace(ledger, belief=belief, debts=tuple(debts), claims=claims)
+
+
+def _judge_all(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> _Judged:
+    belief: dict[Part, Belief] = {}
+    changes: list[Change] = []
+    suspicions: list[datetime] = []
+    for part in sorted(ledger.belief.keys() | observation.parts.keys()):
+        seen = observation.parts.get(part, NOTHING)
+        if not is_covered(part, ledger.scopes):
+            belief[part] = Belief(seen, observation.finished)
+            continue
+        believed = ledger.believed(part)
+        verdict = judge(part, believed, seen, observation.started, heard)
+        if verdict is Verdict.ACCEPTED:
+            belief[part] = Belief(seen, observation.finished)
+            changes.extend(diff(part, believed.body, seen))
+        else:
+            belief[part] = believed
+        if verdict is Verdict.SUSPECT:
+            suspicions.append(believed.accepted_at + HORIZON)
+    kept = {part: held for part, held in belief.items() if not _is_spent(held, observation)}
+    return _Judged(kept, tuple(changes), min(suspicions, default=None))
+
+
+def _is_spent(belief: Belief, observation: Observation) -> bool:
+    """A part that is gone is remembered until no stale read can bring it back."""
+    return belief.body == NOTHING and observation.started > belief.accepted_at + HORIZON
+
+
+def _told(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, ...]:
+    """The changes, each under the event types that were heard for it as well."""
+    told: dict[tuple[Folder, str], frozenset[EventType]] = {}
+    for entry in heard:
+        for claimed in changes_of(entry.event):
+            place = (claimed.scope.folder, claimed.key)
+            told[place] = told.get(place, frozenset()) | claimed.types
+    return tuple(
+        replace(change, types=change.types | told.get((change.scope.folder, change.key), frozenset()))
+        for change in changes
+    )
+
+
+def _is_unshown(entry: Heard, changes: Iterable[Change], now: datetime) -> bool:
+    """Whether some key that the event names has not been seen to change, and may still be."""
+    if entry.event.type is EventType.IMPORT_MUTATION or now > entry.at + PATIENCE:
+        return False
+    shown = {change.key for change in changes if change.scope == Scope(entry.event.folder)}
+    return not entry.event.keys <= shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Imports:
+    claims: tuple[Claim, ...]
+    credits: tuple[Credit, ...]
+    believed: tuple[Change, ...]
+
+
+def _match_imports(
+    ledger: Ledger, changes: Iterable[Change], heard: tuple[Heard, ...], now: datetime
+) -> _Imports:
+    """Pair import mutations heard with import differences seen; believe what stays unseen.
+
+    A claim without a difference may be a changed reference, which no list shows. It is believed
+    once, after a while. A difference without a claim is ahead of its event, which then owes nothing.
+    """
+    visible = {change.scope for change in changes if change.types == _IMPORT}
+    credits_left = [credit for credit in ledger.credits if credit.until > now]
+    unclaimed = set(visible)
+    claims: list[Claim] = []
+    believed: list[Change] = []
+    for claim in _claims(ledger, heard):
+        seen = [scope for scope in visible if scope.covers(claim.folder)]
+        paid = [credit for credit in credits_left if credit.scope.covers(claim.folder)]
+        if seen:
+            unclaimed.difference_update(seen)
+        elif paid:
+            credits_left.remove(paid[0])
+        elif now >= claim.heard_at + CLAIM_PATIENCE:
+            believed.append(Change(Scope(claim.folder), ANY_KEY, _IMPORT))
+        else:
+            claims.append(claim)
+    fresh = [Credit(scope, now + CREDIT_LIFE) for scope in sorted(unclaimed)]
+    return _Imports(tuple(claims), (*credits_left, *fresh), tuple(believed))
+
+
+def _claims(ledger: Ledger, heard: tuple[Heard, ...]) -> tuple[Claim, ...]:
+    """The open claims and the new ones of folders in scope, one per folder: the oldest."""
+    claims = {claim.folder: claim for claim in ledger.claims}
+    for entry in heard:
+        folder = entry.event.folder
+        in_scope = any(scope.covers(folder) for scope in ledger.scopes)
+        if entry.event.type is EventType.IMPORT_MUTATION and in_scope:
+            claims.setdefault(folder, Claim(folder, entry.at))
+    return tuple(claims.values())

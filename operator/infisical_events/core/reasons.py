@@ -1,0 +1,66 @@
+"""Every reason this operator gives, as a constant: users and alerts match on them.
+
+`docs/reasons.md` explains each; a test holds the two together.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Reasons of conditions, of Kubernetes Events, of actions and of skips."""
+
+    # Ready
+    WATCHING = "Watching"
+    POLLING = "Polling"
+    STARTING = "Starting"
+    SUSPENDED = "Suspended"
+    INVALID_SPEC = "InvalidSpec"
+
+    # Authenticated
+    LOGGED_IN = "LoggedIn"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, no secret
+    SERVICE_ACCOUNT_NOT_FOUND = "ServiceAccountNotFound"
+    ADDRESS_NOT_ALLOWED = "AddressNotAllowed"
+    CREDENTIALS_REFUSED = "CredentialsRefused"
+    TOKEN_REFUSED = "TokenRefused"  # noqa: S105 - a reason, no token
+
+    # Streaming
+    CONNECTED = "Connected"
+    CONNECTING = "Connecting"
+    STREAM_ENDED = "StreamEnded"
+    PLAN_LACKS_EVENT_SUBSCRIPTIONS = "PlanLacksEventSubscriptions"
+    CONNECTION_LIMIT_REACHED = "ConnectionLimitReached"
+
+    # Observed
+    UP_TO_DATE = "UpToDate"
+    PROJECT_NOT_FOUND = "ProjectNotFound"
+    FOLDER_NOT_FOUND = "FolderNotFound"
+
+    # shared by Authenticated, Streaming and Observed
+    PERMISSION_DENIED = "PermissionDenied"
+    RATE_LIMITED = "RateLimited"
+    REQUEST_REFUSED = "RequestRefused"
+    SERVER_ERROR = "ServerError"
+    UNREACHABLE = "Unreachable"
+    TLS_FAILED = "TLSFailed"
+    NOT_INFISICAL = "NotInfisical"
+    KUBERNETES_REFUSED = "KubernetesRefused"
+
+    # actions
+    BASELINE_RECORDED = "BaselineRecorded"
+    RESTARTED = "Restarted"
+    RESTART_FAILED = "RestartFailed"
+    MISSED_CHANGES_FOUND = "MissedChangesFound"
+
+    # skips: why nothing happened
+    EVENT_TYPE_NOT_SELECTED = "EventTypeNotSelected"
+    ENVIRONMENT_NOT_SELECTED = "EnvironmentNotSelected"
+    PATH_NOT_SELECTED = "PathNotSelected"
+    KEYS_NOT_SELECTED = "KeysNotSelected"
+    NO_WORKLOAD_CONCERNED = "NoWorkloadConcerned"
+    NO_CHANGE_FOUND = "NoChangeFound"
+    PAUSED = "Paused"
+    ALREADY_RESTARTED = "AlreadyRestarted"
+    COVERED_BY_NEIGHBOUR = "CoveredByNeighbour"
+    WORKLOAD_GONE = "WorkloadGone"
+    NO_LONGER_CONCERNED = "NoLongerConcerned"

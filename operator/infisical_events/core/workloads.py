@@ -1,0 +1,82 @@
+"""A workload as the operator sees it: metadata only."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from infisical_events.api import annotations
+from infisical_events.api.resources import WorkloadKind
+from infisical_events.api.specs import EventType
+from infisical_events.core.changes import Change
+from infisical_events.core.globs import compile_key_filter, compile_path_glob
+from infisical_events.core.matching import ALL_TYPES, Selector, select
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Identity, version and annotations of a Deployment, StatefulSet or DaemonSet."""
+
+    uid: str
+    kind: WorkloadKind
+    name: str
+    resource_version: str
+    annotations: Mapping[str, str]
+
+    @property
+    def is_paused(self) -> bool:
+        """Held by its owner: what it is owed is done on release."""
+        return annotations.is_true(self.annotations, annotations.PAUSED)
+
+    def is_subscribed_to(self, subscription: str) -> bool:
+        """Whether it opted in, to this subscription by name or to all of its namespace."""
+        names = annotations.listed(self.annotations, annotations.SUBSCRIPTION)
+        if names:
+            return subscription in names
+        return annotations.is_true(self.annotations, annotations.AUTO_RELOAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """What of a subscription concerns one workload, and what in its annotations makes no sense.
+
+    A narrowing that cannot be read narrows nothing: a restart too many is better than one too few.
+    """
+
+    selector: Selector
+    mistakes: tuple[str, ...]
+
+
+def narrowing_of(workload: Workload) -> Narrowing:
+    """Read the narrowing annotations of a workload."""
+    mistakes: list[str] = []
+
+    def read(key: str, parse: Callable[[tuple[str, ...]], T], otherwise: T) -> T:
+        values = annotations.listed(workload.annotations, key)
+        try:
+            return parse(values) if values else otherwise
+        except ValueError as error:
+            mistakes.append(f"annotation {key}: {error}")
+            return otherwise
+
+    selector = Selector(
+        types=read(annotations.EVENTS, _event_types, ALL_TYPES),
+        environments=read(annotations.ENVIRONMENT, frozenset, None),
+        path=read(annotations.SECRET_PATH, lambda values: compile_path_glob(",".join(values)), None),
+        keys=read(annotations.SECRET_KEYS, compile_key_filter, compile_key_filter(())),
+    )
+    return Narrowing(selector, tuple(mistakes))
+
+
+def concerning(workload: Workload, changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Those of the changes that concern the workload."""
+    return select((narrowing_of(workload).selector,), changes).selected
+
+
+def _event_types(values: tuple[str, ...]) -> frozenset[EventType]:
+    known = ", ".join(EventType)
+    try:
+        return frozenset(map(EventType, values))
+    except ValueError:
+        raise ValueError(f"write some of {known}, separated by commas") from None
