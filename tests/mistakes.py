@@ -1,0 +1,114 @@
+"""Specs with one mistake each, and what a user is told: by the API server, and by the models.
+
+Used by the unit tests of the schema and by its tests against a real API server.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+GOOD: dict[str, Any] = {
+    "authentication": {"accessTokenRef": {"name": "infisical", "key": "token"}},
+    "projectId": "7f4d1c2b-9e83-4a56-b0d1-6c5e4f3a2b1c",
+    "events": [{"event": "secret:update", "conditions": {"environmentSlug": "prod"}}],
+}
+"""The smallest spec that is accepted."""
+
+REMOVED = object()
+"""As a change: the field is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One change to `GOOD`, and the field and words with which the API server refuses it."""
+
+    field: str
+    value: object
+    told: str
+    at: str = ""  # what the refusal names, where that is not the field itself
+
+    def __str__(self) -> str:
+        """The name of the case in a test report."""
+        return f"{self.field}: {self.told}"
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """`GOOD` with the mistake in it."""
+        return with_field(GOOD, self.field, self.value)
+
+    @property
+    def named(self) -> str:
+        """The path that the refusal begins with."""
+        return self.at or f"spec.{self.field}"
+
+
+def with_field(spec: dict[str, Any], field: str, value: object) -> dict[str, Any]:
+    """A copy of `spec` in which the dotted `field` is `value`; numbers are places in a list."""
+    changed: dict[str, Any] = copy.deepcopy(spec)
+    place: Any = changed
+    *way, last = (int(step) if step.isdigit() else step for step in field.split("."))
+    for step in way:
+        place = place[step] if isinstance(step, int) else place.setdefault(step, {})
+    if value is REMOVED:
+        del place[last]
+    else:
+        place[last] = value
+    return changed
+
+
+_ENTRY = GOOD["events"][0]
+_KEY = "use a key that a Secret can have, of letters, digits, '-', '_' and '.'"
+_ID = "use the id as Infisical shows it, of letters, digits and '-'"
+_SLUG = (
+    "use the slug as Infisical shows it, of letters, digits, '-' and '_', beginning with a letter or digit"
+)
+_PATH = "begin the path with '/' and write it in ASCII without blanks, such as /payments/**"
+_ADDRESS = "write the address as https://host, without blanks and without credentials"
+_METHODS = "set exactly one of universalAuth, kubernetesAuth or accessTokenRef"
+_PROJECTS = "set exactly one of projectId or projectSlug"
+_TOKEN = "authentication.accessTokenRef"
+_IDENTITY = {"identityId": "a b", "serviceAccountName": "default"}
+
+MISTAKES = (
+    Mistake("address", "ftp://infisical.example", _ADDRESS),
+    Mistake("address", "https://user:password@infisical.example", _ADDRESS),
+    Mistake("address", "https://infisical.example/a b", _ADDRESS),
+    Mistake("address", "https://" + "a" * 300, "256"),
+    Mistake("authentication", REMOVED, "Required value"),
+    Mistake("authentication", {}, _METHODS),
+    Mistake("authentication.kubernetesAuth", _IDENTITY | {"identityId": "a"}, _METHODS,
+            "spec.authentication"),
+    Mistake("authentication", {"kubernetesAuth": _IDENTITY}, _ID,
+            "spec.authentication.kubernetesAuth.identityId"),
+    Mistake(f"{_TOKEN}.key", "a/b", _KEY),
+    Mistake(f"{_TOKEN}.key", REMOVED, "Required value"),
+    Mistake(f"{_TOKEN}.name", "", "at least 1 chars"),
+    Mistake("projectId", REMOVED, _PROJECTS, "spec"),
+    Mistake("projectSlug", "payments", _PROJECTS, "spec"),
+    Mistake("projectId", "../admin", _ID),
+    Mistake("events", REMOVED, "Required value"),
+    Mistake("events", [], "at least 1 items"),
+    Mistake("events", [_ENTRY] * 11, "must have at most 10 items"),
+    Mistake("events.0.event", "secret:read", 'supported values: "secret:create"',
+            "spec.events[0].event"),
+    Mistake("events.0.conditions", REMOVED, "Required value", "spec.events[0].conditions"),
+    Mistake("events.0.conditions.environmentSlug", "prod/../dev", _SLUG,
+            "spec.events[0].conditions.environmentSlug"),
+    Mistake("events.0.conditions.secretPath", "payments", _PATH,
+            "spec.events[0].conditions.secretPath"),
+    Mistake("events.0.conditions.secretPath", "/pay ments", _PATH,
+            "spec.events[0].conditions.secretPath"),
+    Mistake("events.0.conditions.secretKeys", [""], "at least 1 chars",
+            "spec.events[0].conditions.secretKeys[0]"),
+    Mistake("action", "Resync", "action Resync is not available in this version: use Restart"),
+    Mistake("action", "ResyncThenRestart",
+            "action ResyncThenRestart is not available in this version: use Restart"),
+    Mistake("action", "restart", 'supported values: "Restart"'),
+    Mistake("observe", "Values", "observe Values is not available in this version: use Versions"),
+    Mistake("observe", "Events", "observe Events is not available in this version: use Versions"),
+    Mistake("mode", "DryRun", "mode DryRun is not available in this version: use Enforce"),
+    Mistake("debounceSeconds", 301, "less than or equal to 300"),
+    Mistake("debounceSeconds", "1s", "must be of type integer"),
+    Mistake("resyncIntervalSeconds", 9, "greater than or equal to 10"),
+    Mistake("suspend", 3, "must be of type boolean"),
+)  # fmt: skip

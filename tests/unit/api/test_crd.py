@@ -1,0 +1,182 @@
+"""The CRD and the models say the same: the API server must accept exactly what is understood."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+import mistakes
+import schemas
+from infisical_events.api import resources
+from infisical_events.api.specs import InvalidSpecError, Spec, parse_spec
+from infisical_events.api.statuses import ConditionType, Status
+
+SAMPLES = schemas.ROOT / "deploy" / "samples"
+NODES = {
+    **dict(schemas.nodes(schemas.SPEC, "spec")),
+    **dict(schemas.nodes(schemas.STATUS, "status")),
+}
+RULES = [(path, node, rule) for path, node in NODES.items() for rule in schemas.rules(node)]
+
+
+def test_names() -> None:
+    """The CRD defines the kind that the operator serves."""
+    spec = schemas.CRD["spec"]
+    found = (spec["group"], schemas.VERSION["name"], spec["names"]["kind"], spec["names"]["plural"])
+
+    assert found == (resources.GROUP, resources.VERSION, resources.KIND, resources.PLURAL)
+    assert schemas.CRD["metadata"]["name"] == f"{resources.PLURAL}.{resources.GROUP}"
+    assert (spec["names"]["shortNames"], spec["names"]["categories"]) == (["ies"], ["infisical"])
+
+
+def test_spec_is_the_models() -> None:
+    """Fields, types, defaults, enums, bounds and formats of the spec are those of the model."""
+    assert schemas.of_crd(schemas.SPEC) == schemas.of_model(Spec)
+
+
+def test_status_is_the_models() -> None:
+    """The status has the model's fields and types; only the ledger is none of its business.
+
+    Two differences are meant: the CRD sets no defaults, because absent is not zero; and it leaves
+    the types of conditions open, because a newer operator has to report under an older CRD too.
+    """
+    fields = schemas.of_model(Status).items()
+    model = {path: replace(field, default=None) for path, field in fields}
+    crd = schemas.of_crd({**schemas.STATUS, "properties": _status_without_ledger()})
+
+    assert model.pop("conditions[].type").enum == tuple(ConditionType)
+    assert crd.pop("conditions[].type").enum == ()
+    assert crd == model
+
+
+def _status_without_ledger() -> dict[str, object]:
+    return {name: node for name, node in schemas.STATUS["properties"].items() if name != "ledger"}
+
+
+def test_status_is_not_bounded() -> None:
+    """No report of the operator is ever refused for its size."""
+    bounded = {path for path, node in NODES.items() if {*schemas.BOUNDS} & {*node}}
+    ruled = {path for path, _, _ in RULES}
+
+    assert [path for path in bounded | ruled if path.startswith("status")] == []
+
+
+def test_ledger_is_declared() -> None:
+    """The API server keeps every field of the ledger; what it does not know it would prune."""
+    ledger = schemas.of_crd(schemas.STATUS["properties"]["ledger"])
+
+    assert {path: field.format or field.type for path, field in ledger.items()} == {
+        "format": "integer",
+        "header": "object",
+        "header.projectId": "string",
+        "header.address": "string",
+        "header.grade": "string",
+        "epoch": "string",
+        "seq": "integer",
+        "scope": "array",
+        "scope[]": "string",
+        "belief": "array",
+        "belief[]": "object",
+        "belief[].part": "string",
+        "belief[].body": "string",
+        "belief[].acceptedAt": "date-time",
+        "debts": "array",
+        "debts[]": "object",
+        "debts[].uid": "string",
+        "debts[].kind": "string",
+        "debts[].name": "string",
+        "debts[].seq": "integer",
+        "debts[].since": "date-time",
+        "debts[].changes": "array",
+        "debts[].changes[]": "string",
+        "claims": "array",
+        "claims[]": "object",
+        "claims[].folder": "string",
+        "claims[].heardAt": "date-time",
+        "credits": "array",
+        "credits[]": "object",
+        "credits[].folder": "string",
+        "credits[].until": "date-time",
+    }
+
+
+def test_everything_is_described() -> None:
+    """`kubectl explain` answers every field with a sentence."""
+    fields = {path: node for path, node in NODES.items() if not path.endswith("[]")}
+    described = re.compile(r"[A-Z].*\.")
+
+    assert [p for p, node in fields.items() if not described.fullmatch(node["description"])] == []
+
+
+def test_every_list_says_how_it_merges() -> None:
+    """Server-side apply never guesses: each list is atomic, or a map by its key."""
+    lists = {path: node for path, node in NODES.items() if node["type"] == "array"}
+    maps = {p: n for p, n in lists.items() if n["x-kubernetes-list-type"] != "atomic"}
+
+    assert list(maps) == ["status.conditions"]
+    assert maps["status.conditions"]["x-kubernetes-list-type"] == "map"
+    assert maps["status.conditions"]["x-kubernetes-list-map-keys"] == ["type"]
+
+
+def test_nothing_unknown_is_kept() -> None:
+    """No part of the schema lets fields through that it does not describe."""
+    loose = {"x-kubernetes-preserve-unknown-fields", "additionalProperties"}
+
+    assert [path for path, node in NODES.items() if loose & {*node}] == []
+
+
+def test_refusals_are_sentences() -> None:
+    """Nobody is answered with a bare expression or, by `pattern`, with a regular expression."""
+    speaking = {"message", "messageExpression"}
+
+    assert [path for path, _, rule in RULES if not speaking & {*rule}] == []
+    assert [path for path, node in NODES.items() if "pattern" in node] == []
+
+
+def test_every_rule_is_provoked() -> None:
+    """The table of mistakes holds one for each rule, and one for each value that is not there yet."""
+    told = {mistake.told for mistake in mistakes.MISTAKES}
+    said = {
+        schemas.sentence(rule, value)
+        for _, node, rule in RULES
+        for value in {*node.get("enum", [""])} - {node.get("default")}
+    }
+
+    assert said - told == set()
+
+
+@pytest.mark.parametrize("mistake", mistakes.MISTAKES, ids=str)
+def test_models_refuse_the_same_mistakes(mistake: mistakes.Mistake) -> None:
+    """What the API server refuses the models refuse too, in the same words where they have any."""
+    with pytest.raises(InvalidSpecError):
+        parse_spec(mistake.spec)
+
+    with pytest.raises(ValidationError) as refusal:
+        Spec.model_validate(mistake.spec)
+    own_words = [error for error in refusal.value.errors() if error["type"] == "value_error"]
+    assert [e["msg"] for e in own_words if not e["msg"].endswith(f", {mistake.told}")] == []
+
+
+def test_good_spec_is_good() -> None:
+    """The spec into which the mistakes are put has none itself."""
+    assert parse_spec(mistakes.GOOD).project_id == mistakes.GOOD["projectId"]
+
+
+@pytest.mark.parametrize("name", ["subscription.yaml", "subscription-full.yaml"])
+def test_samples_are_understood(name: str) -> None:
+    """The samples are subscriptions that this version serves."""
+    sample = yaml.safe_load((SAMPLES / name).read_text())
+
+    assert (sample["apiVersion"], sample["kind"]) == (resources.API_VERSION, resources.KIND)
+    assert parse_spec(sample["spec"]).events
+
+
+def test_full_sample_is_full() -> None:
+    """The full sample shows all fields but the other ways to log in and to name a project."""
+    sample = yaml.safe_load((SAMPLES / "subscription-full.yaml").read_text())["spec"]
+    shown = {*sample, *(name for entry in sample["events"] for name in entry["conditions"])}
+    conditions = NODES["spec.events[].conditions"]["properties"]
+
+    assert shown == {*schemas.SPEC["properties"], *conditions} - {"projectSlug"}
