@@ -1,0 +1,177 @@
+"""One request to Infisical: made, bounded, and its failure translated.
+
+Error bodies are foreign text. Only their `message` is repeated, capped and without control
+characters; request and response headers, bodies and tokens never get into an error.
+"""
+
+import json
+import ssl
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+
+from infisical_events.core.reasons import Reason
+from infisical_events.infisical.errors import (
+    FolderMissingError,
+    InfisicalError,
+    TokenRefusedError,
+    UnknownRouteError,
+)
+
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+"""Seconds for an ordinary request."""
+
+_LONGEST_QUOTE = 240
+"""Characters of a foreign message that are repeated."""
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """One context for all: building it costs 18 ms and 0.7 MiB."""
+    return httpx.create_ssl_context()
+
+
+def new_client(address: str) -> httpx.AsyncClient:
+    """A client for one subscription: redirects are refused, so that no token leaves its address.
+
+    A client of its own keeps httpcore's pool small, whose cost is quadratic in open streams.
+    """
+    return httpx.AsyncClient(
+        base_url=address,
+        verify=_tls_context(),
+        timeout=TIMEOUT,
+        follow_redirects=False,
+        headers={"User-Agent": f"infisical-events/{version('infisical-events')}"},
+    )
+
+
+async def request_json(
+    client: httpx.AsyncClient,
+    method: str,
+    path: str,
+    **arguments: Any,  # noqa: ANN401 - httpx's own
+) -> Any:  # noqa: ANN401 - JSON
+    """Make a request and return its JSON body.
+
+    Raises:
+        InfisicalError: for every failure, of the network or told by the server.
+    """
+    return decoded(await send(client, method, path, **arguments))
+
+
+async def send(
+    client: httpx.AsyncClient,
+    method: str,
+    path: str,
+    **arguments: Any,  # noqa: ANN401 - httpx's own
+) -> httpx.Response:
+    """Make a request; a response of 200 to 299, or 304, is returned.
+
+    Raises:
+        InfisicalError: for every failure, of the network or told by the server.
+    """
+    try:
+        response = await client.request(method, path, **arguments)
+    except httpx.HTTPError as error:
+        raise unreachable(error) from None
+    if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
+        return response
+    raise refusal(response)
+
+
+def decoded(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+    """The JSON body; raises InfisicalError when it is none."""
+    try:
+        return response.json()
+    except ValueError:
+        raise InfisicalError(
+            Reason.NOT_INFISICAL, "The answer is not JSON: check that spec.address is an Infisical server."
+        ) from None
+
+
+def unreachable(error: httpx.HTTPError) -> InfisicalError:
+    """A failure of the network, told apart by its cause; the cause's own text stays inside."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            detail = getattr(cause, "verify_message", "") or cause.reason or "handshake failed"
+            return InfisicalError(
+                Reason.TLS_FAILED, f"TLS failed ({detail}): check the server's certificate and its CA."
+            )
+        cause = cause.__cause__ or cause.__context__
+    kind = type(error).__name__
+    return InfisicalError(
+        Reason.UNREACHABLE, f"No answer from the server ({kind}): check spec.address and the network."
+    )
+
+
+def refusal(response: httpx.Response) -> InfisicalError:
+    """Translate an error status; the body must have been read.
+
+    Expired and malformed tokens are 403 `TokenError`, revoked and used-up ones 401; lacking rights
+    are 403 of another name. 422 carries an array of issues in `message`.
+    """
+    body = _error_body(response)
+    quote = _quoted(body.get("message"))
+    return _named_refusal(response, body, quote) or _plain_refusal(response, quote)
+
+
+def _named_refusal(response: httpx.Response, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
+    status, name = response.status_code, body.get("error")
+    if status == httpx.codes.UNAUTHORIZED or name == "TokenError":
+        return TokenRefusedError(Reason.TOKEN_REFUSED, f"The access token was refused{quote}.")
+    if name == "SecretPathNotFound":
+        return FolderMissingError(Reason.FOLDER_NOT_FOUND, f"No such environment or folder{quote}.")
+    if status == httpx.codes.NOT_FOUND and "reqId" not in body:
+        sentence = "The server does not know this endpoint: check that spec.address is an Infisical server."
+        return UnknownRouteError(Reason.NOT_INFISICAL, sentence)
+    return None
+
+
+def _plain_refusal(response: httpx.Response, quote: str) -> InfisicalError:
+    status, wait = response.status_code, retry_after(response.headers)
+    if response.is_redirect:
+        sentence = "The server redirects: set spec.address to the address that finally answers."
+        return InfisicalError(Reason.NOT_INFISICAL, sentence)
+    if status in _BY_STATUS:
+        reason, sentence = _BY_STATUS[status]
+        return InfisicalError(reason, sentence.format(quote=quote), wait)
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return InfisicalError(Reason.SERVER_ERROR, f"The server failed with {status}{quote}.", wait)
+    return InfisicalError(Reason.REQUEST_REFUSED, f"The server refused with {status}{quote}.", wait)
+
+
+_BY_STATUS = {
+    403: (
+        Reason.PERMISSION_DENIED,
+        "The machine identity lacks a permission{quote}: grant it in the project's access control.",
+    ),
+    404: (Reason.PROJECT_NOT_FOUND, "The project was not found{quote}: check the project and spec.address."),
+    429: (Reason.RATE_LIMITED, "The server asks to slow down{quote}."),
+}
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """`Retry-After` in seconds; 0 when it is absent or a date."""
+    value = headers.get("retry-after", "")
+    return float(value) if value.isdigit() else 0.0
+
+
+def _error_body(response: httpx.Response) -> Mapping[str, Any]:
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _quoted(message: object) -> str:
+    """` ("…")` from a message string or from an array of validation issues; empty without one."""
+    if isinstance(message, list):
+        issues = [item for item in message if isinstance(item, dict)]
+        message = "; ".join(str(issue.get("message", "")) for issue in issues)
+    text = "".join(c if c.isprintable() else " " for c in str(message or "")).strip().rstrip(".")
+    return f" ({text[:_LONGEST_QUOTE]})" if text else ""

@@ -1,0 +1,88 @@
+"""Everything one subscription needs of Infisical, over one client and one identity."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from infisical_events.api.specs import Spec
+from infisical_events.core.observations import Body, Observation, Part
+from infisical_events.core.reasons import Reason
+from infisical_events.core.scopes import Scope
+from infisical_events.infisical.calls import decoded, new_client
+from infisical_events.infisical.errors import InfisicalError, UnknownRouteError
+from infisical_events.infisical.logins import CredentialsSource, Tokens
+from infisical_events.infisical.observing import SecretLists
+from infisical_events.infisical.requests import AuthorizedClient
+from infisical_events.infisical.streaming import Hearing, register_of, subscribed
+
+
+class Session:
+    """A project of one Infisical, seen with the rights of one machine identity."""
+
+    def __init__(self, client: AuthorizedClient, spec: Spec, now: Callable[[], datetime]) -> None:
+        self._client = client
+        self._spec = spec
+        self._now = now
+        self._lists: SecretLists | None = None
+        self._project_id = spec.project_id
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls, address: str, spec: Spec, credentials: CredentialsSource, now: Callable[[], datetime]
+    ) -> AsyncIterator["Session"]:
+        """A session whose connections are closed with the context."""
+        async with new_client(address) as http:
+            yield cls(AuthorizedClient(http, Tokens(http, credentials)), spec, now)
+
+    async def login(self) -> None:
+        """Make sure that there is a token.
+
+        Raises:
+            LoginError: the credentials cannot be read or were refused.
+        """
+        await self._client.tokens.current()
+
+    async def project_id(self) -> str:
+        """The project's id; a slug is looked up once.
+
+        Raises:
+            InfisicalError: no such project, or no right to see it.
+        """
+        if self._project_id is None:
+            self._project_id = await self._look_up(str(self._spec.project_slug))
+        return self._project_id
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """Look at all the scopes, one after the other.
+
+        Raises:
+            InfisicalError: some scope cannot be read; nothing is told of the others then.
+        """
+        if self._lists is None:
+            self._lists = SecretLists(self._client, await self.project_id())
+        started = self._now()
+        parts: dict[Part, Body] = {}
+        for scope in scopes:
+            parts.update(await self._lists.read(scope))
+        return Observation(scopes, parts, started, self._now())
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+        """An open stream of the spec's events; see `streaming.subscribed`."""
+        register = register_of(self._spec)
+        async with subscribed(self._client, await self.project_id(), register) as hearings:
+            yield hearings
+
+    async def _look_up(self, slug: str) -> str:
+        try:
+            response = await self._client.send("GET", f"/api/v1/projects/slug/{slug}")
+        except UnknownRouteError:
+            response = await self._client.send("GET", f"/api/v2/workspace/{slug}")
+        answer = decoded(response)
+        identifier = answer.get("id") if isinstance(answer, dict) else None
+        if not isinstance(identifier, str):
+            raise InfisicalError(
+                Reason.PROJECT_NOT_FOUND, "The project's answer has no id: set spec.projectId instead."
+            )
+        return identifier

@@ -1,0 +1,135 @@
+"""The stream: one POST that does not end, read as Server-Sent Events.
+
+Any byte is life (the server pings every 15 s), silence longer than the watchdog is death, and every
+end of the stream is a disconnect: nothing tells a stream that is over from one that is finished.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import httpx_sse
+
+from infisical_events.api.specs import Spec
+from infisical_events.core.events import NotUnderstood, Refused, SecretEvent, decode
+from infisical_events.core.reasons import Reason
+from infisical_events.infisical.calls import refusal, retry_after, unreachable
+from infisical_events.infisical.errors import InfisicalError, StreamEndedError, TokenRefusedError
+from infisical_events.infisical.requests import AuthorizedClient, bearer
+
+SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
+
+WATCHDOG = 45.0
+"""Seconds without any byte after which the stream is given up: three missed pings."""
+
+_TIMEOUT = httpx.Timeout(10.0, read=WATCHDOG)
+
+Hearing = SecretEvent | NotUnderstood
+"""What an open stream yields: an event, or a frame that is only a reason to look."""
+
+
+def register_of(spec: Spec) -> list[dict[str, object]]:
+    """The `register` array of the request, without what only the operator matches."""
+    places = dict.fromkeys(
+        (entry.event, entry.conditions.environment_slug, entry.conditions.secret_path)
+        for entry in spec.events
+    )
+    return [
+        {"event": str(event), "conditions": {"environmentSlug": environment, "secretPath": path}}
+        for event, environment, path in places
+    ]
+
+
+@asynccontextmanager
+async def subscribed(
+    client: AuthorizedClient, project_id: str, register: Iterable[Mapping[str, object]]
+) -> AsyncIterator[AsyncIterator[Hearing]]:
+    """An open stream; leaving the context closes it.
+
+    Raises:
+        InfisicalError: the subscription was refused or could not be made.
+        StreamEndedError: while iterating, when the stream is over for whatever cause.
+    """
+    body = {"projectId": project_id, "register": list(register)}
+    async with AsyncExitStack() as stack:
+        yield _hearings(await _connected(client, body, stack))
+
+
+async def _connected(
+    client: AuthorizedClient, body: Mapping[str, object], stack: AsyncExitStack
+) -> httpx_sse.EventSource:
+    """Subscribe with the current token, and once more with a new one if that is refused."""
+    try:
+        return await _connected_once(client, body, stack)
+    except TokenRefusedError:
+        return await _connected_once(client, body, stack)
+
+
+async def _connected_once(
+    client: AuthorizedClient, body: Mapping[str, object], stack: AsyncExitStack
+) -> httpx_sse.EventSource:
+    token = await client.tokens.current()
+    connecting = httpx_sse.aconnect_sse(
+        client.http, "POST", SUBSCRIBE_PATH, json=body, headers=bearer(token), timeout=_TIMEOUT
+    )
+    try:
+        source = await stack.enter_async_context(connecting)
+        await _check(source.response)
+    except TokenRefusedError:
+        client.tokens.refuse(token)
+        raise
+    except httpx.HTTPError as error:
+        raise unreachable(error) from None
+    return source
+
+
+async def _check(response: httpx.Response) -> None:
+    if response.status_code != httpx.codes.OK:
+        await response.aread()
+        raise _subscribe_refusal(response)
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        raise InfisicalError(
+            Reason.NOT_INFISICAL, "The answer is no event stream: a proxy may stand in between."
+        )
+
+
+def _subscribe_refusal(response: httpx.Response) -> InfisicalError:
+    """At this endpoint 400 is the plan, and 429 without rate-limit headers the connection limit."""
+    error = refusal(response)
+    if response.status_code == httpx.codes.BAD_REQUEST:
+        return InfisicalError(
+            Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS,
+            f"{error} Event Subscriptions need a plan that has them; until then changes are found by "
+            "looking every resyncIntervalSeconds.",
+        )
+    is_limiter = "x-ratelimit-limit" in response.headers or retry_after(response.headers) > 0
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
+        return InfisicalError(
+            Reason.CONNECTION_LIMIT_REACHED,
+            "The project has as many event streams as it may have (100): remove subscriptions or join "
+            "several into one; until then changes are found by looking every resyncIntervalSeconds.",
+        )
+    if error.reason is Reason.PERMISSION_DENIED:
+        return InfisicalError(
+            error.reason,
+            f"{error} Subscribing needs the Secret Events permission for each event and path.",
+        )
+    return error
+
+
+async def _hearings(source: httpx_sse.EventSource) -> AsyncIterator[Hearing]:
+    try:
+        async for sse in source.aiter_sse():
+            for frame in decode(sse.event, sse.data):
+                if isinstance(frame, Refused):
+                    raise _ended("the server withdrew the permission or could not check it")
+                yield frame
+    except httpx.ReadTimeout:
+        raise _ended(f"nothing was heard for {WATCHDOG:.0f} s") from None
+    except httpx.HTTPError as error:
+        raise _ended(f"the connection broke ({type(error).__name__})") from None
+    raise _ended("the server closed it")
+
+
+def _ended(cause: str) -> StreamEndedError:
+    return StreamEndedError(Reason.STREAM_ENDED, f"The stream ended: {cause}; it is opened again.")

@@ -1,0 +1,99 @@
+"""One request to the API server with plain JSON in and out.
+
+The typed methods of the client cost a millisecond each in models that nobody reads here; its
+transport, its configuration and its authentication are used as they are.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client.exceptions import ApiException
+
+from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.kube.errors import KubernetesError, UnknownOutcomeError, error_of
+
+MERGE_PATCH = "application/merge-patch+json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PAGE = 500
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+
+JSONObject = dict[str, Any]
+
+
+class Kube:
+    """The API server, by the verbs that are used."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    async def get(self, path: str) -> JSONObject:
+        """Read one object; raises KubernetesError."""
+        return await self._call("GET", path)
+
+    async def create(self, path: str, body: JSONObject) -> JSONObject:
+        """Create one object; raises KubernetesError."""
+        return await self._call("POST", path, body=body, query={"fieldManager": FIELD_MANAGER})
+
+    async def merge_patch(self, path: str, body: JSONObject) -> JSONObject:
+        """Patch one object; a resourceVersion in the body makes it a compare-and-swap.
+
+        Raises:
+            ConflictError: the object is not the one that was read.
+            UnknownOutcomeError: the patch may have been applied all the same.
+            KubernetesError: for every other refusal.
+        """
+        return await self._call(
+            "PATCH", path, body=body, query={"fieldManager": FIELD_MANAGER}, content_type=MERGE_PATCH
+        )
+
+    async def list_metadata(self, path: str) -> AsyncIterator[JSONObject]:
+        """The metadata of all objects, read consistently and page by page; raises KubernetesError."""
+        query: dict[str, str] = {"limit": str(_PAGE)}
+        while True:
+            page = await self._call("GET", path, query=query, accept=METADATA_LIST)
+            for item in page.get("items", ()):
+                yield item["metadata"]
+            following = page.get("metadata", {}).get("continue")
+            if not following:
+                return
+            query = {**query, "continue": following}
+
+    async def _call(  # noqa: PLR0913 - one place for all that a request can carry
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: JSONObject | None = None,
+        accept: str = "application/json",
+        content_type: str = "application/json",
+    ) -> JSONObject:
+        request = await self._client.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": accept, "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
+            data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
+        except (aiohttp.ClientError, TimeoutError, ApiException) as error:
+            raise UnknownOutcomeError(f"no answer from the API server ({type(error).__name__})") from None
+        return _decoded(response.status, data)
+
+
+def _decoded(status: int, data: bytes) -> JSONObject:
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        answer = {}
+    if not 200 <= status < 300:  # noqa: PLR2004 - the statuses of success
+        raise error_of(status, str(answer.get("message", ""))[:500])
+    if not isinstance(answer, dict):
+        raise KubernetesError("the API server's answer is no object")
+    return answer

@@ -1,0 +1,52 @@
+"""What a login needs, from the subscription's own namespace only."""
+
+import base64
+import binascii
+
+from infisical_events.api.specs import SecretKeyRef
+from infisical_events.kube.calls import Kube
+from infisical_events.kube.errors import KubernetesError
+
+_TOKEN_SECONDS = 600
+"""The shortest life that the API server grants; the token is used once, for a login."""
+
+
+class MissingKeyError(KubernetesError):
+    """The Secret exists and has not the key that is named, or nothing in it."""
+
+
+class CredentialReader:
+    """Reads Secrets by name and asks for ServiceAccount tokens; never lists, never caches."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str:
+        """One value of a Secret, without surrounding blanks (a trailing newline is a common slip).
+
+        Raises:
+            NotFoundError: no such Secret.
+            MissingKeyError: no such key in it.
+            KubernetesError: for every other failure.
+        """
+        secret = await self._kube.get(f"/api/v1/namespaces/{namespace}/secrets/{ref.name}")
+        encoded = (secret.get("data") or {}).get(ref.key)
+        try:
+            value = base64.b64decode(encoded or "", validate=True).decode().strip()
+        except (binascii.Error, UnicodeDecodeError):
+            value = ""
+        if not value:
+            raise MissingKeyError(f"Secret {ref.name} has no text under key {ref.key}")
+        return value
+
+    async def service_account_token(self, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
+        """A short-lived token of a ServiceAccount; raises KubernetesError."""
+        answer = await self._kube.create(
+            f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
+            {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "spec": {"audiences": list(audiences), "expirationSeconds": _TOKEN_SECONDS},
+            },
+        )
+        return str(answer["status"]["token"])

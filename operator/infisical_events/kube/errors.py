@@ -1,0 +1,36 @@
+"""What can go wrong between the operator and the API server.
+
+KubernetesError      status and the API server's own message
+├── ConflictError    409: somebody else wrote first
+├── NotFoundError    404
+├── ForbiddenError   403: RBAC, or an admission plugin
+└── UnknownOutcomeError  no answer: the write may or may not have happened
+"""
+
+
+class KubernetesError(Exception):
+    """The API server refused, failed or did not answer."""
+
+
+class ConflictError(KubernetesError):
+    """The object's resourceVersion or uid is not the one that was read."""
+
+
+class NotFoundError(KubernetesError):
+    """No such object."""
+
+
+class ForbiddenError(KubernetesError):
+    """The operator's ServiceAccount may not do this."""
+
+
+class UnknownOutcomeError(KubernetesError):
+    """Nothing came back in time; what was asked may have been done."""
+
+
+_BY_STATUS = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
+
+
+def error_of(status: int, message: str) -> KubernetesError:
+    """The error class of an HTTP status."""
+    return _BY_STATUS.get(status, KubernetesError)(message or f"the API server answered {status}")
