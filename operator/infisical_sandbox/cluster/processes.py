@@ -1,7 +1,7 @@
 """Processes that outlive whoever started them, and are only touched while they are still the same.
 
 A pid alone is not an identity: it may belong to somebody else by now. Together with its start time
-and the boot it is. A zombie counts as gone.
+and the boot it is. A process that has ended but was not yet collected by its parent is gone.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ import pydantic
 
 from infisical_sandbox.cluster import errors, waiting
 
-_STATE, _START_TIME, _RESIDENT_PAGES = 0, 19, 21  # fields of /proc/<pid>/stat after the name
-_USER_TICKS, _SYSTEM_TICKS = 11, 12
+# Fields of /proc/<pid>/stat, counted from the one after the name; see proc_pid_stat(5).
+_STATE, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _START_TIME, _RESIDENT_PAGES = 0, 11, 12, 17, 19, 21
 _TERMINATE_SECONDS = 5.0
 _KILL_SECONDS = 10.0
 
@@ -83,7 +83,8 @@ def state(process: Process) -> str:
     fields = _stat(process.pid)
     if not fields or int(fields[_START_TIME]) != process.started or _boot() != process.boot:
         return "gone"
-    if fields[_STATE] in "ZX":
+    # A dead first thread does not mean a dead process: the others may still hold its sockets.
+    if fields[_STATE] in "ZX" and int(fields[_THREADS]) <= 1:
         return "gone"
     return "paused" if fields[_STATE] in "Tt" else "running"
 
