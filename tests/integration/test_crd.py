@@ -1,0 +1,330 @@
+"""The CRD as a real API server understands it: what is taken, what is refused, and in which words."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.conftest import KubectlError
+
+import mistakes
+import schemas
+from infisical_events.api import resources
+from infisical_events.api.specs import EventType, InvalidSpecError, Spec, parse_spec
+from infisical_events.api.statuses import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Counters,
+    LastAction,
+    LastSkip,
+    Status,
+    StreamStatus,
+    WorkloadResult,
+)
+
+pytestmark = pytest.mark.cluster
+
+Kubectl = Callable[..., str]
+
+SAMPLES = schemas.ROOT / "deploy" / "samples"
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+STATUS = Status(
+    observed_generation=3,
+    conditions=(
+        Condition(
+            type=ConditionType.READY,
+            status=ConditionStatus.TRUE,
+            reason="Streaming",
+            message="Changes are heard as they happen.",
+            observed_generation=3,
+            last_transition_time=MOMENT,
+        ),
+        Condition(
+            type=ConditionType.STREAMING,
+            status=ConditionStatus.UNKNOWN,
+            reason="Connecting",
+            message="The stream is being opened.",
+            observed_generation=3,
+            last_transition_time=MOMENT,
+        ),
+    ),
+    stream=StreamStatus(connected_since=MOMENT, reconnects=2, blind_seconds=5, last_event_time=MOMENT),
+    counters=Counters(events_received=9, events_matched=4, restarts=2**40),
+    last_restart_time=MOMENT,
+    last_action=LastAction(
+        time=MOMENT,
+        reason="Restarted",
+        message="DB_PASSWORD changed.",
+        event=EventType.UPDATE,
+        environment_slug="prod",
+        secret_path="/payments",
+        keys=("DB_PASSWORD",),
+        workloads=(WorkloadResult(kind="Deployment", name="payments", result="Restarted"),),
+    ),
+    last_skip=LastSkip(time=MOMENT, reason="Unmatched", message="No entry matches."),
+)
+
+LEDGER = {
+    "format": 1,
+    "header": {"projectId": "p", "address": "https://a.example", "grade": "Versions"},
+    "epoch": "k3v9",
+    "seq": 2**40,
+    "scope": ["prod:/payments"],
+    "belief": [{"part": "prod:/payments", "body": "a:1", "acceptedAt": "2026-01-02T03:04:05Z"}],
+    "debts": [
+        {
+            "uid": "1b4e28ba",
+            "kind": "Deployment",
+            "name": "payments",
+            "seq": 7,
+            "since": "2026-01-02T03:04:05.678901Z",
+            "changes": ["*"],
+        }
+    ],
+    "claims": [{"folder": "prod:/payments", "heardAt": "2026-01-02T03:04:05Z"}],
+    "credits": [{"folder": "prod:/payments", "until": "2026-01-02T03:04:05Z"}],
+}
+
+
+@pytest.fixture(scope="module")
+def kubectl(kubectl: Kubectl) -> Kubectl:
+    """The session's kubectl, where the CRD is established."""
+    kubectl("apply", "--server-side", "-f", str(schemas.CRD_FILE))
+    kubectl("wait", "crd", schemas.CRD["metadata"]["name"], "--for=condition=Established")
+    return kubectl
+
+
+def subscription(name: str, spec: object) -> dict[str, Any]:
+    """A manifest."""
+    return {
+        "apiVersion": resources.API_VERSION,
+        "kind": resources.KIND,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+_INVALID = re.compile(r'Error from server \(Invalid\): .+ "case-(?P<number>\d+)" is invalid: (?P<why>.+)')
+
+
+def refusals(kubectl: Kubectl, specs: list[dict[str, Any]]) -> dict[int, str]:
+    """What the API server says against specs, by their place in the list; nothing is stored."""
+    items = [subscription(f"case-{number}", spec) for number, spec in enumerate(specs)]
+    manifest = {"apiVersion": "v1", "kind": "List", "items": items}
+    try:
+        # kubectl's own validation is left out: it would end at the first document.
+        flags = ("--dry-run=server", "--validate=false", "-n", "default")
+        kubectl("create", *flags, "-f", "-", stdin=json.dumps(manifest))
+    except KubectlError as refused:
+        found = [_INVALID.fullmatch(line) for line in str(refused).splitlines()]
+        assert None not in found  # nothing else went wrong
+        return {int(match["number"]): match["why"] for match in found if match}
+    return {}
+
+
+@pytest.fixture(scope="module")
+def answers(kubectl: Kubectl) -> dict[str, str]:
+    """What the API server answers to each mistake."""
+    said = refusals(kubectl, [mistake.spec for mistake in mistakes.MISTAKES])
+    return {str(mistake): said.get(number, "") for number, mistake in enumerate(mistakes.MISTAKES)}
+
+
+@pytest.mark.parametrize("mistake", mistakes.MISTAKES, ids=str)
+def test_refusals_say_what_to_change(mistake: mistakes.Mistake, answers: dict[str, str]) -> None:
+    """A mistake is refused with the field's path and words that help."""
+    field, words = re.escape(mistake.named), re.escape(mistake.told)
+
+    assert re.search(rf"{field}: ((?!, spec).)*{words}", answers[str(mistake)])
+
+
+def test_models_and_api_server_agree(kubectl: Kubectl) -> None:
+    """At and around every bound of every field, the models accept what the API server accepts."""
+    cases = list(edge_cases())
+    refused = refusals(kubectl, [spec for _, spec in cases])
+
+    differing = {
+        case: refused.get(number, "accepted by the API server alone")
+        for number, (case, spec) in enumerate(cases)
+        if understood(spec) == (number in refused)
+    }
+    assert differing == {}
+    assert min(len(refused), len(cases) - len(refused)) > 50  # both answers were really asked for
+
+
+def understood(spec: dict[str, Any]) -> bool:
+    """Whether the models accept a spec."""
+    try:
+        parse_spec(spec)
+    except InvalidSpecError:
+        return False
+    return True
+
+
+_REF = {"name": "a", "key": "b"}
+_METHODS = (
+    {"accessTokenRef": _REF},
+    {"universalAuth": {"clientIdRef": _REF, "clientSecretRef": _REF}},
+    {"kubernetesAuth": {"identityId": "a", "serviceAccountName": "b", "audiences": ["c"]}},
+)
+_COMPLETE = mistakes.GOOD | {
+    "address": "https://a.example",
+    "events": [
+        {
+            "event": "secret:update",
+            "conditions": {"environmentSlug": "a", "secretPath": "/b", "secretKeys": ["C"]},
+        }
+    ],
+}
+_BASES = (
+    *(_COMPLETE | {"authentication": method} for method in _METHODS),
+    {field: v for field, v in _COMPLETE.items() if field != "projectId"} | {"projectSlug": "a"},
+)
+_STRINGS = ("", " ", "a", "A-1", "-", "_a", "a_", "a b", "a\n", "\ta", "ä", "a.b", "a/b", "/", "/a*",
+            "/**/{a,b}", "/a b", "/ä", "//", "../a", "https://", "http://a", "HTTPS://a", "https://a b",
+            "https://a@b", "https://a/b?c#d", "ftp://a", "a:b", "!a", "\x7f", "/\x7f")  # fmt: skip
+
+
+def edge_cases() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Specs that differ from a good one in a single field, with words for which and how."""
+    for path, leaf in schemas.of_model(Spec).items():
+        field = path.replace("[]", ".0")
+        base = next((base for base in _BASES if has(base, field)), _COMPLETE)
+        for value in (*values(leaf, base, field), mistakes.REMOVED):
+            if value is not mistakes.REMOVED or has(base, field):
+                yield f"{path} = {value!r:.60}", mistakes.with_field(base, field, value)
+
+
+def has(spec: Any, field: str) -> bool:  # noqa: ANN401 - JSON
+    """Whether a field is there."""
+    first, _, rest = field.partition(".")
+    inner = spec[int(first)] if first.isdigit() else spec.get(first)
+    return inner is not None and (not rest or has(inner, rest))
+
+
+def values(leaf: schemas.Leaf, base: dict[str, Any], field: str) -> list[object]:
+    """Values at and around what a field demands."""
+    bounds = dict(leaf.bounds)
+    if leaf.type == "integer":
+        low, high = bounds["minimum"], bounds["maximum"]
+        return [low - 1, low, high, high + 1, 1.5]  # type: ignore[operator] # bounds of integers
+    if leaf.type == "boolean":
+        return [True, False]
+    if leaf.type == "array":
+        items = base
+        for step in field.split("."):
+            items = items[int(step) if step.isdigit() else step]
+        return [list(items)[:1] * size for size in (0, 1, bounds["maxItems"], bounds["maxItems"] + 1)]
+    if leaf.type == "object":
+        return [{}]
+    return [*leaf.enum, *_STRINGS, *long_strings(bounds.get("maxLength", 0))]
+
+
+def long_strings(limit: int) -> list[str]:
+    """Strings as long as allowed and one longer, of beginnings that formats demand."""
+    lengths = (limit, limit + 1) if limit else ()
+    return [start.ljust(length, "a") for start in ("a", "/", "https://") for length in lengths]
+
+
+def test_unknown_field_is_named(kubectl: Kubectl, namespace: str) -> None:
+    """A typing error is told, not dropped."""
+    manifest = subscription("typo", mistakes.GOOD | {"debounceSecond": 3})
+
+    with pytest.raises(KubectlError, match=r'unknown field "spec\.debounceSecond"'):
+        kubectl("apply", "-n", namespace, "--validate=strict", "-f", "-", stdin=json.dumps(manifest))
+
+
+def test_samples_work(kubectl: Kubectl, namespace: str) -> None:
+    """The samples can be applied as they are, and the sample workload comes up."""
+    kubectl("apply", "-n", namespace, "--validate=strict", "-f", str(SAMPLES))
+
+    kubectl("rollout", "status", "-n", namespace, "deployment/payments", "--timeout=30s")
+    assert kubectl("get", "-n", namespace, "ies", "-o", "name").split() == [
+        f"infisicaleventsubscription.{resources.GROUP}/payments",
+        f"infisicaleventsubscription.{resources.GROUP}/payments-full",
+    ]
+
+
+def test_defaults_are_filled_in(kubectl: Kubectl, namespace: str) -> None:
+    """Whoever reads a stored subscription sees what holds, and it means what was written."""
+    stored = create(kubectl, namespace)["spec"]
+
+    assert parse_spec(stored) == parse_spec(mistakes.GOOD)
+    assert {field: stored[field] for field in stored if field not in mistakes.GOOD} == {
+        "action": "Restart",
+        "observe": "Versions",
+        "debounceSeconds": 1,
+        "resyncIntervalSeconds": 300,
+        "mode": "Enforce",
+        "suspend": False,
+    }
+    assert stored["events"][0]["conditions"]["secretPath"] == "/"
+
+
+def create(kubectl: Kubectl, namespace: str) -> dict[str, Any]:
+    """Store the smallest subscription and return it as stored."""
+    manifest = json.dumps(subscription("payments", mistakes.GOOD))
+    stored: dict[str, Any] = json.loads(
+        kubectl("create", "-n", namespace, "-o", "json", "-f", "-", stdin=manifest)
+    )
+    return stored
+
+
+def report(kubectl: Kubectl, namespace: str, status: object) -> dict[str, Any]:
+    """Write the status as the operator does, by a merge patch; return it as stored."""
+    patch = json.dumps({"status": status})
+    stored = kubectl(
+        "patch", "ies/payments", "-n", namespace, "--subresource=status", "--type=merge",
+        "-o", "json", "-p", patch,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(stored)["status"]
+    return found
+
+
+def test_status_comes_back_as_written(kubectl: Kubectl, namespace: str) -> None:
+    """Nothing that the operator reports or remembers is pruned or changed."""
+    create(kubectl, namespace)
+
+    stored = report(kubectl, namespace, STATUS.as_patch() | {"ledger": LEDGER})
+
+    assert stored.pop("ledger") == LEDGER
+    assert stored == STATUS.as_patch()
+    assert Status.model_validate(stored) == STATUS
+
+
+def test_absent_status_is_removed(kubectl: Kubectl, namespace: str) -> None:
+    """A `null` removes what was there and is no mistake where nothing was."""
+    create(kubectl, namespace)
+    fresh = report(kubectl, namespace, Status().as_patch())
+
+    report(kubectl, namespace, STATUS.as_patch() | {"ledger": LEDGER})
+    again = report(kubectl, namespace, Status().as_patch() | {"ledger": None})
+
+    assert Status.model_validate(again) == Status()
+    assert again == fresh
+
+
+def test_status_is_apart(kubectl: Kubectl, namespace: str) -> None:
+    """Whoever may write subscriptions cannot write the operator's memory with them."""
+    create(kubectl, namespace)
+
+    patch = json.dumps({"status": {"ledger": LEDGER}})
+    kubectl("patch", "ies/payments", "-n", namespace, "--type=merge", "-p", patch)
+
+    assert "status" not in json.loads(kubectl("get", "ies/payments", "-n", namespace, "-o", "json"))
+
+
+def test_columns(kubectl: Kubectl, namespace: str) -> None:
+    """`kubectl get` tells how a subscription is; the category finds it."""
+    create(kubectl, namespace)
+    report(kubectl, namespace, STATUS.as_patch())
+
+    header, row = kubectl("get", "infisical", "-n", namespace, "-o", "wide").splitlines()
+
+    titles = ["NAME", "READY", "REASON", "STREAMING", "LAST EVENT", "LAST RESTART", "AGE"]
+    assert re.split(r"\s{2,}", header.strip()) == titles
+    assert row.split()[:4] == ["payments", "True", "Streaming", "Unknown"]
+    assert len(row.split()) == len(titles)
