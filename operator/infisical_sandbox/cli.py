@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-# Imported when used: the cluster needs cryptography, the server a web server, and `--help` neither.
+# Imported when used, so that one command does not pay for what another needs.
 _COMMANDS = {
     "cluster": "infisical_sandbox.cluster.commands",
     "secrets": "infisical_sandbox.server.commands",
@@ -21,7 +21,11 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return super().get_command(ctx, cmd_name)
-        command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
+        try:
+            module = importlib.import_module(_COMMANDS[cmd_name])
+        except ModuleNotFoundError as error:
+            raise click.ClickException(f"{error}: install infisical-events[sandbox]") from error
+        command = getattr(module, cmd_name)
         return command if isinstance(command, click.Command) else None
 
 
