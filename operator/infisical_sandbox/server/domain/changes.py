@@ -1,0 +1,249 @@
+"""Which change causes which event: one function per row of the table a subscriber relies on.
+
+Each function changes the store and returns what follows: the events of the call, and the folders whose
+importers and referrers must hear of it (see `fanouts`). Nothing is published here. What has no function
+here causes no event: folders, roll-backs, dynamic secrets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from infisical_sandbox.server.domain import events, folders, imports, paths, refusals, secrets
+from infisical_sandbox.server.domain.events import Event
+from infisical_sandbox.server.domain.generations import EventType
+from infisical_sandbox.server.domain.records import Author, Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infisical_sandbox.server.domain.folders import Place
+    from infisical_sandbox.server.domain.records import Approval, Environment, Secret, SecretImport
+    from infisical_sandbox.server.domain.stores import Store
+
+FolderKey = tuple[str, str, str]
+"""Project id, environment slug, canonical path."""
+
+
+class MissingMode(StrEnum):
+    """What a batch update does about keys that do not exist."""
+
+    FAIL = "failOnNotFound"
+    UPSERT = "upsert"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who changes something when, and the text of the path in the request."""
+
+    now: float
+    actor_id: str | None = None
+    request_path: str | None = None
+
+    @property
+    def author(self) -> Author:
+        """The writer of shared secrets."""
+        return Author(self.now, self.actor_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Secrets on their way from one folder to another."""
+
+    source: Place
+    goal: Place
+    rows: tuple[Secret, ...]
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a write led to. `secrets` pairs each secret with its folder."""
+
+    secrets: tuple[tuple[Secret, Place], ...] = ()
+    events: tuple[Event, ...] = ()
+    syncs: tuple[FolderKey, ...] = ()
+
+
+def create(store: Store, place: Place, drafts: Sequence[Draft], context: Context) -> Change:
+    """One or many shared secrets: one `secret:create` with all keys."""
+    made = secrets.create(store, place.folder.id, drafts, context.author)
+    return _one_event(EventType.CREATE, place, made, context, tuple(row.key for row in made))
+
+
+def update(store: Store, place: Place, draft: Draft, context: Context) -> Change:
+    """One shared secret: one `secret:update`, which carries the old key of a rename."""
+    old = _known(store, place, draft.key)
+    secrets.check_rename(store, old, draft.new_key)
+    row = secrets.edit(store, old, draft, context.author)
+    return _one_event(EventType.UPDATE, place, (row,), context, (old.key,))
+
+
+def delete(store: Store, place: Place, keys: Sequence[str], context: Context) -> Change:
+    """One or many shared secrets: one `secret:delete` with all keys; 404 if one is missing."""
+    doomed = tuple(secrets.get(store, place.folder.id, key) for key in dict.fromkeys(keys))
+    secrets.delete(store, doomed)
+    return _one_event(EventType.DELETE, place, doomed, context, tuple(row.key for row in doomed))
+
+
+def update_batch(
+    store: Store, place: Place, drafts: Sequence[Draft], mode: MissingMode, context: Context
+) -> Change:
+    """Many secrets, also of several folders: one `secret:update` per folder touched.
+
+    Every one of those events lists all keys of the call, renamed secrets by their new key. What an
+    upsert creates is in no `secret:create`. The paths are canonical whatever the request said.
+    """
+    planned = [(_target(store, place, draft, context, mode), draft) for draft in drafts]
+    chosen = [pair for pair in planned if _exists(store, *pair) or mode is MissingMode.UPSERT]
+    if mode is MissingMode.FAIL and len(chosen) < len(planned):
+        missing = sorted(draft.key for pair in planned if pair not in chosen for draft in pair[1:])
+        raise refusals.not_found(f"Secret not found: {', '.join(missing)}", "UpdateSecret")
+    for target, draft in chosen:
+        _check_item_rename(store, target, draft)
+    done = tuple((_upserted(store, target, draft, context), target) for target, draft in chosen)
+    keys = tuple(row.key for row, _ in done)
+    touched = tuple({target.key: target for _, target in done}.values())
+    return Change(
+        secrets=done,
+        events=tuple(_event(EventType.UPDATE, spot, spot.path, keys) for spot in touched),
+        syncs=tuple(spot.key for spot in touched),
+    )
+
+
+def write_personal(store: Store, place: Place, draft: Draft, context: Context) -> Change:
+    """A personal override: no event at all; 400 without a shared secret to override."""
+    if secrets.find(store, place.folder.id, draft.key) is None:
+        raise refusals.bad_request(
+            "Failed to create personal secret override for no corresponding shared secret"
+        )
+    own = secrets.find(store, place.folder.id, draft.key, context.actor_id)
+    author = Author(context.now, context.actor_id, owner_id=context.actor_id)
+    row = (
+        secrets.edit(store, own, draft, author)
+        if own
+        else secrets.create(store, place.folder.id, [draft], author)[0]
+    )
+    return Change(secrets=((row, place),))
+
+
+def delete_personal(store: Store, place: Place, key: str, context: Context) -> Change:
+    """Drop a personal override: no event."""
+    own = secrets.get(store, place.folder.id, key, context.actor_id)
+    secrets.delete(store, [own])
+    return Change(secrets=((own, place),))
+
+
+def move(store: Store, wish: Move, context: Context) -> Change:
+    """Secrets to another folder: an import mutation naming the source, twice, and nothing else.
+
+    Raises: 400 when the destination has a key already and `overwrite` is off.
+    """
+    held = {row.key: row for row in secrets.shared(store, wish.goal.folder.id)}
+    clashes = sorted(row.key for row in wish.rows if row.key in held)
+    if clashes and not wish.overwrite:
+        raise refusals.bad_request(f"Secret already exist in destination: {', '.join(clashes)}")
+    secrets.delete(store, wish.rows)
+    for row in wish.rows:
+        draft = Draft(row.key, row.value, comment=row.comment, metadata=row.metadata)
+        _upserted(store, wish.goal, draft, context)
+    told = events.import_mutation(*wish.source.key)
+    return Change(events=(told, told), syncs=(wish.source.key, wish.goal.key))
+
+
+def rotate(store: Store, place: Place, drafts: Sequence[Draft], context: Context) -> Change:
+    """What a secret rotation does: new values, silence at the folder itself, importers hear."""
+    rows = tuple((_upserted(store, place, draft, context), place) for draft in drafts)
+    return Change(secrets=rows, syncs=(place.key,))
+
+
+def merge(store: Store, place: Place, wish: Approval, context: Context) -> Change:
+    """A reviewed change request: up to three events, create then update then delete, canonical path."""
+    plain = Context(context.now, context.actor_id, place.path)
+    gone = [draft.key for draft in wish.deletes]
+    parts = [create(store, place, wish.creates, plain)] if wish.creates else []
+    if wish.updates:
+        parts.append(update_batch(store, place, wish.updates, MissingMode.FAIL, plain))
+    parts += [delete(store, place, gone, plain)] if gone else []
+    return Change(
+        secrets=tuple(row for part in parts for row in part.secrets),
+        events=tuple(event for part in parts for event in part.events),
+        syncs=(place.key,),
+    )
+
+
+def add_import(
+    store: Store,
+    place: Place,
+    source: tuple[Environment, str],
+    context: Context,
+    *,
+    replication: bool,
+) -> tuple[SecretImport, Change]:
+    """A new entry: an import mutation at the importing folder (none for a replication)."""
+    folders.at(store, place.project_id, source[0].slug, source[1])
+    row = imports.add(store, place, source, context.now, replication=replication)
+    return row, _import_change(place, row)
+
+
+def remove_import(store: Store, place: Place, row: SecretImport) -> Change:
+    """An entry less: an import mutation at the importing folder (none for a replication)."""
+    imports.remove(store, row)
+    return _import_change(place, row)
+
+
+def _import_change(place: Place, row: SecretImport) -> Change:
+    if row.is_replication:
+        return Change()
+    return Change(events=(events.import_mutation(*place.key),), syncs=(place.key,))
+
+
+def _one_event(
+    kind: EventType, place: Place, rows: tuple[Secret, ...], context: Context, keys: tuple[str, ...]
+) -> Change:
+    path = place.path if context.request_path is None else paths.requested(context.request_path)
+    return Change(
+        secrets=tuple((row, place) for row in rows),
+        events=(_event(kind, place, path, keys),),
+        syncs=(place.key,),
+    )
+
+
+def _event(kind: EventType, place: Place, path: str, keys: tuple[str, ...]) -> Event:
+    return Event(kind, place.project_id, place.environment.slug, path, keys)
+
+
+def _known(store: Store, place: Place, key: str) -> Secret:
+    row = secrets.find(store, place.folder.id, key)
+    if row is None:
+        raise refusals.not_found(f"Secret with name '{key}' not found", "UpdateSecret")
+    return row
+
+
+def _target(store: Store, place: Place, draft: Draft, context: Context, mode: MissingMode) -> Place:
+    if draft.path is None:
+        return place
+    where = (place.project_id, place.environment.slug, draft.path)
+    if mode is MissingMode.UPSERT:
+        return folders.ensure(store, *where, context.now)
+    return folders.at(store, *where)
+
+
+def _exists(store: Store, place: Place, draft: Draft) -> bool:
+    return secrets.find(store, place.folder.id, draft.key) is not None
+
+
+def _check_item_rename(store: Store, place: Place, draft: Draft) -> None:
+    old = secrets.find(store, place.folder.id, draft.key)
+    if old:
+        secrets.check_rename(store, old, draft.new_key)
+
+
+def _upserted(store: Store, place: Place, draft: Draft, context: Context) -> Secret:
+    old = secrets.find(store, place.folder.id, draft.key)
+    if old:
+        return secrets.edit(store, old, draft, context.author)
+    return secrets.create(store, place.folder.id, [draft], context.author)[0]

@@ -1,0 +1,43 @@
+"""Events as they travel inside the server, and the JSON a subscriber reads.
+
+One event speaks of one environment and path and of all keys of the call that caused it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infisical_sandbox.server.domain.generations import EventType
+
+if TYPE_CHECKING:
+    from infisical_sandbox.server.domain.generations import Generation
+
+PROJECT_TYPE = "secret-manager"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change in one folder. `keys` is empty for an import mutation."""
+
+    type: EventType
+    project_id: str
+    environment: str
+    path: str
+    keys: tuple[str, ...] = ()
+
+
+def import_mutation(project_id: str, environment: str, path: str) -> Event:
+    """What a folder emits when something it imports or refers to changed."""
+    return Event(EventType.IMPORT_MUTATION, project_id, environment, path)
+
+
+def payload(event: Event, generation: Generation) -> dict[str, object]:
+    """The `data:` object: a list of items, but a single object for an import mutation."""
+    where = {"environment": event.environment, "secretPath": event.path}
+    items = [{**where, generation.key_field: key} for key in event.keys]
+    lone = event.type is EventType.IMPORT_MUTATION
+    return {
+        generation.project_field: PROJECT_TYPE,
+        "data": {"eventType": event.type.value, "payload": where if lone else items},
+    }

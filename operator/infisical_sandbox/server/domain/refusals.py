@@ -1,0 +1,75 @@
+"""How Infisical says no: the status, the error name and the sentence are part of its contract.
+
+Refusal
+└── every refusal is this one class; the functions below name the cases.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
+    """An answer other than success.
+
+    Attributes: `status` (HTTP), `error` (the name a client may branch on), `message` (a sentence, or for
+    422 the list of issues), `details` (extra objects or sentences, absent when None), `headers`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        message: str | list[dict[str, object]],
+        details: Sequence[object] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {error}")
+        self.status = status
+        self.error = error
+        self.message = message
+        self.details = details
+        self.headers = headers or {}
+
+
+def bad_request(message: str, error: str = "BadRequest") -> Refusal:
+    """400: understood, and impossible."""
+    return Refusal(400, error, message)
+
+
+def unauthorized(message: str, error: str = "UnauthorizedError") -> Refusal:
+    """401: who are you?"""
+    return Refusal(401, error, message)
+
+
+def forbidden(message: str, error: str = "ForbiddenError") -> Refusal:
+    """403 for reasons other than a permission rule."""
+    return Refusal(403, error, message)
+
+
+def denied(action: str, subject: str, rules: Sequence[object]) -> Refusal:
+    """403 of the permission check; `rules` are those that speak of the action and subject."""
+    return Refusal(403, "PermissionDenied", f"You are not allowed to {action} on {subject}", details=rules)
+
+
+def bad_token(message: str) -> Refusal:
+    """403 of the signature and expiry check of a bearer token."""
+    return Refusal(403, "TokenError", message)
+
+
+def not_found(message: str, error: str = "NotFound") -> Refusal:
+    """404 of something that was asked for by name."""
+    return Refusal(404, error, message)
+
+
+def invalid(issues: list[dict[str, object]]) -> Refusal:
+    """422: the request does not fit the schema."""
+    return Refusal(422, "ValidationFailure", issues)
+
+
+def too_many(message: str, headers: dict[str, str] | None = None) -> Refusal:
+    """429, with rate-limit headers only where the real limiter sends them."""
+    return Refusal(429, "RateLimitExceeded", message, headers=headers)

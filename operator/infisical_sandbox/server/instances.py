@@ -1,0 +1,197 @@
+"""One local Infisical without its HTTP face: the state and everything that happens around a change."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as randomness
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from infisical_sandbox.server import clocks, journals
+from infisical_sandbox.server.domain import (
+    folders,
+    identities,
+    permissions,
+    projects,
+    refusals,
+    stores,
+    subscriptions,
+)
+from infisical_sandbox.server.domain.records import Setting
+from infisical_sandbox.server.domain.tokens import Tokens
+from infisical_sandbox.server.faults import Faults
+from infisical_sandbox.server.journals import Journal
+from infisical_sandbox.server.persisting import Database
+from infisical_sandbox.server.streaming import PING, Hub
+from infisical_sandbox.server.syncing import Syncer
+
+if TYPE_CHECKING:
+    from infisical_sandbox.server.domain.changes import Change, FolderKey
+    from infisical_sandbox.server.domain.events import Event
+    from infisical_sandbox.server.domain.permissions import Ability
+    from infisical_sandbox.server.domain.records import Identity, Project
+    from infisical_sandbox.server.domain.stores import Store
+    from infisical_sandbox.server.options import Options
+    from infisical_sandbox.server.streaming import Stream
+
+ORGANISATION = "11111111-1111-4111-8111-111111111111"
+
+
+class Instance:
+    """A server's state and its background work. Lives in one event loop."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.generation = options.generation
+        self.store: Store = stores.empty()
+        self.database = Database(options.database, self.store)
+        self.faults = Faults()
+        self.journal = Journal()
+        self.admin_token = randomness.token_urlsafe(24)
+        self.hub = Hub(self.generation, self._renewed_ability)
+        self.syncer = Syncer(self.store, options.fan_out_delay, self.publish, self._touch_folder)
+        self.tokens = Tokens(self.store, self._setting("signing-key", 32), self.generation)
+        self.client_secret = options.client_secret or self._setting("client-secret", 32)
+        self.project, self.identity = self._ready_made()
+        self._timer: asyncio.Task[None] | None = None
+        self.timing_changed = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin the ping timer."""
+        self._timer = asyncio.create_task(self._keep_pinging(), name="ping timer")
+
+    async def stop(self) -> None:
+        """End the background work and close the file."""
+        self.syncer.stop()
+        if self._timer:
+            self._timer.cancel()
+            await asyncio.gather(self._timer, return_exceptions=True)
+        self.database.close()
+
+    @property
+    def reading(self) -> Store:
+        """The store that reads see, which a fault may have frozen."""
+        return self.faults.reading(self.store, clocks.now().monotonic)
+
+    @property
+    def connection_limit(self) -> int | None:
+        """Streams per project, as the options or a fault say."""
+        fault = self.faults.connection_limit
+        return self.options.limit if fault is None else fault
+
+    @property
+    def stream_lifetime(self) -> float | None:
+        """Seconds a stream lives, as the options or a fault say."""
+        return self.faults.stream_lifetime or self.options.lifetime
+
+    def apply(self, change: Change) -> None:
+        """Tell the world of a change: its events now, the importers later."""
+        for secret, place in change.secrets:
+            self.journal.note(
+                "secret",
+                projectId=place.project_id,
+                environment=place.environment.slug,
+                secretPath=place.path,
+                secretKey=secret.key,
+                secretId=secret.id,
+                version=secret.version,
+            )
+        for event in change.events:
+            self.publish(event)
+        for key in change.syncs:
+            self.syncer.queue(key)
+
+    def publish(self, event: Event) -> None:
+        """Hand an event to the streams, as the plan and the fault switches allow."""
+        facts = journals.event_facts(event)
+        if self.faults.plan_missing:
+            self.journal.note("event-not-published", **facts)
+        elif self.faults.take_drop():
+            self.journal.note("event-dropped", **facts)
+        elif self.faults.delay_events:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.faults.delay_events, self._emit, event)
+        else:
+            self._emit(event)
+
+    def ability(self, identity: Identity, project: Project) -> Ability:
+        """What the identity may do in the project; 403 if it is no member."""
+        return identities.ability(self.store, identity, project)
+
+    def _emit(self, event: Event) -> None:
+        for _ in range(1 + self.faults.extra_copies):
+            entry = self.journal.note("event", **journals.event_facts(event))
+            receivers = self.hub.deliver(event)
+            self.journal.note("event-delivered", of=entry.number, receivers=receivers)
+
+    def _touch_folder(self, key: FolderKey) -> None:
+        place = folders.find(self.store, *key)
+        if place:
+            now = clocks.now().wall
+            self.store.folders.put(replace(place.folder, last_secret_modified=now))
+            self.database.commit()
+
+    async def _keep_pinging(self) -> None:
+        checked = clocks.now().monotonic
+        while True:
+            if not await self._interrupted(self.faults.ping_interval or self.options.ping_interval):
+                self.hub.write_all(PING)
+            now = clocks.now().monotonic
+            if now - checked >= (self.faults.recheck_interval or self.options.recheck_interval):
+                checked = now
+                self.hub.recheck()
+
+    async def _interrupted(self, seconds: float) -> bool:
+        """Wait this long; True when the timing was changed meanwhile."""
+        try:
+            await asyncio.wait_for(self.timing_changed.wait(), seconds)
+        except TimeoutError:
+            return False
+        self.timing_changed.clear()
+        return True
+
+    def _renewed_ability(self, stream: Stream) -> Ability | None:
+        identity = self.store.identities.get(stream.identity_id)
+        project = self.store.projects.get(stream.project_id)
+        try:
+            if identity and project:
+                ability = self.ability(identity, project)
+                for entry in stream.entries:
+                    subscriptions.require(entry, ability, self.generation)
+                return ability
+        except refusals.Refusal:
+            return None
+        return None
+
+    def _setting(self, name: str, size: int) -> str:
+        row = self.store.settings.get(name) or self.store.settings.put(
+            Setting(name, randomness.token_hex(size))
+        )
+        return row.value
+
+    def _ready_made(self) -> tuple[Project, Identity]:
+        known = self.store.settings.get("project-id"), self.store.settings.get("identity-id")
+        if known[0] and known[1]:
+            return self._restored(known[0].value, known[1].value)
+        return self._first_project(clocks.now().wall)
+
+    def _restored(self, project_id: str, identity_id: str) -> tuple[Project, Identity]:
+        identity = self.store.identities.get(identity_id)
+        if identity is None:
+            raise LookupError("the database names an identity that it does not hold")
+        return projects.by_id(self.store, project_id), identity
+
+    def _first_project(self, now: float) -> tuple[Project, Identity]:
+        options = self.options
+        project = projects.create(self.store, ORGANISATION, options.project_name, options.project_slug, now)
+        for slug in options.environments:
+            projects.add_environment(self.store, project.id, slug.capitalize(), slug, now)
+        identity = identities.create(self.store, ORGANISATION, "sandbox", options.tokens, options.lockout)
+        identity = self.store.identities.put(replace(identity, kubernetes=options.kubernetes))
+        identities.add_client_secret(self.store, identity, now, self.client_secret)
+        rules = permissions.role(options.role, self.generation)
+        identities.grant(self.store, identity, project.id, rules)
+        self.store.settings.put(Setting("project-id", project.id))
+        self.store.settings.put(Setting("identity-id", identity.id))
+        self.database.commit()
+        return project, identity

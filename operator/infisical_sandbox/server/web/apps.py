@@ -1,0 +1,49 @@
+"""The web application: every route behind the middlewares, around one instance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from infisical_sandbox.server.web import (
+    admin_routes,
+    auth_routes,
+    event_routes,
+    folder_routes,
+    import_routes,
+    middlewares,
+    project_routes,
+    secret_routes,
+)
+from infisical_sandbox.server.web.callers import INSTANCE
+
+if TYPE_CHECKING:
+    from infisical_sandbox.server.instances import Instance
+
+_MAX_BODY = 1024 * 1024
+
+
+def build(instance: Instance) -> web.Application:
+    """An application ready to be served."""
+    app = web.Application(
+        middlewares=[
+            middlewares.log_requests,
+            middlewares.inject_faults,
+            middlewares.answer_errors,
+        ],
+        client_max_size=_MAX_BODY,
+    )
+    app[INSTANCE] = instance
+    for routes in (
+        auth_routes.routes(),
+        project_routes.routes(),
+        secret_routes.routes(secret_routes.V3),
+        secret_routes.routes(secret_routes.V4),
+        folder_routes.routes(),
+        import_routes.routes(),
+        event_routes.routes(),
+        admin_routes.routes() if instance.options.admin else [],
+    ):
+        app.router.add_routes(routes)
+    return app

@@ -1,0 +1,139 @@
+"""Folders: `/api/v2/folders` and the older `/api/v1/folders`, which spells the project `workspaceId`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from infisical_sandbox.server import clocks
+from infisical_sandbox.server.domain import folders, paths, permissions, refusals
+from infisical_sandbox.server.web import answers, bodies, callers, views
+
+if TYPE_CHECKING:
+    from infisical_sandbox.server.domain.folders import Place
+    from infisical_sandbox.server.domain.stores import Store
+    from infisical_sandbox.server.web.callers import Caller
+
+
+def routes() -> list[web.RouteDef]:
+    """The routes of both families."""
+    return [
+        route
+        for prefix in ("/api/v1/folders", "/api/v2/folders")
+        for route in (
+            web.get(prefix, list_all),
+            web.post(prefix, create),
+            web.patch(prefix + "/batch", rename_batch),
+            web.get(prefix + "/{id}", get_one),
+            web.patch(prefix + "/{id}", rename),
+            web.delete(prefix + "/{id}", delete),
+        )
+    ]
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """The folders directly inside `path`, or all below it."""
+    callers.identity_of(request)
+    wish: bodies.FolderList = bodies.query(request, bodies.FolderList)
+    caller = callers.in_project(request, wish.project_id)
+    store = caller.instance.reading
+    place = folders.at(store, caller.project.id, wish.environment, wish.path)
+    found = _below(store, place, recursive=wish.recursive)
+    since = wish.last_secret_modified
+    shown = [views.folder(spot, relative_to=place.path if wish.recursive else None) for spot in found]
+    return answers.ok(
+        {"folders": [body for body in shown if not since or str(body["lastSecretModified"]) >= since]}
+    )
+
+
+async def get_one(request: web.Request) -> web.Response:
+    """One folder by id, with its environment."""
+    place = _by_id(callers.instance_of(request).reading, request.match_info["id"])
+    callers.identity_of(request)
+    callers.in_project(request, place.project_id)
+    env = place.environment
+    extra = {
+        "projectId": place.project_id,
+        "environment": {"envId": env.id, "envName": env.name, "envSlug": env.slug},
+    }
+    return answers.ok({"folder": views.folder(place) | extra})
+
+
+async def create(request: web.Request) -> web.Response:
+    """A new folder; the missing folders above it are made as well."""
+    callers.identity_of(request)
+    body: bodies.Folder = await bodies.read(request, bodies.Folder)
+    caller = callers.in_project(request, body.project_id)
+    store, now = caller.instance.store, clocks.now().wall
+    paths.check_name(body.name)
+    _require(caller, "create", body.environment, body.path)
+    parent = folders.ensure(store, caller.project.id, body.environment, body.path, now)
+    place = folders.create(store, parent, body.name, now, body.description)
+    return answers.ok({"folder": views.folder(place)})
+
+
+async def rename(request: web.Request) -> web.Response:
+    """A folder under another name; no event."""
+    callers.identity_of(request)
+    body: bodies.Folder = await bodies.read(request, bodies.Folder)
+    caller = callers.in_project(request, body.project_id)
+    place = _named(caller, body.environment, body.path, request.match_info["id"])
+    _require(caller, "edit", place.environment.slug, body.path)
+    renamed = folders.rename(caller.instance.store, place, body.name, clocks.now().wall, body.description)
+    return answers.ok({"folder": views.folder(renamed)})
+
+
+async def rename_batch(request: web.Request) -> web.Response:
+    """Several folders under other names; no event."""
+    callers.identity_of(request)
+    body: bodies.FolderBatch = await bodies.read(request, bodies.FolderBatch)
+    caller = callers.in_project(request, body.project_id)
+    done = []
+    for item in body.folders:
+        place = _named(caller, item.environment, item.path, item.id)
+        _require(caller, "edit", place.environment.slug, item.path)
+        now = clocks.now().wall
+        done.append(folders.rename(caller.instance.store, place, item.name, now, item.description))
+    return answers.ok({"folders": [views.folder(place) for place in done]})
+
+
+async def delete(request: web.Request) -> web.Response:
+    """A folder gone, by id or by name; no event, whatever was inside."""
+    callers.identity_of(request)
+    body: bodies.FolderDelete = await bodies.read(request, bodies.FolderDelete)
+    caller = callers.in_project(request, body.project_id)
+    place = _named(caller, body.environment, body.path, request.match_info["id"])
+    _require(caller, "delete", place.environment.slug, body.path)
+    folders.delete(caller.instance.store, place, force=body.force_delete)
+    return answers.ok({"folder": views.folder(place)})
+
+
+def _below(store: Store, place: Place, *, recursive: bool) -> list[Place]:
+    inside = [spot for spot in folders.walk(store, place) if spot != place]
+    return [spot for spot in inside if recursive or spot.folder.parent_id == place.folder.id]
+
+
+def _by_id(store: Store, folder_id: str) -> Place:
+    place = folders.place_of(store, folder_id)
+    if place is None:
+        raise refusals.not_found(f"Folder with ID '{folder_id}' not found")
+    return place
+
+
+def _named(caller: Caller, environment: str, path: str, id_or_name: str) -> Place:
+    """The folder by id, or by its name inside `path`."""
+    store = caller.instance.store
+    place = folders.place_of(store, id_or_name)
+    if place and place.project_id == caller.project.id:
+        return place
+    where = f"{path.rstrip('/')}/{id_or_name}"
+    found = folders.find(store, caller.project.id, environment, where)
+    if found is None:
+        raise refusals.not_found(f"Folder with ID or name '{id_or_name}' not found")
+    return found
+
+
+def _require(caller: Caller, action: str, environment: str, path: str) -> None:
+    fields = {"environment": environment, "secretPath": paths.canonical(path)}
+    caller.ability.require(action, permissions.FOLDERS, fields)

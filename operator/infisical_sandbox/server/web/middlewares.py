@@ -1,0 +1,97 @@
+"""What wraps every request: the log line, the fault switches, the token check, errors as JSON, the ETag."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from infisical_sandbox.server import clocks
+from infisical_sandbox.server.domain import refusals
+from infisical_sandbox.server.domain.refusals import Refusal
+from infisical_sandbox.server.web import answers, callers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from infisical_sandbox.server.faults import ResponseFault
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ADMIN_PREFIX = "/__admin__"
+_LOG = logging.getLogger("infisical_sandbox.requests")
+_WINDOW = 60
+_PLAIN_ERRORS = {502: "Bad Gateway", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
+
+
+@web.middleware
+async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """One line per request: never a header, a query or a body."""
+    started = clocks.now().monotonic
+    status: int | str = "gone"
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        elapsed = (clocks.now().monotonic - started) * 1000
+        _LOG.info("%s %s %s %.1fms", request.method, request.path, status, elapsed)
+
+
+@web.middleware
+async def inject_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever the fault switches want for this request, before anything else looks at it."""
+    faults = callers.instance_of(request).faults
+    fault = None
+    if not request.path.startswith(ADMIN_PREFIX):
+        fault = faults.take_response(f"{request.method} {request.path}")
+    if fault is None:
+        return await handler(request)
+    if fault.hang:
+        await asyncio.get_running_loop().create_future()
+    await asyncio.sleep(fault.delay)
+    return answers.refused(_injected(fault)) if fault.status else await handler(request)
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refusals as JSON; the token is checked before the route is known to exist."""
+    instance = callers.instance_of(request)
+    try:
+        if not request.path.startswith(ADMIN_PREFIX):
+            callers.authenticate(request)
+        response = await handler(request)
+        instance.database.commit()
+    except Refusal as refusal:
+        instance.database.commit()
+        response = answers.refused(refusal)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        response = answers.no_route(request.method, request.path_qs)
+    except web.HTTPRequestEntityTooLarge:
+        response = answers.refused(_something_wrong())
+    if isinstance(response, web.Response):
+        return answers.conditional(request, response)
+    return response
+
+
+def _injected(fault: ResponseFault) -> Refusal:
+    status = fault.status or 500
+    if status != 429:  # noqa: PLR2004 - Too Many Requests
+        return Refusal(status, _PLAIN_ERRORS.get(status, "InternalServerError"), "Something went wrong")
+    if fault.retry_after is None:
+        return refusals.too_many("Rate limit exceeded")
+    seconds = str(fault.retry_after)
+    headers = {
+        "x-ratelimit-limit": str(_WINDOW),
+        "x-ratelimit-remaining": "0",
+        "x-ratelimit-reset": seconds,
+        "retry-after": seconds,
+    }
+    message = f"Rate limit exceeded. Please try again in {seconds} seconds"
+    return refusals.too_many(message, headers)
+
+
+def _something_wrong() -> Refusal:
+    return Refusal(500, "InternalServerError", "Something went wrong")
