@@ -1,0 +1,155 @@
+"""The chart in a real control plane: installed, upgraded, uninstalled, and what it may do there.
+
+Each test has a cluster of its own, because a CRD and cluster-wide rights are everybody's.
+"""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.conftest import KubectlError, kubectl_for
+
+import charts
+import schemas
+from infisical_sandbox.cluster import Cluster
+
+pytestmark = pytest.mark.cluster
+
+Kubectl = Callable[..., str]
+Helm = Callable[..., str]
+Eventually = Callable[..., Any]
+
+RELEASE = charts.RELEASE
+HOME = charts.NAMESPACE
+CRD_NAME = schemas.CRD["metadata"]["name"]
+SUBSCRIPTION = charts.ROOT / "deploy" / "samples" / "subscription.yaml"
+KINDS = (
+    "crd,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,secrets,configmaps,"
+    "services,deployments,replicasets,pods"
+)
+
+
+@pytest.fixture
+def kubectl(private_cluster: Cluster) -> Kubectl:
+    """The administrator's kubectl; the namespaces of these tests are there."""
+    run = kubectl_for(private_cluster)
+    home = yaml.safe_load((charts.ROOT / "deploy" / "namespace.yaml").read_text())
+    run("create", "-f", "-", stdin=json.dumps(home))
+    run("create", "namespace", "shop")
+    return run
+
+
+@pytest.fixture
+def helm(private_cluster: Cluster, tmp_path: Path) -> Helm:
+    """`helm("install", crds={…})`: that command on the usual release, with these values."""
+
+    def run(verb: str, **values: object) -> str:
+        chart = () if verb == "uninstall" else (str(charts.CHART),)
+        given = charts.with_values(values, tmp_path) if values else ()
+        command = (verb, RELEASE, *chart, "--namespace", HOME, *given)
+        binary = private_cluster.binaries / "helm"
+        return charts.helm(binary, *command, kubeconfig=private_cluster.kubeconfig)
+
+    return run
+
+
+@pytest.fixture
+def with_token(private_cluster: Cluster, kubectl: Kubectl, tmp_path: Path) -> Callable[[], Kubectl]:
+    """`with_token()`: a kubectl that logs in as the operator's pod does."""
+
+    def make() -> Kubectl:
+        token = kubectl("create", "token", RELEASE, "-n", HOME).strip()
+        admin = private_cluster.kubeconfig.read_text()
+        (tmp_path / "kubeconfig").write_text(charts.kubeconfig_with_token(admin, token))
+        return partial(kubectl, f"--kubeconfig={tmp_path / 'kubeconfig'}")
+
+    return make
+
+
+def everything(kubectl: Kubectl) -> set[str]:
+    """All objects of the kinds that could be left behind, but for what namespaces get by birth."""
+    names = kubectl("get", KINDS, "--all-namespaces", "-o", "name").split()
+    return {name for name in names if name != "serviceaccount/default"}
+
+
+def may(kubectl: Kubectl, verb: str, resource: str, namespace: str) -> bool:
+    """Whether the user of this kubectl may do this."""
+    try:
+        kubectl("auth", "can-i", verb, resource, "-n", namespace)
+    except KubectlError:
+        return False
+    return True
+
+
+def rolled_out(kubectl: Kubectl) -> None:
+    """The operator's pod was admitted, where a careless one is not, and is ready."""
+    with pytest.raises(KubectlError, match="violates PodSecurity"):
+        kubectl("run", "careless", "--image=pause", "-n", HOME)
+    kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", HOME, "--timeout=30s")
+
+
+def test_life_of_a_release(kubectl: Kubectl, helm: Helm, eventually: Eventually) -> None:
+    """Install, upgrade and uninstall work; no finalizer holds what an uninstall removes."""
+    before = everything(kubectl)
+
+    notes = helm("install", crds={"keep": False})
+    rolled_out(kubectl)
+    kubectl("apply", "-n", "shop", "-f", str(SUBSCRIPTION))
+    assert "serves all namespaces" in notes
+    assert f"deployment/{RELEASE}" in notes
+
+    notes = helm("upgrade", crds={"keep": False}, watchNamespaces=["shop"], log={"level": "debug"})
+    rolled_out(kubectl)
+    assert "serves the namespaces shop" in notes
+
+    helm("uninstall")
+    eventually(lambda: everything(kubectl) == before)
+
+
+def test_subscriptions_outlive_a_release(kubectl: Kubectl, helm: Helm) -> None:
+    """By default an uninstall keeps the CRD and what users wrote; a new install takes it over."""
+    helm("install")
+    kubectl("apply", "-n", "shop", "-f", str(SUBSCRIPTION))
+
+    helm("uninstall")
+    assert kubectl("get", "crd", CRD_NAME, "-o", "name")
+
+    helm("install")
+    rolled_out(kubectl)
+    assert kubectl("get", "ies", "payments", "-n", "shop", "-o", "name")
+
+
+def test_rights(helm: Helm, with_token: Callable[[], Kubectl]) -> None:
+    """Named Secrets can be read and none listed; chosen namespaces take back what was elsewhere."""
+    helm("install")
+    operator = with_token()
+    assert json.loads(operator("get", "ies", "-A", "-o", "json"))["items"] == []
+    assert may(operator, "get", "secrets", "default")
+    assert may(operator, "patch", "deployments.apps", "default")
+    assert not may(operator, "list", "secrets", "default")
+    assert not may(operator, "delete", "deployments.apps", "default")
+
+    helm("upgrade", watchNamespaces=["shop"])
+    operator = with_token()
+    assert json.loads(operator("get", "ies", "-n", "shop", "-o", "json"))["items"] == []
+    assert may(operator, "get", "secrets", "shop")
+    assert may(operator, "patch", "deployments.apps", "shop")
+    assert not may(operator, "get", "secrets", "default")
+    assert not may(operator, "patch", "deployments.apps", "default")
+
+
+def test_one_file_installation(private_cluster: Cluster, eventually: Eventually) -> None:
+    """`kubectl apply -f deploy/install.yaml` is an installation, and `delete` ends it."""
+    kubectl = kubectl_for(private_cluster)
+    manifest = str(charts.ROOT / "deploy" / "install.yaml")
+    before = everything(kubectl)
+
+    kubectl("apply", "-f", manifest)
+    rolled_out(kubectl)
+    kubectl("delete", "-f", manifest)
+
+    eventually(lambda: everything(kubectl) == before)

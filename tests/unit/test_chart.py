@@ -1,0 +1,368 @@
+"""What the chart renders: by default, for chosen namespaces, and what it refuses."""
+
+import json
+import os
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import charts
+import schemas
+from charts import Key, Objects
+
+Render = Callable[..., Objects]
+
+VALUES = yaml.safe_load((charts.CHART / "values.yaml").read_text())
+SCHEMA = json.loads((charts.CHART / "values.schema.json").read_text())
+NAME = charts.RELEASE
+
+RULES = {
+    ("events.infisical.com", "infisicaleventsubscriptions", "get list watch"),
+    ("events.infisical.com", "infisicaleventsubscriptions/status", "patch"),
+    ("apps", "deployments", "list patch"),
+    ("apps", "statefulsets", "list patch"),
+    ("apps", "daemonsets", "list patch"),
+    ("", "secrets", "get"),
+    ("", "serviceaccounts/token", "create"),
+    ("", "events", "create"),
+}
+"""All that the operator may do: API group, resource, verbs."""
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """A helm that is there already."""
+    binary = charts.find_helm()
+    if binary is None:
+        pytest.skip("there is no helm: `infisical-sandbox cluster binaries` makes one present")
+    return binary
+
+
+@pytest.fixture
+def render(helm: Path, tmp_path: Path) -> Render:
+    """`render(watchNamespaces=["a"])`: the objects of the chart with these values."""
+
+    def run(**values: object) -> Objects:
+        return charts.rendered(helm, *charts.with_values(values, tmp_path))
+
+    return run
+
+
+def pod(found: Objects) -> dict[str, Any]:
+    """The pod's spec."""
+    deployment = found[Key("Deployment", NAME, charts.NAMESPACE)]
+    spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
+    return spec
+
+
+def granted(role: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """The rules of a role, one line for each resource."""
+    return {
+        (group, resource, " ".join(rule["verbs"]))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+# -- what is rendered -----------------------------------------------------------------------------
+
+
+def test_objects_by_default(render: Render) -> None:
+    """The operator, its identity, its rights in the whole cluster and the CRD; no more."""
+    assert set(render()) == {
+        Key("CustomResourceDefinition", schemas.CRD["metadata"]["name"]),
+        Key("ServiceAccount", NAME, charts.NAMESPACE),
+        Key("ClusterRole", NAME),
+        Key("ClusterRoleBinding", NAME),
+        Key("Deployment", NAME, charts.NAMESPACE),
+    }
+
+
+def test_rights(render: Render) -> None:
+    """The operator may do what it does, and nothing else."""
+    assert granted(render()[Key("ClusterRole", NAME)]) == RULES
+
+
+def test_chosen_namespaces(render: Render) -> None:
+    """With chosen namespaces there are the same rights in each of them, and none beyond."""
+    found = render(watchNamespaces=["shop", "mail"])
+
+    assert {key for key in found if "Role" in key.kind} == {
+        Key(kind, NAME, namespace) for kind in ("Role", "RoleBinding") for namespace in ("shop", "mail")
+    }
+    assert granted(found[Key("Role", NAME, "shop")]) == RULES
+    assert charts.operator_command(found)[2:4] == ["--namespace=shop", "--namespace=mail"]
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop"]])
+def test_bindings_fit(render: Render, namespaces: list[str]) -> None:
+    """Each binding joins the operator's ServiceAccount to the role beside it."""
+    found = render(watchNamespaces=namespaces, serviceAccount={"name": "someone"})
+    bindings = {key: value for key, value in found.items() if key.kind.endswith("RoleBinding")}
+    account = {"kind": "ServiceAccount", "name": "someone", "namespace": charts.NAMESPACE}
+
+    assert len(bindings) == 1
+    for key, binding in bindings.items():
+        role = binding["roleRef"]
+        assert Key(role["kind"], role["name"], key.namespace) in found
+        assert binding["subjects"] == [account]
+    assert pod(found)["serviceAccountName"] == "someone"
+    assert Key("ServiceAccount", "someone", charts.NAMESPACE) in found
+
+
+def test_foreign_identity(render: Render) -> None:
+    """Whoever makes ServiceAccount and rights himself gets neither from the chart."""
+    found = render(serviceAccount={"create": False, "name": "mine"}, rbac={"create": False})
+
+    assert {key.kind for key in found} == {"CustomResourceDefinition", "Deployment"}
+    assert pod(found)["serviceAccountName"] == "mine"
+
+
+def test_command_by_default(render: Render) -> None:
+    """The operator is started with the settings that differ from its own defaults, in flags."""
+    assert charts.operator_command(render()) == [
+        "infisical-events",
+        "run",
+        "--http-address=0.0.0.0:8080",
+        "--log-format=json",
+        "--log-level=info",
+    ]
+    assert charts.operator_environment(render()) == {}
+
+
+def test_command_with_values(render: Render) -> None:
+    """Each value that is a setting reaches the operator."""
+    found = render(
+        watchNamespaces=["shop"],
+        allowedAddresses=["https://*.example.com", "http://infisical.local:8080"],
+        defaultAddress="https://eu.example.com",
+        httpAddress="[::]:9090",
+        log={"format": "text", "level": "debug"},
+        env=[{"name": "HTTPS_PROXY", "value": "http://proxy.example.com"}],
+    )
+
+    assert charts.operator_command(found) == [
+        "infisical-events",
+        "run",
+        "--namespace=shop",
+        "--allowed-address=https://*.example.com",
+        "--allowed-address=http://infisical.local:8080",
+        "--default-address=https://eu.example.com",
+        "--http-address=[::]:9090",
+        "--log-format=text",
+        "--log-level=debug",
+    ]
+    assert charts.operator_environment(found) == {"HTTPS_PROXY": "http://proxy.example.com"}
+    assert charts.container(found)["ports"][0]["containerPort"] == 9090
+
+
+def test_pod_is_restricted(render: Render) -> None:
+    """The pod has no rights on its node and nothing to write to but an empty folder."""
+    spec, operator = pod(render()), charts.container(render())
+
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert operator["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert spec["volumes"] == [{"name": "tmp", "emptyDir": {}}]
+    assert operator["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - its mount
+
+
+def test_probes(render: Render) -> None:
+    """Life and readiness are asked for at the port that the operator opens."""
+    operator = charts.container(render())
+    probes = {name: operator[name]["httpGet"] for name in ("livenessProbe", "readinessProbe")}
+
+    assert probes == {
+        "livenessProbe": {"path": "/healthz", "port": "http"},
+        "readinessProbe": {"path": "/readyz", "port": "http"},
+    }
+    assert operator["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
+
+
+def test_one_operator_at_a_time(render: Render) -> None:
+    """An upgrade ends the old pod before it begins the new one."""
+    deployment = render()[Key("Deployment", NAME, charts.NAMESPACE)]["spec"]
+
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_no_service_is_a_setting(render: Render) -> None:
+    """A Service in the same namespace can never set an INFISICAL_EVENTS_ variable."""
+    assert pod(render())["enableServiceLinks"] is False
+
+
+def test_image(render: Render) -> None:
+    """The image is the release's own; a digest pins it."""
+    digest = f"sha256:{'a' * 64}"
+    chart = yaml.safe_load((charts.CHART / "Chart.yaml").read_text())
+    own = f"{VALUES['image']['repository']}:{chart['appVersion']}"
+
+    assert charts.container(render())["image"] == own
+    assert charts.container(render(image={"digest": digest}))["image"] == f"{own}@{digest}"
+    assert charts.container(render(image={"tag": "dev"}))["image"].endswith(":dev")
+
+
+def test_metrics_service(render: Render) -> None:
+    """The Service finds the operator's pod and its port by name."""
+    found = render(metrics={"service": {"enabled": True}})
+    service = found[Key("Service", f"{NAME}-metrics", charts.NAMESPACE)]["spec"]
+    template = found[Key("Deployment", NAME, charts.NAMESPACE)]["spec"]["template"]
+
+    assert service["selector"].items() <= template["metadata"]["labels"].items()
+    assert [port["targetPort"] for port in service["ports"]] == ["http"]
+
+
+def test_pod_options(render: Render) -> None:
+    """What a cluster demands of its pods can be said."""
+    options = {
+        "imagePullSecrets": [{"name": "registry"}],
+        "priorityClassName": "system-cluster-critical",
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+    }
+    found = render(**options, podLabels={"team": "a"}, podAnnotations={"note": "b"})
+    metadata = found[Key("Deployment", NAME, charts.NAMESPACE)]["spec"]["template"]["metadata"]
+
+    assert {name: pod(found)[name] for name in options} == options
+    assert (metadata["labels"]["team"], metadata["annotations"]["note"]) == ("a", "b")
+
+
+def test_long_names_fit(helm: Path) -> None:
+    """A long release name is cut where Kubernetes would refuse it."""
+    text = charts.helm(helm, "template", "r" * 53, str(charts.CHART), "--set", "metrics.service.enabled=true")
+
+    assert max(len(key.name) for key in charts.objects(text) if "." not in key.name) <= 63
+
+
+# -- the CRD --------------------------------------------------------------------------------------
+
+
+def test_crd_is_the_one(render: Render) -> None:
+    """The chart installs the CRD of crds/, unchanged, and keeps it by default."""
+    crd = render()[Key("CustomResourceDefinition", schemas.CRD["metadata"]["name"])]
+
+    assert crd["spec"] == schemas.CRD["spec"]
+    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_crd_can_be_left_out_or_removed(render: Render) -> None:
+    """The CRD can be installed by other means, or go with the release."""
+    key = Key("CustomResourceDefinition", schemas.CRD["metadata"]["name"])
+
+    assert key not in render(crds={"enabled": False})
+    assert "annotations" not in render(crds={"keep": False})[key]["metadata"]
+
+
+def test_derived_files_are_fresh(helm: Path) -> None:
+    """The chart's copy of the CRD and deploy/install.yaml are what deploy/render makes."""
+    done = subprocess.run(  # noqa: S603 - our own script
+        [charts.ROOT / "deploy" / "render", "--check"],
+        env=os.environ | {"HELM": str(helm)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_install_manifest_is_the_chart(render: Render) -> None:
+    """The one-file installation has the chart's objects and the namespace, and no trace of Helm."""
+    text = (charts.ROOT / "deploy" / "install.yaml").read_text()
+    found = charts.objects(text)
+
+    assert set(found) == {*render(), Key("Namespace", charts.NAMESPACE)}
+    assert charts.container(found) == charts.container(render())
+    assert "helm" not in text.lower()
+
+
+# -- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"watchNamespace": ["a"]}, "watchNamespace"),
+        ({"image": {"repo": "a"}}, "repo"),
+        ({"image": {"digest": "latest"}}, "/image/digest"),
+        ({"crds": {"enabled": "yes"}}, "/crds/enabled"),
+        ({"watchNamespaces": "shop"}, "/watchNamespaces"),
+        ({"watchNamespaces": ["Shop"]}, "/watchNamespaces/0"),
+        ({"allowedAddresses": ["*.example.com"]}, "/allowedAddresses/0"),
+        ({"defaultAddress": "infisical"}, "/defaultAddress"),
+        ({"httpAddress": "8080"}, "/httpAddress"),
+        ({"log": {"level": "warn"}}, "/log/level"),
+        ({"resources": {"limit": {}}}, "limit"),
+        ({"podLabels": {"a": 1}}, "/podLabels/a"),
+    ],
+)
+def test_mistakes_are_refused(render: Render, values: dict[str, Any], named: str) -> None:
+    """A mistake in the values is refused before anything is installed, and named."""
+    with pytest.raises(charts.HelmError, match=named):
+        render(**values)
+
+
+def test_subchart_values_are_taken(render: Render) -> None:
+    """As a dependency of another chart it takes what Helm and a `condition` add."""
+    assert render(**{"global": {"a": "b"}, "enabled": True}) == render()
+
+
+# -- what is written about it ---------------------------------------------------------------------
+
+
+def paths(values: dict[str, Any], prefix: str = "") -> set[str]:
+    """The paths of all values; what the user fills himself is one value."""
+    found = set()
+    for name, value in values.items():
+        inner = isinstance(value, dict) and name != "resources" and value
+        found |= paths(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}"}
+    return found
+
+
+def test_every_value_is_documented() -> None:
+    """The README has every value."""
+    readme = (charts.CHART / "README.md").read_text()
+
+    assert [path for path in paths(VALUES) if f"`{path}`" not in readme] == []
+
+
+def test_schema_has_every_value() -> None:
+    """The schema knows the values there are, and no others but what a parent chart adds."""
+
+    def known(schema: dict[str, Any], prefix: str = "") -> set[str]:
+        found = set()
+        for name, inner in schema["properties"].items():
+            deeper = "properties" in inner and name != "resources"
+            found |= known(inner, f"{prefix}{name}.") if deeper else {f"{prefix}{name}"}
+        return found
+
+    assert known(SCHEMA) == paths(VALUES) | {"global", "enabled"}
+
+
+def test_versions_are_the_projects() -> None:
+    """Chart, operator and package are released together."""
+    chart = yaml.safe_load((charts.CHART / "Chart.yaml").read_text())
+    project = tomllib.loads((charts.ROOT / "pyproject.toml").read_text())["project"]
+
+    assert chart["version"] == chart["appVersion"] == project["version"]
+
+
+def test_lint(helm: Path) -> None:
+    """Helm has nothing to criticize."""
+    assert "1 chart(s) linted, 0 chart(s) failed" in charts.helm(helm, "lint", "--strict", str(charts.CHART))
