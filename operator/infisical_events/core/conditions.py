@@ -17,7 +17,7 @@ class Finding:
 
     type: ConditionType
     status: ConditionStatus
-    reason: Reason
+    reason: str
     message: str
 
 
@@ -63,4 +63,4 @@ def ready(conditions: Iterable[Condition]) -> Finding:
 
 
 def _as_ready(condition: Condition, status: ConditionStatus) -> Finding:
-    return Finding(ConditionType.READY, status, Reason(condition.reason), condition.message)
+    return Finding(ConditionType.READY, status, condition.reason, condition.message)

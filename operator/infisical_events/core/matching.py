@@ -11,7 +11,7 @@ from infisical_events.api.specs import EventType, Spec
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.folders import Folder
-from infisical_events.core.globs import KeyFilter, PathGlob, compile_key_filter, compile_path_glob
+from infisical_events.core.globs import KeyFilter, PathGlob, compile_path_glob
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
 
@@ -67,7 +67,7 @@ def selectors_of(spec: Spec) -> tuple[Selector, ...]:
             types=frozenset({entry.event}),
             environments=frozenset({entry.conditions.environment_slug}),
             path=compile_path_glob(entry.conditions.secret_path),
-            keys=compile_key_filter(entry.conditions.secret_keys),
+            keys=KeyFilter(entry.conditions.secret_keys),
         )
         for entry in spec.events
     )

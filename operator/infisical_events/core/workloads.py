@@ -8,7 +8,7 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import WorkloadKind
 from infisical_events.api.specs import EventType
 from infisical_events.core.changes import Change
-from infisical_events.core.globs import compile_key_filter, compile_path_glob
+from infisical_events.core.globs import KeyFilter, compile_path_glob
 from infisical_events.core.matching import ALL_TYPES, Selector, select
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def narrowing_of(workload: Workload) -> Narrowing:
         types=read(annotations.EVENTS, _event_types, ALL_TYPES),
         environments=read(annotations.ENVIRONMENT, frozenset, None),
         path=read(annotations.SECRET_PATH, lambda values: compile_path_glob(",".join(values)), None),
-        keys=read(annotations.SECRET_KEYS, compile_key_filter, compile_key_filter(())),
+        keys=read(annotations.SECRET_KEYS, KeyFilter, KeyFilter(())),
     )
     return Narrowing(selector, tuple(mistakes))
 

@@ -1,0 +1,106 @@
+"""The composition root: builds every part once, ties them together and runs them."""
+
+import asyncio
+import logging
+import signal
+from contextlib import AbstractAsyncContextManager
+
+import kopf
+
+from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.api.specs import Spec
+from infisical_events.infisical.logins import CredentialsSource
+from infisical_events.infisical.sessions import Session
+from infisical_events.kube.calls import Kube
+from infisical_events.kube.connections import opened_client
+from infisical_events.kube.errors import KubernetesError, NotFoundError
+from infisical_events.runtime.clocks import utc_now
+from infisical_events.runtime.clusters import KubeCluster
+from infisical_events.runtime.following import World
+from infisical_events.runtime.handlers import kopf_settings, registry_for
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.ports import Cluster, Infisical
+from infisical_events.runtime.racing import race
+from infisical_events.runtime.serving import http_server
+from infisical_events.runtime.settings import Settings
+from infisical_events.runtime.supervising import Supervisor
+
+_CRD_PAUSE = 5.0
+"""Seconds between looks for the custom resource while it cannot be listed."""
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Raises:
+        KubernetesError: there is no cluster to talk to.
+        OSError: the HTTP address cannot be had.
+    """
+    metrics, ready, stop = Metrics(), asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with (
+        http_server(*settings.http_endpoint, metrics, ready.is_set),
+        opened_client(settings.access, FIELD_MANAGER) as client,
+    ):
+        cluster = KubeCluster(Kube(client), utc_now)
+        world = World(
+            cluster=cluster,
+            open_infisical=open_infisical,
+            clock=utc_now,
+            metrics=metrics,
+            default_address=settings.default_address,
+            allowed_addresses=settings.allowed_addresses,
+        )
+        supervisor = Supervisor(world, settings.namespaces)
+        await race(_stopped(stop), _serve(settings, cluster, supervisor, ready))
+    log.info("stopped")
+
+
+def open_infisical(
+    address: str, spec: Spec, credentials: CredentialsSource
+) -> AbstractAsyncContextManager[Infisical]:
+    """A session over the real HTTP client, timed by the real clock."""
+    return Session.opened(address, spec, credentials, utc_now)
+
+
+async def _stopped(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+async def _serve(settings: Settings, cluster: Cluster, supervisor: Supervisor, ready: asyncio.Event) -> None:
+    await _wait_for_resource(cluster, settings.namespaces)
+    where = ", ".join(settings.namespaces) or "all namespaces"
+    log.info(
+        "serving subscriptions of %s; addresses allowed: %s", where, ", ".join(settings.allowed_addresses)
+    )
+    try:
+        await race(
+            supervisor.sweep_forever(),
+            kopf.operator(
+                registry=registry_for(supervisor, settings.access),
+                settings=kopf_settings(),
+                clusterwide=not settings.namespaces,
+                namespaces=settings.namespaces,
+                ready_flag=ready,
+            ),
+        )
+    finally:
+        await supervisor.close()
+
+
+async def _wait_for_resource(cluster: Cluster, namespaces: tuple[str, ...]) -> None:
+    """An unknown resource leaves kopf idle in silence: say what is missing instead."""
+    while True:
+        try:
+            await cluster.list_uids(namespaces)
+        except NotFoundError:
+            log.warning("the cluster does not know InfisicalEventSubscription yet: apply the CRD (crds/)")
+        except KubernetesError as error:
+            log.warning("subscriptions cannot be listed: %s", error)
+        else:
+            return
+        await asyncio.sleep(_CRD_PAUSE)

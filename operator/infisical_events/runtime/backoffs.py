@@ -1,0 +1,37 @@
+"""How long to wait before the next try: growing, jittered, never for ever and never given up."""
+
+import random
+from dataclasses import dataclass
+
+from infisical_events.core.reasons import Reason
+
+_SLOW_PACE = {
+    Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS: 300.0,
+    Reason.CONNECTION_LIMIT_REACHED: 60.0,
+    Reason.PERMISSION_DENIED: 60.0,
+    Reason.PROJECT_NOT_FOUND: 60.0,
+    Reason.CREDENTIALS_REFUSED: 60.0,
+    Reason.SECRET_NOT_FOUND: 10.0,
+    Reason.SERVICE_ACCOUNT_NOT_FOUND: 10.0,
+}
+"""Seconds at least before what only a person can mend is tried again."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Full jitter: a random time up to a bound that doubles with each failure in a row (seconds)."""
+
+    first: float
+    longest: float
+    failures: int = 0
+
+    def reset(self) -> None:
+        """Forget the failures, after a healthy while."""
+        self.failures = 0
+
+    def pause(self, reason: Reason | None = None, at_least: float = 0.0) -> float:
+        """Count a failure and say how long to wait, in seconds."""
+        bound = min(self.longest, self.first * 2 ** min(self.failures, 30))
+        self.failures += 1
+        floor = max(at_least, _SLOW_PACE.get(reason, 0.0) if reason else 0.0)
+        return floor + random.uniform(0, bound)  # noqa: S311 - jitter, no secret

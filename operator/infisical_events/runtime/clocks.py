@@ -1,0 +1,11 @@
+"""The only reader of the wall clock; durations come from the event loop's own monotonic clock."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Now, with its zone."""
+    return datetime.now(UTC)  # noqa: TID251 - the one place

@@ -1,0 +1,30 @@
+"""The API server as the subscriptions' loops see it: the kube package behind one port."""
+
+from infisical_events.kube.calls import Kube
+from infisical_events.kube.credentials import CredentialReader
+from infisical_events.kube.recording import Notice, Recorder
+from infisical_events.kube.subscriptions import Subscriptions
+from infisical_events.kube.workloads import Workloads
+from infisical_events.runtime.clocks import Clock
+
+
+class KubeCluster:
+    """Implements `ports.Cluster`; each method does what the kube package documents."""
+
+    def __init__(self, kube: Kube, clock: Clock) -> None:
+        self._clock = clock
+        self._subscriptions = Subscriptions(kube)
+        self._workloads = Workloads(kube)
+        self._credentials = CredentialReader(kube)
+        self._recorder = Recorder(kube)
+        self.get = self._subscriptions.get
+        self.write_status = self._subscriptions.write_status
+        self.list_uids = self._subscriptions.list_uids
+        self.list_workloads = self._workloads.list
+        self.patch_workload = self._workloads.patch
+        self.secret_value = self._credentials.secret_value
+        self.service_account_token = self._credentials.service_account_token
+
+    async def record(self, notice: Notice) -> None:
+        """Write one Kubernetes Event as of now."""
+        await self._recorder.record(notice, self._clock())

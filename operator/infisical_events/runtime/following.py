@@ -1,0 +1,149 @@
+"""The life of one subscription: load it, serve its spec until that changes, never give up.
+
+The only broad `except` of the program is here: a defect met while serving one subscription is
+logged, waited out and met again, while all others go on.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from infisical_events.api.specs import Spec, parse_spec
+from infisical_events.api.statuses import ConditionType
+from infisical_events.core.addresses import is_allowed, origin_of
+from infisical_events.core.matching import selectors_of
+from infisical_events.core.reasons import Reason
+from infisical_events.kube.errors import KubernetesError, NotFoundError
+from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.runtime.backoffs import Backoff
+from infisical_events.runtime.boards import Board
+from infisical_events.runtime.clocks import Clock
+from infisical_events.runtime.credentials import credentials_source
+from infisical_events.runtime.listening import Listener
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.passing import Passing
+from infisical_events.runtime.ports import Cluster, InfisicalOpener
+from infisical_events.runtime.racing import race
+from infisical_events.runtime.reconciling import Reconciler
+from infisical_events.runtime.records import GoneError, Record, SupersededError, keep_written
+from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.wakes import Wakes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class World:
+    """What every subscription is served with."""
+
+    cluster: Cluster
+    open_infisical: InfisicalOpener
+    clock: Clock
+    metrics: Metrics
+    default_address: str
+    allowed_addresses: tuple[str, ...]
+
+
+@dataclass(kw_only=True, slots=True)
+class Follower:
+    """The task of one subscription."""
+
+    world: World
+    key: SubscriptionKey
+    respecced: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Serve until the object is gone or the task is cancelled."""
+        backoff = Backoff(first=1.0, longest=60.0)
+        while True:
+            try:
+                await self._serve_stored(backoff)
+            except (GoneError, NotFoundError):
+                return
+            except SupersededError:
+                backoff.reset()
+                continue
+            except KubernetesError as error:
+                log.warning("%s", error, extra={"subscription": str(self.key)})
+            except Exception:
+                log.exception("unexpected", extra={"subscription": str(self.key)})
+            await asyncio.sleep(backoff.pause())
+
+    async def _serve_stored(self, backoff: Backoff) -> None:
+        self.respecced.clear()
+        stored = await self.world.cluster.get(self.key)
+        if stored.uid != self.key.uid or stored.is_deleting:
+            raise GoneError
+        board = Board(stored.status, stored.generation, self.world.clock)
+        record = Record(self.world.cluster, self.key, stored, board)
+        reporter = Reporter(self.world.cluster, self.key, board)
+        backoff.reset()
+        try:
+            spec, address = self._understood(stored)
+        except _NotServableError as error:
+            await self._rest(record, reporter, error)
+        else:
+            board.proceed()
+            await self._serve(spec, address, record, reporter)
+
+    def _understood(self, stored: StoredSubscription) -> tuple[Spec, str]:
+        """The parsed spec and the origin that its tokens may go to."""
+        try:
+            spec = parse_spec(stored.spec)
+            selectors_of(spec)
+            origin = origin_of(spec.address or self.world.default_address)
+        except ValueError as error:
+            raise _NotServableError(ConditionType.STALLED, Reason.INVALID_SPEC, str(error)) from None
+        if not is_allowed(origin, self.world.allowed_addresses):
+            sentence = f"{origin} is not among the operator's allowed addresses (--allowed-address)."
+            raise _NotServableError(ConditionType.STALLED, Reason.ADDRESS_NOT_ALLOWED, sentence)
+        if spec.suspend:
+            sentence = "spec.suspend is true: nothing is observed and nothing restarted."
+            raise _NotServableError(ConditionType.READY, Reason.SUSPENDED, sentence)
+        return spec, origin
+
+    async def _rest(self, record: Record, reporter: Reporter, why: "_NotServableError") -> None:
+        """Say why nothing is done, and wait for another spec."""
+        record.board.rest()
+        await reporter.find(why.condition, why.reason, str(why), ok=why.condition is ConditionType.STALLED)
+        await record.write()
+        await self._superseded()
+
+    async def _superseded(self) -> None:
+        await self.respecced.wait()
+        raise SupersededError
+
+    async def _serve(self, spec: Spec, address: str, record: Record, reporter: Reporter) -> None:
+        world = self.world
+        credentials = credentials_source(world.cluster, self.key.namespace, spec)
+        wakes = Wakes(float(spec.debounce_seconds))
+        async with world.open_infisical(address, spec, credentials) as infisical:
+            reconciler = Reconciler(
+                spec=spec,
+                address=address,
+                infisical=infisical,
+                cluster=world.cluster,
+                record=record,
+                reporter=reporter,
+                metrics=world.metrics,
+                clock=world.clock,
+            )
+            listener = Listener(
+                infisical=infisical,
+                selectors=selectors_of(spec),
+                wakes=wakes,
+                reporter=reporter,
+                metrics=world.metrics,
+                clock=world.clock,
+            )
+            passing = Passing(reconciler, wakes, float(spec.resync_interval_seconds))
+            await race(self._superseded(), listener.run(), passing.run(), keep_written(record, wakes))
+
+
+class _NotServableError(Exception):
+    """Nothing can or shall be done for this spec; `condition` is where that is said."""
+
+    def __init__(self, condition: ConditionType, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.condition = condition
+        self.reason = reason

@@ -1,0 +1,93 @@
+"""When to look and when to act: the timing of the passes of one subscription."""
+
+import asyncio
+import logging
+import random
+
+from infisical_events.api.statuses import ConditionType
+from infisical_events.core.judging import Heard
+from infisical_events.core.reasons import Reason
+from infisical_events.infisical.errors import InfisicalError, LoginError
+from infisical_events.kube.errors import KubernetesError
+from infisical_events.runtime.backoffs import Backoff
+from infisical_events.runtime.reconciling import Outcome, Reconciler
+from infisical_events.runtime.records import LedgerMovedError
+from infisical_events.runtime.wakes import Wakes
+
+_FIRST_LOOK_AGAIN = 0.25
+"""Seconds before a change that was heard and not seen is looked for again; doubles each time."""
+
+_LOGIN_REASONS = {Reason.TOKEN_REFUSED}
+
+log = logging.getLogger(__name__)
+
+
+class Passing:
+    """Passes upon wakes, upon the interval, and for what an earlier pass left open."""
+
+    def __init__(self, reconciler: Reconciler, wakes: Wakes, interval: float) -> None:
+        self._reconciler = reconciler
+        self._wakes = wakes
+        self._interval = interval
+        self._backoff = Backoff(first=1.0, longest=60.0)
+        self._looks = 0
+        self._look_at = 0.0
+        self._settle_at = 0.0
+
+    async def run(self) -> None:
+        """Pass until cancelled; the first pass is at once."""
+        while True:
+            await self._wakes.wait(min(self._look_at, self._settle_at))
+            heard, is_woken = self._wakes.take()
+            if is_woken or self._now() >= self._look_at:
+                self._look_at = self._now() + await self._look(heard)
+            self._settle_at = self._now() + await self._settle()
+
+    async def _look(self, heard: tuple[Heard, ...]) -> float:
+        """One look; return the seconds until the next one."""
+        reconciler = self._reconciler
+        try:
+            outcome = await reconciler.observe(heard)
+        except InfisicalError as error:
+            self._wakes.keep(heard)
+            await self._blame(error)
+            reconciler.metrics.passed(reconciler.record.key, error.reason)
+            return self._backoff.pause(error.reason, error.retry_after)
+        except (KubernetesError, LedgerMovedError) as error:
+            self._wakes.keep(heard)
+            log.warning("pass not stored: %s", error, extra=reconciler.reporter.extra)
+            reconciler.metrics.passed(reconciler.record.key, Reason.KUBERNETES_REFUSED)
+            return self._backoff.pause()
+        self._backoff.reset()
+        self._wakes.keep(outcome.unshown)
+        reconciler.metrics.passed(reconciler.record.key, "ok")
+        return self._pause_after(outcome)
+
+    async def _settle(self) -> float:
+        """Do what is owed; return the seconds until it is tried again."""
+        try:
+            pause = await self._reconciler.settle()
+        except (KubernetesError, LedgerMovedError) as error:
+            log.warning("not settled: %s", error, extra=self._reconciler.reporter.extra)
+            pause = self._backoff.pause()
+        return self._interval if pause is None else pause
+
+    def _pause_after(self, outcome: Outcome) -> float:
+        pauses = [self._interval * random.uniform(0.9, 1.0)]  # noqa: S311 - jitter against a herd
+        if outcome.unshown or outcome.is_claimed:
+            pauses.append(_FIRST_LOOK_AGAIN * 2**self._looks)
+            self._looks += 1
+        else:
+            self._looks = 0
+        if outcome.look_again is not None:
+            remaining = outcome.look_again - self._reconciler.clock()
+            pauses.append(max(0.0, remaining.total_seconds()) + _FIRST_LOOK_AGAIN)
+        return min(pauses)
+
+    async def _blame(self, error: InfisicalError) -> None:
+        is_login = isinstance(error, LoginError) or error.reason in _LOGIN_REASONS
+        kind = ConditionType.AUTHENTICATED if is_login else ConditionType.OBSERVED
+        await self._reconciler.reporter.find(kind, error.reason, str(error), ok=False)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,55 @@
+"""The two worlds outside as the loop of one subscription sees them.
+
+The loop gets both as arguments, so the whole of it can run in virtual time against models.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from infisical_events.api.specs import SecretKeyRef, Spec
+from infisical_events.core.events import NotUnderstood, SecretEvent
+from infisical_events.core.observations import Observation
+from infisical_events.core.scopes import Scope
+from infisical_events.core.workloads import Workload
+from infisical_events.infisical.logins import CredentialsSource
+from infisical_events.kube.recording import Notice
+from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
+
+
+class Infisical(Protocol):
+    """One project with the rights of one identity; every method raises InfisicalError."""
+
+    async def login(self) -> None: ...  # noqa: D102 - as infisical.sessions.Session
+    async def project_id(self) -> str: ...  # noqa: D102
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation: ...  # noqa: D102
+    def stream(  # noqa: D102
+        self,
+    ) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | NotUnderstood]]: ...
+
+
+class InfisicalOpener(Protocol):
+    """Opens a session for an address that was found to be allowed."""
+
+    def __call__(  # noqa: D102
+        self, address: str, spec: Spec, credentials: CredentialsSource
+    ) -> AbstractAsyncContextManager[Infisical]: ...
+
+
+class Cluster(Protocol):
+    """The API server; every method raises KubernetesError."""
+
+    async def get(self, key: SubscriptionKey) -> StoredSubscription: ...  # noqa: D102 - as in kube
+    async def write_status(  # noqa: D102
+        self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
+    ) -> StoredSubscription: ...
+    async def list_uids(self, namespaces: tuple[str, ...]) -> frozenset[str]: ...  # noqa: D102
+    async def list_workloads(self, namespace: str) -> tuple[Workload, ...]: ...  # noqa: D102
+    async def patch_workload(  # noqa: D102
+        self, namespace: str, workload: Workload, body: dict[str, Any]
+    ) -> None: ...
+    async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str: ...  # noqa: D102
+    async def service_account_token(  # noqa: D102
+        self, namespace: str, name: str, audiences: tuple[str, ...]
+    ) -> str: ...
+    async def record(self, notice: Notice) -> None: ...  # noqa: D102

@@ -1,0 +1,212 @@
+"""One pass: observe, diff, plan, write down, act, report.
+
+The order is the protocol: what is owed is stored before anything is done for it, and workloads are
+listed after the observation. `core.passes` and `core.planning` decide; here it is carried out.
+"""
+
+import logging
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from infisical_events.api.specs import Spec
+from infisical_events.api.statuses import ConditionType, WorkloadResult
+from infisical_events.core.changes import Change, merge
+from infisical_events.core.judging import Heard
+from infisical_events.core.ledgers import Header, Ledger
+from infisical_events.core.matching import select, selectors_of
+from infisical_events.core.observations import Observation
+from infisical_events.core.passes import absorb, baseline
+from infisical_events.core.planning import Restart, Step, clear, owe, plan
+from infisical_events.core.reasons import Reason
+from infisical_events.core.receipts import restart_patch
+from infisical_events.core.scopes import scopes_of
+from infisical_events.core.workloads import Workload, narrowing_of
+from infisical_events.kube.errors import ConflictError, KubernetesError
+from infisical_events.runtime.backoffs import Backoff
+from infisical_events.runtime.clocks import Clock
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.ports import Cluster, Infisical
+from infisical_events.runtime.records import Record
+from infisical_events.runtime.reporting import Reporter
+
+log = logging.getLogger(__name__)
+
+_EPOCH_BYTES = 6
+_HELD_PAUSE = 15.0
+"""Seconds between looks at a workload that its owner holds."""
+
+_KEEPING = {Reason.RESTART_FAILED, Reason.PAUSED}
+"""Results after which the debt stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a look leaves to be done.
+
+    Events whose change did not show yet, the moment at which a suspect read can be decided, and
+    whether an import mutation was heard that is still to be looked for.
+    """
+
+    unshown: tuple[Heard, ...] = ()
+    look_again: datetime | None = None
+    is_claimed: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Reconciler:
+    """The passes of one subscription under one spec."""
+
+    spec: Spec
+    address: str
+    infisical: Infisical
+    cluster: Cluster
+    record: Record
+    reporter: Reporter
+    metrics: Metrics
+    clock: Clock
+    backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
+
+    async def observe(self, heard: tuple[Heard, ...]) -> Outcome:
+        """Look, take in what changed, and store what is owed for it.
+
+        Raises:
+            InfisicalError: the state could not be read; nothing happened.
+            KubernetesError, LedgerMovedError, SupersededError, GoneError: nothing was stored.
+        """
+        await self.infisical.login()
+        await self.reporter.find(
+            ConditionType.AUTHENTICATED, Reason.LOGGED_IN, "The machine identity is logged in.", ok=True
+        )
+        header = Header(await self.infisical.project_id(), self.address, self.spec.observe)
+        observation = await self.infisical.observe(scopes_of(self.spec))
+        ledger = self.record.ledger
+        if ledger is None or ledger.header != header:
+            await self._baseline(header, observation)
+            return Outcome()
+        return await self._take_in(ledger, observation, heard)
+
+    async def settle(self) -> float | None:
+        """Do what is owed; return after how many seconds to try again, None when nothing is left.
+
+        Raises:
+            KubernetesError, LedgerMovedError, SupersededError, GoneError: what was done is found again by
+                its receipts.
+        """
+        ledger = self.record.ledger
+        if ledger is None or not ledger.debts:
+            return None
+        workloads = await self.cluster.list_workloads(self.record.key.namespace)
+        steps = plan(ledger, self.record.key.name, workloads)
+        results = [(step, await self._carry_out(step, ledger)) for step in steps]
+        self._report(results)
+        settled = (step.debt for step, result in results if result not in _KEEPING)
+        cleared = clear(ledger, settled)
+        if cleared is not ledger:
+            await self.record.write(cleared)
+        if any(result is Reason.RESTART_FAILED for _, result in results):
+            return self.backoff.pause()
+        self.backoff.reset()
+        return _HELD_PAUSE if cleared.debts else None
+
+    def _report(self, results: list[tuple[Step, Reason]]) -> None:
+        restarts = [(step.debt, result) for step, result in results if isinstance(step, Restart)]
+        for _, result in results:
+            self.metrics.dealt(self.record.key, result)
+        if restarts:
+            changes = merge(change for debt, _ in restarts for change in debt.changes)
+            told = [WorkloadResult(kind=d.kind, name=d.name, result=result) for d, result in restarts]
+            self.reporter.board.acted(changes, told, _summary(told))
+
+    async def _baseline(self, header: Header, observation: Observation) -> None:
+        epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
+        await self._found(observation)
+        await self.record.write(baseline(header, epoch, observation))
+        note = f"{observation.key_count} keys recorded as they stand; changes from now on count."
+        log.info("baseline: %s", note, extra=self.reporter.extra)
+        await self.reporter.notify(Reason.BASELINE_RECORDED, note)
+
+    async def _take_in(self, ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> Outcome:
+        absorbed = absorb(ledger, observation, heard, self.clock())
+        selection = select(selectors_of(self.spec), absorbed.changes)
+        owed = absorbed.ledger
+        if selection.selected:
+            workloads = await self.cluster.list_workloads(self.record.key.namespace)
+            owed = owe(owed, self.record.key.name, selection.selected, workloads, self.clock())
+            self._explain(selection.selected, owed, absorbed.ledger, workloads)
+        elif selection.refusal is not None:
+            found = _told(absorbed.changes)
+            self.reporter.skip(selection.refusal, f"{found} was found and not selected by spec.events.")
+        await self._found(observation)
+        if owed != ledger:
+            await self.record.write(owed)
+        self._explain_unseen(heard, absorbed.unshown, absorbed.changes)
+        return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims))
+
+    async def _carry_out(self, step: Step, ledger: Ledger) -> Reason:
+        if not isinstance(step, Restart):
+            name = f"{step.debt.kind} {step.debt.name}"
+            if step.reason is not Reason.ALREADY_RESTARTED:
+                self.reporter.skip(step.reason, f"{name}: {_told(step.debt.changes)}.")
+            return step.reason
+        workload, why = step.workload, _told(step.debt.changes)
+        key = self.record.key
+        patch = restart_patch(workload, step.debt, key.name, ledger.epoch, self.clock())
+        try:
+            await self.cluster.patch_workload(key.namespace, workload, patch)
+        except ConflictError:
+            return Reason.RESTART_FAILED  # it was edited since it was listed: listed and planned anew
+        except KubernetesError as error:
+            note = f"{workload.kind.kind} {workload.name} could not be restarted: {error}"
+            await self.reporter.notify(Reason.RESTART_FAILED, note, is_warning=True)
+            return Reason.RESTART_FAILED
+        log.info("restarted %s %s: %s", workload.kind.kind, workload.name, why, extra=self.reporter.extra)
+        note = f"{workload.kind.kind} {workload.name} restarted: {why}."
+        await self.reporter.notify(Reason.RESTARTED, note)
+        await self.reporter.notify_workload(
+            workload, Reason.RESTARTED, f"Restarted by subscription {key.name}: {why}."
+        )
+        return Reason.RESTARTED
+
+    async def _found(self, observation: Observation) -> None:
+        scopes = ", ".join(map(str, observation.scopes))
+        message = f"{observation.key_count} keys are watched in {scopes}."
+        await self.reporter.find(ConditionType.OBSERVED, Reason.UP_TO_DATE, message, ok=True)
+
+    def _explain(
+        self, changes: tuple[Change, ...], owed: Ledger, before: Ledger, workloads: tuple[Workload, ...]
+    ) -> None:
+        for workload in workloads:
+            for mistake in narrowing_of(workload).mistakes:
+                log.warning(
+                    "%s %s: %s", workload.kind.kind, workload.name, mistake, extra=self.reporter.extra
+                )
+        if owed is before:
+            self.reporter.skip(
+                Reason.NO_WORKLOAD_CONCERNED,
+                f"{_told(changes)}: no Deployment, StatefulSet or DaemonSet of this namespace is annotated "
+                'events.infisical.com/auto-reload: "true" (or names this subscription) and concerned by it.',
+            )
+
+    def _explain_unseen(
+        self, heard: tuple[Heard, ...], unshown: tuple[Heard, ...], changes: tuple[Change, ...]
+    ) -> None:
+        """An event whose change never showed was accounted for before, or has been undone."""
+        given_up = [entry for entry in heard if entry not in unshown and entry.event.keys]
+        if given_up and not changes:
+            self.reporter.skip(
+                Reason.NO_CHANGE_FOUND,
+                f"{given_up[-1].event.type} in {given_up[-1].event.folder} was heard, and the state shows "
+                "no change since the last restart for it.",
+            )
+
+
+def _told(changes: tuple[Change, ...]) -> str:
+    """`secret:update prod:/a KEY` for the first few changes."""
+    shown = "; ".join(map(str, changes[:3]))
+    return shown if len(changes) <= 3 else f"{shown} and {len(changes) - 3} more"  # noqa: PLR2004
+
+
+def _summary(results: list[WorkloadResult]) -> str:
+    done = sum(result.result == Reason.RESTARTED for result in results)
+    return f"{done} of {len(results)} workloads restarted."

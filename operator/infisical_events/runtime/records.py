@@ -1,0 +1,135 @@
+"""The stored side of one subscription: ledger and status, written by compare-and-swap.
+
+Every write carries the resourceVersion of the last read or write. So a second replica, an edit or a
+write whose answer was lost is noticed before anything is done that the stored ledger does not owe.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from infisical_events.core.ledgers import Ledger, UnreadableLedgerError, decode, encode
+from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoundError, UnknownOutcomeError
+from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.runtime.backoffs import Backoff
+from infisical_events.runtime.boards import Board
+from infisical_events.runtime.ports import Cluster
+from infisical_events.runtime.wakes import Wakes
+
+_TRIES = 5
+"""Conflicts with writers that leave spec and ledger alone are rare; more than this is a storm."""
+
+_NEWS_PAUSE = 2.0
+"""Seconds that news of little weight wait for more of their kind."""
+
+log = logging.getLogger(__name__)
+
+
+class SupersededError(Exception):
+    """The spec changed: what runs for the old one has to end."""
+
+
+class GoneError(Exception):
+    """The object is deleted, or another one of the same name has taken its place."""
+
+
+class LedgerMovedError(Exception):
+    """Somebody else wrote the ledger: what was planned on the old one is void."""
+
+
+class Record:
+    """One stored object as of the last read or write, and the only writer of its status."""
+
+    def __init__(
+        self, cluster: Cluster, key: SubscriptionKey, stored: StoredSubscription, board: Board
+    ) -> None:
+        self._cluster = cluster
+        self._lock = asyncio.Lock()
+        self._version = stored.resource_version
+        self._generation = stored.generation
+        self.key = key
+        self.board = board
+        self.ledger = ledger_of(stored)
+
+    async def write(self, ledger: Ledger | None = None) -> None:
+        """Store the status, and with it a new ledger when one is given.
+
+        Raises:
+            SupersededError, GoneError: this object is not ours to serve any more.
+            LedgerMovedError: another ledger than the one planned on is stored; it is remembered now.
+            KubernetesError: for every other failure; nothing may be done for the new ledger then.
+        """
+        async with self._lock:
+            for _ in range(_TRIES):
+                try:
+                    stored = await self._write_once(ledger)
+                except (ConflictError, UnknownOutcomeError):
+                    if await self._is_stored(ledger):
+                        return
+                    continue
+                except NotFoundError:
+                    raise GoneError from None
+                self._version = stored.resource_version
+                self.ledger = ledger or self.ledger
+                return
+            raise LedgerMovedError
+
+    async def _write_once(self, ledger: Ledger | None) -> StoredSubscription:
+        self.board.changed.clear()
+        self.board.urgent.clear()
+        status = self.board.snapshot().as_patch()
+        if ledger is not None:
+            status["ledger"] = encode(ledger)
+        return await self._cluster.write_status(self.key, self._version, status)
+
+    async def _is_stored(self, ledger: Ledger | None) -> bool:
+        """After a conflict or an unknown outcome: read again, and tell whether the write had happened."""
+        try:
+            stored = await self._cluster.get(self.key)
+        except NotFoundError:
+            raise GoneError from None
+        if stored.uid != self.key.uid or stored.is_deleting:
+            raise GoneError
+        if stored.generation != self._generation:
+            raise SupersededError
+        self._version = stored.resource_version
+        found = ledger_of(stored)
+        if ledger is not None and found == ledger:
+            self.ledger = ledger
+            return True
+        if found != self.ledger:
+            self.ledger = found
+            raise LedgerMovedError
+        return False
+
+
+def ledger_of(stored: StoredSubscription) -> Ledger | None:
+    """The stored ledger; None when there is none or it cannot be read, which asks for a baseline."""
+    raw = stored.status.get("ledger")
+    if raw is None:
+        return None
+    try:
+        return decode(raw)
+    except UnreadableLedgerError:
+        return None
+
+
+async def keep_written(record: Record, wakes: Wakes) -> None:
+    """Write what the board has to say until cancelled: a turn of Ready at once, other news together."""
+    board, backoff = record.board, Backoff(first=1.0, longest=30.0)
+    while True:
+        await board.changed.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_NEWS_PAUSE):
+                await board.urgent.wait()
+        if not board.changed.is_set():
+            continue  # a pass has written it meanwhile
+        try:
+            await record.write()
+            backoff.reset()
+        except LedgerMovedError:
+            wakes.ring()
+        except KubernetesError as error:
+            log.warning("status not written: %s", error, extra={"subscription": str(record.key)})
+            board.changed.set()
+            await asyncio.sleep(backoff.pause())

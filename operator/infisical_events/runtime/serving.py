@@ -1,0 +1,40 @@
+"""Health, readiness and metrics over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from infisical_events.runtime.metrics import Metrics
+
+_METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+
+
+@asynccontextmanager
+async def http_server(
+    host: str, port: int, metrics: Metrics, is_ready: Callable[[], bool]
+) -> AsyncIterator[None]:
+    """Serve until the context is left; raises OSError when the address cannot be had."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")  # the event loop has answered
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = is_ready()
+        return web.Response(text="ok\n" if ready else "starting\n", status=200 if ready else 503)
+
+    async def exposition(_: web.Request) -> web.Response:
+        body = await asyncio.to_thread(metrics.render)
+        return web.Response(body=body, headers={"Content-Type": _METRICS_TYPE})
+
+    application = web.Application()
+    routes = {"/healthz": healthz, "/readyz": readyz, "/metrics": exposition}
+    application.add_routes([web.get(path, handler) for path, handler in routes.items()])
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield
+    finally:
+        await runner.cleanup()

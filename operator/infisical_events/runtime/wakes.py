@@ -1,0 +1,57 @@
+"""Reasons to look, gathered until it has been quiet for a while: a burst becomes one pass."""
+
+import asyncio
+
+from infisical_events.core.judging import Heard
+
+_LONGEST_FACTOR = 10
+"""A burst that does not end is cut after this many quiet times."""
+
+_SHORTEST_LONGEST = 2.0
+"""Seconds that a burst may last at least before it is cut."""
+
+
+class Wakes:
+    """What was heard since the last pass, and the bell that rings for it."""
+
+    def __init__(self, quiet: float) -> None:
+        self._quiet = quiet
+        self._longest = max(quiet * _LONGEST_FACTOR, _SHORTEST_LONGEST)
+        self._bell = asyncio.Event()
+        self._heard: list[Heard] = []
+        self._is_woken = False
+
+    def ring(self, *heard: Heard) -> None:
+        """A reason to look, with or without an event."""
+        self._heard.extend(heard)
+        self._is_woken = True
+        self._bell.set()
+
+    def keep(self, heard: tuple[Heard, ...]) -> None:
+        """Put back what a pass could not account for; no reason by itself."""
+        self._heard[:0] = heard
+
+    def take(self) -> tuple[tuple[Heard, ...], bool]:
+        """All that was heard, once, and whether the bell rang since the last time."""
+        taken, is_woken = tuple(self._heard), self._is_woken
+        self._heard.clear()
+        self._is_woken = False
+        return taken, is_woken
+
+    async def wait(self, until: float) -> None:
+        """Until the bell rang and it has been quiet, or until the loop's clock shows `until`."""
+        if not await self._rang(until):
+            return
+        now = asyncio.get_running_loop().time
+        cut = now() + self._longest
+        while now() < cut and await self._rang(min(cut, now() + self._quiet)):
+            pass
+
+    async def _rang(self, until: float) -> bool:
+        try:
+            async with asyncio.timeout_at(until):
+                await self._bell.wait()
+        except TimeoutError:
+            return False
+        self._bell.clear()
+        return True
