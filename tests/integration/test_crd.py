@@ -3,91 +3,24 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tests.conftest import KubectlError
 
 import mistakes
+import reports
 import schemas
 from infisical_events.api import resources
-from infisical_events.api.specs import EventType, InvalidSpecError, Spec, parse_spec
-from infisical_events.api.statuses import (
-    Condition,
-    ConditionStatus,
-    ConditionType,
-    Counters,
-    LastAction,
-    LastSkip,
-    Status,
-    StreamStatus,
-    WorkloadResult,
-)
+from infisical_events.api.specs import InvalidSpecError, Spec, parse_spec
+from infisical_events.api.statuses import Status
+from infisical_events.core import ledgers
 
 pytestmark = pytest.mark.cluster
 
 Kubectl = Callable[..., str]
 
 SAMPLES = schemas.ROOT / "deploy" / "samples"
-MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-STATUS = Status(
-    observed_generation=3,
-    conditions=(
-        Condition(
-            type=ConditionType.READY,
-            status=ConditionStatus.TRUE,
-            reason="Streaming",
-            message="Changes are heard as they happen.",
-            observed_generation=3,
-            last_transition_time=MOMENT,
-        ),
-        Condition(
-            type=ConditionType.STREAMING,
-            status=ConditionStatus.UNKNOWN,
-            reason="Connecting",
-            message="The stream is being opened.",
-            observed_generation=3,
-            last_transition_time=MOMENT,
-        ),
-    ),
-    stream=StreamStatus(connected_since=MOMENT, reconnects=2, blind_seconds=5, last_event_time=MOMENT),
-    counters=Counters(events_received=9, events_matched=4, restarts=2**40),
-    last_restart_time=MOMENT,
-    last_action=LastAction(
-        time=MOMENT,
-        reason="Restarted",
-        message="DB_PASSWORD changed.",
-        event=EventType.UPDATE,
-        environment_slug="prod",
-        secret_path="/payments",
-        keys=("DB_PASSWORD",),
-        workloads=(WorkloadResult(kind="Deployment", name="payments", result="Restarted"),),
-    ),
-    last_skip=LastSkip(time=MOMENT, reason="Unmatched", message="No entry matches."),
-)
-
-LEDGER = {
-    "format": 1,
-    "header": {"projectId": "p", "address": "https://a.example", "grade": "Versions"},
-    "epoch": "k3v9",
-    "seq": 2**40,
-    "scope": ["prod:/payments"],
-    "belief": [{"part": "prod:/payments", "body": "a:1", "acceptedAt": "2026-01-02T03:04:05Z"}],
-    "debts": [
-        {
-            "uid": "1b4e28ba",
-            "kind": "Deployment",
-            "name": "payments",
-            "seq": 7,
-            "since": "2026-01-02T03:04:05.678901Z",
-            "changes": ["*"],
-        }
-    ],
-    "claims": [{"folder": "prod:/payments", "heardAt": "2026-01-02T03:04:05Z"}],
-    "credits": [{"folder": "prod:/payments", "until": "2026-01-02T03:04:05Z"}],
-}
 
 
 @pytest.fixture(scope="module")
@@ -284,15 +217,20 @@ def report(kubectl: Kubectl, namespace: str, status: object) -> dict[str, Any]:
     return found
 
 
+def everything() -> dict[str, Any]:
+    """A status in which nothing is missing."""
+    return reports.STATUS.as_patch() | {"ledger": ledgers.encode(reports.LEDGER)}
+
+
 def test_status_comes_back_as_written(kubectl: Kubectl, namespace: str) -> None:
     """Nothing that the operator reports or remembers is pruned or changed."""
     create(kubectl, namespace)
 
-    stored = report(kubectl, namespace, STATUS.as_patch() | {"ledger": LEDGER})
+    stored = report(kubectl, namespace, everything())
 
-    assert stored.pop("ledger") == LEDGER
-    assert stored == STATUS.as_patch()
-    assert Status.model_validate(stored) == STATUS
+    assert ledgers.decode(stored.pop("ledger")) == reports.LEDGER
+    assert Status.model_validate(stored) == reports.STATUS
+    assert stored == reports.STATUS.as_patch()
 
 
 def test_absent_status_is_removed(kubectl: Kubectl, namespace: str) -> None:
@@ -300,7 +238,7 @@ def test_absent_status_is_removed(kubectl: Kubectl, namespace: str) -> None:
     create(kubectl, namespace)
     fresh = report(kubectl, namespace, Status().as_patch())
 
-    report(kubectl, namespace, STATUS.as_patch() | {"ledger": LEDGER})
+    report(kubectl, namespace, everything())
     again = report(kubectl, namespace, Status().as_patch() | {"ledger": None})
 
     assert Status.model_validate(again) == Status()
@@ -311,7 +249,7 @@ def test_status_is_apart(kubectl: Kubectl, namespace: str) -> None:
     """Whoever may write subscriptions cannot write the operator's memory with them."""
     create(kubectl, namespace)
 
-    patch = json.dumps({"status": {"ledger": LEDGER}})
+    patch = json.dumps({"status": everything()})
     kubectl("patch", "ies/payments", "-n", namespace, "--type=merge", "-p", patch)
 
     assert "status" not in json.loads(kubectl("get", "ies/payments", "-n", namespace, "-o", "json"))
@@ -320,7 +258,7 @@ def test_status_is_apart(kubectl: Kubectl, namespace: str) -> None:
 def test_columns(kubectl: Kubectl, namespace: str) -> None:
     """`kubectl get` tells how a subscription is; the category finds it."""
     create(kubectl, namespace)
-    report(kubectl, namespace, STATUS.as_patch())
+    report(kubectl, namespace, everything())
 
     header, row = kubectl("get", "infisical", "-n", namespace, "-o", "wide").splitlines()
 

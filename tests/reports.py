@@ -1,0 +1,87 @@
+"""A status and a ledger in which every field is set, for tests of how they are stored."""
+
+from datetime import UTC, datetime
+
+from infisical_events.api.specs import EventType
+from infisical_events.api.statuses import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Counters,
+    LastAction,
+    LastSkip,
+    Status,
+    StreamStatus,
+    WorkloadResult,
+)
+from infisical_events.core.changes import Change
+from infisical_events.core.folders import Folder
+from infisical_events.core.judging import Belief
+from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger
+from infisical_events.core.observations import Body, Part, Sighting
+from infisical_events.core.scopes import Scope
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+PRECISE = MOMENT.replace(microsecond=678901)
+FOLDER = Folder("prod", "/payments")
+TREE = Scope(FOLDER, recursive=True)
+
+STATUS = Status(
+    observed_generation=3,
+    conditions=(
+        Condition(
+            type=ConditionType.READY,
+            status=ConditionStatus.TRUE,
+            reason="Streaming",
+            message="Changes are heard as they happen.",
+            observed_generation=3,
+            last_transition_time=MOMENT,
+        ),
+        Condition(
+            type=ConditionType.STREAMING,
+            status=ConditionStatus.UNKNOWN,
+            reason="Connecting",
+            message="The stream is being opened.",
+            observed_generation=3,
+            last_transition_time=MOMENT,
+        ),
+    ),
+    stream=StreamStatus(connected_since=MOMENT, reconnects=2, blind_seconds=5, last_event_time=MOMENT),
+    counters=Counters(events_received=9, events_matched=4, restarts=2**40),
+    last_restart_time=MOMENT,
+    last_action=LastAction(
+        time=MOMENT,
+        reason="Restarted",
+        message="DB_PASSWORD changed.",
+        event=EventType.UPDATE,
+        environment_slug="prod",
+        secret_path="/payments",
+        keys=("DB_PASSWORD",),
+        workloads=(WorkloadResult(kind="Deployment", name="payments", result="Restarted"),),
+    ),
+    last_skip=LastSkip(time=MOMENT, reason="Unmatched", message="No entry matches."),
+)
+
+LEDGER = Ledger(
+    header=Header("7f4d1c2b", "https://a.example", "Versions"),
+    epoch="k3v9",
+    seq=2**40,
+    baselined_at=PRECISE,
+    scopes=(TREE,),
+    belief={
+        Part.own(FOLDER): Belief(Body.of({"DB_PASSWORD": Sighting("zJ1", 3)}), PRECISE),
+        Part(TREE, Folder("dev", "/shared")): Belief(Body.of({}, rank=1), PRECISE),
+    },
+    debts=(
+        Debt(
+            uid="1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+            kind="Deployment",
+            name="payments",
+            seq=7,
+            since=PRECISE,
+            changes=(Change(TREE, "DB_PASSWORD", frozenset({EventType.UPDATE})),),
+        ),
+    ),
+    claims=(Claim(FOLDER, PRECISE),),
+    credits=(Credit(TREE, PRECISE),),
+)
