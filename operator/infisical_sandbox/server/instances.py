@@ -116,7 +116,7 @@ class Instance:
 
     def ability(self, identity: Identity, project: Project) -> Ability:
         """What the identity may do in the project; 403 if it is no member."""
-        return identities.ability(self.store, identity, project)
+        return identities.ability(self.store, identity, project, self.generation)
 
     def _emit(self, event: Event) -> None:
         for _ in range(1 + self.faults.extra_copies):
@@ -179,15 +179,28 @@ class Instance:
         identity = self.store.identities.get(identity_id)
         if identity is None:
             raise LookupError("the database names an identity that it does not hold")
-        return projects.by_id(self.store, project_id), identity
+        if not identities.knows_secret(self.store, identity, self.client_secret):
+            identities.add_client_secret(self.store, identity, clocks.now().wall, self.client_secret)
+        return projects.by_id(self.store, project_id), self._as_optioned(identity)
+
+    def _as_optioned(self, identity: Identity) -> Identity:
+        """The ready-made identity with the auth settings of this start."""
+        options = self.options
+        return self.store.identities.put(
+            replace(
+                identity,
+                universal=options.tokens,
+                lockout=options.lockout,
+                kubernetes=options.kubernetes,
+            )
+        )
 
     def _first_project(self, now: float) -> tuple[Project, Identity]:
         options = self.options
         project = projects.create(self.store, ORGANISATION, options.project_name, options.project_slug, now)
         for slug in options.environments:
             projects.add_environment(self.store, project.id, slug.capitalize(), slug, now)
-        identity = identities.create(self.store, ORGANISATION, "sandbox", options.tokens, options.lockout)
-        identity = self.store.identities.put(replace(identity, kubernetes=options.kubernetes))
+        identity = self._as_optioned(identities.create(self.store, ORGANISATION, "sandbox"))
         identities.add_client_secret(self.store, identity, now, self.client_secret)
         rules = permissions.role(options.role, self.generation)
         identities.grant(self.store, identity, project.id, rules)

@@ -32,6 +32,7 @@ class Options:
     ping_interval: float = 15.0
     recheck_interval: float = 60.0
     stream_lifetime: float | None = None
+    """0 for no end."""
     connection_limit: int | None = None
     project_name: str = "Sandbox"
     project_slug: str = "sandbox"
@@ -46,9 +47,13 @@ class Options:
     @property
     def lifetime(self) -> float | None:
         """How long a stream lives: the option, else the generation's habit."""
-        return self.stream_lifetime or self.generation.stream_lifetime
+        if self.stream_lifetime is None:
+            return self.generation.stream_lifetime
+        return self.stream_lifetime or None
 
     @property
     def limit(self) -> int | None:
         """Streams per project: the option, else the generation's habit."""
-        return self.connection_limit or self.generation.connection_limit
+        if self.connection_limit is None:
+            return self.generation.connection_limit
+        return self.connection_limit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -25,6 +24,7 @@ class Database:
 
     def __init__(self, path: Path | None, store: Store) -> None:
         """Load what is there into the (empty) store and keep the file in step from now on."""
+        self._adapters: dict[type[Any], TypeAdapter[Any]] = {}
         self._connection = sqlite3.connect(path) if path else None
         if self._connection:
             self._load(self._connection, store)
@@ -49,7 +49,7 @@ class Database:
                 "select body from records where kind = ? order by number", (kind.__name__,)
             )
             for (body,) in rows.fetchall():
-                table.put(_adapter(kind).validate_json(body))
+                table.put(self._adapter(kind).validate_json(body))
             table.observe = self._write
         connection.commit()
 
@@ -61,14 +61,14 @@ class Database:
                 "delete from records where kind = ? and id = ?", (kind.__name__, record_id)
             )
             return
-        body = _adapter(kind).dump_json(record)
+        body = self._adapter(kind).dump_json(record)
         self._connection.execute(
             "insert into records (kind, id, body) values (?, ?, ?) "
             "on conflict (kind, id) do update set body = excluded.body",
             (kind.__name__, record_id, body.decode()),
         )
 
-
-@lru_cache(maxsize=64)
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    def _adapter(self, kind: type[Any]) -> TypeAdapter[Any]:
+        if kind not in self._adapters:
+            self._adapters[kind] = TypeAdapter(kind)
+        return self._adapters[kind]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-import threading
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
@@ -140,17 +139,19 @@ class ThreadedSandbox:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._thread: threading.Thread | None = None
+        self._started: Future[Sandbox] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="infisical-sandbox")
+        self._served: Future[None] | None = None
 
     def __enter__(self) -> Sandbox:
-        started: Future[Sandbox] = Future()
-        self._thread = threading.Thread(
-            target=self._run, args=(started,), name="infisical-sandbox", daemon=True
-        )
-        self._thread.start()
-        return started.result(timeout=_START_SECONDS)
+        self._served = self._thread.submit(self._run)
+        wait([self._started, self._served], _START_SECONDS, FIRST_COMPLETED)
+        if self._served.done():
+            self._thread.shutdown()
+            self._served.result()
+        return self._started.result(timeout=0)
 
     def __exit__(
         self,
@@ -158,9 +159,10 @@ class ThreadedSandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._loop and self._stop and self._thread:
+        if self._loop and self._stop and self._served:
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
+            self._thread.shutdown()
+            self._served.result()
 
     async def __aenter__(self) -> Sandbox:
         return await asyncio.to_thread(self.__enter__)
@@ -173,19 +175,14 @@ class ThreadedSandbox:
     ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
-    def _run(self, started: Future[Sandbox]) -> None:
-        asyncio.run(self._serve(started))
+    def _run(self) -> None:
+        asyncio.run(self._serve())
 
-    async def _serve(self, started: Future[Sandbox]) -> None:
+    async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        try:
-            async with Sandbox.running(self._options) as sandbox:
-                started.set_result(sandbox)
-                await self._stop.wait()
-        except OSError as error:
-            if started.done():
-                raise
-            started.set_exception(error)
+        async with Sandbox.running(self._options) as sandbox:
+            self._started.set_result(sandbox)
+            await self._stop.wait()
 
 
 def write_ready_file(path: Path, sandbox: Sandbox) -> None:

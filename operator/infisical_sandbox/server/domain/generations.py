@@ -34,6 +34,10 @@ class Generation:
     project_field: str
     key_field: str
     self_contained_tokens: bool
+    not_a_member: str
+    """The error name for a caller outside the project."""
+    import_switch: str
+    """How the v4 list spells its import switch."""
 
 
 E4 = Generation(
@@ -51,6 +55,8 @@ E4 = Generation(
     project_field="projectType",
     key_field="secretKey",
     self_contained_tokens=True,
+    not_a_member="ProjectMembershipNotFound",
+    import_switch="includeImports",
 )
 
 E3 = Generation(
@@ -68,6 +74,8 @@ E3 = Generation(
     project_field="type",
     key_field="secretKeys",
     self_contained_tokens=False,
+    not_a_member="ForbiddenError",
+    import_switch="include_imports",
 )
 
 BY_NAME = {generation.name: generation for generation in (E4, E3)}

@@ -12,37 +12,21 @@ from infisical_sandbox.server.domain.records import (
     ClientSecret,
     Identity,
     Lockout,
-    LockoutSettings,
     Membership,
-    TokenSettings,
 )
 
 if TYPE_CHECKING:
-    from infisical_sandbox.server.domain.records import Project, Rule
+    from infisical_sandbox.server.domain.generations import Generation
+    from infisical_sandbox.server.domain.records import LockoutSettings, Project, Rule
     from infisical_sandbox.server.domain.stores import Store
 
 _INVALID = "Invalid credentials"
 _LOCKED = "This identity auth method is temporarily locked, please try again later"
 
 
-def create(
-    store: Store,
-    org_id: str,
-    name: str,
-    universal: TokenSettings | None = None,
-    lockout: LockoutSettings | None = None,
-) -> Identity:
+def create(store: Store, org_id: str, name: str) -> Identity:
     """An identity with universal auth and no client secret yet."""
-    return store.identities.put(
-        Identity(
-            projects.new_id(),
-            org_id,
-            name,
-            projects.new_id(),
-            universal or TokenSettings(),
-            lockout or LockoutSettings(),
-        )
-    )
+    return store.identities.put(Identity(projects.new_id(), org_id, name, client_id=projects.new_id()))
 
 
 def add_client_secret(
@@ -99,14 +83,21 @@ def grant(store: Store, identity: Identity, project_id: str, rules: tuple[Rule, 
     return store.memberships.put(Membership(key, identity.id, project_id, rules))
 
 
-def ability(store: Store, identity: Identity, project: Project) -> permissions.Ability:
+def ability(
+    store: Store, identity: Identity, project: Project, generation: Generation
+) -> permissions.Ability:
     """What the identity may do in the project; 403 for other organisations and non-members."""
     if project.org_id != identity.org_id:
         raise refusals.forbidden("You are not allowed to access a project of another organization")
     membership = store.memberships.get(f"{identity.id}:{project.id}")
     if membership is None:
-        raise refusals.forbidden("You are not a member of this project", "ProjectMembershipNotFound")
+        raise refusals.forbidden("You are not a member of this project", generation.not_a_member)
     return permissions.Ability(membership.rules)
+
+
+def knows_secret(store: Store, identity: Identity, text: str) -> bool:
+    """Whether this is one of the identity's client secrets."""
+    return _matching(store, identity, text) is not None
 
 
 def _matching(store: Store, identity: Identity, text: str) -> ClientSecret | None:

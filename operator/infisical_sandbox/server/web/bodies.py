@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 B = TypeVar("B", bound="Body")
+C = TypeVar("C", bound="Body")
+Issues = list[dict[str, object]]
 
 
 def _flag(value: object) -> object:
@@ -30,6 +32,7 @@ def _flag(value: object) -> object:
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """A query switch: exactly `true` or `false`."""
+_ROOT = "/"
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -45,7 +48,7 @@ class Where(Body):
     project_id: str | None = None
     project_slug: str | None = None
     environment: str
-    secret_path: str = "/"
+    secret_path: str = _ROOT
 
 
 class WhereV3(Where):
@@ -62,17 +65,21 @@ class WhereV4(Where):
 
 
 class Read(Body):
-    """The switches of a read. Both spellings of the import switch are in use."""
+    """The switches of a read, with the older spelling of the import switch."""
 
     view_secret_value: Flag = True
     expand_secret_references: Flag = False
     recursive: Flag = False
-    include_imports: Flag = Field(
-        default=False, validation_alias=AliasChoices("include_imports", "includeImports")
-    )
+    include_imports: Flag = Field(default=False, alias="include_imports")
     tag_slugs: str = ""
     version: Annotated[int, Field(strict=False)] | None = None
     type: Literal["shared", "personal"] = "shared"
+
+
+class ReadCamel(Read):
+    """The same with the newer spelling; a wrong spelling means no imports, not an error."""
+
+    include_imports: Flag = Field(default=False, alias="includeImports")
 
 
 class Write(Body):
@@ -109,9 +116,9 @@ class Move(Body):
     project_id: str | None = Field(None, validation_alias=AliasChoices("projectId", "workspaceId"))
     project_slug: str | None = None
     source_environment: Text
-    source_secret_path: str = "/"
+    source_secret_path: str = _ROOT
     destination_environment: Text
-    destination_secret_path: str = "/"
+    destination_secret_path: str = _ROOT
     secret_ids: tuple[str, ...] = Field(min_length=1, strict=False)
     should_overwrite: bool = False
 
@@ -249,7 +256,7 @@ class Conditions(Body):
     """Where an event must happen; the path defaults to the root folder."""
 
     environment_slug: str
-    secret_path: str = "/"
+    secret_path: str = _ROOT
 
 
 class Registration(Body):
@@ -266,9 +273,14 @@ class Subscription(Body):
     register_: tuple[Registration, ...] = Field(alias="register", min_length=1, max_length=10, strict=False)
 
 
-async def read(request: web.Request, *shapes: type[B]) -> Any:  # noqa: ANN401 - one shape gives one body, several a tuple
-    """The request's JSON as each of the shapes; 422 with all issues, 500 for what is no JSON object."""
-    return parse(await data_of(request), *shapes)
+async def read(request: web.Request, shape: type[B]) -> B:
+    """The request's JSON in this shape; 422 with all issues, 500 for what is no JSON."""
+    return parse(await data_of(request), shape)
+
+
+async def read_both(request: web.Request, first: type[B], second: type[C]) -> tuple[B, C]:
+    """The request's JSON in two shapes at once; 422 with the issues of both."""
+    return parse_both(await data_of(request), first, second)
 
 
 async def data_of(request: web.Request) -> Mapping[str, object]:
@@ -283,22 +295,37 @@ async def data_of(request: web.Request) -> Mapping[str, object]:
     return data if isinstance(data, dict) else {"": data}
 
 
-def query(request: web.Request, *shapes: type[B]) -> Any:  # noqa: ANN401 - as `read`
-    """The query as each of the shapes; 422 with all issues."""
-    return parse(dict(request.query), *shapes)
+def query(request: web.Request, shape: type[B]) -> B:
+    """The query in this shape; 422 with all issues."""
+    return parse(dict(request.query), shape)
 
 
-def parse(data: Mapping[str, object], *shapes: type[B]) -> Any:  # noqa: ANN401 - as `read`
-    """The data as each of the shapes (one alone, several as a tuple)."""
-    parsed, issues = [], []
-    for shape in shapes:
-        try:
-            parsed.append(shape.model_validate(data))
-        except ValidationError as error:
-            issues += [_issue(dict(detail)) for detail in error.errors(include_url=False)]
-    if issues:
+def query_both(request: web.Request, first: type[B], second: type[C]) -> tuple[B, C]:
+    """The query in two shapes at once; 422 with the issues of both."""
+    return parse_both(dict(request.query), first, second)
+
+
+def parse(data: Mapping[str, object], shape: type[B]) -> B:
+    """The data in this shape; 422 with all issues."""
+    body, issues = _checked(data, shape)
+    if body is None:
         raise refusals.invalid(issues)
-    return parsed[0] if len(parsed) == 1 else tuple(parsed)
+    return body
+
+
+def parse_both(data: Mapping[str, object], first: type[B], second: type[C]) -> tuple[B, C]:
+    """The data in two shapes; 422 with the issues of both."""
+    (one, issues), (other, more) = _checked(data, first), _checked(data, second)
+    if one is None or other is None:
+        raise refusals.invalid(issues + more)
+    return one, other
+
+
+def _checked(data: Mapping[str, object], shape: type[B]) -> tuple[B | None, Issues]:
+    try:
+        return shape.model_validate(data), []
+    except ValidationError as error:
+        return None, [_issue(dict(detail)) for detail in error.errors(include_url=False)]
 
 
 def _issue(detail: dict[str, Any]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from infisical_sandbox.server.streaming import Stream
 from infisical_sandbox.server.web import bodies, callers
 
 if TYPE_CHECKING:
-    from infisical_sandbox.server.web.bodies import Registration, Subscription
+    from infisical_sandbox.server.web.bodies import Registration
     from infisical_sandbox.server.web.callers import Caller
 
 _HEADERS = {
@@ -37,7 +37,7 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
     the body starts with the first ping or event.
     """
     callers.identity_of(request)
-    body: Subscription = await bodies.read(request, bodies.Subscription)
+    body = await bodies.read(request, bodies.Subscription)
     caller = callers.in_project(request, body.project_id)
     entries = tuple(_entry(registration) for registration in body.register_)
     for entry in entries:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ADMIN_PREFIX = "/__admin__"
 _LOG = logging.getLogger("infisical_sandbox.requests")
 _WINDOW = 60
+_TOO_MANY = 429
 _PLAIN_ERRORS = {502: "Bad Gateway", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
 
 
@@ -78,7 +79,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 def _injected(fault: ResponseFault) -> Refusal:
     status = fault.status or 500
-    if status != 429:  # noqa: PLR2004 - Too Many Requests
+    if status != _TOO_MANY:
         return Refusal(status, _PLAIN_ERRORS.get(status, "InternalServerError"), "Something went wrong")
     if fault.retry_after is None:
         return refusals.too_many("Rate limit exceeded")

@@ -93,7 +93,7 @@ class _Handlers:
 
     async def get_by_id(self, request: web.Request) -> web.Response:
         callers.identity_of(request)
-        read: Read = bodies.query(request, bodies.Read)
+        read = bodies.query(request, bodies.Read)
         store = callers.instance_of(request).reading
         row = store.secrets.get(request.match_info["id"])
         place = row and folders.place_of(store, row.folder_id)
@@ -145,7 +145,7 @@ class _Handlers:
 
     async def move(self, request: web.Request) -> web.Response:
         callers.identity_of(request)
-        body: bodies.Move = await bodies.read(request, bodies.Move)
+        body = await bodies.read(request, bodies.Move)
         caller = callers.in_project(request, body.project_id, body.project_slug)
         store, project_id = caller.instance.store, caller.project.id
         source = folders.at(store, project_id, body.source_environment, body.source_secret_path)
@@ -162,14 +162,14 @@ class _Handlers:
 
     async def _one(self, request: web.Request, action: str) -> tuple[Spot, Write]:
         callers.identity_of(request)
-        where, write = await bodies.read(request, self.dialect.where, bodies.Write)
+        where, write = await bodies.read_both(request, self.dialect.where, bodies.Write)
         spot = _spot(request, where)
         _require(spot.caller, action, spot.place, [request.match_info["name"]])
         return spot, write
 
     async def _batch(self, request: web.Request, action: str) -> tuple[Spot, bodies.Batch]:
         callers.identity_of(request)
-        where, batch = await bodies.read(request, self.dialect.where, bodies.Batch)
+        where, batch = await bodies.read_both(request, self.dialect.where, bodies.Batch)
         spot = _spot(request, where)
         for item in batch.secrets:
             _require_item(spot, action, item)
@@ -182,8 +182,10 @@ def _query(request: web.Request, dialect: Dialect) -> tuple[Where, Read]:
     """The query; the older routes answer 400, not 422, for a missing environment."""
     if dialect is V3 and "environment" not in request.query:
         raise refusals.bad_request("Missing environment")
-    where, read = bodies.query(request, dialect.where, bodies.Read)
-    return where, read
+    generation = callers.instance_of(request).generation
+    camel = dialect is V4 and generation.import_switch == "includeImports"
+    shape = bodies.ReadCamel if camel else bodies.Read
+    return bodies.query_both(request, dialect.where, shape)
 
 
 def _reader(request: web.Request, where: Where, read: Read) -> tuple[reading.Reader, Place]:
