@@ -42,7 +42,7 @@ def main() -> None:
     "allowed_addresses",
     multiple=True,
     default=DEFAULT_ALLOWED,
-    help="Where tokens may be sent: a glob on scheme://host[:port]; repeatable. Plain http must be written out.",
+    help="Where tokens may be sent: a glob on scheme://host[:port]. http only where a pattern says so.",
 )
 @_option(
     "--default-address",

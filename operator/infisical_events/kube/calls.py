@@ -54,7 +54,7 @@ class Kube:
         query: dict[str, str] = {"limit": str(_PAGE)}
         while True:
             page = await self._call("GET", path, query=query, accept=METADATA_LIST)
-            for item in page.get("items", ()):
+            for item in page.get("items") or ():  # an empty list of metadata is null
                 yield item["metadata"]
             following = page.get("metadata", {}).get("continue")
             if not following:

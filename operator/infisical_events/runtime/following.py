@@ -29,6 +29,9 @@ from infisical_events.runtime.records import GoneError, Record, SupersededError,
 from infisical_events.runtime.reporting import Reporter
 from infisical_events.runtime.wakes import Wakes
 
+_HEALTHY = 60.0
+"""Seconds of serving after which earlier failures are forgotten."""
+
 log = logging.getLogger(__name__)
 
 
@@ -55,21 +58,24 @@ class Follower:
     async def run(self) -> None:
         """Serve until the object is gone or the task is cancelled."""
         backoff = Backoff(first=1.0, longest=60.0)
+        now = asyncio.get_running_loop().time
         while True:
+            begun = now()
             try:
-                await self._serve_stored(backoff)
+                await self._serve_stored()
             except (GoneError, NotFoundError):
                 return
             except SupersededError:
-                backoff.reset()
                 continue
             except KubernetesError as error:
                 log.warning("%s", error, extra={"subscription": str(self.key)})
             except Exception:
                 log.exception("unexpected", extra={"subscription": str(self.key)})
+            if now() - begun > _HEALTHY:
+                backoff.reset()
             await asyncio.sleep(backoff.pause())
 
-    async def _serve_stored(self, backoff: Backoff) -> None:
+    async def _serve_stored(self) -> None:
         self.respecced.clear()
         stored = await self.world.cluster.get(self.key)
         if stored.uid != self.key.uid or stored.is_deleting:
@@ -77,7 +83,6 @@ class Follower:
         board = Board(stored.status, stored.generation, self.world.clock)
         record = Record(self.world.cluster, self.key, stored, board)
         reporter = Reporter(self.world.cluster, self.key, board)
-        backoff.reset()
         try:
             spec, address = self._understood(stored)
         except _NotServableError as error:
