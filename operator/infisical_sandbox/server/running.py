@@ -8,7 +8,7 @@ import tempfile
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from aiohttp import web
 
@@ -147,7 +147,8 @@ class ThreadedSandbox:
 
     def __enter__(self) -> Sandbox:
         self._served = self._thread.submit(self._run)
-        wait([self._started, self._served], _START_SECONDS, FIRST_COMPLETED)
+        milestones: list[Future[Any]] = [self._started, self._served]
+        wait(milestones, _START_SECONDS, FIRST_COMPLETED)
         if self._served.done():
             self._thread.shutdown()
             self._served.result()

@@ -1,8 +1,9 @@
 r"""Path globs as the server's picomatch 3 with `strictSlashes: false` reads them.
 
-Used for registered paths (E4) and for `$glob` in permission rules. This is the part of picomatch's
-translation that folder paths can meet: `*`, `**`, `?`, `[…]`, `{a,b}`, `\x` and a leading `!`. The odd
-corners are its own: `/**/x` does not match `/x`, `*` matches `/`, `/a*` matches `/a/`.
+Used for registered paths (e4) and for `$glob` in permission rules. This is the part of picomatch's
+translation that folder paths can meet: `*`, `**`, `?`, `[…]`, `{a,b}`, `\x` and a leading `!`; brace
+ranges and extended globs are not. The odd corners are its own: `/**/x` does not match `/x`, `*` matches
+`/`, `/a*` matches `/a/`, `[!a]` is no negation.
 """
 
 from __future__ import annotations
@@ -16,28 +17,42 @@ _GLOBSTAR = r"(?:(?!(?:/|^)\.).)*?"
 _NO_DOT = r"(?!\.)"
 _ONE_CHAR = "(?=.)"
 _CLASS_MAGIC = re.compile(r"[-*+?.^${}(|)[\]]")
+_SHORTCUTS = {
+    "*": f"{_NO_DOT}{_ONE_CHAR}{_STAR}/?",
+    "***": f"{_NO_DOT}{_ONE_CHAR}{_STAR}/?",
+    "*/*": f"{_NO_DOT}{_STAR}/{_ONE_CHAR}{_NO_DOT}{_STAR}/?",
+    "**": f"{_NO_DOT}{_GLOBSTAR}/?",
+    "**/**": f"{_NO_DOT}{_GLOBSTAR}/?",
+    "**/**/**": f"{_NO_DOT}{_GLOBSTAR}/?",
+    "**/*": f"(?:{_NO_DOT}{_GLOBSTAR}/)?{_NO_DOT}{_ONE_CHAR}{_STAR}/?",
+}
+"""What picomatch does not parse but looks up."""
+_LONE, _DOUBLE = 1, 2
 
 
 def matches(pattern: str, text: str) -> bool:
     """Whether the glob `pattern` matches the whole of `text`. The empty pattern matches nothing."""
     if pattern == text:
         return bool(pattern)
-    negated = (len(pattern) - len(pattern.lstrip("!"))) % 2 == 1
-    return bool(_compiled(pattern.lstrip("!")).fullmatch(text)) != negated
+    plain = pattern.lstrip("!")
+    negated = (len(pattern) - len(plain)) % 2 == 1
+    return bool(_compiled(plain).fullmatch(text)) != negated
 
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(_Translation(pattern).run() if pattern else r"(?!)", re.DOTALL)
+    if not pattern:
+        return re.compile(r"(?!)")
+    return re.compile(_SHORTCUTS.get(pattern) or _Translation(pattern).run(), re.DOTALL)
 
 
 @dataclass(slots=True)
 class _Translation:
-    """One walk over a pattern. `kinds` holds what was seen, `out` the regular expression so far."""
+    """One walk over a pattern: the kind and the regular expression of each token so far."""
 
     pattern: str
     at: int = 0
-    out: list[str] = field(default_factory=list)
+    out: list[str] = field(default_factory=lambda: [""])
     kinds: list[str] = field(default_factory=lambda: ["bos"])
     braces: int = 0
 
@@ -53,81 +68,95 @@ class _Translation:
             case "*":
                 self._stars()
             case "?":
-                self._take(1, "[^./]" if self.kinds[-1] in {"slash", "bos"} else "[^/]", "qmark")
+                self._take(1, "[^./]" if self._at_segment_start() else "[^/]", "qmark")
             case "[" if self._class_end() > 0:
                 self._class()
-            case "{" if "}" in self.pattern[self.at :] and self._is_choice():
+            case "{" if self._is_choice():
                 self.braces += 1
                 self._take(1, "(?:", "brace")
             case "," if self.braces:
-                self._take(1, "|", "comma")
+                self._take(1, "|", "brace")
             case "}" if self.braces:
                 self.braces -= 1
-                self._take(1, ")", "close")
+                self._take(1, ")", "text")
             case "\\" if self.at + 1 < len(self.pattern):
                 self._take(2, re.escape(self.pattern[self.at + 1]), "text")
             case "/":
                 self._take(1, "/", "slash")
             case _:
-                self._take(1, re.escape(char), "dot" if char == "." else "text")
+                self._take(1, re.escape(char), "text")
 
     def _take(self, length: int, regex: str, kind: str) -> None:
         self.at += length
         self._push(regex, kind)
 
     def _push(self, regex: str, kind: str) -> None:
+        """Append a token; a globstar with something glued to it was only a star."""
+        if self.kinds[-1] == "globstar" and kind not in {"slash", "brace"}:
+            self.out[-1], self.kinds[-1] = _STAR, "star"
         self.out.append(regex)
         self.kinds.append(kind)
 
-    def _stars(self) -> None:
-        count = len(self.pattern[self.at :]) - len(self.pattern[self.at :].lstrip("*"))
-        starts = self.kinds[-1] in {"slash", "bos", "brace", "comma"}
-        self.at += count
-        if count == 1 or not starts:
-            self._star(lone=count == 1)
-        else:
-            self._globstar()
+    def _at_segment_start(self) -> bool:
+        return self.kinds[-1] in {"slash", "bos"}
 
-    def _star(self, *, lone: bool) -> None:
-        guard = _NO_DOT + (_ONE_CHAR if lone else "") if self.kinds[-1] in {"slash", "bos"} else ""
-        self._push(guard + _STAR, "star")
+    def _stars(self) -> None:
+        rest = self.pattern[self.at :]
+        count = len(rest) - len(rest.lstrip("*"))
+        self.at += count
+        if self._at_segment_start():
+            self.out[-1] += _NO_DOT + (_ONE_CHAR if count == _LONE else "")
+        if count == _DOUBLE and (self._at_segment_start() or self.kinds[-1] == "brace"):
+            self._globstar()
+        else:
+            self._push(_STAR, "star")
 
     def _globstar(self) -> None:
         self._swallow_repeats()
         rest = self.pattern[self.at :]
-        nested = self.kinds[-1] == "slash" and self.kinds[-2] != "bos"
-        if nested and not rest:
-            self.out[-1] = "(?:/"
-            self._push(_GLOBSTAR + "|$)", "globstar")
-        elif nested and rest[0] == "/":
-            self.out[-1] = "(?:/"
-            self._take(1, f"{_GLOBSTAR}/|/{'|$' if rest[1:] else ''})", "slash")
-        elif self.kinds[-1] == "bos" and rest[:1] == "/":
-            self._take(1, f"(?:^|/|{_GLOBSTAR}/)", "slash")
-        elif self.kinds[-1] == "bos" and not rest:
-            self._push(_NO_DOT + _GLOBSTAR + "/?", "globstar")
+        inner = self.kinds[-1] == "slash" and self.kinds[-2] != "bos"
+        if inner and not rest and self.kinds[-2] not in {"star", "globstar"}:
+            self._wrap(f"{_GLOBSTAR}|$)")
+        elif inner and rest.startswith("/"):
+            self._wrap(f"{_GLOBSTAR}/|/{'|$' if rest[1:] else ''})")
+            self._take(1, "", "slash")
+        elif self.kinds[-1] == "bos" and rest.startswith("/"):
+            self.out[-1] = ""
+            self._push(f"(?:^|/|{_GLOBSTAR}/)", "globstar")
+            self._take(1, "", "slash")
         else:
             self._push(_GLOBSTAR, "globstar")
 
+    def _wrap(self, regex: str) -> None:
+        """A globstar that takes the slash before it into its own group."""
+        self.out[-1] = "(?:" + self.out[-1]
+        self._push(regex, "globstar")
+
     def _swallow_repeats(self) -> None:
         """`/**/**/` is `/**/`."""
-        while self.pattern.startswith("/**", self.at) and self.pattern[self.at + 3 :][:1] in {
-            "",
-            "/",
-        }:
+        while self.pattern.startswith("/**", self.at) and self.pattern[self.at + 3 :][:1] in {"", "/"}:
             self.at += 3
 
     def _class_end(self) -> int:
         return self.pattern.find("]", self.at + 2)
 
     def _class(self) -> None:
-        body = self.pattern[self.at + 1 : self._class_end()]
-        length = len(body) + 2
-        inner = "^" + body[1:] if body[0] in "!^" else body
-        regex = f"[{inner.replace(chr(92), chr(92) * 2).replace('[', chr(92) + '[')}]"
-        if not _CLASS_MAGIC.search(inner):
-            regex = f"(?:{re.escape('[' + inner + ']')}|{regex})"
-        self._take(length, regex, "class")
+        inner = self.pattern[self.at + 1 : self._class_end()]
+        escaped = inner.replace("\\", "\\\\").replace("[", "\\[")
+        if inner.startswith("^"):
+            regex = f"[{escaped}]" if "/" in inner else f"[{escaped}/]"
+        elif _CLASS_MAGIC.search(inner):
+            regex = f"[{escaped}]"
+        else:
+            regex = f"(?:{re.escape(f'[{inner}]')}|[{escaped}])"
+        self._take(len(inner) + 2, regex, "class")
 
     def _is_choice(self) -> bool:
-        return "," in self.pattern[self.at : self.pattern.index("}", self.at)]
+        """Whether the brace here has its partner and a comma between; without, it is text."""
+        depth, comma = 0, False
+        for char in self.pattern[self.at :]:
+            depth += (char == "{") - (char == "}")
+            comma = comma or (char == "," and depth == 1)
+            if depth == 0:
+                return comma
+        return False
