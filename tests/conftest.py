@@ -45,7 +45,7 @@ class ForeignCluster:
         """Skip: only a cluster of this session may be broken."""
         pytest.skip("KUBECONFIG_FOR_TESTS names a cluster that is not ours to break")
 
-    start = stop = pause = resume = restart
+    up = status = compact = start = stop = pause = resume = restart
 
 
 # -- one cluster for all workers ------------------------------------------------------------------
@@ -94,7 +94,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def cluster(pytestconfig: pytest.Config) -> Cluster | ForeignCluster:
     """The session's control plane. Break a component only in `private_cluster`."""
     if foreign := os.environ.get("KUBECONFIG_FOR_TESTS"):
-        return ForeignCluster(Path(foreign), Path(shutil.which("kubectl") or "kubectl").parent)
+        return ForeignCluster(Path(foreign), providing.provide(providing.sources(os.environ), _say))
     state, owner = pytestconfig.stash[_STATE]
     return Cluster(Path(state)).up(while_pid=owner)
 

@@ -38,6 +38,13 @@ def _survivors(marker: Path) -> list[str]:
     return found
 
 
+def _up(state: Path) -> subprocess.Popen[bytes]:
+    """Run `cluster up` on its own, but not beyond this test session."""
+    command = (sys.executable, "-m", "infisical_sandbox", "cluster", "up", f"--state={state}")
+    guarded = (*command, f"--while-pid={os.getpid()}")
+    return subprocess.Popen(guarded, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+
+
 def test_a_deployment_gets_ready(kubectl: Kubectl, namespace: str, eventually: Eventually) -> None:
     """Pods are scheduled, run and are counted, as on any cluster."""
     kubectl("create", "deployment", "web", "--image=x", "--replicas=3", "-n", namespace)
@@ -129,6 +136,41 @@ def test_the_api_server_comes_back(private_cluster: Cluster, eventually: Eventua
     eventually(lambda: _ready(kubectl, "default", "web") == 3)
 
 
+def test_up_repairs(private_cluster: Cluster) -> None:
+    """A cluster that lost components gets them back by `up`, with its data."""
+    kubectl = _kubectl(private_cluster)
+    kubectl("create", "configmap", "kept", "-n", "default")
+    for name in ("kube-apiserver", "etcd", "kwok"):
+        private_cluster.stop(name, force=True)
+
+    private_cluster.up()
+
+    assert {"running"} == {component.state for component in private_cluster.status()}
+    assert "kept" in kubectl("get", "configmaps", "-n", "default", "-o", "name")
+
+
+def test_one_component_restarts_while_another_is_down(private_cluster: Cluster) -> None:
+    """Faults combine: nothing demands that all the others are well."""
+    private_cluster.stop("kube-scheduler")
+    private_cluster.restart("kube-apiserver")
+
+    states = {component.name: component.state for component in private_cluster.status()}
+    assert states.pop("kube-scheduler") == "gone"
+    assert {"running"} == set(states.values())
+
+
+def test_compaction_makes_old_watches_gone(private_cluster: Cluster) -> None:
+    """A client that resumes from before a compaction is told 410, as in a long-lived cluster."""
+    kubectl = _kubectl(private_cluster)
+    old = kubectl("get", "namespace", "default", "-o", "jsonpath={.metadata.resourceVersion}")
+    kubectl("create", "configmap", "later", "-n", "default")
+
+    private_cluster.compact()
+
+    watch = f"/api/v1/configmaps?watch=1&timeoutSeconds=5&resourceVersion={old}"
+    assert '"code":410' in kubectl("get", "--raw", watch)
+
+
 def test_a_paused_component_is_seen_and_resumed(private_cluster: Cluster, eventually: Eventually) -> None:
     """A frozen API server shows as paused, and answers again when it may."""
 
@@ -140,6 +182,17 @@ def test_a_paused_component_is_seen_and_resumed(private_cluster: Cluster, eventu
     private_cluster.resume("kube-apiserver")
 
     eventually(lambda: state() == "running")
+
+
+def test_down_spares_what_is_not_ours(tmp_path: Path) -> None:
+    """A state folder that holds other files keeps them."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "precious").write_text("mine")
+
+    with Cluster(tmp_path):
+        pass
+
+    assert (tmp_path / "etc" / "precious").read_text() == "mine"
 
 
 def test_down_leaves_nothing(tmp_path: Path) -> None:
@@ -160,11 +213,22 @@ def test_an_interrupt_during_up_leaves_nothing(
 ) -> None:
     """Ctrl-C, a closed terminal or a SIGTERM in the middle of `up` ends what was started."""
     state = tmp_path / "cluster"
-    command = (sys.executable, "-m", "infisical_sandbox", "cluster", "up", f"--state={state}")
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+    with _up(state) as process:
         eventually(lambda: any("kube-apiserver" in name for name in _survivors(state)))
         process.send_signal(number)
         assert process.wait(30)
+
+    assert _survivors(state) == []
+
+
+def test_down_ends_what_a_killed_up_started(tmp_path: Path, eventually: Eventually) -> None:
+    """Every process is written down the moment it is started."""
+    state = tmp_path / "cluster"
+    with _up(state) as process:
+        eventually(lambda: any("kube-apiserver" in name for name in _survivors(state)))
+        process.kill()
+
+    assert Cluster(state).down()
 
     assert _survivors(state) == []
 

@@ -32,22 +32,22 @@ def build(
     folder: Path,
     say: Callable[[str], None],
     *,
-    modules: Path = MODULES,
-    log: Path | None = None,
+    modules: Path,
+    log: Path,
 ) -> Path:
     """Build `program` into `folder`; return the executable.
 
-    The compiler's output goes to `log` (default: `<folder>/<name>.log`).
+    `modules` holds the Go modules; the compiler's output goes to `log`.
 
     Raises:
         Unavailable: no Go toolchain or no checkout.
         ClusterError: the build failed; the message has the end of the output.
     """
-    go, log = _toolchain(modules), log or folder / f"{program.name}.log"
-    target = folder / program.name
+    go, target = _toolchain(modules), folder / program.name
     minutes = max(1, round(program.build_seconds / 60))
     say(f"{program.name} {program.version}: building, up to {minutes} min on two cores")
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    # The toolchain's work folder is gigabytes: inside ours it goes even if the toolchain is killed.
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTMPDIR": str(folder)}
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - the command is ours
             command(go, program, target),

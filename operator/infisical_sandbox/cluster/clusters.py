@@ -15,6 +15,7 @@ from infisical_sandbox.cluster import (
     apiserver,
     certificates,
     components,
+    etcd,
     guarding,
     kubeconfigs,
     layouts,
@@ -171,6 +172,19 @@ class Cluster:
         """Let a frozen component go on."""
         processes.send(self._process(name), signal.SIGCONT)
 
+    def compact(self) -> None:
+        """Forget all history: a watch from an old resourceVersion is 410 Gone from now on.
+
+        The API server's watch cache forgets too, so it is restarted.
+
+        Raises:
+            ClusterError: etcd refuses, or the cluster is not up.
+        """
+        port = running.current(self._layout).ports["etcd"]
+        with apiserver.connect(port, self._layout.certificates) as client:
+            etcd.compact(client)
+        self.restart("kube-apiserver")
+
     def _process(self, name: str) -> processes.Process:
         running.member(self._layout, name)
         return running.current(self._layout).processes[name]
@@ -189,6 +203,8 @@ class Cluster:
     def _choose(self, old: Record | None, binaries: Path) -> Record:
         """Keep the choices of a cluster of which anything runs; its data are kept in any case."""
         if old and any(running.is_alive(old, name) for name in old.processes):
+            if (old.kubeconfig, old.audit_log) != (self._kubeconfig, self._audit_log):
+                self._say(f"already running: kubeconfig stays {old.kubeconfig}, audit log as it is")
             return old
         ports = old.ports if old and records.are_free(old.ports) else records.free_ports()
         return Record(binaries=binaries, kubeconfig=self._kubeconfig, ports=ports, audit_log=self._audit_log)

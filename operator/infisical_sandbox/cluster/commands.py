@@ -4,12 +4,13 @@ Progress goes to standard error, results to standard output. Exit codes: 0 good,
 cluster that is not well, 3 (status only) no cluster is up.
 """
 
+import contextlib
 import functools
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, ParamSpec
@@ -36,17 +37,30 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception, unless somebody (nohup) has them ignored."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _told(command: Callable[P, None]) -> Callable[P, None]:
-    """Tell errors in a sentence; let SIGTERM and SIGHUP clean up as Ctrl-C does."""
+    """Tell errors in a sentence, and clean up when stopped."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _stop)
-        try:
-            command(*args, **kwargs)
-        except ClusterError as error:
-            raise click.ClickException(str(error)) from error
+        with _stoppable():
+            try:
+                command(*args, **kwargs)
+            except ClusterError as error:
+                raise click.ClickException(str(error)) from error
 
     return run
 

@@ -67,7 +67,7 @@ def fetch(program: Program, platform: str, mirror: str, folder: Path, say: Calla
             expected = _expected(client, program, platform, mirror)
             download = folder / Path(urlsplit(url).path).name
             actual = _save(client, url, download, program.name, say)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise errors.Unavailable(f"{url}: {type(error).__name__} {error}") from error
     if actual != expected:
         download.unlink()
@@ -103,13 +103,10 @@ def _save(client: httpx.Client, url: str, target: Path, name: str, say: Callable
 def _unpack(download: Path, program: Program, platform: str) -> Path:
     if not program.release.member:
         return download
-    target = download.with_name(program.name)
     member = program.release.member.replace("{platform}", platform)
     with tarfile.open(download) as archive:
-        source = archive.extractfile(member)
-        if source is None:
-            raise errors.ClusterError(f"{download.name} has no file {member}")
-        with source, target.open("wb") as file:
-            while chunk := source.read(_CHUNK_BYTES):
-                file.write(chunk)
-    return target
+        try:
+            archive.extract(member, download.parent, filter="data")
+        except KeyError as error:
+            raise errors.Unavailable(f"{download.name} has no file {member}") from error
+    return download.parent / member

@@ -54,6 +54,18 @@ class Layout:
         """The output of the components."""
         return self.state / "logs"
 
+    @property
+    def disposable(self) -> tuple[Path, ...]:
+        """What `down` removes; the folder may be the user's and hold other things."""
+        return (
+            self.certificates,
+            self.kubeconfigs,
+            self.kubeconfig,
+            self.data,
+            self.audit,
+            self.logs,
+        )
+
     def log(self, component: str) -> Path:
         """Return the output file of a component."""
         return self.logs / f"{component}.log"

@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import filelock
 import httpx
@@ -111,13 +111,14 @@ def start_missing(layout: Layout, nodes: int, say: providing.Say) -> None:
     Raises:
         ClusterError: a component ends or does not get healthy.
     """
-    for component in members(layout, current(layout)):
+    everything = members(layout, current(layout))
+    for number, component in enumerate(everything, start=1):
         launch(layout, component, say)
         if component.name == "kube-apiserver":
-            wait_healthy(layout, component)
-    for component in members(layout, current(layout)):
-        wait_healthy(layout, component)
-    _settle(layout, nodes)
+            wait_healthy(layout, component, needed=everything[:number])
+    for component in everything:
+        wait_healthy(layout, component, needed=everything)
+    _settle(layout, everything, nodes)
 
 
 def launch(layout: Layout, component: Component, say: providing.Say) -> None:
@@ -139,16 +140,21 @@ def spawn_recorded(layout: Layout, name: str, spawn: Callable[[], Process]) -> P
     return process
 
 
-def wait_healthy(layout: Layout, component: Component) -> None:
+def wait_healthy(layout: Layout, component: Component, *, needed: Sequence[Component] = ()) -> None:
     """Wait until a component answers its health check.
 
     Raises:
-        ClusterError: it ends instead, or does not get healthy.
+        ClusterError: it or one of the `needed` ends instead, or it does not get healthy.
     """
     if not component.port:
         return
     with connect(layout, component) as client:
-        _wait(layout, lambda: apiserver.is_healthy(client, component.health), component.name)
+        _wait(
+            layout,
+            (*needed, component),
+            lambda: apiserver.is_healthy(client, component.health),
+            component.name,
+        )
 
 
 def connect(layout: Layout, component: Component) -> httpx.Client:
@@ -181,11 +187,11 @@ def end(victims: Iterable[Process]) -> None:
 
 def _clear(layout: Layout) -> None:
     layout.record.unlink()
-    for entry in layout.state.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry != layout.lock:
-            entry.unlink()
+    for path in layout.disposable:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _spawn(layout: Layout, record: Record, name: str, arguments: Iterable[str]) -> Process:
@@ -195,27 +201,27 @@ def _spawn(layout: Layout, record: Record, name: str, arguments: Iterable[str]) 
     return processes.spawn(record.binaries / name, arguments, environ, layout.log(name))
 
 
-def _settle(layout: Layout, nodes: int) -> None:
+def _settle(layout: Layout, everything: Sequence[Component], nodes: int) -> None:
     with connect(layout, member(layout, "kube-apiserver")) as client:
         for number in range(nodes):
             apiserver.create_node(client, f"node-{number}")
-        _wait(layout, lambda: apiserver.ready_nodes(client) >= nodes, "ready nodes")
-        _wait(layout, lambda: apiserver.takes_pods(client, "default"), "service accounts")
+        _wait(layout, everything, lambda: apiserver.ready_nodes(client) >= nodes, "ready nodes")
+        _wait(layout, everything, lambda: apiserver.takes_pods(client, "default"), "service accounts")
 
 
-def _wait(layout: Layout, condition: Callable[[], bool], what: str) -> None:
+def _wait(layout: Layout, needed: Sequence[Component], condition: Callable[[], bool], what: str) -> None:
     def is_met() -> bool:
-        _check_alive(layout)
+        for component in needed:
+            _check_alive(layout, component.name)
         return condition()
 
     waiting.until(is_met, seconds=_READY_SECONDS, what=f"{what} (logs in {layout.logs})")
 
 
-def _check_alive(layout: Layout) -> None:
-    record = current(layout)
-    for name in record.processes:
-        if not is_alive(record, name):
-            log = layout.log(name)
-            lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-            tail = "\n".join(line[:_TAIL_CHARACTERS] for line in lines)
-            raise errors.ClusterError(f"{name} ended:\n{tail}\nThe whole log: {log}")
+def _check_alive(layout: Layout, name: str) -> None:
+    if is_alive(current(layout), name):
+        return
+    log = layout.log(name)
+    lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+    tail = "\n".join(line[:_TAIL_CHARACTERS] for line in lines)
+    raise errors.ClusterError(f"{name} ended:\n{tail}\nThe whole log: {log}")

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -246,6 +246,29 @@ def test_a_tampered_download_is_refused(tmp_path: Path, mirror: Mirror, go: Call
         providing.provide(origin, print, (ETCD,))
 
     assert list((origin.cache / programs.version_key(PLATFORM)).iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_go")
+def test_a_mirror_that_is_no_url_is_told(tmp_path: Path) -> None:
+    """A mistyped mirror is an unreachable one, not a traceback."""
+    said: list[str] = []
+
+    with pytest.raises(errors.ClusterError, match="nowhere to be had"):
+        providing.provide(_sources(tmp_path, "http://[nonsense"), said.append, (ETCD,))
+
+    assert any("no download" in line for line in said)
+
+
+@pytest.mark.usefixtures("no_go")
+def test_an_archive_without_the_program_is_told(tmp_path: Path, mirror: Mirror) -> None:
+    """A publisher who packs differently one day leads to the next source."""
+    mirror.publish(replace(ETCD, release=replace(ETCD.release, member="elsewhere/etcd")), b"etcd")
+    said: list[str] = []
+
+    with pytest.raises(errors.ClusterError, match="nowhere to be had"):
+        providing.provide(_sources(tmp_path, mirror.url), said.append, (ETCD,))
+
+    assert any("has no file" in line for line in said)
 
 
 def test_a_pinned_digest_is_enforced(tmp_path: Path, mirror: Mirror) -> None:
