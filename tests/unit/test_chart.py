@@ -14,6 +14,7 @@ import yaml
 import charts
 import schemas
 from charts import Key, Objects
+from infisical_events import cli
 
 Render = Callable[..., Objects]
 
@@ -160,6 +161,27 @@ def test_command_with_values(render: Render) -> None:
     ]
     assert charts.operator_environment(found) == {"HTTPS_PROXY": "http://proxy.example.com"}
     assert charts.container(found)["ports"][0]["containerPort"] == 9090
+
+
+def test_operator_understands_its_command(render: Render) -> None:
+    """The operator takes the command line that the chart gives it, and every value as it is meant."""
+    found = render(watchNamespaces=["shop", "mail"], allowedAddresses=["https://*.example.com"])
+    program, command, *arguments = charts.operator_command(found)
+    understood = cli.main.commands[command].make_context(program, arguments).params
+
+    assert understood["namespaces"] == ("shop", "mail")
+    assert understood["allowed_addresses"] == ("https://*.example.com",)
+    assert understood["http_address"] == VALUES["httpAddress"]
+    assert understood["log_format"] == VALUES["log"]["format"]
+
+
+@pytest.mark.parametrize(("value", "option"), [("format", "log_format"), ("level", "log_level")])
+def test_choices_are_the_operators(value: str, option: str) -> None:
+    """The schema admits just the words that the operator takes."""
+    options = {parameter.name: parameter.type for parameter in cli.main.commands["run"].params}
+    admitted = SCHEMA["properties"]["log"]["properties"][value]["enum"]
+
+    assert set(options[option].choices) == set(admitted)
 
 
 def test_pod_is_restricted(render: Render) -> None:
