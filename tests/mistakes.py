@@ -57,6 +57,7 @@ def with_field(spec: dict[str, Any], field: str, value: object) -> dict[str, Any
 
 
 _ENTRY = GOOD["events"][0]
+_NAME = "use the name of an object, of lower-case letters, digits, '-' and '.'"
 _KEY = "use a key that a Secret can have, of letters, digits, '-', '_' and '.'"
 _ID = "use the id as Infisical shows it, of letters, digits and '-'"
 _SLUG = (
@@ -82,6 +83,10 @@ MISTAKES = (
             "spec.authentication.kubernetesAuth.identityId"),
     Mistake(f"{_TOKEN}.key", "a/b", _KEY),
     Mistake(f"{_TOKEN}.key", REMOVED, "Required value"),
+    Mistake(f"{_TOKEN}.name", "../../other/secrets/theirs", _NAME),
+    Mistake(f"{_TOKEN}.name", "Infisical", _NAME),
+    Mistake("authentication", {"kubernetesAuth": _IDENTITY | {"serviceAccountName": "a/../b"}}, _NAME,
+            "spec.authentication.kubernetesAuth.serviceAccountName"),
     Mistake(f"{_TOKEN}.name", "", "at least 1 chars"),
     Mistake("projectId", REMOVED, _PROJECTS, "spec"),
     Mistake("projectSlug", "payments", _PROJECTS, "spec"),
@@ -110,5 +115,5 @@ MISTAKES = (
     Mistake("debounceSeconds", 301, "less than or equal to 300"),
     Mistake("debounceSeconds", "1s", "must be of type integer"),
     Mistake("resyncIntervalSeconds", 9, "greater than or equal to 10"),
-    Mistake("suspend", 3, "must be of type boolean"),
+    Mistake("suspend", "yes", "must be of type boolean"),
 )  # fmt: skip

@@ -116,7 +116,8 @@ _BASES = (
     *(_COMPLETE | {"authentication": method} for method in _METHODS),
     {field: v for field, v in _COMPLETE.items() if field != "projectId"} | {"projectSlug": "a"},
 )
-_STRINGS = ("", " ", "a", "A-1", "-", "_a", "a_", "a b", "a\n", "\ta", "ä", "a.b", "a/b", "/", "/a*",
+_STRINGS = ("", " ", "a", "A-1", "-", "_a", "a_", "a b", "a\n", "\ta", "ä", "a\u00a0", "https://a\u00a0",
+            "https://ä", "a.b", "a/b", "/", "/a*",
             "/**/{a,b}", "/a b", "/ä", "//", "../a", "https://", "http://a", "HTTPS://a", "https://a b",
             "https://a@b", "https://a/b?c#d", "ftp://a", "a:b", "!a", "\x7f", "/\x7f")  # fmt: skip
 
@@ -143,9 +144,9 @@ def values(leaf: schemas.Leaf, base: dict[str, Any], field: str) -> list[object]
     bounds = dict(leaf.bounds)
     if leaf.type == "integer":
         low, high = bounds["minimum"], bounds["maximum"]
-        return [low - 1, low, high, high + 1, 1.5]  # type: ignore[operator] # bounds of integers
+        return [low - 1, low, high, high + 1, 1.5, str(low)]  # type: ignore[operator] # bounds of integers
     if leaf.type == "boolean":
-        return [True, False]
+        return [True, False, "true", 1]
     if leaf.type == "array":
         items = base
         for step in field.split("."):

@@ -12,6 +12,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
+    StrictInt,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -62,11 +64,35 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
 
 
-ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
-DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-Slug = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]*$")]
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9-]+$")]
-SecretPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^/[!-~]*$")]
+_SENTENCES = {
+    (_OBJECT_NAME := r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"): (
+        "use the name of an object, of lower-case letters, digits, '-' and '.'"
+    ),
+    (_DATA_KEY := r"^[-._a-zA-Z0-9]+$"): (
+        "use a key that a Secret can have, of letters, digits, '-', '_' and '.'"
+    ),
+    (_SLUG := r"^[a-zA-Z0-9][a-zA-Z0-9_-]*$"): (
+        "use the slug as Infisical shows it, of letters, digits, '-' and '_', beginning with a "
+        "letter or digit"
+    ),
+    (_IDENTIFIER := r"^[a-zA-Z0-9-]+$"): ("use the id as Infisical shows it, of letters, digits and '-'"),
+    (_SECRET_PATH := r"^/[!-~]*$"): (
+        "begin the path with '/' and write it in ASCII without blanks, such as /payments/**"
+    ),
+    (_ADDRESS := r"^https?://[!-?A-~]+$"): (
+        "write the address as https://host, without blanks and without credentials"
+    ),
+}
+"""What is said when text does not have the form that is demanded, as in the CRD."""
+
+# A name becomes a part of a path in the Kubernetes API: one with '/' or '..' could leave its place.
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_OBJECT_NAME)]
+DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_DATA_KEY)]
+Slug = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_SLUG)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_IDENTIFIER)]
+SecretPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_SECRET_PATH)]
+Address = Annotated[str, StringConstraints(max_length=256, pattern=_ADDRESS)]
+Audience = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 KeyPattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -89,7 +115,7 @@ class KubernetesAuth(Model):
 
     identity_id: Identifier
     service_account_name: ObjectName
-    audiences: Annotated[tuple[str, ...], Field(max_length=8)] = ()
+    audiences: Annotated[tuple[Audience, ...], Field(max_length=8)] = ()
 
 
 class Authentication(Model):
@@ -125,17 +151,17 @@ class EventEntry(Model):
 class Spec(Model):
     """What a user declares."""
 
-    address: Annotated[str, StringConstraints(max_length=256, pattern=r"^https?://[^\s@]+$")] | (None) = None
+    address: Address | None = None
     authentication: Authentication
     project_id: Identifier | None = None
     project_slug: Slug | None = None
     events: Annotated[tuple[EventEntry, ...], Field(min_length=1, max_length=10)]
     action: Action = Action.RESTART
     observe: Grade = Grade.VERSIONS
-    debounce_seconds: Annotated[int, Field(ge=0, le=300)] = 1
-    resync_interval_seconds: Annotated[int, Field(ge=10, le=86400)] = 300
+    debounce_seconds: Annotated[StrictInt, Field(ge=0, le=300)] = 1
+    resync_interval_seconds: Annotated[StrictInt, Field(ge=10, le=86400)] = 300
     mode: Mode = Mode.ENFORCE
-    suspend: bool = False
+    suspend: StrictBool = False
 
     @model_validator(mode="after")
     def _exactly_one_project(self) -> Self:
@@ -186,4 +212,6 @@ def _sentence(mistake: dict[str, Any]) -> str:
     message = str(mistake["msg"]).removeprefix("Value error, ")
     if mistake["type"] == "extra_forbidden":
         message = "this version does not know the field: remove it or upgrade the operator"
+    if mistake["type"] == "string_pattern_mismatch":
+        message = _SENTENCES[mistake["ctx"]["pattern"]]
     return f"{where}: {message}"
