@@ -7,6 +7,7 @@ transport, its configuration and its authentication are used as they are.
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
@@ -21,6 +22,17 @@ _PAGE = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 
 JSONObject = dict[str, Any]
+
+
+def path_of(*segments: str) -> str:
+    """A path of the API; a segment that comes from a user can never become two, or climb.
+
+    Raises:
+        KubernetesError: a segment is no name.
+    """
+    if any(segment in {"", ".", ".."} for segment in segments):
+        raise KubernetesError("a name in a request is empty or made of dots")
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
 class Kube:

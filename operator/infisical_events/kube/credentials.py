@@ -4,7 +4,7 @@ import base64
 import binascii
 
 from infisical_events.api.specs import SecretKeyRef
-from infisical_events.kube.calls import Kube
+from infisical_events.kube.calls import Kube, path_of
 from infisical_events.kube.errors import KubernetesError
 
 _TOKEN_SECONDS = 600
@@ -29,7 +29,7 @@ class CredentialReader:
             MissingKeyError: no such key in it.
             KubernetesError: for every other failure.
         """
-        secret = await self._kube.get(f"/api/v1/namespaces/{namespace}/secrets/{ref.name}")
+        secret = await self._kube.get(path_of("api", "v1", "namespaces", namespace, "secrets", ref.name))
         encoded = (secret.get("data") or {}).get(ref.key)
         try:
             value = base64.b64decode(encoded or "", validate=True).decode().strip()
@@ -42,7 +42,7 @@ class CredentialReader:
     async def service_account_token(self, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
         """A short-lived token of a ServiceAccount; raises KubernetesError."""
         answer = await self._kube.create(
-            f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
+            path_of("api", "v1", "namespaces", namespace, "serviceaccounts", name, "token"),
             {
                 "apiVersion": "authentication.k8s.io/v1",
                 "kind": "TokenRequest",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from infisical_events.api.resources import FIELD_MANAGER
-from infisical_events.kube.calls import Kube
+from infisical_events.kube.calls import Kube, path_of
 
 _LONGEST_NOTE = 1024
 """Characters that the API server admits."""
@@ -43,7 +43,7 @@ class Recorder:
         about = notice.about
         stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         await self._kube.create(
-            f"/api/v1/namespaces/{about.namespace}/events",
+            path_of("api", "v1", "namespaces", about.namespace, "events"),
             {
                 "apiVersion": "v1",
                 "kind": "Event",

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
-from infisical_events.kube.calls import Kube
+from infisical_events.kube.calls import Kube, path_of
 
-_BASE = f"/apis/{GROUP}/{VERSION}"
+_BASE = ("apis", GROUP, VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class SubscriptionKey:
     @property
     def path(self) -> str:
         """Its path in the API."""
-        return f"{_BASE}/namespaces/{self.namespace}/{PLURAL}/{self.name}"
+        return path_of(*_BASE, "namespaces", self.namespace, PLURAL, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Subscriptions:
 
     async def list_uids(self, namespaces: tuple[str, ...]) -> frozenset[str]:
         """The uids of all that exist; raises KubernetesError. No namespaces means all of them."""
-        paths = [f"{_BASE}/namespaces/{name}/{PLURAL}" for name in namespaces] or [f"{_BASE}/{PLURAL}"]
+        paths = [path_of(*_BASE, "namespaces", name, PLURAL) for name in namespaces]
+        paths = paths or [path_of(*_BASE, PLURAL)]
         return frozenset([meta["uid"] for path in paths async for meta in self._kube.list_metadata(path)])
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
 from infisical_events.core.workloads import Workload
-from infisical_events.kube.calls import JSONObject, Kube
+from infisical_events.kube.calls import JSONObject, Kube, path_of
 
 
 class Workloads:
@@ -26,11 +26,11 @@ class Workloads:
 
     async def patch(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
         """Apply a merge patch; raises KubernetesError."""
-        await self._kube.merge_patch(f"{_path(workload.kind, namespace)}/{workload.name}", body)
+        await self._kube.merge_patch(_path(workload.kind, namespace, workload.name), body)
 
 
-def _path(kind: WorkloadKind, namespace: str) -> str:
-    return f"/apis/{kind.api_version}/namespaces/{namespace}/{kind.plural}"
+def _path(kind: WorkloadKind, namespace: str, *name: str) -> str:
+    return path_of("apis", kind.group, kind.version, "namespaces", namespace, kind.plural, *name)
 
 
 def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
