@@ -1,0 +1,278 @@
+"""A Kubernetes API server in memory, as the loop of one subscription sees it.
+
+`FakeCluster` implements `runtime.ports.Cluster` with the semantics that the ledger's protocol leans on:
+one rising resourceVersion, generations that only a changed spec moves, uids, JSON merge patches under
+preconditions, a status subresource, and writes whose answer is lost. Faults are queued by method.
+"""
+
+import asyncio
+import base64
+import copy
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
+from infisical_events.api.specs import SecretKeyRef
+from infisical_events.core.workloads import Workload
+from infisical_events.kube.credentials import MissingKeyError
+from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoundError, UnknownOutcomeError
+from infisical_events.kube.recording import Notice
+from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
+
+JSONObject = dict[str, Any]
+DEPLOYMENT = WORKLOAD_KINDS[0]
+
+
+async def _at_once(_: str) -> None:
+    await asyncio.sleep(0)
+
+
+class FakeCluster:
+    """The state of the world, the verbs of the port, and what people and controllers do to it.
+
+    Attributes:
+        notices: The Kubernetes Events that were written.
+        interpose: Awaited with the method's name before each call of the port: latency, crashes, races.
+    """
+
+    def __init__(self, interpose: Callable[[str], Awaitable[None]] = _at_once) -> None:
+        self.notices: list[Notice] = []
+        self.interpose = interpose
+        self._subscriptions: dict[tuple[str, str], JSONObject] = {}
+        self._workloads: dict[tuple[str, str, str], JSONObject] = {}
+        self._secrets: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._accounts: dict[tuple[str, str], str] = {}
+        self._failures: dict[str, deque[KubernetesError]] = defaultdict(deque)
+        self._lost_answers: dict[str, int] = defaultdict(int)
+        self._versions = itertools.count(1)
+        self._uids = itertools.count(1)
+
+    # -- faults ---------------------------------------------------------------------------------------
+
+    def fail(self, method: str, error: KubernetesError, times: int = 1) -> None:
+        """Let the next calls of a method of the port fail before they do anything."""
+        self._failures[method].extend([error] * times)
+
+    def lose_answer(self, method: str, times: int = 1) -> None:
+        """Let the next writes happen and their answer be lost."""
+        self._lost_answers[method] += times
+
+    # -- what people and controllers do ---------------------------------------------------------------
+
+    def create_subscription(self, namespace: str, name: str, spec: JSONObject) -> SubscriptionKey:
+        """A new object, also in the place of a deleted one of the same name."""
+        self._subscriptions[namespace, name] = self._created(namespace, name) | {"spec": copy.deepcopy(spec)}
+        return SubscriptionKey(namespace, name, self._subscriptions[namespace, name]["metadata"]["uid"])
+
+    def edit_subscription(self, key: SubscriptionKey, spec: JSONObject) -> None:
+        """Another spec: the generation moves."""
+        stored = self._subscriptions[key.namespace, key.name]
+        self._replace(self._subscriptions, (key.namespace, key.name), stored | {"spec": copy.deepcopy(spec)})
+
+    def label_subscription(self, key: SubscriptionKey, label: str) -> None:
+        """An edit that is nobody's business: only the resourceVersion moves."""
+        patch = {"metadata": {"labels": {label: "true"}}}
+        self._patch(self._subscriptions, (key.namespace, key.name), patch)
+
+    def overwrite_status(self, key: SubscriptionKey, status: JSONObject) -> None:
+        """What a second replica, or a person with kubectl, writes into the status."""
+        self._patch(self._subscriptions, (key.namespace, key.name), {"status": status})
+
+    def begin_deletion(self, key: SubscriptionKey) -> None:
+        """A deletion that waits for somebody's finalizer."""
+        patch = {"metadata": {"deletionTimestamp": "2030-01-01T00:00:00Z"}}
+        self._patch(self._subscriptions, (key.namespace, key.name), patch)
+
+    def delete_subscription(self, key: SubscriptionKey) -> None:
+        """The object is gone."""
+        del self._subscriptions[key.namespace, key.name]
+
+    def status_of(self, key: SubscriptionKey) -> JSONObject:
+        """The stored status, as plain JSON."""
+        status: JSONObject = copy.deepcopy(self._subscriptions[key.namespace, key.name].get("status", {}))
+        return status
+
+    def create_workload(
+        self, namespace: str, name: str, annotations: Mapping[str, str], kind: WorkloadKind = DEPLOYMENT
+    ) -> None:
+        """A workload with a pod template."""
+        raw = self._created(namespace, name)
+        raw["metadata"]["annotations"] = dict(annotations)
+        raw["spec"] = {"template": {"metadata": {"annotations": {}}}}
+        self._workloads[namespace, kind.kind, name] = raw
+
+    def annotate_workload(
+        self,
+        namespace: str,
+        name: str,
+        annotations: Mapping[str, str | None],
+        kind: WorkloadKind = DEPLOYMENT,
+    ) -> None:
+        """An edit of annotations; None removes one."""
+        patch = {"metadata": {"annotations": dict(annotations)}}
+        self._patch(self._workloads, (namespace, kind.kind, name), patch)
+
+    def delete_workload(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> None:
+        """The workload is gone."""
+        del self._workloads[namespace, kind.kind, name]
+
+    def rollouts_of(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> int:
+        """How often the pod template was changed since the workload was created."""
+        return int(self._workloads[namespace, kind.kind, name]["metadata"]["generation"]) - 1
+
+    def put_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
+        """A Secret with these values, encoded as the API server keeps them."""
+        self._secrets[namespace, name] = {
+            key: base64.b64encode(value.encode()).decode() for key, value in values.items()
+        }
+
+    def put_account(self, namespace: str, name: str, token: str) -> None:
+        """A ServiceAccount whose tokens are all this one."""
+        self._accounts[namespace, name] = token
+
+    # -- runtime.ports.Cluster ------------------------------------------------------------------------
+
+    async def get(self, key: SubscriptionKey) -> StoredSubscription:
+        """As in `kube.subscriptions`."""
+        await self._called("get")
+        return _stored(self._existing(self._subscriptions, (key.namespace, key.name)))
+
+    async def write_status(
+        self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
+    ) -> StoredSubscription:
+        """As in `kube.subscriptions`."""
+        await self._called("write_status")
+        patch = {"metadata": {"uid": key.uid, "resourceVersion": resource_version}, "status": status}
+        stored = _stored(self._patch(self._subscriptions, (key.namespace, key.name), patch))
+        self._answer("write_status")
+        return stored
+
+    async def list_uids(self, namespaces: tuple[str, ...]) -> frozenset[str]:
+        """As in `kube.subscriptions`."""
+        await self._called("list_uids")
+        return frozenset(
+            raw["metadata"]["uid"]
+            for (namespace, _), raw in self._subscriptions.items()
+            if not namespaces or namespace in namespaces
+        )
+
+    async def list_workloads(self, namespace: str) -> tuple[Workload, ...]:
+        """As in `kube.workloads`."""
+        await self._called("list_workloads")
+        kinds = {kind.kind: kind for kind in WORKLOAD_KINDS}
+        return tuple(
+            _workload(kinds[kind], raw["metadata"])
+            for (place, kind, _), raw in self._workloads.items()
+            if place == namespace
+        )
+
+    async def patch_workload(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
+        """As in `kube.workloads`."""
+        await self._called("patch_workload")
+        self._patch(self._workloads, (namespace, workload.kind.kind, workload.name), body)
+        self._answer("patch_workload")
+
+    async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str:
+        """As in `kube.credentials`."""
+        await self._called("secret_value")
+        values = self._existing(self._secrets, (namespace, ref.name))
+        value = base64.b64decode(values.get(ref.key, "")).decode().strip()
+        if not value:
+            raise MissingKeyError(f"Secret {ref.name} has no text under key {ref.key}")
+        return value
+
+    async def service_account_token(self, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
+        """As in `kube.credentials`; the audiences show in the token."""
+        await self._called("service_account_token")
+        token: str = self._existing(self._accounts, (namespace, name))
+        return "+".join((token, *audiences))
+
+    async def record(self, notice: Notice) -> None:
+        """As in `kube.recording`."""
+        await self._called("record")
+        self.notices.append(notice)
+
+    # -- the server's own rules -----------------------------------------------------------------------
+
+    async def _called(self, method: str) -> None:
+        await self.interpose(method)
+        if self._failures[method]:
+            raise self._failures[method].popleft()
+
+    def _answer(self, method: str) -> None:
+        if self._lost_answers[method]:
+            self._lost_answers[method] -= 1
+            raise UnknownOutcomeError("no answer from the API server (TimeoutError)")
+
+    def _created(self, namespace: str, name: str) -> JSONObject:
+        metadata = {
+            "namespace": namespace,
+            "name": name,
+            "uid": f"uid-{next(self._uids)}",
+            "resourceVersion": str(next(self._versions)),
+            "generation": 1,
+        }
+        return {"metadata": metadata}
+
+    def _existing(self, objects: Mapping[Any, Any], place: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON
+        if place not in objects:
+            raise NotFoundError(f"{place[-1]} not found")
+        return objects[place]
+
+    def _patch(self, objects: dict[Any, JSONObject], place: tuple[str, ...], patch: JSONObject) -> JSONObject:
+        """Apply a merge patch under its preconditions; one that changes nothing makes no new version."""
+        stored = self._existing(objects, place)
+        for field in ("uid", "resourceVersion"):
+            wanted = patch.get("metadata", {}).get(field)
+            if wanted is not None and wanted != stored["metadata"][field]:
+                raise ConflictError(f"the object has been modified: {field}")
+        return self._replace(objects, place, _merged(stored, patch))
+
+    def _replace(self, objects: dict[Any, JSONObject], place: tuple[str, ...], new: JSONObject) -> JSONObject:
+        old = objects[place]
+        if new == old:
+            return old
+        moved = new.get("spec") != old.get("spec")
+        metadata = new["metadata"] | {
+            "resourceVersion": str(next(self._versions)),
+            "generation": old["metadata"]["generation"] + moved,
+        }
+        objects[place] = new | {"metadata": metadata}
+        return objects[place]
+
+
+def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
+    """RFC 7396: objects are merged, null removes, everything else replaces."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged
+
+
+def _stored(raw: JSONObject) -> StoredSubscription:
+    metadata = raw["metadata"]
+    return StoredSubscription(
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=metadata["generation"],
+        is_deleting="deletionTimestamp" in metadata,
+        spec=copy.deepcopy(raw["spec"]),
+        status=copy.deepcopy(raw.get("status", {})),
+    )
+
+
+def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
+    return Workload(
+        uid=metadata["uid"],
+        kind=kind,
+        name=metadata["name"],
+        resource_version=metadata["resourceVersion"],
+        annotations=dict(metadata["annotations"]),
+    )
