@@ -1,0 +1,120 @@
+# One verb per target; `make` lists them. Everything happens in $(VENV), which is made from the hashed
+# requirements and left alone until they change.
+
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+VENV ?= .venv
+PYTHON ?=
+KEEP ?=
+ARGS ?=
+UPGRADE ?= --upgrade
+
+bin := $(VENV)/bin
+installed := $(VENV)/.installed
+sandbox := $(bin)/infisical-sandbox
+pytest := $(bin)/pytest
+parallel := --numprocesses auto --dist worksteal
+keep := $(if $(filter-out 0 no false,$(KEEP)),--keep)
+# Only a cluster that was named on purpose is touched: KUBECONFIG in the environment is not enough.
+kubeconfig := $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' \
+		$(firstword $(MAKEFILE_LIST))
+
+##@ Try it
+
+.PHONY: demo demo-stop cluster-up cluster-down
+demo: $(installed) ## Show the whole way of a change in a real control plane. KEEP=1 leaves it running; KUBECONFIG=file uses your cluster.
+	@$(sandbox) demo $(keep) $(kubeconfig) $(ARGS)
+
+demo-stop: $(installed) ## Stop what `make demo KEEP=1` left running.
+	@$(sandbox) demo --stop
+
+cluster-up: $(installed) ## Start the local control plane.
+	@$(sandbox) cluster up
+
+cluster-down: $(installed) ## Stop the local control plane and remove its state.
+	@$(sandbox) cluster down
+
+##@ Check it
+
+.PHONY: test check lint types layers unit wire integration
+test: lint types layers programs ## Everything that has to hold: checks and all tests, against a real control plane.
+	$(pytest) $(parallel) $(ARGS)
+
+check: lint types layers ## The same without a cluster.
+	$(pytest) $(parallel) -m "not cluster" $(ARGS)
+
+lint: $(installed) ## Format and lint, changing nothing.
+	$(bin)/ruff format --check operator tests
+	$(bin)/ruff check operator tests
+
+types: $(installed) ## Types, strictly.
+	$(bin)/mypy
+
+layers: $(installed) ## Imports point down.
+	$(bin)/lint-imports
+
+unit: $(installed) ## Tests of pure decisions and of single parts.
+	$(pytest) tests/unit $(ARGS)
+
+wire: $(installed) ## Tests over real sockets.
+	$(pytest) tests/wire $(ARGS)
+
+integration: programs ## Tests against a real control plane.
+	$(pytest) $(parallel) tests/integration $(ARGS)
+
+# Ahead of pytest, so that a first build (about 10 minutes) shows its progress.
+.PHONY: programs
+programs: $(installed)
+	@$(sandbox) cluster binaries >/dev/null
+
+##@ Change it
+
+.PHONY: install fmt manifests requirements clean
+install: $(installed) ## Make the virtualenv with everything in it.
+
+fmt: $(installed) ## Format, and mend what ruff can mend.
+	$(bin)/ruff check --fix-only --quiet operator tests
+	$(bin)/ruff format operator tests
+
+manifests: programs ## Renew what is derived from crds/ and charts/.
+	HELM="$$($(sandbox) cluster binaries 2>/dev/null)/helm" deploy/render
+
+# The files name no host and no folder: hashes say what is meant, wherever it comes from.
+compile := CUSTOM_COMPILE_COMMAND="make requirements" $(bin)/pip-compile --quiet --generate-hashes --strip-extras \
+	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# pip-compile does not read dependency groups, nor what an editable install needs for its build.
+for_developers := import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); \
+	print(*project["dependency-groups"]["dev"], *project["build-system"]["requires"], "editables", sep="\n")
+
+requirements: $(installed) ## Pin the newest versions that pyproject.toml admits; UPGRADE= keeps what is pinned.
+	$(compile) $(UPGRADE) --output-file requirements.txt pyproject.toml
+	$(bin)/python -c '$(for_developers)' | $(compile) $(UPGRADE) --extra sandbox \
+		--constraint requirements.txt --output-file requirements-dev.txt pyproject.toml -
+
+clean: ## Remove what make made; the programs of the control plane stay in their cache.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist build
+	find operator tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(installed): requirements-dev.txt pyproject.toml
+	@python="$(PYTHON)"; \
+	for candidate in $${python:-python3.13 python3.12 python3.11 python3 python}; do \
+		"$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		echo "making $(VENV) with $$("$$candidate" --version); this takes about a minute" >&2; \
+		"$$candidate" -m venv $(VENV); \
+		break; \
+	done; \
+	test -x $(bin)/python || { \
+		echo "Python 3.11 or newer with its venv module is needed: install it, or name it by PYTHON=…" >&2; exit 1; }
+	@$(bin)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt || { \
+		echo "the requirements could not be installed: is there a way to a Python package index?" >&2; exit 1; }
+	@$(bin)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
