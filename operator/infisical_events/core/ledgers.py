@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from infisical_events.core.changes import Change
+from infisical_events.api.specs import EventType
+from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import Belief
 from infisical_events.core.observations import Body, Part
@@ -50,6 +51,11 @@ class Claim:
 
     folder: Folder
     heard_at: datetime
+
+    @property
+    def change(self) -> Change:
+        """What is owed when it is never seen: anything in that folder may have changed."""
+        return Change(Scope(self.folder), ANY_KEY, frozenset({EventType.IMPORT_MUTATION}))
 
 
 @dataclass(frozen=True, slots=True)

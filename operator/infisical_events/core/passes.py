@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.changes import ANY_KEY, Change, merge
+from infisical_events.core.changes import Change, merge
 from infisical_events.core.diffing import diff
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, judge
@@ -33,12 +33,14 @@ _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 class Absorbed:
     """An observation taken in: the new ledger, what changed, and what is still to be looked for.
 
-    `unshown` are the events whose change the state does not show yet; `look_again` is the latest
-    moment at which another look is owed because of a suspect body or an open claim.
+    `claims` are import mutations that never showed and are believed now, once. `unshown` are the
+    events whose change the state does not show yet; `look_again` is the latest moment at which
+    another look is owed because of a suspect body or an open claim.
     """
 
     ledger: Ledger
     changes: tuple[Change, ...]
+    claims: tuple[Claim, ...]
     unshown: tuple[Heard, ...]
     look_again: datetime | None
 
@@ -85,7 +87,8 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
             claims=imports.claims,
             credits=imports.credits,
         ),
-        changes=merge((*_told(judged.changes, heard), *imports.believed)),
+        changes=merge(_told(judged.changes, heard)),
+        claims=imports.believed,
         unshown=unshown,
         look_again=min(filter(None, moments), default=None),
     )
@@ -158,7 +161,7 @@ def _is_unshown(entry: Heard, changes: Iterable[Change], now: datetime) -> bool:
 class _Imports:
     claims: tuple[Claim, ...]
     credits: tuple[Credit, ...]
-    believed: tuple[Change, ...]
+    believed: tuple[Claim, ...]
 
 
 def _match_imports(
@@ -173,7 +176,7 @@ def _match_imports(
     credits_left = [credit for credit in ledger.credits if credit.until > now]
     unclaimed = set(visible)
     claims: list[Claim] = []
-    believed: list[Change] = []
+    believed: list[Claim] = []
     for claim in _claims(ledger, heard):
         seen = [scope for scope in visible if scope.covers(claim.folder)]
         paid = [credit for credit in credits_left if credit.scope.covers(claim.folder)]
@@ -182,7 +185,7 @@ def _match_imports(
         elif paid:
             credits_left.remove(paid[0])
         elif now >= claim.heard_at + CLAIM_PATIENCE:
-            believed.append(Change(Scope(claim.folder), ANY_KEY, _IMPORT))
+            believed.append(claim)
         else:
             claims.append(claim)
     fresh = [Credit(scope, now + CREDIT_LIFE) for scope in sorted(unclaimed)]

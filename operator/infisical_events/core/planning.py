@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from infisical_events.core.changes import Change, merge
-from infisical_events.core.ledgers import Debt, Ledger
+from infisical_events.core.ledgers import Claim, Debt, Ledger
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import is_paid, receipt_of
 from infisical_events.core.workloads import Workload, concerning
@@ -38,29 +38,44 @@ class Hold:
 Step = Restart | Settle | Hold
 
 
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What the spec selects of an observation: changes seen, and claims believed unseen."""
+
+    changes: tuple[Change, ...]
+    claims: tuple[Claim, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything at all."""
+        return bool(self.changes or self.claims)
+
+
 def owe(
-    ledger: Ledger,
-    subscription: str,
-    changes: tuple[Change, ...],
-    workloads: Iterable[Workload],
-    now: datetime,
+    ledger: Ledger, subscription: str, selected: Selected, workloads: Iterable[Workload], now: datetime
 ) -> Ledger:
-    """Add a debt for every workload that the changes concern; the workloads were listed after the look.
+    """Add a debt for every workload that something concerns; the workloads were listed after the look.
 
     `since` is never before the workload's newest restart, so that only a restart made after this
-    moment can count as coverage.
+    moment can count as coverage. A claim is owed to those not restarted since it was heard.
     """
     seq = ledger.seq + 1
     debts = {debt.uid: debt for debt in ledger.debts}
     for workload in workloads:
-        mine = concerning(workload, changes) if workload.is_subscribed_to(subscription) else ()
+        restarted = receipt_of(workload).time
+        claimed = (c.change for c in selected.claims if restarted is None or restarted <= c.heard_at)
+        mine = (
+            concerning(workload, (*selected.changes, *claimed))
+            if workload.is_subscribed_to(subscription)
+            else ()
+        )
         if not mine:
             continue
         old = debts.get(workload.uid)
         if old and not is_paid(workload, subscription, ledger.epoch, old.seq):
-            mine = merge((*old.changes, *mine))
-        since = max(receipt_of(workload).time or now, now)
-        debts[workload.uid] = Debt(workload.uid, workload.kind.kind, workload.name, seq, since, merge(mine))
+            mine = (*old.changes, *mine)
+        since = max(restarted or now, now)
+        kind, name = workload.kind.kind, workload.name
+        debts[workload.uid] = Debt(workload.uid, kind, name, seq, since, merge(mine))
     if all(debt.seq <= ledger.seq for debt in debts.values()):
         return ledger
     return replace(ledger, seq=seq, debts=tuple(debts.values()))

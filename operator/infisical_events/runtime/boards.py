@@ -63,9 +63,10 @@ class Board:
         old = before.get(kind)
         return old is None or (old.status, old.reason) != (finding.status, finding.reason)
 
-    def rest(self) -> None:
-        """Nothing is done: what was found while something was done says nothing any more."""
-        self._put(conditions=tuple(c for c in self._status.conditions if c.type is ConditionType.READY))
+    def rest(self, why: ConditionType) -> None:
+        """Nothing is done, as `why` is about to say: what else was found, but for Ready, is void."""
+        kept = {ConditionType.READY, why}
+        self._put(conditions=tuple(c for c in self._status.conditions if c.type in kept))
 
     def proceed(self) -> None:
         """The spec is served: no longer stalled, and the first findings are on their way."""

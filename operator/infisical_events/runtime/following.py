@@ -109,9 +109,9 @@ class Follower:
 
     async def _rest(self, record: Record, reporter: Reporter, why: "_NotServableError") -> None:
         """Say why nothing is done, and wait for another spec."""
-        record.board.rest()
+        record.board.rest(why.condition)
         await reporter.find(why.condition, why.reason, str(why), ok=why.condition is ConditionType.STALLED)
-        await record.write()
+        await record.write_status()
         await self._superseded()
 
     async def _superseded(self) -> None:

@@ -17,7 +17,7 @@ from infisical_events.core.ledgers import Header, Ledger
 from infisical_events.core.matching import select, selectors_of
 from infisical_events.core.observations import Observation
 from infisical_events.core.passes import absorb, baseline
-from infisical_events.core.planning import Restart, Step, clear, owe, plan
+from infisical_events.core.planning import Restart, Selected, Step, clear, owe, plan
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import restart_patch
 from infisical_events.core.scopes import scopes_of
@@ -82,7 +82,7 @@ class Reconciler:
         observation = await self.infisical.observe(scopes_of(self.spec))
         ledger = self.record.ledger
         if ledger is None or ledger.header != header:
-            await self._baseline(header, observation)
+            await self._baseline(header, observation, planned_on=ledger)
             return Outcome()
         return await self._take_in(ledger, observation, heard)
 
@@ -103,7 +103,7 @@ class Reconciler:
         settled = (step.debt for step, result in results if result not in _KEEPING)
         cleared = clear(ledger, settled)
         if cleared is not ledger:
-            await self.record.write(cleared)
+            await self.record.write_ledger(cleared, planned_on=ledger)
         if any(result is Reason.RESTART_FAILED for _, result in results):
             return self.backoff.pause()
         self.backoff.reset()
@@ -118,28 +118,30 @@ class Reconciler:
             told = [WorkloadResult(kind=d.kind, name=d.name, result=result) for d, result in restarts]
             self.reporter.board.acted(changes, told, _summary(told))
 
-    async def _baseline(self, header: Header, observation: Observation) -> None:
+    async def _baseline(self, header: Header, observation: Observation, *, planned_on: Ledger | None) -> None:
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
         await self._found(observation)
-        await self.record.write(baseline(header, epoch, observation))
+        await self.record.write_ledger(baseline(header, epoch, observation), planned_on=planned_on)
         note = f"{observation.key_count} keys recorded as they stand; changes from now on count."
         log.info("baseline: %s", note, extra=self.reporter.extra)
         await self.reporter.notify(Reason.BASELINE_RECORDED, note)
 
     async def _take_in(self, ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> Outcome:
         absorbed = absorb(ledger, observation, heard, self.clock())
-        selection = select(selectors_of(self.spec), absorbed.changes)
+        selectors = selectors_of(self.spec)
+        selection = select(selectors, absorbed.changes)
+        claims = tuple(c for c in absorbed.claims if select(selectors, (c.change,)).selected)
         owed = absorbed.ledger
-        if selection.selected:
+        if selected := Selected(selection.selected, claims):
             workloads = await self.cluster.list_workloads(self.record.key.namespace)
-            owed = owe(owed, self.record.key.name, selection.selected, workloads, self.clock())
-            self._explain(selection.selected, owed, absorbed.ledger, workloads)
+            owed = owe(owed, self.record.key.name, selected, workloads, self.clock())
+            self._explain(selected, workloads, is_owed=owed is not absorbed.ledger)
         elif selection.refusal is not None:
             found = _told(absorbed.changes)
             self.reporter.skip(selection.refusal, f"{found} was found and not selected by spec.events.")
         await self._found(observation)
         if owed != ledger:
-            await self.record.write(owed)
+            await self.record.write_ledger(owed, planned_on=ledger)
         self._explain_unseen(heard, absorbed.unshown, absorbed.changes)
         return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims))
 
@@ -173,18 +175,16 @@ class Reconciler:
         message = f"{observation.key_count} keys are watched in {scopes}."
         await self.reporter.find(ConditionType.OBSERVED, Reason.UP_TO_DATE, message, ok=True)
 
-    def _explain(
-        self, changes: tuple[Change, ...], owed: Ledger, before: Ledger, workloads: tuple[Workload, ...]
-    ) -> None:
+    def _explain(self, selected: Selected, workloads: tuple[Workload, ...], *, is_owed: bool) -> None:
         for workload in workloads:
             for mistake in narrowing_of(workload).mistakes:
-                log.warning(
-                    "%s %s: %s", workload.kind.kind, workload.name, mistake, extra=self.reporter.extra
-                )
-        if owed is before:
+                name = f"{workload.kind.kind} {workload.name}"
+                log.warning("%s: %s", name, mistake, extra=self.reporter.extra)
+        if not is_owed:
+            told = _told((*selected.changes, *(claim.change for claim in selected.claims)))
             self.reporter.skip(
                 Reason.NO_WORKLOAD_CONCERNED,
-                f"{_told(changes)}: no Deployment, StatefulSet or DaemonSet of this namespace is annotated "
+                f"{told}: no Deployment, StatefulSet or DaemonSet of this namespace is annotated "
                 'events.infisical.com/auto-reload: "true" (or names this subscription) and concerned by it.',
             )
 

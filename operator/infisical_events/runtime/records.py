@@ -51,8 +51,21 @@ class Record:
         self.board = board
         self.ledger = ledger_of(stored)
 
-    async def write(self, ledger: Ledger | None = None) -> None:
-        """Store the status, and with it a new ledger when one is given.
+    async def write_ledger(self, ledger: Ledger, *, planned_on: Ledger | None) -> None:
+        """Store a ledger and the status; `planned_on` is the ledger that it was made from.
+
+        Raises:
+            LedgerMovedError: another one than that is stored by now.
+            SupersededError, GoneError, KubernetesError: as `write_status`.
+        """
+        async with self._lock:
+            # A status write may have met and adopted the ledger of another writer since.
+            if self.ledger is not planned_on:
+                raise LedgerMovedError
+            await self._write(ledger)
+
+    async def write_status(self) -> None:
+        """Store the status alone.
 
         Raises:
             SupersededError, GoneError: this object is not ours to serve any more.
@@ -60,19 +73,22 @@ class Record:
             KubernetesError: for every other failure; nothing may be done for the new ledger then.
         """
         async with self._lock:
-            for _ in range(_TRIES):
-                try:
-                    stored = await self._write_once(ledger)
-                except (ConflictError, UnknownOutcomeError):
-                    if await self._is_stored(ledger):
-                        return
-                    continue
-                except NotFoundError:
-                    raise GoneError from None
-                self._version = stored.resource_version
-                self.ledger = ledger or self.ledger
-                return
-            raise LedgerMovedError
+            await self._write(None)
+
+    async def _write(self, ledger: Ledger | None) -> None:
+        for _ in range(_TRIES):
+            try:
+                stored = await self._write_once(ledger)
+            except (ConflictError, UnknownOutcomeError):
+                if await self._is_stored(ledger):
+                    return
+                continue
+            except NotFoundError:
+                raise GoneError from None
+            self._version = stored.resource_version
+            self.ledger = ledger or self.ledger
+            return
+        raise LedgerMovedError
 
     async def _write_once(self, ledger: Ledger | None) -> StoredSubscription:
         self.board.changed.clear()
@@ -80,7 +96,11 @@ class Record:
         status = self.board.snapshot().as_patch()
         if ledger is not None:
             status["ledger"] = encode(ledger)
-        return await self._cluster.write_status(self.key, self._version, status)
+        try:
+            return await self._cluster.write_status(self.key, self._version, status)
+        except KubernetesError:
+            self.board.changed.set()  # what the board had to say is still news
+            raise
 
     async def _is_stored(self, ledger: Ledger | None) -> bool:
         """After a conflict or an unknown outcome: read again, and tell whether the write had happened."""
@@ -125,11 +145,10 @@ async def keep_written(record: Record, wakes: Wakes) -> None:
         if not board.changed.is_set():
             continue  # a pass has written it meanwhile
         try:
-            await record.write()
+            await record.write_status()
             backoff.reset()
         except LedgerMovedError:
             wakes.ring()
         except KubernetesError as error:
             log.warning("status not written: %s", error, extra={"subscription": str(record.key)})
-            board.changed.set()
             await asyncio.sleep(backoff.pause())
