@@ -32,7 +32,7 @@ class Sighting:
     version: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """A unit of belief: the own secrets of one folder, or one entry of the imports seen in a scope.
 

@@ -113,7 +113,7 @@ def _judge_all(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...
     belief: dict[Part, Belief] = {}
     changes: list[Change] = []
     suspicions: list[datetime] = []
-    for part in sorted(ledger.belief.keys() | observation.parts.keys()):
+    for part in sorted(ledger.belief.keys() | observation.parts.keys(), key=str):
         seen = observation.parts.get(part, NOTHING)
         if not is_covered(part, ledger.scopes):
             belief[part] = Belief(seen, observation.finished)
