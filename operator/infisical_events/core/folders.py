@@ -1,6 +1,7 @@
 """Where secrets live: a folder of an environment, named as Infisical names it."""
 
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -11,8 +12,12 @@ class Folder:
     path: str
 
     def __str__(self) -> str:
-        """`prod:/payments`, also the way it is stored."""
-        return f"{self.environment}:{self.path}"
+        """`prod:/payments`, also the way it is stored.
+
+        What a folder cannot be called (an event may say anything) is escaped as in a URL, so that
+        nothing in a name is taken for what separates names where they are stored.
+        """
+        return ":".join(quote(name, errors="surrogatepass") for name in (self.environment, self.path))
 
     @classmethod
     def parse(cls, text: str) -> "Folder":
@@ -20,7 +25,7 @@ class Folder:
         environment, colon, path = text.partition(":")
         if not colon:
             raise ValueError("a folder is written as environment:/path")
-        return cls(environment, path)
+        return cls(*(unquote(name, errors="surrogatepass") for name in (environment, path)))
 
 
 def canonical(path: str) -> str:

@@ -99,4 +99,4 @@ def _reaches(glob: PathGlob, scope: Scope) -> bool:
     if not scope.recursive:
         return glob.matches(scope.folder.path)
     reach = Scope(Folder(scope.folder.environment, glob.base), recursive=not glob.is_literal)
-    return reach.covers(scope.folder) or scope.covers(reach.folder)
+    return reach.overlaps(scope)

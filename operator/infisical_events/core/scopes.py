@@ -21,7 +21,7 @@ class Scope:
         """`prod:/a` or `prod:/a/**`, also the way it is stored."""
         if not self.recursive:
             return str(self.folder)
-        return f"{self.folder.environment}:{self.folder.path.rstrip('/')}{_EVERYTHING_BELOW}"
+        return f"{str(self.folder).rstrip('/')}{_EVERYTHING_BELOW}"
 
     @classmethod
     def parse(cls, text: str) -> "Scope":
@@ -37,6 +37,10 @@ class Scope:
         below = self.folder.path.rstrip("/") + "/"
         same_environment = folder.environment == self.folder.environment
         return self.recursive and same_environment and folder.path.startswith(below)
+
+    def overlaps(self, other: "Scope") -> bool:
+        """Whether some folder may be seen by both."""
+        return self.covers(other.folder) or other.covers(self.folder)
 
 
 def scopes_of(spec: Spec) -> tuple[Scope, ...]:

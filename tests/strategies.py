@@ -1,0 +1,104 @@
+"""Arbitrary values of the core's types, for laws that hold for all of them.
+
+Names are drawn from few, so that draws meet: two bodies share keys, two scopes overlap.
+"""
+
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+
+from factories import at
+from infisical_events.api.specs import EventType
+from infisical_events.core.changes import ANY_KEY, Change
+from infisical_events.core.events import SecretEvent
+from infisical_events.core.folders import Folder, canonical
+from infisical_events.core.judging import Belief, Heard
+from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger
+from infisical_events.core.observations import Body, Observation, Part, Sighting
+from infisical_events.core.scopes import Scope
+
+few_keys = st.sampled_from("ABC")
+few_folders = st.builds(Folder, st.sampled_from(["prod", "dev"]), st.sampled_from(["/", "/a", "/a/b", "/ab"]))
+few_scopes = st.builds(Scope, few_folders, st.booleans())
+few_parts = st.builds(Part, few_scopes.map(lambda scope: Scope(scope.folder))) | st.builds(
+    Part, few_scopes, few_folders
+)
+event_types = st.frozensets(st.sampled_from(EventType), min_size=1)
+
+sightings = st.builds(Sighting, st.sampled_from(["id-1", "id-2", "id-3", "id-4"]), st.integers(1, 3))
+bodies = st.builds(Body.of, st.dictionaries(few_keys, sightings, max_size=3), st.integers(0, 2))
+
+
+@st.composite
+def own_bodies(draw: st.DrawFn) -> Body:
+    """A body of own secrets: no rank, and no secret under two keys."""
+    ids = draw(st.permutations(["id-1", "id-2", "id-3"]))
+    keys = draw(st.sets(few_keys))
+    named = zip(sorted(keys), ids, strict=False)
+    return Body.of({key: Sighting(name, draw(st.integers(1, 3))) for key, name in named})
+
+
+# -- whatever a server or an API server may hand over ---------------------------------------------
+
+texts = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates, too
+folders = st.builds(Folder, texts, texts.map(canonical))
+scopes = st.builds(Scope, folders, st.booleans())
+parts = st.builds(Part, scopes, st.none() | folders)
+changes = st.builds(Change, scopes, texts, event_types)
+moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
+few_moments = st.integers(-100, 100).map(at)
+wide_bodies = st.builds(
+    Body.of, st.dictionaries(texts, st.builds(Sighting, texts, st.integers(0))), st.integers(0)
+)
+several_changes = st.lists(changes, max_size=3).map(tuple)
+debts = st.builds(Debt, texts, texts, texts, st.integers(0), moments, several_changes)
+ledgers = st.builds(
+    Ledger,
+    header=st.builds(Header, texts, texts, texts),
+    epoch=texts,
+    seq=st.integers(0),
+    baselined_at=moments,
+    scopes=st.lists(scopes, max_size=2).map(tuple),
+    belief=st.dictionaries(parts, st.builds(Belief, wide_bodies, moments), max_size=3),
+    debts=st.lists(debts, max_size=2).map(tuple),
+    claims=st.lists(st.builds(Claim, folders, moments), max_size=2).map(tuple),
+    credits=st.lists(st.builds(Credit, scopes, moments), max_size=2).map(tuple),
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+# -- looks that meet what is believed -------------------------------------------------------------
+
+events = st.builds(SecretEvent, st.sampled_from(EventType), few_folders, st.frozensets(few_keys))
+hearings = st.lists(st.builds(Heard, events, few_moments), max_size=3).map(tuple)
+observed_scopes = st.lists(few_scopes, min_size=1, max_size=2, unique=True).map(lambda s: tuple(sorted(s)))
+observed_parts = st.dictionaries(few_parts, bodies, max_size=4)
+few_changes = st.builds(Change, few_scopes, few_keys | st.just(ANY_KEY), event_types)
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Observation:
+    """A look that took some time."""
+    started = draw(st.integers(0, 200))
+    finished = started + draw(st.integers(0, 5))
+    return Observation(draw(observed_scopes), draw(observed_parts), at(started), at(finished))
+
+
+held_ledgers = st.builds(
+    Ledger,
+    header=st.just(Header("7f4d1c2b", "https://app.infisical.com", "Versions")),
+    epoch=st.just("epoch"),
+    seq=st.just(5),
+    baselined_at=few_moments,
+    scopes=observed_scopes,
+    belief=st.dictionaries(few_parts, st.builds(Belief, bodies, few_moments), max_size=4),
+    debts=st.just(()),
+    claims=st.lists(st.builds(Claim, few_folders, few_moments), max_size=2, unique_by=lambda c: c.folder).map(
+        tuple
+    ),
+    credits=st.lists(st.builds(Credit, few_scopes, few_moments), max_size=2).map(tuple),
+)

@@ -1,0 +1,105 @@
+"""What was seen, and how a part and a body are stored."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factories import a_body, a_folder, a_part, a_scope, an_observation
+from infisical_events.core.folders import Folder
+from infisical_events.core.observations import Body, Part, is_covered, short_id
+from infisical_events.core.scopes import Scope
+from strategies import parts, wide_bodies
+
+
+def test_a_part_is_written_as_people_read_it() -> None:
+    """Own secrets are named by their folder, an import by where it was seen and what it imports."""
+    assert str(a_part("/a")) == "prod:/a"
+    assert str(a_part("/a/**", source="/shared")) == "prod:/a/**<-prod:/shared"
+
+
+@given(parts)
+def test_a_part_survives_storage(part: Part) -> None:
+    """Every part is read back as it was, whatever its folders are called."""
+    assert Part.parse(str(part)) == part
+
+
+@pytest.mark.parametrize("text", ["", "prod", "prod:/a<-", "prod:/a<-dev"])
+def test_what_is_no_part_is_refused(text: str) -> None:
+    """A text without an environment is no part."""
+    with pytest.raises(ValueError, match="environment:/path"):
+        Part.parse(text)
+
+
+@given(wide_bodies)
+def test_a_body_survives_storage(body: Body) -> None:
+    """Every body is read back as it was, in one string of ASCII."""
+    assert Body.decode(body.encode()) == body
+    assert body.encode().isascii()
+
+
+@given(st.permutations(["A", "B", "C"]))
+def test_a_body_is_written_in_one_way(keys: list[str]) -> None:
+    """Two bodies that are equal are stored alike, in whatever order their keys came."""
+    assert a_body(**dict.fromkeys(keys, ("id", 1))).encode() == '[0,{"A":["id",1],"B":["id",1],"C":["id",1]}]'
+
+
+def test_a_body_cannot_be_changed() -> None:
+    """Neither the body nor the mapping it was made of reaches what it holds."""
+    sightings = dict(a_body(A=1).sightings)
+    body = Body.of(sightings)
+    sightings.clear()
+
+    assert body == a_body(A=1)
+    with pytest.raises(TypeError):
+        body.sightings["B"] = body.sightings["A"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        body.rank = 2
+
+
+@given(st.text() | st.builds(json.dumps, st.lists(st.integers() | st.none(), max_size=3)))
+def test_what_is_no_body_is_refused(text: str) -> None:
+    """A text that no body was written as raises one of the errors that are told."""
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        Body.decode(text)
+
+
+@given(st.text(), st.text())
+def test_short_ids_tell_secrets_apart(one: str, other: str) -> None:
+    """Two ids have one short form only if they are one; it is ten characters of URL-safe base64."""
+    assert (short_id(one) == short_id(other)) == (one == other)
+    assert re.fullmatch(r"[\w-]{10}", short_id(one), re.ASCII)
+
+
+def test_a_look_counts_its_keys() -> None:
+    """Own and imported keys count."""
+    look = an_observation({a_part(): a_body(A=1, B=1), a_part(source="/shared"): a_body(C=1)})
+
+    assert look.key_count == 3
+    assert an_observation().key_count == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "scope", "expected"),
+    [
+        (a_part("/a"), a_scope("/a"), True),
+        (a_part("/a/b"), a_scope("/a/**"), True),
+        (a_part("/a/b"), a_scope("/a"), False),
+        (Part.own(Folder("dev", "/a")), a_scope("/a/**"), False),
+        (a_part("/a", source="/shared"), a_scope("/a"), True),
+        (a_part("/a", source="/shared"), a_scope("/a/**"), False),
+        (a_part("/a/**", source="/shared"), a_scope("/a/**"), True),
+    ],
+)
+def test_a_look_covers_a_part(part: Part, scope: Scope, expected: bool) -> None:  # noqa: FBT001 - a table
+    """Own secrets are covered by a look that sees their folder, imports by the look that told them."""
+    assert is_covered(part, [a_scope("/elsewhere"), scope]) is expected
+
+
+def test_an_own_part_is_of_its_folder() -> None:
+    """Changes of own secrets belong to the folder that holds them."""
+    assert Part.own(a_folder()) == a_part()
+    assert a_part().folder == a_folder()
