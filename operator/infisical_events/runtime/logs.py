@@ -7,6 +7,7 @@ warnings whatever the level, so that no token can get into a log.
 import logging
 import sys
 from enum import StrEnum
+from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -21,29 +22,30 @@ class LogFormat(StrEnum):
 
 
 class _TextFormatter(logging.Formatter):
+    """Foreign text (messages of servers, of users' annotations) must not start a line of its own."""
+
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(about)s%(message)s", "%H:%M:%S")
 
-    def format(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         subscription = getattr(record, "subscription", "")
         record.about = f"[{subscription}] " if subscription else ""
-        return super().format(record)
+        record.message = _printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - logging's name and its union
+        """Indented, since the text of an exception may look like a log line."""
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"    {_printable(line)}" for line in lines)
 
 
-class _OneLine(logging.Filter):
-    """Foreign text (messages of servers, of users' annotations) must not start a line of its own."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        record.msg = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-        record.args = ()
-        return True
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def configure(log_format: LogFormat, level: str) -> None:
     """Set up the root logger; our own lines from `level` on, all others from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_OneLine())
     renamed = {"asctime": "timestamp", "levelname": "level", "name": "logger"}
     structured = JsonFormatter([*renamed, "message"], rename_fields=renamed)
     handler.setFormatter(structured if log_format is LogFormat.JSON else _TextFormatter())

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from infisical_events.core.addresses import DEFAULT_ALLOWED
 from infisical_events.kube.connections import ClusterAccess
 
+_PORTS = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -23,4 +25,6 @@ class Settings:
     def http_endpoint(self) -> tuple[str, int]:
         """Host and port; raises ValueError for anything but `host:port`."""
         host, _, port = self.http_address.rpartition(":")
+        if int(port) not in range(_PORTS):
+            raise ValueError("no such port")
         return host.strip("[]"), int(port)

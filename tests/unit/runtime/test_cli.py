@@ -1,0 +1,162 @@
+"""The command line and the environment become settings, and mistakes are told before anything starts."""
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_events import cli
+from infisical_events.core.addresses import DEFAULT_ALLOWED
+from infisical_events.kube.connections import ClusterAccess
+from infisical_events.kube.errors import KubernetesError
+from infisical_events.runtime import apps, logs
+from infisical_events.runtime.settings import Settings
+
+OPTIONS = (
+    "allowed-address",
+    "context",
+    "default-address",
+    "http-address",
+    "kubeconfig",
+    "log-format",
+    "log-level",
+    "namespace",
+)
+
+
+class Started:
+    """What the operator would have been started with."""
+
+    def __init__(self) -> None:
+        self.settings: Settings | None = None
+        self.logs: tuple[Any, ...] = ()
+        self.error: Exception | None = None
+
+    async def run(self, settings: Settings) -> None:
+        """In the place of `apps.run`."""
+        self.settings = settings
+        if self.error:
+            raise self.error
+
+    def configure(self, *arguments: object) -> None:
+        """In the place of `logs.configure`."""
+        self.logs = arguments
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    """An operator that only notes how it is started."""
+    started = Started()
+    monkeypatch.setattr(apps, "run", started.run)
+    monkeypatch.setattr(logs, "configure", started.configure)
+    return started
+
+
+def invoke(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    """Run the command line."""
+    return CliRunner().invoke(cli.main, arguments, env=env)
+
+
+def test_defaults(started: Started) -> None:
+    """Without options all namespaces are served, tokens go to Infisical Cloud only, and the port is local."""
+    assert invoke("run").exit_code == 0
+    assert started.settings == Settings(
+        access=ClusterAccess(None, None),
+        namespaces=(),
+        default_address="https://app.infisical.com",
+        allowed_addresses=DEFAULT_ALLOWED,
+        http_address="127.0.0.1:8080",
+    )
+    assert started.logs == (logs.LogFormat.TEXT, "info")
+
+
+WANTED = Settings(
+    access=ClusterAccess("/k", "c"),
+    namespaces=("a", "b"),
+    default_address="https://i.example",
+    allowed_addresses=("https://i.example", "https://*.example"),
+    http_address="[::]:9090",
+)
+
+
+def test_options(started: Started) -> None:
+    """Every option reaches the settings; those for several values are repeated."""
+    arguments = "--kubeconfig /k --context c --namespace a --namespace b --default-address https://i.example"
+    arguments += " --allowed-address https://i.example --allowed-address https://*.example"
+    arguments += " --http-address [::]:9090 --log-format json --log-level debug"
+    assert invoke("run", *arguments.split()).exit_code == 0
+    assert started.settings == WANTED
+    assert WANTED.http_endpoint == ("::", 9090)
+    assert started.logs == (logs.LogFormat.JSON, "debug")
+
+
+def test_environment(started: Started) -> None:
+    """Every option can be given as a variable; several values are separated by blanks."""
+    env = {
+        "KUBECONFIG": "/k",
+        "CONTEXT": "c",
+        "NAMESPACE": "a b",
+        "DEFAULT_ADDRESS": "https://i.example",
+        "ALLOWED_ADDRESS": "https://i.example https://*.example",
+        "HTTP_ADDRESS": "[::]:9090",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "debug",
+    }
+    result = invoke("run", env={f"INFISICAL_EVENTS_{name}": value for name, value in env.items()})
+    assert result.exit_code == 0
+    assert started.settings == WANTED
+    assert started.logs == (logs.LogFormat.JSON, "debug")
+
+
+def test_option_over_variable(started: Started) -> None:
+    """An option wins over its variable."""
+    invoke("run", "--http-address", "a:1", env={"INFISICAL_EVENTS_HTTP_ADDRESS": "b:2"})
+    assert started.settings is not None
+    assert started.settings.http_endpoint == ("a", 1)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_help(option: str) -> None:
+    """The help names every option and its variable."""
+    text = invoke("run", "--help").output
+    assert f"--{option}" in text
+    assert f"INFISICAL_EVENTS_{option.replace('-', '_').upper()}" in text
+
+
+def test_version() -> None:
+    """The version is told."""
+    assert "version" in invoke("--version").output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--http-address", "localhost"),
+        ("--http-address", "localhost:http"),
+        ("--http-address", "localhost:-1"),
+        ("--http-address", "localhost:65536"),
+        ("--log-level", "loud"),
+        ("--log-format", "xml"),
+        ("--unheard-of",),
+    ],
+)
+def test_mistakes(started: Started, arguments: tuple[str, ...]) -> None:
+    """A mistake is told as one of usage, and nothing is started."""
+    result = invoke("run", *arguments)
+    assert result.exit_code == 2
+    assert arguments[0] in result.output
+    assert started.settings is None
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KubernetesError("no usable cluster configuration"), "no usable cluster configuration"),
+        (OSError(98, "Address already in use"), "127.0.0.1:8080: Address already in use"),
+    ],
+)
+def test_cannot_start(started: Started, error: Exception, told: str) -> None:
+    """What keeps the operator from starting is told in one line, without a traceback."""
+    started.error = error
+    result = invoke("run")
+    assert (result.exit_code, result.output) == (1, f"Error: {told}\n")
