@@ -1,0 +1,69 @@
+"""What Prometheus reads, and what it stops to read."""
+
+from infisical_events.api.specs import EventType
+from infisical_events.kube.subscriptions import SubscriptionKey
+from infisical_events.runtime.metrics import Metrics
+
+APP = SubscriptionKey("team", "app", "uid-1")
+ABOUT_APP = 'namespace="team",subscription="app"'
+WEB = SubscriptionKey("team", "web", "uid-2")
+
+
+def rendered(metrics: Metrics) -> list[str]:
+    """The samples, without the times at which counters were created."""
+    text = metrics.render().decode()
+    return [line for line in text.splitlines() if not line.startswith("#") and "_created" not in line]
+
+
+def filled(key: SubscriptionKey) -> Metrics:
+    """Metrics of a subscription to which everything has happened once."""
+    metrics = Metrics()
+    told_of(metrics, key)
+    return metrics
+
+
+def told_of(metrics: Metrics, key: SubscriptionKey) -> None:
+    """Everything, once."""
+    metrics.connected(key)
+    metrics.heard(key, EventType.UPDATE, is_matched=True)
+    metrics.passed(key, "ok")
+    metrics.dealt(key, "Restarted")
+
+
+def test_rendered() -> None:
+    """Each happening is a sample that names its subscription."""
+    assert rendered(filled(APP)) == [
+        "infisical_events_subscriptions 0.0",
+        'infisical_events_stream_connected{namespace="team",subscription="app"} 1.0',
+        f'infisical_events_received_total{{event="secret:update",matched="true",{ABOUT_APP}}} 1.0',
+        'infisical_events_passes_total{namespace="team",result="ok",subscription="app"} 1.0',
+        'infisical_events_workloads_total{namespace="team",result="Restarted",subscription="app"} 1.0',
+    ]
+
+
+def test_disconnected() -> None:
+    """A stream that is over is told as 0."""
+    metrics = filled(APP)
+    metrics.disconnected(APP)
+    assert 'infisical_events_stream_connected{namespace="team",subscription="app"} 0.0' in rendered(metrics)
+
+
+def test_forgotten() -> None:
+    """Nothing is told of a subscription that is gone, and everything of the others."""
+    metrics = filled(APP)
+    told_of(metrics, WEB)
+    metrics.forget(APP)
+    assert not any("app" in line for line in rendered(metrics))
+    assert sum("web" in line for line in rendered(metrics)) == 4
+
+
+def test_forgotten_before_it_was_told_of() -> None:
+    """A subscription of which nothing was told can be forgotten."""
+    metrics = Metrics()
+    metrics.forget(APP)
+    assert rendered(metrics) == ["infisical_events_subscriptions 0.0"]
+
+
+def test_two_registries() -> None:
+    """Two sets of metrics in one process do not meet."""
+    assert rendered(filled(APP)) == rendered(filled(APP))
