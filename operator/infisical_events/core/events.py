@@ -64,7 +64,7 @@ def _events(envelope: object) -> tuple[Frame, ...]:
     if not isinstance(data, Mapping):
         return (NotUnderstood("the envelope has no data object"),)
     kind = data.get("eventType", data.get("event"))
-    if kind not in set(EventType):
+    if not isinstance(kind, str) or kind not in set(EventType):
         return (NotUnderstood("the event type is unknown"),)
     payload = data.get("payload")
     items = payload if isinstance(payload, list) else [payload]
