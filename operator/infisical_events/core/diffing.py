@@ -20,26 +20,30 @@ def diff(part: Part, before: Body, after: Body) -> tuple[Change, ...]:
 
 
 def _own_changes(part: Part, before: Body, after: Body) -> Iterator[Change]:
-    old_ids = {sighting.id for sighting in before.sightings.values()}
-    new_ids = {sighting.id for sighting in after.sightings.values()}
+    stayed = _ids(before) & _ids(after)
     for key in sorted(before.sightings.keys() | after.sightings.keys()):
         old, new = before.sightings.get(key), after.sightings.get(key)
-        if old == new:
-            continue
-        if new is None and old is not None:
-            # The same secret under another name is a rename, which the server tells as an update.
-            types = _UPDATE if old.id in new_ids else _DELETE
-        elif old is None and new is not None:
-            types = _UPDATE if new.id in old_ids else _types_of_new(new)
-        elif old is not None and new is not None and old.id != new.id:
-            types = _DELETE | _types_of_new(new)
-        else:
-            types = _UPDATE
-        yield Change(part.scope, key, types)
+        if old != new:
+            yield Change(part.scope, key, _types_of_loss(old, stayed) | _types_of_gain(new, stayed))
 
 
-def _types_of_new(new: Sighting) -> frozenset[EventType]:
+def _ids(body: Body) -> set[str]:
+    return {sighting.id for sighting in body.sightings.values()}
+
+
+def _types_of_loss(old: Sighting | None, stayed: set[str]) -> frozenset[EventType]:
+    """What a key had is gone, or has another version or name: a rename is told as an update."""
+    if old is None:
+        return frozenset()
+    return _UPDATE if old.id in stayed else _DELETE
+
+
+def _types_of_gain(new: Sighting | None, stayed: set[str]) -> frozenset[EventType]:
     """A new secret that was already changed since has been both created and updated."""
+    if new is None:
+        return frozenset()
+    if new.id in stayed:
+        return _UPDATE
     return _CREATE if new.version <= 1 else _CREATE | _UPDATE
 
 
