@@ -1,19 +1,20 @@
 """What changed: the value that flows from diffing to the debts of a workload."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infisical_events.api.specs import EventType
+from infisical_events.core.folders import Folder
 from infisical_events.core.scopes import Scope
 
 ANY_KEY = "*"
 """Stands for keys that nobody can name: an import mutation heard but not seen, or too many keys."""
 
 _LONGEST_LIST = 50
-"""How many changes are kept one by one; above, they are folded into one per folder."""
+"""How many changes a debt keeps one by one."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One key that changed in one scope, under every event type that Infisical could have told it.
 
@@ -35,18 +36,31 @@ class Change:
         return cls(Scope.parse(scope), key, frozenset(map(EventType, types.split(","))))
 
 
-def merge(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """One change per key with all its types, sorted; bounded by folding keys into `ANY_KEY`."""
-    merged = _united((change.scope, change.key, change.types) for change in changes)
-    if len(merged) > _LONGEST_LIST:
-        merged = _united((change.scope, ANY_KEY, change.types) for change in merged)
-    return merged
-
-
-def _united(
-    triples: Iterable[tuple[Scope, str, frozenset[EventType]]],
-) -> tuple[Change, ...]:
+def united(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """One change per scope and key with all its types, sorted."""
     types: dict[tuple[Scope, str], frozenset[EventType]] = {}
-    for scope, key, new in triples:
-        types[scope, key] = types.get((scope, key), frozenset()) | new
-    return tuple(sorted((Change(*place, new) for place, new in types.items()), key=str))
+    for change in changes:
+        place = (change.scope, change.key)
+        types[place] = types.get(place, frozenset()) | change.types
+    return tuple(sorted((Change(*place, told) for place, told in types.items()), key=str))
+
+
+def folded(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """As `united`, and few however much changed: too many become one per scope, or per environment.
+
+    What concerns somebody still does when it is folded, and more may. So this is for what is
+    already owed: a debt stays small for as long as a workload is held.
+    """
+    kept = united(changes)
+    for coarser in (_any_key, _anywhere):
+        if len(kept) > _LONGEST_LIST:
+            kept = united(map(coarser, kept))
+    return kept
+
+
+def _any_key(change: Change) -> Change:
+    return replace(change, key=ANY_KEY)
+
+
+def _anywhere(change: Change) -> Change:
+    return replace(change, scope=Scope(Folder(change.scope.folder.environment, "/"), recursive=True))

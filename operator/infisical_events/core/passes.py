@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.changes import Change, merge
+from infisical_events.core.changes import Change, united
 from infisical_events.core.diffing import diff
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, judge
@@ -34,8 +34,8 @@ class Absorbed:
     """An observation taken in: the new ledger, what changed, and what is still to be looked for.
 
     `claims` are import mutations that never showed and are believed now, once. `unshown` are the
-    events whose change the state does not show yet; `look_again` is the latest moment at which
-    another look is owed because of a suspect body or an open claim.
+    events whose change the state does not show yet; `look_again` is the moment of the next look that
+    is owed because of a suspect body or an open claim.
     """
 
     ledger: Ledger
@@ -87,7 +87,7 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
             claims=imports.claims,
             credits=imports.credits,
         ),
-        changes=merge(_told(judged.changes, heard)),
+        changes=united(_told(judged.changes, heard)),
         claims=imports.believed,
         unshown=unshown,
         look_again=min(filter(None, moments), default=None),
@@ -101,7 +101,7 @@ def _rescoped(ledger: Ledger, observation: Observation) -> Ledger:
     scopes = observation.scopes
     debts = []
     for debt in ledger.debts:
-        kept = tuple(c for c in debt.changes if any(s.covers(c.scope.folder) for s in scopes))
+        kept = tuple(c for c in debt.changes if any(s.overlaps(c.scope) for s in scopes))
         if kept:
             debts.append(replace(debt, changes=kept))
     belief = {part: held for part, held in ledger.belief.items() if is_covered(part, scopes)}

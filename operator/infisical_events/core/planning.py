@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from infisical_events.core.changes import Change, merge
+from infisical_events.core.changes import Change, folded
 from infisical_events.core.ledgers import Claim, Debt, Ledger
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import is_paid, receipt_of
@@ -75,7 +75,7 @@ def owe(
             mine = (*old.changes, *mine)
         since = max(restarted or now, now)
         kind, name = workload.kind.kind, workload.name
-        debts[workload.uid] = Debt(workload.uid, kind, name, seq, since, merge(mine))
+        debts[workload.uid] = Debt(workload.uid, kind, name, seq, since, folded(mine))
     if all(debt.seq <= ledger.seq for debt in debts.values()):
         return ledger
     return replace(ledger, seq=seq, debts=tuple(debts.values()))

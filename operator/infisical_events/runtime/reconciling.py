@@ -11,7 +11,7 @@ from datetime import datetime
 
 from infisical_events.api.specs import Spec
 from infisical_events.api.statuses import ConditionType, WorkloadResult
-from infisical_events.core.changes import Change, merge
+from infisical_events.core.changes import Change, folded
 from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Header, Ledger
 from infisical_events.core.matching import select, selectors_of
@@ -114,7 +114,7 @@ class Reconciler:
         for _, result in results:
             self.metrics.dealt(self.record.key, result)
         if restarts:
-            changes = merge(change for debt, _ in restarts for change in debt.changes)
+            changes = folded(change for debt, _ in restarts for change in debt.changes)
             told = [WorkloadResult(kind=d.kind, name=d.name, result=result) for d, result in restarts]
             self.reporter.board.acted(changes, told, _summary(told))
 
