@@ -19,7 +19,10 @@ from infisical_events.kube.errors import KubernetesError, UnknownOutcomeError, e
 MERGE_PATCH = "application/merge-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
-_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+_LONGEST_QUOTE = 500
+"""Characters of the API server's own sentence that are repeated."""
+_TIMEOUT = 30.0
+"""Seconds for a request as a whole."""
 
 JSONObject = dict[str, Any]
 
@@ -38,8 +41,9 @@ def path_of(*segments: str) -> str:
 class Kube:
     """The API server, by the verbs that are used."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, timeout: float = _TIMEOUT) -> None:
         self._client = client
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 3)
 
     async def get(self, path: str) -> JSONObject:
         """Read one object; raises KubernetesError."""
@@ -66,8 +70,8 @@ class Kube:
         query: dict[str, str] = {"limit": str(_PAGE)}
         while True:
             page = await self._call("GET", path, query=query, accept=METADATA_LIST)
-            for item in page.get("items") or ():  # an empty list of metadata is null
-                yield item["metadata"]
+            for metadata in _metadata_of(page):
+                yield metadata
             following = page.get("metadata", {}).get("continue")
             if not following:
                 return
@@ -92,20 +96,34 @@ class Kube:
             auth_settings=["BearerToken"],
         )
         try:
-            response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
+            response = await self._client.call_api(*request, _request_timeout=self._timeout)
             data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
         except (aiohttp.ClientError, TimeoutError, ApiException) as error:
             raise UnknownOutcomeError(f"no answer from the API server ({type(error).__name__})") from None
         return _decoded(response.status, data)
 
 
+def _metadata_of(page: JSONObject) -> list[JSONObject]:
+    """An empty list of metadata is null; anything else that is no list must not pass for an empty one."""
+    try:
+        return [item["metadata"] for item in page["items"] or ()]
+    except (KeyError, TypeError):
+        raise KubernetesError("the API server's answer is no list") from None
+
+
 def _decoded(status: int, data: bytes) -> JSONObject:
     try:
         answer = json.loads(data)
-    except ValueError:
-        answer = {}
+    except (ValueError, RecursionError):
+        answer = None
     if not 200 <= status < 300:  # noqa: PLR2004 - the statuses of success
-        raise error_of(status, str(answer.get("message", ""))[:500])
+        raise error_of(status, _message_of(answer))
     if not isinstance(answer, dict):
         raise KubernetesError("the API server's answer is no object")
     return answer
+
+
+def _message_of(answer: object) -> str:
+    """The sentence of a Status object, on one line and capped; empty for whatever a proxy says."""
+    message = answer.get("message") if isinstance(answer, dict) else None
+    return "".join(c if c.isprintable() else " " for c in str(message or ""))[:_LONGEST_QUOTE]

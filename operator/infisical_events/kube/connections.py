@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -52,10 +53,17 @@ async def load_configuration(access: ClusterAccess) -> Configuration:
                 persist_config=False,
             )
     except (config.ConfigException, OSError) as error:
-        raise KubernetesError(
-            f"no usable cluster configuration ({error}): run in a cluster, or give --kubeconfig and --context"
-        ) from None
+        raise _unusable(access, str(error)) from None
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError, KeyError) as error:
+        # Of a file that is no kubeconfig. What it says is not repeated: it may be a key.
+        raise _unusable(access, f"the file is no kubeconfig: {type(error).__name__}") from None
     return configuration
+
+
+def _unusable(access: ClusterAccess, why: str) -> KubernetesError:
+    where = access.kubeconfig or "the default places"
+    advice = "run in a cluster, or give --kubeconfig and --context"
+    return KubernetesError(f"no usable cluster configuration in {where} ({why}): {advice}")
 
 
 def _is_in_cluster(access: ClusterAccess) -> bool:

@@ -49,4 +49,7 @@ class CredentialReader:
                 "spec": {"audiences": list(audiences), "expirationSeconds": _TOKEN_SECONDS},
             },
         )
-        return str(answer["status"]["token"])
+        try:
+            return str(answer["status"]["token"])
+        except (KeyError, TypeError):
+            raise KubernetesError("the API server's answer has no token") from None

@@ -5,6 +5,7 @@ from typing import Any
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
 from infisical_events.kube.calls import Kube, path_of
+from infisical_events.kube.errors import KubernetesError
 
 _BASE = ("apis", GROUP, VERSION)
 
@@ -69,12 +70,15 @@ class Subscriptions:
 
 
 def _stored(raw: dict[str, Any]) -> StoredSubscription:
-    metadata = raw["metadata"]
-    return StoredSubscription(
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        generation=metadata["generation"],
-        is_deleting="deletionTimestamp" in metadata,
-        spec=raw.get("spec", {}),
-        status=raw.get("status", {}),
-    )
+    try:
+        metadata = raw["metadata"]
+        return StoredSubscription(
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+            generation=metadata["generation"],
+            is_deleting="deletionTimestamp" in metadata,
+            spec=raw.get("spec", {}),
+            status=raw.get("status", {}),
+        )
+    except (KeyError, TypeError):
+        raise KubernetesError("the API server's answer is no subscription") from None

@@ -1,0 +1,401 @@
+"""The API server at the wire: what is asked of it, and every way in which it can fail."""
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from kubernetes.aio.client import ApiClient, Configuration
+
+from infisical_events.api.resources import WORKLOAD_KINDS
+from infisical_events.api.specs import SecretKeyRef
+from infisical_events.kube.calls import Kube
+from infisical_events.kube.credentials import CredentialReader, MissingKeyError
+from infisical_events.kube.errors import (
+    ConflictError,
+    ForbiddenError,
+    KubernetesError,
+    NotFoundError,
+    UnknownOutcomeError,
+)
+from infisical_events.kube.recording import Involved, Notice, Recorder
+from infisical_events.kube.subscriptions import SubscriptionKey, Subscriptions
+from infisical_events.kube.workloads import Workloads
+from scripted_server import (
+    After,
+    Answer,
+    Request,
+    Script,
+    ScriptedServer,
+    always,
+    answer,
+    in_turn,
+    routed,
+    serving,
+)
+
+TOKEN = "kube-canary-token"
+KEY = SubscriptionKey("team", "app", "uid-1")
+LIST = "/apis/apps/v1/namespaces/team/deployments"
+HTML = answer(200, b"<html>Sign in</html>", {"Content-Type": "text/html"})
+
+
+@asynccontextmanager
+async def reached(script: Script, seconds: float = 10.0) -> AsyncIterator[tuple[Kube, ScriptedServer]]:
+    """A client of a scripted API server."""
+    async with serving(script) as server:
+        configuration = Configuration(host=server.url)
+        configuration.api_key = {"BearerToken": f"Bearer {TOKEN}"}
+        async with ApiClient(configuration) as client:
+            yield Kube(client, seconds), server
+
+
+def status(code: int, message: str) -> Answer:
+    """A refusal as the API server writes it."""
+    return answer(code, {"kind": "Status", "status": "Failure", "message": message, "code": code})
+
+
+def metadata(name: str, **more: object) -> dict[str, Any]:
+    """An item of a metadata list."""
+    return {"metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": "7"} | more}
+
+
+def paged(pages: Mapping[str, Answer]) -> Script:
+    """Pages by their continue token, for those who ask for metadata and name a limit."""
+
+    async def script(request: Request) -> Answer:
+        query = parse_qs(urlsplit(request.target).query)
+        if "as=PartialObjectMetadataList" not in request.headers["accept"] or "limit" not in query:
+            return status(406, "only lists of metadata are served, page by page")
+        return pages[query.get("continue", [""])[0]]
+
+    return script
+
+
+def page(names: list[str] | None, following: str = "") -> Answer:
+    """One page; no names at all is how the API server writes an empty list of metadata."""
+    items = names if names is None else [metadata(name) for name in names]
+    return answer(200, {"metadata": {"continue": following, "resourceVersion": "9"}, "items": items})
+
+
+async def listed(kube: Kube) -> list[str]:
+    """The names in a list."""
+    return [item["name"] async for item in kube.list_metadata(LIST)]
+
+
+# -- lists --------------------------------------------------------------------------------------------
+
+
+async def test_pages() -> None:
+    """A long list is read page by page to its end, as metadata only."""
+    pages = {"": page(["a", "b"], "2/x="), "2/x=": page(["c"], "3"), "3": page(["d"])}
+    async with reached(paged(pages)) as (kube, _):
+        assert await listed(kube) == ["a", "b", "c", "d"]
+
+
+async def test_empty_list() -> None:
+    """An empty list, whose items the API server writes as null, has no items."""
+    async with reached(paged({"": page(None)})) as (kube, _):
+        assert await listed(kube) == []
+
+
+@pytest.mark.parametrize(
+    "given", [HTML, answer(200, {"kind": "Status"}), answer(200, []), answer(200, {"items": [{}]})]
+)
+async def test_list_that_is_none(given: Answer) -> None:
+    """What is no list is an error and never an empty list: nothing may be taken for gone."""
+    async with reached(always(given)) as (kube, _):
+        with pytest.raises(KubernetesError):
+            await listed(kube)
+
+
+async def test_list_that_breaks_off() -> None:
+    """A list whose second page fails is an error as a whole."""
+    pages = {"": page(["a"], "2"), "2": status(410, "the continue token is too old")}
+    async with reached(paged(pages)) as (kube, _):
+        with pytest.raises(KubernetesError, match="too old"):
+            await listed(kube)
+
+
+# -- refusals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (403, ForbiddenError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (422, KubernetesError),
+        (500, KubernetesError),
+    ],
+)
+async def test_refusals(code: int, kind: type[KubernetesError]) -> None:
+    """A refusal is told apart by its status and carries the API server's own sentence."""
+    async with reached(always(status(code, "because"))) as (kube, _):
+        with pytest.raises(kind, match="because") as caught:
+            await kube.merge_patch(KEY.path, {})
+        assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>Bad Gateway</html>", b'"text"', b"null", b"[1]", b"\xff", b'{"m']
+)
+async def test_refusal_without_a_status_object(body: bytes) -> None:
+    """A refusal of something in between, which is no Status object, is told by its number."""
+    async with reached(always(answer(502, body))) as (kube, _):
+        with pytest.raises(KubernetesError, match="502"):
+            await kube.get(KEY.path)
+
+
+async def test_long_refusal() -> None:
+    """The API server's sentence is capped and stays on one line."""
+    async with reached(always(status(422, "first\nsecond " + "x" * 10_000))) as (kube, _):
+        with pytest.raises(KubernetesError) as caught:
+            await kube.get(KEY.path)
+        assert len(str(caught.value)) <= 500
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("given", [HTML, answer(200, "text"), answer(200, b"")])
+async def test_success_that_is_none(given: Answer) -> None:
+    """A success whose body is no object is an error."""
+    async with reached(always(given)) as (kube, _):
+        with pytest.raises(KubernetesError, match="no object"):
+            await kube.get(KEY.path)
+
+
+# -- no answer ----------------------------------------------------------------------------------------
+
+BROKEN = {
+    "silence": Answer((), After.SILENCE),
+    "closed": Answer((), After.CLOSE),
+    "reset": Answer((), After.RESET),
+    "cut": Answer((b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",), After.CLOSE),
+    "half": Answer((b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",), After.SILENCE),
+    "garbage": Answer((b"SSH-2.0-OpenSSH_9.6\r\n",), After.CLOSE),
+}
+
+
+@pytest.mark.parametrize("given", BROKEN.values(), ids=BROKEN)
+async def test_unknown_outcome(given: Answer) -> None:
+    """A write without a readable answer may have happened."""
+    async with reached(always(given), seconds=0.2) as (kube, _):
+        with pytest.raises(UnknownOutcomeError):
+            await kube.merge_patch(KEY.path, {})
+
+
+async def test_nobody_there() -> None:
+    """An API server that is away is an error, and one that comes back is served again."""
+    async with reached(always(answer(200, {"kind": "x"}))) as (kube, server):
+        url, server_is_back = server.url, await kube.get("/api")
+    assert server_is_back == {"kind": "x"}
+    async with ApiClient(Configuration(host=url)) as client:
+        with pytest.raises(UnknownOutcomeError):
+            await Kube(client).get("/api")
+
+
+@pytest.mark.parametrize("given", [*BROKEN.values(), status(401, "Unauthorized"), HTML])
+async def test_token_is_never_told(given: Answer) -> None:
+    """No error text carries the operator's own token."""
+    async with reached(always(given), seconds=0.2) as (kube, _):
+        with pytest.raises(KubernetesError) as caught:
+            await kube.get(KEY.path)
+        assert TOKEN not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+async def test_token_is_sent() -> None:
+    """A request carries the bearer token of the configuration."""
+    async with reached(always(answer(200, {}))) as (kube, server):
+        await kube.get(KEY.path)
+        assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+# -- subscriptions ------------------------------------------------------------------------------------
+
+STORED: dict[str, Any] = {
+    "metadata": {"uid": "uid-1", "resourceVersion": "5", "generation": 2},
+    "spec": {"projectId": "p"},
+    "status": {"observedGeneration": 1},
+}
+
+
+def compare_and_swap(version: str) -> Script:
+    """The status of one object, for those who know its uid and resourceVersion."""
+
+    async def script(request: Request) -> Answer:
+        query = parse_qs(urlsplit(request.target).query)
+        if request.headers["content-type"] != "application/merge-patch+json":
+            return status(415, "only merge patches")
+        if query.get("fieldManager") != ["infisical-events"]:
+            return status(400, "no field manager")
+        if request.json()["metadata"] != {"uid": "uid-1", "resourceVersion": version}:
+            return status(409, "the object has been modified")
+        changed = {
+            "metadata": STORED["metadata"] | {"resourceVersion": "6"},
+            "status": request.json()["status"],
+        }  # type: ignore[operator]
+        return answer(200, STORED | changed)
+
+    return routed({f"{KEY.path}/status": script, KEY.path: always(answer(200, STORED))})
+
+
+async def test_subscription_is_read() -> None:
+    """A read gives what decisions need."""
+    async with reached(compare_and_swap("5")) as (kube, _):
+        stored = await Subscriptions(kube).get(KEY)
+    assert (stored.uid, stored.resource_version, stored.generation) == ("uid-1", "5", 2)
+    assert (stored.spec, stored.status, stored.is_deleting) == (STORED["spec"], STORED["status"], False)
+
+
+async def test_status_is_written() -> None:
+    """A status is merged under the uid and the resourceVersion that were read."""
+    async with reached(compare_and_swap("5")) as (kube, _):
+        stored = await Subscriptions(kube).write_status(KEY, "5", {"observedGeneration": 2})
+    assert (stored.resource_version, stored.status) == ("6", {"observedGeneration": 2})
+
+
+async def test_status_of_a_changed_object() -> None:
+    """A status for an object that was written since it was read is not stored."""
+    async with reached(compare_and_swap("9")) as (kube, _):
+        with pytest.raises(ConflictError):
+            await Subscriptions(kube).write_status(KEY, "5", {})
+
+
+async def test_answer_that_is_no_subscription() -> None:
+    """An object without the metadata of a stored one is an error."""
+    async with reached(always(answer(200, {"kind": "Other"}))) as (kube, _):
+        with pytest.raises(KubernetesError):
+            await Subscriptions(kube).get(KEY)
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "uids"),
+    [((), {"uid-a", "uid-b"}), (("team",), {"uid-a"}), (("team", "web"), {"uid-a", "uid-b"})],
+)
+async def test_uids(namespaces: tuple[str, ...], uids: set[str]) -> None:
+    """The uids of all namespaces, or of some."""
+    base = "/apis/events.infisical.com/v1alpha1"
+    routes = {
+        f"{base}/infisicaleventsubscriptions": always(page(["a", "b"])),
+        f"{base}/namespaces/team/infisicaleventsubscriptions": always(page(["a"])),
+        f"{base}/namespaces/web/infisicaleventsubscriptions": always(page(["b"])),
+    }
+    async with reached(routed(routes)) as (kube, _):
+        assert await Subscriptions(kube).list_uids(namespaces) == uids
+
+
+# -- workloads ----------------------------------------------------------------------------------------
+
+
+async def test_workloads() -> None:
+    """All kinds are listed, without those that are being deleted."""
+    deleting = metadata("old", deletionTimestamp="2030-01-01T00:00:00Z")
+    annotated = metadata("web", annotations={"a": "b"})
+    routes = {
+        LIST: always(answer(200, {"items": [annotated, deleting]})),
+        LIST.replace("deployments", "statefulsets"): always(page(["db"])),
+        LIST.replace("deployments", "daemonsets"): always(page(None)),
+    }
+    async with reached(routed(routes)) as (kube, _):
+        workloads = await Workloads(kube).list("team")
+    assert [(w.kind.kind, w.name, w.annotations) for w in workloads] == [
+        ("Deployment", "web", {"a": "b"}),
+        ("StatefulSet", "db", {}),
+    ]
+
+
+async def test_one_kind_cannot_be_listed() -> None:
+    """When one kind cannot be listed there is no list: no workload may be taken for gone."""
+    routes = {
+        LIST: always(page(["web"])),
+        LIST.replace("deployments", "statefulsets"): always(status(403, "no")),
+    }
+    async with reached(routed(routes)) as (kube, _):
+        with pytest.raises(ForbiddenError):
+            await Workloads(kube).list("team")
+
+
+async def test_workload_is_patched() -> None:
+    """A restart is one merge patch of the workload."""
+    async with reached(in_turn(page(["web"]), page(None), page(None), answer(200, {}))) as (kube, server):
+        [workload] = await Workloads(kube).list("team")
+        await Workloads(kube).patch("team", workload, {"spec": {}})
+        last = server.requests[-1]
+    assert (last.method, last.path, last.json()) == ("PATCH", f"{LIST}/web", {"spec": {}})
+    assert workload.kind == WORKLOAD_KINDS[0]
+
+
+# -- credentials --------------------------------------------------------------------------------------
+
+SECRET = "/api/v1/namespaces/team/secrets/login"
+REF = SecretKeyRef(name="login", key="token")
+
+
+async def test_secret_value() -> None:
+    """A value is decoded, and a trailing newline is a common slip."""
+    data = {"token": base64.b64encode(b" s3cret\n").decode()}
+    async with reached(routed({SECRET: always(answer(200, {"data": data}))})) as (kube, _):
+        assert await CredentialReader(kube).secret_value("team", REF) == "s3cret"
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, {"token": ""}, {"token": "Cg=="}, {"token": "_"}, {"token": "/w=="}]
+)
+async def test_secret_without_text(data: dict[str, str] | None) -> None:
+    """A key that is missing, empty, blank or no text is an error that names both and shows nothing."""
+    async with reached(routed({SECRET: always(answer(200, {"data": data}))})) as (kube, _):
+        with pytest.raises(MissingKeyError, match=r"^Secret login has no text under key token$"):
+            await CredentialReader(kube).secret_value("team", REF)
+
+
+async def test_secret_without_data() -> None:
+    """A Secret without data has no text under any key."""
+    async with reached(always(answer(200, {"data": None}))) as (kube, _):
+        with pytest.raises(MissingKeyError):
+            await CredentialReader(kube).secret_value("team", REF)
+
+
+async def test_service_account_token() -> None:
+    """A ServiceAccount token is short-lived and for the audiences that are asked for."""
+
+    async def grant(request: Request) -> Answer:
+        spec = request.json()["spec"]
+        return answer(201, {"status": {"token": f"{spec['expirationSeconds']} {spec['audiences']}"}})
+
+    path = "/api/v1/namespaces/team/serviceaccounts/robot/token"
+    async with reached(routed({path: grant})) as (kube, _):
+        token = await CredentialReader(kube).service_account_token("team", "robot", ("infisical",))
+    assert token == "600 ['infisical']"
+
+
+async def test_service_account_answer_without_token() -> None:
+    """An answer without a token is an error."""
+    async with reached(always(answer(201, {"status": {}}))) as (kube, _):
+        with pytest.raises(KubernetesError):
+            await CredentialReader(kube).service_account_token("team", "robot", ())
+
+
+# -- Kubernetes Events --------------------------------------------------------------------------------
+
+
+async def test_event_is_recorded() -> None:
+    """An Event is written beside its object, with a name of its own and a note that is admitted."""
+    about = Involved("apps/v1", "Deployment", "team", "w" * 253, "uid-web")
+    async with reached(always(answer(201, {}))) as (kube, server):
+        for _ in range(2):
+            notice = Notice(about, "Restarted", "x" * 2_000, is_warning=True)
+            await Recorder(kube).record(notice, datetime(2030, 1, 1, tzinfo=UTC))
+    first, second = (request.json() for request in server.requests)
+    assert server.requests[0].path == "/api/v1/namespaces/team/events"
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+    assert len(first["metadata"]["name"]) <= 253
+    assert (len(first["message"]), first["type"], first["lastTimestamp"]) == (
+        1024,
+        "Warning",
+        "2030-01-01T00:00:00Z",
+    )
