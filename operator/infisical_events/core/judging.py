@@ -4,20 +4,24 @@ Reads lag behind: database replicas, cached responses. A belief once accepted ne
 of a read younger than the horizon; a real roll-back is believed after it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from infisical_events.api.specs import EventType
+from infisical_events.core.changes import Change
+from infisical_events.core.diffing import diff
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.observations import Body, Part
 
 HORIZON = timedelta(seconds=60)
 """The longest age of a read that is tolerated: replication lag and caches of the server."""
 
-_APPEARING = frozenset({EventType.CREATE, EventType.UPDATE})
-_VANISHING = frozenset({EventType.DELETE, EventType.UPDATE})
+_IMPORT = EventType.IMPORT_MUTATION
+_UPDATE = frozenset({EventType.UPDATE})
+_DELETE = frozenset({EventType.DELETE})
 
 
 class Verdict(Enum):
@@ -48,43 +52,39 @@ def judge(part: Part, believed: Belief, seen: Body, started: datetime, heard: It
     """Judge a body whose read started at `started` against what is believed of its part."""
     if seen == believed.body:
         return Verdict.SAME
-    is_late = started > believed.accepted_at + HORIZON
-    if is_late or _is_provably_newer(believed.body, seen):
+    if started > believed.accepted_at + HORIZON:
         return Verdict.ACCEPTED
+    steps = _steps(believed.body, seen)
+    if any(step < 0 for step in steps):
+        return Verdict.SUSPECT  # whatever was heard: an event may be late, and the read older than it
     later = [entry.event for entry in heard if entry.at > believed.accepted_at]
-    return Verdict.ACCEPTED if _is_corroborated(part, believed.body, seen, later) else Verdict.SUSPECT
+    is_newer = any(steps) or _is_corroborated(part, believed.body, seen, later)
+    return Verdict.ACCEPTED if is_newer else Verdict.SUSPECT
 
 
-def _is_provably_newer(believed: Body, seen: Body) -> bool:
-    """Some secret that both know has a higher version, none has a lower one."""
+def _steps(believed: Body, seen: Body) -> list[int]:
+    """By how many versions each secret that both know was changed; one step up proves `seen` newer."""
     before = {sighting.id: sighting.version for sighting in believed.sightings.values()}
-    steps = [
+    return [
         sighting.version - before[sighting.id]
         for sighting in seen.sightings.values()
         if sighting.id in before
     ]
-    return any(step > 0 for step in steps) and all(step >= 0 for step in steps)
 
 
 def _is_corroborated(part: Part, believed: Body, seen: Body, events: Iterable[SecretEvent]) -> bool:
     """Every difference was told by an event that was heard after the belief was accepted."""
     if part.source is not None:
-        return any(
-            event.type is EventType.IMPORT_MUTATION and part.scope.covers(event.folder) for event in events
-        )
-    told = {(key, event.type) for event in events if event.folder == part.folder for key in event.keys}
-    return all(
-        any((key, kind) in told for kind in _tellers(key, believed, seen))
-        for key in _differing(believed, seen)
-    )
+        return any(event.type is _IMPORT and part.scope.covers(event.folder) for event in events)
+    told: dict[str, set[EventType]] = defaultdict(set)
+    for event in events:
+        for key in event.keys if event.folder == part.folder else ():
+            told[key].add(event.type)
+    return all(_is_told(change, told[change.key]) for change in diff(part, believed, seen))
 
 
-def _differing(believed: Body, seen: Body) -> set[str]:
-    before, after = set(believed.sightings.items()), set(seen.sightings.items())
-    return {key for key, _ in before ^ after}
-
-
-def _tellers(key: str, believed: Body, seen: Body) -> frozenset[EventType]:
-    if key not in seen.sightings:
-        return _VANISHING
-    return _APPEARING if key not in believed.sightings else _APPEARING & _VANISHING
+def _is_told(change: Change, told: set[EventType]) -> bool:
+    """Whether events tell of the change; the create of an upsert is told as an update."""
+    others = change.types - _DELETE
+    is_loss_told = change.types & _DELETE <= told
+    return is_loss_told and (not others or not told.isdisjoint(others | _UPDATE))

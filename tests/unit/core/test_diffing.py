@@ -24,7 +24,7 @@ OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
         (a_body(A=("x", 1)), a_body(A=("y", 2)), [a_change("A", DELETE, CREATE, UPDATE)]),
         (a_body(A=1, B=1), a_body(A=1, C=1), [a_change("B", DELETE), a_change("C", CREATE)]),
     ],
-    ids="create created-and-updated update roll-back delete replace replaced-and-updated two".split(),
+    ids=["create", "create-update", "update", "roll-back", "delete", "replace", "replace-update", "two"],
 )
 def test_a_change_is_attributed(before: Body, after: Body, expected: list[Change]) -> None:
     """A key that comes is a create, one that goes a delete, another version an update."""

@@ -1,0 +1,144 @@
+"""Whether a body that was read may be believed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factories import (
+    CREATE,
+    DELETE,
+    IMPORT,
+    UPDATE,
+    a_belief,
+    a_body,
+    a_part,
+    an_event,
+    at,
+    heard,
+)
+from infisical_events.core.events import SecretEvent
+from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, judge
+from infisical_events.core.observations import Body, Part
+from strategies import bodies, few_moments, few_parts, hearings
+
+OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
+BELIEVED = a_body(A=2, B=1)
+YOUNG, OLD = at(HORIZON.total_seconds()), at(HORIZON.total_seconds() + 0.001)
+SAME, ACCEPTED, SUSPECT = Verdict
+
+
+def judged(seen: Body, *told: SecretEvent, part: Part = OWN, believed: Body = BELIEVED) -> Verdict:
+    """The verdict of a read ten seconds after the belief, with events heard five seconds after it."""
+    return judge(part, a_belief(believed), seen, at(10), [heard(event, 5) for event in told])
+
+
+def test_what_is_believed_is_the_same() -> None:
+    """An equal body is no news, however late."""
+    assert judge(OWN, a_belief(BELIEVED), BELIEVED, at(1000), ()) is SAME
+
+
+@pytest.mark.parametrize("seen", [a_body(A=3, B=1), a_body(A=3), a_body(A=2, B=2, C=1)])
+def test_a_version_that_rose_proves_a_body_newer(seen: Body) -> None:
+    """No lagging read shows a version that was not there yet."""
+    assert judged(seen) is ACCEPTED
+
+
+@pytest.mark.parametrize(
+    "seen", [a_body(A=1, B=1), a_body(A=1, B=2), a_body(B=1), a_body(A=2, B=1, C=1), a_body()]
+)
+def test_what_may_be_older_is_suspect(seen: Body) -> None:
+    """A lower version, or a key more or less, may be a read from before the belief."""
+    assert judged(seen) is SUSPECT
+
+
+@pytest.mark.parametrize("seen", [a_body(A=1, B=1), a_body(), a_body(A=2, B=1, C=1)])
+def test_after_the_horizon_every_body_is_believed(seen: Body) -> None:
+    """A read that began later than any lag shows what is: a real roll-back, too."""
+    assert judge(OWN, a_belief(BELIEVED), seen, YOUNG, ()) is SUSPECT
+    assert judge(OWN, a_belief(BELIEVED), seen, OLD, ()) is ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("seen", "events"),
+    [
+        (a_body(A=2, B=1, C=1), [an_event(CREATE, "/a", "C")]),
+        (a_body(A=2, B=1, C=1), [an_event(UPDATE, "/a", "C")]),
+        (a_body(A=2), [an_event(DELETE, "/a", "B", "X")]),
+        (a_body(A=2, C=("B", 1)), [an_event(UPDATE, "/a", "B", "C")]),
+        (a_body(A=2, B=("new", 1)), [an_event(DELETE, "/a", "B"), an_event(CREATE, "/a", "B")]),
+        (a_body(B=1, C=1), [an_event(DELETE, "/a", "A"), an_event(CREATE, "/a", "C")]),
+    ],
+    ids=["create", "upsert", "delete", "rename", "replace", "two changes"],
+)
+def test_events_corroborate_what_no_version_proves(seen: Body, events: list[SecretEvent]) -> None:
+    """A key more or less is believed at once if events told exactly that."""
+    assert judged(seen, *events) is ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("seen", "events"),
+    [
+        (a_body(A=2, B=1, C=1), [an_event(DELETE, "/a", "C")]),
+        (a_body(A=2, B=1, C=1), [an_event(CREATE, "/b", "C")]),
+        (a_body(A=2, B=1, C=1), [an_event(CREATE, "/a", "D")]),
+        (a_body(A=2, B=1, C=1, D=1), [an_event(CREATE, "/a", "C")]),
+        (a_body(A=2), [an_event(UPDATE, "/a", "B")]),
+        (a_body(A=2), [an_event(IMPORT, "/a")]),
+        (a_body(A=2, B=("new", 1)), [an_event(CREATE, "/a", "B")]),
+        (a_body(A=1, B=1), [an_event(UPDATE, "/a", "A")]),
+        (a_body(B=1), [an_event(UPDATE, "/a", "A")]),
+    ],
+    ids=[
+        "another type",
+        "another folder",
+        "another key",
+        "one of two changes",
+        "an update is no delete",
+        "an import is no own secret",
+        "half of a replacement",
+        "an older version",
+        "from before a create",
+    ],
+)
+def test_other_events_corroborate_nothing(seen: Body, events: list[SecretEvent]) -> None:
+    """What events did not tell stays suspect, and so does an older version whatever they told."""
+    assert judged(seen, *events) is SUSPECT
+
+
+@pytest.mark.parametrize("seconds", [-1, 0])
+def test_an_event_from_before_the_belief_corroborates_nothing(seconds: float) -> None:
+    """It was about something that the belief knows already."""
+    told = [heard(an_event(CREATE, "/a", "C"), seconds)]
+
+    assert judge(OWN, a_belief(BELIEVED), a_body(A=2, B=1, C=1), at(10), told) is SUSPECT
+
+
+def test_an_import_mutation_corroborates_an_import() -> None:
+    """It names a folder and no keys; a look at all below sees imports of that folder, too."""
+    seen, below = a_body(A=2, B=1, C=1), a_part("/**", source="/shared")
+
+    assert judged(seen, an_event(IMPORT, "/a"), part=IMPORTED) is ACCEPTED
+    assert judged(seen, an_event(IMPORT, "/a"), part=below) is ACCEPTED
+    assert judged(seen, an_event(IMPORT, "/b"), part=IMPORTED) is SUSPECT
+    assert judged(seen, an_event(CREATE, "/a", "C"), part=IMPORTED) is SUSPECT
+
+
+def test_a_late_import_mutation_brings_nothing_back() -> None:
+    """The server tells of it seconds after the change, when a read may still be from before."""
+    assert judged(a_body(A=1, B=1), an_event(IMPORT, "/a"), part=IMPORTED) is SUSPECT
+
+
+@given(few_parts, st.builds(Belief, bodies, few_moments), bodies, few_moments, hearings)
+def test_no_young_read_takes_a_version_back(
+    part: Part, believed: Belief, seen: Body, started: object, told: tuple[Heard, ...]
+) -> None:
+    """Whatever was heard: within the horizon no body is believed that has a secret in an older version."""
+    versions = {sighting.id: sighting.version for sighting in believed.body.sightings.values()}
+    goes_back = any(s.version < versions.get(s.id, 0) for s in seen.sightings.values())
+    is_young = started <= believed.accepted_at + HORIZON
+
+    verdict = judge(part, believed, seen, started, told)
+
+    assert (verdict is SAME) == (seen == believed.body)
+    assert not (verdict is ACCEPTED and is_young and goes_back)
+    assert verdict is not SUSPECT or is_young
