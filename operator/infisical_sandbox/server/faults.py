@@ -31,9 +31,9 @@ class Ending(StrEnum):
 class ResponseFault:
     """What happens to the next `count` requests that match.
 
-    `route` is a shell pattern over `METHOD /path`, for example `GET /api/v?/secrets*`. With a `status` the request
-    is answered with it (429 carries rate-limit headers only with `retry_after`); `delay` waits first; `hang` never
-    answers.
+    `route` is a shell pattern over `METHOD /path`, for example `GET /api/v?/secrets*`. With a `status`
+    the request is answered with it (429 carries rate-limit headers only with `retry_after`); `delay`
+    waits first; `hang` never answers.
     """
 
     route: str

@@ -28,7 +28,7 @@ class Options:
     admin: bool = False
     """Whether the fault switches are served under `/__admin__`."""
     fan_out_delay: float = 4.0
-    """From a change to the import mutation of an importer: three quarters to the first job, one to the second."""
+    """From a change to the import mutation of an importer; the first job takes three quarters of it."""
     ping_interval: float = 15.0
     recheck_interval: float = 60.0
     stream_lifetime: float | None = None

@@ -34,8 +34,8 @@ _SHUTDOWN_SECONDS = 0.1
 class Sandbox:
     """A running local Infisical with one ready-made project and identity.
 
-    `async with Sandbox.running(options)` serves in the caller's loop, `with Sandbox.in_thread(options)` (or `async
-    with`) in a thread of its own, which does not disturb the code under test.
+    `async with Sandbox.running(options)` serves in the caller's loop, `with Sandbox.in_thread(options)`
+    (or `async with`) in a thread of its own, which does not disturb the code under test.
     """
 
     def __init__(self, instance: Instance, url: str, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,8 +1,8 @@
 """The background jobs that tell importers and referrers of a change.
 
-A change queues a first job; changes of the same folder in the same wall-clock window merge into it. It
-queues a second one, which publishes an import mutation for every listening folder and starts over from there. A
-visited set travels with the chain, so cycles end; diamonds may tell a folder twice.
+A change queues a first job; changes of the same folder in the same wall-clock window merge into it.
+It queues a second one, which publishes an import mutation for every listening folder and starts over
+from there. A visited set travels with the chain, so cycles end; diamonds may tell a folder twice.
 """
 
 from __future__ import annotations

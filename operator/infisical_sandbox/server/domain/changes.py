@@ -7,14 +7,23 @@ here causes no event: folders, roll-backs, dynamic secrets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import events, folders, imports, paths, refusals, secrets
+from infisical_sandbox.server.domain import (
+    events,
+    folders,
+    imports,
+    paths,
+    references,
+    refusals,
+    secrets,
+)
 from infisical_sandbox.server.domain.events import Event
 from infisical_sandbox.server.domain.generations import EventType
 from infisical_sandbox.server.domain.records import Author, Draft
+from infisical_sandbox.server.domain.references import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +88,8 @@ def update(store: Store, place: Place, draft: Draft, context: Context) -> Change
     old = _known(store, place, draft.key)
     secrets.check_rename(store, old, draft.new_key)
     row = secrets.edit(store, old, draft, context.author)
-    return _one_event(EventType.UPDATE, place, (row,), context, (old.key,))
+    change = _one_event(EventType.UPDATE, place, (row,), context, (old.key,))
+    return _with_redirects(store, change, {_address(place, old.key): _address(place, row.key)}, context)
 
 
 def delete(store: Store, place: Place, keys: Sequence[str], context: Context) -> Change:
@@ -107,11 +117,16 @@ def update_batch(
     done = tuple((_upserted(store, target, draft, context), target) for target, draft in chosen)
     keys = tuple(row.key for row, _ in done)
     touched = tuple({target.key: target for _, target in done}.values())
-    return Change(
+    change = Change(
         secrets=done,
         events=tuple(_event(EventType.UPDATE, spot, spot.path, keys) for spot in touched),
         syncs=tuple(spot.key for spot in touched),
     )
+    renames = {
+        _address(target, draft.key): _address(target, row.key)
+        for (row, target), (_, draft) in zip(done, chosen, strict=True)
+    }
+    return _with_redirects(store, change, renames, context)
 
 
 def write_personal(store: Store, place: Place, draft: Draft, context: Context) -> Change:
@@ -151,7 +166,9 @@ def move(store: Store, wish: Move, context: Context) -> Change:
         draft = Draft(row.key, row.value, comment=row.comment, metadata=row.metadata)
         _upserted(store, wish.goal, draft, context)
     told = events.import_mutation(*wish.source.key)
-    return Change(events=(told, told), syncs=(wish.source.key, wish.goal.key))
+    change = Change(events=(told, told), syncs=(wish.source.key, wish.goal.key))
+    moves = {_address(wish.source, row.key): _address(wish.goal, row.key) for row in wish.rows}
+    return _with_redirects(store, change, moves, context)
 
 
 def rotate(store: Store, place: Place, drafts: Sequence[Draft], context: Context) -> Change:
@@ -193,6 +210,24 @@ def remove_import(store: Store, place: Place, row: SecretImport) -> Change:
     """An entry less: an import mutation at the importing folder (none for a replication)."""
     imports.remove(store, row)
     return _import_change(place, row)
+
+
+def _with_redirects(store: Store, change: Change, moved: dict[Target, Target], context: Context) -> Change:
+    """The change, with what follows the new names: silent edits, whose importers hear of them."""
+    real = {old: new for old, new in moved.items() if old != new}
+    if not real:
+        return change
+    project_id = change.syncs[0][0]
+    edited = references.redirect(store, project_id, real, context.author)
+    return replace(
+        change,
+        secrets=change.secrets + edited,
+        syncs=tuple(dict.fromkeys((*change.syncs, *(place.key for _, place in edited)))),
+    )
+
+
+def _address(place: Place, key: str) -> Target:
+    return Target(place.environment.slug, place.path, key)
 
 
 def _import_change(place: Place, row: SecretImport) -> Change:

@@ -28,6 +28,10 @@ class Place:
         """Project id, environment slug and canonical path."""
         return self.project_id, self.environment.slug, self.path
 
+    def child(self, folder: Folder) -> Place:
+        """The place of a folder directly inside."""
+        return replace(self, folder=folder, path=f"{self.path.rstrip('/')}/{folder.name}")
+
 
 def find(store: Store, project_id: str, environment: str, path: str) -> Place | None:
     """The folder at `path`, spelled as tolerantly as the server allows; 400 for impossible names."""
@@ -74,11 +78,15 @@ def children(store: Store, folder: Folder) -> tuple[Folder, ...]:
 
 
 def walk(store: Store, place: Place) -> Iterator[Place]:
-    """The folder and everything below it, parents first."""
-    yield place
-    for child in children(store, place.folder):
-        path = f"{place.path.rstrip('/')}/{child.name}"
-        yield from walk(store, Place(place.project_id, place.environment, child, path))
+    """The folder and everything below it, parents first, siblings by name."""
+    inside: dict[str | None, list[Folder]] = {}
+    for row in sorted(store.folders.of(place.environment.id), key=lambda row: row.name):
+        inside.setdefault(row.parent_id, []).append(row)
+    waiting = [place]
+    while waiting:
+        spot = waiting.pop()
+        yield spot
+        waiting += [spot.child(row) for row in reversed(inside.get(spot.folder.id, []))]
 
 
 def create(store: Store, parent: Place, name: str, now: float, description: str | None = None) -> Place:
@@ -87,8 +95,7 @@ def create(store: Store, parent: Place, name: str, now: float, description: str 
     if any(row.name == name for row in children(store, parent.folder)):
         raise refusals.bad_request(f"Folder with name '{name}' already exists in path '{parent.path}'")
     row = Folder(projects.new_id(), parent.environment.id, parent.folder.id, name, now, now, 1, description)
-    path = f"{parent.path.rstrip('/')}/{name}"
-    return Place(parent.project_id, parent.environment, store.folders.put(row), path)
+    return parent.child(store.folders.put(row))
 
 
 def ensure(store: Store, project_id: str, environment: str, path: str, now: float) -> Place:

@@ -1,4 +1,4 @@
-"""`${KEY}` and `${env.folder.KEY}` inside values: finding and expanding them.
+"""`${KEY}` and `${env.folder.KEY}` inside values: finding, rewriting and expanding them.
 
 A reference with dots names environment, folders and key; without, a key of the same folder.
 """
@@ -9,12 +9,13 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from infisical_sandbox.server.domain import folders, secrets
+from infisical_sandbox.server.domain.records import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from infisical_sandbox.server.domain.folders import Place
-    from infisical_sandbox.server.domain.records import Secret
+    from infisical_sandbox.server.domain.records import Author, Secret
     from infisical_sandbox.server.domain.stores import Store
 
 _REFERENCE = re.compile(r"\$\{([a-zA-Z0-9-_.]+)\}")
@@ -31,7 +32,7 @@ class Target(NamedTuple):
 
 def targets(value: str, environment: str, path: str) -> Iterator[Target]:
     """The references in a value that stands in this folder."""
-    for match in _REFERENCE.finditer(value):
+    for match in _REFERENCE.finditer(value) if "${" in value else ():
         yield _target(match.group(1), environment, path)
 
 
@@ -42,6 +43,21 @@ def referring(store: Store, project_id: str, environment: str, path: str) -> Ite
             here = (row.slug, place.path)
             if here != (environment, path) and _refers(store, place, (environment, path)):
                 yield place
+
+
+def redirect(
+    store: Store, project_id: str, moved: Mapping[Target, Target], author: Author
+) -> tuple[tuple[Secret, Place], ...]:
+    """Rewrite the references to secrets that have a new name or place; what was rewritten."""
+    done = []
+    for row in store.environments.of(project_id):
+        for place in folders.walk(store, folders.at(store, project_id, row.slug, "/")):
+            for secret in secrets.shared(store, place.folder.id):
+                value = _redirected(secret.value, place, moved)
+                if value != secret.value:
+                    draft = Draft(secret.key, value)
+                    done.append((secrets.edit(store, secret, draft, author), place))
+    return tuple(done)
 
 
 def expand(
@@ -71,6 +87,20 @@ def expand(
         return replaced(found.value, there, depth + 1)
 
     return replaced(secret.value, place, 0), tuple(problems)
+
+
+def _redirected(value: str, place: Place, moved: Mapping[Target, Target]) -> str:
+    here = (place.environment.slug, place.path)
+
+    def replaced(match: re.Match[str]) -> str:
+        goal = moved.get(_target(match.group(1), *here))
+        if goal is None:
+            return match.group(0)
+        if "." not in match.group(1) and (goal.environment, goal.path) == here:
+            return f"${{{goal.key}}}"
+        return f"${{{'.'.join([goal.environment, *filter(None, goal.path.split('/')), goal.key])}}}"
+
+    return _REFERENCE.sub(replaced, value) if "${" in value else value
 
 
 def _refers(store: Store, place: Place, goal: tuple[str, str]) -> bool:

@@ -1,7 +1,7 @@
 """What clients send: the shapes of bodies and queries, and the 422 when something does not fit.
 
-Unknown keys are dropped silently, as the server does. Broken JSON, a missing body and a wrong content type are
-not validation failures there but fall through to a 500.
+Unknown keys are dropped silently, as the server does. Broken JSON, a missing body and a wrong content
+type are not validation failures there but fall through to a 500.
 """
 
 from __future__ import annotations

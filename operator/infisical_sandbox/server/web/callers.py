@@ -8,14 +8,15 @@ from aiohttp import web
 
 from infisical_sandbox.server import clocks
 from infisical_sandbox.server.domain import projects, refusals
+from infisical_sandbox.server.domain.records import AccessToken
 from infisical_sandbox.server.instances import Instance
 
 if TYPE_CHECKING:
     from infisical_sandbox.server.domain.permissions import Ability
-    from infisical_sandbox.server.domain.records import AccessToken, Identity, Project
+    from infisical_sandbox.server.domain.records import Identity, Project
 
 INSTANCE: web.AppKey[Instance] = web.AppKey("instance", Instance)
-_SLOT = "access-token"
+TOKEN: web.RequestKey[AccessToken] = web.RequestKey("token", AccessToken)
 _PREFIX = "Bearer "
 
 
@@ -41,12 +42,12 @@ def authenticate(request: web.Request) -> None:
     if header.startswith("Bearer st."):
         raise _wrong_kind(request)
     token = header.removeprefix(_PREFIX) if header.startswith(_PREFIX) else ""
-    request[_SLOT] = instance_of(request).tokens.verify(token, clocks.now().wall)
+    request[TOKEN] = instance_of(request).tokens.verify(token, clocks.now().wall)
 
 
 def identity_of(request: web.Request) -> Identity:
     """The authenticated identity, or 401."""
-    row: AccessToken | None = request.get(_SLOT)
+    row = request.get(TOKEN)
     if row is None:
         raise refusals.unauthorized("Token missing")
     identity = instance_of(request).store.identities.get(row.identity_id)
