@@ -126,11 +126,11 @@ def decode(raw: object) -> Ledger:
     """The inverse of `encode`.
 
     Raises:
-        UnreadableLedgerError: for anything that `encode` of this version has not written.
+        UnreadableLedgerError: for anything that has not the shape which `encode` of this version gives.
     """
     try:
         return _decode(raw)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         # The cause may quote the ledger, which is foreign text by now: only its kind is told.
         raise UnreadableLedgerError(f"status.ledger is malformed ({type(error).__name__})") from None
 
@@ -192,4 +192,4 @@ def _decode_time(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
-    return moment
+    return moment.astimezone(UTC)

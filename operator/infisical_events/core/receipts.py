@@ -5,6 +5,7 @@ and makes no second rollout, and in the metadata, where a metadata-only list sho
 """
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from infisical_events.core.ledgers import Debt
 from infisical_events.core.workloads import Workload
 
 _MOST_KEYS_TOLD = 20
+_SEQ = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,11 @@ def receipt_of(workload: Workload) -> Receipt:
     try:
         raw = json.loads(workload.annotations.get(annotations.LAST_RESTART, "{}"))
         moment = datetime.fromisoformat(raw["time"])
+        in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         stamps = {str(name): str(stamp) for name, stamp in dict(raw["stamps"]).items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Receipt(None, {})
-    return Receipt(moment if moment.tzinfo else moment.replace(tzinfo=UTC), stamps)
+    return Receipt(in_utc, stamps)
 
 
 def stamp_of(epoch: str, seq: int) -> str:
@@ -44,7 +47,7 @@ def stamp_of(epoch: str, seq: int) -> str:
 def is_paid(workload: Workload, subscription: str, epoch: str, seq: int) -> bool:
     """Whether the workload carries a stamp of this epoch with at least this sequence number."""
     stamped_epoch, _, stamped_seq = receipt_of(workload).stamps.get(subscription, "").rpartition(".")
-    return stamped_epoch == epoch and stamped_seq.isdigit() and int(stamped_seq) >= seq
+    return stamped_epoch == epoch and _SEQ.fullmatch(stamped_seq) is not None and int(stamped_seq) >= seq
 
 
 def restart_patch(

@@ -1,0 +1,141 @@
+"""What is believed and owed, as it is stored."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import reports
+from factories import IMPORT, a_belief, a_body, a_change, a_folder, a_ledger, a_part, at
+from infisical_events.core.ledgers import FORMAT, Claim, Ledger, UnreadableLedgerError, decode, encode
+from strategies import json_values, ledgers, texts
+
+CANARY = "canary-3f9c"
+STORED = encode(reports.LEDGER)
+
+
+def places(value: object, way: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The way to every value in a piece of JSON."""
+    inner: list[tuple[str | int, Any]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    if isinstance(value, list):
+        inner = list(enumerate(value))
+    return [way, *(place for step, item in inner for place in places(item, (*way, step)))]
+
+
+def with_value(stored: Any, way: tuple[str | int, ...], value: object) -> Any:  # noqa: ANN401 - JSON
+    """A copy of a piece of JSON with another value in one place."""
+    if not way:
+        return value
+    first, *rest = way
+    copy = stored.copy()
+    copy[first] = with_value(stored[first], tuple(rest), value)
+    return copy
+
+
+@given(ledgers)
+def test_a_ledger_survives_storage(ledger: Ledger) -> None:
+    """Every ledger is read back as it was, through JSON, whatever folders and keys are called."""
+    stored = json.loads(json.dumps(encode(ledger), allow_nan=False))
+
+    assert decode(stored) == ledger
+    assert encode(decode(stored)) == stored
+
+
+def test_a_ledger_stores_lists() -> None:
+    """A merge patch never removes keys of a map, but replaces lists as a whole."""
+    stored = encode(a_ledger())
+
+    assert {name for name, value in stored.items() if isinstance(value, dict)} == {"header"}
+    assert [stored[name] for name in ("belief", "debts", "claims", "credits")] == [[], [], [], []]
+
+
+def test_moments_are_stored_finer_than_seconds() -> None:
+    """What came before and what after is decided by microseconds, in UTC."""
+    ledger = a_ledger(baselined_at=at(0.000001))
+
+    assert encode(ledger)["baselinedAt"] == "2026-01-02T03:04:05.000001Z"
+
+
+@given(json_values)
+def test_what_is_no_ledger_is_unreadable(raw: object) -> None:
+    """No JSON is read as a ledger by chance, and none raises anything else."""
+    with pytest.raises(UnreadableLedgerError):
+        decode(raw)
+
+
+@given(
+    st.sampled_from(places(STORED)),
+    json_values | st.sampled_from(["", "1e999", "[1e999,{}]", "[[[", float("inf")]),
+)
+def test_a_damaged_ledger_is_read_or_unreadable(way: tuple[str | int, ...], value: object) -> None:
+    """Whatever stands in whatever place: it is a ledger which can be stored again, or is refused."""
+    try:
+        ledger = decode(with_value(STORED, way, value))
+    except UnreadableLedgerError:
+        return
+
+    assert decode(encode(ledger)) == ledger
+
+
+@pytest.mark.parametrize("way", [place for place in places(STORED) if place and isinstance(place[-1], str)])
+def test_an_incomplete_ledger(way: tuple[str, ...]) -> None:
+    """A missing field is refused; lists that an earlier version did not write are empty."""
+    *above, last = way
+    parent: Any = STORED
+    for step in above:
+        parent = parent[step]
+    damaged = with_value(
+        STORED, tuple(above), {name: value for name, value in parent.items() if name != last}
+    )
+
+    if way in {("debts",), ("claims",), ("credits",)}:
+        assert encode(decode(damaged)) == {**STORED, last: []}
+    else:
+        with pytest.raises(UnreadableLedgerError):
+            decode(damaged)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"format": FORMAT + 1},
+        {"format": str(FORMAT)},
+        {"seq": CANARY},
+        {"seq": "9" * 5000},
+        {"seq": 1e999},
+        {"baselinedAt": CANARY},
+        {"baselinedAt": "2026-01-02T03:04:05"},
+        {"baselinedAt": "9999-12-31T23:59:59-01:00"},
+        {"scope": [CANARY]},
+        {"belief": [{"part": CANARY, "body": "[0,{}]", "acceptedAt": "2026-01-02T03:04:05Z"}]},
+        {"belief": [{"part": "prod:/a", "body": CANARY, "acceptedAt": "2026-01-02T03:04:05Z"}]},
+        {"belief": [{"part": "prod:/a", "body": "[" * 100_000, "acceptedAt": "2026-01-02T03:04:05Z"}]},
+    ],
+)
+def test_the_refusal_of_a_ledger_repeats_nothing_of_it(damage: dict[str, object]) -> None:
+    """What was edited by hand may hold anything: only the kind of the mistake is told."""
+    with pytest.raises(UnreadableLedgerError) as refusal:
+        decode(STORED | damage)
+
+    assert str(refusal.value).startswith("status.ledger ")
+    assert CANARY not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+@given(texts)
+def test_an_unknown_part_was_not_there(path: str) -> None:
+    """Of a part that was never seen it is believed that it was not there at the baseline."""
+    known = a_belief(a_body(A=1), seconds=7)
+    ledger = a_ledger({a_part("/a"): known})
+
+    assert ledger.believed(a_part("/a")) == known
+    assert ledger.believed(a_part(f"/b/{path}")) == a_belief()
+
+
+def test_a_claim_is_owed_as_anything_in_its_folder() -> None:
+    """An import mutation that never shows may be of any key."""
+    assert Claim(a_folder("/a"), at(0)).change == a_change("*", IMPORT)
