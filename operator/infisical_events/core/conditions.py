@@ -52,7 +52,11 @@ def ready(conditions: Iterable[Condition]) -> Finding:
         return _as_ready(stalled, ConditionStatus.FALSE)
     for needed in (ConditionType.AUTHENTICATED, ConditionType.OBSERVED):
         condition = by_type.get(needed)
-        if condition and condition.status is not ConditionStatus.TRUE:
+        if condition is None:
+            return Finding(
+                ConditionType.READY, ConditionStatus.UNKNOWN, Reason.STARTING, "Not found out yet."
+            )
+        if condition.status is not ConditionStatus.TRUE:
             return _as_ready(condition, condition.status)
     streaming = by_type.get(ConditionType.STREAMING)
     if streaming and streaming.status is ConditionStatus.TRUE:
