@@ -7,6 +7,7 @@ import click
 # Imported when used, so that one command does not pay for what another needs.
 _COMMANDS = {
     "cluster": "infisical_sandbox.cluster.commands",
+    "demo": "infisical_sandbox.demo.commands",
     "secrets": "infisical_sandbox.server.commands",
     "server": "infisical_sandbox.server.commands",
 }

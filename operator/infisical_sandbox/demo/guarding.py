@@ -1,0 +1,62 @@
+"""The guardian of a demo: takes its belongings away when the demo ends without having done so.
+
+The demo starts it as `python -m infisical_sandbox.demo.guarding` and ends it when it has cleaned up,
+so that even a demo that was killed leaves nothing behind.
+"""
+
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from infisical_sandbox.cluster import processes
+from infisical_sandbox.cluster.processes import Process
+from infisical_sandbox.demo.errors import DemoError
+from infisical_sandbox.demo.records import Folder
+
+_LOOK_MILLISECONDS = 1000
+
+
+@contextmanager
+def guarded(folder: Folder) -> Iterator[None]:
+    """Have a guardian watch over this process until the context is left."""
+    me = processes.identify(os.getpid())
+    arguments = ("-m", __name__, str(folder.path), me.model_dump_json())
+    guardian = processes.spawn(Path(sys.executable), arguments, os.environ, folder.log("guardian"))
+    try:
+        yield
+    finally:
+        processes.kill(guardian)
+
+
+def watch(process: Process) -> None:
+    """Return when the process has ended."""
+    while processes.state(process) != "gone":
+        _wait_for_end(process.pid)
+
+
+def _wait_for_end(pid: int) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(_LOOK_MILLISECONDS)
+    finally:
+        os.close(descriptor)
+
+
+def main(folder: str, watched: str) -> None:
+    """Guard the demo in `folder`; `watched` is a `Process` as JSON."""
+    watch(Process.model_validate_json(watched))
+    here = Folder(Path(folder))
+    with suppress(DemoError), here.locked():  # who holds the lock has cleaned up for us
+        here.clean()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
