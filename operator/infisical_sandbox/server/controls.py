@@ -178,7 +178,7 @@ class Controls:
         self.faults.recheck_interval = recheck_interval
         self.faults.stream_lifetime = stream_lifetime
         self.instance.hub.limit_lifetime(self.instance.stream_lifetime)
-        self.instance.timing_changed.set()
+        self.instance.retime()
 
     def freeze_reads(self, seconds: float) -> None:
         """Serve reads from the present state for this long, whatever is written."""

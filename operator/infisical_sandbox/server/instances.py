@@ -53,20 +53,27 @@ class Instance:
         self.tokens = Tokens(self.store, self._setting("signing-key", 32), self.generation)
         self.client_secret = options.client_secret or self._setting("client-secret", 32)
         self.project, self.identity = self._ready_made()
-        self._timer: asyncio.Task[None] | None = None
-        self.timing_changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._checked = 0.0
 
-    async def start(self) -> None:
-        """Begin the ping timer."""
-        self._timer = asyncio.create_task(self._keep_pinging(), name="ping timer")
+    def start(self) -> None:
+        """Begin the ping timer in the running event loop."""
+        self._checked = clocks.now().monotonic
+        self.retime()
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """End the background work and close the file."""
         self.syncer.stop()
         if self._timer:
             self._timer.cancel()
-            await asyncio.gather(self._timer, return_exceptions=True)
         self.database.close()
+
+    def retime(self) -> None:
+        """Let the ping timer start over, with the interval of this moment."""
+        if self._timer:
+            self._timer.cancel()
+        interval = self.faults.ping_interval or self.options.ping_interval
+        self._timer = asyncio.get_running_loop().call_later(interval, self._tick)
 
     @property
     def reading(self) -> Store:
@@ -131,24 +138,14 @@ class Instance:
             self.store.folders.put(replace(place.folder, last_secret_modified=now))
             self.database.commit()
 
-    async def _keep_pinging(self) -> None:
-        checked = clocks.now().monotonic
-        while True:
-            if not await self._interrupted(self.faults.ping_interval or self.options.ping_interval):
-                self.hub.write_all(PING)
-            now = clocks.now().monotonic
-            if now - checked >= (self.faults.recheck_interval or self.options.recheck_interval):
-                checked = now
-                self.hub.recheck()
-
-    async def _interrupted(self, seconds: float) -> bool:
-        """Wait this long; True when the timing was changed meanwhile."""
-        try:
-            await asyncio.wait_for(self.timing_changed.wait(), seconds)
-        except TimeoutError:
-            return False
-        self.timing_changed.clear()
-        return True
+    def _tick(self) -> None:
+        """Ping every stream; re-check their permissions when that is due, by the same timer."""
+        self.retime()
+        self.hub.write_all(PING)
+        now = clocks.now().monotonic
+        if now - self._checked >= (self.faults.recheck_interval or self.options.recheck_interval):
+            self._checked = now
+            self.hub.recheck()
 
     def _renewed_ability(self, stream: Stream) -> Ability | None:
         identity = self.store.identities.get(stream.identity_id)

@@ -60,11 +60,11 @@ class Sandbox:
         try:
             site = web.TCPSite(runner, options.host, options.port)
             await site.start()
-            await instance.start()
+            instance.start()
             host, port = runner.addresses[0][:2]
             yield cls(instance, f"http://{_for_url(host)}:{port}", asyncio.get_running_loop())
         finally:
-            await instance.stop()
+            instance.stop()
             await runner.cleanup()
 
     @classmethod
