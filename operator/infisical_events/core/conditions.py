@@ -53,9 +53,8 @@ def ready(conditions: Iterable[Condition]) -> Finding:
     for needed in (ConditionType.AUTHENTICATED, ConditionType.OBSERVED):
         condition = by_type.get(needed)
         if condition is None:
-            return Finding(
-                ConditionType.READY, ConditionStatus.UNKNOWN, Reason.STARTING, "Not found out yet."
-            )
+            unknown = "Not found out yet."
+            return Finding(ConditionType.READY, ConditionStatus.UNKNOWN, Reason.STARTING, unknown)
         if condition.status is not ConditionStatus.TRUE:
             return _as_ready(condition, condition.status)
     streaming = by_type.get(ConditionType.STREAMING)
