@@ -1,12 +1,12 @@
 """One request to Infisical: made, bounded, and its failure translated.
 
-Error bodies are foreign text. Only their `message` is repeated, capped and without control
-characters; request and response headers, bodies and tokens never get into an error.
+Error bodies are foreign text. Only their `message` is repeated, capped, without control characters
+and without what the request carried in confidence; headers, bodies and tokens never get into an error.
 """
 
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -26,6 +26,12 @@ TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 _LONGEST_QUOTE = 240
 """Characters of a foreign message that are repeated."""
+
+_LONGEST_RETRY_AFTER = 3600.0
+"""Seconds that a server may make us wait: nothing is ever given up."""
+
+_SHORTEST_SECRET = 8
+"""Characters; hiding shorter texts would make nonsense of a message and protect nobody."""
 
 
 @cache
@@ -86,7 +92,7 @@ def decoded(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
     """The JSON body; raises InfisicalError when it is none."""
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InfisicalError(
             Reason.NOT_INFISICAL, "The answer is not JSON: check that spec.address is an Infisical server."
         ) from None
@@ -115,14 +121,15 @@ def refusal(response: httpx.Response) -> InfisicalError:
     are 403 of another name. 422 carries an array of issues in `message`.
     """
     body = _error_body(response)
-    quote = _quoted(body.get("message"))
+    quote = _quoted(body.get("message"), _confidences(response.request))
     return _named_refusal(response, body, quote) or _plain_refusal(response, quote)
 
 
 def _named_refusal(response: httpx.Response, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
     status, name = response.status_code, body.get("error")
     if status == httpx.codes.UNAUTHORIZED or name == "TokenError":
-        return TokenRefusedError(Reason.TOKEN_REFUSED, f"The access token was refused{quote}.")
+        sentence = f"The access token was refused{quote}."
+        return TokenRefusedError(Reason.TOKEN_REFUSED, sentence, quote=quote)
     if name == "SecretPathNotFound":
         return FolderMissingError(Reason.FOLDER_NOT_FOUND, f"No such environment or folder{quote}.")
     if status == httpx.codes.NOT_FOUND and "reqId" not in body:
@@ -138,10 +145,10 @@ def _plain_refusal(response: httpx.Response, quote: str) -> InfisicalError:
         return InfisicalError(Reason.NOT_INFISICAL, sentence)
     if status in _BY_STATUS:
         reason, sentence = _BY_STATUS[status]
-        return InfisicalError(reason, sentence.format(quote=quote), wait)
+        return InfisicalError(reason, sentence.replace("{quote}", quote), wait, quote)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return InfisicalError(Reason.SERVER_ERROR, f"The server failed with {status}{quote}.", wait)
-    return InfisicalError(Reason.REQUEST_REFUSED, f"The server refused with {status}{quote}.", wait)
+        return InfisicalError(Reason.SERVER_ERROR, f"The server failed with {status}{quote}.", wait, quote)
+    return InfisicalError(Reason.REQUEST_REFUSED, f"The server refused with {status}{quote}.", wait, quote)
 
 
 _BY_STATUS = {
@@ -155,9 +162,9 @@ _BY_STATUS = {
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """`Retry-After` in seconds; 0 when it is absent or a date."""
+    """`Retry-After` in seconds, an hour at most; 0 when it is absent or a date."""
     value = headers.get("retry-after", "")
-    return float(value) if value.isdigit() else 0.0
+    return min(float(value), _LONGEST_RETRY_AFTER) if value.isascii() and value.isdigit() else 0.0
 
 
 def _error_body(response: httpx.Response) -> Mapping[str, Any]:
@@ -168,10 +175,21 @@ def _error_body(response: httpx.Response) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _quoted(message: object) -> str:
-    """` ("…")` from a message string or from an array of validation issues; empty without one."""
+def _confidences(request: httpx.Request) -> Iterator[str]:
+    """What the request carried that a server may repeat and nobody else may read: a token or a login."""
+    yield request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if request.url.path.endswith("/login"):
+        yield from json.loads(request.content).values()
+
+
+def _quoted(message: object, confidences: Iterator[str]) -> str:
+    """` (…)` from a message string or from an array of validation issues; empty without one."""
     if isinstance(message, list):
         issues = [item for item in message if isinstance(item, dict)]
         message = "; ".join(str(issue.get("message", "")) for issue in issues)
-    text = "".join(c if c.isprintable() else " " for c in str(message or "")).strip().rstrip(".")
+    text = str(message or "")
+    for confidence in confidences:
+        if len(confidence) >= _SHORTEST_SECRET:
+            text = text.replace(confidence, "…")
+    text = "".join(c if c.isprintable() else " " for c in text).strip().rstrip(".")
     return f" ({text[:_LONGEST_QUOTE]})" if text else ""

@@ -16,12 +16,14 @@ class InfisicalError(Exception):
     Attributes:
         reason: The reason for conditions and metrics.
         retry_after: Seconds that the server asked to wait, or that prudence demands; 0 when neither.
+        quote: The server's own words as they stand in the sentence, with brackets; may be empty.
     """
 
-    def __init__(self, reason: Reason, sentence: str, retry_after: float = 0.0) -> None:
+    def __init__(self, reason: Reason, sentence: str, retry_after: float = 0.0, quote: str = "") -> None:
         super().__init__(sentence)
         self.reason = reason
         self.retry_after = retry_after
+        self.quote = quote
 
 
 class LoginError(InfisicalError):

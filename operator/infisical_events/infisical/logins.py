@@ -9,6 +9,7 @@ A refused login is not tried again for a while: three failures within 30 s lock 
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,12 @@ from infisical_events.infisical.errors import InfisicalError, LoginError
 
 _REFUSAL_PAUSE = 60.0
 """Seconds before a refused login is tried again: twice the server's window for counting failures."""
+
+_REREAD_PAUSE = 300.0
+"""Seconds after which a Secret with a token made by hand is read again."""
+
+_TOKEN = re.compile(r"[!-~]+")
+"""What can stand in a header behind `Bearer `."""
 
 _LONGEST_USE = 86_400.0
 """Seconds after which a token is replaced even though it may live longer."""
@@ -100,13 +107,20 @@ class Tokens:
 
 async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float) -> _Token:
     if isinstance(credentials, AccessToken):
-        return _Token(credentials.token, now + _REFUSAL_PAUSE * 5)
+        return _by_hand(credentials.token, now)
     method, body = _login_request(credentials)
     try:
         answer = await request_json(client, "POST", f"/api/v1/auth/{method}/login", json=body)
     except InfisicalError as error:
         raise _login_error(error, method) from None
     return _accepted(answer, now)
+
+
+def _by_hand(token: str, now: float) -> _Token:
+    if not _TOKEN.fullmatch(token):
+        sentence = "The access token has characters that no token has: check what the Secret holds."
+        raise LoginError(Reason.CREDENTIALS_REFUSED, sentence)
+    return _Token(token, now + _REREAD_PAUSE)
 
 
 def _login_request(
@@ -121,22 +135,32 @@ def _login_request(
 
 
 def _login_error(error: InfisicalError, method: str) -> LoginError:
-    """A refusal (401 in all its meanings, 400, 403) waits; a failure of the way is passed on."""
-    if error.reason in {Reason.TOKEN_REFUSED, Reason.PERMISSION_DENIED, Reason.REQUEST_REFUSED}:
-        detail = str(error).removeprefix("The access token was refused").rstrip(".")
+    """A refusal (401 in all its meanings, 400, 403, 404, 422) waits; a failure of the way is passed on."""
+    if error.reason in _REFUSALS:
         advice = "check the credentials, and in Infisical whether the identity is locked out"
-        sentence = f"Infisical refused the {method} login{detail}: {advice}."
+        sentence = f"Infisical refused the {method} login{error.quote}: {advice}."
         return LoginError(Reason.CREDENTIALS_REFUSED, sentence, _REFUSAL_PAUSE)
     return LoginError(error.reason, str(error), error.retry_after)
 
 
+_REFUSALS = {
+    Reason.TOKEN_REFUSED,
+    Reason.PERMISSION_DENIED,
+    Reason.REQUEST_REFUSED,
+    Reason.PROJECT_NOT_FOUND,  # of a login: no such identity, or not with this method
+}
+
+
 def _accepted(answer: Any, now: float) -> _Token:  # noqa: ANN401 - JSON
     try:
-        text, seconds = str(answer["accessToken"]), float(answer.get("expiresIn") or 0)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        text, seconds = answer["accessToken"], float(answer.get("expiresIn") or 0)
+        is_token = _TOKEN.fullmatch(text) is not None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        is_token = False
+    if not is_token:
         raise LoginError(
             Reason.NOT_INFISICAL, "The login's answer has no token: check spec.address.", _REFUSAL_PAUSE
-        ) from None
+        )
     # expiresIn 0 means that the token never ends. A third of its life is left for trouble.
     life = min(seconds * 2 / 3, _LONGEST_USE) if seconds > 0 else _LONGEST_USE
     return _Token(text, now + life)

@@ -26,6 +26,17 @@ class _Cached:
     parts: Parts
 
 
+@dataclass(frozen=True, slots=True)
+class _Route:
+    path: str
+    project: str
+    """What it calls the project."""
+
+
+_V4 = _Route("/api/v4/secrets", "projectId")
+_V3 = _Route("/api/v3/secrets/raw", "workspaceId")
+
+
 class SecretLists:
     """The list endpoint of one project, with the tag of what was last received of each scope."""
 
@@ -33,7 +44,7 @@ class SecretLists:
         self._client = client
         self._project_id = project_id
         self._cache: dict[Scope, _Cached] = {}
-        self._is_old_server = False
+        self._route = _V4
 
     async def read(self, scope: Scope) -> Parts:
         """All parts of one scope; none when the folder does not exist.
@@ -56,16 +67,18 @@ class SecretLists:
         return parts
 
     async def _list(self, scope: Scope, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - a response
-        if not self._is_old_server:
-            try:
-                return await self._client.send(
-                    "GET", "/api/v4/secrets", params=self._query(scope, "projectId"), headers=headers
-                )
-            except UnknownRouteError:
-                self._is_old_server = True
-        return await self._client.send(
-            "GET", "/api/v3/secrets/raw", params=self._query(scope, "workspaceId"), headers=headers
-        )
+        """By the route that answered last, or by the other one: a proxy's 404 must not decide for ever."""
+        try:
+            return await self._ask(self._route, scope, headers)
+        except UnknownRouteError:
+            other = _V3 if self._route is _V4 else _V4
+        response = await self._ask(other, scope, headers)
+        self._route = other
+        return response
+
+    async def _ask(self, route: _Route, scope: Scope, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - ditto
+        query = self._query(scope, route.project)
+        return await self._client.send("GET", route.path, params=query, headers=headers)
 
     def _query(self, scope: Scope, project: str) -> dict[str, str]:
         """Everything explicit: defaults differ between servers, and so does the spelling of imports."""
@@ -89,7 +102,7 @@ def parse_list(scope: Scope, answer: object) -> Parts:
     """
     try:
         return _parts(scope, answer)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise InfisicalError(
             Reason.NOT_INFISICAL, "The list of secrets has an unknown shape: check spec.address."
         ) from None
