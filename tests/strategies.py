@@ -75,30 +75,53 @@ json_values = st.recursive(
 
 events = st.builds(SecretEvent, st.sampled_from(EventType), few_folders, st.frozensets(few_keys))
 hearings = st.lists(st.builds(Heard, events, few_moments), max_size=3).map(tuple)
-observed_scopes = st.lists(few_scopes, min_size=1, max_size=2, unique=True).map(lambda s: tuple(sorted(s)))
-observed_parts = st.dictionaries(few_parts, bodies, max_size=4)
-few_changes = st.builds(Change, few_scopes, few_keys | st.just(ANY_KEY), event_types)
-
-
-@st.composite
-def observations(draw: st.DrawFn) -> Observation:
-    """A look that took some time."""
-    started = draw(st.integers(0, 200))
-    finished = started + draw(st.integers(0, 5))
-    return Observation(draw(observed_scopes), draw(observed_parts), at(started), at(finished))
-
-
-held_ledgers = st.builds(
-    Ledger,
-    header=st.just(Header("7f4d1c2b", "https://app.infisical.com", "Versions")),
-    epoch=st.just("epoch"),
-    seq=st.just(5),
-    baselined_at=few_moments,
-    scopes=observed_scopes,
-    belief=st.dictionaries(few_parts, st.builds(Belief, bodies, few_moments), max_size=4),
-    debts=st.just(()),
-    claims=st.lists(st.builds(Claim, few_folders, few_moments), max_size=2, unique_by=lambda c: c.folder).map(
-        tuple
-    ),
-    credits=st.lists(st.builds(Credit, few_scopes, few_moments), max_size=2).map(tuple),
+observed_scopes = st.sampled_from(
+    [
+        (Scope(Folder("prod", "/a")),),
+        (Scope(Folder("prod", "/a"), recursive=True),),
+        (Scope(Folder("prod", "/"), recursive=True),),
+        (Scope(Folder("dev", "/")), Scope(Folder("prod", "/a/b"))),
+    ]
 )
+few_changes = st.builds(Change, few_scopes, few_keys | st.just(ANY_KEY), event_types)
+_FOLDERS = [Folder("dev", "/"), *(Folder("prod", path) for path in ("/", "/a", "/a/b", "/ab"))]
+_SOURCE = Folder("dev", "/shared")
+
+
+def _parts_of(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Part]:
+    """What a look at these scopes can show: own secrets of their folders, imports of their own."""
+    own = [Part.own(folder) for folder in _FOLDERS if any(scope.covers(folder) for scope in scopes)]
+    return st.sampled_from([*own, *(Part(scope, _SOURCE) for scope in scopes)])
+
+
+def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
+    beliefs = st.dictionaries(_parts_of(scopes), st.builds(Belief, bodies, few_moments), max_size=3)
+    claims = st.lists(st.builds(Claim, few_folders, few_moments), max_size=2, unique_by=lambda c: c.folder)
+    return st.builds(
+        Ledger,
+        header=st.just(Header("7f4d1c2b", "https://app.infisical.com", "Versions")),
+        epoch=st.just("epoch"),
+        seq=st.just(5),
+        baselined_at=few_moments,
+        scopes=st.just(scopes),
+        belief=beliefs,
+        claims=claims.map(tuple),
+        credits=st.lists(st.builds(Credit, few_scopes, few_moments), max_size=2).map(tuple),
+    )
+
+
+def _seen_in(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Observation]:
+    parts = st.dictionaries(_parts_of(scopes), bodies, max_size=3)
+    return st.builds(
+        lambda seen, started, lasted: Observation(scopes, seen, at(started), at(started + lasted)),
+        parts,
+        st.integers(-20, 200),
+        st.integers(0, 5),
+    )
+
+
+observations = observed_scopes.flatmap(_seen_in)
+"""A look that took some time, and showed what it can show."""
+
+held_ledgers = observed_scopes.flatmap(_held_by)
+"""A ledger of such looks, at the same scopes or at others."""

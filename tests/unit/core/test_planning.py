@@ -1,0 +1,277 @@
+"""What a workload is owed, what is done for it, and when it is settled."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from factories import (
+    IMPORT,
+    UPDATE,
+    a_change,
+    a_debt,
+    a_folder,
+    a_ledger,
+    a_receipt,
+    a_workload,
+    at,
+    patched,
+)
+from infisical_events.core.changes import ANY_KEY, Change
+from infisical_events.core.ledgers import Claim, Ledger
+from infisical_events.core.planning import Hold, Restart, Selected, Settle, Step, clear, owe, plan
+from infisical_events.core.reasons import Reason
+from infisical_events.core.receipts import restart_patch
+from infisical_events.core.workloads import Workload
+
+CHANGED = Selected((a_change("A"),))
+CLAIMED = Selected((), (Claim(a_folder("/a"), at(10)),))
+
+
+def owed(ledger: Ledger, *workloads: Workload, selected: Selected = CHANGED, seconds: float = 60) -> Ledger:
+    """The ledger after a change was found at second 60."""
+    return owe(ledger, "payments", selected, workloads, at(seconds))
+
+
+def restarted(
+    workload: Workload, ledger: Ledger, seconds: float = 70, subscription: str = "payments"
+) -> Workload:
+    """The workload after it was restarted for what the ledger owes it."""
+    (debt,) = (debt for debt in ledger.debts if debt.uid == workload.uid)
+    return patched(workload, restart_patch(workload, debt, subscription, ledger.epoch, at(seconds)))
+
+
+def planned(ledger: Ledger, *workloads: Workload) -> Step:
+    """The only step."""
+    (step,) = plan(ledger, "payments", workloads)
+    return step
+
+
+# -- owing ----------------------------------------------------------------------------------------
+
+
+def test_whom_a_change_concerns_is_owed_a_restart() -> None:
+    """One debt for each workload, under the next sequence number."""
+    ledger = owed(
+        a_ledger(seq=4), a_workload("web"), a_workload("job"), a_workload("off", auto_reload="false")
+    )
+
+    assert ledger == a_ledger(
+        None, a_debt("web", 5, a_change("A"), seconds=60), a_debt("job", 5, a_change("A"), seconds=60)
+    )
+
+
+@pytest.mark.parametrize(
+    "workloads",
+    [
+        (),
+        (a_workload(auto_reload="false"),),
+        (a_workload(secret_keys="B"),),
+        (a_workload(subscription="mail"),),
+    ],
+    ids=["nobody", "not opted in", "not concerned", "another subscription"],
+)
+def test_what_concerns_nobody_owes_nothing(workloads: tuple[Workload, ...]) -> None:
+    """The ledger stays the one it was, debts included."""
+    ledger = a_ledger(None, a_debt("held"))
+
+    assert owed(ledger, *workloads) is ledger
+
+
+def test_a_second_change_is_owed_with_the_first() -> None:
+    """A debt that is still open takes up the new change, and counts as the newest."""
+    ledger = owed(a_ledger(None, a_debt("web", 3, a_change("B"), seconds=5)), a_workload())
+
+    assert ledger.debts == (a_debt("web", 4, a_change("A"), a_change("B"), seconds=60),)
+
+
+def test_what_is_paid_is_owed_no_more() -> None:
+    """Of a debt that was paid and not cleared yet nothing is taken up."""
+    before = a_ledger(None, a_debt("web", 3, a_change("B"), seconds=5))
+
+    assert owed(before, restarted(a_workload(), before)).debts == (
+        a_debt("web", 4, a_change("A"), seconds=70),
+    )
+
+
+def test_a_debt_is_owed_to_one_object() -> None:
+    """A workload of the same name with another uid is another one."""
+    ledger = owed(a_ledger(None, a_debt("web", 3)), replace(a_workload(), uid="another"))
+
+    assert [(debt.uid, debt.seq) for debt in ledger.debts] == [("uid-of-web", 3), ("another", 4)]
+
+
+@pytest.mark.parametrize(("last", "since"), [(59, 60), (61, 61)])
+def test_only_a_later_restart_can_cover_a_debt(last: float, since: float) -> None:
+    """A restart that was listed with the workload came before the debt, whatever the clocks say."""
+    workload = a_workload(last_restart=a_receipt(at(last)))
+    ledger = owed(a_ledger(), workload)
+
+    assert ledger.debts[0].since == at(since)
+    assert isinstance(planned(ledger, workload), Restart)
+
+
+def test_a_held_workload_is_owed_little() -> None:
+    """However much changes while it is held, the debt stays small and still concerns it."""
+    workload, ledger = a_workload(paused="true", secret_keys="KEY_*"), a_ledger()
+    for number in range(200):
+        change = a_change(f"KEY_{number}", path=f"/folder-{number}")
+        ledger = owed(ledger, workload, selected=Selected((change,)), seconds=number)
+
+    assert a_change(ANY_KEY, path="/**") in ledger.debts[0].changes
+    assert len(ledger.debts[0].changes) <= 50
+    assert isinstance(planned(ledger, replace(workload, annotations=a_workload().annotations)), Restart)
+
+
+def test_an_import_mutation_unseen_is_owed_once() -> None:
+    """To whom it concerns, as anything in its folder."""
+    change = a_change(ANY_KEY, IMPORT)
+
+    assert owed(a_ledger(), a_workload(), selected=CLAIMED).debts == (a_debt("web", 1, change, seconds=60),)
+
+
+@pytest.mark.parametrize(("last", "is_owed"), [(9, True), (10, True), (11, False)])
+def test_a_restart_since_it_was_heard_pays_an_import_mutation(last: float, is_owed: bool) -> None:  # noqa: FBT001
+    """What was restarted after the event has the new content already."""
+    workload = a_workload(last_restart=a_receipt(at(last)))
+
+    assert bool(owed(a_ledger(), workload, selected=CLAIMED).debts) is is_owed
+    assert owed(a_ledger(), workload).debts
+
+
+def test_nothing_selected_is_nothing() -> None:
+    """Changes and claims are something."""
+    assert (bool(Selected(())), bool(CHANGED), bool(CLAIMED)) == (False, True, True)
+
+
+# -- planning -------------------------------------------------------------------------------------
+
+
+def test_what_is_owed_is_done() -> None:
+    """A workload that nothing speaks for otherwise is restarted for its debt."""
+    assert planned(a_ledger(None, a_debt()), a_workload()) == Restart(a_workload(), a_debt())
+
+
+@pytest.mark.parametrize(
+    ("workloads", "step"),
+    [
+        ((), Settle(a_debt(), Reason.WORKLOAD_GONE)),
+        ((replace(a_workload(), uid="another"),), Settle(a_debt(), Reason.WORKLOAD_GONE)),
+        (
+            (a_workload(last_restart=a_receipt(at(0), payments="epoch.1")),),
+            Settle(a_debt(), Reason.ALREADY_RESTARTED),
+        ),
+        (
+            (a_workload(paused="true", last_restart=a_receipt(at(0), payments="epoch.2")),),
+            Settle(a_debt(), Reason.ALREADY_RESTARTED),
+        ),
+        ((a_workload(auto_reload="false"),), Settle(a_debt(), Reason.NO_LONGER_CONCERNED)),
+        ((a_workload(secret_keys="OTHER"),), Settle(a_debt(), Reason.NO_LONGER_CONCERNED)),
+        (
+            (a_workload(last_restart=a_receipt(at(1), mail="other.9")),),
+            Settle(a_debt(), Reason.COVERED_BY_NEIGHBOUR),
+        ),
+        ((a_workload(paused="true"),), Hold(a_debt(), Reason.PAUSED)),
+    ],
+    ids=["gone", "recreated", "paid", "paid and held", "opted out", "narrowed", "covered", "held"],
+)
+def test_what_needs_no_restart(workloads: tuple[Workload, ...], step: Step) -> None:
+    """Each has its own reason."""
+    assert planned(a_ledger(None, a_debt()), *workloads) == step
+
+
+@pytest.mark.parametrize("stamps", [{"payments": "epoch.0"}, {"payments": "other.1"}, {"mail": "epoch.1"}])
+def test_another_receipt_pays_nothing(stamps: dict[str, str]) -> None:
+    """Neither an older stamp, nor one of another baseline, nor a neighbour's from before the change."""
+    workload = a_workload(last_restart=a_receipt(at(0), **stamps))
+
+    assert planned(a_ledger(None, a_debt()), workload) == Restart(workload, a_debt())
+
+
+def test_a_restart_of_the_same_moment_covers_nothing() -> None:
+    """Coverage means strictly later, not merely another restart."""
+    workload = a_workload(last_restart=a_receipt(at(5)))
+
+    assert isinstance(planned(a_ledger(None, a_debt(seconds=5)), workload), Restart)
+
+
+def test_every_debt_has_its_step() -> None:
+    """In the order of the ledger, whatever the order of the list."""
+    ledger = a_ledger(None, a_debt("a"), a_debt("b", 2), a_debt("c"))
+
+    steps = plan(ledger, "payments", [a_workload("c", paused="true"), a_workload("a")])
+
+    assert steps == (
+        Restart(a_workload("a"), a_debt("a")),
+        Settle(a_debt("b", 2), Reason.WORKLOAD_GONE),
+        Hold(a_debt("c"), Reason.PAUSED),
+    )
+
+
+@given(st.lists(st.sampled_from("ABC"), min_size=1, max_size=3), st.booleans())
+def test_a_restart_settles_its_debt(keys: list[str], is_stripped: bool) -> None:  # noqa: FBT001 - drawn
+    """After the patch the plan settles; the debt that a later change makes is not settled by it."""
+    changes = Selected(tuple(map(a_change, keys)))
+    words = {"secret_keys": ",".join(keys)} if is_stripped else {}
+    workload = a_workload(**words)
+    ledger = owed(a_ledger(), workload, selected=changes)
+    after = restarted(workload, ledger)
+
+    assert planned(ledger, after) == Settle(ledger.debts[0], Reason.ALREADY_RESTARTED)
+    assert isinstance(planned(owed(ledger, after, selected=changes, seconds=80), after), Restart)
+
+
+def test_one_restart_serves_two_subscriptions() -> None:
+    """Both saw the same change; whoever comes second finds a restart later than its debt."""
+    first = owed(a_ledger(epoch="x"), a_workload(), seconds=60)
+    second = owed(a_ledger(epoch="y"), a_workload(), seconds=61)
+    after = restarted(a_workload(), first, 62, "mail")
+
+    assert planned(second, after) == Settle(second.debts[0], Reason.COVERED_BY_NEIGHBOUR)
+
+
+# -- clearing -------------------------------------------------------------------------------------
+
+
+def test_what_is_settled_is_cleared() -> None:
+    """The debts that were handled go, the others stay."""
+    ledger = a_ledger(None, a_debt("a"), a_debt("b", 2), a_debt("c"))
+
+    assert clear(ledger, [a_debt("a"), a_debt("c")]) == a_ledger(None, a_debt("b", 2))
+
+
+def test_a_newer_debt_stays() -> None:
+    """What was added while an older debt was handled is still owed."""
+    ledger = a_ledger(None, a_debt("a", 3, a_change("B")))
+
+    assert clear(ledger, [a_debt("a", 2)]) is ledger
+    assert clear(ledger, []) is ledger
+    assert clear(ledger, [a_debt("a", 3)]).debts == ()
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers(1, 5)),
+    st.dictionaries(st.sampled_from("abcd"), st.integers(1, 5)),
+)
+def test_clearing_never_removes_what_is_newer(open_debts: dict[str, int], handled: dict[str, int]) -> None:
+    """Exactly the debts up to the handled sequence numbers go, and clearing again changes nothing."""
+    ledger = a_ledger(None, *(a_debt(name, seq) for name, seq in open_debts.items()), seq=9)
+    settled = [a_debt(name, seq) for name, seq in handled.items()]
+
+    cleared = clear(ledger, settled)
+
+    assert {d.name for d in cleared.debts} == {n for n, seq in open_debts.items() if seq > handled.get(n, 0)}
+    assert clear(cleared, settled) is cleared
+    assert (cleared.seq, cleared.epoch) == (ledger.seq, ledger.epoch)
+
+
+def test_a_debt_is_for_what_was_selected() -> None:
+    """Of several changes a workload is owed those that concern it."""
+    selected = Selected((a_change("A", UPDATE), a_change("B", UPDATE)))
+    ledger = owed(
+        a_ledger(), a_workload("a", secret_keys="A"), a_workload("b", secret_keys="B"), selected=selected
+    )
+
+    told: dict[str, tuple[Change, ...]] = {debt.name: debt.changes for debt in ledger.debts}
+    assert told == {"a": (a_change("A"),), "b": (a_change("B"),)}
