@@ -16,7 +16,7 @@ from pydantic import Field
 from infisical_sandbox.server.controls import Controls
 from infisical_sandbox.server.domain import refusals
 from infisical_sandbox.server.faults import Ending, ResponseFault
-from infisical_sandbox.server.web import answers, bodies, callers
+from infisical_sandbox.server.web import answers, callers, parsing
 from infisical_sandbox.server.web.bodies import Body
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ _SIMPLE_SWITCHES = ("plan_missing", "connection_limit", "drop_events", "delay_ev
 
 
 async def _change_faults(controls: Controls, request: web.Request) -> object:
-    change = await bodies.read(request, FaultChange)
+    change = await parsing.read(request, FaultChange)
     given = change.model_dump(include=change.model_fields_set)
     for name in _SIMPLE_SWITCHES:
         if name in given:
@@ -164,18 +164,18 @@ async def _reset_faults(controls: Controls, request: web.Request) -> object:
 
 
 async def _fail_requests(controls: Controls, request: web.Request) -> object:
-    change = await bodies.read(request, ResponseChange)
+    change = await parsing.read(request, ResponseChange)
     controls.fail_requests(ResponseFault(**change.model_dump()))
     return {"responses": len(controls.faults.responses)}
 
 
 async def _end_streams(controls: Controls, request: web.Request) -> object:
-    body = await bodies.read(request, StreamEnd)
+    body = await parsing.read(request, StreamEnd)
     return {"streams": controls.end_streams(body.ending)}
 
 
 async def _write_streams(controls: Controls, request: web.Request) -> object:
-    body = await bodies.read(request, StreamWrite)
+    body = await parsing.read(request, StreamWrite)
     try:
         data = base64.b64decode(body.base64, validate=True) or body.text.encode()
     except binascii.Error as error:
@@ -191,7 +191,7 @@ async def _recheck_streams(controls: Controls, request: web.Request) -> object:
 
 
 async def _act_on_tokens(controls: Controls, request: web.Request) -> object:
-    body = await bodies.read(request, TokenAction)
+    body = await parsing.read(request, TokenAction)
     match body.action:
         case "mint":
             return {"accessToken": controls.mint_token(body.ttl)}
@@ -202,7 +202,7 @@ async def _act_on_tokens(controls: Controls, request: web.Request) -> object:
 
 
 async def _change_permissions(controls: Controls, request: web.Request) -> object:
-    body = await bodies.read(request, PermissionChange)
+    body = await parsing.read(request, PermissionChange)
     try:
         if body.rules is not None:
             controls.permit(body.rules)
@@ -216,7 +216,7 @@ async def _change_permissions(controls: Controls, request: web.Request) -> objec
 
 
 async def _require_approvals(controls: Controls, request: web.Request) -> object:
-    body = await bodies.read(request, ApprovalPolicy)
+    body = await parsing.read(request, ApprovalPolicy)
     controls.require_approvals(wanted=body.required)
     return {"required": body.required}
 
@@ -231,7 +231,7 @@ async def _merge_approval(controls: Controls, request: web.Request) -> object:
 
 
 async def _rotate(controls: Controls, request: web.Request) -> object:
-    body = await bodies.read(request, Rotation)
+    body = await parsing.read(request, Rotation)
     controls.rotate_secrets(body.environment, body.path, body.values)
     return {"rotated": sorted(body.values)}
 

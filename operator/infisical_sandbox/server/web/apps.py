@@ -38,8 +38,7 @@ def build(instance: Instance) -> web.Application:
     for routes in (
         auth_routes.routes(),
         project_routes.routes(),
-        secret_routes.routes(secret_routes.V3),
-        secret_routes.routes(secret_routes.V4),
+        secret_routes.routes(),
         folder_routes.routes(),
         import_routes.routes(),
         event_routes.routes(),

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from infisical_sandbox.server import clocks, reviewing
 from infisical_sandbox.server.domain import identities, refusals
-from infisical_sandbox.server.web import answers, bodies, callers
+from infisical_sandbox.server.web import answers, bodies, callers, parsing
 
 
 def routes() -> list[web.RouteDef]:
@@ -22,7 +22,7 @@ def routes() -> list[web.RouteDef]:
 
 async def login_universal(request: web.Request) -> web.Response:
     """Client id and secret for a token."""
-    body = await bodies.read(request, bodies.UniversalLogin)
+    body = await parsing.read(request, bodies.UniversalLogin)
     instance, now = callers.instance_of(request), clocks.now().wall
     identity, secret = identities.login(instance.store, body.client_id, body.client_secret, now)
     grant = instance.tokens.issue(identity, "universal-auth", identity.universal, now, secret.id)
@@ -32,7 +32,7 @@ async def login_universal(request: web.Request) -> web.Response:
 
 async def login_kubernetes(request: web.Request) -> web.Response:
     """A service account token, which the cluster reviews, for a token."""
-    body = await bodies.read(request, bodies.KubernetesLogin)
+    body = await parsing.read(request, bodies.KubernetesLogin)
     instance = callers.instance_of(request)
     identity = instance.store.identities.get(body.identity_id)
     if identity is None or identity.kubernetes is None:
@@ -48,14 +48,14 @@ async def login_kubernetes(request: web.Request) -> web.Response:
 
 async def renew(request: web.Request) -> web.Response:
     """A later end for a token."""
-    body = await bodies.read(request, bodies.Token)
+    body = await parsing.read(request, bodies.Token)
     instance = callers.instance_of(request)
     return answers.ok(instance.tokens.renew(body.access_token, clocks.now().wall).as_json())
 
 
 async def revoke(request: web.Request) -> web.Response:
     """The end of a token and its renewals."""
-    body = await bodies.read(request, bodies.Token)
+    body = await parsing.read(request, bodies.Token)
     callers.instance_of(request).tokens.revoke(body.access_token, clocks.now().wall)
     return answers.ok({"message": "Successfully revoked access token"})
 
@@ -63,7 +63,7 @@ async def revoke(request: web.Request) -> web.Response:
 async def mint(request: web.Request) -> web.Response:
     """A token of an identity of the caller's organisation, to be handed out by hand."""
     caller, instance = callers.identity_of(request), callers.instance_of(request)
-    await bodies.read(request, bodies.TokenCreate)
+    await parsing.read(request, bodies.TokenCreate)
     identity = instance.store.identities.get(request.match_info["id"])
     if identity is None or identity.org_id != caller.org_id:
         raise refusals.not_found(f"Identity with ID '{request.match_info['id']}' not found")

@@ -11,7 +11,7 @@ from infisical_sandbox.server import clocks
 from infisical_sandbox.server.domain import refusals, subscriptions
 from infisical_sandbox.server.faults import Ending
 from infisical_sandbox.server.streaming import Stream
-from infisical_sandbox.server.web import bodies, callers
+from infisical_sandbox.server.web import bodies, callers, parsing
 
 if TYPE_CHECKING:
     from infisical_sandbox.server.web.bodies import Registration
@@ -37,7 +37,7 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
     the body starts with the first ping or event.
     """
     callers.identity_of(request)
-    body = await bodies.read(request, bodies.Subscription)
+    body = await parsing.read(request, bodies.Subscription)
     caller = callers.in_project(request, body.project_id)
     entries = tuple(_entry(registration) for registration in body.register_)
     for entry in entries:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from infisical_sandbox.server import clocks
 from infisical_sandbox.server.domain import folders, paths, permissions, refusals
-from infisical_sandbox.server.web import answers, bodies, callers, views
+from infisical_sandbox.server.web import answers, bodies, callers, parsing, views
 
 if TYPE_CHECKING:
     from infisical_sandbox.server.domain.folders import Place
@@ -35,7 +35,7 @@ def routes() -> list[web.RouteDef]:
 async def list_all(request: web.Request) -> web.Response:
     """The folders directly inside `path`, or all below it."""
     callers.identity_of(request)
-    wish = bodies.query(request, bodies.FolderList)
+    wish = parsing.query(request, bodies.FolderList)
     caller = callers.in_project(request, wish.project_id)
     store = caller.instance.reading
     place = folders.at(store, caller.project.id, wish.environment, wish.path)
@@ -63,7 +63,7 @@ async def get_one(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     """A new folder; the missing folders above it are made as well."""
     callers.identity_of(request)
-    body = await bodies.read(request, bodies.Folder)
+    body = await parsing.read(request, bodies.Folder)
     caller = callers.in_project(request, body.project_id)
     store, now = caller.instance.store, clocks.now().wall
     paths.check_name(body.name)
@@ -76,7 +76,7 @@ async def create(request: web.Request) -> web.Response:
 async def rename(request: web.Request) -> web.Response:
     """A folder under another name; no event."""
     callers.identity_of(request)
-    body = await bodies.read(request, bodies.Folder)
+    body = await parsing.read(request, bodies.Folder)
     caller = callers.in_project(request, body.project_id)
     place = _named(caller, body.environment, body.path, request.match_info["id"])
     _require(caller, "edit", place.environment.slug, body.path)
@@ -87,7 +87,7 @@ async def rename(request: web.Request) -> web.Response:
 async def rename_batch(request: web.Request) -> web.Response:
     """Several folders under other names; no event."""
     callers.identity_of(request)
-    body = await bodies.read(request, bodies.FolderBatch)
+    body = await parsing.read(request, bodies.FolderBatch)
     caller = callers.in_project(request, body.project_id)
     done = []
     for item in body.folders:
@@ -101,7 +101,7 @@ async def rename_batch(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """A folder gone, by id or by name; no event, whatever was inside."""
     callers.identity_of(request)
-    body = await bodies.read(request, bodies.FolderDelete)
+    body = await parsing.read(request, bodies.FolderDelete)
     caller = callers.in_project(request, body.project_id)
     place = _named(caller, body.environment, body.path, request.match_info["id"])
     _require(caller, "delete", place.environment.slug, body.path)

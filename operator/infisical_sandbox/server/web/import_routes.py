@@ -16,7 +16,7 @@ from infisical_sandbox.server.domain import (
     projects,
     refusals,
 )
-from infisical_sandbox.server.web import answers, bodies, callers, views
+from infisical_sandbox.server.web import answers, bodies, callers, parsing, views
 
 if TYPE_CHECKING:
     from infisical_sandbox.server.domain.folders import Place
@@ -42,7 +42,7 @@ def routes() -> list[web.RouteDef]:
 async def list_all(request: web.Request) -> web.Response:
     """The entries of a folder in their order."""
     callers.identity_of(request)
-    body = bodies.query(request, bodies.ImportFolder)
+    body = parsing.query(request, bodies.ImportFolder)
     caller, place = _target(request, body, "read")
     store = caller.instance.reading
     rows = imports.of(store, place.folder.id)
@@ -52,7 +52,7 @@ async def list_all(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     """A new entry at the end of the list."""
     callers.identity_of(request)
-    body = await bodies.read(request, bodies.ImportCreate)
+    body = await parsing.read(request, bodies.ImportCreate)
     caller, place = _target(request, body, "create")
     source = _environment(caller, body.source.environment)
     row, change = changes.add_import(
@@ -69,7 +69,7 @@ async def create(request: web.Request) -> web.Response:
 async def update(request: web.Request) -> web.Response:
     """An entry at another position or with another source: no event, no job."""
     callers.identity_of(request)
-    body = await bodies.read(request, bodies.ImportUpdate)
+    body = await parsing.read(request, bodies.ImportUpdate)
     caller, place = _target(request, body, "edit")
     store, edit = caller.instance.store, body.edit
     row = imports.get(store, request.match_info["id"], place.folder.id)
@@ -85,7 +85,7 @@ async def update(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """An entry gone."""
     callers.identity_of(request)
-    body = await bodies.read(request, bodies.ImportFolder)
+    body = await parsing.read(request, bodies.ImportFolder)
     caller, place = _target(request, body, "delete")
     row = imports.get(caller.instance.store, request.match_info["id"], place.folder.id)
     caller.instance.apply(changes.remove_import(caller.instance.store, place, row))

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from infisical_sandbox.server import clocks
 from infisical_sandbox.server.domain import identities, permissions, projects
-from infisical_sandbox.server.web import answers, bodies, callers, views
+from infisical_sandbox.server.web import answers, bodies, callers, parsing, views
 
 _DEFAULT_ENVIRONMENTS = {"dev": "Development", "staging": "Staging", "prod": "Production"}
 
@@ -56,7 +56,7 @@ async def list_projects(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     """A new project with the caller as its admin."""
     identity, instance = callers.identity_of(request), callers.instance_of(request)
-    body = await bodies.read(request, bodies.ProjectCreate)
+    body = await parsing.read(request, bodies.ProjectCreate)
     store, now = instance.store, clocks.now().wall
     row = projects.create(store, identity.org_id, body.project_name, body.slug, now)
     for slug, name in _DEFAULT_ENVIRONMENTS.items() if body.should_create_default_envs else ():
@@ -86,7 +86,7 @@ async def get_by_slug(request: web.Request) -> web.Response:
 async def create_environment(request: web.Request) -> web.Response:
     """A new environment."""
     callers.identity_of(request)
-    body = await bodies.read(request, bodies.EnvironmentCreate)
+    body = await parsing.read(request, bodies.EnvironmentCreate)
     caller = callers.in_project(request, request.match_info["id"])
     row = projects.add_environment(
         caller.instance.store, caller.project.id, body.name, body.slug, clocks.now().wall

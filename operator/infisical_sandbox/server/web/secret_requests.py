@@ -1,0 +1,125 @@
+"""What a request about secrets means: dialect, caller, folder, drafts, and the right to do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infisical_sandbox.server import clocks
+from infisical_sandbox.server.domain import changes, folders, permissions, reading, refusals
+from infisical_sandbox.server.domain.records import Draft
+from infisical_sandbox.server.web import bodies, callers, parsing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web
+
+    from infisical_sandbox.server.domain.changes import Context
+    from infisical_sandbox.server.domain.folders import Place
+    from infisical_sandbox.server.web.bodies import Item, Read, Where, Write
+    from infisical_sandbox.server.web.callers import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Where the routes are and how a project is named in them."""
+
+    one: str
+    batch: str
+    move: str
+    where: type[Where]
+
+
+V3 = Dialect("/api/v3/secrets/raw", "/api/v3/secrets/batch/raw", "/api/v3/secrets/move", bodies.WhereV3)
+V4 = Dialect("/api/v4/secrets", "/api/v4/secrets/batch", "/api/v4/secrets/move", bodies.WhereV4)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """The caller and the folder of one request, with the path's text as it came."""
+
+    caller: Caller
+    place: Place
+    request_path: str
+
+    @property
+    def context(self) -> Context:
+        """Who changes what now, for `changes`."""
+        return changes.Context(clocks.now().wall, self.caller.identity.id, request_path=self.request_path)
+
+
+def query(request: web.Request, dialect: Dialect) -> tuple[Where, Read]:
+    """The query; the older routes answer 400, not 422, for a missing environment."""
+    if dialect is V3 and "environment" not in request.query:
+        raise refusals.bad_request("Missing environment")
+    generation = callers.instance_of(request).generation
+    camel = dialect is V4 and generation.import_switch == "includeImports"
+    shape = bodies.ReadCamel if camel else bodies.Read
+    return parsing.query_both(request, dialect.where, shape)
+
+
+def reader(request: web.Request, where: Where, read: Read) -> tuple[reading.Reader, Place]:
+    """The caller's eyes on the store, and the folder to read; 400, 403 or 404."""
+    caller = callers.in_project(request, where.project_id, where.project_slug)
+    store = caller.instance.reading
+    place = folders.at(store, caller.project.id, where.environment, where.secret_path)
+    return reading.Reader(store, caller.ability, wish(read)), place
+
+
+def wish(read: Read) -> reading.Wish:
+    """The switches of the read."""
+    return reading.Wish(
+        values=read.view_secret_value,
+        expand=read.expand_secret_references,
+        recursive=read.recursive,
+        imports=read.include_imports,
+    )
+
+
+def spot(request: web.Request, where: Where) -> Spot:
+    """The caller and the folder to write to; 400, 403 or 404."""
+    caller = callers.in_project(request, where.project_id, where.project_slug)
+    store = caller.instance.store
+    place = folders.at(store, caller.project.id, where.environment, where.secret_path)
+    return Spot(caller, place, where.secret_path)
+
+
+def require(caller: Caller, action: str, place: Place, keys: Sequence[str]) -> None:
+    """403 unless the caller may do this with all these secrets of the folder."""
+    for key in keys:
+        fields = {
+            "environment": place.environment.slug,
+            "secretPath": place.path,
+            "secretName": key,
+        }
+        caller.ability.require(action, permissions.SECRETS, fields)
+
+
+def require_item(spot: Spot, action: str, item: Item) -> None:
+    """The same for one item of a batch, which may name a folder of its own."""
+    path = item.secret_path
+    store = spot.caller.instance.store
+    place = path and folders.find(store, spot.place.project_id, spot.place.environment.slug, path)
+    require(spot.caller, action, place or spot.place, [item.secret_key])
+
+
+def draft(key: str, write: Write) -> Draft:
+    """What the body says about one secret."""
+    return Draft(
+        key,
+        write.secret_value,
+        new_key=write.new_secret_name,
+        comment=write.secret_comment,
+        path=write.secret_path if isinstance(write, bodies.Item) else None,
+        skip_multiline_encoding=write.skip_multiline_encoding,
+        metadata=write.secret_metadata,
+        tag_ids=write.tag_ids,
+        reminder_note=write.secret_reminder_note,
+        reminder_repeat_days=write.secret_reminder_repeat_days,
+    )
+
+
+def drafts(batch: bodies.Batch) -> tuple[Draft, ...]:
+    """What the body says about each secret of a batch."""
+    return tuple(draft(item.secret_key, item) for item in batch.secrets)
