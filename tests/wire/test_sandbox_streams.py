@@ -364,3 +364,67 @@ async def _streams(sandbox: Sandbox, count: int) -> None:
 
 async def _jobs_done(sandbox: Sandbox) -> None:
     await until(lambda: sandbox.controls.instance.syncer.waiting == 0, "the jobs end")
+
+
+async def test_events_can_be_dropped_doubled_and_delayed(sandbox: Sandbox, client: httpx.AsyncClient) -> None:
+    """The change happens each time; what is heard of it is what the switches say."""
+    faults = sandbox.controls.faults
+    async with a_stream(client, sandbox, entries("secret:create")) as stream:
+        faults.drop_events = 1
+        await sandbox.do(Controls.set_secrets, "prod", "/", {"DROPPED": "1"})
+        faults.extra_copies = 1
+        await sandbox.do(Controls.set_secrets, "prod", "/", {"DOUBLED": "1"})
+        faults.extra_copies, faults.delay_events = 0, 0.05
+        await sandbox.do(Controls.set_secrets, "prod", "/", {"DELAYED": "1"})
+        faults.delay_events = 0.0
+        await sandbox.do(Controls.set_secrets, "prod", "/", {"AFTER": "1"})
+        await until(lambda: len(stream.frames) > 3, "four events arrive")
+
+    keys = [data_of(frame)["data"]["payload"][0]["secretKey"] for frame in stream.frames]
+    assert keys == ["DOUBLED", "DOUBLED", "AFTER", "DELAYED"]
+
+
+async def test_raw_bytes_reach_the_client_untouched(sandbox: Sandbox, client: httpx.AsyncClient) -> None:
+    """Whatever is written into the streams arrives as it is, invalid UTF-8 included."""
+    async with a_stream(client, sandbox) as stream:
+        await sandbox.do(Controls.write_streams, b"\xff\xfe: half a frame")
+        await until(lambda: stream.received, "the bytes arrive")
+
+        assert bytes(stream.received) == b"\xff\xfe: half a frame"
+
+
+async def test_without_the_plan_nothing_is_published(sandbox: Sandbox, client: httpx.AsyncClient) -> None:
+    """An open stream hears nothing, and the journal says that the event was not published."""
+    async with a_stream(client, sandbox) as stream:
+        sandbox.controls.faults.plan_missing = True
+        await sandbox.do(Controls.set_secrets, "prod", "/", {"A": "1"})
+        sandbox.controls.faults.plan_missing = False
+        await sandbox.do(Controls.set_secrets, "prod", "/", {"B": "1"})
+        await until(lambda: stream.frames, "an event arrives")
+
+    assert [data_of(frame)["data"]["payload"][0]["secretKey"] for frame in stream.frames] == ["B"]
+    assert "event-not-published" in {entry.kind for entry in await sandbox.do(Controls.journal)}
+
+
+async def test_a_lost_right_still_delivers_until_the_next_check(
+    sandbox: Sandbox, client: httpx.AsyncClient
+) -> None:
+    """The rules of the last check decide, not those of this moment."""
+    async with a_stream(client, sandbox) as stream:
+        await sandbox.do(Controls.assign_role, "no-access")
+        await sandbox.do(Controls.set_secrets, "prod", "/", {"A": "1"})
+        await until(lambda: stream.frames, "an event arrives")
+
+
+async def test_permissions_are_checked_again_by_the_ping_timer() -> None:
+    """With both due at the next tick, the stream gets its ping and then its end."""
+    async with (
+        Sandbox.in_thread(Options(ping_interval=0.05, recheck_interval=0.01)) as sandbox,
+        a_client(sandbox) as client,
+        a_stream(client, sandbox) as stream,
+    ):
+        await sandbox.do(Controls.expel)
+        await until(lambda: stream.ended, "the stream ends")
+
+        assert stream.ended == "complete"
+        assert b"event: error\n" in stream.received
