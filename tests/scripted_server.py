@@ -52,10 +52,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Raw bytes, in the pieces in which they are sent, and what comes after them."""
+    """Raw bytes, in the pieces in which they are sent, and what comes after them.
+
+    `pause` is the server's own slowness: seconds before each piece.
+    """
 
     pieces: tuple[bytes, ...]
     after: After = After.KEEP
+    pause: float = 0.0
 
 
 Script = Callable[[Request], Awaitable[Answer]]
@@ -165,6 +169,7 @@ async def _serve(
         requests.append(request)
         given = await script(request)
         for piece in given.pieces:
+            await asyncio.sleep(given.pause)
             writer.write(piece)
             await writer.drain()
         match given.after:

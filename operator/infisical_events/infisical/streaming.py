@@ -22,7 +22,8 @@ SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
 WATCHDOG = 45.0
 """Seconds without any byte after which the stream is given up: three missed pings."""
 
-_TIMEOUT = httpx.Timeout(10.0, read=WATCHDOG)
+_TIMEOUT = 10.0
+"""Seconds for each step of a subscription other than waiting for bytes."""
 
 Hearing = SecretEvent | NotUnderstood
 """What an open stream yields: an event, or a frame that is only a reason to look."""
@@ -42,35 +43,39 @@ def register_of(spec: Spec) -> list[dict[str, object]]:
 
 @asynccontextmanager
 async def subscribed(
-    client: AuthorizedClient, project_id: str, register: Iterable[Mapping[str, object]]
+    client: AuthorizedClient,
+    project_id: str,
+    register: Iterable[Mapping[str, object]],
+    watchdog: float = WATCHDOG,
 ) -> AsyncIterator[AsyncIterator[Hearing]]:
-    """An open stream; leaving the context closes it.
+    """An open stream; leaving the context closes it. `watchdog` is in seconds.
 
     Raises:
         InfisicalError: the subscription was refused or could not be made.
         StreamEndedError: while iterating, when the stream is over for whatever cause.
     """
     body = {"projectId": project_id, "register": list(register)}
+    patience = httpx.Timeout(_TIMEOUT, read=watchdog)
     async with AsyncExitStack() as stack:
-        yield _hearings(await _connected(client, body, stack))
+        yield _hearings(await _connected(client, body, patience, stack))
 
 
 async def _connected(
-    client: AuthorizedClient, body: Mapping[str, object], stack: AsyncExitStack
+    client: AuthorizedClient, body: Mapping[str, object], patience: httpx.Timeout, stack: AsyncExitStack
 ) -> httpx_sse.EventSource:
     """Subscribe with the current token, and once more with a new one if that is refused."""
     try:
-        return await _connected_once(client, body, stack)
+        return await _connected_once(client, body, patience, stack)
     except TokenRefusedError:
-        return await _connected_once(client, body, stack)
+        return await _connected_once(client, body, patience, stack)
 
 
 async def _connected_once(
-    client: AuthorizedClient, body: Mapping[str, object], stack: AsyncExitStack
+    client: AuthorizedClient, body: Mapping[str, object], patience: httpx.Timeout, stack: AsyncExitStack
 ) -> httpx_sse.EventSource:
     token = await client.tokens.current()
     connecting = httpx_sse.aconnect_sse(
-        client.http, "POST", SUBSCRIBE_PATH, json=body, headers=bearer(token), timeout=_TIMEOUT
+        client.http, "POST", SUBSCRIBE_PATH, json=body, headers=bearer(token), timeout=patience
     )
     try:
         source = await stack.enter_async_context(connecting)
@@ -125,7 +130,7 @@ async def _hearings(source: httpx_sse.EventSource) -> AsyncIterator[Hearing]:
                     raise _ended("the server withdrew the permission or could not check it")
                 yield frame
     except httpx.ReadTimeout:
-        raise _ended(f"nothing was heard for {WATCHDOG:.0f} s") from None
+        raise _ended("nothing was heard for too long") from None
     except httpx.HTTPError as error:
         raise _ended(f"the connection broke ({type(error).__name__})") from None
     raise _ended("the server closed it")
