@@ -293,6 +293,101 @@ async def test_imports_live_their_life(client: httpx.AsyncClient, sandbox: Sandb
     assert [(row["id"], row["position"]) for row in left] == [(ids[0], 1)]
 
 
+async def test_secrets_move_between_folders(
+    client: httpx.AsyncClient, sandbox: Sandbox, app: dict[str, Any]
+) -> None:
+    """They are gone here and new there; an unknown id moves nothing."""
+    await sandbox.do(Controls.create_folder, "prod", "/new")
+    ids = [row["id"] for row in (await client.get(V4, params=app)).json()["secrets"]]
+    body = {
+        "projectId": sandbox.project_id,
+        "sourceEnvironment": "prod",
+        "sourceSecretPath": "/app",
+        "destinationEnvironment": "prod",
+        "destinationSecretPath": "/new",
+    }
+
+    refused = await client.post(f"{V4}/move", json=body | {"secretIds": [*ids, "nobody"]})
+    moved = await client.post(f"{V4}/move", json=body | {"secretIds": ids})
+    there = (await client.get(V4, params=app | {"secretPath": "/new"})).json()["secrets"]
+
+    assert error_of(refused) == (404, "NotFound")
+    assert moved.json() == {"isSourceUpdated": True, "isDestinationUpdated": True}
+    assert (await client.get(V4, params=app)).json()["secrets"] == []
+    assert [(row["secretKey"], row["secretValue"]) for row in there] == [("A", CANARY), ("B", "2")]
+
+
+async def test_a_personal_override_changes_nothing_shared(
+    client: httpx.AsyncClient, app: dict[str, Any]
+) -> None:
+    """It is written, rewritten and removed beside the shared secret, which stays as it is."""
+    mine = app | {"type": "personal"}
+
+    made = await client.post(f"{V4}/A", json=mine | {"secretValue": "mine"})
+    changed = await client.patch(f"{V4}/A", json=mine | {"secretValue": "mine too"})
+    shared = (await client.get(f"{V4}/A", params=app)).json()["secret"]
+    gone = await client.request("DELETE", f"{V4}/A", json=mine)
+    orphan = await client.post(f"{V4}/NOBODY", json=mine | {"secretValue": "1"})
+
+    assert [answer.json()["secret"]["type"] for answer in (made, changed, gone)] == ["personal"] * 3
+    assert (shared["type"], shared["version"], shared["secretValue"]) == ("shared", 1, CANARY)
+    assert error_of(orphan) == (400, "BadRequest")
+
+
+async def test_a_clash_of_names_is_a_bad_request(
+    client: httpx.AsyncClient, sandbox: Sandbox, app: dict[str, Any]
+) -> None:
+    """Secrets, renames, folders, environments and slugs that exist are refused with 400."""
+    scope = {"projectId": sandbox.project_id, "environment": "prod"}
+    project = f"/api/v1/projects/{sandbox.project_id}"
+
+    answers = [
+        await client.post(f"{V4}/A", json=app | {"secretValue": "1"}),
+        await client.patch(f"{V4}/A", json=app | {"newSecretName": "B"}),
+        await client.post("/api/v2/folders", json=scope | {"name": "app"}),
+        await client.post("/api/v2/folders", json=scope | {"name": "a.b"}),
+        await client.post(f"{project}/environments", json={"name": "P", "slug": "prod"}),
+        await client.post(f"{project}/environments", json={"name": "P", "slug": "P r o d"}),
+        await client.post("/api/v1/projects", json={"projectName": "S", "slug": "sandbox"}),
+    ]
+
+    assert {error_of(answer) for answer in answers} == {(400, "BadRequest")}
+
+
+async def test_several_folders_are_renamed_at_once(client: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """A batch of renames answers the folders under their new paths."""
+    scope = {"projectId": sandbox.project_id, "environment": "prod"}
+    found = (await client.get("/api/v2/folders", params=scope)).json()["folders"]
+    items = [{"id": found[0]["id"], "name": "renamed", "environment": "prod"}]
+
+    answer = await client.patch(
+        "/api/v2/folders/batch", json={"projectId": sandbox.project_id, "folders": items}
+    )
+
+    assert [row["path"] for row in answer.json()["folders"]] == ["/renamed"]
+
+
+async def test_an_import_can_be_given_another_source(client: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """The entry keeps its id and points elsewhere."""
+    scope = {"projectId": sandbox.project_id, "environment": "prod", "path": "/"}
+    entry = await sandbox.do(Controls.add_import, "prod", "/", ("prod", "/app"))
+    edit = {"import": {"environment": "dev", "path": "/other/"}}
+
+    answer = (await client.patch(f"/api/v2/secret-imports/{entry}", json=scope | edit)).json()
+
+    assert answer["secretImport"]["importPath"] == "/other"
+    assert answer["secretImport"]["importEnv"]["slug"] == "dev"
+
+
+async def test_a_body_over_the_limit_falls_through_to_a_500(
+    client: httpx.AsyncClient, app: dict[str, Any]
+) -> None:
+    """More than one MiB is not taken."""
+    answer = await client.post(f"{V4}/BIG", json=app | {"secretValue": "x" * 2**20})
+
+    assert error_of(answer) == (500, "InternalServerError")
+
+
 # -- projects and status ------------------------------------------------------------------------
 
 
