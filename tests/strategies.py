@@ -25,17 +25,18 @@ few_parts = st.builds(Part, few_scopes.map(lambda scope: Scope(scope.folder))) |
 )
 event_types = st.frozensets(st.sampled_from(EventType), min_size=1)
 
-sightings = st.builds(Sighting, st.sampled_from(["id-1", "id-2", "id-3", "id-4"]), st.integers(1, 3))
-bodies = st.builds(Body.of, st.dictionaries(few_keys, sightings, max_size=3), st.integers(0, 2))
-
 
 @st.composite
-def own_bodies(draw: st.DrawFn) -> Body:
-    """A body of own secrets: no rank, and no secret under two keys."""
+def _bodies(draw: st.DrawFn, ranks: st.SearchStrategy[int]) -> Body:
+    """A secret stands under one key at a time."""
     ids = draw(st.permutations(["id-1", "id-2", "id-3"]))
     keys = draw(st.sets(few_keys))
     named = zip(sorted(keys), ids, strict=False)
-    return Body.of({key: Sighting(name, draw(st.integers(1, 3))) for key, name in named})
+    return Body.of({key: Sighting(name, draw(st.integers(1, 3))) for key, name in named}, draw(ranks))
+
+
+own_bodies = _bodies(st.just(0))
+bodies = _bodies(st.integers(0, 2))
 
 
 # -- whatever a server or an API server may hand over ---------------------------------------------
@@ -119,6 +120,9 @@ def _seen_in(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Observation]:
         st.integers(0, 5),
     )
 
+
+meetings = observed_scopes.flatmap(lambda scopes: st.tuples(_held_by(scopes), _seen_in(scopes)))
+"""A ledger and a look at the same scopes."""
 
 observations = observed_scopes.flatmap(_seen_in)
 """A look that took some time, and showed what it can show."""

@@ -75,7 +75,7 @@ def test_an_import_of_a_recursive_look_belongs_to_all_it_saw() -> None:
     assert diff(part, a_body(), a_body(A=1)) == (a_change("A", IMPORT, path="/a/**"),)
 
 
-@given(own_bodies(), own_bodies())
+@given(own_bodies, own_bodies)
 def test_own_bodies_differ_if_they_are_not_equal(before: Body, after: Body) -> None:
     """There is a change if and only if the bodies are not equal, one for each key that differs."""
     changes = diff(OWN, before, after)
@@ -97,7 +97,7 @@ def test_imports_differ_if_they_are_not_equal(before: Body, after: Body) -> None
     assert all(change.types == {IMPORT} for change in changes)
 
 
-@given(own_bodies(), own_bodies())
+@given(own_bodies, own_bodies)
 def test_what_comes_one_way_goes_the_other(before: Body, after: Body) -> None:
     """A key created in one direction is deleted in the other one, and a rename stays a rename."""
     there = {change.key: change.types for change in diff(OWN, before, after)}
