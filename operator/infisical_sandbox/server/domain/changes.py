@@ -109,8 +109,8 @@ def update_batch(
     """
     planned = [(_target(store, place, draft, context, mode), draft) for draft in drafts]
     chosen = [pair for pair in planned if _exists(store, *pair) or mode is MissingMode.UPSERT]
-    if mode is MissingMode.FAIL and len(chosen) < len(planned):
-        missing = sorted(draft.key for pair in planned if pair not in chosen for draft in pair[1:])
+    missing = sorted(draft.key for target, draft in planned if not _exists(store, target, draft))
+    if mode is MissingMode.FAIL and missing:
         raise refusals.not_found(f"Secret not found: {', '.join(missing)}", "UpdateSecret")
     for target, draft in chosen:
         _check_item_rename(store, target, draft)
@@ -188,7 +188,7 @@ def merge(store: Store, place: Place, wish: Approval, context: Context) -> Chang
     return Change(
         secrets=tuple(row for part in parts for row in part.secrets),
         events=tuple(event for part in parts for event in part.events),
-        syncs=(place.key,),
+        syncs=tuple(dict.fromkeys(key for part in parts for key in part.syncs)),
     )
 
 
