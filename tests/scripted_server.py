@@ -130,8 +130,13 @@ def routed(routes: Mapping[str, Script]) -> Script:
 
 
 @asynccontextmanager
-async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
-    """Serve on a free port until the block is left; connections that still stand are then aborted."""
+async def serving(
+    script: Script, tls: ssl.SSLContext | None = None, greeting: bytes = b""
+) -> AsyncIterator[ScriptedServer]:
+    """Serve on a free port until the block is left; connections that still stand are then aborted.
+
+    The greeting is said to everyone who connects, before any request.
+    """
     told = ScriptedServer("")
     open_connections: set[asyncio.Task[None]] = set()
 
@@ -141,6 +146,7 @@ async def serving(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIte
             open_connections.add(task)
             task.add_done_callback(open_connections.discard)
         try:
+            writer.write(greeting)
             await _serve(script, told.requests, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             return
