@@ -355,17 +355,28 @@ def test_debts_stay_while_the_scope_does() -> None:
 # -- laws -----------------------------------------------------------------------------------------
 
 
-@given(held_ledgers, observations, hearings)
+@given(meetings, hearings)
 def test_the_same_observation_again_is_no_news(
-    ledger: Ledger, observation: Observation, told: tuple[Heard, ...]
+    meeting: tuple[Ledger, Observation], told: tuple[Heard, ...]
 ) -> None:
-    """Taken in twice it changes nothing, tells nothing, and asks for no earlier look."""
+    """Taken in twice it changes nothing, tells nothing, and asks for the same other look."""
+    ledger, observation = meeting
     once = absorb(ledger, observation, told, observation.finished)
     twice = absorb(once.ledger, observation, (), observation.finished)
 
-    assert twice.changes == ()
-    assert twice.ledger == once.ledger
-    assert twice.look_again == once.look_again
+    assert (twice.changes, twice.claims) == ((), ())
+    assert (twice.ledger, twice.look_again) == (once.ledger, once.look_again)
+
+
+@given(held_ledgers, observations, hearings)
+def test_the_same_observation_of_another_scope_is_no_news(
+    ledger: Ledger, observation: Observation, told: tuple[Heard, ...]
+) -> None:
+    """A scope is changed once: taken in again it is the same scope."""
+    once = absorb(ledger, observation, told, observation.finished)
+    twice = absorb(once.ledger, observation, (), observation.finished)
+
+    assert (twice.changes, twice.claims, twice.ledger) == ((), (), once.ledger)
 
 
 @given(held_ledgers, observations, hearings)
