@@ -45,5 +45,5 @@ def demo(*, keep: bool, kubeconfig: Path | None, updates: int, is_stop: bool) ->
     except (ClusterError, DemoError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        click.echo("interrupted; nothing was left behind", err=True)
+        click.echo("interrupted", err=True)
         sys.exit(_INTERRUPTED)

@@ -21,14 +21,21 @@ _LOOK_MILLISECONDS = 1000
 
 @contextmanager
 def guarded(folder: Folder) -> Iterator[None]:
-    """Have a guardian watch over this process until the context is left."""
+    """Have a guardian watch over this process until the context is left.
+
+    If something is still to be taken away when the context is left by an error (a second Ctrl-C), the
+    guardian stays and does it.
+    """
     me = processes.identify(os.getpid())
     arguments = ("-m", __name__, str(folder.path), me.model_dump_json())
     guardian = processes.spawn(Path(sys.executable), arguments, os.environ, folder.log("guardian"))
     try:
         yield
-    finally:
-        processes.kill(guardian)
+    except BaseException:
+        if folder.record is None:
+            processes.kill(guardian)
+        raise
+    processes.kill(guardian)
 
 
 def watch(process: Process) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,7 +103,8 @@ def _tell_what_runs(world: World, story: Story) -> None:
     kubectl, infisical = world.kubectl, world.infisical
     folder = world.operator.folder
     story.heading("Everything is left running. To play with it:")
-    story.command(f"export KUBECONFIG={kubectl.kubeconfig} PATH={kubectl.binary.parent}:$PATH")
+    programs = f"{Path(sys.executable).parent}:{kubectl.binary.parent}"
+    story.command(f"export KUBECONFIG={kubectl.kubeconfig} PATH={programs}:$PATH")
     story.command(f"export INFISICAL_SANDBOX_READY_FILE={folder.path / 'infisical.json'}")
     story.command(
         f"infisical-sandbox secrets set --env {infisical.environment} --path {WATCHED} DB_PASSWORD=other"
