@@ -1,12 +1,12 @@
 """Keeping one stream open: what it says becomes wakes, and so does every new connection.
 
-A stream that ends is opened again at once; one that cannot be had is tried at a pace that fits the
-reason. After each connect the state is looked at, because what changed in between was told to nobody.
+A healthy stream that ends is opened again at once; one that ends young, or cannot be had, at a pace
+that fits the reason. After each connect the state is looked at, because what changed in between was
+told to nobody.
 """
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.judging import Heard
 from infisical_events.core.matching import Selector, changes_of, select
 from infisical_events.core.reasons import Reason
-from infisical_events.infisical.errors import InfisicalError, LoginError, StreamEndedError
+from infisical_events.infisical.errors import InfisicalError, LoginError
 from infisical_events.runtime.backoffs import Backoff
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.metrics import Metrics
@@ -25,9 +25,6 @@ from infisical_events.runtime.wakes import Wakes
 
 _HEALTHY = 60.0
 """Seconds after which an open stream counts as healthy and its failures as forgotten."""
-
-_QUICK = 0.5
-"""Seconds within which a stream that ended is opened again, at random against a herd."""
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +39,13 @@ class Listener:
     reporter: Reporter
     metrics: Metrics
     clock: Clock
-    backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=30.0))
+    backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
 
     async def run(self) -> None:
         """Listen until cancelled."""
         while True:
             try:
                 await self._listen()
-            except StreamEndedError as error:
-                await self._lost(error, random.uniform(0, _QUICK))  # noqa: S311 - jitter
             except InfisicalError as error:
                 await self._lost(error, self.backoff.pause(error.reason, error.retry_after))
 
