@@ -46,8 +46,9 @@ class Supervisor:
         """An object is gone: end its task."""
         served = self._served.pop(uid, None)
         if served is not None:
+            # The task's last words are metrics too.
+            served.task.add_done_callback(lambda _: self._forget(served.follower.key))
             served.task.cancel()
-            self._world.metrics.forget(served.follower.key)
             self._count()
 
     async def close(self) -> None:
@@ -70,6 +71,11 @@ class Supervisor:
                 continue
             for uid in known - living:
                 self.remove(uid)
+
+    def _forget(self, key: SubscriptionKey) -> None:
+        """Drop the series, unless they are those of a namesake that is served by now."""
+        if str(key) not in {str(served.follower.key) for served in self._served.values()}:
+            self._world.metrics.forget(key)
 
     def _count(self) -> None:
         self._world.metrics.served(len(self._served))

@@ -1,0 +1,292 @@
+"""One task per object: begun once, told of a new spec, ended with its object, and nothing left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from factories import a_raw_spec
+from fakes import FakeCluster
+from infisical_events.api.specs import Spec
+from infisical_events.core.observations import Observation
+from infisical_events.core.scopes import Scope
+from infisical_events.infisical.logins import CredentialsSource
+from infisical_events.infisical.streaming import Hearing
+from infisical_events.kube.errors import ForbiddenError, KubernetesError
+from infisical_events.kube.subscriptions import SubscriptionKey
+from infisical_events.runtime.following import World
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.supervising import Supervisor
+from virtual_time import in_virtual_time, virtual_now
+
+ADDRESS = "https://app.infisical.com"
+
+
+class QuietInfisical:
+    """Every project is empty, and every stream is open and silent."""
+
+    def __init__(self) -> None:
+        self.sessions: list[tuple[str, Spec]] = []
+        self.open_streams = 0
+
+    @asynccontextmanager
+    async def opened(
+        self, address: str, spec: Spec, credentials: CredentialsSource
+    ) -> AsyncIterator["QuietInfisical"]:
+        """A session, counted while it is open."""
+        assert credentials
+        self.sessions.append((address, spec))
+        try:
+            yield self
+        finally:
+            self.sessions.remove((address, spec))
+
+    async def login(self) -> None:
+        """Everybody is let in."""
+
+    async def project_id(self) -> str:
+        """The project's id."""
+        return "p"
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """Nothing is there."""
+        return Observation(scopes, {}, virtual_now(), virtual_now())
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+        """An open stream, counted."""
+        self.open_streams += 1
+        try:
+            yield _silence()
+        finally:
+            self.open_streams -= 1
+
+
+async def _silence() -> AsyncIterator[Hearing]:
+    await asyncio.get_running_loop().create_future()
+    yield  # type: ignore[misc] # never reached: it makes a generator of this
+
+
+class Operator:
+    """A supervisor in a world of fakes."""
+
+    def __init__(self, **world: Any) -> None:  # noqa: ANN401 - fields of World
+        self.cluster = FakeCluster()
+        self.infisical = QuietInfisical()
+        self.metrics = Metrics()
+        fields: dict[str, Any] = {"default_address": ADDRESS, "allowed_addresses": (ADDRESS,)} | world
+        self.supervisor = Supervisor(
+            World(
+                cluster=self.cluster,
+                open_infisical=self.infisical.opened,
+                clock=virtual_now,
+                metrics=self.metrics,
+                **fields,
+            ),
+            (),
+        )
+
+    def create(self, name: str = "app", **fields: object) -> SubscriptionKey:
+        """An object that the watch has told of."""
+        key = self.cluster.create_subscription("team", name, a_raw_spec(**fields))
+        self.supervisor.upsert(key, 1)
+        return key
+
+    def conditions(self, key: SubscriptionKey) -> dict[str, tuple[str, str]]:
+        """Status and reason of the stored conditions."""
+        conditions = self.cluster.status_of(key)["conditions"]
+        return {c["type"]: (c["status"], c["reason"]) for c in conditions}
+
+    def series(self) -> list[str]:
+        """The metrics of subscriptions."""
+        return [line for line in self.metrics.render().decode().splitlines() if 'subscription="' in line]
+
+
+@in_virtual_time
+async def test_served() -> None:
+    """An object that is seen is served: logged in, observed, listened to, and Ready."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_seen_again() -> None:
+    """An object that is seen again unchanged, as after each listing, is served once."""
+    operator = Operator()
+    key = operator.create()
+    for _ in range(10):
+        operator.supervisor.upsert(key, 1)
+        await asyncio.sleep(1.0)
+    assert (len(operator.infisical.sessions), operator.infisical.open_streams) == (1, 1)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_new_spec() -> None:
+    """A new spec takes the place of the old one: one session, for the new address."""
+    other = "https://eu.infisical.com"
+    operator = Operator(allowed_addresses=(ADDRESS, other))
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    operator.cluster.edit_subscription(key, a_raw_spec(address=other))
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(5.0)
+    assert [address for address, _ in operator.infisical.sessions] == [other]
+    assert operator.infisical.open_streams == 1
+    assert operator.cluster.status_of(key)["observedGeneration"] == 2
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_removed() -> None:
+    """With its object go the task, the stream and the session."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    operator.supervisor.remove(key.uid)
+    await asyncio.sleep(1.0)
+    assert (operator.infisical.sessions, operator.infisical.open_streams) == ([], 0)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_removed_from_the_metrics() -> None:
+    """Nothing is told of an object that is gone, also not by the task that ends after it."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    assert operator.series()
+    operator.supervisor.remove(key.uid)
+    await asyncio.sleep(1.0)
+    assert operator.series() == []
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_recreated() -> None:
+    """An object that takes its namesake's place is served and told of, whichever news comes first."""
+    operator = Operator()
+    old = operator.create()
+    await asyncio.sleep(5.0)
+    operator.cluster.delete_subscription(old)
+    new = operator.create()
+    operator.supervisor.remove(old.uid)
+    await asyncio.sleep(5.0)
+    assert operator.infisical.open_streams == 1
+    assert operator.conditions(new)["Ready"] == ("True", "Watching")
+    assert operator.series()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_gone_unseen() -> None:
+    """An object whose deletion nobody told of is found missing by a sweep."""
+    operator = Operator()
+    key = operator.create()
+    kept = operator.create("kept")
+    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    await asyncio.sleep(5.0)
+    operator.cluster.delete_subscription(key)
+    operator.cluster.fail("list_uids", KubernetesError("away"))
+    await asyncio.sleep(700.0)
+    assert operator.infisical.open_streams == 1
+    assert operator.conditions(kept)["Ready"] == ("True", "Watching")
+    sweeping.cancel()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_close() -> None:
+    """Closing ends all tasks and waits for them."""
+    operator = Operator()
+    for n in range(20):
+        operator.create(f"app-{n}")
+    await asyncio.sleep(5.0)
+    assert operator.infisical.open_streams == 20
+    await operator.supervisor.close()
+    assert operator.infisical.open_streams == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "condition"),
+    [
+        ({"events": []}, ("Stalled", "True", "InvalidSpec")),
+        ({"address": "https://evil.example"}, ("Stalled", "True", "AddressNotAllowed")),
+        ({"suspend": True}, ("Ready", "False", "Suspended")),
+    ],
+)
+def test_not_served(fields: dict[str, Any], condition: tuple[str, str, str]) -> None:
+    """A spec that cannot or shall not be served opens nothing, says why, and is served when it is mended."""
+
+    @in_virtual_time
+    async def run() -> None:
+        operator = Operator()
+        key = operator.create(**fields)
+        await asyncio.sleep(5.0)
+        kind, status, reason = condition
+        assert operator.conditions(key)[kind] == (status, reason)
+        assert operator.infisical.sessions == []
+
+        operator.cluster.edit_subscription(key, a_raw_spec())
+        operator.supervisor.upsert(key, 2)
+        await asyncio.sleep(5.0)
+        assert operator.conditions(key)["Ready"] == ("True", "Watching")
+        assert "Stalled" not in operator.conditions(key)
+        await operator.supervisor.close()
+
+    run()
+
+
+@in_virtual_time
+async def test_stalled_is_told_once() -> None:
+    """A spec that stays invalid over a restart of the operator is told as one Kubernetes Event."""
+    operator = Operator()
+    key = operator.create(events=[])
+    await asyncio.sleep(5.0)
+    operator.supervisor.remove(key.uid)
+    operator.supervisor.upsert(key, 1)
+    await asyncio.sleep(5.0)
+    assert [notice.reason for notice in operator.cluster.notices] == ["InvalidSpec"]
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_cluster_away() -> None:
+    """While the API server refuses or is away nothing is lost: the object is served when it is back."""
+    operator = Operator()
+    operator.cluster.fail("get", KubernetesError("away"), times=3)
+    operator.cluster.fail("get", ForbiddenError("RBAC"), times=3)
+    key = operator.create()
+    await asyncio.sleep(300.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_defect_of_one() -> None:
+    """A defect met while serving one object is met again and again, and disturbs no other."""
+    operator = Operator()
+    key = operator.create()
+    broken = operator.create("broken")
+
+    async def break_one(method: str) -> None:
+        task = asyncio.current_task()
+        if task is not None and "broken" in task.get_name() and method == "get":
+            raise ZeroDivisionError
+
+    operator.cluster.interpose = break_one
+    await asyncio.sleep(60.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+
+    async def at_peace(_: str) -> None:
+        """No defect any more."""
+
+    operator.cluster.interpose = at_peace
+    await asyncio.sleep(200.0)
+    assert operator.conditions(broken)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
