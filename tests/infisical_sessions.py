@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from factories import a_spec, an_entry
 from infisical_events.api.specs import Spec
+from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.logins import (
     AccessToken,
     Credentials,
@@ -41,11 +42,15 @@ def given(credentials: Credentials) -> CredentialsSource:
 
 @asynccontextmanager
 async def a_session(
-    address: str, spec: Spec | None = None, credentials: Credentials | CredentialsSource = BY_HAND
+    address: str,
+    spec: Spec | None = None,
+    credentials: Credentials | CredentialsSource = BY_HAND,
+    attempts: Attempts | None = None,
 ) -> AsyncIterator[Session]:
-    """A session; without more it carries a token made by hand."""
+    """A session; without more it carries a token made by hand and knows of no other session."""
     source = credentials if callable(credentials) else given(credentials)
-    async with Session.opened(address, spec or a_spec(), source, utc_now) as session:
+    shared = attempts or Attempts()
+    async with Session.opened(address, spec or a_spec(), source, utc_now, shared) as session:
         yield session
 
 

@@ -1,13 +1,15 @@
 """A token whenever one is needed: never asked for twice at once, never again soon after a refusal."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
+from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.errors import InfisicalError, LoginError, TokenRefusedError
 from infisical_events.infisical.logins import (
     AccessToken,
@@ -197,6 +199,112 @@ async def test_lockout_is_never_provoked(pass_time: PassTime) -> None:
                 pass_time(1.0)
         async with a_sandbox_session(sandbox) as session:
             await session.login()
+
+
+# -- many subscriptions with one identity -------------------------------------------------------------
+
+
+@asynccontextmanager
+async def sessions(
+    count: int, address: str, credentials: Credentials, attempts: Attempts
+) -> AsyncIterator[list[Session]]:
+    """Sessions of one process."""
+    async with AsyncExitStack() as stack:
+        opening = (a_session(address, None, credentials, attempts) for _ in range(count))
+        yield [await stack.enter_async_context(session) for session in opening]
+
+
+async def test_lockout_is_never_provoked_together(pass_time: PassTime) -> None:
+    """Many subscriptions with the same wrong credentials do not lock the identity out between them."""
+    async with Sandbox.in_thread(Options(lockout=LockoutSettings(threshold=2))) as sandbox:
+        wrong = UniversalCredentials(sandbox.client_id, "wrong")
+        async with sessions(20, sandbox.url, wrong, Attempts()) as together:
+            for _ in range(5):
+                errors = await asyncio.gather(*map(caught, together))
+                assert {error.reason for error in errors} == {Reason.CREDENTIALS_REFUSED}
+                pass_time(11.9)
+        async with a_sandbox_session(sandbox) as session:
+            await session.login()
+
+
+async def test_refusal_outlives_a_session() -> None:
+    """A subscription whose spec is edited again and again does not try refused credentials anew each time."""
+    attempts = Attempts()
+    async with serving(always(REFUSALS[0])) as server:
+        for _ in range(5):
+            async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
+                await caught(session)
+        assert len(server.requests) == 1
+
+
+async def test_other_credentials_are_tried_at_once() -> None:
+    """A refusal says nothing of other credentials, nor of another server."""
+    attempts = Attempts()
+    other = UniversalCredentials("client", "another-secret")
+    async with serving(always(REFUSALS[0])) as server, serving(always(granted())) as good:
+        async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
+            await caught(session)
+        async with a_session(server.url, credentials=other, attempts=attempts) as session:
+            await caught(session)
+        async with a_session(good.url, credentials=UNIVERSAL, attempts=attempts) as session:
+            await session.login()
+        assert len(server.requests) == 2
+
+
+async def test_proven_credentials_are_used_together() -> None:
+    """Once credentials are proven, subscriptions do not wait for each other's logins."""
+    held, left = asyncio.Event(), [granted()]
+
+    async def slow(_: Request) -> Answer:
+        if left:
+            return left.pop()
+        await held.wait()
+        return granted()
+
+    async with serving(slow) as server, sessions(10, server.url, UNIVERSAL, Attempts()) as together:
+        await together[0].login()
+        asking = asyncio.gather(*(session.login() for session in together))
+        async with asyncio.timeout(10):
+            while len(server.requests) < 10:  # noqa: ASYNC110 - a condition at the other end of a wire
+                await asyncio.sleep(0.001)
+        held.set()
+        await asking
+
+
+async def test_failure_of_the_way_is_shared() -> None:
+    """While a server is away those who wait for one attempt are told of its failure, and make none."""
+    held = asyncio.Event()
+
+    async def slow(_: Request) -> Answer:
+        await held.wait()
+        return Answer((), After.CLOSE)
+
+    async with serving(slow) as server, sessions(10, server.url, UNIVERSAL, Attempts()) as together:
+        asking = asyncio.gather(*map(caught, together))
+        async with asyncio.timeout(10):
+            while not server.requests:  # noqa: ASYNC110 - a condition at the other end of a wire
+                await asyncio.sleep(0.001)
+        held.set()
+        assert {error.reason for error in await asking} == {Reason.UNREACHABLE}
+        assert len(server.requests) == 1
+
+
+async def test_who_tried_for_all_is_cancelled() -> None:
+    """When the subscription that tries for all is deleted meanwhile, another one tries."""
+    held = asyncio.Event()
+
+    async def slow(_: Request) -> Answer:
+        await held.wait()
+        return granted()
+
+    async with serving(slow) as server, sessions(3, server.url, UNIVERSAL, Attempts()) as together:
+        asking = [asyncio.create_task(session.login()) for session in together]
+        async with asyncio.timeout(10):
+            while not server.requests:  # noqa: ASYNC110 - a condition at the other end of a wire
+                await asyncio.sleep(0.001)
+        asking[0].cancel()
+        held.set()
+        await asyncio.gather(*asking[1:])
 
 
 async def test_locked_out() -> None:

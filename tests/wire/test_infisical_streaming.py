@@ -13,6 +13,7 @@ from infisical_events.api.specs import EventType
 from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.folders import Folder
 from infisical_events.core.reasons import Reason
+from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.calls import new_client
 from infisical_events.infisical.errors import InfisicalError, StreamEndedError, TokenRefusedError
 from infisical_events.infisical.logins import Tokens
@@ -216,7 +217,7 @@ async def test_broken_chunk() -> None:
 async def listening(url: str, watchdog: float) -> AsyncIterator[AsyncIterator[Hearing]]:
     """A stream under a short watchdog."""
     async with new_client(url) as http:
-        client = AuthorizedClient(http, Tokens(http, given(BY_HAND)))
+        client = AuthorizedClient(http, Tokens(http, given(BY_HAND), Attempts()))
         async with subscribed(client, PROJECT, [], watchdog) as hearings:
             yield hearings
 

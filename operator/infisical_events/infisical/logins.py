@@ -8,7 +8,6 @@ A refused login is not tried again for a while: three failures within 30 s lock 
 """
 
 import asyncio
-import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 
 from infisical_events.core.reasons import Reason
+from infisical_events.infisical.attempts import Attempts, Refusal
 from infisical_events.infisical.calls import request_json
 from infisical_events.infisical.errors import InfisicalError, LoginError
 
@@ -69,11 +69,12 @@ class _Token:
 class Tokens:
     """Logs in when needed, once for all who wait; never logs in with refused credentials at once."""
 
-    def __init__(self, client: httpx.AsyncClient, credentials: CredentialsSource) -> None:
+    def __init__(self, client: httpx.AsyncClient, credentials: CredentialsSource, attempts: Attempts) -> None:
         self._client = client
         self._credentials = credentials
+        self._attempts = attempts
         self._token: _Token | None = None
-        self._failure: tuple[LoginError, float] | None = None
+        self._refusal: Refusal | None = None
         self._lock = asyncio.Lock()
 
     async def current(self) -> str:
@@ -94,14 +95,16 @@ class Tokens:
             self._token = None
 
     async def _replaced(self, now: float) -> _Token:
-        if self._failure is not None and now < self._failure[1]:
-            raise self._failure[0]
+        if self._refusal is not None:
+            self._refusal.stand(now)
+        credentials = await self._credentials()
+        shared = (str(self._client.base_url), credentials)
         try:
-            token = await _login(self._client, await self._credentials(), now)
+            token = await self._attempts.make(shared, lambda: _login(self._client, credentials, now))
         except LoginError as error:
-            self._failure = (error, now + error.retry_after * random.uniform(1.0, 1.5))  # noqa: S311 - jitter
+            self._refusal = Refusal.of(error, now)
             raise
-        self._failure = None
+        self._refusal = None
         return token
 
 

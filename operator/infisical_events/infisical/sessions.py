@@ -8,6 +8,7 @@ from infisical_events.api.specs import Spec
 from infisical_events.core.observations import Body, Observation, Part
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
+from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.calls import decoded, new_client
 from infisical_events.infisical.errors import InfisicalError, UnknownRouteError
 from infisical_events.infisical.logins import CredentialsSource, Tokens
@@ -29,11 +30,16 @@ class Session:
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, address: str, spec: Spec, credentials: CredentialsSource, now: Callable[[], datetime]
+        cls,
+        address: str,
+        spec: Spec,
+        credentials: CredentialsSource,
+        now: Callable[[], datetime],
+        attempts: Attempts,
     ) -> AsyncIterator["Session"]:
-        """A session whose connections are closed with the context."""
+        """A session whose connections are closed with the context; all sessions share `attempts`."""
         async with new_client(address) as http:
-            yield cls(AuthorizedClient(http, Tokens(http, credentials)), spec, now)
+            yield cls(AuthorizedClient(http, Tokens(http, credentials, attempts)), spec, now)
 
     async def login(self) -> None:
         """Make sure that there is a token.

@@ -9,6 +9,7 @@ import kopf
 
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.api.specs import Spec
+from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.sessions import Session
 from infisical_events.kube.calls import Kube
@@ -19,7 +20,7 @@ from infisical_events.runtime.clusters import KubeCluster
 from infisical_events.runtime.following import World
 from infisical_events.runtime.handlers import kopf_settings, registry_for
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.ports import Cluster, Infisical
+from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.racing import race
 from infisical_events.runtime.serving import http_server
 from infisical_events.runtime.settings import Settings
@@ -49,7 +50,7 @@ async def run(settings: Settings) -> None:
         cluster = KubeCluster(Kube(client), utc_now)
         world = World(
             cluster=cluster,
-            open_infisical=open_infisical,
+            open_infisical=infisical_opener(),
             clock=utc_now,
             metrics=metrics,
             default_address=settings.default_address,
@@ -60,11 +61,16 @@ async def run(settings: Settings) -> None:
     log.info("stopped")
 
 
-def open_infisical(
-    address: str, spec: Spec, credentials: CredentialsSource
-) -> AbstractAsyncContextManager[Infisical]:
-    """A session over the real HTTP client, timed by the real clock."""
-    return Session.opened(address, spec, credentials, utc_now)
+def infisical_opener() -> InfisicalOpener:
+    """Opens sessions over the real client, timed by the real clock; all share what is known of logins."""
+    attempts = Attempts()
+
+    def open_infisical(
+        address: str, spec: Spec, credentials: CredentialsSource
+    ) -> AbstractAsyncContextManager[Infisical]:
+        return Session.opened(address, spec, credentials, utc_now, attempts)
+
+    return open_infisical
 
 
 async def _stopped(stop: asyncio.Event) -> None:
