@@ -26,7 +26,6 @@ class Reason(StrEnum):
 
     # Streaming
     CONNECTED = "Connected"
-    CONNECTING = "Connecting"
     STREAM_ENDED = "StreamEnded"
     PLAN_LACKS_EVENT_SUBSCRIPTIONS = "PlanLacksEventSubscriptions"
     CONNECTION_LIMIT_REACHED = "ConnectionLimitReached"
@@ -50,7 +49,6 @@ class Reason(StrEnum):
     BASELINE_RECORDED = "BaselineRecorded"
     RESTARTED = "Restarted"
     RESTART_FAILED = "RestartFailed"
-    MISSED_CHANGES_FOUND = "MissedChangesFound"
 
     # skips: why nothing happened
     EVENT_TYPE_NOT_SELECTED = "EventTypeNotSelected"
