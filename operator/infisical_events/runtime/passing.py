@@ -32,15 +32,17 @@ class Passing:
         self._backoff = Backoff(first=1.0, longest=60.0)
         self._looks = 0
         self._look_at = 0.0
+        self._held_until = 0.0
         self._settle_at = 0.0
 
     async def run(self) -> None:
         """Pass until cancelled; the first pass is at once."""
         while True:
             await self._wakes.wait(min(self._look_at, self._settle_at))
-            heard, is_woken = self._wakes.take()
-            if is_woken or self._now() >= self._look_at:
-                self._look_at = self._now() + await self._look(heard)
+            if self._now() >= self._held_until:
+                heard, is_woken = self._wakes.take()
+                if is_woken or self._now() >= self._look_at:
+                    self._look_at = self._now() + await self._look(heard)
             self._settle_at = self._now() + await self._settle()
 
     async def _look(self, heard: tuple[Heard, ...]) -> float:
@@ -52,6 +54,8 @@ class Passing:
             self._wakes.keep(heard)
             await self._blame(error)
             reconciler.metrics.passed(reconciler.record.key, error.reason)
+            # A wake is no reason to look earlier than the server wants; a server that is back is one.
+            self._held_until = self._now() + error.retry_after
             return self._backoff.pause(error.reason, error.retry_after)
         except (KubernetesError, LedgerMovedError) as error:
             self._wakes.keep(heard)
