@@ -45,7 +45,7 @@ cluster-down: $(installed) ## Stop the local control plane and remove its state.
 
 ##@ Check it
 
-.PHONY: test check lint types layers unit wire integration
+.PHONY: test check lint types layers unit simulation wire integration
 test: lint types layers programs ## Everything that has to hold: checks and all tests, against a real control plane.
 	$(pytest) $(parallel) $(ARGS)
 
@@ -64,6 +64,9 @@ layers: $(installed) ## Imports point down.
 
 unit: $(installed) ## Tests of pure decisions and of single parts.
 	$(pytest) tests/unit $(ARGS)
+
+simulation: $(installed) ## Whole histories in virtual time, crashes included.
+	$(pytest) $(parallel) tests/simulation $(ARGS)
 
 wire: $(installed) ## Tests over real sockets.
 	$(pytest) tests/wire $(ARGS)

@@ -1,0 +1,99 @@
+"""The documentation names what there is: no more, no less."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import schemas
+from infisical_events import cli
+from infisical_events.api import annotations
+from infisical_events.core.reasons import Reason
+from infisical_events.runtime.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "charts").glob("*/README.md")])
+SOURCES = (ROOT / "operator" / "infisical_events").rglob("*.py")
+
+
+def first_column(page: Path) -> list[str]:
+    """The code words in the first column of a page's tables."""
+    return re.findall(r"^\| `([^`]+)` \|", page.read_text(), re.MULTILINE)
+
+
+def given_reasons() -> set[str]:
+    """The reasons that the operator's code gives somewhere."""
+    text = "\n".join(source.read_text() for source in SOURCES)
+    return {Reason[name].value for name in re.findall(r"\bReason\.([A-Z_]+)\b", text)}
+
+
+def test_every_reason_that_is_given_is_explained_once() -> None:
+    """A reader who meets a reason finds it, and finds no reason that does not exist."""
+    explained = first_column(DOCS / "reasons.md")
+
+    assert len(explained) == len(set(explained))
+    assert set(explained) == given_reasons()
+
+
+def test_every_metric_is_explained_under_its_exposed_name_and_type() -> None:
+    """What can be queried is what is documented, labels included."""
+    exposed = {
+        f"| `{metric.name}{'_total' if metric.type == 'counter' else ''}` | {metric.type} |"
+        for metric in Metrics().registry.collect()
+    }
+    page = (DOCS / "metrics.md").read_text()
+
+    assert set(re.findall(r"^\| `infisical_events_\w+` \| \w+ \|", page, re.MULTILINE)) == exposed
+
+
+def test_every_field_of_the_spec_has_a_heading() -> None:
+    """Field by field, as the CRD has them."""
+    headings = set(re.findall(r"^#+ `([^`]+)`", (DOCS / "spec.md").read_text(), re.MULTILINE))
+    spec = schemas.CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+    assert set(spec["properties"]) <= headings
+
+
+def test_every_annotation_is_explained() -> None:
+    """Those that users write and those that the operator writes."""
+    page = (DOCS / "spec.md").read_text()
+    words = {value for name, value in vars(annotations).items() if name.isupper() and isinstance(value, str)}
+
+    assert {word for word in words if word not in page and word.partition("/")[2]} == set()
+    assert f"{annotations.revision_key('NAME')}" in page
+
+
+@pytest.mark.parametrize("option", [option for option in cli.run.params if option.name != "help"])
+def test_every_flag_is_explained_with_its_variable(option: object) -> None:
+    """The README's table has each option of `infisical-events run` and the environment variable beside it."""
+    (flag,), variable = getattr(option, "opts"), getattr(option, "envvar")  # noqa: B009 - click's base class has none
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| `{flag}`")]
+
+    assert len(rows) == 1
+    assert f"`{variable}`" in rows[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Files that pages of the project point to exist, and so do the headings in them."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        path, _, fragment = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not fragment or fragment in _anchors(file), target
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_target_of_the_makefile_that_pages_name_exists() -> None:
+    """Nobody is told to make what cannot be made."""
+    named = {name for page in PAGES for name in re.findall(r"`make ([a-z-]+)", page.read_text())}
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert named <= targets
