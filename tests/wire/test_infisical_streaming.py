@@ -182,6 +182,23 @@ async def test_ten_thousand_keys() -> None:
     assert await heard_of(chunks) == [update(*keys)]
 
 
+@pytest.mark.parametrize("line", [b"data: ", b"data: x\n"])
+async def test_event_without_end(line: bytes) -> None:
+    """An event that does not end, in one line or in many, is the end of the stream and fills no memory."""
+    chunk = line * (1024 * 1024 // len(line))
+    async with serving(always(stream([chunk] * 20))) as server, a_session(server.url) as session:
+        heard, end = await listened(session)
+    assert heard == []
+    assert "no end" in str(end)
+
+
+async def test_long_life() -> None:
+    """A stream may say more than any event, in events."""
+    many = frame(*(f"KEY_{n}" for n in range(1_000))) * 400
+    assert len(many) > 20 * 1024 * 1024
+    assert len(await heard_of([many])) == 400
+
+
 async def test_incomplete_event() -> None:
     """An event that was cut off is not heard."""
     assert await heard_of([frame("A"), frame("B")[:-2]]) == [update("A")]

@@ -6,6 +6,7 @@ end of the stream is a disconnect: nothing tells a stream that is over from one 
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
 
 import httpx
 import httpx_sse
@@ -24,6 +25,9 @@ WATCHDOG = 45.0
 
 _TIMEOUT = 10.0
 """Seconds for each step of a subscription other than waiting for bytes."""
+
+_LONGEST_EVENT = 16 * 1024 * 1024
+"""Characters: an event that names a quarter of a million keys."""
 
 Hearing = SecretEvent | NotUnderstood
 """What an open stream yields: an event, or a frame that is only a reason to look."""
@@ -62,7 +66,7 @@ async def subscribed(
 
 async def _connected(
     client: AuthorizedClient, body: Mapping[str, object], patience: httpx.Timeout, stack: AsyncExitStack
-) -> httpx_sse.EventSource:
+) -> httpx.Response:
     """Subscribe with the current token, and once more with a new one if that is refused."""
     try:
         return await _connected_once(client, body, patience, stack)
@@ -72,7 +76,7 @@ async def _connected(
 
 async def _connected_once(
     client: AuthorizedClient, body: Mapping[str, object], patience: httpx.Timeout, stack: AsyncExitStack
-) -> httpx_sse.EventSource:
+) -> httpx.Response:
     token = await client.tokens.current()
     connecting = httpx_sse.aconnect_sse(
         client.http, "POST", SUBSCRIBE_PATH, json=body, headers=bearer(token), timeout=patience
@@ -85,7 +89,7 @@ async def _connected_once(
         raise
     except httpx.HTTPError as error:
         raise unreachable(error) from None
-    return source
+    return source.response
 
 
 async def _check(response: httpx.Response) -> None:
@@ -122,9 +126,27 @@ def _subscribe_refusal(response: httpx.Response) -> InfisicalError:
     return error
 
 
-async def _hearings(source: httpx_sse.EventSource) -> AsyncIterator[Hearing]:
+class _Bounded:
+    """A response that may say much, but not in one event: the decoder keeps what has no end yet."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self.headers = response.headers
+        self.pending = 0
+
+    async def aiter_text(self) -> AsyncIterator[str]:
+        async for text in self._response.aiter_text():
+            self.pending += len(text)
+            if self.pending > _LONGEST_EVENT:
+                raise _ended("an event had no end")
+            yield text
+
+
+async def _hearings(response: httpx.Response) -> AsyncIterator[Hearing]:
+    bounded = _Bounded(response)
     try:
-        async for sse in source.aiter_sse():
+        async for sse in httpx_sse.EventSource(cast("httpx.Response", bounded)).aiter_sse():
+            bounded.pending = 0
             for frame in decode(sse.event, sse.data):
                 if isinstance(frame, Refused):
                     raise _ended("the server withdrew the permission or could not check it")
