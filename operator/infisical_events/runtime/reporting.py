@@ -28,7 +28,8 @@ class Reporter:
         """Set a condition; when its status or reason is news, say so once."""
         if not self.board.find(kind, ok=ok, reason=reason, message=message):
             return
-        is_bad = ok is (kind is ConditionType.STALLED)
+        # Ready is found by itself only when the user wants nothing to be done.
+        is_bad = kind is not ConditionType.READY and ok is (kind is ConditionType.STALLED)
         level = logging.WARNING if is_bad else logging.INFO
         log.log(level, "%s: %s: %s", kind, reason, message, extra=self.extra)
         if is_bad:
