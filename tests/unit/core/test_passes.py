@@ -111,6 +111,25 @@ def test_every_change_is_told_however_many_there_are() -> None:
     assert changes == tuple(a_change(f"KEY_{number:03}") for number in range(200))
 
 
+def test_a_belief_is_of_the_end_of_its_look() -> None:
+    """What came within the look is not taken for newer than it."""
+    long_look = Observation((a_scope("/a"),), {OWN: a_body(A=2)}, at(5), at(9))
+
+    after = absorb(believing(own=a_body(A=1)), long_look, (), at(10)).ledger
+
+    assert after.belief == {OWN: a_belief(a_body(A=2), seconds=9)}
+
+
+def test_the_first_of_several_suspect_reads_is_decided_first() -> None:
+    """Every part has its own horizon; the next look is owed at the earliest of them."""
+    tree, other = a_scope("/a/**"), a_part("/a/b")
+    held = {OWN: a_belief(a_body(A=1), seconds=9), other: a_belief(a_body(B=1), seconds=4)}
+
+    found = absorbed(a_ledger(held, scopes=[tree]), look(10, {}, tree))
+
+    assert found.look_again == at(HORIZON_SECONDS + 4)
+
+
 def test_a_suspect_read_waits_for_the_horizon() -> None:
     """A key less is believed neither at once nor never: the next look is owed at the horizon."""
     ledger = believing(own=a_body(A=1, B=1))
@@ -167,7 +186,8 @@ def test_a_folder_that_goes_is_remembered_until_no_read_can_show_it() -> None:
     forgotten = absorbed(gone.ledger, look(HORIZON_SECONDS + 1, {}))
 
     assert gone.changes == (a_change("A", DELETE),)
-    assert gone.ledger.belief == {OWN: a_belief(NOTHING)}
+    assert gone.ledger.believed(OWN).body == NOTHING
+    assert list(gone.ledger.belief) == [OWN]
     assert (stale.ledger, stale.changes) == (gone.ledger, ())
     assert forgotten.ledger.belief == {}
 
