@@ -115,12 +115,16 @@ def test_an_event_from_before_the_belief_corroborates_nothing(seconds: float) ->
 
 def test_an_import_mutation_corroborates_an_import() -> None:
     """It names a folder and no keys; a look at all below sees imports of that folder, too."""
-    seen, below = a_body(A=2, B=1, C=1), a_part("/**", source="/shared")
+    below = a_part("/**", source="/shared")
 
-    assert judged(seen, an_event(IMPORT, "/a"), part=IMPORTED) is ACCEPTED
-    assert judged(seen, an_event(IMPORT, "/a"), part=below) is ACCEPTED
-    assert judged(seen, an_event(IMPORT, "/b"), part=IMPORTED) is SUSPECT
-    assert judged(seen, an_event(CREATE, "/a", "C"), part=IMPORTED) is SUSPECT
+    def new(*told: SecretEvent, part: Part = IMPORTED) -> Verdict:
+        return judged(a_body(A=2), *told, part=part, believed=a_body())
+
+    assert new(an_event(IMPORT, "/a")) is ACCEPTED
+    assert new(an_event(IMPORT, "/a"), part=below) is ACCEPTED
+    assert new(an_event(IMPORT, "/b")) is SUSPECT
+    assert new(an_event(CREATE, "/a", "A")) is SUSPECT
+    assert new() is SUSPECT
 
 
 def test_a_late_import_mutation_brings_nothing_back() -> None:

@@ -1,6 +1,7 @@
 """What is believed and owed, as it is stored."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -26,13 +27,13 @@ def places(value: object, way: tuple[str | int, ...] = ()) -> list[tuple[str | i
     return [way, *(place for step, item in inner for place in places(item, (*way, step)))]
 
 
-def with_value(stored: Any, way: tuple[str | int, ...], value: object) -> Any:  # noqa: ANN401 - JSON
+def with_value(stored: Any, way: Sequence[str | int], value: object) -> Any:  # noqa: ANN401 - JSON
     """A copy of a piece of JSON with another value in one place."""
     if not way:
         return value
     first, *rest = way
     copy = stored.copy()
-    copy[first] = with_value(stored[first], tuple(rest), value)
+    copy[first] = with_value(stored[first], rest, value)
     return copy
 
 
@@ -88,12 +89,10 @@ def test_an_incomplete_ledger(way: tuple[str, ...]) -> None:
     parent: Any = STORED
     for step in above:
         parent = parent[step]
-    damaged = with_value(
-        STORED, tuple(above), {name: value for name, value in parent.items() if name != last}
-    )
+    damaged = with_value(STORED, above, {name: value for name, value in parent.items() if name != last})
 
-    if way in {("debts",), ("claims",), ("credits",)}:
-        assert encode(decode(damaged)) == {**STORED, last: []}
+    if last in {"debts", "claims", "credits", "gone"}:
+        assert encode(decode(damaged)) == with_value(STORED, way, [])
     else:
         with pytest.raises(UnreadableLedgerError):
             decode(damaged)
