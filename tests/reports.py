@@ -70,7 +70,7 @@ LEDGER = Ledger(
     scopes=(TREE,),
     belief={
         Part.own(FOLDER): Belief(Body.of({"DB_PASSWORD": Sighting("zJ1", 3)}), PRECISE),
-        Part(TREE, Folder("dev", "/shared")): Belief(Body.of({}, rank=1), PRECISE),
+        Part(TREE, Folder("dev", "/shared")): Belief(Body.of({}, rank=1), PRECISE, frozenset({"yI0"})),
     },
     debts=(
         Debt(

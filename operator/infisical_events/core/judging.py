@@ -14,7 +14,7 @@ from infisical_events.api.specs import EventType
 from infisical_events.core.changes import Change
 from infisical_events.core.diffing import diff
 from infisical_events.core.events import SecretEvent
-from infisical_events.core.observations import Body, Part
+from infisical_events.core.observations import NOTHING, Body, Part
 
 HORIZON = timedelta(seconds=60)
 """The longest age of a read that is tolerated: replication lag and caches of the server."""
@@ -34,10 +34,20 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """A body and the moment it was accepted; equal reads do not refresh that moment."""
+    """A body and the moment it was accepted; equal reads do not refresh that moment.
+
+    `gone` are the ids that left shortly before: a secret made anew has another id, so a read that
+    shows one of them is an old one.
+    """
 
     body: Body
     accepted_at: datetime
+    gone: frozenset[str] = frozenset()
+
+    def succeeded_by(self, body: Body, at: datetime) -> "Belief":
+        """The next belief; what is gone is remembered while a read may still show it."""
+        remembered = self.gone if at <= self.accepted_at + HORIZON else frozenset()
+        return Belief(body, at, (remembered | self.body.ids) - body.ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ def judge(part: Part, believed: Belief, seen: Body, started: datetime, heard: It
     if started > believed.accepted_at + HORIZON:
         return Verdict.ACCEPTED
     steps = _steps(believed.body, seen)
-    if any(step < 0 for step in steps):
+    if any(step < 0 for step in steps) or not believed.gone.isdisjoint(seen.ids):
         return Verdict.SUSPECT  # whatever was heard: an event may be late, and the read older than it
     later = [entry.event for entry in heard if entry.at > believed.accepted_at]
     is_newer = any(steps) or _is_corroborated(part, believed.body, seen, later)
@@ -75,7 +85,11 @@ def _steps(believed: Body, seen: Body) -> list[int]:
 def _is_corroborated(part: Part, believed: Body, seen: Body, events: Iterable[SecretEvent]) -> bool:
     """Every difference was told by an event that was heard after the belief was accepted."""
     if part.source is not None:
-        return any(event.type is _IMPORT and part.scope.covers(event.folder) for event in events)
+        # The event names no keys, and comes late. So it vouches only for an import that was not there:
+        # a lagging read takes back what is believed, and hardly shows what there never was.
+        return believed == NOTHING and any(
+            event.type is EventType.IMPORT_MUTATION and part.scope.covers(event.folder) for event in events
+        )
     told: dict[str, set[EventType]] = defaultdict(set)
     for event in events:
         for key in event.keys if event.folder == part.folder else ():

@@ -109,6 +109,7 @@ def encode(ledger: Ledger) -> dict[str, Any]:
                 "part": str(part),
                 "body": belief.body.encode(),
                 "acceptedAt": _encode_time(belief.accepted_at),
+                "gone": sorted(belief.gone),
             }
             for part, belief in sorted(ledger.belief.items(), key=lambda item: str(item[0]))
         ],
@@ -146,7 +147,11 @@ def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - whatever is stored; every mis
         baselined_at=_decode_time(raw["baselinedAt"]),
         scopes=tuple(map(Scope.parse, raw["scope"])),
         belief={
-            Part.parse(entry["part"]): Belief(Body.decode(entry["body"]), _decode_time(entry["acceptedAt"]))
+            Part.parse(entry["part"]): Belief(
+                Body.decode(entry["body"]),
+                _decode_time(entry["acceptedAt"]),
+                frozenset(map(str, entry.get("gone", ()))),
+            )
             for entry in raw["belief"]
         },
         debts=tuple(map(_decode_debt, raw.get("debts", ()))),

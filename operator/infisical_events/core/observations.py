@@ -76,6 +76,11 @@ class Body:
         """A body that nobody can change any more."""
         return cls(MappingProxyType(dict(sightings)), rank)
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """Which secrets are in it."""
+        return frozenset(sighting.id for sighting in self.sightings.values())
+
     def encode(self) -> str:
         """One string per part: JSON, sorted, without blanks."""
         entries = {key: [seen.id, seen.version] for key, seen in self.sightings.items()}

@@ -94,6 +94,22 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
     )
 
 
+def absorb_all(
+    ledger: Ledger, observations: Iterable[Observation], heard: tuple[Heard, ...], now: datetime
+) -> Absorbed:
+    """Take several observations in, one after the other, as one.
+
+    After a changed spec the old scopes are looked at once more, so that what changed there before the
+    edit is not mistaken for a baseline.
+    """
+    taken = Absorbed(ledger, (), (), heard, None)
+    for observation in observations:
+        new = absorb(taken.ledger, observation, taken.unshown, now)
+        changes, claims = united((*taken.changes, *new.changes)), (*taken.claims, *new.claims)
+        taken = replace(new, changes=changes, claims=claims)
+    return taken
+
+
 def _rescoped(ledger: Ledger, observation: Observation) -> Ledger:
     """Forget what left the scope: belief, and debts for it."""
     if observation.scopes == ledger.scopes:
@@ -104,9 +120,29 @@ def _rescoped(ledger: Ledger, observation: Observation) -> Ledger:
         kept = tuple(c for c in debt.changes if any(s.overlaps(c.scope) for s in scopes))
         if kept:
             debts.append(replace(debt, changes=kept))
-    belief = {part: held for part, held in ledger.belief.items() if is_covered(part, scopes)}
     claims = tuple(c for c in ledger.claims if any(s.covers(c.folder) for s in scopes))
-    return replace(ledger, belief=belief, debts=tuple(debts), claims=claims)
+    return replace(ledger, belief=_carried(ledger, observation), debts=tuple(debts), claims=claims)
+
+
+def _carried(ledger: Ledger, observation: Observation) -> dict[Part, Belief]:
+    """The belief under other scopes. An import is known by the scope that shows it, so it is renamed.
+
+    What it brings is the source's content, whichever scope shows it; only its rank is another. One
+    that the new look does not show has left the scope, or was removed if the scope has become wider.
+    """
+    carried: dict[Part, Belief] = {}
+    for part, held in ledger.belief.items():
+        if is_covered(part, observation.scopes):
+            carried[part] = held
+            continue
+        for scope in observation.scopes:
+            heir = Part(scope, part.source)
+            is_wider = scope.recursive and scope.covers(part.folder)
+            is_shown = heir in observation.parts and part.scope.covers(scope.folder)
+            if part.source is not None and (is_wider or is_shown):
+                rank = observation.parts.get(heir, held.body).rank
+                carried[heir] = replace(held, body=replace(held.body, rank=rank))
+    return carried
 
 
 def _judge_all(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> _Judged:
@@ -115,15 +151,15 @@ def _judge_all(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...
     suspicions: list[datetime] = []
     for part in sorted(ledger.belief.keys() | observation.parts.keys(), key=str):
         seen = observation.parts.get(part, NOTHING)
-        if not is_covered(part, ledger.scopes):
+        if part not in ledger.belief and not is_covered(part, ledger.scopes):
             belief[part] = Belief(seen, observation.finished)
             continue
         believed = ledger.believed(part)
         verdict = judge(part, believed, seen, observation.started, heard)
         if verdict is Verdict.ACCEPTED:
-            belief[part] = Belief(seen, observation.finished)
+            belief[part] = believed.succeeded_by(seen, observation.finished)
             changes.extend(diff(part, believed.body, seen))
-        else:
+        elif part in ledger.belief:
             belief[part] = believed
         if verdict is Verdict.SUSPECT:
             suspicions.append(believed.accepted_at + HORIZON)

@@ -16,12 +16,13 @@ from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Header, Ledger
 from infisical_events.core.matching import select, selectors_of
 from infisical_events.core.observations import Observation
-from infisical_events.core.passes import absorb, baseline
+from infisical_events.core.passes import absorb_all, baseline
 from infisical_events.core.planning import Restart, Selected, Step, clear, owe, plan
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import restart_patch
 from infisical_events.core.scopes import scopes_of
 from infisical_events.core.workloads import Workload, narrowing_of
+from infisical_events.infisical.errors import InfisicalError
 from infisical_events.kube.errors import ConflictError, KubernetesError
 from infisical_events.runtime.backoffs import Backoff
 from infisical_events.runtime.clocks import Clock
@@ -79,12 +80,13 @@ class Reconciler:
             ConditionType.AUTHENTICATED, Reason.LOGGED_IN, "The machine identity is logged in.", ok=True
         )
         header = Header(await self.infisical.project_id(), self.address, self.spec.observe)
-        observation = await self.infisical.observe(scopes_of(self.spec))
         ledger = self.record.ledger
         if ledger is None or ledger.header != header:
-            await self._baseline(header, observation, planned_on=ledger)
+            await self._baseline(header, planned_on=ledger)
             return Outcome()
-        return await self._take_in(ledger, observation, heard)
+        last_look = await self._last_look(ledger)
+        observation = await self.infisical.observe(scopes_of(self.spec))
+        return await self._take_in(ledger, (*last_look, observation), heard)
 
     async def settle(self) -> float | None:
         """Do what is owed; return after how many seconds to try again, None when nothing is left.
@@ -118,7 +120,18 @@ class Reconciler:
             told = [WorkloadResult(kind=d.kind, name=d.name, result=result) for d, result in restarts]
             self.reporter.board.acted(changes, told, _summary(told))
 
-    async def _baseline(self, header: Header, observation: Observation, *, planned_on: Ledger | None) -> None:
+    async def _last_look(self, ledger: Ledger) -> tuple[Observation, ...]:
+        """After a changed spec, the old scopes once more; what cannot be read any more is let go."""
+        if ledger.scopes == scopes_of(self.spec):
+            return ()
+        try:
+            return (await self.infisical.observe(ledger.scopes),)
+        except InfisicalError as error:
+            log.warning("no last look at the old scopes: %s", error, extra=self.reporter.extra)
+            return ()
+
+    async def _baseline(self, header: Header, *, planned_on: Ledger | None) -> None:
+        observation = await self.infisical.observe(scopes_of(self.spec))
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
         await self._found(observation)
         await self.record.write_ledger(baseline(header, epoch, observation), planned_on=planned_on)
@@ -126,8 +139,10 @@ class Reconciler:
         log.info("baseline: %s", note, extra=self.reporter.extra)
         await self.reporter.notify(Reason.BASELINE_RECORDED, note)
 
-    async def _take_in(self, ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> Outcome:
-        absorbed = absorb(ledger, observation, heard, self.clock())
+    async def _take_in(
+        self, ledger: Ledger, observations: tuple[Observation, ...], heard: tuple[Heard, ...]
+    ) -> Outcome:
+        absorbed = absorb_all(ledger, observations, heard, self.clock())
         selectors = selectors_of(self.spec)
         selection = select(selectors, absorbed.changes)
         claims = tuple(c for c in absorbed.claims if select(selectors, (c.change,)).selected)
@@ -139,7 +154,7 @@ class Reconciler:
         elif selection.refusal is not None:
             found = _told(absorbed.changes)
             self.reporter.skip(selection.refusal, f"{found} was found and not selected by spec.events.")
-        await self._found(observation)
+        await self._found(observations[-1])
         if owed != ledger:
             await self.record.write_ledger(owed, planned_on=ledger)
         self._explain_unseen(heard, absorbed.unshown, absorbed.changes)
