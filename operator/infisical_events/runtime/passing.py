@@ -39,11 +39,12 @@ class Passing:
         """Pass until cancelled; the first pass is at once."""
         while True:
             await self._wakes.wait(min(self._look_at, self._settle_at))
-            if self._now() >= self._held_until:
-                heard, is_woken = self._wakes.take()
-                if is_woken or self._now() >= self._look_at:
-                    self._look_at = self._now() + await self._look(heard)
+            if self._is_look_due():
+                self._look_at = self._now() + await self._look(self._wakes.take())
             self._settle_at = self._now() + await self._settle()
+
+    def _is_look_due(self) -> bool:
+        return self._now() >= (self._held_until if self._wakes.is_rung else self._look_at)
 
     async def _look(self, heard: tuple[Heard, ...]) -> float:
         """One look; return the seconds until the next one."""

@@ -19,24 +19,25 @@ class Wakes:
         self._longest = max(quiet * _LONGEST_FACTOR, _SHORTEST_LONGEST)
         self._bell = asyncio.Event()
         self._heard: list[Heard] = []
-        self._is_woken = False
+        self.is_rung = False
+        """Whether the bell rang since what was heard was taken."""
 
     def ring(self, *heard: Heard) -> None:
         """A reason to look, with or without an event."""
         self._heard.extend(heard)
-        self._is_woken = True
+        self.is_rung = True
         self._bell.set()
 
     def keep(self, heard: tuple[Heard, ...]) -> None:
         """Put back what a pass could not account for; no reason by itself."""
         self._heard[:0] = heard
 
-    def take(self) -> tuple[tuple[Heard, ...], bool]:
-        """All that was heard, once, and whether the bell rang since the last time."""
-        taken, is_woken = tuple(self._heard), self._is_woken
+    def take(self) -> tuple[Heard, ...]:
+        """All that was heard, once."""
+        taken = tuple(self._heard)
         self._heard.clear()
-        self._is_woken = False
-        return taken, is_woken
+        self.is_rung = False
+        return taken
 
     async def wait(self, until: float) -> None:
         """Until the bell rang and it has been quiet, or until the loop's clock shows `until`."""

@@ -118,7 +118,8 @@ async def test_connect_is_a_reason_to_look() -> None:
     listening = asyncio.create_task(world.for_seconds(10.0))
     await asyncio.sleep(1.0)
     assert world.condition(ConditionType.STREAMING).reason == "Connected"
-    assert world.wakes.take() == ((), True)
+    assert world.wakes.is_rung
+    assert world.wakes.take() == ()
     await listening
 
 
@@ -128,7 +129,7 @@ async def test_selected_event() -> None:
     event = an_event("secret:update", "/a", "K")
     world = Listening(Stream((event,)))
     await world.for_seconds(1.0)
-    [heard] = world.wakes.take()[0]
+    [heard] = world.wakes.take()
     assert heard.event == event
     assert world.board.snapshot().counters.events_matched == 1
 
@@ -153,7 +154,7 @@ def test_event_that_is_not_selected(event: Hearing, reason: Reason) -> None:
         assert status.last_skip is not None
         assert status.last_skip.reason == reason
         assert (status.counters.events_received, status.counters.events_matched) == (1, 0)
-        assert world.wakes.take()[0] == ()
+        assert world.wakes.take() == ()
 
     run()
 
@@ -164,7 +165,8 @@ async def test_not_understood_is_a_reason_to_look() -> None:
     world = Listening(Stream((NotUnderstood("the data is not JSON"),)))
     world.wakes.take()
     await world.for_seconds(1.0)
-    assert world.wakes.take() == ((), True)
+    assert world.wakes.is_rung
+    assert world.wakes.take() == ()
 
 
 # -- when it is tried again ---------------------------------------------------------------------------

@@ -148,6 +148,15 @@ def test_failed_look(failure: Exception) -> None:
 
 
 @in_virtual_time
+async def test_settling_in_between() -> None:
+    """What is kept for the next look is not lost to a settlement that comes before it."""
+    nothing_to_log_in_with = InfisicalError(Reason.SECRET_NOT_FOUND, "There is no Secret.")
+    passed = Passed([Outcome(), nothing_to_log_in_with, Outcome()], [1.0])
+    await passed.for_seconds(100.0, rings=[49.0])
+    assert [heard for _, heard in passed.reconciler.looks[:3]] == [(), (EVENT,), (EVENT,)]
+
+
+@in_virtual_time
 async def test_endless_failure() -> None:
     """A failure that lasts is tried at least once a minute, and not much more often."""
     passed = Passed([AWAY])

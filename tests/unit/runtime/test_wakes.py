@@ -89,13 +89,15 @@ async def test_time_over_already() -> None:
 
 @in_virtual_time
 async def test_taken_once() -> None:
-    """What was heard is taken once, in the order of hearing, with the news that the bell rang."""
+    """What was heard is taken once, in the order of hearing, and with it the news that the bell rang."""
     wakes = Wakes(1.0)
     wakes.ring(heard("A"))
     wakes.ring(heard("B"))
 
-    assert wakes.take() == ((heard("A"), heard("B")), True)
-    assert wakes.take() == ((), False)
+    assert wakes.is_rung
+    assert wakes.take() == (heard("A"), heard("B"))
+    assert not wakes.is_rung
+    assert wakes.take() == ()
 
 
 @in_virtual_time
@@ -105,5 +107,7 @@ async def test_kept() -> None:
     wakes.keep((heard("A"),))
     assert await waited(wakes, [], until=3.0) == 3.0
 
+    assert not wakes.is_rung
+
     wakes.ring(heard("B"))
-    assert wakes.take() == ((heard("A"), heard("B")), True)
+    assert wakes.take() == (heard("A"), heard("B"))
