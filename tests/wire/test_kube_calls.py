@@ -12,7 +12,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.specs import SecretKeyRef
-from infisical_events.kube.calls import Kube
+from infisical_events.kube.calls import Kube, path_of
 from infisical_events.kube.credentials import CredentialReader, MissingKeyError
 from infisical_events.kube.errors import (
     ConflictError,
@@ -118,6 +118,18 @@ async def test_list_that_breaks_off() -> None:
     async with reached(paged(pages)) as (kube, _):
         with pytest.raises(KubernetesError, match="too old"):
             await listed(kube)
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_names_that_climb(name: str) -> None:
+    """A name from a user that would change what a path is about makes no path."""
+    with pytest.raises(KubernetesError):
+        path_of("api", "v1", "namespaces", "team", "secrets", name)
+
+
+def test_names_that_branch() -> None:
+    """A name from a user stays one segment, whatever stands in it."""
+    assert path_of("api", "a/b?c#d%") == "/api/a%2Fb%3Fc%23d%25"
 
 
 # -- refusals -----------------------------------------------------------------------------------------
