@@ -26,10 +26,14 @@ few_parts = st.builds(Part, few_scopes.map(lambda scope: Scope(scope.folder))) |
 event_types = st.frozensets(st.sampled_from(EventType), min_size=1)
 
 
+_IDS = ("id-1", "id-2", "id-3")
+few_ids = st.sampled_from(_IDS)
+
+
 @st.composite
 def _bodies(draw: st.DrawFn, ranks: st.SearchStrategy[int]) -> Body:
     """A secret stands under one key at a time."""
-    ids = draw(st.permutations(["id-1", "id-2", "id-3"]))
+    ids = draw(st.permutations(_IDS))
     keys = draw(st.sets(few_keys))
     named = zip(sorted(keys), ids, strict=False)
     return Body.of({key: Sighting(name, draw(st.integers(1, 3))) for key, name in named}, draw(ranks))
@@ -60,7 +64,7 @@ ledgers = st.builds(
     seq=st.integers(0),
     baselined_at=moments,
     scopes=st.lists(scopes, max_size=2).map(tuple),
-    belief=st.dictionaries(parts, st.builds(Belief, wide_bodies, moments), max_size=3),
+    belief=st.dictionaries(parts, st.builds(Belief, wide_bodies, moments, st.frozensets(texts)), max_size=3),
     debts=st.lists(debts, max_size=2).map(tuple),
     claims=st.lists(st.builds(Claim, folders, moments), max_size=2).map(tuple),
     credits=st.lists(st.builds(Credit, scopes, moments), max_size=2).map(tuple),
@@ -84,6 +88,12 @@ observed_scopes = st.sampled_from(
         (Scope(Folder("dev", "/")), Scope(Folder("prod", "/a/b"))),
     ]
 )
+few_beliefs = st.builds(Belief, bodies, few_moments) | st.builds(
+    lambda body, moment, gone: Belief(body, moment, gone - body.ids),
+    bodies,
+    few_moments,
+    st.frozensets(few_ids),
+)
 few_changes = st.builds(Change, few_scopes, few_keys | st.just(ANY_KEY), event_types)
 _FOLDERS = [Folder("dev", "/"), *(Folder("prod", path) for path in ("/", "/a", "/a/b", "/ab"))]
 _SOURCE = Folder("dev", "/shared")
@@ -96,7 +106,7 @@ def _parts_of(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Part]:
 
 
 def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
-    beliefs = st.dictionaries(_parts_of(scopes), st.builds(Belief, bodies, few_moments), max_size=3)
+    beliefs = st.dictionaries(_parts_of(scopes), few_beliefs, max_size=3)
     claims = st.lists(st.builds(Claim, few_folders, few_moments), max_size=2, unique_by=lambda c: c.folder)
     return st.builds(
         Ledger,

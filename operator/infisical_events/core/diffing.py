@@ -20,25 +20,21 @@ def diff(part: Part, before: Body, after: Body) -> tuple[Change, ...]:
 
 
 def _own_changes(part: Part, before: Body, after: Body) -> Iterator[Change]:
-    stayed = _ids(before) & _ids(after)
+    stayed = before.ids & after.ids
     for key in sorted(before.sightings.keys() | after.sightings.keys()):
         old, new = before.sightings.get(key), after.sightings.get(key)
         if old != new:
             yield Change(part.scope, key, _types_of_loss(old, stayed) | _types_of_gain(new, stayed))
 
 
-def _ids(body: Body) -> set[str]:
-    return {sighting.id for sighting in body.sightings.values()}
-
-
-def _types_of_loss(old: Sighting | None, stayed: set[str]) -> frozenset[EventType]:
+def _types_of_loss(old: Sighting | None, stayed: frozenset[str]) -> frozenset[EventType]:
     """What a key had is gone, or has another version or name: a rename is told as an update."""
     if old is None:
         return frozenset()
     return _UPDATE if old.id in stayed else _DELETE
 
 
-def _types_of_gain(new: Sighting | None, stayed: set[str]) -> frozenset[EventType]:
+def _types_of_gain(new: Sighting | None, stayed: frozenset[str]) -> frozenset[EventType]:
     """A new secret that was already changed since has been both created and updated."""
     if new is None:
         return frozenset()

@@ -87,9 +87,8 @@ def _is_corroborated(part: Part, believed: Body, seen: Body, events: Iterable[Se
     if part.source is not None:
         # The event names no keys, and comes late. So it vouches only for an import that was not there:
         # a lagging read takes back what is believed, and hardly shows what there never was.
-        return believed == NOTHING and any(
-            event.type is EventType.IMPORT_MUTATION and part.scope.covers(event.folder) for event in events
-        )
+        is_told = any(event.type is _IMPORT and part.scope.covers(event.folder) for event in events)
+        return believed == NOTHING and is_told
     told: dict[str, set[EventType]] = defaultdict(set)
     for event in events:
         for key in event.keys if event.folder == part.folder else ():

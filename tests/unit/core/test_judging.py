@@ -19,7 +19,7 @@ from factories import (
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, judge
 from infisical_events.core.observations import Body, Part
-from strategies import bodies, few_moments, few_parts, hearings
+from strategies import bodies, few_beliefs, few_moments, few_parts, hearings
 
 OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
 BELIEVED = a_body(A=2, B=1)
@@ -132,13 +132,45 @@ def test_a_late_import_mutation_brings_nothing_back() -> None:
     assert judged(a_body(A=1, B=1), an_event(IMPORT, "/a"), part=IMPORTED) is SUSPECT
 
 
-@given(few_parts, st.builds(Belief, bodies, few_moments), bodies, few_moments, hearings)
+def test_a_deleted_secret_does_not_come_back() -> None:
+    """A secret that is made anew has another id: a young read that shows the old one lags."""
+    believed = a_belief(BELIEVED).succeeded_by(a_body(A=2), at(5))
+    told = [heard(an_event(CREATE, "/a", "B"), 6)]
+
+    assert judge(OWN, believed, BELIEVED, at(10), told) is SUSPECT
+    assert judge(OWN, believed, a_body(A=3, B=1), at(10), told) is SUSPECT
+    assert judge(OWN, believed, a_body(A=2, B=("new", 1)), at(10), told) is ACCEPTED
+    assert judge(OWN, believed, BELIEVED, at(6 + HORIZON.total_seconds()), ()) is ACCEPTED
+
+
+def test_what_is_gone_is_remembered_for_a_while() -> None:
+    """Ids that left stay known as long as a read may show them, and no longer; what is back is not gone."""
+    first = a_belief(a_body(A=1, B=1)).succeeded_by(a_body(A=1), at(1))
+    horizon = HORIZON.total_seconds()
+
+    assert first == Belief(a_body(A=1), at(1), frozenset("B"))
+    assert first.succeeded_by(a_body(), at(1 + horizon)).gone == {"A", "B"}
+    assert first.succeeded_by(a_body(), at(1.001 + horizon)).gone == {"A"}
+    assert first.succeeded_by(a_body(A=1, B=1), at(2)).gone == frozenset()
+
+
+@given(few_beliefs, st.lists(bodies, max_size=4))
+def test_nothing_is_both_there_and_gone(belief: Belief, history: list[Body]) -> None:
+    """After any history, the ids of a belief and those that left are disjoint."""
+    for seconds, body in enumerate(history, start=100):
+        belief = belief.succeeded_by(body, at(seconds))
+
+    assert belief.gone.isdisjoint(belief.body.ids)
+
+
+@given(few_parts, few_beliefs, bodies, few_moments, hearings)
 def test_no_young_read_takes_a_version_back(
     part: Part, believed: Belief, seen: Body, started: object, told: tuple[Heard, ...]
 ) -> None:
-    """Whatever was heard: within the horizon no body is believed that has a secret in an older version."""
+    """Whatever was heard: within the horizon no body is believed that shows a secret as it was before."""
     versions = {sighting.id: sighting.version for sighting in believed.body.sightings.values()}
-    goes_back = any(s.version < versions.get(s.id, 0) for s in seen.sightings.values())
+    is_lower = any(s.version < versions.get(s.id, 0) for s in seen.sightings.values())
+    goes_back = is_lower or not believed.gone.isdisjoint(seen.ids)
     is_young = started <= believed.accepted_at + HORIZON
 
     verdict = judge(part, believed, seen, started, told)

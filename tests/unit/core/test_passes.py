@@ -30,7 +30,15 @@ from infisical_events.core.diffing import diff
 from infisical_events.core.judging import HORIZON, Heard
 from infisical_events.core.ledgers import Claim, Credit, Ledger
 from infisical_events.core.observations import NOTHING, Body, Observation, Part, is_covered
-from infisical_events.core.passes import CLAIM_PATIENCE, CREDIT_LIFE, PATIENCE, Absorbed, absorb, baseline
+from infisical_events.core.passes import (
+    CLAIM_PATIENCE,
+    CREDIT_LIFE,
+    PATIENCE,
+    Absorbed,
+    absorb,
+    absorb_all,
+    baseline,
+)
 from infisical_events.core.scopes import Scope
 from strategies import few_scopes, hearings, held_ledgers, meetings, observations, own_bodies
 
@@ -355,6 +363,80 @@ def test_a_narrowed_scope_forgets() -> None:
         replace(both, changes=(a_change("A"),)),
         a_debt("wide", 1, a_change("*", path="/**")),
     )
+
+
+WIDE, WIDE_IMPORT = a_scope("/**"), a_part("/**", source="/shared")
+
+
+def test_an_import_keeps_its_belief_in_a_wider_scope() -> None:
+    """It is known by the scope that shows it; what changed meanwhile is found under the new name."""
+    ledger = believing(imported=a_body(1, B=1))
+
+    wider = absorbed(ledger, look(5, {WIDE_IMPORT: a_body(3, B=2, C=1)}, WIDE))
+
+    assert wider.changes == (a_change("B", IMPORT, path="/**"), a_change("C", IMPORT, path="/**"))
+    assert list(wider.ledger.belief) == [WIDE_IMPORT]
+
+
+def test_another_rank_in_another_scope_is_no_change() -> None:
+    """In a list of more imports the same one has another place."""
+    wider = absorbed(believing(imported=a_body(1, B=1)), look(5, {WIDE_IMPORT: a_body(3, B=1)}, WIDE))
+
+    assert wider.changes == ()
+    assert wider.ledger.belief == {WIDE_IMPORT: a_belief(a_body(3, B=1))}
+
+
+def test_an_import_that_was_removed_is_missed_in_a_wider_scope() -> None:
+    """The wider list would show it: after the horizon its keys are told."""
+    ledger = believing(imported=a_body(B=1))
+
+    early = absorbed(ledger, look(5, {}, WIDE))
+    late = absorbed(early.ledger, look(HORIZON_SECONDS + 1, {}, WIDE))
+
+    assert (early.changes, early.look_again) == ((), at(HORIZON_SECONDS))
+    assert late.changes == (a_change("B", IMPORT, path="/**"),)
+
+
+def test_an_import_keeps_its_belief_in_a_narrower_scope_that_shows_it() -> None:
+    """One that is not shown there belonged to another folder, and is forgotten."""
+    ledger = a_ledger({WIDE_IMPORT: a_belief(a_body(B=1))}, scopes=[WIDE])
+
+    shown = absorbed(ledger, look(5, {IMPORTED: a_body(B=2)}, a_scope("/a")))
+    forgotten = absorbed(ledger, look(5, {}, a_scope("/a")))
+
+    assert shown.changes == (a_change("B", IMPORT),)
+    assert (forgotten.changes, forgotten.ledger.belief) == ((), {})
+
+
+def test_an_import_does_not_wander_to_a_folder_beside() -> None:
+    """There it is an import that was not looked at before, though it brings the same."""
+    beside = a_part("/b", source="/shared")
+
+    moved = absorbed(believing(imported=a_body(B=1)), look(5, {beside: a_body(B=2)}, a_scope("/b")))
+
+    assert (moved.changes, moved.ledger.belief) == ((), {beside: a_belief(a_body(B=2), seconds=5)})
+
+
+def test_looks_one_after_the_other_are_one() -> None:
+    """What the old scope shows for the last time and what the new one shows is told together."""
+    looks = (look(5, {OWN: a_body(A=2)}), look(6, {a_part("/b"): a_body(B=1)}, a_scope("/b")))
+    ledger = replace(believing(own=a_body(A=1)), claims=(Claim(a_folder("/a"), at(-9)),))
+
+    found = absorb_all(ledger, looks, (heard(an_event(CREATE, "/b", "B"), 4),), at(6))
+
+    assert (found.changes, found.claims) == ((a_change("A"),), ledger.claims)
+    assert found.unshown == (heard(an_event(CREATE, "/b", "B"), 4),)
+    assert found.ledger == a_ledger(
+        {a_part("/b"): a_belief(a_body(B=1), seconds=6)}, scopes=[a_scope("/b")], baselined_at=at(6)
+    )
+
+
+@given(held_ledgers, observations, hearings)
+def test_one_look_is_a_look(ledger: Ledger, observation: Observation, told: tuple[Heard, ...]) -> None:
+    """Where no scope changed there is one look only, and it is taken in like any other."""
+    now = observation.finished
+
+    assert absorb_all(ledger, [observation], told, now) == absorb(ledger, observation, told, now)
 
 
 def test_the_same_scope_is_no_new_baseline() -> None:
