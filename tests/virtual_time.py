@@ -5,6 +5,7 @@
 
 import asyncio
 import functools
+import inspect
 import selectors
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -59,4 +60,5 @@ def in_virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
             return runner.run(test(*args, **kwargs))
 
     del run.__wrapped__  # or pytest takes it for a coroutine function still
+    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined] # fixtures go by it
     return run

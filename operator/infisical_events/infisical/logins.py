@@ -97,15 +97,20 @@ class Tokens:
     async def _replaced(self, now: float) -> _Token:
         if self._refusal is not None:
             self._refusal.stand(now)
-        credentials = await self._credentials()
-        shared = (str(self._client.base_url), credentials)
         try:
-            token = await self._attempts.make(shared, lambda: _login(self._client, credentials, now))
+            token = await self._logged_in(await self._credentials(), now)
         except LoginError as error:
             self._refusal = Refusal.of(error, now)
             raise
         self._refusal = None
         return token
+
+    async def _logged_in(self, credentials: Credentials, now: float) -> _Token:
+        """Wrong client secrets lock their identity out, so what is known of them is shared."""
+        if not isinstance(credentials, UniversalCredentials):
+            return await _login(self._client, credentials, now)
+        shared = (str(self._client.base_url), credentials)
+        return await self._attempts.make(shared, lambda: _login(self._client, credentials, now))
 
 
 async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float) -> _Token:

@@ -112,11 +112,11 @@ def _parts(scope: Scope, answer: Any) -> Parts:  # noqa: ANN401 - JSON; every mi
     own: dict[Folder, dict[str, Sighting]] = defaultdict(dict)
     for secret in _shared(answer["secrets"]):
         path = canonical(secret.get("secretPath") or "/") if scope.recursive else scope.folder.path
-        own[Folder(scope.folder.environment, path)][secret["secretKey"]] = _sighting(secret)
+        own[Folder(scope.folder.environment, path)][_text(secret["secretKey"])] = _sighting(secret)
     parts = {Part.own(folder): Body.of(sightings) for folder, sightings in own.items()}
     for rank, entry in enumerate(answer.get("imports") or ()):
-        source = Folder(entry["environment"], canonical(entry["secretPath"]))
-        sightings = {secret["secretKey"]: _sighting(secret) for secret in _shared(entry["secrets"])}
+        source = Folder(_text(entry["environment"]), canonical(entry["secretPath"]))
+        sightings = {_text(secret["secretKey"]): _sighting(secret) for secret in _shared(entry["secrets"])}
         if sightings:
             parts[Part(scope, source)] = Body.of(sightings, rank)
     return parts
@@ -128,3 +128,9 @@ def _shared(secrets: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]
 
 def _sighting(secret: Mapping[str, Any]) -> Sighting:
     return Sighting(short_id(str(secret["id"])), int(secret["version"]))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value

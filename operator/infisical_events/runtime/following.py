@@ -25,7 +25,13 @@ from infisical_events.runtime.passing import Passing
 from infisical_events.runtime.ports import Cluster, InfisicalOpener
 from infisical_events.runtime.racing import race
 from infisical_events.runtime.reconciling import Reconciler
-from infisical_events.runtime.records import GoneError, Record, SupersededError, keep_written
+from infisical_events.runtime.records import (
+    GoneError,
+    LedgerMovedError,
+    Record,
+    SupersededError,
+    keep_written,
+)
 from infisical_events.runtime.reporting import Reporter
 from infisical_events.runtime.wakes import Wakes
 
@@ -67,7 +73,7 @@ class Follower:
                 return
             except SupersededError:
                 continue
-            except KubernetesError as error:
+            except (KubernetesError, LedgerMovedError) as error:
                 log.warning("%s", error, extra={"subscription": str(self.key)})
             except Exception:
                 log.exception("unexpected", extra={"subscription": str(self.key)})

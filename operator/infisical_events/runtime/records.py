@@ -36,6 +36,9 @@ class GoneError(Exception):
 class LedgerMovedError(Exception):
     """Somebody else wrote the ledger: what was planned on the old one is void."""
 
+    def __init__(self) -> None:
+        super().__init__("somebody else wrote the ledger; it is read and planned on anew")
+
 
 class Record:
     """One stored object as of the last read or write, and the only writer of its status."""

@@ -142,21 +142,17 @@ async def test_selected_event() -> None:
         (an_event("secret:update", "/a", "OTHER"), Reason.KEYS_NOT_SELECTED),
     ],
 )
-def test_event_that_is_not_selected(event: Hearing, reason: Reason) -> None:
+@in_virtual_time
+async def test_event_that_is_not_selected(event: Hearing, reason: Reason) -> None:
     """An event that the spec does not select is counted, told as skipped, and kept from the look."""
-
-    @in_virtual_time
-    async def run() -> None:
-        spec = a_spec(an_entry("secret:update", "prod", "/a", "K*"))
-        world = Listening(Stream((event,)), spec=spec)
-        await world.for_seconds(1.0)
-        status = world.board.snapshot()
-        assert status.last_skip is not None
-        assert status.last_skip.reason == reason
-        assert (status.counters.events_received, status.counters.events_matched) == (1, 0)
-        assert world.wakes.take() == ()
-
-    run()
+    spec = a_spec(an_entry("secret:update", "prod", "/a", "K*"))
+    world = Listening(Stream((event,)), spec=spec)
+    await world.for_seconds(1.0)
+    status = world.board.snapshot()
+    assert status.last_skip is not None
+    assert status.last_skip.reason == reason
+    assert (status.counters.events_received, status.counters.events_matched) == (1, 0)
+    assert world.wakes.take() == ()
 
 
 @in_virtual_time
@@ -210,17 +206,13 @@ async def test_server_that_is_away() -> None:
         (LoginError(Reason.CREDENTIALS_REFUSED, "Refused.", 60.0), 60.0),
     ],
 )
-def test_pace_fits_the_reason(error: InfisicalError, at_least: float) -> None:
+@in_virtual_time
+async def test_pace_fits_the_reason(error: InfisicalError, at_least: float) -> None:
     """What a person has to mend, or what the server wants to wait for, is waited for, and not given up."""
-
-    @in_virtual_time
-    async def run() -> None:
-        world = Listening(error)
-        await world.for_seconds(3600.0)
-        assert at_least <= min(pauses(world.streams.opened))
-        assert max(pauses(world.streams.opened)) <= at_least + 30.0
-
-    run()
+    world = Listening(error)
+    await world.for_seconds(3600.0)
+    assert at_least <= min(pauses(world.streams.opened))
+    assert max(pauses(world.streams.opened)) <= at_least + 30.0
 
 
 @in_virtual_time

@@ -133,18 +133,14 @@ async def test_suspect_read() -> None:
 
 
 @pytest.mark.parametrize("failure", [AWAY, KubernetesError("away"), LedgerMovedError()])
-def test_failed_look(failure: Exception) -> None:
+@in_virtual_time
+async def test_failed_look(failure: Exception) -> None:
     """After a failure it is looked again soon, and what was heard is handed on."""
-
-    @in_virtual_time
-    async def run() -> None:
-        passed = Passed([Outcome(), failure, failure, Outcome()])
-        await passed.for_seconds(100.0, rings=[49.0])
-        assert len(passed.moments) == 4
-        assert passed.moments[-1] < 54.0
-        assert {heard for _, heard in passed.reconciler.looks[1:]} == {(EVENT,)}
-
-    run()
+    passed = Passed([Outcome(), failure, failure, Outcome()])
+    await passed.for_seconds(100.0, rings=[49.0])
+    assert len(passed.moments) == 4
+    assert passed.moments[-1] < 54.0
+    assert {heard for _, heard in passed.reconciler.looks[1:]} == {(EVENT,)}
 
 
 @in_virtual_time
@@ -217,17 +213,13 @@ async def test_settlement_refused() -> None:
         (InfisicalError(Reason.TOKEN_REFUSED, "Refused."), ConditionType.AUTHENTICATED),
     ],
 )
-def test_blame(error: InfisicalError, kind: ConditionType) -> None:
+@in_virtual_time
+async def test_blame(error: InfisicalError, kind: ConditionType) -> None:
     """A failed look is told as a condition: of the login, or of the observation."""
-
-    @in_virtual_time
-    async def run() -> None:
-        passed = Passed([error])
-        await passed.for_seconds(1.0)
-        told = {condition.type: condition.reason for condition in passed.board.conditions}
-        assert told[kind] == error.reason
-
-    run()
+    passed = Passed([error])
+    await passed.for_seconds(1.0)
+    told = {condition.type: condition.reason for condition in passed.board.conditions}
+    assert told[kind] == error.reason
 
 
 @in_virtual_time

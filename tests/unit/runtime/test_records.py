@@ -168,18 +168,14 @@ def recreate(cluster: FakeCluster, key: SubscriptionKey) -> None:
 
 
 @pytest.mark.parametrize("end", [FakeCluster.delete_subscription, FakeCluster.begin_deletion, recreate])
-def test_gone(end: Ending) -> None:
+@in_virtual_time
+async def test_gone(end: Ending) -> None:
     """Nothing is stored in an object that is deleted, is being deleted, or took its namesake's place."""
-
-    @in_virtual_time
-    async def run() -> None:
-        world = Stored()
-        record = await world.read()
-        end(world.cluster, world.key)
-        with pytest.raises(GoneError):
-            await store(record, LEDGER)
-
-    run()
+    world = Stored()
+    record = await world.read()
+    end(world.cluster, world.key)
+    with pytest.raises(GoneError):
+        await store(record, LEDGER)
 
 
 @in_virtual_time
@@ -250,16 +246,12 @@ async def test_concurrent_writes() -> None:
 
 
 @pytest.mark.parametrize("raw", [{"format": FORMAT + 1}, "text", {}, {"format": FORMAT, "epoch": "x"}])
-def test_unreadable_ledger(raw: object) -> None:
+@in_virtual_time
+async def test_unreadable_ledger(raw: object) -> None:
     """A stored ledger that cannot be read counts as none, which asks for a baseline."""
-
-    @in_virtual_time
-    async def run() -> None:
-        world = Stored()
-        world.cluster.overwrite_status(world.key, {"ledger": raw})
-        assert (await world.read()).ledger is None
-
-    run()
+    world = Stored()
+    world.cluster.overwrite_status(world.key, {"ledger": raw})
+    assert (await world.read()).ledger is None
 
 
 # -- news ---------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from factories import a_raw_spec
+from factories import a_ledger, a_raw_spec
 from fakes import FakeCluster
 from infisical_events.api.specs import Spec
+from infisical_events.core.ledgers import encode
 from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.logins import CredentialsSource
@@ -220,26 +221,22 @@ async def test_close() -> None:
         ({"suspend": True}, ("Ready", "False", "Suspended")),
     ],
 )
-def test_not_served(fields: dict[str, Any], condition: tuple[str, str, str]) -> None:
+@in_virtual_time
+async def test_not_served(fields: dict[str, Any], condition: tuple[str, str, str]) -> None:
     """A spec that cannot or shall not be served opens nothing, says why, and is served when it is mended."""
+    operator = Operator()
+    key = operator.create(**fields)
+    await asyncio.sleep(5.0)
+    kind, status, reason = condition
+    assert operator.conditions(key)[kind] == (status, reason)
+    assert operator.infisical.sessions == []
 
-    @in_virtual_time
-    async def run() -> None:
-        operator = Operator()
-        key = operator.create(**fields)
-        await asyncio.sleep(5.0)
-        kind, status, reason = condition
-        assert operator.conditions(key)[kind] == (status, reason)
-        assert operator.infisical.sessions == []
-
-        operator.cluster.edit_subscription(key, a_raw_spec())
-        operator.supervisor.upsert(key, 2)
-        await asyncio.sleep(5.0)
-        assert operator.conditions(key)["Ready"] == ("True", "Watching")
-        assert "Stalled" not in operator.conditions(key)
-        await operator.supervisor.close()
-
-    run()
+    operator.cluster.edit_subscription(key, a_raw_spec())
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    assert "Stalled" not in operator.conditions(key)
+    await operator.supervisor.close()
 
 
 @in_virtual_time
@@ -252,6 +249,23 @@ async def test_stalled_is_told_once() -> None:
     operator.supervisor.upsert(key, 1)
     await asyncio.sleep(5.0)
     assert [notice.reason for notice in operator.cluster.notices] == ["InvalidSpec"]
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_ledger_moved_at_rest(caplog: pytest.LogCaptureFixture) -> None:
+    """A ledger that somebody else writes while nothing is done is no defect."""
+    operator = Operator()
+
+    async def meddle(method: str) -> None:
+        if method == "write_status" and not operator.cluster.status_of(key):
+            operator.cluster.overwrite_status(key, {"ledger": encode(a_ledger())})
+
+    operator.cluster.interpose = meddle
+    key = operator.create(suspend=True)
+    await asyncio.sleep(60.0)
+    assert operator.conditions(key)["Ready"] == ("False", "Suspended")
+    assert not [record for record in caplog.records if record.exc_info]
     await operator.supervisor.close()
 
 
