@@ -408,6 +408,15 @@ def test_an_import_keeps_its_belief_in_a_narrower_scope_that_shows_it() -> None:
     assert (forgotten.changes, forgotten.ledger.belief) == ((), {})
 
 
+def test_an_import_of_a_folder_below_is_forgotten_with_it() -> None:
+    """Of a tree only its top is looked at any more, and that does not import it."""
+    tree, part = a_scope("/a/**"), a_part("/a/**", source="/shared")
+
+    top = absorbed(a_ledger({part: a_belief(a_body(B=1))}, scopes=[tree]), look(5, {}, a_scope("/a")))
+
+    assert (top.ledger.belief, top.look_again) == ({}, None)
+
+
 def test_an_import_does_not_wander_to_a_folder_beside() -> None:
     """There it is an import that was not looked at before, though it brings the same."""
     beside = a_part("/b", source="/shared")
@@ -429,6 +438,16 @@ def test_looks_one_after_the_other_are_one() -> None:
     assert found.ledger == a_ledger(
         {a_part("/b"): a_belief(a_body(B=1), seconds=6)}, scopes=[a_scope("/b")], baselined_at=at(6)
     )
+
+
+def test_what_one_look_showed_is_no_claim_in_the_next() -> None:
+    """An import mutation is consumed once, by the look that shows it."""
+    looks = (look(5, {IMPORTED: a_body(B=2)}), look(6, {WIDE_IMPORT: a_body(B=2)}, WIDE))
+
+    found = absorb_all(believing(imported=a_body(B=1)), looks, (heard(MUTATION, 4),), at(6))
+
+    assert found.changes == (a_change("B", IMPORT),)
+    assert (found.ledger.claims, found.ledger.credits) == ((), ())
 
 
 @given(held_ledgers, observations, hearings)
