@@ -54,6 +54,16 @@ class Outcome:
     is_claimed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of one step; `trouble` is the API server's own sentence."""
+
+    step: Step
+    result: Reason
+    trouble: str = ""
+    is_conflict: bool = False
+
+
 @dataclass(kw_only=True, slots=True)
 class Reconciler:
     """The passes of one subscription under one spec."""
@@ -67,6 +77,8 @@ class Reconciler:
     metrics: Metrics
     clock: Clock
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
+    told: dict[str, tuple[int, Reason]] = field(default_factory=dict)
+    """By the workload's uid: the debt (its seq) and what was told of it last."""
 
     async def observe(self, heard: tuple[Heard, ...]) -> Outcome:
         """Look, take in what changed, and store what is owed for it.
@@ -99,26 +111,52 @@ class Reconciler:
         if ledger is None or not ledger.debts:
             return None
         workloads = await self.cluster.list_workloads(self.record.key.namespace)
-        steps = plan(ledger, self.record.key.name, workloads)
-        results = [(step, await self._carry_out(step, ledger)) for step in steps]
-        self._report(results)
-        settled = (step.debt for step, result in results if result not in _KEEPING)
-        cleared = clear(ledger, settled)
+        done = [await self._carry_out(step, ledger) for step in plan(ledger, self.record.key.name, workloads)]
+        for entry in done:
+            self.metrics.dealt(self.record.key, entry.result)
+        await self._tell([entry for entry in done if self._is_news(entry)])
+        cleared = clear(ledger, (entry.step.debt for entry in done if entry.result not in _KEEPING))
         if cleared is not ledger:
             await self.record.write_ledger(cleared, planned_on=ledger)
-        if any(result is Reason.RESTART_FAILED for _, result in results):
+        owed = {debt.uid for debt in cleared.debts}
+        self.told = {uid: told for uid, told in self.told.items() if uid in owed}
+        if any(entry.result is Reason.RESTART_FAILED for entry in done):
             return self.backoff.pause()
         self.backoff.reset()
-        return _HELD_PAUSE if cleared.debts else None
+        return _HELD_PAUSE if owed else None
 
-    def _report(self, results: list[tuple[Step, Reason]]) -> None:
-        restarts = [(step.debt, result) for step, result in results if isinstance(step, Restart)]
-        for _, result in results:
-            self.metrics.dealt(self.record.key, result)
+    def _is_news(self, entry: _Done) -> bool:
+        """Tries of one debt repeat themselves, and a conflict is no result yet."""
+        debt, result = entry.step.debt, entry.result
+        if entry.is_conflict or self.told.get(debt.uid) == (debt.seq, result):
+            return False
+        self.told[debt.uid] = (debt.seq, result)
+        return True
+
+    async def _tell(self, news: list[_Done]) -> None:
+        restarts = [(entry.step.debt, entry.result) for entry in news if isinstance(entry.step, Restart)]
         if restarts:
             changes = folded(change for debt, _ in restarts for change in debt.changes)
             told = [WorkloadResult(kind=d.kind, name=d.name, result=result) for d, result in restarts]
             self.reporter.board.acted(changes, told, _summary(told))
+        for entry in news:
+            await self._tell_of(entry)
+
+    async def _tell_of(self, entry: _Done) -> None:
+        debt, why = entry.step.debt, _named(entry.step.debt.changes)
+        name = f"{debt.kind} {debt.name}"
+        if not isinstance(entry.step, Restart):
+            if entry.result is not Reason.ALREADY_RESTARTED:
+                self.reporter.skip(entry.result, f"{name}: {why}.")
+            return
+        if entry.result is Reason.RESTART_FAILED:
+            note = f"{name} could not be restarted: {entry.trouble}"
+            await self.reporter.notify(Reason.RESTART_FAILED, note, is_warning=True)
+            return
+        log.info("restarted %s: %s", name, why, extra=self.reporter.extra)
+        await self.reporter.notify(Reason.RESTARTED, f"{name} restarted: {why}.")
+        note = f"Restarted by subscription {self.record.key.name}: {why}."
+        await self.reporter.notify_workload(entry.step.workload, Reason.RESTARTED, note)
 
     async def _last_look(self, ledger: Ledger) -> tuple[Observation, ...]:
         """After a changed spec, the old scopes once more; what cannot be read any more is let go."""
@@ -152,7 +190,7 @@ class Reconciler:
             owed = owe(owed, self.record.key.name, selected, workloads, self.clock())
             self._explain(selected, workloads, is_owed=owed is not absorbed.ledger)
         elif selection.refusal is not None:
-            found = _told(absorbed.changes)
+            found = _named(absorbed.changes)
             self.reporter.skip(selection.refusal, f"{found} was found and not selected by spec.events.")
         await self._found(observations[-1])
         if owed != ledger:
@@ -160,30 +198,18 @@ class Reconciler:
         self._explain_unseen(heard, absorbed.unshown, absorbed.changes)
         return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims))
 
-    async def _carry_out(self, step: Step, ledger: Ledger) -> Reason:
+    async def _carry_out(self, step: Step, ledger: Ledger) -> _Done:
         if not isinstance(step, Restart):
-            name = f"{step.debt.kind} {step.debt.name}"
-            if step.reason is not Reason.ALREADY_RESTARTED:
-                self.reporter.skip(step.reason, f"{name}: {_told(step.debt.changes)}.")
-            return step.reason
-        workload, why = step.workload, _told(step.debt.changes)
+            return _Done(step, step.reason)
         key = self.record.key
-        patch = restart_patch(workload, step.debt, key.name, ledger.epoch, self.clock())
+        patch = restart_patch(step.workload, step.debt, key.name, ledger.epoch, self.clock())
         try:
-            await self.cluster.patch_workload(key.namespace, workload, patch)
-        except ConflictError:
-            return Reason.RESTART_FAILED  # it was edited since it was listed: listed and planned anew
+            await self.cluster.patch_workload(key.namespace, step.workload, patch)
+        except ConflictError:  # it was edited since it was listed: listed and planned anew
+            return _Done(step, Reason.RESTART_FAILED, is_conflict=True)
         except KubernetesError as error:
-            note = f"{workload.kind.kind} {workload.name} could not be restarted: {error}"
-            await self.reporter.notify(Reason.RESTART_FAILED, note, is_warning=True)
-            return Reason.RESTART_FAILED
-        log.info("restarted %s %s: %s", workload.kind.kind, workload.name, why, extra=self.reporter.extra)
-        note = f"{workload.kind.kind} {workload.name} restarted: {why}."
-        await self.reporter.notify(Reason.RESTARTED, note)
-        await self.reporter.notify_workload(
-            workload, Reason.RESTARTED, f"Restarted by subscription {key.name}: {why}."
-        )
-        return Reason.RESTARTED
+            return _Done(step, Reason.RESTART_FAILED, str(error))
+        return _Done(step, Reason.RESTARTED)
 
     async def _found(self, observation: Observation) -> None:
         scopes = ", ".join(map(str, observation.scopes))
@@ -196,7 +222,7 @@ class Reconciler:
                 name = f"{workload.kind.kind} {workload.name}"
                 log.warning("%s: %s", name, mistake, extra=self.reporter.extra)
         if not is_owed:
-            told = _told((*selected.changes, *(claim.change for claim in selected.claims)))
+            told = _named((*selected.changes, *(claim.change for claim in selected.claims)))
             self.reporter.skip(
                 Reason.NO_WORKLOAD_CONCERNED,
                 f"{told}: no Deployment, StatefulSet or DaemonSet of this namespace is annotated "
@@ -216,7 +242,7 @@ class Reconciler:
             )
 
 
-def _told(changes: tuple[Change, ...]) -> str:
+def _named(changes: tuple[Change, ...]) -> str:
     """`secret:update prod:/a KEY` for the first few changes."""
     shown = "; ".join(map(str, changes[:3]))
     return shown if len(changes) <= 3 else f"{shown} and {len(changes) - 3} more"  # noqa: PLR2004

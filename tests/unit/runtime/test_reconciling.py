@@ -1,0 +1,281 @@
+"""One pass after the other: written down before it is done, done once, told once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+from factories import a_body, a_part, a_raw_spec
+from fakes import FakeCluster
+from infisical_events.api.specs import parse_spec
+from infisical_events.core.observations import Observation
+from infisical_events.core.reasons import Reason
+from infisical_events.core.scopes import Scope
+from infisical_events.infisical.streaming import Hearing
+from infisical_events.kube.errors import ConflictError, ForbiddenError, KubernetesError, UnknownOutcomeError
+from infisical_events.runtime.boards import Board
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.reconciling import Reconciler
+from infisical_events.runtime.records import Record
+from infisical_events.runtime.reporting import Reporter
+from virtual_time import in_virtual_time, virtual_now
+
+OPTED_IN = {"events.infisical.com/auto-reload": "true"}
+PAUSED = {"events.infisical.com/paused": "true"}
+
+
+class Shown:
+    """An Infisical that shows one folder with one key."""
+
+    version = 1
+
+    async def login(self) -> None:
+        """Everybody is let in."""
+
+    async def project_id(self) -> str:
+        """The project's id."""
+        return "p"
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """The folder as it stands."""
+        parts = {a_part("/a"): a_body(KEY=self.version)}
+        return Observation(scopes, parts, virtual_now(), virtual_now())
+
+    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[Hearing]]:
+        """Nobody listens."""
+        raise NotImplementedError
+
+
+class Team:
+    """A namespace with a subscription, an annotated Deployment, and one that did not opt in."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self.key = self.cluster.create_subscription("team", "app", a_raw_spec())
+        self.cluster.create_workload("team", "web", OPTED_IN)
+        self.cluster.create_workload("team", "other", {})
+        self.infisical = Shown()
+
+    async def reconciler(self) -> Reconciler:
+        """What a process that starts now works with."""
+        stored = await self.cluster.get(self.key)
+        board = Board(stored.status, stored.generation, virtual_now)
+        return Reconciler(
+            spec=parse_spec(stored.spec),
+            address="https://i.example",
+            infisical=self.infisical,
+            cluster=self.cluster,
+            record=Record(self.cluster, self.key, stored, board),
+            reporter=Reporter(self.cluster, self.key, board),
+            metrics=Metrics(),
+            clock=virtual_now,
+        )
+
+    async def changed(self) -> Reconciler:
+        """The same after a baseline and a change that was seen and written down."""
+        reconciler = await self.reconciler()
+        await reconciler.observe(())
+        await reconciler.settle()
+        await asyncio.sleep(120.0)
+        self.infisical.version += 1
+        await reconciler.observe(())
+        return reconciler
+
+    @property
+    def rollouts(self) -> int:
+        """Of the workload that opted in."""
+        assert self.cluster.rollouts_of("team", "other") == 0
+        return self.cluster.rollouts_of("team", "web")
+
+    def told(self) -> list[str]:
+        """The reasons of the Kubernetes Events on the subscription, but for the first."""
+        own = [n.reason for n in self.cluster.notices if n.about.kind == "InfisicalEventSubscription"]
+        return own[1:]
+
+
+@in_virtual_time
+async def test_first_look_restarts_nothing() -> None:
+    """The first look records what stands and restarts nothing."""
+    team = Team()
+    reconciler = await team.reconciler()
+    await reconciler.observe(())
+    assert await reconciler.settle() is None
+    assert team.rollouts == 0
+    assert [notice.reason for notice in team.cluster.notices] == ["BaselineRecorded"]
+
+
+@in_virtual_time
+async def test_change_restarts_once() -> None:
+    """A change restarts what it concerns once, is told on both objects, and leaves nothing owed."""
+    team = Team()
+    reconciler = await team.changed()
+    for _ in range(3):
+        assert await reconciler.settle() is None
+        await reconciler.observe(())
+    assert team.rollouts == 1
+    assert team.told() == ["Restarted"]
+    assert [n.about.name for n in team.cluster.notices if n.reason == "Restarted"] == ["app", "web"]
+    assert reconciler.reporter.board.snapshot().counters.restarts == 1
+
+
+@in_virtual_time
+async def test_nothing_is_done_that_is_not_written_down() -> None:
+    """While the ledger cannot be written nothing is restarted; when it can, it is."""
+    team = Team()
+    reconciler = await team.reconciler()
+    await reconciler.observe(())
+    await asyncio.sleep(120.0)
+    team.infisical.version += 1
+    team.cluster.fail("write_status", KubernetesError("away"))
+    with pytest.raises(KubernetesError):
+        await reconciler.observe(())
+    await reconciler.settle()
+    assert team.rollouts == 0
+
+    await reconciler.observe(())
+    await reconciler.settle()
+    assert team.rollouts == 1
+
+
+@in_virtual_time
+async def test_process_that_dies_after_writing_down() -> None:
+    """What one process wrote down and did not do is done by the next."""
+    team = Team()
+    await team.changed()
+    await (await team.reconciler()).settle()
+    assert team.rollouts == 1
+
+
+@in_virtual_time
+async def test_process_that_dies_after_doing() -> None:
+    """What one process did and did not write down is not done again."""
+    team = Team()
+    reconciler = await team.changed()
+    team.cluster.fail("write_status", KubernetesError("away"))
+    with pytest.raises(KubernetesError):
+        await reconciler.settle()
+    successor = await team.reconciler()
+    await successor.settle()
+    assert team.rollouts == 1
+    assert successor.record.ledger is not None
+    assert successor.record.ledger.debts == ()
+
+
+@in_virtual_time
+async def test_answer_of_a_restart_is_lost() -> None:
+    """A restart whose answer was lost is found by its receipt and not repeated."""
+    team = Team()
+    reconciler = await team.changed()
+    team.cluster.lose_answer("patch_workload")
+    assert await reconciler.settle() is not None
+    assert await reconciler.settle() is None
+    assert team.rollouts == 1
+
+
+@in_virtual_time
+async def test_workload_was_edited() -> None:
+    """A workload that was edited since it was listed is restarted by the next try, and nobody is alarmed."""
+    team = Team()
+    reconciler = await team.changed()
+    team.cluster.fail("patch_workload", ConflictError("modified"), times=3)
+    pauses = [await reconciler.settle() for _ in range(4)]
+    assert (None in pauses[:3], pauses[3], team.rollouts) == (False, None, 1)
+    assert team.told() == ["Restarted"]
+    assert reconciler.reporter.board.snapshot().counters.restarts == 1
+
+
+@pytest.mark.parametrize("error", [ForbiddenError("RBAC says no"), UnknownOutcomeError("no answer")])
+@in_virtual_time
+async def test_restart_that_fails_for_long(error: KubernetesError) -> None:
+    """A restart that fails again and again is told once, stays owed, and is made when it can be."""
+    team = Team()
+    reconciler = await team.changed()
+    team.cluster.fail("patch_workload", error, times=20)
+    tries = 0
+    while await reconciler.settle() is not None:
+        tries += 1
+        await asyncio.sleep(30.0)
+    assert (tries, team.rollouts) == (20, 1)
+    assert team.told() == ["RestartFailed", "Restarted"]
+
+
+@in_virtual_time
+async def test_paused_workload() -> None:
+    """A workload that its owner holds is told of once, and restarted when it is released."""
+    team = Team()
+    team.cluster.annotate_workload("team", "web", PAUSED)
+    reconciler = await team.changed()
+    skips = set()
+    for _ in range(10):
+        assert await reconciler.settle() == 15.0
+        skip = reconciler.reporter.board.snapshot().last_skip
+        assert skip is not None
+        skips.add((skip.time, skip.reason))
+        await asyncio.sleep(15.0)
+    assert team.rollouts == 0
+    assert [reason for _, reason in skips] == [Reason.PAUSED]
+
+    team.cluster.annotate_workload("team", "web", dict.fromkeys(PAUSED))
+    assert await reconciler.settle() is None
+    assert team.rollouts == 1
+
+
+@in_virtual_time
+async def test_newer_change_of_a_held_workload_is_told() -> None:
+    """Another change for a workload that is held is told as well."""
+    team = Team()
+    team.cluster.annotate_workload("team", "web", PAUSED)
+    reconciler = await team.changed()
+    moments = set()
+    for _ in range(2):
+        await reconciler.settle()
+        moments.add(_skip_time(reconciler))
+        await asyncio.sleep(120.0)
+        team.infisical.version += 1
+        await reconciler.observe(())
+    assert len(moments) == 2
+
+
+def _skip_time(reconciler: Reconciler) -> Any:  # noqa: ANN401 - a moment or nothing
+    skip = reconciler.reporter.board.snapshot().last_skip
+    return skip and skip.time
+
+
+@in_virtual_time
+async def test_workload_vanished() -> None:
+    """What is owed to a workload that is gone is let go, with a word."""
+    team = Team()
+    reconciler = await team.changed()
+    team.cluster.delete_workload("team", "web")
+    assert await reconciler.settle() is None
+    skip = reconciler.reporter.board.snapshot().last_skip
+    assert skip is not None
+    assert skip.reason == Reason.WORKLOAD_GONE
+
+
+@in_virtual_time
+async def test_nobody_concerned() -> None:
+    """A change that concerns no workload says what to annotate."""
+    team = Team()
+    team.cluster.annotate_workload("team", "web", dict.fromkeys(OPTED_IN))
+    reconciler = await team.changed()
+    assert await reconciler.settle() is None
+    skip = reconciler.reporter.board.snapshot().last_skip
+    assert skip is not None
+    assert skip.reason == Reason.NO_WORKLOAD_CONCERNED
+    assert "auto-reload" in skip.message
+    assert team.rollouts == 0
+
+
+@in_virtual_time
+async def test_list_that_fails_settles_nothing() -> None:
+    """When workloads cannot be listed none is taken for gone: what is owed stays owed."""
+    team = Team()
+    reconciler = await team.changed()
+    team.cluster.fail("list_workloads", ForbiddenError("RBAC"))
+    with pytest.raises(ForbiddenError):
+        await reconciler.settle()
+    assert await reconciler.settle() is None
+    assert team.rollouts == 1
