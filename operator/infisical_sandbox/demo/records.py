@@ -99,10 +99,18 @@ class Folder:
         return self.path / f"{name}.log"
 
     def clean(self) -> bool:
-        """End and remove everything in the record; tell whether there was one."""
+        """End and remove everything in the record; tell whether there was one.
+
+        Raises:
+            DemoError: a namespace cannot be deleted; it is not tried again.
+        """
         record = self.record
-        if record is not None:
-            _undo(record)
+        try:
+            if record is not None:
+                _undo(record)
+        except DemoError:
+            shutil.rmtree(self.path)
+            raise
         shutil.rmtree(self.path, ignore_errors=True)
         return record is not None
 
@@ -127,4 +135,6 @@ def _delete(namespace: Namespace) -> None:
     wishes = ("--ignore-not-found", f"--timeout={_DELETE_SECONDS}s")
     done = subprocess.run((*command, *wishes), capture_output=True, text=True, check=False)  # noqa: S603 - our kubectl
     if done.returncode:
-        raise DemoError(f"namespace {namespace.name} could not be deleted: {done.stderr.strip()}")
+        raise DemoError(
+            f"namespace {namespace.name} could not be deleted, do it by hand: {done.stderr.strip()}"
+        )

@@ -9,7 +9,7 @@ from infisical_sandbox.cluster import processes
 from infisical_sandbox.demo import manifests
 from infisical_sandbox.demo.errors import DemoError
 from infisical_sandbox.demo.infisicals import LocalInfisical
-from infisical_sandbox.demo.records import Folder
+from infisical_sandbox.demo.records import Folder, Namespace, Record
 
 SLEEP = Path("/bin/sleep")
 
@@ -44,6 +44,19 @@ def test_a_process_that_was_replaced_is_not_remembered(folder: Folder) -> None:
     assert folder.record is not None
     assert folder.record.processes["operator"] == second
     assert set(folder.record.processes) == {"operator", "other"}
+
+
+def test_a_cluster_that_is_gone_does_not_stand_in_the_way_for_ever(folder: Folder, tmp_path: Path) -> None:
+    """The namespace that cannot be deleted is told once; then the folder is free for another demo."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("#!/bin/sh\necho connection refused >&2\nexit 1\n")
+    kubectl.chmod(0o700)
+    made = Namespace(kubectl=kubectl, kubeconfig=tmp_path / "kubeconfig", name="demo-0000")
+    folder.save(Record(namespace=made))
+
+    with pytest.raises(DemoError, match="demo-0000 could not be deleted, do it by hand: connection refused"):
+        folder.clean()
+    assert not folder.clean()
 
 
 def test_a_folder_that_is_held_is_refused_in_a_sentence(folder: Folder) -> None:
