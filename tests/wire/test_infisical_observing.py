@@ -145,7 +145,12 @@ async def test_missing_folder_is_empty() -> None:
 async def test_ten_thousand_keys() -> None:
     """A list of ten thousand secrets is seen whole."""
     names = [f"KEY_{n:05}" for n in range(10_000)]
-    padding = {"secretValue": "<hidden-by-infisical>", "secretComment": "", "tags": [], "secretPath": "/a"}
+    padding: dict[str, Any] = {
+        "secretValue": "<hidden-by-infisical>",
+        "secretComment": "",
+        "tags": [],
+        "secretPath": "/a",
+    }
     [body] = (await seen(always(listing(*(secret(name, **padding) for name in names))))).values()
     assert body.sightings.keys() == set(names)
 

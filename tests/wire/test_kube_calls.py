@@ -250,7 +250,7 @@ def compare_and_swap(version: str) -> Script:
         changed = {
             "metadata": STORED["metadata"] | {"resourceVersion": "6"},
             "status": request.json()["status"],
-        }  # type: ignore[operator]
+        }
         return answer(200, STORED | changed)
 
     return routed({f"{KEY.path}/status": script, KEY.path: always(answer(200, STORED))})
