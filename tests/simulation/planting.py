@@ -1,0 +1,303 @@
+"""Bugs planted into the operator: each a design that looks simpler and loses or repeats restarts.
+
+A plant is a context in which the product code behaves that way. The product has no switch for it.
+"""
+
+import copy
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from infisical_events.core import judging, passes, planning, receipts
+from infisical_events.core.judging import Belief, Verdict
+from infisical_events.core.ledgers import Ledger
+from infisical_events.core.planning import Hold, Restart, Settle
+from infisical_events.core.reasons import Reason
+from infisical_events.runtime import reconciling, records
+from simulation.clusters import ClusterModel
+
+Plant = Callable[[], AbstractContextManager[Any]]
+
+PLANTS: dict[str, Plant] = {}
+
+
+def _plant(name: str) -> Callable[[Plant], Plant]:
+    def register(make: Plant) -> Plant:
+        PLANTS[name] = make
+        return make
+
+    return register
+
+
+@_plant("no judging of reads")
+def _no_judging() -> AbstractContextManager[Any]:
+    def judge(_part: Any, believed: Belief, seen: Any, *_: Any) -> Verdict:  # noqa: ANN401 - as judged
+        return Verdict.SAME if believed.body == seen else Verdict.ACCEPTED
+
+    return mock.patch.object(passes, "judge", judge)
+
+
+@_plant("judging versions but not existence")
+def _versions_only() -> AbstractContextManager[Any]:
+    def judge(_part: Any, believed: Belief, seen: Any, *_: Any) -> Verdict:  # noqa: ANN401 - as judged
+        if believed.body == seen:
+            return Verdict.SAME
+        is_older = any(step < 0 for step in judging._steps(believed.body, seen))
+        return Verdict.SUSPECT if is_older else Verdict.ACCEPTED
+
+    return mock.patch.object(passes, "judge", judge)
+
+
+@_plant("what left is not remembered")
+def _nothing_gone() -> AbstractContextManager[Any]:
+    return mock.patch.object(Belief, "succeeded_by", lambda _, body, at: Belief(body, at))
+
+
+@_plant("equal reads refresh the moment of acceptance")
+def _refreshing() -> AbstractContextManager[Any]:
+    real = passes.absorb
+
+    def absorb(ledger: Ledger, observation: Any, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
+        fresh = {
+            part: replace(held, accepted_at=observation.finished) for part, held in ledger.belief.items()
+        }
+        return real(replace(ledger, belief=fresh), observation, *rest)
+
+    return mock.patch.object(passes, "absorb", absorb)
+
+
+@_plant("the belief is held back until the workloads are done")
+@contextmanager
+def _held_back() -> Iterator[None]:
+    planned_on: list[Ledger] = []
+    absorb, owe = reconciling.absorb_all, reconciling.owe
+
+    def absorbing(ledger: Ledger, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
+        planned_on[:] = [ledger]
+        return absorb(ledger, *rest)
+
+    def owing(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
+        owed = owe(ledger, *rest)
+        return owed if owed is ledger else replace(owed, belief=planned_on[0].belief)
+
+    with (
+        mock.patch.object(reconciling, "absorb_all", absorbing),
+        mock.patch.object(reconciling, "owe", owing),
+    ):
+        yield
+
+
+@_plant("a digest of the changes as stamp")
+@contextmanager
+def _digest() -> Iterator[None]:
+    def digest(debt: Any) -> str:  # noqa: ANN401 - a debt
+        return "-".join(sorted(map(str, debt.changes))).replace(" ", "_")
+
+    def patch(workload: Any, debt: Any, *rest: Any) -> Any:  # noqa: ANN401 - as patched
+        with mock.patch.object(receipts, "stamp_of", return_value=digest(debt)):
+            return receipts.restart_patch(workload, debt, *rest)
+
+    real = planning._step
+
+    def step(debt: Any, workload: Any, subscription: str, epoch: str) -> Any:  # noqa: ANN401 - as planned
+        if workload and receipts.receipt_of(workload).stamps.get(subscription) == digest(debt):
+            return Settle(debt, Reason.ALREADY_RESTARTED)
+        return real(debt, workload, subscription, epoch)
+
+    with mock.patch.object(reconciling, "restart_patch", patch), mock.patch.object(planning, "_step", step):
+        yield
+
+
+@_plant("workloads are listed from a cache")
+@contextmanager
+def _cached_list() -> Iterator[None]:
+    real, cache = ClusterModel.list_workloads, dict[int, list[Any]]()
+
+    async def listed(self: ClusterModel, namespace: str) -> Any:  # noqa: ANN401 - as listed
+        seen = cache.setdefault(id(self), [])
+        seen.append(await real(self, namespace))
+        return seen[max(0, len(seen) - 1 - random.randint(0, 2))]  # noqa: S311 - a simulation
+
+    with mock.patch.object(ClusterModel, "list_workloads", listed):
+        yield
+
+
+@_plant("the subscription is read from a cache")
+@contextmanager
+def _cached_get() -> Iterator[None]:
+    real, cache = ClusterModel.get, dict[str, list[Any]]()
+
+    async def get(self: ClusterModel, key: Any) -> Any:  # noqa: ANN401 - as read
+        seen = cache.setdefault(f"{id(self)} {key.uid}", [])
+        seen.append(await real(self, key))
+        old = seen[max(0, len(seen) - 2)]
+        return replace(seen[-1], status=old.status)
+
+    with mock.patch.object(ClusterModel, "get", get):
+        yield
+
+
+@_plant("no epoch")
+def _no_epoch() -> AbstractContextManager[Any]:
+    return mock.patch.object(reconciling.secrets, "token_urlsafe", return_value="always")
+
+
+@_plant("a widened scope is read as creates")
+def _no_baseline_of_scope() -> AbstractContextManager[Any]:
+    real = passes._judge_all
+
+    def judge_all(ledger: Ledger, observation: Any, *rest: Any) -> Any:  # noqa: ANN401 - as judged
+        return real(replace(ledger, scopes=observation.scopes), observation, *rest)
+
+    return mock.patch.object(passes, "_judge_all", judge_all)
+
+
+@_plant("no last look at the scopes before an edit")
+def _no_last_look() -> AbstractContextManager[Any]:
+    async def none(*_: object) -> tuple[()]:
+        return ()
+
+    return mock.patch.object(reconciling.Reconciler, "_last_look", none)
+
+
+@_plant("a new baseline on every edit")
+@contextmanager
+def _baseline_on_edit() -> Iterator[None]:
+    real = records.ledger_of
+
+    def ledger_of(stored: Any) -> Ledger | None:  # noqa: ANN401 - as stored
+        is_edited = stored.status.get("observedGeneration") != stored.generation
+        return None if is_edited else real(stored)
+
+    with mock.patch.object(records, "ledger_of", ledger_of):
+        yield
+
+
+@_plant("claims are not stored")
+@contextmanager
+def _claims_in_memory() -> Iterator[None]:
+    real = records.encode
+    with mock.patch.object(records, "encode", lambda ledger: real(replace(ledger, claims=()))):
+        yield
+
+
+@_plant("a merged debt keeps its old number")
+def _old_seq() -> AbstractContextManager[Any]:
+    real = reconciling.owe
+
+    def owe(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
+        before = {debt.uid: debt.seq for debt in ledger.debts}
+        owed = real(ledger, *rest)
+        debts = tuple(replace(debt, seq=before.get(debt.uid, debt.seq)) for debt in owed.debts)
+        return replace(owed, debts=debts)
+
+    return mock.patch.object(reconciling, "owe", owe)
+
+
+@_plant("acting before it is written down")
+@contextmanager
+def _act_first() -> Iterator[None]:
+    real = records.Record.write_ledger
+
+    async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
+        new = [debt for debt in ledger.debts if planned_on is None or debt not in planned_on.debts]
+        workloads = await self._cluster.list_workloads(self.key.namespace) if new else ()
+        for step in planning.plan(ledger, self.key.name, workloads):
+            if isinstance(step, Restart) and step.debt in new:
+                now = step.debt.since
+                body = receipts.restart_patch(step.workload, step.debt, self.key.name, ledger.epoch, now)
+                await self._cluster.patch_workload(self.key.namespace, step.workload, body)
+        await real(self, ledger, planned_on=planned_on)
+
+    with mock.patch.object(records.Record, "write_ledger", write):
+        yield
+
+
+@_plant("debts only in memory")
+@contextmanager
+def _debts_in_memory() -> Iterator[None]:
+    real = records.encode
+    with mock.patch.object(records, "encode", lambda ledger: real(replace(ledger, debts=()))):
+        yield
+
+
+@_plant("restart without a resourceVersion")
+@contextmanager
+def _patch_blindly() -> Iterator[None]:
+    real = reconciling.restart_patch
+
+    def patch(*arguments: Any) -> Any:  # noqa: ANN401 - as patched
+        body = copy.deepcopy(real(*arguments))
+        del body["metadata"]["resourceVersion"]
+        del body["metadata"]["uid"]
+        return body
+
+    with mock.patch.object(reconciling, "restart_patch", patch):
+        yield
+
+
+@_plant("status without compare-and-swap")
+@contextmanager
+def _blind_status() -> Iterator[None]:
+    real = ClusterModel.write_status
+
+    async def write(self: ClusterModel, key: Any, _version: str, status: Any) -> Any:  # noqa: ANN401 - as written
+        now = self._subscriptions[key.namespace, key.name]["metadata"]["resourceVersion"]
+        return await real(self, key, now, status)
+
+    with mock.patch.object(ClusterModel, "write_status", write):
+        yield
+
+
+@_plant("debts of a left scope are kept")
+def _keep_left() -> AbstractContextManager[Any]:
+    real = passes._rescoped
+    return mock.patch.object(
+        passes, "_rescoped", lambda ledger, o: replace(real(ledger, o), debts=ledger.debts)
+    )
+
+
+@_plant("covered by a different restart instead of a later one")
+@contextmanager
+def _different_covers() -> Iterator[None]:
+    real = planning._step
+
+    def step(debt: Any, workload: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
+        planned = real(debt, workload, *rest)
+        if isinstance(planned, Restart | Hold) and workload:
+            restarted = receipts.receipt_of(workload).time
+            if restarted is not None and restarted != debt.since:
+                return Settle(debt, Reason.COVERED_BY_NEIGHBOUR)
+        return planned
+
+    with mock.patch.object(planning, "_step", step):
+        yield
+
+
+@_plant("an unpaid debt counts as paid when another is merged")
+def _merge_forgets() -> AbstractContextManager[Any]:
+    return mock.patch.object(planning, "is_paid", return_value=True)
+
+
+@_plant("nothing is looked for again")
+@contextmanager
+def _no_second_look() -> Iterator[None]:
+    real = passes.absorb
+
+    def absorb(*arguments: Any) -> Any:  # noqa: ANN401 - as absorbed
+        return replace(real(*arguments), unshown=(), look_again=None)
+
+    with (
+        mock.patch.object(passes, "absorb", absorb),
+        mock.patch.object(judging, "HORIZON", judging.HORIZON * 100),
+    ):
+        yield
+
+
+@_plant("an import mutation seen first is not set off")
+def _no_credit() -> AbstractContextManager[Any]:
+    real = passes.absorb
+    return mock.patch.object(passes, "absorb", lambda ledger, *rest: real(replace(ledger, credits=()), *rest))
