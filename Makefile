@@ -13,6 +13,8 @@ PYTHON ?=
 KEEP ?=
 ARGS ?=
 UPGRADE ?= --upgrade
+SEEDS ?= 10000
+FIRST ?= 0
 
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
@@ -45,7 +47,7 @@ cluster-down: $(installed) ## Stop the local control plane and remove its state.
 
 ##@ Check it
 
-.PHONY: test check lint types layers unit simulation wire integration
+.PHONY: test check lint types layers unit simulation simulate wire integration
 test: lint types layers programs ## Everything that has to hold: checks and all tests, against a real control plane.
 	$(pytest) $(parallel) $(ARGS)
 
@@ -67,6 +69,9 @@ unit: $(installed) ## Tests of pure decisions and of single parts.
 
 simulation: $(installed) ## Whole histories in virtual time, crashes included.
 	$(pytest) $(parallel) tests/simulation $(ARGS)
+
+simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST=0; a failing one prints its trace.
+	PYTHONPATH=tests $(bin)/python -m simulation --trace --seeds $(SEEDS) --first $(FIRST)
 
 wire: $(installed) ## Tests over real sockets.
 	$(pytest) tests/wire $(ARGS)

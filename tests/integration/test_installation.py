@@ -1,4 +1,4 @@
-"""The chart installed by helm, and the operator run as the pod would: its command line, its token, RBAC on."""
+"""The chart installed by helm, and the operator run as the pod would be: command line, token, RBAC on."""
 
 import base64
 import json
@@ -53,7 +53,7 @@ def _as_the_pod(scene: Scene, found: charts.Objects, free: Operator, kubeconfig:
 
 
 def test_the_installed_operator_does_the_main_job(scene: Scene, installed: Operator) -> None:
-    """With exactly the rights, flags and variables of the chart a change restarts, and nothing is forbidden."""
+    """With the rights, flags and variables of the chart a change restarts, and nothing is forbidden."""
     scene.operator = installed
     scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
     try:

@@ -122,7 +122,7 @@ def _may_concern(played: Played, true: TrueChange) -> bool:
 def _allowance(played: Played, name: str) -> int:
     """What cannot be avoided: late or doubled import claims, and a workload or scope that just appeared."""
     claims = sum(c.change.types == _IMPORT for c in played.infisical.changes)
-    appeared = len(played.standings[name]) - 1 + len(played.specs) - 1
+    appeared = len(played.standings[name]) - 1 + len(played.specs) - 1 + len(played.births)
     return 2 * claims + appeared
 
 

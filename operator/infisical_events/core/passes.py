@@ -173,14 +173,16 @@ def _is_spent(belief: Belief, observation: Observation) -> bool:
 
 
 def _told(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, ...]:
-    """The changes, each under the event types that were heard for it as well."""
+    """The changes of own secrets, each under the event types that were heard for it as well."""
     told: dict[tuple[Folder, str], frozenset[EventType]] = {}
     for entry in heard:
         for claimed in changes_of(entry.event):
             place = (claimed.scope.folder, claimed.key)
             told[place] = told.get(place, frozenset()) | claimed.types
     return tuple(
-        replace(change, types=change.types | told.get((change.scope.folder, change.key), frozenset()))
+        change
+        if change.types == _IMPORT
+        else replace(change, types=change.types | told.get((change.scope.folder, change.key), frozenset()))
         for change in changes
     )
 

@@ -105,7 +105,8 @@ async def _check(response: httpx.Response) -> None:
 def _subscribe_refusal(response: httpx.Response) -> InfisicalError:
     """At this endpoint 400 is the plan, and 429 without rate-limit headers the connection limit."""
     error = refusal(response)
-    if response.status_code == httpx.codes.BAD_REQUEST:
+    is_expelled = "does not belong to this organization" in str(error)  # a 400 as well, on older servers
+    if response.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
         return InfisicalError(
             Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS,
             f"{error} Event Subscriptions need a plan that has them; until then changes are found by "

@@ -1,5 +1,6 @@
 """Listing workloads by their metadata and restarting one by one patch."""
 
+import asyncio
 from typing import Any
 
 from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
@@ -15,14 +16,12 @@ class Workloads:
 
     async def list(self, namespace: str) -> tuple[Workload, ...]:
         """All of them as they are now: no cache, no `resourceVersion=0`; raises KubernetesError."""
-        return tuple(
-            [
-                _workload(kind, metadata)
-                for kind in WORKLOAD_KINDS
-                async for metadata in self._kube.list_metadata(_path(kind, namespace))
-                if "deletionTimestamp" not in metadata
-            ]
-        )
+        listed = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in WORKLOAD_KINDS))
+        return tuple(workload for workloads in listed for workload in workloads)
+
+    async def _list_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...]:
+        found = [metadata async for metadata in self._kube.list_metadata(_path(kind, namespace))]
+        return tuple(_workload(kind, metadata) for metadata in found if "deletionTimestamp" not in metadata)
 
     async def patch(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
         """Apply a merge patch; raises KubernetesError."""

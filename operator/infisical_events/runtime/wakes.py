@@ -1,6 +1,7 @@
 """Reasons to look, gathered until it has been quiet for a while: a burst becomes one pass."""
 
 import asyncio
+from collections import deque
 
 from infisical_events.core.judging import Heard
 
@@ -10,6 +11,9 @@ _LONGEST_FACTOR = 10
 _SHORTEST_LONGEST = 2.0
 """Seconds that a burst may last at least before it is cut."""
 
+_MOST_HEARD = 10_000
+"""Events that are kept while the state cannot be read; of more, the newest: the state decides anyway."""
+
 
 class Wakes:
     """What was heard since the last pass, and the bell that rings for it."""
@@ -18,7 +22,7 @@ class Wakes:
         self._quiet = quiet
         self._longest = max(quiet * _LONGEST_FACTOR, _SHORTEST_LONGEST)
         self._bell = asyncio.Event()
-        self._heard: list[Heard] = []
+        self._heard = deque[Heard](maxlen=_MOST_HEARD)
         self.is_rung = False
         """Whether the bell rang since what was heard was taken."""
 
@@ -30,7 +34,7 @@ class Wakes:
 
     def keep(self, heard: tuple[Heard, ...]) -> None:
         """Put back what a pass could not account for; no reason by itself."""
-        self._heard[:0] = heard
+        self._heard = deque((*heard, *self._heard), maxlen=_MOST_HEARD)
 
     def take(self) -> tuple[Heard, ...]:
         """All that was heard, once."""
