@@ -218,6 +218,11 @@ class SessionModel:
             await self._server.faults.crash_point("read")
         return Observation(scopes, parts, started, virtual_now())
 
+    async def is_gone(self, folder: Folder, key: str) -> bool:
+        """Read one secret by its name, which may lag as well."""
+        await self._call()
+        return key not in self._server.read().folders.get(folder, {})
+
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
         """Hear what is told from now on, until it is cut."""

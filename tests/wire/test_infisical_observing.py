@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -370,6 +370,100 @@ async def test_trouble_that_is_over_at_an_infisical() -> None:
         await sandbox.do(Controls.fail_requests, ResponseFault("GET /api/v4/*", status=503))
         assert (await refusal_of(session)).reason is Reason.SERVER_ERROR
         assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+
+
+# -- one secret by its name ---------------------------------------------------------------------------
+
+FOLDER_A = Folder("prod", "/a")
+FOUND = answer(200, {"secret": secret("K")})
+NO_SECRET = refused(404, "NotFound", "Secret with name 'K' not found")
+
+
+async def told_of(given: Answer, key: str = "K") -> bool:
+    """Whether a secret counts as gone when the question is answered like this."""
+    async with serving(always(given)) as server, a_session(server.url) as session:
+        return await session.is_gone(FOLDER_A, key)
+
+
+async def test_one_secret_is_asked_for_without_its_value() -> None:
+    """Neither the value nor what imports or a person's override hold is asked for."""
+    async with serving(always(FOUND)) as server, a_session(server.url) as session:
+        assert not await session.is_gone(FOLDER_A, "K")
+        [request] = server.requests
+    assert request.path == f"{V4}/K"
+    assert parse_qs(urlsplit(request.target).query) == {
+        "projectId": ["7f4d1c2b"],
+        "environment": ["prod"],
+        "secretPath": ["/a"],
+        "type": ["shared"],
+        "viewSecretValue": ["false"],
+        "expandSecretReferences": ["false"],
+        "include_imports": ["false"],
+        "includeImports": ["false"],
+    }
+
+
+@pytest.mark.parametrize("key", ["a/b", "..", ".", "a?b=c", "a#b", "%2F", "É 1", "&x=1", "a\r\nb", "\ud800"])
+async def test_any_name_is_one_name(key: str) -> None:
+    """Nothing in a name is taken for anything but a name."""
+    async with serving(always(FOUND)) as server, a_session(server.url) as session:
+        await session.is_gone(FOLDER_A, key)
+        [request] = server.requests
+    below = request.path.removeprefix(f"{V4}/")
+    assert unquote(below, errors="surrogatepass") == key
+    assert not set(below) & set("/.&# ")
+
+
+@pytest.mark.parametrize("given", [NO_SECRET, refused(404, "SecretPathNotFound", "Folder '/a' not found")])
+async def test_gone(given: Answer) -> None:
+    """A secret is gone when the application says that it or its folder is not there."""
+    assert await told_of(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (refused(403, "PermissionDenied", "not allowed"), Reason.PERMISSION_DENIED),
+        (NO_ROUTE, Reason.NOT_INFISICAL),
+        (PROXY_404, Reason.NOT_INFISICAL),
+        (answer(502, b"<html>"), Reason.SERVER_ERROR),
+        (answer(200, b"<html>"), Reason.NOT_INFISICAL),
+        (answer(200, {"secrets": []}), Reason.NOT_INFISICAL),
+        (answer(200, []), Reason.NOT_INFISICAL),
+        (Answer((b"HTTP/1.1 304 Not Modified\r\n\r\n",)), Reason.NOT_INFISICAL),
+        (Answer((), After.CLOSE), Reason.UNREACHABLE),
+    ],
+)
+async def test_neither_gone_nor_there(given: Answer, reason: Reason) -> None:
+    """A secret that may not be seen is not gone, and trouble tells nothing about it."""
+    with pytest.raises(InfisicalError) as error:
+        await told_of(given)
+    assert error.value.reason is reason
+
+
+@pytest.mark.parametrize(("given", "gone"), [(FOUND, False), (NO_SECRET, True)])
+async def test_one_secret_of_an_older_server(given: Answer, gone: bool) -> None:  # noqa: FBT001 - parametrized
+    """A server that knows only the older route is asked by it."""
+    async with serving(routed({f"{V3}/K": always(given)})) as server, a_session(server.url) as session:
+        assert await session.is_gone(FOLDER_A, "K") is gone
+        [request] = server.asked(f"{V3}/K")
+    assert parse_qs(urlsplit(request.target).query)["workspaceId"] == ["7f4d1c2b"]
+
+
+@pytest.mark.parametrize("generation", [generations.E3, generations.E4])
+async def test_gone_at_an_infisical(generation: generations.Generation) -> None:
+    """At a local Infisical an absent secret is gone, a present one is not, of a hidden one nothing is told."""
+    options = Options(generation=generation)
+    async with Sandbox.in_thread(options) as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1", "a/b": "1"})
+        there = [await session.is_gone(FOLDER_A, key) for key in ("K", "a/b", "L")]
+        nowhere = await session.is_gone(Folder("prod", "/nowhere"), "K")
+        only_l = {"subject": "secrets", "action": ["describeSecret"], "conditions": {"secretName": "L"}}
+        await sandbox.do(Controls.permit, [only_l])
+        with pytest.raises(InfisicalError) as error:
+            await session.is_gone(FOLDER_A, "K")
+    assert (there, nowhere) == ([False, False, True], True)
+    assert error.value.reason is Reason.PERMISSION_DENIED
 
 
 # -- slugs --------------------------------------------------------------------------------------------

@@ -1,13 +1,15 @@
 """Reading the state of folders without values: ids and versions only.
 
 Needs no more than the right to describe secrets. An unchanged scope costs a 304, which stands for
-the body last received.
+the body last received. A list leaves out what one may not describe, so what is missing in a list can be
+asked for by its name: only that answer tells the two apart.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from infisical_events.core.folders import Folder, canonical
 from infisical_events.core.observations import Body, Part, Sighting, short_id
@@ -35,6 +37,11 @@ class _Route:
 
 _V4 = _Route("/api/v4/secrets", "projectId")
 _V3 = _Route("/api/v3/secrets/raw", "workspaceId")
+
+_NO_VALUES = {"viewSecretValue": "false", "expandSecretReferences": "false"}
+_LIST = {**_NO_VALUES, "include_imports": "true", "includeImports": "true"}
+_ONE = {**_NO_VALUES, "include_imports": "false", "includeImports": "false", "type": "shared"}
+"""Everything explicit: defaults differ between servers, and so does the spelling of imports."""
 
 
 class SecretLists:
@@ -66,32 +73,60 @@ class SecretLists:
             self._cache[scope] = _Cached(etag, parts)
         return parts
 
+    async def is_gone(self, folder: Folder, key: str) -> bool:
+        """Whether the folder has no secret of its own of this name; imports do not count.
+
+        Also true when there is no such folder, environment or project any more.
+
+        Raises:
+            InfisicalError: it cannot be told; PERMISSION_DENIED when this secret may not be described.
+        """
+        try:
+            response = await self._ask(f"/{_segment(key)}", self._place(folder) | _ONE, {})
+        except FolderMissingError:
+            return True
+        except InfisicalError as error:
+            if error.reason is Reason.PROJECT_NOT_FOUND:  # every other 404 of the application
+                return True
+            raise
+        _check_secret(decoded(response))
+        return False
+
     async def _list(self, scope: Scope, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - a response
+        recursive = {"recursive": "true" if scope.recursive else "false"}
+        return await self._ask("", self._place(scope.folder) | recursive | _LIST, headers)
+
+    async def _ask(self, below: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - ditto
         """By the route that answered last, or by the other one: a proxy's 404 must not decide for ever."""
         try:
-            return await self._ask(self._route, scope, headers)
+            return await self._ask_by(self._route, below, query, headers)
         except UnknownRouteError:
             other = _V3 if self._route is _V4 else _V4
-        response = await self._ask(other, scope, headers)
+        response = await self._ask_by(other, below, query, headers)
         self._route = other
         return response
 
-    async def _ask(self, route: _Route, scope: Scope, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - ditto
-        query = self._query(scope, route.project)
-        return await self._client.send("GET", route.path, params=query, headers=headers)
+    async def _ask_by(
+        self, route: _Route, below: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> Any:  # noqa: ANN401 - ditto
+        told = urlencode({route.project: self._project_id, **query}, errors="surrogatepass")
+        return await self._client.send("GET", f"{route.path}{below}?{told}", headers=headers)
 
-    def _query(self, scope: Scope, project: str) -> dict[str, str]:
-        """Everything explicit: defaults differ between servers, and so does the spelling of imports."""
-        return {
-            project: self._project_id,
-            "environment": scope.folder.environment,
-            "secretPath": scope.folder.path,
-            "recursive": "true" if scope.recursive else "false",
-            "viewSecretValue": "false",
-            "expandSecretReferences": "false",
-            "include_imports": "true",
-            "includeImports": "true",
-        }
+    @staticmethod
+    def _place(folder: Folder) -> dict[str, str]:
+        return {"environment": folder.environment, "secretPath": folder.path}
+
+
+def _segment(key: str) -> str:
+    """A name as one segment of a path, whatever is in it: neither `a/b` nor `..` leads elsewhere."""
+    return quote(key, safe="", errors="surrogatepass").replace(".", "%2E")
+
+
+def _check_secret(answer: object) -> None:
+    if not (isinstance(answer, dict) and isinstance(answer.get("secret"), dict)):
+        raise InfisicalError(
+            Reason.NOT_INFISICAL, "The answer about a secret has an unknown shape: check spec.address."
+        )
 
 
 def parse_list(scope: Scope, answer: object) -> Parts:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from infisical_events.api.specs import Spec
+from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Body, Observation, Part
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
@@ -65,13 +66,20 @@ class Session:
         Raises:
             InfisicalError: some scope cannot be read; nothing is told of the others then.
         """
-        if self._lists is None:
-            self._lists = SecretLists(self._client, await self.project_id())
+        lists = await self._opened_lists()
         started = self._now()
         parts: dict[Part, Body] = {}
         for scope in scopes:
-            parts.update(await self._lists.read(scope))
+            parts.update(await lists.read(scope))
         return Observation(scopes, parts, started, self._now())
+
+    async def is_gone(self, folder: Folder, key: str) -> bool:
+        """Whether a secret that a list does not show is not there, rather than hidden.
+
+        Raises:
+            InfisicalError: it cannot be told; PERMISSION_DENIED when it may not be described.
+        """
+        return await (await self._opened_lists()).is_gone(folder, key)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
@@ -79,6 +87,11 @@ class Session:
         register = register_of(self._spec)
         async with subscribed(self._client, await self.project_id(), register) as hearings:
             yield hearings
+
+    async def _opened_lists(self) -> SecretLists:
+        if self._lists is None:
+            self._lists = SecretLists(self._client, await self.project_id())
+        return self._lists
 
     async def _look_up(self, slug: str) -> str:
         try:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from infisical_events.api.specs import SecretKeyRef, Spec
 from infisical_events.core.events import NotUnderstood, SecretEvent
+from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
 from infisical_events.core.workloads import Workload
@@ -23,6 +24,7 @@ class Infisical(Protocol):
     async def login(self) -> None: ...  # noqa: D102 - as infisical.sessions.Session
     async def project_id(self) -> str: ...  # noqa: D102
     async def observe(self, scopes: tuple[Scope, ...]) -> Observation: ...  # noqa: D102
+    async def is_gone(self, folder: Folder, key: str) -> bool: ...  # noqa: D102
     def stream(  # noqa: D102
         self,
     ) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | NotUnderstood]]: ...

@@ -14,6 +14,7 @@ from infisical_events.api.specs import Spec
 from infisical_events.api.statuses import Condition, ConditionType
 from infisical_events.core.events import NotUnderstood
 from infisical_events.core.matching import selectors_of
+from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
@@ -54,6 +55,10 @@ class Streams:
 
     async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
         """Nobody looks."""
+        raise NotImplementedError
+
+    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
+        """Nobody asks."""
         raise NotImplementedError
 
     @asynccontextmanager

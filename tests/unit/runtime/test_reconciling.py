@@ -10,6 +10,7 @@ import pytest
 from factories import a_body, a_part, a_raw_spec
 from fakes import FakeCluster
 from infisical_events.api.specs import parse_spec
+from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
@@ -42,6 +43,10 @@ class Shown:
         """The folder as it stands."""
         parts = {a_part("/a"): a_body(KEY=self.version)}
         return Observation(scopes, parts, virtual_now(), virtual_now())
+
+    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
+        """What is not shown is not there."""
+        return True
 
     def stream(self) -> AbstractAsyncContextManager[AsyncIterator[Hearing]]:
         """Nobody listens."""

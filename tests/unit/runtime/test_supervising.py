@@ -11,6 +11,7 @@ from factories import a_ledger, a_raw_spec
 from fakes import FakeCluster
 from infisical_events.api.specs import Spec
 from infisical_events.core.ledgers import encode
+from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.logins import CredentialsSource
@@ -56,6 +57,10 @@ class QuietInfisical:
     async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
         """Nothing is there."""
         return Observation(scopes, {}, virtual_now(), virtual_now())
+
+    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
+        """Nothing is there."""
+        return True
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
