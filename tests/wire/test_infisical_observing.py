@@ -452,7 +452,7 @@ async def test_one_secret_of_an_older_server(given: Answer, gone: bool) -> None:
 
 @pytest.mark.parametrize("generation", [generations.E3, generations.E4])
 async def test_gone_at_an_infisical(generation: generations.Generation) -> None:
-    """At a local Infisical an absent secret is gone, a present one is not, of a hidden one nothing is told."""
+    """At a local Infisical absent secrets are gone, present ones are not, hidden ones cannot be told."""
     options = Options(generation=generation)
     async with Sandbox.in_thread(options) as sandbox, a_sandbox_session(sandbox) as session:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1", "a/b": "1"})

@@ -13,8 +13,8 @@ from fakes import FakeCluster
 from infisical_events.api.specs import Spec
 from infisical_events.api.statuses import Condition, ConditionType
 from infisical_events.core.events import NotUnderstood
-from infisical_events.core.matching import selectors_of
 from infisical_events.core.folders import Folder
+from infisical_events.core.matching import selectors_of
 from infisical_events.core.observations import Observation
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
@@ -57,7 +57,7 @@ class Streams:
         """Nobody looks."""
         raise NotImplementedError
 
-    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
+    async def is_gone(self, folder: Folder, key: str) -> bool:
         """Nobody asks."""
         raise NotImplementedError
 
