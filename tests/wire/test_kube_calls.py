@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.specs import SecretKeyRef
@@ -19,6 +20,7 @@ from infisical_events.kube.errors import (
     ForbiddenError,
     KubernetesError,
     NotFoundError,
+    UnauthorizedError,
     UnknownOutcomeError,
 )
 from infisical_events.kube.recording import Involved, Notice, Recorder
@@ -103,7 +105,15 @@ async def test_empty_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [HTML, answer(200, {"kind": "Status"}), answer(200, []), answer(200, {"items": [{}]})]
+    "given",
+    [
+        HTML,
+        answer(200, {"kind": "Status"}),
+        answer(200, []),
+        answer(200, {"items": [{}]}),
+        answer(200, {"items": [{"metadata": None}]}),
+        answer(200, {"items": [{"metadata": {"name": "without a uid"}}]}),
+    ],
 )
 async def test_list_that_is_none(given: Answer) -> None:
     """What is no list is an error and never an empty list: nothing may be taken for gone."""
@@ -138,6 +148,7 @@ def test_names_that_branch() -> None:
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
+        (401, UnauthorizedError),
         (403, ForbiddenError),
         (404, NotFoundError),
         (409, ConflictError),
@@ -225,6 +236,35 @@ async def test_token_is_sent() -> None:
     async with reached(always(answer(200, {}))) as (kube, server):
         await kube.get(KEY.path)
         assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("token"), ConfigException(TOKEN), ValueError(TOKEN)])
+async def test_token_cannot_be_read(error: Exception) -> None:
+    """A token that cannot be read when it is due is an error of the request, which was not made."""
+
+    def refresh(_: Configuration) -> None:
+        raise error
+
+    configuration = Configuration(host="http://127.0.0.1:9")
+    configuration.api_key = {"BearerToken": f"Bearer {TOKEN}"}
+    configuration.refresh_api_key_hook = refresh
+    async with ApiClient(configuration) as client:
+        with pytest.raises(KubernetesError, match="no request") as caught:
+            await Kube(client).get(KEY.path)
+    assert type(caught.value) is KubernetesError
+    assert TOKEN not in str(caught.value)
+
+
+async def test_token_of_two_lines() -> None:
+    """A token that would add a header of its own makes no request."""
+    async with serving(always(answer(200, {}))) as server:
+        configuration = Configuration(host=server.url)
+        configuration.api_key = {"BearerToken": f"Bearer {TOKEN}\r\nImpersonate-User: admin"}
+        async with ApiClient(configuration) as client:
+            with pytest.raises(KubernetesError) as caught:
+                await Kube(client).get(KEY.path)
+        assert server.requests == []
+    assert TOKEN not in str(caught.value)
 
 
 # -- subscriptions ------------------------------------------------------------------------------------

@@ -1,15 +1,21 @@
-"""Finding the API server in a kubeconfig, and saying in one line why there is none to be found."""
+"""Finding the API server in a kubeconfig, keeping the right to talk to it, saying in one line why not."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infisical_events.kube.connections import ClusterAccess, load_connection, opened_client
-from infisical_events.kube.errors import KubernetesError
+from infisical_events.kube.calls import Kube
+from infisical_events.kube.connections import ClusterAccess, load_connection, opened_kube
+from infisical_events.kube.errors import KubernetesError, UnauthorizedError
+from scripted_server import Answer, Request, Script, ScriptedServer, answer, serving
 
 TOKEN = "kube-canary-token"
+PLUGIN_API = "client.authentication.k8s.io/v1"
 
 
 def kubeconfig(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -49,12 +55,105 @@ async def test_rotated(tmp_path: Path) -> None:
     assert (await load_connection(access)).token == "next"
 
 
+@asynccontextmanager
+async def reached(folder: Path, script: Script) -> AsyncIterator[tuple[Kube, ScriptedServer, Path]]:
+    """A scripted API server, reached by a kubeconfig with a token file, which is given too."""
+    token, file = folder / "token", folder / "config"
+    token.write_text(TOKEN)
+    async with serving(script) as server:
+        cluster = {"name": "one", "cluster": {"server": server.url}}
+        user = {"name": "robot", "user": {"tokenFile": str(token)}}
+        file.write_text(json.dumps(kubeconfig(clusters=[cluster], users=[user])))
+        async with opened_kube(ClusterAccess(str(file), "one"), "infisical-events") as kube:
+            yield kube, server, token
+
+
+def only_for(token: str) -> Script:
+    """Lets one token in, and nobody else."""
+
+    async def script(request: Request) -> Answer:
+        known = request.headers["authorization"] == f"Bearer {token}"
+        return answer(200, {}) if known else answer(401, {"kind": "Status", "message": "Unauthorized"})
+
+    return script
+
+
 async def test_user_agent(tmp_path: Path) -> None:
     """A client tells who it is."""
+    async with reached(tmp_path, only_for(TOKEN)) as (kube, server, _):
+        await kube.get("/api")
+        assert server.requests[0].headers["user-agent"] == "infisical-events"
+
+
+@pytest.mark.parametrize("ending", ["", "\n"])
+async def test_token_ends(tmp_path: Path, ending: str) -> None:
+    """When a token is no longer good, the file's next one is used for the same request."""
+    async with reached(tmp_path, only_for("next")) as (kube, _, token):
+        token.write_text(f"next{ending}")
+        assert await kube.merge_patch("/api", {}) == {}
+
+
+async def test_token_ends_for_all(tmp_path: Path) -> None:
+    """All who are refused at the same time are served by one reading of the configuration."""
+    async with reached(tmp_path, only_for("next")) as (kube, server, token):
+        token.write_text("next")
+        answers = await asyncio.gather(*(kube.get("/api") for _ in range(20)))
+        assert answers == [{}] * 20
+        await kube.get("/api")
+        assert server.requests[-1].headers["authorization"] == "Bearer next"
+
+
+async def test_tokens_end_again_and_again(tmp_path: Path, pass_time: Callable[[float], None]) -> None:
+    """Each token is followed by the next, for as long as the operator runs."""
+    good = [TOKEN]
+
+    async def script(request: Request) -> Answer:
+        return await only_for(good[0])(request)
+
+    async with reached(tmp_path, script) as (kube, _, token):
+        for n in range(5):
+            good[0] = f"token-{n}"
+            token.write_text(good[0])
+            assert await kube.get("/api") == {}
+            pass_time(60.0)
+
+
+async def test_token_is_not_good(tmp_path: Path) -> None:
+    """With no better token to be had the refusal is told, and the plugin is not run for each request."""
+    plugin, runs = tmp_path / "plugin", tmp_path / "runs"
+    status = {"token": TOKEN, "expirationTimestamp": "2020-01-01T00:00:00Z"}
+    credential = {"apiVersion": PLUGIN_API, "kind": "ExecCredential", "status": status}
+    plugin.write_text(f"#!/bin/sh\necho >>{runs}\necho '{json.dumps(credential)}'\n")
+    plugin.chmod(0o755)
     file = tmp_path / "config"
-    file.write_text(json.dumps(kubeconfig()))
-    async with opened_client(ClusterAccess(str(file)), "infisical-events") as client:
-        assert client.user_agent == "infisical-events"
+    async with serving(only_for("other")) as server:
+        cluster = {"name": "one", "cluster": {"server": server.url}}
+        user = {"exec": {"apiVersion": PLUGIN_API, "command": str(plugin), "interactiveMode": "Never"}}
+        file.write_text(json.dumps(kubeconfig(clusters=[cluster], users=[{"name": "robot", "user": user}])))
+        async with opened_kube(ClusterAccess(str(file), "one"), "infisical-events") as kube:
+            for _ in range(5):
+                with pytest.raises(UnauthorizedError):
+                    await kube.get("/api")
+    assert runs.read_text().count("\n") == 2
+
+
+async def test_configuration_is_gone(tmp_path: Path) -> None:
+    """A configuration that cannot be read when it is needed again is an error like all others."""
+    async with reached(tmp_path, only_for("next")) as (kube, _, token):
+        token.unlink()
+        with pytest.raises(KubernetesError, match="--kubeconfig"):
+            await kube.get("/api")
+
+
+async def test_broken_certificates(tmp_path: Path) -> None:
+    """A certificate authority that is none is told as that."""
+    file, ca = tmp_path / "config", tmp_path / "ca.crt"
+    ca.write_text("no certificate")
+    cluster = {"server": "https://one.example", "certificate-authority": str(ca)}
+    file.write_text(json.dumps(kubeconfig(clusters=[{"name": "one", "cluster": cluster}])))
+    with pytest.raises(KubernetesError, match="certificates"):
+        async with opened_kube(ClusterAccess(str(file), "one"), "infisical-events"):
+            raise AssertionError("nothing was opened")
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,24 @@ transport, its configuration and its authentication are used as they are.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client.api_client import RequestSerialized
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.resources import FIELD_MANAGER
-from infisical_events.kube.errors import KubernetesError, UnknownOutcomeError, error_of
+from infisical_events.kube.errors import (
+    KubernetesError,
+    UnauthorizedError,
+    UnknownOutcomeError,
+    error_of,
+)
 
 MERGE_PATCH = "application/merge-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -23,6 +31,9 @@ _LONGEST_QUOTE = 500
 """Characters of the API server's own sentence that are repeated."""
 _TIMEOUT = 30.0
 """Seconds for a request as a whole."""
+
+_AS_US = {"fieldManager": FIELD_MANAGER}
+_IDENTITY = {"name", "uid", "resourceVersion"}
 
 JSONObject = dict[str, Any]
 
@@ -38,20 +49,46 @@ def path_of(*segments: str) -> str:
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
-class Kube:
-    """The API server, by the verbs that are used."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """All that a request can carry but who asks."""
 
-    def __init__(self, client: ApiClient, timeout: float = _TIMEOUT) -> None:
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: JSONObject | None = None
+    accept: str = "application/json"
+    content_type: str = "application/json"
+
+
+Renewal = Callable[[ApiClient], Awaitable[ApiClient]]
+"""From a client whose credentials were refused to one with fresh ones, or to the same if there are none."""
+
+
+async def _never_renewed(client: ApiClient) -> ApiClient:
+    return client
+
+
+class Kube:
+    """The API server, by the verbs that are used.
+
+    After a 401 nothing has been done, so any request is made once more if `renewed` has another client.
+    """
+
+    def __init__(
+        self, client: ApiClient, timeout: float = _TIMEOUT, renewed: Renewal = _never_renewed
+    ) -> None:
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 3)
+        self._renewed = renewed
 
     async def get(self, path: str) -> JSONObject:
         """Read one object; raises KubernetesError."""
-        return await self._call("GET", path)
+        return await self._call(_Request(method="GET", path=path))
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
         """Create one object; raises KubernetesError."""
-        return await self._call("POST", path, body=body, query={"fieldManager": FIELD_MANAGER})
+        return await self._call(_Request(method="POST", path=path, body=body, query=_AS_US))
 
     async def merge_patch(self, path: str, body: JSONObject) -> JSONObject:
         """Patch one object; a resourceVersion in the body makes it a compare-and-swap.
@@ -62,53 +99,76 @@ class Kube:
             KubernetesError: for every other refusal.
         """
         return await self._call(
-            "PATCH", path, body=body, query={"fieldManager": FIELD_MANAGER}, content_type=MERGE_PATCH
+            _Request(method="PATCH", path=path, body=body, query=_AS_US, content_type=MERGE_PATCH)
         )
 
     async def list_metadata(self, path: str) -> AsyncIterator[JSONObject]:
-        """The metadata of all objects, read consistently and page by page; raises KubernetesError."""
-        query: dict[str, str] = {"limit": str(_PAGE)}
+        """The metadata of all objects, read consistently and page by page; raises KubernetesError.
+
+        Each has its name, uid and resourceVersion.
+        """
+        query = {"limit": str(_PAGE)}
         while True:
-            page = await self._call("GET", path, query=query, accept=METADATA_LIST)
+            page = await self._call(_Request(method="GET", path=path, query=query, accept=METADATA_LIST))
             for metadata in _metadata_of(page):
                 yield metadata
-            following = page.get("metadata", {}).get("continue")
+            following = (page.get("metadata") or {}).get("continue")
             if not following:
                 return
             query = {**query, "continue": following}
 
-    async def _call(  # noqa: PLR0913 - one place for all that a request can carry
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: JSONObject | None = None,
-        accept: str = "application/json",
-        content_type: str = "application/json",
-    ) -> JSONObject:
-        request = await self._client.param_serialize(
-            method,
-            path,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": accept, "Content-Type": content_type},
-            body=body,
+    async def _call(self, request: _Request) -> JSONObject:
+        client = self._client
+        try:
+            return await self._answer(client, request)
+        except UnauthorizedError:
+            self._client = await self._renewed(client)
+            if self._client is client:
+                raise
+        return await self._answer(self._client, request)
+
+    async def _answer(self, client: ApiClient, request: _Request) -> JSONObject:
+        prepared = await _prepared(client, request)
+        try:
+            response = await client.call_api(*prepared, _request_timeout=self._timeout)
+            data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
+        except (aiohttp.ClientError, OSError, ApiException) as error:
+            raise UnknownOutcomeError(f"no answer from the API server ({type(error).__name__})") from None
+        except ValueError as error:  # a token or an address that cannot be written into a request
+            raise _unmade(error) from None
+        return _decoded(response.status, data)
+
+
+async def _prepared(client: ApiClient, request: _Request) -> RequestSerialized:
+    """The request with its credentials, which may have to be read from a file for it."""
+    try:
+        return await client.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query.items()),
+            header_params={"Accept": request.accept, "Content-Type": request.content_type},
+            body=request.body,
             auth_settings=["BearerToken"],
         )
-        try:
-            response = await self._client.call_api(*request, _request_timeout=self._timeout)
-            data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
-        except (aiohttp.ClientError, TimeoutError, ApiException) as error:
-            raise UnknownOutcomeError(f"no answer from the API server ({type(error).__name__})") from None
-        return _decoded(response.status, data)
+    except (ApiException, ConfigException, OSError, ValueError) as error:
+        raise _unmade(error) from None
+
+
+def _unmade(error: Exception) -> KubernetesError:
+    """Of a request that was not sent. What the error says is not repeated: it may be a token."""
+    return KubernetesError(f"no request to the API server can be made ({type(error).__name__})")
 
 
 def _metadata_of(page: JSONObject) -> list[JSONObject]:
     """An empty list of metadata is null; anything else that is no list must not pass for an empty one."""
     try:
-        return [item["metadata"] for item in page["items"] or ()]
-    except (KeyError, TypeError):
-        raise KubernetesError("the API server's answer is no list") from None
+        found: list[JSONObject] = [item["metadata"] for item in page["items"] or ()]
+        is_whole = all(metadata.keys() >= _IDENTITY for metadata in found)
+    except (KeyError, TypeError, AttributeError):
+        is_whole = False
+    if not is_whole:
+        raise KubernetesError("the API server's answer is no list")
+    return found
 
 
 def _decoded(status: int, data: bytes) -> JSONObject:

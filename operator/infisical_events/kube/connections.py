@@ -1,17 +1,25 @@
 """Finding the API server and the right to talk to it: in-cluster or by a kubeconfig."""
 
+import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from infisical_events.kube.calls import Kube
 from infisical_events.kube.errors import KubernetesError
 
 _SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+_RENEWAL_PAUSE = 30.0
+"""Seconds between two readings because of refused credentials: an exec plugin may be slow, and no
+request of the client before the last one is then still under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +60,13 @@ async def load_configuration(access: ClusterAccess) -> Configuration:
                 client_configuration=configuration,
                 persist_config=False,
             )
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, aiohttp.ClientError, OSError) as error:
         raise _unusable(access, str(error)) from None
     except (yaml.YAMLError, TypeError, ValueError, AttributeError, KeyError) as error:
         # Of a file that is no kubeconfig. What it says is not repeated: it may be a key.
         raise _unusable(access, f"the file is no kubeconfig: {type(error).__name__}") from None
+    # Files of tokens often end with a newline.
+    configuration.api_key = {name: token.strip() for name, token in configuration.api_key.items()}
     return configuration
 
 
@@ -86,8 +96,58 @@ async def load_connection(access: ClusterAccess) -> Connection:
 
 
 @asynccontextmanager
-async def opened_client(access: ClusterAccess, user_agent: str) -> AsyncIterator[ApiClient]:
-    """A client that is closed with the context."""
-    async with ApiClient(await load_configuration(access)) as client:
-        client.user_agent = user_agent
-        yield client
+async def opened_kube(access: ClusterAccess, user_agent: str) -> AsyncIterator[Kube]:
+    """The API server, its connections closed with the context; raises KubernetesError."""
+    clients = _Clients(access, user_agent, await _opened_client(access, user_agent))
+    try:
+        yield Kube(clients.current, renewed=clients.renewed)
+    finally:
+        await clients.close()
+
+
+async def _opened_client(access: ClusterAccess, user_agent: str) -> ApiClient:
+    configuration = await load_configuration(access)
+    try:
+        client = ApiClient(configuration)
+    except OSError as error:  # files and contents of certificates
+        raise _unusable(access, f"certificates: {error}") from None
+    client.user_agent = user_agent
+    return client
+
+
+class _Clients:
+    """The client in use. Another one takes its place when its credentials are refused.
+
+    Tokens of a file or of an exec plugin end, and so do client certificates, which a client reads once:
+    hence a whole client and not another header.
+    """
+
+    def __init__(self, access: ClusterAccess, user_agent: str, client: ApiClient) -> None:
+        self.current = client
+        self._former: ApiClient | None = None
+        self._access = access
+        self._user_agent = user_agent
+        self._lock = asyncio.Lock()
+        self._tried = -math.inf
+
+    async def renewed(self, refused: ApiClient) -> ApiClient:
+        """Read the configuration afresh, once for all who were refused at the same time.
+
+        Raises:
+            KubernetesError: there is no usable configuration any more.
+        """
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if refused is self.current and now - self._tried >= _RENEWAL_PAUSE:
+                self._tried = now
+                client = await _opened_client(self._access, self._user_agent)
+                # Requests of others may be under way in it for a while.
+                former, self._former, self.current = self._former, self.current, client
+                if former is not None:
+                    await former.close()  # type: ignore[no-untyped-call] # theirs
+        return self.current
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in filter(None, (self.current, self._former)):
+            await client.close()  # type: ignore[no-untyped-call] # theirs

@@ -1,15 +1,20 @@
 """What can go wrong between the operator and the API server.
 
-KubernetesError      status and the API server's own message
-├── ConflictError    409: somebody else wrote first
-├── NotFoundError    404
-├── ForbiddenError   403: RBAC, or an admission plugin
+KubernetesError        status and the API server's own message
+├── UnauthorizedError  401: the credentials are not, or no longer, good
+├── ForbiddenError     403: RBAC, or an admission plugin
+├── NotFoundError      404
+├── ConflictError      409: somebody else wrote first
 └── UnknownOutcomeError  no answer: the write may or may not have happened
 """
 
 
 class KubernetesError(Exception):
     """The API server refused, failed or did not answer."""
+
+
+class UnauthorizedError(KubernetesError):
+    """The API server does not know who asks: the credentials have ended, or never were good."""
 
 
 class ConflictError(KubernetesError):
@@ -28,7 +33,7 @@ class UnknownOutcomeError(KubernetesError):
     """Nothing came back in time; what was asked may have been done."""
 
 
-_BY_STATUS = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
+_BY_STATUS = {401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
 
 
 def error_of(status: int, message: str) -> KubernetesError:

@@ -12,8 +12,7 @@ from infisical_events.api.specs import Spec
 from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.sessions import Session
-from infisical_events.kube.calls import Kube
-from infisical_events.kube.connections import opened_client
+from infisical_events.kube.connections import opened_kube
 from infisical_events.kube.errors import KubernetesError, NotFoundError
 from infisical_events.runtime.clocks import utc_now
 from infisical_events.runtime.clusters import KubeCluster
@@ -45,9 +44,9 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with (
         http_server(*settings.http_endpoint, metrics, ready.is_set),
-        opened_client(settings.access, FIELD_MANAGER) as client,
+        opened_kube(settings.access, FIELD_MANAGER) as kube,
     ):
-        cluster = KubeCluster(Kube(client), utc_now)
+        cluster = KubeCluster(kube, utc_now)
         world = World(
             cluster=cluster,
             open_infisical=infisical_opener(),
