@@ -219,7 +219,7 @@ class SessionModel:
         return Observation(scopes, parts, started, virtual_now())
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
-        """Read one secret by its name, which may lag as well."""
+        """Ask for one secret; the answer may lag as any read."""
         await self._call()
         return key not in self._server.read().folders.get(folder, {})
 

@@ -19,6 +19,9 @@ from infisical_events.core.observations import NOTHING, Body, Part
 HORIZON = timedelta(seconds=60)
 """The longest age of a read that is tolerated: replication lag and caches of the server."""
 
+_FEW = 3
+"""A folder with fewer secrets is lost as a whole or not at all."""
+
 _IMPORT = EventType.IMPORT_MUTATION
 _UPDATE = frozenset({EventType.UPDATE})
 _DELETE = frozenset({EventType.DELETE})
@@ -70,6 +73,24 @@ def judge(part: Part, believed: Belief, seen: Body, started: datetime, heard: It
     later = [entry.event for entry in heard if entry.at > believed.accepted_at]
     is_newer = any(steps) or _is_corroborated(part, believed.body, seen, later)
     return Verdict.ACCEPTED if is_newer else Verdict.SUSPECT
+
+
+def doubtful_loss(
+    part: Part, believed: Belief, seen: Body, started: datetime, heard: Iterable[Heard]
+) -> str | None:
+    """A key to ask for, when a read would be believed although most keys left without a word.
+
+    The server leaves out silently what an identity may no longer describe. So the loss of all keys of
+    a folder, or of more than half of at least three, has to be confirmed by asking for one of them.
+    """
+    before = believed.body.sightings.keys()
+    lost = before - seen.sightings.keys()
+    is_most = lost == before or 2 * len(lost) > len(before) >= _FEW
+    if part.source is not None or not lost or not is_most:
+        return None
+    is_told = _is_corroborated(part, believed.body, seen, [entry.event for entry in heard])
+    is_believed = judge(part, believed, seen, started, heard) is Verdict.ACCEPTED
+    return min(lost) if is_believed and not is_told else None
 
 
 def _steps(believed: Body, seen: Body) -> list[int]:

@@ -5,8 +5,8 @@ retry, a duplicate event or a second replica finds what it needs. `docs/ledger.m
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infisical_events.api.specs import EventType
@@ -18,6 +18,10 @@ from infisical_events.core.scopes import Scope
 
 FORMAT = 1
 """The version of this encoding; another one is not read but replaced by a fresh baseline."""
+
+
+_SKEW = timedelta(seconds=10)
+"""By how much the clocks of two machines may differ without anybody having to mind."""
 
 
 class UnreadableLedgerError(ValueError):
@@ -88,6 +92,28 @@ class Ledger:
         """What is believed of a part; of one that was never seen, that it was not there."""
         absent = Belief(Body.of({}), self.baselined_at)
         return self.belief.get(part, absent)
+
+
+def clamped(ledger: Ledger, now: datetime) -> Ledger:
+    """The ledger without moments that are yet to come: a clock was ahead, or somebody edited them.
+
+    They would hide changes until time caught up. A debt's `since` stays: it is never before the
+    workload's newest restart, and would otherwise count as covered by it.
+    """
+    moments = [ledger.baselined_at, *(held.accepted_at for held in ledger.belief.values())]
+    moments += [claim.heard_at for claim in ledger.claims]
+    if max(moments) <= now + _SKEW:
+        return ledger
+    return replace(
+        ledger,
+        baselined_at=min(ledger.baselined_at, now),
+        belief={
+            part: replace(held, accepted_at=min(held.accepted_at, now))
+            for part, held in ledger.belief.items()
+        },
+        claims=tuple(replace(claim, heard_at=min(claim.heard_at, now)) for claim in ledger.claims),
+        credits=(),
+    )
 
 
 def encode(ledger: Ledger) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -99,12 +99,20 @@ NOTHING = Body.of({})
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look: which scopes were looked at, what stood there, and between which two moments."""
+    """One look: which scopes were looked at, what stood there, and between which two moments.
+
+    Of `unsure` parts it tells nothing: they may be hidden instead of gone.
+    """
 
     scopes: tuple[Scope, ...]
     parts: Mapping[Part, Body]
     started: datetime
     finished: datetime
+    unsure: frozenset[Part] = frozenset()
+
+    def doubting(self, parts: Iterable[Part]) -> "Observation":
+        """The same look, in which these parts are not told for sure."""
+        return replace(self, unsure=self.unsure | frozenset(parts))
 
     @property
     def key_count(self) -> int:

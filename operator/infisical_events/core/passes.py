@@ -11,8 +11,8 @@ from infisical_events.api.specs import EventType
 from infisical_events.core.changes import Change, united
 from infisical_events.core.diffing import diff
 from infisical_events.core.folders import Folder
-from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, judge
-from infisical_events.core.ledgers import Claim, Credit, Header, Ledger
+from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, doubtful_loss, judge
+from infisical_events.core.ledgers import Claim, Credit, Header, Ledger, clamped
 from infisical_events.core.matching import changes_of
 from infisical_events.core.observations import NOTHING, Observation, Part, is_covered
 from infisical_events.core.scopes import Scope
@@ -73,7 +73,7 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
     Parts that the ledger's scope did not cover before are baselined; parts that the observation's
     scopes do not cover any more are forgotten, with what is owed for them.
     """
-    settled = _rescoped(ledger, observation)
+    settled = _rescoped(clamped(ledger, now), observation)
     judged = _judge_all(settled, observation, heard)
     imports = _match_imports(settled, judged.changes, heard, now)
     unshown = tuple(entry for entry in heard if _is_unshown(entry, judged.changes, now))
@@ -82,7 +82,7 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
         ledger=replace(
             settled,
             scopes=observation.scopes,
-            baselined_at=now if observation.scopes != ledger.scopes else ledger.baselined_at,
+            baselined_at=now if observation.scopes != ledger.scopes else settled.baselined_at,
             belief=judged.belief,
             claims=imports.claims,
             credits=imports.credits,
@@ -108,6 +108,16 @@ def absorb_all(
         changes, claims = united((*taken.changes, *new.changes)), (*taken.claims, *new.claims)
         taken = replace(new, changes=changes, claims=claims)
     return taken
+
+
+def doubtful_losses(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> dict[Part, str]:
+    """The parts that seem to have lost most of their secrets, each with a key to ask for."""
+    keys = {
+        part: doubtful_loss(part, held, observation.parts.get(part, NOTHING), observation.started, heard)
+        for part, held in ledger.belief.items()
+        if is_covered(part, observation.scopes)
+    }
+    return {part: key for part, key in keys.items() if key is not None}
 
 
 def _rescoped(ledger: Ledger, observation: Observation) -> Ledger:
@@ -155,13 +165,14 @@ def _judge_all(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...
             belief[part] = Belief(seen, observation.finished)
             continue
         believed = ledger.believed(part)
-        verdict = judge(part, believed, seen, observation.started, heard)
+        is_sure = part not in observation.unsure
+        verdict = judge(part, believed, seen, observation.started, heard) if is_sure else Verdict.SUSPECT
         if verdict is Verdict.ACCEPTED:
             belief[part] = believed.succeeded_by(seen, observation.finished)
             changes.extend(diff(part, believed.body, seen))
         elif part in ledger.belief:
             belief[part] = believed
-        if verdict is Verdict.SUSPECT:
+        if verdict is Verdict.SUSPECT and is_sure:
             suspicions.append(believed.accepted_at + HORIZON)
     kept = {part: held for part, held in belief.items() if not _is_spent(held, observation)}
     return _Judged(kept, tuple(changes), min(suspicions, default=None))

@@ -45,6 +45,9 @@ class Reason(StrEnum):
     NOT_INFISICAL = "NotInfisical"
     KUBERNETES_REFUSED = "KubernetesRefused"
 
+    LEDGER_NOT_STORED = "LedgerNotStored"
+    LEDGER_UNREADABLE = "LedgerUnreadable"
+
     # actions
     BASELINE_RECORDED = "BaselineRecorded"
     RESTARTED = "Restarted"

@@ -17,6 +17,11 @@ _SLOW_PACE = {
 """Seconds at least before what only a person can mend is tried again."""
 
 
+def needs_a_person(reason: Reason) -> bool:
+    """Whether trying again soon cannot help."""
+    return reason in _SLOW_PACE
+
+
 @dataclass(slots=True)
 class Backoff:
     """Full jitter: a random time up to a bound that doubles with each failure in a row (seconds)."""

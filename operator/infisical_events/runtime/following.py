@@ -13,7 +13,7 @@ from infisical_events.api.statuses import ConditionType
 from infisical_events.core.addresses import is_allowed, origin_of
 from infisical_events.core.matching import selectors_of
 from infisical_events.core.reasons import Reason
-from infisical_events.kube.errors import KubernetesError, NotFoundError
+from infisical_events.kube.errors import KubernetesError
 from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.runtime.backoffs import Backoff
 from infisical_events.runtime.boards import Board
@@ -34,6 +34,9 @@ from infisical_events.runtime.records import (
 )
 from infisical_events.runtime.reporting import Reporter
 from infisical_events.runtime.wakes import Wakes
+
+_EDIT_PAUSE = 0.2
+"""Seconds between two specs: edits in a loop must not become logins in a loop."""
 
 _HEALTHY = 60.0
 """Seconds of serving after which earlier failures are forgotten."""
@@ -69,9 +72,10 @@ class Follower:
             begun = now()
             try:
                 await self._serve_stored()
-            except (GoneError, NotFoundError):
+            except GoneError:
                 return
             except SupersededError:
+                await asyncio.sleep(_EDIT_PAUSE)
                 continue
             except (KubernetesError, LedgerMovedError) as error:
                 log.warning("%s", error, extra={"subscription": str(self.key)})

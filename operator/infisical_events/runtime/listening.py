@@ -15,7 +15,7 @@ from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.judging import Heard
 from infisical_events.core.matching import Selector, changes_of, select
 from infisical_events.core.reasons import Reason
-from infisical_events.infisical.errors import InfisicalError, LoginError
+from infisical_events.infisical.errors import InfisicalError, LoginError, StreamEndedError
 from infisical_events.runtime.backoffs import Backoff
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.metrics import Metrics
@@ -88,7 +88,9 @@ class Listener:
 
     async def _lost(self, error: InfisicalError, pause: float) -> None:
         kind = ConditionType.AUTHENTICATED if isinstance(error, LoginError) else ConditionType.STREAMING
-        await self.reporter.find(kind, error.reason, str(error), ok=False)
+        # Every stream ends within the hour: that is no trouble before a new one cannot be had.
+        is_over = isinstance(error, StreamEndedError)
+        await self.reporter.find(kind, error.reason, str(error), ok=None if is_over else False)
         if kind is ConditionType.AUTHENTICATED:
             message = "No stream without a login; see condition Authenticated."
             await self.reporter.find(ConditionType.STREAMING, error.reason, message, ok=False)

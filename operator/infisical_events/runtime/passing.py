@@ -7,15 +7,20 @@ import random
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.judging import Heard
 from infisical_events.core.reasons import Reason
+from infisical_events.core.workloads import Workload
 from infisical_events.infisical.errors import InfisicalError, LoginError
 from infisical_events.kube.errors import KubernetesError
-from infisical_events.runtime.backoffs import Backoff
+from infisical_events.runtime.backoffs import Backoff, needs_a_person
 from infisical_events.runtime.reconciling import Outcome, Reconciler
 from infisical_events.runtime.records import LedgerMovedError
 from infisical_events.runtime.wakes import Wakes
 
 _FIRST_LOOK_AGAIN = 0.25
 """Seconds before a change that was heard and not seen is looked for again; doubles each time."""
+_MOST_DOUBLINGS = 5
+
+_SHORTEST_PAUSE = 1.0
+"""Seconds between looks that fail, however many wakes there are."""
 
 _LOGIN_REASONS = {Reason.TOKEN_REFUSED}
 
@@ -39,15 +44,18 @@ class Passing:
         """Pass until cancelled; the first pass is at once."""
         while True:
             await self._wakes.wait(min(self._look_at, self._settle_at))
+            listed = None
             if self._is_look_due():
-                self._look_at = self._now() + await self._look(self._wakes.take())
-            self._settle_at = self._now() + await self._settle()
+                self._looks = 0 if self._wakes.is_rung else self._looks + 1
+                pause, listed = await self._look(self._wakes.take())
+                self._look_at = self._now() + pause
+            self._settle_at = self._now() + await self._settle(listed)
 
     def _is_look_due(self) -> bool:
         return self._now() >= (self._held_until if self._wakes.is_rung else self._look_at)
 
-    async def _look(self, heard: tuple[Heard, ...]) -> float:
-        """One look; return the seconds until the next one."""
+    async def _look(self, heard: tuple[Heard, ...]) -> tuple[float, tuple[Workload, ...] | None]:
+        """One look; return the seconds until the next one, and the workloads if they were listed."""
         reconciler = self._reconciler
         try:
             outcome = await reconciler.observe(heard)
@@ -55,23 +63,26 @@ class Passing:
             self._wakes.keep(heard)
             await self._blame(error)
             reconciler.metrics.passed(reconciler.record.key, error.reason)
-            # A wake is no reason to look earlier than the server wants; a server that is back is one.
-            self._held_until = self._now() + error.retry_after
-            return self._backoff.pause(error.reason, error.retry_after)
+            pause = self._backoff.pause(error.reason, error.retry_after)
+            # A wake is no reason to look earlier than the server or a person needs; otherwise it is,
+            # for a stream that was opened again tells that the server is back.
+            self._held_until = self._now() + (pause if needs_a_person(error.reason) else _SHORTEST_PAUSE)
+            self._held_until = max(self._held_until, self._now() + error.retry_after)
+            return pause, None
         except (KubernetesError, LedgerMovedError) as error:
             self._wakes.keep(heard)
             log.warning("pass not stored: %s", error, extra=reconciler.reporter.extra)
             reconciler.metrics.passed(reconciler.record.key, Reason.KUBERNETES_REFUSED)
-            return self._backoff.pause()
+            return self._backoff.pause(), None
         self._backoff.reset()
         self._wakes.keep(outcome.unshown)
         reconciler.metrics.passed(reconciler.record.key, "ok")
-        return self._pause_after(outcome)
+        return self._pause_after(outcome), outcome.workloads
 
-    async def _settle(self) -> float:
+    async def _settle(self, listed: tuple[Workload, ...] | None) -> float:
         """Do what is owed; return the seconds until it is tried again."""
         try:
-            pause = await self._reconciler.settle()
+            pause = await self._reconciler.settle(listed)
         except (KubernetesError, LedgerMovedError) as error:
             log.warning("not settled: %s", error, extra=self._reconciler.reporter.extra)
             pause = self._backoff.pause()
@@ -80,10 +91,7 @@ class Passing:
     def _pause_after(self, outcome: Outcome) -> float:
         pauses = [self._interval * random.uniform(0.9, 1.0)]  # noqa: S311 - jitter against a herd
         if outcome.unshown or outcome.is_claimed:
-            pauses.append(_FIRST_LOOK_AGAIN * 2**self._looks)
-            self._looks += 1
-        else:
-            self._looks = 0
+            pauses.append(_FIRST_LOOK_AGAIN * 2 ** min(self._looks, _MOST_DOUBLINGS))
         if outcome.look_again is not None:
             remaining = outcome.look_again - self._reconciler.clock()
             pauses.append(max(0.0, remaining.total_seconds()) + _FIRST_LOOK_AGAIN)

@@ -9,7 +9,7 @@ import logging
 from contextlib import suppress
 
 from infisical_events.core.ledgers import Ledger, UnreadableLedgerError, decode, encode
-from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoundError, UnknownOutcomeError
+from infisical_events.kube.errors import ConflictError, KubernetesError, UnknownOutcomeError
 from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.runtime.backoffs import Backoff
 from infisical_events.runtime.boards import Board
@@ -30,7 +30,10 @@ class SupersededError(Exception):
 
 
 class GoneError(Exception):
-    """The object is deleted, or another one of the same name has taken its place."""
+    """The object is being deleted, or another one of the same name has taken its place.
+
+    A 404 is no proof of that: proxies and API servers that lag behind a new CRD say it, too.
+    """
 
 
 class LedgerMovedError(Exception):
@@ -52,7 +55,17 @@ class Record:
         self._generation = stored.generation
         self.key = key
         self.board = board
-        self.ledger = ledger_of(stored)
+        self.unreadable = ""
+        """Why the stored ledger could not be read, if so."""
+        self.ledger = self._read(stored)
+
+    def _read(self, stored: StoredSubscription) -> Ledger | None:
+        """The stored ledger; None, which asks for a baseline, when there is none or it cannot be read."""
+        try:
+            return ledger_of(stored)
+        except UnreadableLedgerError as error:
+            self.unreadable = str(error)
+            return None
 
     async def write_ledger(self, ledger: Ledger, *, planned_on: Ledger | None) -> None:
         """Store a ledger and the status; `planned_on` is the ledger that it was made from.
@@ -86,8 +99,6 @@ class Record:
                 if await self._is_stored(ledger):
                     return
                 continue
-            except NotFoundError:
-                raise GoneError from None
             self._version = stored.resource_version
             self.ledger = ledger or self.ledger
             return
@@ -107,16 +118,13 @@ class Record:
 
     async def _is_stored(self, ledger: Ledger | None) -> bool:
         """After a conflict or an unknown outcome: read again, and tell whether the write had happened."""
-        try:
-            stored = await self._cluster.get(self.key)
-        except NotFoundError:
-            raise GoneError from None
+        stored = await self._cluster.get(self.key)
         if stored.uid != self.key.uid or stored.is_deleting:
             raise GoneError
         if stored.generation != self._generation:
             raise SupersededError
         self._version = stored.resource_version
-        found = ledger_of(stored)
+        found = self._read(stored)
         if ledger is not None and found == ledger:
             self.ledger = ledger
             return True
@@ -127,14 +135,9 @@ class Record:
 
 
 def ledger_of(stored: StoredSubscription) -> Ledger | None:
-    """The stored ledger; None when there is none or it cannot be read, which asks for a baseline."""
+    """The stored ledger; None when there is none yet; raises UnreadableLedgerError."""
     raw = stored.status.get("ledger")
-    if raw is None:
-        return None
-    try:
-        return decode(raw)
-    except UnreadableLedgerError:
-        return None
+    return None if raw is None else decode(raw)
 
 
 async def keep_written(record: Record, wakes: Wakes) -> None:

@@ -8,8 +8,8 @@ from infisical_events.core.judging import Heard
 _LONGEST_FACTOR = 10
 """A burst that does not end is cut after this many quiet times."""
 
-_SHORTEST_LONGEST = 2.0
-"""Seconds that a burst may last at least before it is cut."""
+_SHORTEST_BURST, _LONGEST_BURST = 2.0, 30.0
+"""Seconds that a burst may last before it is cut, if the quiet time alone is not longer."""
 
 _MOST_HEARD = 10_000
 """Events that are kept while the state cannot be read; of more, the newest: the state decides anyway."""
@@ -20,7 +20,7 @@ class Wakes:
 
     def __init__(self, quiet: float) -> None:
         self._quiet = quiet
-        self._longest = max(quiet * _LONGEST_FACTOR, _SHORTEST_LONGEST)
+        self._longest = max(quiet, min(max(quiet * _LONGEST_FACTOR, _SHORTEST_BURST), _LONGEST_BURST))
         self._bell = asyncio.Event()
         self._heard = deque[Heard](maxlen=_MOST_HEARD)
         self.is_rung = False

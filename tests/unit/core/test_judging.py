@@ -17,8 +17,8 @@ from factories import (
     heard,
 )
 from infisical_events.core.events import SecretEvent
-from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, judge
-from infisical_events.core.observations import Body, Part
+from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, doubtful_loss, judge
+from infisical_events.core.observations import NOTHING, Body, Part
 from strategies import bodies, few_beliefs, few_moments, few_parts, hearings
 
 OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
@@ -180,3 +180,25 @@ def test_no_young_read_takes_a_version_back(
     assert (verdict is SAME) == (seen == believed.body)
     assert not (verdict is ACCEPTED and is_young and goes_back)
     assert verdict is not SUSPECT or is_young
+
+
+LATE = HORIZON.total_seconds() + 1
+
+
+def test_most_keys_leaving_without_a_word_is_doubtful() -> None:
+    """All keys, or more than half of at least three: the server leaves out what may not be described."""
+    belief = a_belief(a_body(A=1, B=1, C=1))
+
+    assert doubtful_loss(OWN, belief, NOTHING, at(LATE), ()) == "A"
+    assert doubtful_loss(OWN, belief, a_body(A=1), at(LATE), ()) == "B"
+    assert doubtful_loss(OWN, belief, a_body(A=1, B=1), at(LATE), ()) is None
+    assert doubtful_loss(OWN, a_belief(a_body(A=1, B=1)), a_body(A=1), at(LATE), ()) is None
+
+
+def test_a_loss_that_was_told_or_is_not_believed_anyway_is_not_doubtful() -> None:
+    """Heard deletes vouch for it; a read that is too young waits as it is; imports are not asked for."""
+    belief, told = a_belief(a_body(A=1)), [heard(an_event(DELETE, "/a", "A"), 5)]
+
+    assert doubtful_loss(OWN, belief, NOTHING, at(LATE), told) is None
+    assert doubtful_loss(OWN, belief, NOTHING, at(10), ()) is None
+    assert doubtful_loss(IMPORTED, belief, NOTHING, at(LATE), ()) is None

@@ -38,6 +38,7 @@ from infisical_events.core.passes import (
     absorb,
     absorb_all,
     baseline,
+    doubtful_losses,
 )
 from infisical_events.core.scopes import Scope
 from strategies import few_scopes, hearings, held_ledgers, meetings, observations, own_bodies
@@ -482,8 +483,10 @@ def test_the_same_observation_again_is_no_news(
 ) -> None:
     """Taken in twice it changes nothing, tells nothing, and asks for the same other look."""
     ledger, observation = meeting
-    once = absorb(ledger, observation, told, observation.finished)
-    twice = absorb(once.ledger, observation, (), observation.finished)
+    now = max([observation.finished, ledger.baselined_at, *(entry.at for entry in told)])
+    now = max([now, *(held.accepted_at for held in ledger.belief.values())])
+    once = absorb(ledger, observation, told, now)
+    twice = absorb(once.ledger, observation, (), now)
 
     assert (twice.changes, twice.claims) == ((), ())
     assert (twice.ledger, twice.look_again) == (once.ledger, once.look_again)
@@ -572,3 +575,28 @@ def test_a_debt_outlives_every_scope_that_it_may_concern(owed: Scope, wanted: li
     kept = absorbed(ledger, look(1, {}, *wanted)).ledger.debts
 
     assert bool(kept) == any(scope.overlaps(owed) for scope in wanted)
+
+
+def test_a_doubted_part_stays_as_it_is_believed() -> None:
+    """What may be hidden instead of gone changes nothing, and asks for no early look."""
+    ledger = believing(own=a_body(A=1))
+    late = look(HORIZON_SECONDS + 1, {})
+
+    taken = absorbed(ledger, late.doubting([OWN]))
+
+    assert list(doubtful_losses(ledger, late, ())) == [OWN]
+    assert (taken.changes, taken.look_again) == ((), None)
+    assert taken.ledger.believed(OWN).body == a_body(A=1)
+
+
+def test_moments_to_come_are_taken_for_now() -> None:
+    """A clock that was a day ahead, or an edit by hand, hides no change."""
+    ledger = replace(
+        believing(own=a_body(A=1)), baselined_at=at(86_400), belief={OWN: a_belief(a_body(A=1), 86_400)}
+    )
+
+    now = absorbed(ledger, look(0, {OWN: a_body(A=1)}))
+    later = absorbed(now.ledger, look(HORIZON_SECONDS + 1, {OWN: a_body(A=1, B=1)}))
+
+    assert now.ledger.believed(OWN).accepted_at == at(0)
+    assert [change.key for change in later.changes] == ["B"]

@@ -234,11 +234,11 @@ async def test_subscriptions_do_not_retry_in_step() -> None:
 
 @in_virtual_time
 async def test_end_is_told() -> None:
-    """A stream that ended is told as a condition and as one Kubernetes Event, and its blind time counts."""
+    """A stream that ended is a condition; one that cannot be had is an Event; the blind time counts."""
     world = Listening(Stream(lasts=10.0), InfisicalError(Reason.UNREACHABLE, "No answer."))
     await world.for_seconds(100.0)
     assert world.condition(ConditionType.STREAMING).reason == "Unreachable"
-    assert [notice.reason for notice in world.cluster.notices] == ["StreamEnded", "Unreachable"]
+    assert [notice.reason for notice in world.cluster.notices] == ["Unreachable"]
     assert world.board.snapshot().stream.blind_seconds >= 89
     assert world.board.snapshot().stream.connected_since is None
 

@@ -47,7 +47,7 @@ class Scripted:
         await asyncio.sleep(0.01)
         return cast("Outcome", _next(self._looks))
 
-    async def settle(self) -> float | None:
+    async def settle(self, _: object = None) -> float | None:
         """A settlement."""
         self.settlements.append(asyncio.get_running_loop().time())
         return cast("float | None", _next(self._settlements))

@@ -12,7 +12,7 @@ from fakes import FakeCluster
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.ledgers import FORMAT, Header, Ledger, encode
 from infisical_events.core.reasons import Reason
-from infisical_events.kube.errors import KubernetesError, UnknownOutcomeError
+from infisical_events.kube.errors import KubernetesError, NotFoundError, UnknownOutcomeError
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.boards import Board
 from infisical_events.runtime.records import (
@@ -167,14 +167,21 @@ def recreate(cluster: FakeCluster, key: SubscriptionKey) -> None:
     cluster.create_subscription(key.namespace, key.name, SPEC)
 
 
-@pytest.mark.parametrize("end", [FakeCluster.delete_subscription, FakeCluster.begin_deletion, recreate])
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        (FakeCluster.begin_deletion, GoneError),
+        (recreate, GoneError),
+        (FakeCluster.delete_subscription, NotFoundError),
+    ],
+)
 @in_virtual_time
-async def test_gone(end: Ending) -> None:
-    """Nothing is stored in an object that is deleted, is being deleted, or took its namesake's place."""
+async def test_gone(end: Ending, error: type[Exception]) -> None:
+    """Nothing is stored in an object that is being deleted or took another's place; a 404 is no proof."""
     world = Stored()
     record = await world.read()
     end(world.cluster, world.key)
-    with pytest.raises(GoneError):
+    with pytest.raises(error):
         await store(record, LEDGER)
 
 
