@@ -4,9 +4,11 @@ Error bodies are foreign text. Only their `message` is repeated, capped, without
 and without what the request carried in confidence; headers, bodies and tokens never get into an error.
 """
 
+import asyncio
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import httpx
 
 from infisical_events.core.reasons import Reason
+from infisical_events.infisical.answers import LONGEST_LIST, LONGEST_WORD, PACKING, Answer, decoded, received
 from infisical_events.infisical.errors import (
     FolderMissingError,
     InfisicalError,
@@ -22,7 +25,10 @@ from infisical_events.infisical.errors import (
 )
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-"""Seconds for an ordinary request."""
+"""Seconds for each step of an ordinary request: httpx counts every wait for bytes by itself."""
+
+LONGEST_CALL = 60.0
+"""Seconds for all of an ordinary request, its body included: a byte now and then is no answer."""
 
 _LONGEST_QUOTE = 240
 """Characters of a foreign message that are repeated."""
@@ -50,7 +56,10 @@ def new_client(address: str) -> httpx.AsyncClient:
         verify=_tls_context(),
         timeout=TIMEOUT,
         follow_redirects=False,
-        headers={"User-Agent": f"infisical-events/{version('infisical-events')}"},
+        headers={
+            "User-Agent": f"infisical-events/{version('infisical-events')}",
+            "Accept-Encoding": PACKING,
+        },
     )
 
 
@@ -60,46 +69,51 @@ async def request_json(
     path: str,
     **arguments: Any,  # noqa: ANN401 - httpx's own
 ) -> Any:  # noqa: ANN401 - JSON
-    """Make a request and return its JSON body.
+    """Make a request whose answer is a few words, such as a login, and return its JSON body.
 
     Raises:
         InfisicalError: for every failure, of the network or told by the server.
     """
-    return decoded(await send(client, method, path, **arguments))
+    return decoded(await send(client, method, path, LONGEST_WORD, **arguments))
 
 
 async def send(
     client: httpx.AsyncClient,
     method: str,
     path: str,
+    longest: int = LONGEST_LIST,
     **arguments: Any,  # noqa: ANN401 - httpx's own
-) -> httpx.Response:
-    """Make a request; a response of 200 to 299, or 304, is returned.
+) -> Answer:
+    """Make a request; an answer of 200 to 299, or 304, of `longest` bytes at most is returned.
 
     Raises:
         InfisicalError: for every failure, of the network or told by the server.
     """
+    async with translated(LONGEST_CALL), client.stream(method, path, **arguments) as response:
+        answer = await received(response, longest)
+    if httpx.codes.is_success(answer.status_code) or answer.status_code == httpx.codes.NOT_MODIFIED:
+        return answer
+    raise refusal(answer)
+
+
+@asynccontextmanager
+async def translated(seconds: float) -> AsyncIterator[None]:
+    """Give up after so many seconds, and tell that and every failure of the network as InfisicalError."""
     try:
-        response = await client.request(method, path, **arguments)
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        sentence = f"The answer took longer than {seconds:g} s: check the network, proxies and the server."
+        raise InfisicalError(Reason.UNREACHABLE, sentence) from None
     except httpx.HTTPError as error:
         raise unreachable(error) from None
-    if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
-        return response
-    raise refusal(response)
-
-
-def decoded(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
-    """The JSON body; raises InfisicalError when it is none."""
-    try:
-        return response.json()
-    except (ValueError, RecursionError):
-        raise InfisicalError(
-            Reason.NOT_INFISICAL, "The answer is not JSON: check that spec.address is an Infisical server."
-        ) from None
 
 
 def unreachable(error: httpx.HTTPError) -> InfisicalError:
     """A failure of the network, told apart by its cause; the cause's own text stays inside."""
+    if isinstance(error, httpx.DecodingError):
+        sentence = "The answer is packed in a way that nobody asked for: check proxies in between."
+        return InfisicalError(Reason.NOT_INFISICAL, sentence)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
@@ -114,19 +128,19 @@ def unreachable(error: httpx.HTTPError) -> InfisicalError:
     )
 
 
-def refusal(response: httpx.Response) -> InfisicalError:
-    """Translate an error status; the body must have been read.
+def refusal(answer: Answer) -> InfisicalError:
+    """Translate an error status.
 
     Expired and malformed tokens are 403 `TokenError`, revoked and used-up ones 401; lacking rights
     are 403 of another name. 422 carries an array of issues in `message`.
     """
-    body = _error_body(response)
-    quote = _quoted(body.get("message"), _confidences(response.request))
-    return _named_refusal(response, body, quote) or _plain_refusal(response, quote)
+    body = _error_body(answer)
+    quote = _quoted(body.get("message"), _confidences(answer.request))
+    return _named_refusal(answer, body, quote) or _plain_refusal(answer, quote)
 
 
-def _named_refusal(response: httpx.Response, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
-    status, name = response.status_code, body.get("error")
+def _named_refusal(answer: Answer, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
+    status, name = answer.status_code, body.get("error")
     if status == httpx.codes.UNAUTHORIZED or name == "TokenError":
         sentence = f"The access token was refused{quote}."
         return TokenRefusedError(Reason.TOKEN_REFUSED, sentence, quote=quote)
@@ -138,9 +152,9 @@ def _named_refusal(response: httpx.Response, body: Mapping[str, Any], quote: str
     return None
 
 
-def _plain_refusal(response: httpx.Response, quote: str) -> InfisicalError:
-    status, wait = response.status_code, retry_after(response.headers)
-    if response.is_redirect:
+def _plain_refusal(answer: Answer, quote: str) -> InfisicalError:
+    status, wait = answer.status_code, retry_after(answer.headers)
+    if httpx.codes.is_redirect(status):
         sentence = "The server redirects: set spec.address to the address that finally answers."
         return InfisicalError(Reason.NOT_INFISICAL, sentence)
     if status in _BY_STATUS:
@@ -167,9 +181,9 @@ def retry_after(headers: Mapping[str, str]) -> float:
     return min(float(value), _LONGEST_RETRY_AFTER) if value.isascii() and value.isdigit() else 0.0
 
 
-def _error_body(response: httpx.Response) -> Mapping[str, Any]:
+def _error_body(answer: Answer) -> Mapping[str, Any]:
     try:
-        body = json.loads(response.content)
+        body = json.loads(answer.content)
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}

@@ -15,7 +15,7 @@ from infisical_events.core.folders import Folder, canonical
 from infisical_events.core.observations import Body, Part, Sighting, short_id
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
-from infisical_events.infisical.calls import decoded
+from infisical_events.infisical.answers import Answer, decoded
 from infisical_events.infisical.errors import FolderMissingError, InfisicalError, UnknownRouteError
 from infisical_events.infisical.requests import AuthorizedClient
 
@@ -92,11 +92,11 @@ class SecretLists:
         _check_secret(decoded(response))
         return False
 
-    async def _list(self, scope: Scope, headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - a response
+    async def _list(self, scope: Scope, headers: Mapping[str, str]) -> Answer:
         recursive = {"recursive": "true" if scope.recursive else "false"}
         return await self._ask("", self._place(scope.folder) | recursive | _LIST, headers)
 
-    async def _ask(self, below: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:  # noqa: ANN401 - ditto
+    async def _ask(self, below: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """By the route that answered last, or by the other one: a proxy's 404 must not decide for ever."""
         try:
             return await self._ask_by(self._route, below, query, headers)
@@ -108,7 +108,7 @@ class SecretLists:
 
     async def _ask_by(
         self, route: _Route, below: str, query: Mapping[str, str], headers: Mapping[str, str]
-    ) -> Any:  # noqa: ANN401 - ditto
+    ) -> Answer:
         told = urlencode({route.project: self._project_id, **query}, errors="surrogatepass")
         return await self._client.send("GET", f"{route.path}{below}?{told}", headers=headers)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from infisical_events.infisical.answers import Answer
 from infisical_events.infisical.calls import send
 from infisical_events.infisical.errors import TokenRefusedError
 from infisical_events.infisical.logins import Tokens
@@ -24,7 +25,7 @@ class AuthorizedClient:
         *,
         headers: Mapping[str, str] | None = None,
         **arguments: Any,  # noqa: ANN401
-    ) -> httpx.Response:
+    ) -> Answer:
         """Send with the current token; log in anew and send again when it is refused.
 
         Raises:
@@ -37,7 +38,7 @@ class AuthorizedClient:
 
     async def _send_once(
         self, method: str, path: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
-    ) -> httpx.Response:
+    ) -> Answer:
         token = await self.tokens.current()
         try:
             return await send(self.http, method, path, headers={**headers, **bearer(token)}, **arguments)

@@ -9,8 +9,9 @@ from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Body, Observation, Part
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
+from infisical_events.infisical.answers import decoded
 from infisical_events.infisical.attempts import Attempts
-from infisical_events.infisical.calls import decoded, new_client
+from infisical_events.infisical.calls import new_client
 from infisical_events.infisical.errors import InfisicalError, UnknownRouteError
 from infisical_events.infisical.logins import CredentialsSource, Tokens
 from infisical_events.infisical.observing import SecretLists

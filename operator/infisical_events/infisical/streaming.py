@@ -6,6 +6,7 @@ end of the stream is a disconnect: nothing tells a stream that is over from one 
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import httpx
@@ -14,7 +15,8 @@ import httpx_sse
 from infisical_events.api.specs import Spec
 from infisical_events.core.events import NotUnderstood, Refused, SecretEvent, decode
 from infisical_events.core.reasons import Reason
-from infisical_events.infisical.calls import refusal, retry_after, unreachable
+from infisical_events.infisical.answers import LONGEST_WORD, Answer, received
+from infisical_events.infisical.calls import refusal, retry_after, translated
 from infisical_events.infisical.errors import InfisicalError, StreamEndedError, TokenRefusedError
 from infisical_events.infisical.requests import AuthorizedClient, bearer
 
@@ -25,6 +27,9 @@ WATCHDOG = 45.0
 
 _TIMEOUT = 10.0
 """Seconds for each step of a subscription other than waiting for bytes."""
+
+_CONNECTING = 30.0
+"""Seconds from a subscription's request to the head of its answer, or to the end of a refusal."""
 
 _LONGEST_EVENT = 16 * 1024 * 1024
 """Characters: an event that names a quarter of a million keys."""
@@ -51,69 +56,80 @@ async def subscribed(
     project_id: str,
     register: Iterable[Mapping[str, object]],
     watchdog: float = WATCHDOG,
+    connecting: float = _CONNECTING,
 ) -> AsyncIterator[AsyncIterator[Hearing]]:
-    """An open stream; leaving the context closes it. `watchdog` is in seconds.
+    """An open stream; leaving the context closes it. `watchdog` and `connecting` are in seconds.
 
     Raises:
         InfisicalError: the subscription was refused or could not be made.
         StreamEndedError: while iterating, when the stream is over for whatever cause.
     """
     body = {"projectId": project_id, "register": list(register)}
-    patience = httpx.Timeout(_TIMEOUT, read=watchdog)
+    request = _Request(body, httpx.Timeout(_TIMEOUT, read=watchdog), connecting)
     async with AsyncExitStack() as stack:
-        yield _hearings(await _connected(client, body, patience, stack))
+        yield _hearings(await _connected(client, request, stack))
 
 
-async def _connected(
-    client: AuthorizedClient, body: Mapping[str, object], patience: httpx.Timeout, stack: AsyncExitStack
-) -> httpx.Response:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    body: Mapping[str, object]
+    patience: httpx.Timeout
+    connecting: float
+
+
+async def _connected(client: AuthorizedClient, request: _Request, stack: AsyncExitStack) -> httpx.Response:
     """Subscribe with the current token, and once more with a new one if that is refused."""
     try:
-        return await _connected_once(client, body, patience, stack)
+        return await _connected_once(client, request, stack)
     except TokenRefusedError:
-        return await _connected_once(client, body, patience, stack)
+        return await _connected_once(client, request, stack)
 
 
 async def _connected_once(
-    client: AuthorizedClient, body: Mapping[str, object], patience: httpx.Timeout, stack: AsyncExitStack
+    client: AuthorizedClient, request: _Request, stack: AsyncExitStack
 ) -> httpx.Response:
+    """The response, which the stack closes; one that is no stream is closed at once."""
     token = await client.tokens.current()
     connecting = httpx_sse.aconnect_sse(
-        client.http, "POST", SUBSCRIBE_PATH, json=body, headers=bearer(token), timeout=patience
+        client.http,
+        "POST",
+        SUBSCRIBE_PATH,
+        json=request.body,
+        headers=bearer(token) | {"Accept-Encoding": "identity"},
+        timeout=request.patience,
     )
     try:
-        source = await stack.enter_async_context(connecting)
-        await _check(source.response)
+        async with translated(request.connecting), AsyncExitStack() as attempt:
+            source = await attempt.enter_async_context(connecting)
+            await _check(source.response)
+            stack.push_async_exit(attempt.pop_all())
     except TokenRefusedError:
         client.tokens.refuse(token)
         raise
-    except httpx.HTTPError as error:
-        raise unreachable(error) from None
     return source.response
 
 
 async def _check(response: httpx.Response) -> None:
     if response.status_code != httpx.codes.OK:
-        await response.aread()
-        raise _subscribe_refusal(response)
+        raise _subscribe_refusal(await received(response, LONGEST_WORD))
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise InfisicalError(
             Reason.NOT_INFISICAL, "The answer is no event stream: a proxy may stand in between."
         )
 
 
-def _subscribe_refusal(response: httpx.Response) -> InfisicalError:
+def _subscribe_refusal(answer: Answer) -> InfisicalError:
     """At this endpoint 400 is the plan, and 429 without rate-limit headers the connection limit."""
-    error = refusal(response)
+    error = refusal(answer)
     is_expelled = "does not belong to this organization" in str(error)  # a 400 as well, on older servers
-    if response.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
+    if answer.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
         return InfisicalError(
             Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS,
             f"{error} Event Subscriptions need a plan that has them; until then changes are found by "
             "looking every resyncIntervalSeconds.",
         )
-    is_limiter = "x-ratelimit-limit" in response.headers or retry_after(response.headers) > 0
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
+    is_limiter = "x-ratelimit-limit" in answer.headers or retry_after(answer.headers) > 0
+    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
         return InfisicalError(
             Reason.CONNECTION_LIMIT_REACHED,
             "The project has as many event streams as it may have (100): remove subscriptions or join "
