@@ -86,6 +86,7 @@ class Reconciler:
     metrics: Metrics
     clock: Clock
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
+    conflicts: Backoff = field(default_factory=lambda: Backoff(first=0.05, longest=5.0))
     told: dict[str, tuple[int, Reason]] = field(default_factory=dict)
     """By the workload's uid: the debt (its seq) and what was told of it last."""
     unanswered: set[tuple[str, int]] = field(default_factory=set)
@@ -135,10 +136,17 @@ class Reconciler:
         owed = {debt.uid for debt in cleared.debts}
         self.told = {uid: told for uid, told in self.told.items() if uid in owed}
         self.unanswered = {(uid, seq) for uid, seq in self.unanswered if uid in owed}
-        if any(entry.result is Reason.RESTART_FAILED for entry in done):
+        return self._pause_after(done, is_owed=bool(owed))
+
+    def _pause_after(self, done: list[_Done], *, is_owed: bool) -> float | None:
+        failed = [entry for entry in done if entry.result is Reason.RESTART_FAILED]
+        if failed and all(entry.is_conflict for entry in failed):
+            return self.conflicts.pause()  # a rollout under way moves its workload's version all the time
+        if failed:
             return self.backoff.pause()
         self.backoff.reset()
-        return _HELD_PAUSE if owed else None
+        self.conflicts.reset()
+        return _HELD_PAUSE if is_owed else None
 
     def _is_news(self, entry: _Done) -> bool:
         """Tries of one debt repeat themselves; a conflict, or one lost answer, is no result yet."""
