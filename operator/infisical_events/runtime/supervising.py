@@ -1,15 +1,17 @@
 """One task per subscription: begun, told of a new spec, ended with its object."""
 
 import asyncio
+import functools
 import logging
 from dataclasses import dataclass
 
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import Follower, World
+from infisical_events.runtime.pacing import Pace, begun
 
 _SWEEP_PAUSE = 300.0
-"""Seconds between sweeps for objects whose deletion a gap in the watch has hidden."""
+"""Seconds between sweeps for what a gap in the watch has hidden."""
 
 log = logging.getLogger(__name__)
 
@@ -28,18 +30,31 @@ class Supervisor:
         self._world = world
         self._namespaces = namespaces
         self._served: dict[str, _Served] = {}
+        self._pace = Pace()
 
     def upsert(self, key: SubscriptionKey, generation: int) -> None:
         """An object was seen: serve it, or tell its task that the spec changed. Never waits."""
         served = self._served.get(key.uid)
-        if served is not None and not served.task.done():
-            if served.generation != generation:
-                served.generation = generation
-                served.follower.respecced.set()
-            return
+        if served is None or served.task.done():
+            self._begin(key, generation)
+        elif served.generation != generation:
+            served.generation = generation
+            served.follower.respecced.set()
+
+    def _begin(self, key: SubscriptionKey, generation: int) -> None:
+        self._pace, delay = begun(self._pace, asyncio.get_running_loop().time())
         follower = Follower(world=self._world, key=key)
-        task = asyncio.create_task(follower.run(), name=f"subscription {key}")
+        task = asyncio.create_task(_run_after(delay, follower), name=f"subscription {key}")
+        task.add_done_callback(functools.partial(self._ended, key))
         self._served[key.uid] = _Served(follower, task, generation)
+        self._count()
+
+    def _ended(self, key: SubscriptionKey, task: asyncio.Task[None]) -> None:
+        """Tell of a task that nobody here has ended: it found its object gone, or somebody cancelled it."""
+        served = self._served.get(key.uid)
+        if served is not None and served.task is task:
+            error = None if task.cancelled() else task.exception()
+            log.info("no longer served", extra={"subscription": str(key)}, exc_info=error)
         self._count()
 
     def remove(self, uid: str) -> None:
@@ -54,23 +69,30 @@ class Supervisor:
     async def close(self) -> None:
         """End all tasks and wait for them."""
         tasks = [served.task for served in self._served.values()]
+        self._served.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._served.clear()
 
     async def sweep_forever(self) -> None:
-        """End tasks of objects that vanished unseen, again and again until cancelled."""
+        """Mend what the watch did not tell, again and again until cancelled."""
         while True:
             await asyncio.sleep(_SWEEP_PAUSE)
-            known = set(self._served)
+            known = dict(self._served)
             try:
                 living = await self._world.cluster.list_uids(self._namespaces)
             except KubernetesError as error:
                 log.warning("sweep: %s", error)
-                continue
-            for uid in known - living:
+            else:
+                self._sweep(known, living)
+
+    def _sweep(self, known: dict[str, _Served], living: frozenset[str]) -> None:
+        """End tasks of objects that vanished unseen; begin those again that ended though theirs did not."""
+        for uid, served in known.items():
+            if uid not in living:
                 self.remove(uid)
+            elif served.task.done() and self._served.get(uid) is served:
+                self._begin(served.follower.key, served.generation)
 
     def _forget(self, key: SubscriptionKey) -> None:
         """Drop the series, unless they are those of a namesake that is served by now."""
@@ -78,4 +100,9 @@ class Supervisor:
             self._world.metrics.forget(key)
 
     def _count(self) -> None:
-        self._world.metrics.served(len(self._served))
+        self._world.metrics.served(sum(not served.task.done() for served in self._served.values()))
+
+
+async def _run_after(delay: float, follower: Follower) -> None:
+    await asyncio.sleep(delay)
+    await follower.run()

@@ -16,7 +16,13 @@ from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.streaming import Hearing
-from infisical_events.kube.errors import ForbiddenError, KubernetesError
+from infisical_events.kube.errors import (
+    ForbiddenError,
+    KubernetesError,
+    NotFoundError,
+    UnauthorizedError,
+    UnknownOutcomeError,
+)
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import World
 from infisical_events.runtime.metrics import Metrics
@@ -205,6 +211,58 @@ async def test_gone_unseen() -> None:
     assert operator.infisical.open_streams == 1
     assert operator.conditions(kept)["Ready"] == ("True", "Watching")
     sweeping.cancel()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_ended_by_mistake(caplog: pytest.LogCaptureFixture) -> None:
+    """A task that ended although its object lives is told of once, not counted, and begun again."""
+    caplog.set_level("INFO")
+    operator = Operator()
+    key = operator.create()
+    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    await asyncio.sleep(5.0)
+    for task in asyncio.all_tasks():
+        if task.get_name() == f"subscription {key}":
+            task.cancel()
+    await asyncio.sleep(5.0)
+    assert "infisical_events_subscriptions 0.0" in operator.metrics.render().decode()
+    assert [record.message for record in caplog.records].count("no longer served") == 1
+    await asyncio.sleep(400.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    assert "infisical_events_subscriptions 1.0" in operator.metrics.render().decode()
+    sweeping.cancel()
+    await operator.supervisor.close()
+
+
+@pytest.mark.parametrize("error", [ForbiddenError, NotFoundError, UnauthorizedError, UnknownOutcomeError])
+@in_virtual_time
+async def test_sweep_fails(error: type[KubernetesError]) -> None:
+    """A sweep that cannot list is followed by one that can."""
+    operator = Operator()
+    operator.cluster.fail("list_uids", error("not now"), times=3)
+    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    operator.cluster.delete_subscription(key)
+    await asyncio.sleep(1000.0)
+    assert operator.infisical.open_streams == 1
+    await asyncio.sleep(400.0)
+    assert operator.infisical.open_streams == 0
+    sweeping.cancel()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_spread() -> None:
+    """Many objects that are seen at once are begun one after the other."""
+    operator = Operator()
+    for n in range(500):
+        operator.create(f"app-{n}")
+    await asyncio.sleep(1.0)
+    assert 10 <= operator.infisical.open_streams <= 70
+    await asyncio.sleep(14.0)
+    assert operator.infisical.open_streams == 500
     await operator.supervisor.close()
 
 

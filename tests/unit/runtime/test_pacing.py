@@ -1,0 +1,47 @@
+"""Few starts are at once, many are spread, and none waits for ever."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_events.runtime.pacing import Pace, begun
+
+
+def waits(moments: list[float]) -> list[float]:
+    """How long each of these starts waits."""
+    pace, found = Pace(), []
+    for now in moments:
+        pace, wait = begun(pace, now)
+        found.append(wait)
+    return found
+
+
+@given(now=st.floats(0, 1e6))
+def test_few(now: float) -> None:
+    """Ten starts at one moment need not wait."""
+    assert waits([now] * 10) == pytest.approx([0.0] * 10, abs=1e-6)
+
+
+def test_many() -> None:
+    """A thousand at one moment begin one after the other, 20 ms apart: the last after 20 seconds."""
+    found = waits([5.0] * 1000)
+    assert [later - earlier for earlier, later in pairwise(found[9:])] == pytest.approx([0.02] * 990)
+    assert found[-1] == pytest.approx(19.8)
+
+
+def test_later() -> None:
+    """A start that comes when all before it have begun does not wait."""
+    assert waits([0.0] * 1000 + [30.0])[-1] == 0.0
+
+
+@given(moments=st.lists(st.floats(0, 100), max_size=5000).map(sorted))
+def test_bounds(moments: list[float]) -> None:
+    """No start waits less than nothing or more than a minute."""
+    assert all(0.0 <= wait <= 60.0 for wait in waits(moments))
+
+
+def test_very_many() -> None:
+    """However many there are, none waits more than a minute."""
+    assert max(waits([0.0] * 10_000)) == 60.0
