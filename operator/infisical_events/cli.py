@@ -6,12 +6,20 @@ from typing import Any
 
 import click
 import uvloop
+from click.core import ParameterSource
 
 from infisical_events.core.addresses import DEFAULT_ALLOWED
 from infisical_events.kube.connections import ClusterAccess
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime import apps, logs
-from infisical_events.runtime.settings import Settings
+from infisical_events.runtime.serving import BindError
+from infisical_events.runtime.settings import (
+    Settings,
+    checked_default,
+    checked_endpoint,
+    checked_namespace,
+    checked_pattern,
+)
 
 _PREFIX = "INFISICAL_EVENTS"
 _LEVELS = ("debug", "info", "warning", "error")
@@ -21,6 +29,28 @@ def _option(name: str, *parameter: str, **attributes: Any) -> Callable[[Any], An
     """An option that may also be given as INFISICAL_EVENTS_<NAME>; several values there by blanks."""
     variable = f"{_PREFIX}_{name.removeprefix('--').replace('-', '_').upper()}"
     return click.option(name, *parameter, envvar=variable, show_envvar=True, show_default=True, **attributes)
+
+
+def _each(check: Callable[[str], str]) -> Callable[[Any, Any, Any], Any]:
+    """A callback of click that tells a ValueError of the check as a mistake in the option."""
+
+    def checked(_: click.Context, __: click.Parameter, given: Any) -> Any:  # noqa: ANN401 - click's own
+        try:
+            return tuple(map(check, given)) if isinstance(given, tuple) else check(given)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return checked
+
+
+def _checked_default(context: click.Context, address: str, allowed_addresses: tuple[str, ...]) -> None:
+    """The built-in default may be forbidden: subscriptions then name their address."""
+    if context.get_parameter_source("default_address") is ParameterSource.DEFAULT:
+        return
+    try:
+        checked_default(address, allowed_addresses)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--default-address") from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,12 +66,19 @@ def main() -> None:
     help="Kubeconfig file. Default: in-cluster, else $KUBECONFIG or ~/.kube/config.",
 )
 @_option("--context", help="Context of the kubeconfig.")
-@_option("--namespace", "namespaces", multiple=True, help="Namespace to serve; repeatable. Default: all.")
+@_option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    callback=_each(checked_namespace),
+    help="Namespace to serve; repeatable. Default: all.",
+)
 @_option(
     "--allowed-address",
     "allowed_addresses",
     multiple=True,
     default=DEFAULT_ALLOWED,
+    callback=_each(checked_pattern),
     help="Where tokens may be sent: a glob on scheme://host[:port]. http only where a pattern says so.",
 )
 @_option(
@@ -49,7 +86,12 @@ def main() -> None:
     default=DEFAULT_ALLOWED[0],
     help="Infisical's address for subscriptions that name none.",
 )
-@_option("--http-address", default="127.0.0.1:8080", help="host:port of /healthz, /readyz and /metrics.")
+@_option(
+    "--http-address",
+    default="127.0.0.1:8080",
+    callback=_each(checked_endpoint),
+    help="host:port of /healthz, /readyz and /metrics; :port for all addresses.",
+)
 @_option(
     "--log-format",
     type=click.Choice([f.value for f in logs.LogFormat]),
@@ -62,7 +104,9 @@ def main() -> None:
     default="info",
     help="The least level that is logged.",
 )
+@click.pass_context
 def run(  # noqa: PLR0913 - one parameter per flag
+    click_context: click.Context,
     *,
     kubeconfig: str | None,
     context: str | None,
@@ -74,6 +118,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
     log_level: str,
 ) -> None:
     """Run the operator until it is told to stop (SIGTERM, Ctrl-C)."""
+    _checked_default(click_context, default_address, allowed_addresses)
     logs.configure(logs.LogFormat(log_format), log_level)
     settings = Settings(
         access=ClusterAccess(kubeconfig, context),
@@ -83,13 +128,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
         http_address=http_address,
     )
     try:
-        settings.http_endpoint  # noqa: B018 - refused before anything is started
-    except ValueError:
-        raise click.BadParameter("write host:port", param_hint="--http-address") from None
-    try:
         uvloop.run(apps.run(settings))
-    except KubernetesError as error:
+    except (KubernetesError, BindError) as error:
         raise click.ClickException(str(error)) from None
-    except OSError as error:
-        raise click.ClickException(f"{http_address}: {error.strerror or error}") from None
     sys.exit(0)

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.serving import http_server
+from infisical_events.runtime.serving import BindError, http_server
 from sandboxes import free_port
 
 
@@ -62,6 +62,16 @@ async def test_port_is_taken() -> None:
     port = free_port()
     for _ in range(2):
         async with http_server("127.0.0.1", port, Metrics(), lambda: True):
-            with pytest.raises(OSError, match="address already in use"):
+            with pytest.raises(BindError, match="address already in use"):
                 async with http_server("127.0.0.1", port, Metrics(), lambda: True):
                     raise AssertionError("two servers on one port")
+
+
+async def test_everywhere() -> None:
+    """Without a host it is served at every address of the machine."""
+    port = free_port()
+    async with (
+        http_server("", port, Metrics(), lambda: True),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        assert (await client.get("/readyz")).status_code == 200

@@ -36,7 +36,7 @@ async def run(settings: Settings) -> None:
 
     Raises:
         KubernetesError: there is no cluster to talk to.
-        OSError: the HTTP address cannot be had.
+        BindError: the HTTP address cannot be had.
     """
     metrics, ready, stop = Metrics(), asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()

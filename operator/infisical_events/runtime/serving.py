@@ -11,11 +11,15 @@ from infisical_events.runtime.metrics import Metrics
 _METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
 
+class BindError(Exception):
+    """The address to serve at cannot be had."""
+
+
 @asynccontextmanager
 async def http_server(
     host: str, port: int, metrics: Metrics, is_ready: Callable[[], bool]
 ) -> AsyncIterator[None]:
-    """Serve until the context is left; raises OSError when the address cannot be had."""
+    """Serve until the context is left; raises BindError."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")  # the event loop has answered
@@ -34,7 +38,14 @@ async def http_server(
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await _bind(runner, host, port)
         yield
     finally:
         await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise BindError(f"{host}:{port} cannot be served: {error.strerror or error}") from None

@@ -1,11 +1,19 @@
-"""The operator's settings, read once by the command line and passed as a value."""
+"""The operator's settings, read once by the command line and passed as a value.
 
+Each `checked_` function tells in a ValueError's sentence how the setting is written.
+"""
+
+import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
-from infisical_events.core.addresses import DEFAULT_ALLOWED
+from infisical_events.core.addresses import DEFAULT_ALLOWED, is_allowed, origin_of
 from infisical_events.kube.connections import ClusterAccess
 
-_PORTS = 65_536
+_HIGHEST_PORT = 65_535
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_PATTERN = re.compile(r"https?://[^\s/@]+", re.ASCII | re.IGNORECASE)
+_ENDPOINT = re.compile(r"(?P<host>[^\s\[\]:/@]*|\[(?P<v6>[^\s\[\]]+)\]):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +31,42 @@ class Settings:
 
     @property
     def http_endpoint(self) -> tuple[str, int]:
-        """Host and port; raises ValueError for anything but `host:port`."""
-        host, _, port = self.http_address.rpartition(":")
-        if int(port) not in range(_PORTS):
-            raise ValueError("no such port")
-        return host.strip("[]"), int(port)
+        """Host and port; no host means all addresses; raises ValueError for anything but `host:port`."""
+        return endpoint_of(self.http_address)
+
+
+def endpoint_of(address: str) -> tuple[str, int]:
+    """Host and port of `host:port`, `[ipv6]:port` or `:port`; raises ValueError."""
+    found = _ENDPOINT.fullmatch(address)
+    if found is None or int(found["port"]) > _HIGHEST_PORT:
+        raise ValueError("write host:port, [IPv6 address]:port or :port for all addresses")
+    if found["v6"] is None:
+        return found["host"], int(found["port"])
+    return str(IPv6Address(found["v6"])), int(found["port"])
+
+
+def checked_endpoint(address: str) -> str:
+    """An address to serve at; raises ValueError."""
+    endpoint_of(address)
+    return address
+
+
+def checked_namespace(name: str) -> str:
+    """A namespace's name; a glob is one for kopf and none for the API server; raises ValueError."""
+    if not _LABEL.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a namespace: lower-case letters, digits and dashes")
+    return name
+
+
+def checked_pattern(pattern: str) -> str:
+    """A pattern of origins that can match one; raises ValueError."""
+    if not _PATTERN.fullmatch(pattern):
+        raise ValueError(f"{pattern!r} allows nothing: write https://host or http://host, nothing behind it")
+    return pattern
+
+
+def checked_default(address: str, allowed_addresses: tuple[str, ...]) -> str:
+    """An address that subscriptions may be given; raises ValueError."""
+    if not is_allowed(origin_of(address), allowed_addresses):
+        raise ValueError(f"{address} is not among the allowed addresses (--allowed-address)")
+    return address

@@ -10,6 +10,7 @@ from infisical_events.core.addresses import DEFAULT_ALLOWED
 from infisical_events.kube.connections import ClusterAccess
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime import apps, logs
+from infisical_events.runtime.serving import BindError
 from infisical_events.runtime.settings import Settings
 
 OPTIONS = (
@@ -131,6 +132,26 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("--namespace", ""),
+        ("--namespace", "team-*"),
+        ("--namespace", "Team"),
+        ("--namespace", "a.b"),
+        ("--namespace", "a" * 64),
+        ("--allowed-address", "infisical.example"),
+        ("--allowed-address", "*"),
+        ("--allowed-address", "http*://infisical.example"),
+        ("--allowed-address", "https://"),
+        ("--allowed-address", "https://infisical.example/"),
+        ("--default-address", "infisical.example"),
+        ("--default-address", "https://infisical.example/api"),
+        ("--default-address", "https://infisical.example"),
+        ("--default-address", ""),
+        ("--http-address", ""),
+        ("--http-address", "8080"),
+        ("--http-address", "::1:8080"),
+        ("--http-address", "[::1]8080"),
+        ("--http-address", "[local]:8080"),
+        ("--http-address", "http://localhost:8080"),
         ("--http-address", "localhost"),
         ("--http-address", "localhost:http"),
         ("--http-address", "localhost:-1"),
@@ -149,10 +170,32 @@ def test_mistakes(started: Started, arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "endpoint"),
+    [
+        (":8080", ("", 8080)),
+        ("0.0.0.0:0", ("0.0.0.0", 0)),  # noqa: S104 - read, not served
+        ("[::1]:65535", ("::1", 65535)),
+        ("localhost:1", ("localhost", 1)),
+    ],
+)
+def test_http_address(started: Started, given: str, endpoint: tuple[str, int]) -> None:
+    """Where to serve is a host and a port; without a host it is everywhere."""
+    assert invoke("run", "--http-address", given).exit_code == 0
+    assert started.settings is not None
+    assert started.settings.http_endpoint == endpoint
+
+
+def test_own_infisical_alone(started: Started) -> None:
+    """Whoever allows his own Infisical only need not name a default: subscriptions may name it."""
+    assert invoke("run", "--allowed-address", "https://infisical.example").exit_code == 0
+    assert started.settings is not None
+
+
+@pytest.mark.parametrize(
     ("error", "told"),
     [
         (KubernetesError("no usable cluster configuration"), "no usable cluster configuration"),
-        (OSError(98, "Address already in use"), "127.0.0.1:8080: Address already in use"),
+        (BindError("127.0.0.1:8080 cannot be served"), "127.0.0.1:8080 cannot be served"),
     ],
 )
 def test_cannot_start(started: Started, error: Exception, told: str) -> None:
