@@ -25,6 +25,7 @@ from infisical_sandbox.server.domain import generations
 from infisical_sessions import (
     BY_HAND,
     PROJECT,
+    SUBSCRIBE,
     UNIVERSAL,
     a_sandbox_session,
     a_session,
@@ -353,7 +354,15 @@ REFUSED: dict[str, tuple[Answer, Reason, str]] = {
         "not a member",
     ),
     "project": (refused(404, "NotFound", "Project with id x not found"), Reason.PROJECT_NOT_FOUND, "id x"),
+    "too old": (
+        answer(
+            404, {"message": f"Route POST:{SUBSCRIBE} not found", "error": "Not Found", "statusCode": 404}
+        ),
+        Reason.EVENTS_NOT_SUPPORTED,
+        "upgrade it",
+    ),
     "route": (answer(404, {"message": "Route not found"}), Reason.NOT_INFISICAL, "endpoint"),
+    "proxy": (answer(404, b"default backend - 404"), Reason.NOT_INFISICAL, "endpoint"),
     "issues": (
         refused(422, "ValidationFailure", [{"message": "Required"}, {"message": "Too big"}, "odd"]),
         Reason.REQUEST_REFUSED,

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     CONNECTED = "Connected"
     STREAM_ENDED = "StreamEnded"
     PLAN_LACKS_EVENT_SUBSCRIPTIONS = "PlanLacksEventSubscriptions"
+    EVENTS_NOT_SUPPORTED = "EventsNotSupported"
     CONNECTION_LIMIT_REACHED = "ConnectionLimitReached"
 
     # Observed

@@ -148,7 +148,7 @@ def _named_refusal(answer: Answer, body: Mapping[str, Any], quote: str) -> Infis
         return FolderMissingError(Reason.FOLDER_NOT_FOUND, f"No such environment or folder{quote}.")
     if status == httpx.codes.NOT_FOUND and "reqId" not in body:
         sentence = "The server does not know this endpoint: check that spec.address is an Infisical server."
-        return UnknownRouteError(Reason.NOT_INFISICAL, sentence)
+        return UnknownRouteError(Reason.NOT_INFISICAL, sentence, quote=quote)
     return None
 
 

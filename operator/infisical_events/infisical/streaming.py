@@ -17,7 +17,12 @@ from infisical_events.core.events import NotUnderstood, Refused, SecretEvent, de
 from infisical_events.core.reasons import Reason
 from infisical_events.infisical.answers import LONGEST_WORD, Answer, received
 from infisical_events.infisical.calls import refusal, retry_after, translated
-from infisical_events.infisical.errors import InfisicalError, StreamEndedError, TokenRefusedError
+from infisical_events.infisical.errors import (
+    InfisicalError,
+    StreamEndedError,
+    TokenRefusedError,
+    UnknownRouteError,
+)
 from infisical_events.infisical.requests import AuthorizedClient, bearer
 
 SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
@@ -33,6 +38,9 @@ _CONNECTING = 30.0
 
 _LONGEST_EVENT = 16 * 1024 * 1024
 """Characters: an event that names a quarter of a million keys."""
+
+_FRAMEWORKS_404 = "(Route POST:"
+"""How an Infisical says that it does not know this endpoint; what stands in between says it otherwise."""
 
 Hearing = SecretEvent | NotUnderstood
 """What an open stream yields: an event, or a frame that is only a reason to look."""
@@ -119,7 +127,7 @@ async def _check(response: httpx.Response) -> None:
 
 
 def _subscribe_refusal(answer: Answer) -> InfisicalError:
-    """At this endpoint 400 is the plan, and 429 without rate-limit headers the connection limit."""
+    """At this endpoint 400 is the plan, 429 without rate-limit headers the limit of connections."""
     error = refusal(answer)
     is_expelled = "does not belong to this organization" in str(error)  # a 400 as well, on older servers
     if answer.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
@@ -127,6 +135,12 @@ def _subscribe_refusal(answer: Answer) -> InfisicalError:
             Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS,
             f"{error} Event Subscriptions need a plan that has them; until then changes are found by "
             "looking every resyncIntervalSeconds.",
+        )
+    if isinstance(error, UnknownRouteError) and _FRAMEWORKS_404 in error.quote:
+        return InfisicalError(
+            Reason.EVENTS_NOT_SUPPORTED,
+            "This Infisical has no Event Subscriptions: upgrade it; until then changes are found by looking "
+            "every resyncIntervalSeconds.",
         )
     is_limiter = "x-ratelimit-limit" in answer.headers or retry_after(answer.headers) > 0
     if answer.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:

@@ -7,10 +7,13 @@ from infisical_events.core.reasons import Reason
 
 _SLOW_PACE = {
     Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS: 300.0,
+    Reason.EVENTS_NOT_SUPPORTED: 300.0,
     Reason.CONNECTION_LIMIT_REACHED: 60.0,
     Reason.PERMISSION_DENIED: 60.0,
     Reason.PROJECT_NOT_FOUND: 60.0,
     Reason.CREDENTIALS_REFUSED: 60.0,
+    Reason.TLS_FAILED: 30.0,
+    Reason.NOT_INFISICAL: 30.0,
     Reason.SECRET_NOT_FOUND: 10.0,
     Reason.SERVICE_ACCOUNT_NOT_FOUND: 10.0,
 }
