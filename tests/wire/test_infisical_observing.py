@@ -1,6 +1,6 @@
 """Reading state at the wire: ids and versions of what is there, whatever the server's generation."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -16,7 +16,7 @@ from infisical_events.infisical.logins import UniversalCredentials
 from infisical_events.infisical.sessions import Session
 from infisical_sandbox.server import Controls, Options, ResponseFault, Sandbox
 from infisical_sandbox.server.domain import generations
-from infisical_sessions import V3, V4, a_sandbox_session, a_session, logged_in, refused
+from infisical_sessions import SUBSCRIBE, V3, V4, a_sandbox_session, a_session, logged_in, refused
 from scripted_server import After, Answer, Request, Script, always, answer, in_turn, routed, serving
 
 A = Scope.parse("prod:/a")
@@ -499,3 +499,57 @@ async def test_slug_that_leads_nowhere(given: Answer, reason: Reason) -> None:
             await session.project_id()
         assert error.value.reason is reason
         assert await session.project_id() == "p-7"
+
+
+async def listen(session: Session) -> None:
+    """Open a stream."""
+    async with session.stream():
+        pass
+
+
+async def look(session: Session) -> None:
+    """Look at a folder."""
+    await session.observe((A,))
+
+
+async def ask(session: Session) -> None:
+    """Ask for one secret."""
+    await session.is_gone(FOLDER_A, "K")
+
+
+FORBIDDEN = refused(403, "ForbiddenError", "not a member")
+NO_PROJECT = refused(404, "NotFound", "Project not found")
+
+
+@pytest.mark.parametrize(
+    ("do", "refusal"),
+    [(look, NO_PROJECT), (look, FORBIDDEN), (listen, NO_PROJECT), (listen, FORBIDDEN), (ask, FORBIDDEN)],
+)
+async def test_project_that_was_made_anew(do: Callable[[Session], Awaitable[None]], refusal: Answer) -> None:
+    """A slug whose project is gone, or closed, is looked up again: another project may have its name now."""
+    routes = {
+        NEW_SLUG: in_turn(answer(200, {"id": "p-7"}), answer(200, {"id": "p-8"})),
+        V4: always(refusal),
+        f"{V4}/K": always(refusal),
+        SUBSCRIBE: always(refusal),
+    }
+    async with serving(routed(routes)) as server, a_session(server.url, a_spec(**SLUG)) as session:
+        with pytest.raises(InfisicalError):
+            await do(session)
+        routes[V4] = always(listing(secret("K")))
+        await look(session)
+        last = parse_qs(urlsplit(server.requests[-1].target).query)
+    assert last["projectId"] == ["p-8"]
+
+
+async def test_doubt_about_a_project_that_is_the_same() -> None:
+    """Looking a slug up again costs one request, and not the lists that are known."""
+    lists = tagged('"t1"', listing(secret("K")))
+    routes = {NEW_SLUG: always(answer(200, {"id": "p-7"})), V4: lists, SUBSCRIBE: always(FORBIDDEN)}
+    async with serving(routed(routes)) as server, a_session(server.url, a_spec(**SLUG)) as session:
+        await look(session)
+        with pytest.raises(InfisicalError):
+            await listen(session)
+        await look(session)
+        assert [r.headers.get("if-none-match") for r in server.asked(V4)] == [None, '"t1"']
+        assert len(server.asked(NEW_SLUG)) == 2

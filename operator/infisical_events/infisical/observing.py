@@ -49,7 +49,7 @@ class SecretLists:
 
     def __init__(self, client: AuthorizedClient, project_id: str) -> None:
         self._client = client
-        self._project_id = project_id
+        self.project_id = project_id
         self._cache: dict[Scope, _Cached] = {}
         self._route = _V4
 
@@ -109,7 +109,7 @@ class SecretLists:
     async def _ask_by(
         self, route: _Route, below: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> Answer:
-        told = urlencode({route.project: self._project_id, **query}, errors="surrogatepass")
+        told = urlencode({route.project: self.project_id, **query}, errors="surrogatepass")
         return await self._client.send("GET", f"{route.path}{below}?{told}", headers=headers)
 
     @staticmethod

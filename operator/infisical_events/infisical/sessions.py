@@ -1,7 +1,7 @@
 """Everything one subscription needs of Infisical, over one client and one identity."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 
 from infisical_events.api.specs import Spec
@@ -17,6 +17,8 @@ from infisical_events.infisical.logins import CredentialsSource, Tokens
 from infisical_events.infisical.observing import SecretLists
 from infisical_events.infisical.requests import AuthorizedClient
 from infisical_events.infisical.streaming import Hearing, register_of, subscribed
+
+_DOUBTS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
 
 class Session:
@@ -52,7 +54,7 @@ class Session:
         await self._client.tokens.current()
 
     async def project_id(self) -> str:
-        """The project's id; a slug is looked up once.
+        """The project's id; a slug is looked up once, and again when the project proves to be another.
 
         Raises:
             InfisicalError: no such project, or no right to see it.
@@ -67,11 +69,12 @@ class Session:
         Raises:
             InfisicalError: some scope cannot be read; nothing is told of the others then.
         """
-        lists = await self._opened_lists()
         started = self._now()
         parts: dict[Part, Body] = {}
-        for scope in scopes:
-            parts.update(await lists.read(scope))
+        with self._doubting():
+            lists = await self._opened_lists()
+            for scope in scopes:
+                parts.update(await lists.read(scope))
         return Observation(scopes, parts, started, self._now())
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
@@ -80,18 +83,34 @@ class Session:
         Raises:
             InfisicalError: it cannot be told; PERMISSION_DENIED when it may not be described.
         """
-        return await (await self._opened_lists()).is_gone(folder, key)
+        with self._doubting():
+            lists = await self._opened_lists()
+            return await lists.is_gone(folder, key)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
         """An open stream of the spec's events; see `streaming.subscribed`."""
         register = register_of(self._spec)
-        async with subscribed(self._client, await self.project_id(), register) as hearings:
+        async with AsyncExitStack() as stack:
+            with self._doubting():
+                subscribing = subscribed(self._client, await self.project_id(), register)
+                hearings = await stack.enter_async_context(subscribing)
             yield hearings
 
+    @contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """Forget what a slug led to when that is not found or closed: another may have its name now."""
+        try:
+            yield
+        except InfisicalError as error:
+            if error.reason in _DOUBTS and self._spec.project_id is None:
+                self._project_id = None
+            raise
+
     async def _opened_lists(self) -> SecretLists:
-        if self._lists is None:
-            self._lists = SecretLists(self._client, await self.project_id())
+        project_id = await self.project_id()
+        if self._lists is None or self._lists.project_id != project_id:
+            self._lists = SecretLists(self._client, project_id)
         return self._lists
 
     async def _look_up(self, slug: str) -> str:
