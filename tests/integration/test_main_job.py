@@ -88,6 +88,7 @@ def test_what_changed_while_the_operator_was_dead_restarts_once(shop: Scene) -> 
 
     shop.operator.start()
     shop.restarts(1)
+    assert "MissedChangesFound" in shop.kubectl("describe", "ies", "payments", "-n", shop.namespace)
 
     shop.operator.kill()
     shop.operator.start()

@@ -198,6 +198,19 @@ def _told(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, 
     )
 
 
+def untold(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, ...]:
+    """The changes of own secrets that no event had told: made while nobody listened, or lost on the way.
+
+    Import mutations are left out, since the server tells of them seconds after they can be seen.
+    """
+    told = {(claimed.scope.folder, claimed.key) for entry in heard for claimed in changes_of(entry.event)}
+    return tuple(
+        change
+        for change in changes
+        if change.types != _IMPORT and (change.scope.folder, change.key) not in told
+    )
+
+
 def _is_unshown(entry: Heard, changes: Iterable[Change], now: datetime) -> bool:
     """Whether some key that the event names has not been seen to change, and may still be."""
     if entry.event.type is EventType.IMPORT_MUTATION or now > entry.at + PATIENCE:

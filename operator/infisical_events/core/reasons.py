@@ -53,6 +53,7 @@ class Reason(StrEnum):
     BASELINE_RECORDED = "BaselineRecorded"
     RESTARTED = "Restarted"
     RESTART_FAILED = "RestartFailed"
+    MISSED_CHANGES_FOUND = "MissedChangesFound"
 
     # skips: why nothing happened
     EVENT_TYPE_NOT_SELECTED = "EventTypeNotSelected"

@@ -16,7 +16,7 @@ from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Header, Ledger
 from infisical_events.core.matching import select, selectors_of
 from infisical_events.core.observations import Observation, Part
-from infisical_events.core.passes import absorb_all, baseline, doubtful_losses
+from infisical_events.core.passes import absorb_all, baseline, doubtful_losses, untold
 from infisical_events.core.planning import Restart, Selected, Step, clear, owe, plan
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import restart_patch
@@ -237,6 +237,10 @@ class Reconciler:
             self.reporter.skip(selection.refusal, f"{found} was found and not selected by spec.events.")
         if owed != ledger:
             await self._store(owed, ledger)
+        if missed := untold(selection.selected, heard):
+            note = f"No event had told of {_named(missed)}: found by looking."
+            log.info("missed: %s", note, extra=self.reporter.extra)
+            await self.reporter.notify(Reason.MISSED_CHANGES_FOUND, note)
         await self._found(observations[-1])
         self._explain_unseen(heard, absorbed.unshown, absorbed.changes)
         return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims), workloads)

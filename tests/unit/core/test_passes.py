@@ -39,6 +39,7 @@ from infisical_events.core.passes import (
     absorb_all,
     baseline,
     doubtful_losses,
+    untold,
 )
 from infisical_events.core.scopes import Scope
 from strategies import few_scopes, hearings, held_ledgers, meetings, observations, own_bodies
@@ -600,3 +601,10 @@ def test_moments_to_come_are_taken_for_now() -> None:
 
     assert now.ledger.believed(OWN).accepted_at == at(0)
     assert [change.key for change in later.changes] == ["B"]
+
+
+def test_what_no_event_had_told_was_missed() -> None:
+    """A change that was heard is told, an import is told later; anything else was missed."""
+    told, missed, imported = a_change("A", UPDATE), a_change("B", UPDATE), a_change("C", IMPORT)
+
+    assert untold((told, missed, imported), (heard(an_event(UPDATE, "/a", "A")),)) == (missed,)
