@@ -9,13 +9,19 @@ from concurrent.futures import ProcessPoolExecutor
 
 from simulation.histories import history_of
 from simulation.playing import play
-from simulation.verdicts import violations
+from simulation.verdicts import is_unavoidable, violations
 
 
-def judged(seed: int) -> tuple[int, list[str], int, int]:
-    """One history: its seed, its violations, how many changes and how many restarts it had."""
+_UNAVOIDABLE_SHARE = 0.001
+"""More histories than this in which a late event and a stale read deceive are a defect all the same."""
+
+
+def judged(seed: int) -> tuple[int, list[str], bool, Counter[str]]:
+    """One history: its seed, its violations, whether they cannot be avoided, and its figures."""
     played = play(history_of(seed))
-    return seed, violations(played), len(played.infisical.changes), len(played.cluster.rollouts)
+    broken = violations(played)
+    figures = Counter(changes=len(played.infisical.changes), restarts=len(played.cluster.rollouts))
+    return seed, broken, bool(broken) and is_unavoidable(played, broken), figures
 
 
 def main() -> int:
@@ -25,12 +31,14 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--trace", action="store_true", help="print every step of a failing history")
     options = parser.parse_args()
-    begun, totals, failed = time.monotonic(), Counter[str](), []
+    begun, totals, failed, deceived = time.monotonic(), Counter[str](), [], []
     seeds = range(options.first, options.first + options.seeds)
     with ProcessPoolExecutor() as pool:
-        for seed, broken, changes, restarts in pool.map(judged, seeds, chunksize=50):
-            totals.update(changes=changes, restarts=restarts)
-            if broken:
+        for seed, broken, is_deceived, figures in pool.map(judged, seeds, chunksize=50):
+            totals.update(figures)
+            if is_deceived:
+                deceived.append(seed)
+            elif broken:
                 failed.append(seed)
                 print(f"seed {seed}: {broken[0][:500]}", flush=True)
                 if options.trace:
@@ -40,7 +48,8 @@ def main() -> int:
         f"{options.seeds} histories, {totals['changes']} changes, {totals['restarts']} restarts, "
         f"{len(failed)} broken, {seconds:.0f} s"
     )
-    return 1 if failed else 0
+    print(f"deceived by a late event and a stale read (superfluous restarts, no loss): {deceived}")
+    return 1 if failed or len(deceived) > _UNAVOIDABLE_SHARE * options.seeds else 0
 
 
 if __name__ == "__main__":

@@ -28,6 +28,17 @@ def violations(played: Played) -> list[str]:
     ]
 
 
+def is_unavoidable(played: Played, broken: list[str]) -> bool:
+    """Whether it is the one thing that nobody can tell apart: no loss, but a restart or two too many.
+
+    A late event of an earlier delete or create, heard together with a read from back then, looks like
+    the same thing happening again.
+    """
+    struck = {name for _, name in played.faults.struck} if played.faults else set()
+    is_hostile = "stale_read" in struck and not struck.isdisjoint({"late_event", "duplicate_event"})
+    return is_hostile and all(text.startswith(("regress", "superfluous")) for text in broken)
+
+
 def _lost(played: Played) -> Iterator[str]:
     """A change that concerns a workload is followed by a restart of that workload."""
     for name in WORKLOADS:
