@@ -1,15 +1,16 @@
 """A token whenever one is needed: never asked for twice at once, never again soon after a refusal."""
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
-from infisical_events.infisical.attempts import Attempts
+from infisical_events.infisical.attempts import MOST_PROVEN, Attempts
 from infisical_events.infisical.errors import InfisicalError, LoginError, TokenRefusedError
 from infisical_events.infisical.logins import (
     AccessToken,
@@ -287,6 +288,46 @@ async def test_failure_of_the_way_is_shared() -> None:
         held.set()
         assert {error.reason for error in await asking} == {Reason.UNREACHABLE}
         assert len(server.requests) == 1
+
+
+async def test_nothing_confidential_is_kept_between_logins() -> None:
+    """What is remembered of proven and of refused credentials holds no credentials."""
+    attempts = Attempts()
+    answers = in_turn(granted(), refused(401, "UnauthorizedError", "Invalid credentials"))
+    async with serving(always(granted())) as good, serving(answers) as bad:
+        for server in (good, bad, bad):
+            async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
+                with suppress(LoginError):
+                    await session.login()
+    kept = pickle.dumps(vars(attempts))
+    assert UNIVERSAL.client_id.encode() not in kept
+    assert UNIVERSAL.client_secret.encode() not in kept
+
+
+async def test_memory_of_proven_credentials_is_bounded() -> None:
+    """However many credentials were ever proven, the latest few thousand are remembered."""
+    attempts, begun, goes_on = Attempts(), [0], asyncio.Event()
+
+    async def login() -> None:
+        """Proves whatever it is."""
+
+    async def slow() -> None:
+        begun[0] += 1
+        await goes_on.wait()
+
+    async def together(secret: str) -> int:
+        begun[0] = 0
+        goes_on.clear()
+        logins = [asyncio.create_task(attempts.make(("a", secret), slow)) for _ in range(2)]
+        await asyncio.sleep(0)
+        goes_on.set()
+        before = begun[0]
+        await asyncio.gather(*logins)
+        return before
+
+    for n in range(MOST_PROVEN + 1):
+        await attempts.make(("a", str(n)), login)
+    assert [await together("0"), await together(str(MOST_PROVEN))] == [1, 2]
 
 
 async def test_who_tried_for_all_is_cancelled() -> None:

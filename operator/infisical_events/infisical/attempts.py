@@ -2,17 +2,26 @@
 
 Three refused logins within 30 s lock an identity out, whoever made them. So of subscriptions with the same
 credentials one tries them for all until they are proven, and none tries them soon after a refusal.
+
+No credentials are kept here: they are known by a digest whose key dies with the process.
 """
 
 import asyncio
+import json
 import random
-from collections.abc import Awaitable, Callable, Hashable
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TypeVar
 
 from infisical_events.infisical.errors import LoginError
 
 T = TypeVar("T")
+
+MOST_PROVEN = 4096
+"""Credentials that are remembered as proven; of one that is forgotten only one login is made at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,45 +49,57 @@ class _Attempt:
 
 
 class Attempts:
-    """Logins by the credentials (and the address) that they are made with."""
+    """Logins by a digest of the credentials (and the address) that they are made with."""
 
     def __init__(self) -> None:
-        self._proven: set[Hashable] = set()
-        self._under_way: dict[Hashable, _Attempt] = {}
-        self._refusals: dict[Hashable, Refusal] = {}
+        self._key = secrets.token_bytes(32)
+        self._proven: OrderedDict[bytes, None] = OrderedDict()
+        self._under_way: dict[bytes, _Attempt] = {}
+        self._refusals: dict[bytes, Refusal] = {}
 
-    async def make(self, credentials: Hashable, login: Callable[[], Awaitable[T]]) -> T:
+    async def make(self, credentials: tuple[str, ...], login: Callable[[], Awaitable[T]]) -> T:
         """Log in, or share the failure of who tries just now.
 
         Raises:
             LoginError: the login failed, or one with these credentials did so lately.
         """
-        while credentials not in self._proven and (other := self._under_way.get(credentials)):
+        known_by = self._digest(credentials)
+        while known_by not in self._proven and (other := self._under_way.get(known_by)):
             await other.over.wait()
             if other.failure is not None:
                 raise _again(other.failure)
-        if refusal := self._refusals.get(credentials):
+        if refusal := self._refusals.get(known_by):
             refusal.stand(_now())
-        attempt = self._under_way[credentials] = _Attempt()
+        attempt = self._under_way[known_by] = _Attempt()
         try:
             done = await login()
         except LoginError as error:
             attempt.failure = error
-            self._refused(credentials, error)
+            self._refused(known_by, error)
             raise
         finally:
             attempt.over.set()
-            if self._under_way.get(credentials) is attempt:
-                del self._under_way[credentials]
-        self._proven.add(credentials)
+            if self._under_way.get(known_by) is attempt:
+                del self._under_way[known_by]
+        self._proved(known_by)
         return done
 
-    def _refused(self, credentials: Hashable, error: LoginError) -> None:
+    def _digest(self, credentials: tuple[str, ...]) -> bytes:
+        told = json.dumps(credentials).encode()  # unlike joined texts, no two tuples look the same
+        return blake2b(told, key=self._key, digest_size=16).digest()
+
+    def _proved(self, known_by: bytes) -> None:
+        self._proven[known_by] = None
+        self._proven.move_to_end(known_by)
+        while len(self._proven) > MOST_PROVEN:
+            self._proven.popitem(last=False)
+
+    def _refused(self, known_by: bytes, error: LoginError) -> None:
         """Only what the error asks to wait for is remembered, and only that long."""
         now = _now()
         kept = {known: refusal for known, refusal in self._refusals.items() if now < refusal.until}
-        self._refusals = kept | ({credentials: Refusal.of(error, now)} if error.retry_after else {})
-        self._proven.discard(credentials)
+        self._refusals = kept | ({known_by: Refusal.of(error, now)} if error.retry_after else {})
+        self._proven.pop(known_by, None)
 
 
 def _again(error: LoginError) -> LoginError:

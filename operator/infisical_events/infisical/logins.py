@@ -109,7 +109,7 @@ class Tokens:
         """Wrong client secrets lock their identity out, so what is known of them is shared."""
         if not isinstance(credentials, UniversalCredentials):
             return await _login(self._client, credentials, now)
-        shared = (str(self._client.base_url), credentials)
+        shared = (str(self._client.base_url), credentials.client_id, credentials.client_secret)
         return await self._attempts.make(shared, lambda: _login(self._client, credentials, now))
 
 
