@@ -11,7 +11,6 @@ from simulation.histories import history_of
 from simulation.playing import play
 from simulation.verdicts import is_unavoidable, violations
 
-
 _UNAVOIDABLE_SHARE = 0.001
 """More histories than this in which a late event and a stale read deceive are a defect all the same."""
 

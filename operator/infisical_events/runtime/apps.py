@@ -17,7 +17,7 @@ from infisical_events.kube.errors import KubernetesError, NotFoundError
 from infisical_events.runtime.clocks import utc_now
 from infisical_events.runtime.clusters import KubeCluster
 from infisical_events.runtime.following import World
-from infisical_events.runtime.handlers import kopf_settings, registry_for
+from infisical_events.runtime.handlers import WATCH_ERRORS, kopf_settings, quiet_kopf, registry_for
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.racing import race
@@ -27,6 +27,8 @@ from infisical_events.runtime.supervising import Supervisor
 
 _CRD_PAUSE = 5.0
 """Seconds between looks for the custom resource while it cannot be listed."""
+_LONGEST_QUOTE = 500
+"""Characters of the API server's own sentence that are repeated."""
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +41,8 @@ async def run(settings: Settings) -> None:
         BindError: the HTTP address cannot be had.
     """
     metrics, ready, stop = Metrics(), asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    quiet_kopf()
+    _stop_by_signals(stop)
     async with (
         http_server(*settings.http_endpoint, metrics, ready.is_set),
         opened_kube(settings.access, FIELD_MANAGER) as kube,
@@ -56,7 +57,7 @@ async def run(settings: Settings) -> None:
             allowed_addresses=settings.allowed_addresses,
         )
         supervisor = Supervisor(world, settings.namespaces)
-        await race(_stopped(stop), _serve(settings, cluster, supervisor, ready))
+        await race(_stopped(stop), _serve(settings, cluster, supervisor, ready, stop))
     log.info("stopped")
 
 
@@ -76,12 +77,34 @@ async def _stopped(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
-async def _serve(settings: Settings, cluster: Cluster, supervisor: Supervisor, ready: asyncio.Event) -> None:
-    await _wait_for_resource(cluster, settings.namespaces)
-    where = ", ".join(settings.namespaces) or "all namespaces"
-    log.info(
-        "serving subscriptions of %s; addresses allowed: %s", where, ", ".join(settings.allowed_addresses)
-    )
+def _stop_by_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+async def _serve(
+    settings: Settings, cluster: Cluster, supervisor: Supervisor, ready: asyncio.Event, stop: asyncio.Event
+) -> None:
+    """Watch until told to stop; begin again when the cluster has ended it, as by deleting the CRD."""
+    while not stop.is_set():
+        await _wait_for_resource(cluster, settings.namespaces)
+        where = ", ".join(settings.namespaces) or "all namespaces"
+        allowed = ", ".join(settings.allowed_addresses)
+        log.info("serving subscriptions of %s; addresses allowed: %s", where, allowed)
+        try:
+            await _watch(settings, supervisor, ready)
+        except WATCH_ERRORS as error:
+            told = str(error.args[0] if error.args else type(error).__name__)
+            log.warning("the watch of subscriptions has ended and begins again: %s", told[:_LONGEST_QUOTE])
+        else:
+            return  # kopf was told to stop: it takes the signals while it runs
+        ready.clear()
+        _stop_by_signals(stop)
+        await asyncio.sleep(_CRD_PAUSE)
+
+
+async def _watch(settings: Settings, supervisor: Supervisor, ready: asyncio.Event) -> None:
     try:
         await race(
             supervisor.sweep_forever(),

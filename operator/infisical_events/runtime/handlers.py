@@ -5,15 +5,26 @@ when the operator is gone. A handler never waits.
 """
 
 import itertools
+import logging
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import kopf
+from kopf._cogs.clients.errors import APIError  # noqa: TID251 - kopf has no public name for them
+from kopf._cogs.clients.watching import WatchingError  # noqa: TID251 - as above
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
 from infisical_events.kube.connections import ClusterAccess, load_connection
+from infisical_events.kube.errors import KubernetesError
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.supervising import Supervisor
+
+_LOGIN_PAUSE = 10.0
+"""Seconds between looks for a usable configuration."""
+
+WATCH_ERRORS = (APIError, WatchingError, kopf.LoginError, aiohttp.ClientError)
+"""What ends kopf although nothing is wrong with it: the resource is gone, a list went stale, a refusal."""
 
 
 class _Forever:
@@ -55,12 +66,20 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
+def quiet_kopf() -> None:
+    """Leave it to the caller to tell how kopf ended: it raises all that it writes down here with traces."""
+    for module in ("orchestration", "running"):
+        logging.getLogger(f"kopf._core.reactor.{module}").setLevel(logging.CRITICAL)
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Settings without what is not used: no peering, no scanning, no posting, no bookkeeping on objects."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    # It would kill the process ten minutes after kopf has ended, though kopf may have begun again.
+    settings.process.ultimate_exiting_timeout = None
     settings.queueing.idle_timeout = 0.05
     settings.watching.chunk_size = 500
     settings.watching.reconnect_backoff = 1.0
@@ -77,7 +96,10 @@ def registry_for(supervisor: Supervisor, access: ClusterAccess) -> kopf.Operator
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:  # noqa: ANN401 - kopf's keywords
-        connection = await load_connection(access)
+        try:
+            connection = await load_connection(access)
+        except KubernetesError as error:
+            raise kopf.TemporaryError(str(error), delay=_LOGIN_PAUSE) from None
         return kopf.ConnectionInfo(
             server=connection.server,
             ca_path=connection.ca_path,
