@@ -16,7 +16,7 @@ from infisical_events.core.judging import Belief, Verdict
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.planning import Hold, Restart, Settle
 from infisical_events.core.reasons import Reason
-from infisical_events.runtime import reconciling, records
+from infisical_events.runtime import reconciling, records, settling
 from simulation.clusters import ClusterModel
 
 Plant = Callable[[], AbstractContextManager[Any]]
@@ -107,7 +107,7 @@ def _digest() -> Iterator[None]:
             return Settle(debt, Reason.ALREADY_RESTARTED)
         return real(debt, workload, subscription, epoch)
 
-    with mock.patch.object(reconciling, "restart_patch", patch), mock.patch.object(planning, "_step", step):
+    with mock.patch.object(settling, "restart_patch", patch), mock.patch.object(planning, "_step", step):
         yield
 
 
@@ -227,7 +227,7 @@ def _debts_in_memory() -> Iterator[None]:
 @_plant("restart without a resourceVersion")
 @contextmanager
 def _patch_blindly() -> Iterator[None]:
-    real = reconciling.restart_patch
+    real = settling.restart_patch
 
     def patch(*arguments: Any) -> Any:  # noqa: ANN401 - as patched
         body = copy.deepcopy(real(*arguments))
@@ -235,7 +235,7 @@ def _patch_blindly() -> Iterator[None]:
         del body["metadata"]["uid"]
         return body
 
-    with mock.patch.object(reconciling, "restart_patch", patch):
+    with mock.patch.object(settling, "restart_patch", patch):
         yield
 
 

@@ -64,3 +64,9 @@ def _any_key(change: Change) -> Change:
 
 def _anywhere(change: Change) -> Change:
     return replace(change, scope=Scope(Folder(change.scope.folder.environment, "/"), recursive=True))
+
+
+def named(changes: tuple[Change, ...]) -> str:
+    """`secret:update prod:/a KEY` for the first few changes."""
+    shown = "; ".join(map(str, changes[:3]))
+    return shown if len(changes) <= 3 else f"{shown} and {len(changes) - 3} more"  # noqa: PLR2004

@@ -9,22 +9,17 @@ from datetime import datetime, timedelta
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.changes import Change, united
+from infisical_events.core.claiming import CLAIM_PATIENCE, match_imports
 from infisical_events.core.diffing import diff
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, doubtful_loss, judge
-from infisical_events.core.ledgers import Claim, Credit, Header, Ledger, clamped
+from infisical_events.core.ledgers import Claim, Header, Ledger, clamped
 from infisical_events.core.matching import changes_of
 from infisical_events.core.observations import NOTHING, Observation, Part, is_covered
 from infisical_events.core.scopes import Scope
 
 PATIENCE = timedelta(seconds=8)
 """How long a heard event is looked for in the state before it counts as accounted for already."""
-
-CLAIM_PATIENCE = timedelta(seconds=5)
-"""How long an import mutation is looked for before it is believed unseen (a reference changed)."""
-
-CREDIT_LIFE = timedelta(seconds=60)
-"""How long a seen import mutation waits for its event: the server sends it 4 s late per level."""
 
 _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 
@@ -75,7 +70,7 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
     """
     settled = _rescoped(clamped(ledger, now), observation)
     judged = _judge_all(settled, observation, heard)
-    imports = _match_imports(settled, judged.changes, heard, now)
+    imports = match_imports(settled, judged.changes, heard, now)
     unshown = tuple(entry for entry in heard if _is_unshown(entry, judged.changes, now))
     moments = [judged.suspect_until, *(claim.heard_at + CLAIM_PATIENCE for claim in imports.claims)]
     return Absorbed(
@@ -217,49 +212,3 @@ def _is_unshown(entry: Heard, changes: Iterable[Change], now: datetime) -> bool:
         return False
     shown = {change.key for change in changes if change.scope == Scope(entry.event.folder)}
     return not entry.event.keys <= shown
-
-
-@dataclass(frozen=True, slots=True)
-class _Imports:
-    claims: tuple[Claim, ...]
-    credits: tuple[Credit, ...]
-    believed: tuple[Claim, ...]
-
-
-def _match_imports(
-    ledger: Ledger, changes: Iterable[Change], heard: tuple[Heard, ...], now: datetime
-) -> _Imports:
-    """Pair import mutations heard with import differences seen; believe what stays unseen.
-
-    A claim without a difference may be a changed reference, which no list shows. It is believed
-    once, after a while. A difference without a claim is ahead of its event, which then owes nothing.
-    """
-    visible = {change.scope for change in changes if change.types == _IMPORT}
-    credits_left = [credit for credit in ledger.credits if credit.until > now]
-    unclaimed = set(visible)
-    claims: list[Claim] = []
-    believed: list[Claim] = []
-    for claim in _claims(ledger, heard):
-        seen = [scope for scope in visible if scope.covers(claim.folder)]
-        paid = [credit for credit in credits_left if credit.scope.covers(claim.folder)]
-        if seen:
-            unclaimed.difference_update(seen)
-        elif paid:
-            credits_left.remove(paid[0])
-        elif now >= claim.heard_at + CLAIM_PATIENCE:
-            believed.append(claim)
-        else:
-            claims.append(claim)
-    fresh = [Credit(scope, now + CREDIT_LIFE) for scope in sorted(unclaimed)]
-    return _Imports(tuple(claims), (*credits_left, *fresh), tuple(believed))
-
-
-def _claims(ledger: Ledger, heard: tuple[Heard, ...]) -> tuple[Claim, ...]:
-    """The open claims and the new ones of folders in scope, one per folder: the oldest."""
-    claims = {claim.folder: claim for claim in ledger.claims}
-    for entry in heard:
-        folder = entry.event.folder
-        in_scope = any(scope.covers(folder) for scope in ledger.scopes)
-        if entry.event.type is EventType.IMPORT_MUTATION and in_scope:
-            claims.setdefault(folder, Claim(folder, entry.at))
-    return tuple(claims.values())

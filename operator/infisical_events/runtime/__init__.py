@@ -2,5 +2,6 @@
 
 One way leads through it: `apps` (composition root) starts `handlers` (kopf), which tell the
 `supervising` of subscriptions; each is `following`: `listening` to its stream gathers `wakes`, upon
-which `reconciling` makes a pass, and `records` stores ledger and status by compare-and-swap.
+which `passing` lets `reconciling` look and `settling` act, and `records` stores ledger and status by
+compare-and-swap.
 """

@@ -33,6 +33,7 @@ from infisical_events.runtime.records import (
     keep_written,
 )
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.settling import Settler
 from infisical_events.runtime.wakes import Wakes
 
 _EDIT_PAUSE = 0.2
@@ -140,6 +141,12 @@ class Follower:
                 cluster=world.cluster,
                 record=record,
                 reporter=reporter,
+                clock=world.clock,
+            )
+            settler = Settler(
+                cluster=world.cluster,
+                record=record,
+                reporter=reporter,
                 metrics=world.metrics,
                 clock=world.clock,
             )
@@ -151,7 +158,7 @@ class Follower:
                 metrics=world.metrics,
                 clock=world.clock,
             )
-            passing = Passing(reconciler, wakes, float(spec.resync_interval_seconds))
+            passing = Passing(reconciler, settler, wakes, float(spec.resync_interval_seconds))
             await race(self._superseded(), listener.run(), passing.run(), keep_written(record, wakes))
 
 

@@ -13,6 +13,7 @@ from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.backoffs import Backoff, needs_a_person
 from infisical_events.runtime.reconciling import Outcome, Reconciler
 from infisical_events.runtime.records import LedgerMovedError
+from infisical_events.runtime.settling import Settler
 from infisical_events.runtime.wakes import Wakes
 
 _FIRST_LOOK_AGAIN = 0.25
@@ -30,8 +31,9 @@ log = logging.getLogger(__name__)
 class Passing:
     """Passes upon wakes, upon the interval, and for what an earlier pass left open."""
 
-    def __init__(self, reconciler: Reconciler, wakes: Wakes, interval: float) -> None:
+    def __init__(self, reconciler: Reconciler, settler: Settler, wakes: Wakes, interval: float) -> None:
         self._reconciler = reconciler
+        self._settler = settler
         self._wakes = wakes
         self._interval = interval
         self._backoff = Backoff(first=1.0, longest=60.0)
@@ -62,7 +64,7 @@ class Passing:
         except InfisicalError as error:
             self._wakes.keep(heard)
             await self._blame(error)
-            reconciler.metrics.passed(reconciler.record.key, error.reason)
+            self._settler.metrics.passed(reconciler.record.key, error.reason)
             pause = self._backoff.pause(error.reason, error.retry_after)
             # A wake is no reason to look earlier than the server or a person needs; otherwise it is,
             # for a stream that was opened again tells that the server is back.
@@ -72,17 +74,17 @@ class Passing:
         except (KubernetesError, LedgerMovedError) as error:
             self._wakes.keep(heard)
             log.warning("pass not stored: %s", error, extra=reconciler.reporter.extra)
-            reconciler.metrics.passed(reconciler.record.key, Reason.KUBERNETES_REFUSED)
+            self._settler.metrics.passed(reconciler.record.key, Reason.KUBERNETES_REFUSED)
             return self._backoff.pause(), None
         self._backoff.reset()
         self._wakes.keep(outcome.unshown)
-        reconciler.metrics.passed(reconciler.record.key, "ok")
+        self._settler.metrics.passed(reconciler.record.key, "ok")
         return self._pause_after(outcome), outcome.workloads
 
     async def _settle(self, listed: tuple[Workload, ...] | None) -> float:
         """Do what is owed; return the seconds until it is tried again."""
         try:
-            pause = await self._reconciler.settle(listed)
+            pause = await self._settler.settle(listed)
         except (KubernetesError, LedgerMovedError) as error:
             log.warning("not settled: %s", error, extra=self._reconciler.reporter.extra)
             pause = self._backoff.pause()

@@ -26,13 +26,12 @@ from factories import (
     heard,
 )
 from infisical_events.core.changes import Change
+from infisical_events.core.claiming import CLAIM_PATIENCE, CREDIT_LIFE
 from infisical_events.core.diffing import diff
 from infisical_events.core.judging import HORIZON, Heard
 from infisical_events.core.ledgers import Claim, Credit, Ledger
 from infisical_events.core.observations import NOTHING, Body, Observation, Part, is_covered
 from infisical_events.core.passes import (
-    CLAIM_PATIENCE,
-    CREDIT_LIFE,
     PATIENCE,
     Absorbed,
     absorb,

@@ -21,6 +21,7 @@ from infisical_events.runtime.passing import Passing
 from infisical_events.runtime.reconciling import Outcome, Reconciler
 from infisical_events.runtime.records import LedgerMovedError, Record, SupersededError
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.settling import Settler
 from infisical_events.runtime.wakes import Wakes
 from virtual_time import EPOCH, in_virtual_time, virtual_now
 
@@ -32,7 +33,7 @@ SLOW_DOWN = InfisicalError(Reason.RATE_LIMITED, "Slow down.", 50.0)
 
 
 class Scripted:
-    """A reconciler whose looks and settlements end as given; the last of either again and again."""
+    """Reconciler and settler in one, whose calls end as given; the last of either again and again."""
 
     def __init__(self, looks: Iterable[Outcome | Exception], settlements: Iterable[Any] = (None,)) -> None:
         self._looks, self._settlements = list(looks), list(settlements)
@@ -71,7 +72,9 @@ class Passed:
         self.reconciler.reporter = Reporter(cluster, key, self.board)  # type: ignore[attr-defined] # of Reconciler
         self.reconciler.record = cast("Record", self.reconciler.reporter)  # type: ignore[attr-defined] # has its key
         self.wakes = Wakes(QUIET)
-        self.passing = Passing(cast("Reconciler", self.reconciler), self.wakes, INTERVAL)
+        self.passing = Passing(
+            cast("Reconciler", self.reconciler), cast("Settler", self.reconciler), self.wakes, INTERVAL
+        )
 
     async def for_seconds(self, seconds: float, rings: Iterable[float] = ()) -> None:
         """Pass for a while, with events at these moments."""

@@ -21,6 +21,7 @@ from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconciling import Reconciler
 from infisical_events.runtime.records import Record
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.settling import Settler
 from virtual_time import in_virtual_time, virtual_now
 
 OPTED_IN = {"events.infisical.com/auto-reload": "true"}
@@ -53,6 +54,14 @@ class Shown:
         raise NotImplementedError
 
 
+class Process:
+    """Reconciler and settler of one process."""
+
+    def __init__(self, reconciler: Reconciler, settler: Settler) -> None:
+        self.observe, self.settle = reconciler.observe, settler.settle
+        self.reporter, self.metrics, self.record = settler.reporter, settler.metrics, settler.record
+
+
 class Team:
     """A namespace with a subscription, an annotated Deployment, and one that did not opt in."""
 
@@ -63,22 +72,29 @@ class Team:
         self.cluster.create_workload("team", "other", {})
         self.infisical = Shown()
 
-    async def reconciler(self) -> Reconciler:
+    async def reconciler(self) -> "Process":
         """What a process that starts now works with."""
         stored = await self.cluster.get(self.key)
         board = Board(stored.status, stored.generation, virtual_now)
-        return Reconciler(
+        record, reporter = (
+            Record(self.cluster, self.key, stored, board),
+            Reporter(self.cluster, self.key, board),
+        )
+        reconciler = Reconciler(
             spec=parse_spec(stored.spec),
             address="https://i.example",
             infisical=self.infisical,
             cluster=self.cluster,
-            record=Record(self.cluster, self.key, stored, board),
-            reporter=Reporter(self.cluster, self.key, board),
-            metrics=Metrics(),
+            record=record,
+            reporter=reporter,
             clock=virtual_now,
         )
+        settler = Settler(
+            cluster=self.cluster, record=record, reporter=reporter, metrics=Metrics(), clock=virtual_now
+        )
+        return Process(reconciler, settler)
 
-    async def changed(self) -> Reconciler:
+    async def changed(self) -> "Process":
         """The same after a baseline and a change that was seen and written down."""
         reconciler = await self.reconciler()
         await reconciler.observe(())
