@@ -2,5 +2,5 @@
 
 `errors` tells failures apart, `answers` reads what comes, within bounds, `calls` makes one request, `logins`
 keeps a token, `attempts` what all know of credentials, `observing` reads state without values, `streaming`
-listens, `sessions` is all of it for one subscription.
+listens to what `lines` reads, `sessions` is all of it for one subscription.
 """

@@ -73,10 +73,8 @@ async def unpacked(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     Raises:
         httpx.HTTPError: the connection broke; DecodingError for a packing that is broken or unknown.
     """
-    packing = response.headers.get("content-encoding", "").strip().lower() or "identity"
-    if packing not in {"identity", PACKING}:
-        raise httpx.DecodingError("unknown packing", request=response.request)
-    unpack = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if packing == PACKING else None
+    is_packed = packing_of(response) == PACKING
+    unpack = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if is_packed else None
     async for piece in response.aiter_raw():
         if unpack is None:
             yield piece
@@ -88,6 +86,14 @@ async def unpacked(response: httpx.Response) -> AsyncGenerator[bytes, None]:
             raise httpx.DecodingError("broken packing", request=response.request) from None
         if unpack.eof:  # zlib would keep all that comes behind
             return
+
+
+def packing_of(response: httpx.Response) -> str:
+    """`gzip` or `identity`; raises DecodingError for what is not understood."""
+    packing = response.headers.get("content-encoding", "").strip().lower() or "identity"
+    if packing not in {"identity", PACKING}:
+        raise httpx.DecodingError("unknown packing", request=response.request)
+    return packing
 
 
 def _parts(unpack: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:

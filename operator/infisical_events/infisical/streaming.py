@@ -13,9 +13,9 @@ import httpx
 import httpx_sse
 
 from infisical_events.api.specs import Spec
-from infisical_events.core.events import NotUnderstood, Refused, SecretEvent, decode
+from infisical_events.core.events import Frame, NotUnderstood, Refused, SecretEvent, decode
 from infisical_events.core.reasons import Reason
-from infisical_events.infisical.answers import LONGEST_WORD, Answer, received
+from infisical_events.infisical.answers import LONGEST_WORD, Answer, packing_of, received, unpacked
 from infisical_events.infisical.calls import refusal, retry_after, translated
 from infisical_events.infisical.errors import (
     InfisicalError,
@@ -23,6 +23,7 @@ from infisical_events.infisical.errors import (
     TokenRefusedError,
     UnknownRouteError,
 )
+from infisical_events.infisical.lines import EndlessEventError, lines_of
 from infisical_events.infisical.requests import AuthorizedClient, bearer
 
 SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
@@ -36,8 +37,8 @@ _TIMEOUT = 10.0
 _CONNECTING = 30.0
 """Seconds from a subscription's request to the head of its answer, or to the end of a refusal."""
 
-_LONGEST_EVENT = 16 * 1024 * 1024
-"""Characters: an event that names a quarter of a million keys."""
+_SAY_NOTHING = {"ping", "message", "error"}
+"""Names of events without data that are complete; `message` is one without a name."""
 
 _FRAMEWORKS_404 = "(Route POST:"
 """How an Infisical says that it does not know this endpoint; what stands in between says it otherwise."""
@@ -124,6 +125,7 @@ async def _check(response: httpx.Response) -> None:
         raise InfisicalError(
             Reason.NOT_INFISICAL, "The answer is no event stream: a proxy may stand in between."
         )
+    packing_of(response)
 
 
 def _subscribe_refusal(answer: Answer) -> InfisicalError:
@@ -157,28 +159,21 @@ def _subscribe_refusal(answer: Answer) -> InfisicalError:
     return error
 
 
-class _Bounded:
-    """A response that may say much, but not in one event: the decoder keeps what has no end yet."""
+class _Told:
+    """A response as httpx-sse reads it, which does no more than split text into lines: one line at a time."""
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self.headers = response.headers
-        self.pending = 0
 
-    async def aiter_text(self) -> AsyncIterator[str]:
-        async for text in self._response.aiter_text():
-            self.pending += len(text)
-            if self.pending > _LONGEST_EVENT:
-                raise _ended("an event had no end")
-            yield text
+    def aiter_text(self) -> AsyncIterator[str]:
+        return lines_of(unpacked(self._response))
 
 
 async def _hearings(response: httpx.Response) -> AsyncIterator[Hearing]:
-    bounded = _Bounded(response)
     try:
-        async for sse in httpx_sse.EventSource(cast("httpx.Response", bounded)).aiter_sse():
-            bounded.pending = 0
-            for frame in decode(sse.event, sse.data):
+        async for sse in httpx_sse.EventSource(cast("httpx.Response", _Told(response))).aiter_sse():
+            for frame in _frames(sse):
                 if isinstance(frame, Refused):
                     raise _ended("the server withdrew the permission or could not check it")
                 yield frame
@@ -186,7 +181,16 @@ async def _hearings(response: httpx.Response) -> AsyncIterator[Hearing]:
         raise _ended("nothing was heard for too long") from None
     except httpx.HTTPError as error:
         raise _ended(f"the connection broke ({type(error).__name__})") from None
+    except EndlessEventError:
+        raise _ended("an event had no end") from None
     raise _ended("the server closed it")
+
+
+def _frames(sse: httpx_sse.ServerSentEvent) -> tuple[Frame, ...]:
+    """What was said; an event with a name and without data lost them, and may have been any."""
+    if not sse.data and sse.event not in _SAY_NOTHING:
+        return (NotUnderstood("the event has no data"),)
+    return decode(sse.event, sse.data)
 
 
 def _ended(cause: str) -> StreamEndedError:

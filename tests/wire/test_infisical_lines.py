@@ -1,0 +1,219 @@
+"""A stream may say anything, cut anywhere: it is understood, told as not understood, or ended."""
+
+import asyncio
+import gzip
+import json
+import tracemalloc
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from itertools import pairwise, repeat
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infisical_events.api.specs import EventType
+from infisical_events.core.events import NotUnderstood, SecretEvent
+from infisical_events.core.folders import Folder
+from infisical_events.infisical import lines
+from infisical_events.infisical.attempts import Attempts
+from infisical_events.infisical.errors import StreamEndedError
+from infisical_events.infisical.logins import Tokens
+from infisical_events.infisical.requests import AuthorizedClient
+from infisical_events.infisical.streaming import Hearing, subscribed
+from infisical_sessions import BY_HAND, PROJECT
+from infisical_sessions import given as always_given
+
+MEBI = 1024 * 1024
+
+
+def data(key: str) -> str:
+    """The data line of an update."""
+    item = {"environment": "prod", "secretPath": "/a", "secretKey": key}
+    return "data: " + json.dumps({"data": {"eventType": "secret:update", "payload": [item]}})
+
+
+def update(key: str) -> SecretEvent:
+    """What it is heard as."""
+    return SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({key}))
+
+
+A = f"id: 7\nevent: secret:update\n{data('A')}\n\n".encode()
+B = f"event: secret:update\n{data('B')}\n\n".encode()
+
+
+@asynccontextmanager
+async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[AsyncIterator[Hearing]]:
+    """A stream of these chunks, without a wire."""
+
+    async def body() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    told = {"Content-Type": "text/event-stream", **headers}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=told, content=body()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://i.example") as http:
+        client = AuthorizedClient(http, Tokens(http, always_given(BY_HAND), Attempts()))
+        async with subscribed(client, PROJECT, []) as hearings:
+            yield hearings
+
+
+async def heard(chunks: Iterable[bytes], **headers: str) -> tuple[list[Hearing], str]:
+    """What is heard, and how the stream ended."""
+    said: list[Hearing] = []
+    async with hearings_of(chunks, **headers) as hearings:
+        try:
+            async for hearing in hearings:
+                said.append(hearing)  # noqa: PERF401 - it raises, and what came before counts
+        except StreamEndedError as end:
+            return said, str(end)
+    raise AssertionError("a stream's end is always told")
+
+
+# -- anything, cut anywhere ---------------------------------------------------------------------------
+
+PIECES = st.one_of(
+    st.binary(max_size=12),
+    st.sampled_from(
+        [A, B, b"\n", b"\r", b"\r\n", b"\n\n", b"1", b":", b"\xef\xbb\xbf", b"\xef\xbb", b"\xff", b"\x00"]
+    ),
+    st.sampled_from(
+        [b"data: ", b"data: {\n", b"id: 1\n", b"event: ping\n\n", b"event: x\n\n", b"retry: 9\n"]
+    ),
+    st.sampled_from([b"event: error\n\n", b"data: [[[[", b'data: {"data": {"payload": [', b"id: \x00\n"]),
+    st.sampled_from([b"retry: " + b"9" * 5_000 + b"\n", b"data: " + b"[" * 5_000 + b"\n\n"]),
+)
+
+
+@st.composite
+def cut_anywhere(draw: st.DrawFn) -> list[bytes]:
+    """Any bytes in any chunks, none of them empty."""
+    whole = b"".join(draw(st.lists(PIECES, max_size=12)))
+    cuts = draw(st.sets(st.integers(0, len(whole)), max_size=12)) | {0, len(whole)}
+    return [whole[begin:end] for begin, end in pairwise(sorted(cuts))]
+
+
+@settings(max_examples=500)
+@given(chunks=cut_anywhere())
+def test_anything_is_survived(chunks: list[bytes]) -> None:
+    """Of any bytes something is heard or nothing, and only the end of the stream is raised."""
+    said, _ = asyncio.run(heard(chunks))
+    assert all(isinstance(hearing, SecretEvent | NotUnderstood) for hearing in said)
+
+
+@settings(max_examples=500)
+@given(chunks=cut_anywhere())
+def test_cuts_mean_nothing(chunks: list[bytes]) -> None:
+    """The same bytes are heard as the same, in however many chunks they come."""
+    assert asyncio.run(heard(chunks)) == asyncio.run(heard([b"".join(chunks)]))
+
+
+@given(chunks=cut_anywhere())
+def test_nonsense_spoils_no_later_event(chunks: list[bytes]) -> None:
+    """Whatever came before, an event behind an empty line is heard, unless the server ended the stream."""
+    said, end = asyncio.run(heard([*chunks, b"\n\n", B]))
+    assert said[-1:] == [update("B")] or "withdrew" in end
+
+
+@given(newlines=st.lists(st.sampled_from([b"\n", b"\r\n", b"\r"]), min_size=4, max_size=4))
+def test_line_ends_may_be_mixed(newlines: list[bytes]) -> None:
+    """Each line may end in its own way."""
+    told = [b"id: 7", b"event: secret:update", data("A").encode(), b""]
+    chunk = b"".join(line + newline for line, newline in zip(told, newlines, strict=True))
+    # A carriage return before a line feed is one line end.
+    is_one_less = newlines[2] == b"\r" and newlines[3] == b"\n"
+    said, _ = asyncio.run(heard([chunk, b"\n" if is_one_less else b""]))
+    assert said == [update("A")]
+
+
+# -- what servers and proxies do ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["data", "event", "id", "retry"])
+@pytest.mark.parametrize("pings", ["1", "111"])
+async def test_glued_ping_spoils_nothing(first: str, pings: str) -> None:
+    """An old server's ping without a line end is taken off whatever line it is glued to."""
+    fields = {"id": "id: 7", "event": "event: secret:update", "data": data("A"), "retry": "retry: 5"}
+    told = [fields.pop(first), *fields.values()]
+    chunk = f"{pings}{chr(10).join(told)}\n\n".encode()
+    assert (await heard([chunk, chunk]))[0] == [update("A")] * 2
+
+
+async def test_leading_mark() -> None:
+    """A byte order mark is taken off the first line, and only there."""
+    bare = f"{data('A')}\n\n".encode()
+    marked = b"\xef\xbb\xbf" + bare
+    assert (await heard([marked[:1], marked[1:2], marked[2:], marked, bare]))[0] == [update("A")] * 2
+
+
+async def test_event_that_lost_its_data() -> None:
+    """An event that has a name and no data is a reason to look."""
+    said, _ = await heard([b"event: secret:update\n\n", b"event: ping\n\n", b"id: 7\n\n\n\n"])
+    assert said == [NotUnderstood("the event has no data")]
+
+
+async def test_packed_all_the_same() -> None:
+    """A stream that a proxy packs although nobody asked is understood."""
+    said, _ = await heard([gzip.compress(A + B)], **{"Content-Encoding": "gzip"})
+    assert said == [update("A"), update("B")]
+
+
+async def test_packing_that_breaks() -> None:
+    """Bytes that are no packing are the end of the stream."""
+    assert "DecodingError" in (await heard([A], **{"Content-Encoding": "gzip"}))[1]
+
+
+# -- memory -------------------------------------------------------------------------------------------
+
+ENDLESS = {
+    "no line end": b"1" * MEBI,
+    "wide characters": "😀".encode() * (MEBI // 4),
+    "one comment": b":" * MEBI,
+    "data": b"data: xy\n" * (MEBI // 9),
+    "empty data": b"data\n" * (MEBI // 5),
+    "unknown fields": b"x\n" * (MEBI // 2),
+}
+
+
+@pytest.mark.parametrize("chunk", ENDLESS.values(), ids=ENDLESS)
+async def test_endless_event(chunk: bytes) -> None:
+    """An event without an end is the end of the stream, before it has filled the memory."""
+    tracemalloc.start()
+    try:
+        _, end = await heard(repeat(chunk))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "no end" in end
+    assert peak < 160 * MEBI
+
+
+async def test_endless_bomb() -> None:
+    """A packed event without an end is no other."""
+    bomb = gzip.compress(b"data: x\n" * 20 * MEBI)
+    assert "no end" in (await heard([bomb], **{"Content-Encoding": "gzip"}))[1]
+
+
+async def test_single_bytes_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes no difference in how small bytes an endless line comes."""
+    monkeypatch.setattr(lines, "LONGEST_EVENT", 10_000)
+    assert "no end" in (await heard(repeat(b"x")))[1]
+
+
+async def test_comments_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments and pings may go on for ever: each empty line is an end."""
+    monkeypatch.setattr(lines, "LONGEST_EVENT", 1_000)
+    assert (await heard([*[b": still here\n\n"] * 1_000, A]))[0] == [update("A")]
+
+
+@pytest.mark.parametrize("size", range(997, 1_004))
+def test_longest_line(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line may be as long as the bound, and not longer, whether its end has come or not."""
+    monkeypatch.setattr(lines, "LONGEST_EVENT", 1_000)
+    reader = lines.Lines()
+    if size <= 1_000:
+        assert list(reader.feed(b"x" * size)) == []
+    else:
+        with pytest.raises(lines.EndlessEventError):
+            list(reader.feed(b"x" * size))
