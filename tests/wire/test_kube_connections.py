@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.aio.config import incluster_config
 
+from infisical_events.kube import connections
 from infisical_events.kube.calls import Kube
 from infisical_events.kube.connections import ClusterAccess, load_connection, opened_kube
 from infisical_events.kube.errors import KubernetesError, UnauthorizedError
+from infisical_events.runtime.clocks import utc_now
+from infisical_sandbox.cluster import certificates
 from scripted_server import Answer, Request, Script, ScriptedServer, answer, serving
 
 TOKEN = "kube-canary-token"
@@ -72,7 +77,8 @@ def only_for(token: str) -> Script:
     """Lets one token in, and nobody else."""
 
     async def script(request: Request) -> Answer:
-        known = request.headers["authorization"] == f"Bearer {token}"
+        scheme, _, given = request.headers["authorization"].partition(" ")
+        known = (scheme.lower(), given) == ("bearer", token)
         return answer(200, {}) if known else answer(401, {"kind": "Status", "message": "Unauthorized"})
 
     return script
@@ -192,3 +198,70 @@ async def test_no_context(tmp_path: Path) -> None:
     file.write_text(json.dumps(kubeconfig()))
     with pytest.raises(KubernetesError, match="three"):
         await load_connection(ClusterAccess(str(file), "three"))
+
+
+# -- proxies ------------------------------------------------------------------------------------------
+
+
+def no_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is named is one for all hosts."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what a pod finds in its own, and the pairs of a cluster."""
+    certificates.write(tmp_path, utc_now())
+    (tmp_path / "token").write_text(TOKEN)
+    monkeypatch.setattr(connections, "_SERVICE_ACCOUNT_TOKEN", tmp_path / "token")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    return tmp_path
+
+
+async def test_no_proxy_in_a_cluster(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that a pod has for Infisical is not asked for the API server."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pod / "server.crt", pod / "server.key")
+    async with serving(only_for(TOKEN)) as proxy, serving(only_for(TOKEN), tls) as server:
+        no_exceptions(monkeypatch)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", server.url.rpartition(":")[2])
+        async with opened_kube(ClusterAccess(), "infisical-events") as kube:
+            assert await kube.get("/api") == {}
+        assert not (await load_connection(ClusterAccess())).trusts_environment
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize("where", ["file", "environment"])
+async def test_proxy_of_a_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """With a kubeconfig its proxy, or that of the environment, is used, as by kubectl."""
+    async with serving(only_for(TOKEN)) as proxy:
+        no_exceptions(monkeypatch)
+        cluster = {"server": "http://one.example"}
+        if where == "file":
+            cluster["proxy-url"] = proxy.url
+        else:
+            monkeypatch.setenv("http_proxy", proxy.url)
+        file = tmp_path / "config"
+        file.write_text(json.dumps(kubeconfig(clusters=[{"name": "one", "cluster": cluster}])))
+        access = ClusterAccess(str(file), "one")
+        async with opened_kube(access, "infisical-events") as kube:
+            assert await kube.get("/api") == {}
+        assert proxy.requests[0].target == "http://one.example/api"
+        connection = await load_connection(access)
+    assert (connection.proxy, connection.trusts_environment) == (proxy.url if where == "file" else None, True)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"tls-server-name": "kubernetes"}, {"proxy-url": "socks5://127.0.0.1:1"}]
+)
+async def test_not_supported(tmp_path: Path, setting: dict[str, str]) -> None:
+    """What cannot be done is told at once and by its name."""
+    file = tmp_path / "config"
+    cluster = {"server": "https://one.example"} | setting
+    file.write_text(json.dumps(kubeconfig(clusters=[{"name": "one", "cluster": cluster}])))
+    with pytest.raises(KubernetesError, match=f"{next(iter(setting))} is"):
+        await load_connection(ClusterAccess(str(file), "one"))

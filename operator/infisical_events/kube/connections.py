@@ -41,6 +41,9 @@ class Connection:
     is_insecure: bool
     scheme: str | None
     token: str | None
+    proxy: str | None
+    trusts_environment: bool
+    """Whether HTTPS_PROXY and NO_PROXY count, as they do for kubectl."""
 
 
 async def load_configuration(access: ClusterAccess) -> Configuration:
@@ -65,9 +68,20 @@ async def load_configuration(access: ClusterAccess) -> Configuration:
     except (yaml.YAMLError, TypeError, ValueError, AttributeError, KeyError) as error:
         # Of a file that is no kubeconfig. What it says is not repeated: it may be a key.
         raise _unusable(access, f"the file is no kubeconfig: {type(error).__name__}") from None
+    _require_supported(access, configuration)
+    # In a cluster a proxy is one to Infisical, never to the API server.
+    configuration.client_session_kwargs = {"trust_env": not _is_in_cluster(access)}
     # Files of tokens often end with a newline.
     configuration.api_key = {name: token.strip() for name, token in configuration.api_key.items()}
     return configuration
+
+
+def _require_supported(access: ClusterAccess, configuration: Configuration) -> None:
+    """Raises KubernetesError for what kopf or aiohttp cannot do: it would fail later, and in riddles."""
+    if configuration.tls_server_name:
+        raise _unusable(access, "tls-server-name is not supported")
+    if configuration.proxy and not configuration.proxy.startswith(("http://", "https://")):
+        raise _unusable(access, "proxy-url is supported for http and https only")
 
 
 def _unusable(access: ClusterAccess, why: str) -> KubernetesError:
@@ -92,6 +106,8 @@ async def load_connection(access: ClusterAccess) -> Connection:
         is_insecure=not configuration.verify_ssl,
         scheme=scheme or ("Bearer" if token else None),
         token=token or None,
+        proxy=configuration.proxy,
+        trusts_environment=not _is_in_cluster(access),
     )
 
 

@@ -108,6 +108,8 @@ def registry_for(supervisor: Supervisor, access: ClusterAccess) -> kopf.Operator
             insecure=connection.is_insecure,
             scheme=connection.scheme,
             token=connection.token,
+            proxy_url=connection.proxy,
+            trust_env=connection.trusts_environment,
         )
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
