@@ -80,6 +80,8 @@ def test_objects_by_default(render: Render) -> None:
         Key("CustomResourceDefinition", schemas.CRD["metadata"]["name"]),
         Key("ServiceAccount", NAME, charts.NAMESPACE),
         Key("ClusterRole", NAME),
+        Key("ClusterRole", f"{NAME}-view"),
+        Key("ClusterRole", f"{NAME}-edit"),
         Key("ClusterRoleBinding", NAME),
         Key("Deployment", NAME, charts.NAMESPACE),
     }
@@ -88,6 +90,24 @@ def test_objects_by_default(render: Render) -> None:
 def test_rights(render: Render) -> None:
     """The operator may do what it does, and nothing else."""
     assert granted(render()[Key("ClusterRole", NAME)]) == RULES
+
+
+def test_rights_of_people(render: Render) -> None:
+    """Whoever may view or edit a namespace may do so with its subscriptions, and nobody more."""
+    found = render()
+    resource = ("events.infisical.com", "infisicaleventsubscriptions")
+    aggregated = {
+        name: {label.rpartition("-")[2] for label in role["metadata"]["labels"] if "/aggregate-to-" in label}
+        for name in ("view", "edit")
+        if (role := found[Key("ClusterRole", f"{NAME}-{name}")])
+    }
+
+    assert granted(found[Key("ClusterRole", f"{NAME}-view")]) == {(*resource, "get list watch")}
+    assert granted(found[Key("ClusterRole", f"{NAME}-edit")]) == {
+        (*resource, "create update patch delete deletecollection")
+    }
+    assert aggregated == {"view": {"view", "edit", "admin"}, "edit": {"edit", "admin"}}
+    assert Key("ClusterRole", f"{NAME}-edit") not in render(rbac={"aggregate": False})
 
 
 def test_chosen_namespaces(render: Render) -> None:
@@ -328,7 +348,15 @@ def test_install_manifest_is_the_chart(render: Render) -> None:
         ({"watchNamespaces": ["Shop"]}, "/watchNamespaces/0"),
         ({"allowedAddresses": ["*.example.com"]}, "/allowedAddresses/0"),
         ({"defaultAddress": "infisical"}, "/defaultAddress"),
+        ({"allowedAddresses": ["https://infisical.example/"]}, "/allowedAddresses/0"),
+        ({"rbac": {"aggregate": "yes"}}, "/rbac/aggregate"),
         ({"httpAddress": "8080"}, "/httpAddress"),
+        ({"httpAddress": "::1:8080"}, "/httpAddress"),
+        ({"httpAddress": "127.0.0.1:8080"}, "/httpAddress"),
+        ({"httpAddress": "127.1.2.3:8080"}, "/httpAddress"),
+        ({"httpAddress": "localhost:8080"}, "/httpAddress"),
+        ({"httpAddress": "[::1]:8080"}, "/httpAddress"),
+        ({"httpAddress": "[0:0:0:0:0:0:0:1]:8080"}, "/httpAddress"),
         ({"log": {"level": "warn"}}, "/log/level"),
         ({"resources": {"limit": {}}}, "limit"),
         ({"podLabels": {"a": 1}}, "/podLabels/a"),
@@ -338,6 +366,15 @@ def test_mistakes_are_refused(render: Render, values: dict[str, Any], named: str
     """A mistake in the values is refused before anything is installed, and named."""
     with pytest.raises(charts.HelmError, match=named):
         render(**values)
+
+
+@pytest.mark.parametrize("address", [":8080", "[::]:8080", "0.0.0.0:9090", "10.0.0.1:1", "[2001:db8::1]:80"])
+def test_http_addresses(render: Render, address: str) -> None:
+    """It may be served at any address that the kubelet can ask."""
+    found = render(httpAddress=address)
+
+    assert f"--http-address={address}" in charts.operator_command(found)
+    assert charts.container(found)["ports"][0]["containerPort"] == int(address.rpartition(":")[2])
 
 
 def test_subchart_values_are_taken(render: Render) -> None:
