@@ -20,6 +20,7 @@ from infisical_events.runtime.backoffs import Backoff
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Infisical
+from infisical_events.runtime.relaying import LIFE, Hearing, Replaced, relayed
 from infisical_events.runtime.reporting import Reporter
 from infisical_events.runtime.wakes import Wakes
 
@@ -39,6 +40,7 @@ class Listener:
     reporter: Reporter
     metrics: Metrics
     clock: Clock
+    life: float = LIFE
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
 
     async def run(self) -> None:
@@ -51,7 +53,7 @@ class Listener:
 
     async def _listen(self) -> None:
         opened = asyncio.get_running_loop().time()
-        async with self.infisical.stream() as hearings:
+        async with relayed(self.infisical, self.life) as hearings:
             self.reporter.board.connected()
             self.metrics.connected(self.reporter.key)
             message = "The stream is open."
@@ -65,9 +67,11 @@ class Listener:
                 if asyncio.get_running_loop().time() - opened > _HEALTHY:
                     self.backoff.reset()
 
-    async def _drain(self, hearings: AsyncIterator[SecretEvent | NotUnderstood]) -> None:
+    async def _drain(self, hearings: AsyncIterator[Hearing | Replaced]) -> None:
         async for hearing in hearings:
-            if isinstance(hearing, NotUnderstood):
+            if isinstance(hearing, Replaced):
+                self.wakes.ring()
+            elif isinstance(hearing, NotUnderstood):
                 log.warning("a frame was not understood: %s", hearing.why, extra=self.reporter.extra)
                 self.wakes.ring()
             else:

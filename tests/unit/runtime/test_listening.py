@@ -96,6 +96,7 @@ class Listening:
             reporter=Reporter(cluster, key, self.board),
             metrics=self.metrics,
             clock=virtual_now,
+            life=1e12,  # what replaces a stream is tested beside `relaying`
         )
 
     async def for_seconds(self, seconds: float) -> None:
