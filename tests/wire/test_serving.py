@@ -1,6 +1,6 @@
 """Health, readiness and metrics, as the kubelet and Prometheus ask for them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
@@ -14,20 +14,25 @@ from sandboxes import free_port
 
 
 @asynccontextmanager
-async def served(metrics: Metrics, ready: list[bool]) -> AsyncIterator[httpx.AsyncClient]:
+async def served(
+    metrics: Metrics, ready: list[bool], alive: Sequence[bool] = (True,)
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the server."""
     port = free_port()
     async with (
-        http_server("127.0.0.1", port, metrics, lambda: ready[0]),
+        http_server("127.0.0.1", port, metrics, lambda: ready[0], lambda: alive[0]),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         yield client
 
 
 async def test_health() -> None:
-    """The program is healthy as long as its event loop answers, ready or not."""
-    async with served(Metrics(), [False]) as client:
-        assert (await client.get("/healthz")).status_code == 200
+    """The program is healthy as long as it answers and its watch is there, ready or not."""
+    alive = [True]
+    async with served(Metrics(), [False], alive) as client:
+        before = (await client.get("/healthz")).status_code
+        alive[0] = False
+        assert (before, (await client.get("/healthz")).status_code) == (200, 503)
 
 
 async def test_readiness() -> None:
@@ -61,9 +66,9 @@ async def test_port_is_taken() -> None:
     """A port that somebody has is an error, and one that was served is free again."""
     port = free_port()
     for _ in range(2):
-        async with http_server("127.0.0.1", port, Metrics(), lambda: True):
+        async with http_server("127.0.0.1", port, Metrics(), lambda: True, lambda: True):
             with pytest.raises(BindError, match="address already in use"):
-                async with http_server("127.0.0.1", port, Metrics(), lambda: True):
+                async with http_server("127.0.0.1", port, Metrics(), lambda: True, lambda: True):
                     raise AssertionError("two servers on one port")
 
 
@@ -71,7 +76,7 @@ async def test_everywhere() -> None:
     """Without a host it is served at every address of the machine."""
     port = free_port()
     async with (
-        http_server("", port, Metrics(), lambda: True),
+        http_server("", port, Metrics(), lambda: True, lambda: True),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         assert (await client.get("/readyz")).status_code == 200

@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
 
 import kopf
 
@@ -33,6 +36,18 @@ _LONGEST_QUOTE = 500
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Flags:
+    """What the parts tell each other about the life of the whole."""
+
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """The watch has begun."""
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Somebody wants the operator to end."""
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nobody watches any more, nor ever will: a process that goes on without is to be killed."""
+
+
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT.
 
@@ -40,11 +55,11 @@ async def run(settings: Settings) -> None:
         KubernetesError: there is no cluster to talk to.
         BindError: the HTTP address cannot be had.
     """
-    metrics, ready, stop = Metrics(), asyncio.Event(), asyncio.Event()
+    metrics, flags = Metrics(), _Flags()
     quiet_kopf()
-    _stop_by_signals(stop)
+    _stop_by_signals(flags.stop)
     async with (
-        http_server(*settings.http_endpoint, metrics, ready.is_set),
+        http_server(*settings.http_endpoint, metrics, flags.ready.is_set, lambda: not flags.gone.is_set()),
         opened_kube(settings.access, FIELD_MANAGER) as kube,
     ):
         cluster = KubeCluster(kube, utc_now)
@@ -57,7 +72,7 @@ async def run(settings: Settings) -> None:
             allowed_addresses=settings.allowed_addresses,
         )
         supervisor = Supervisor(world, settings.namespaces)
-        await race(_stopped(stop), _serve(settings, cluster, supervisor, ready, stop))
+        await race(_stopped(flags.stop), _serve(settings, cluster, supervisor, flags))
     log.info("stopped")
 
 
@@ -83,25 +98,32 @@ def _stop_by_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-async def _serve(
-    settings: Settings, cluster: Cluster, supervisor: Supervisor, ready: asyncio.Event, stop: asyncio.Event
-) -> None:
+async def _serve(settings: Settings, cluster: Cluster, supervisor: Supervisor, flags: _Flags) -> None:
     """Watch until told to stop; begin again when the cluster has ended it, as by deleting the CRD."""
-    while not stop.is_set():
-        await _wait_for_resource(cluster, settings.namespaces)
-        where = ", ".join(settings.namespaces) or "all namespaces"
-        allowed = ", ".join(settings.allowed_addresses)
-        log.info("serving subscriptions of %s; addresses allowed: %s", where, allowed)
-        try:
-            await _watch(settings, supervisor, ready)
-        except WATCH_ERRORS as error:
-            told = str(error.args[0] if error.args else type(error).__name__)
-            log.warning("the watch of subscriptions has ended and begins again: %s", told[:_LONGEST_QUOTE])
-        else:
-            return  # kopf was told to stop: it takes the signals while it runs
-        ready.clear()
-        _stop_by_signals(stop)
-        await asyncio.sleep(_CRD_PAUSE)
+    try:
+        while not flags.stop.is_set():
+            await _wait_for_resource(cluster, settings.namespaces)
+            where = ", ".join(settings.namespaces) or "all namespaces"
+            allowed = ", ".join(settings.allowed_addresses)
+            log.info("serving subscriptions of %s; addresses allowed: %s", where, allowed)
+            if not await _is_cut_off(_watch(settings, supervisor, flags.ready)):
+                return  # kopf was told to stop: it takes the signals while it runs
+            flags.ready.clear()
+            _stop_by_signals(flags.stop)
+            await asyncio.sleep(_CRD_PAUSE)
+    finally:
+        flags.gone.set()
+
+
+async def _is_cut_off(watch: Coroutine[Any, Any, None]) -> bool:
+    """Whether the cluster has ended the watch, and not who runs the operator; raises what is a defect."""
+    try:
+        await watch
+    except WATCH_ERRORS as error:
+        told = str(error.args[0] if error.args else type(error).__name__)
+        log.warning("the watch of subscriptions has ended and begins again: %s", told[:_LONGEST_QUOTE])
+        return True
+    return False
 
 
 async def _watch(settings: Settings, supervisor: Supervisor, ready: asyncio.Event) -> None:

@@ -17,12 +17,13 @@ class BindError(Exception):
 
 @asynccontextmanager
 async def http_server(
-    host: str, port: int, metrics: Metrics, is_ready: Callable[[], bool]
+    host: str, port: int, metrics: Metrics, is_ready: Callable[[], bool], is_alive: Callable[[], bool]
 ) -> AsyncIterator[None]:
     """Serve until the context is left; raises BindError."""
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")  # the event loop has answered
+        alive = is_alive()
+        return web.Response(text="ok\n" if alive else "the watch is gone\n", status=200 if alive else 503)
 
     async def readyz(_: web.Request) -> web.Response:
         ready = is_ready()
