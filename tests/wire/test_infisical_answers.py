@@ -133,6 +133,21 @@ async def test_answer_that_is_vast(do: Callable[[Session], Awaitable[None]], mos
     assert peak < most * MEBI
 
 
+@pytest.mark.parametrize("value", [b"{}", b"[]", b'{"a":1}', b"1.5", b'"ab"'])
+async def test_answer_of_tiny_values(value: bytes) -> None:
+    """An answer within its bytes costs a few hundred MiB at most, whatever it is made of."""
+    body = b'{"secrets":[' + (value + b",") * (60 * MEBI // (len(value) + 1)) + b"{}]}"
+    tracemalloc.start()
+    try:
+        async with serving(always(answer(200, body))) as server, a_session(server.url) as session:
+            error = await failure(look(session))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "more values" in str(error)
+    assert peak < 400 * MEBI
+
+
 @pytest.mark.parametrize("do", [look, subscribe, Session.login])
 async def test_refusal_that_is_vast(do: Callable[[Session], Awaitable[None]]) -> None:
     """A refusal that is too long to be read is known by its status all the same."""

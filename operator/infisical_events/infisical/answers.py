@@ -25,6 +25,11 @@ LONGEST_LIST = 64 * 1024 * 1024
 LONGEST_WORD = 64 * 1024
 """Bytes, unpacked, of a login's answer or of a refusal."""
 
+_MOST_VALUES = 3_000_000
+"""Values in one answer, as commas and brackets tell: 100,000 secrets. A value takes up to 240 bytes;
+64 MiB of nothing but empty objects would be 1.5 GiB.
+"""
+
 _PIECE = 64 * 1024
 """Bytes that are unpacked at a time."""
 
@@ -104,7 +109,12 @@ def _parts(unpack: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
 
 
 def decoded(answer: Answer) -> Any:  # noqa: ANN401 - JSON
-    """The JSON body; raises InfisicalError when it is none."""
+    """The JSON body; raises InfisicalError when it is none, or one that would fill the memory."""
+    if sum(answer.content.count(mark) for mark in (b",", b"{", b"[")) > _MOST_VALUES:
+        sentence = (
+            "The answer holds more values than a list can: check that spec.address is an Infisical server."
+        )
+        raise InfisicalError(Reason.NOT_INFISICAL, sentence)
     try:
         return json.loads(answer.content)
     except (ValueError, RecursionError):
