@@ -92,11 +92,13 @@ def _may_cancel(played: Played, true: TrueChange, ledger: Ledger) -> bool:
 
 def _believed(ledger: Ledger, true: TrueChange) -> Sighting | None:
     """What the ledger believed of the changed key."""
+    folder = true.change.scope.folder
     for part, held in ledger.belief.items():
-        is_it = part == Part(true.change.scope) or (
-            part.source == true.source is not None and part.scope.covers(true.change.scope.folder)
-        )
-        if is_it:
+        if (
+            part.source == true.source
+            and part.scope.covers(folder)
+            and (part.source or part.folder == folder)
+        ):
             return held.body.sightings.get(true.change.key)
     return None
 
