@@ -107,7 +107,9 @@ async def test_watch_is_ended(tmp_path: Path, code: int) -> None:
         await until(lambda: not operator._is_ready())
         api.refused = 0
         api.changed.clear()
+        api.watched.clear()
         await until(operator._is_ready)
+        await asyncio.wait_for(api.watched.wait(), 30.0)
         log = operator.log.read_text()
         assert f"begins again: because of {code}" in log
         assert "Traceback" not in log
