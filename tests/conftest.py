@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,7 +53,10 @@ class ForeignCluster:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Agree on a state folder: the session decides, its workers are told."""
+    """Agree on a state folder: the session decides, its workers are told. Signals work."""
+    # A session that was begun in the background, or by nohup, ignores signals, and so would all it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     told = getattr(config, "workerinput", {}).get("cluster")
     folder = f"infisical-sandbox-tests-{os.getpid()}-{secrets.token_hex(4)}"
     config.stash[_STATE] = told or (str(Path(tempfile.gettempdir()) / folder), os.getpid())
