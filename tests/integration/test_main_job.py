@@ -1,5 +1,7 @@
 """The main job, end to end: a change in Infisical restarts an annotated workload, once."""
 
+import json
+
 import pytest
 
 from infisical_sandbox.server.controls import Controls
@@ -176,6 +178,28 @@ def test_only_workloads_that_are_concerned_are_restarted(scene: Scene) -> None:
 
     scene.restarts(1, "named")
     assert [scene.generation(name) for name in ("narrow", "mail", "none")] == [1, 1, 1]
+
+
+def test_a_broken_neighbour_in_another_namespace_does_no_harm(shop: Scene) -> None:
+    """One operator for two namespaces: wrong credentials in one leave the other alone."""
+    other = f"{shop.namespace}-b"
+    shop.kubectl("create", "namespace", other)
+    try:
+        wrong = credentials(shop.sandbox, clientSecret="not-it")
+        for manifest in (wrong, subscription(shop.sandbox)):
+            shop.kubectl("apply", "-n", other, "-f", "-", stdin=json.dumps(manifest))
+        shop.operator.kill()
+        shop.operator.command = [*shop.operator.command, "--namespace", other]
+        shop.operator.start()
+        shop.eventually(
+            lambda: "CredentialsRefused" in shop.kubectl("describe", "ies", "payments", "-n", other)
+        )
+
+        shop.change(DB_PASSWORD="second")
+
+        shop.restarts(1)
+    finally:
+        shop.kubectl("delete", "namespace", other, "--wait=false")
 
 
 def test_a_broken_neighbour_does_no_harm(shop: Scene) -> None:
