@@ -16,6 +16,7 @@ from pydantic import (
     StrictInt,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -169,26 +170,15 @@ class Spec(Model):
             raise ValueError("set exactly one of projectId or projectSlug")
         return self
 
-    @field_validator("action")
+    @field_validator("action", "observe", "mode")
     @classmethod
-    def _only_restart(cls, action: Action) -> Action:
-        if action is not Action.RESTART:
-            raise ValueError(f"action {action.value} is not available in this version: use Restart")
-        return action
-
-    @field_validator("observe")
-    @classmethod
-    def _only_versions(cls, grade: Grade) -> Grade:
-        if grade is not Grade.VERSIONS:
-            raise ValueError(f"observe {grade.value} is not available in this version: use Versions")
-        return grade
-
-    @field_validator("mode")
-    @classmethod
-    def _only_enforce(cls, mode: Mode) -> Mode:
-        if mode is not Mode.ENFORCE:
-            raise ValueError(f"mode {mode.value} is not available in this version: use Enforce")
-        return mode
+    def _only_what_is_there(cls, chosen: StrEnum, info: ValidationInfo) -> StrEnum:
+        """So far each of these has one value that does something: its default."""
+        only: StrEnum = cls.model_fields[str(info.field_name)].default
+        if chosen is not only:
+            name = info.field_name
+            raise ValueError(f"{name} {chosen.value} is not available in this version: use {only.value}")
+        return chosen
 
 
 def parse_spec(raw: object) -> Spec:

@@ -180,15 +180,11 @@ def _is_spent(belief: Belief, observation: Observation) -> bool:
 
 def _told(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, ...]:
     """The changes of own secrets, each under the event types that were heard for it as well."""
-    told: dict[tuple[Folder, str], frozenset[EventType]] = {}
-    for entry in heard:
-        for claimed in changes_of(entry.event):
-            place = (claimed.scope.folder, claimed.key)
-            told[place] = told.get(place, frozenset()) | claimed.types
+    told = _types_heard(heard)
     return tuple(
         change
         if change.types == _IMPORT
-        else replace(change, types=change.types | told.get((change.scope.folder, change.key), frozenset()))
+        else replace(change, types=change.types | told.get(_place(change), frozenset()))
         for change in changes
     )
 
@@ -198,12 +194,21 @@ def untold(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change,
 
     Import mutations are left out, since the server tells of them seconds after they can be seen.
     """
-    told = {(claimed.scope.folder, claimed.key) for entry in heard for claimed in changes_of(entry.event)}
-    return tuple(
-        change
-        for change in changes
-        if change.types != _IMPORT and (change.scope.folder, change.key) not in told
-    )
+    told = _types_heard(heard)
+    return tuple(change for change in changes if change.types != _IMPORT and _place(change) not in told)
+
+
+def _types_heard(heard: tuple[Heard, ...]) -> dict[tuple[Folder, str], frozenset[EventType]]:
+    """By place, the event types that were heard for it."""
+    types: dict[tuple[Folder, str], frozenset[EventType]] = {}
+    for entry in heard:
+        for claimed in changes_of(entry.event):
+            types[_place(claimed)] = types.get(_place(claimed), frozenset()) | claimed.types
+    return types
+
+
+def _place(change: Change) -> tuple[Folder, str]:
+    return change.scope.folder, change.key
 
 
 def _is_unshown(entry: Heard, changes: Iterable[Change], now: datetime) -> bool:

@@ -23,8 +23,6 @@ _MOST_DOUBLINGS = 5
 _SHORTEST_PAUSE = 1.0
 """Seconds between looks that fail, however many wakes there are."""
 
-_LOGIN_REASONS = {Reason.TOKEN_REFUSED}
-
 log = logging.getLogger(__name__)
 
 
@@ -100,7 +98,7 @@ class Passing:
         return min(pauses)
 
     async def _blame(self, error: InfisicalError) -> None:
-        is_login = isinstance(error, LoginError) or error.reason in _LOGIN_REASONS
+        is_login = isinstance(error, LoginError) or error.reason is Reason.TOKEN_REFUSED
         kind = ConditionType.AUTHENTICATED if is_login else ConditionType.OBSERVED
         await self._reconciler.reporter.find(kind, error.reason, str(error), ok=False)
 

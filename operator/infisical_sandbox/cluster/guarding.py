@@ -5,15 +5,12 @@ session killed by SIGKILL leaves nothing behind this way.
 """
 
 import os
-import select
 import sys
 from pathlib import Path
 
 from infisical_sandbox.cluster import layouts, processes, running
 from infisical_sandbox.cluster.layouts import Layout
 from infisical_sandbox.cluster.processes import Process
-
-_LOOK_MILLISECONDS = 1000
 
 
 def start(layout: Layout, watched: Process) -> None:
@@ -32,20 +29,7 @@ def start(layout: Layout, watched: Process) -> None:
 def watch(layout: Layout, watched: Process) -> None:
     """Return when `watched` has ended or the cluster is down without us."""
     while processes.state(watched) != "gone" and layout.record.exists():
-        _wait_for_end(watched.pid)
-
-
-def _wait_for_end(pid: int) -> None:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        poll.poll(_LOOK_MILLISECONDS)
-    finally:
-        os.close(descriptor)
+        processes.wait_for_end(watched)
 
 
 def main(state: str, watched: str) -> None:

@@ -6,6 +6,7 @@ and the boot it is. A process that has ended but was not yet collected by its pa
 
 import contextlib
 import os
+import select
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from infisical_sandbox.cluster import errors, waiting
 _STATE, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _START_TIME, _RESIDENT_PAGES = 0, 11, 12, 17, 19, 21
 _TERMINATE_SECONDS = 5.0
 _KILL_SECONDS = 10.0
+_LOOK_MILLISECONDS = 1000
 
 
 class Process(pydantic.BaseModel):
@@ -152,6 +154,20 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
     for late in held:
         signal.raise_signal(late)
+
+
+def wait_for_end(process: Process) -> None:
+    """Wait until the process ends, a second at most: what else may have changed is looked at then."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(_LOOK_MILLISECONDS)
+    finally:
+        os.close(descriptor)
 
 
 def _is_gone(process: Process) -> bool:

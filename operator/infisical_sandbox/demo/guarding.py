@@ -5,7 +5,6 @@ so that even a demo that was killed leaves nothing behind.
 """
 
 import os
-import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +14,6 @@ from infisical_sandbox.cluster import processes
 from infisical_sandbox.cluster.processes import Process
 from infisical_sandbox.demo.errors import DemoError
 from infisical_sandbox.demo.records import Folder
-
-_LOOK_MILLISECONDS = 1000
 
 
 @contextmanager
@@ -41,20 +38,7 @@ def guarded(folder: Folder) -> Iterator[None]:
 def watch(process: Process) -> None:
     """Return when the process has ended."""
     while processes.state(process) != "gone":
-        _wait_for_end(process.pid)
-
-
-def _wait_for_end(pid: int) -> None:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        poll.poll(_LOOK_MILLISECONDS)
-    finally:
-        os.close(descriptor)
+        processes.wait_for_end(process)
 
 
 def main(folder: str, watched: str) -> None:
