@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
-from infisical_events.api.specs import EventType, Spec, parse_spec
+from infisical_events.api.specs import EventType, Grade, Spec, parse_spec
 from infisical_events.core.changes import Change
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.folders import Folder
@@ -97,8 +97,8 @@ def a_part(path: str = "/a", source: str | None = None) -> Part:
     return Part(a_scope(path), None if source is None else a_folder(source))
 
 
-def a_body(rank: int = 0, **sightings: int | tuple[str, int]) -> Body:
-    """Keys with a version, or with an id and a version; a secret's id is else the name of its key."""
+def a_body(rank: int = 0, **sightings: int | tuple[str, int] | tuple[str, int, str]) -> Body:
+    """Keys with a version, or with an id, a version and a digest; a secret's id is else its key's name."""
     seen = ((key, what if isinstance(what, tuple) else (key, what)) for key, what in sightings.items())
     return Body.of({key: Sighting(*what) for key, what in seen}, rank)
 
@@ -128,7 +128,7 @@ def a_change(key: str = "KEY", *types: str, path: str = "/a", environment: str =
 
 # -- what is believed and owed --------------------------------------------------------------------
 
-HEADER = Header("7f4d1c2b", "https://app.infisical.com", "Versions")
+HEADER = Header("7f4d1c2b", "https://app.infisical.com", Grade.VERSIONS)
 
 
 def a_belief(body: Body | None = None, seconds: float = 0) -> Belief:

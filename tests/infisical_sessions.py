@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from factories import a_spec, an_entry
 from infisical_events.api.specs import Spec
 from infisical_events.infisical.attempts import Attempts
+from infisical_events.infisical.digesting import DigestKey
 from infisical_events.infisical.logins import (
     AccessToken,
     Credentials,
     CredentialsSource,
     UniversalCredentials,
 )
-from infisical_events.infisical.sessions import Session
+from infisical_events.infisical.sessions import Session, Shared
 from infisical_events.runtime.clocks import utc_now
 from infisical_sandbox.server import Sandbox
 from scripted_server import Answer, Script, answer, routed
@@ -26,6 +27,8 @@ KUBERNETES_LOGIN = "/api/v1/auth/kubernetes-auth/login"
 V4 = "/api/v4/secrets"
 V3 = "/api/v3/secrets/raw"
 SUBSCRIBE = "/api/v1/events/subscribe/project-events"
+
+DIGEST_KEY = DigestKey(b"canary-digest-key")
 
 BY_HAND = AccessToken(TOKEN)
 UNIVERSAL = UniversalCredentials("client", SECRET)
@@ -46,10 +49,15 @@ async def a_session(
     spec: Spec | None = None,
     credentials: Credentials | CredentialsSource = BY_HAND,
     attempts: Attempts | None = None,
+    digest_key: DigestKey = DIGEST_KEY,
 ) -> AsyncIterator[Session]:
     """A session; without more it carries a token made by hand and knows of no other session."""
     source = credentials if callable(credentials) else given(credentials)
-    shared = attempts or Attempts()
+
+    async def key() -> DigestKey:
+        return digest_key
+
+    shared = Shared(attempts or Attempts(), key)
     async with Session.opened(address, spec or a_spec(), source, utc_now, shared) as session:
         yield session
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from infisical_events.api.specs import EventType
+from infisical_events.api.specs import EventType, Grade
 from infisical_events.api.statuses import (
     Condition,
     ConditionStatus,
@@ -10,6 +10,7 @@ from infisical_events.api.statuses import (
     Counters,
     LastAction,
     LastSkip,
+    ObservationStatus,
     Status,
     StreamStatus,
     WorkloadResult,
@@ -17,13 +18,14 @@ from infisical_events.api.statuses import (
 from infisical_events.core.changes import Change
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import Belief
-from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger
+from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked
 from infisical_events.core.observations import Body, Part, Sighting
 from infisical_events.core.scopes import Scope
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PRECISE = MOMENT.replace(microsecond=678901)
 FOLDER = Folder("prod", "/payments")
+LEFT = Folder("prod", "/mail")
 TREE = Scope(FOLDER, recursive=True)
 
 STATUS = Status(
@@ -47,6 +49,7 @@ STATUS = Status(
         ),
     ),
     stream=StreamStatus(connected_since=MOMENT, reconnects=2, blind_seconds=5, last_event_time=MOMENT),
+    observation=ObservationStatus(grade="Values", last_observed_time=MOMENT, keys=12),
     counters=Counters(events_received=9, events_matched=4, restarts=2**40),
     last_restart_time=MOMENT,
     last_action=LastAction(
@@ -63,13 +66,13 @@ STATUS = Status(
 )
 
 LEDGER = Ledger(
-    header=Header("7f4d1c2b", "https://a.example", "Versions"),
+    header=Header("7f4d1c2b", "https://a.example", Grade.VALUES, "k1d"),
     epoch="k3v9",
     seq=2**40,
     baselined_at=PRECISE,
     scopes=(TREE,),
     belief={
-        Part.own(FOLDER): Belief(Body.of({"DB_PASSWORD": Sighting("zJ1", 3)}), PRECISE),
+        Part.own(FOLDER): Belief(Body.of({"DB_PASSWORD": Sighting("zJ1", 3, "d9")}), PRECISE),
         Part(TREE, Folder("dev", "/shared")): Belief(Body.of({}, rank=1), PRECISE, frozenset({"yI0"})),
     },
     debts=(
@@ -84,4 +87,7 @@ LEDGER = Ledger(
     ),
     claims=(Claim(FOLDER, PRECISE),),
     credits=(Credit(TREE, PRECISE),),
+    parked={
+        Part.own(LEFT): Parked(Belief(Body.of({"A": Sighting("a1", 1)}), PRECISE, frozenset({"a0"})), PRECISE)
+    },
 )

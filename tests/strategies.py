@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from factories import at
-from infisical_events.api.specs import EventType
+from infisical_events.api.specs import EventType, Grade
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.folders import Folder, canonical
 from infisical_events.core.judging import Belief, Heard
-from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger
+from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked
 from infisical_events.core.observations import Body, Observation, Part, Sighting
 from infisical_events.core.scopes import Scope
 
@@ -27,6 +27,7 @@ event_types = st.frozensets(st.sampled_from(EventType), min_size=1)
 
 
 _IDS = ("id-1", "id-2", "id-3")
+few_digests = st.sampled_from(["", "", "d1", "d2"])
 few_ids = st.sampled_from(_IDS)
 
 
@@ -36,7 +37,8 @@ def _bodies(draw: st.DrawFn, ranks: st.SearchStrategy[int]) -> Body:
     ids = draw(st.permutations(_IDS))
     keys = draw(st.sets(few_keys))
     named = zip(sorted(keys), ids, strict=False)
-    return Body.of({key: Sighting(name, draw(st.integers(1, 3))) for key, name in named}, draw(ranks))
+    sightings = {key: Sighting(name, draw(st.integers(1, 3)), draw(few_digests)) for key, name in named}
+    return Body.of(sightings, draw(ranks))
 
 
 own_bodies = _bodies(st.just(0))
@@ -52,19 +54,22 @@ parts = st.builds(Part, scopes, st.none() | folders)
 changes = st.builds(Change, scopes, texts, event_types)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 few_moments = st.integers(-100, 100).map(at)
-wide_bodies = st.builds(
-    Body.of, st.dictionaries(texts, st.builds(Sighting, texts, st.integers(0))), st.integers(0)
+whole_bodies = st.builds(
+    Body.of, st.dictionaries(texts, st.builds(Sighting, texts, st.integers(0), texts)), st.integers(0)
 )
+wide_bodies = whole_bodies | whole_bodies.map(Body.folded)
 several_changes = st.lists(changes, max_size=3).map(tuple)
 debts = st.builds(Debt, texts, texts, texts, st.integers(0), moments, several_changes)
+wide_beliefs = st.builds(Belief, wide_bodies, moments, st.frozensets(texts))
 ledgers = st.builds(
     Ledger,
-    header=st.builds(Header, texts, texts, texts),
+    header=st.builds(Header, texts, texts, st.sampled_from(Grade), texts),
     epoch=texts,
     seq=st.integers(0),
     baselined_at=moments,
     scopes=st.lists(scopes, max_size=2).map(tuple),
-    belief=st.dictionaries(parts, st.builds(Belief, wide_bodies, moments, st.frozensets(texts)), max_size=3),
+    belief=st.dictionaries(parts, wide_beliefs, max_size=3),
+    parked=st.dictionaries(parts, st.builds(Parked, wide_beliefs, moments), max_size=2),
     debts=st.lists(debts, max_size=2).map(tuple),
     claims=st.lists(st.builds(Claim, folders, moments), max_size=2).map(tuple),
     credits=st.lists(st.builds(Credit, scopes, moments), max_size=2).map(tuple),
@@ -88,7 +93,7 @@ observed_scopes = st.sampled_from(
         (Scope(Folder("dev", "/")), Scope(Folder("prod", "/a/b"))),
     ]
 )
-few_beliefs = st.builds(Belief, bodies, few_moments) | st.builds(
+few_beliefs = st.builds(Belief, bodies | bodies.map(Body.folded), few_moments) | st.builds(
     lambda body, moment, gone: Belief(body, moment, gone - body.ids),
     bodies,
     few_moments,
@@ -110,7 +115,7 @@ def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
     claims = st.lists(st.builds(Claim, few_folders, few_moments), max_size=2, unique_by=lambda c: c.folder)
     return st.builds(
         Ledger,
-        header=st.just(Header("7f4d1c2b", "https://app.infisical.com", "Versions")),
+        header=st.just(Header("7f4d1c2b", "https://app.infisical.com", Grade.VERSIONS)),
         epoch=st.just("epoch"),
         seq=st.just(5),
         baselined_at=few_moments,

@@ -9,7 +9,7 @@ import uvloop
 from click.core import ParameterSource
 
 from infisical_events.core.addresses import DEFAULT_ALLOWED
-from infisical_events.kube.connections import ClusterAccess
+from infisical_events.kube.connections import ClusterAccess, own_namespace
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime import apps, logs
 from infisical_events.runtime.serving import BindError
@@ -19,9 +19,11 @@ from infisical_events.runtime.settings import (
     checked_endpoint,
     checked_namespace,
     checked_pattern,
+    checked_secret,
 )
 
 _PREFIX = "INFISICAL_EVENTS"
+_DIGEST_KEY_SECRET = "infisical-events-digest-key"  # noqa: S105 - a name
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -41,6 +43,14 @@ def _each(check: Callable[[str], str]) -> Callable[[Any, Any, Any], Any]:
             raise click.BadParameter(str(error)) from None
 
     return checked
+
+
+def _secret(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, str]:
+    """The Secret that was named, or the usual one in the namespace that the operator runs in."""
+    try:
+        return checked_secret(given or f"{own_namespace()}/{_DIGEST_KEY_SECRET}")
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _checked_default(context: click.Context, address: str, allowed_addresses: tuple[str, ...]) -> None:
@@ -93,6 +103,12 @@ def main() -> None:
     help="host:port of /healthz, /readyz and /metrics; :port for all addresses.",
 )
 @_option(
+    "--digest-key-secret",
+    callback=_secret,
+    help="Where the key of values' digests is kept for subscriptions with observe: Values, as "
+    "namespace/name. Made when needed. Default: infisical-events-digest-key in the operator's namespace.",
+)
+@_option(
     "--log-format",
     type=click.Choice([f.value for f in logs.LogFormat]),
     default="text",
@@ -114,6 +130,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
     allowed_addresses: tuple[str, ...],
     default_address: str,
     http_address: str,
+    digest_key_secret: tuple[str, str],
     log_format: str,
     log_level: str,
 ) -> None:
@@ -126,6 +143,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
         default_address=default_address,
         allowed_addresses=allowed_addresses,
         http_address=http_address,
+        digest_key_secret=digest_key_secret,
     )
     try:
         uvloop.run(apps.run(settings))

@@ -14,7 +14,7 @@ import schemas
 from infisical_events.api import resources
 from infisical_events.api.specs import InvalidSpecError, Spec, parse_spec
 from infisical_events.api.statuses import Status
-from infisical_events.core import ledgers
+from infisical_events.core import encoding
 
 pytestmark = pytest.mark.cluster
 
@@ -220,7 +220,7 @@ def report(kubectl: Kubectl, namespace: str, status: object) -> dict[str, Any]:
 
 def everything() -> dict[str, Any]:
     """A status in which nothing is missing."""
-    return reports.STATUS.as_patch() | {"ledger": ledgers.encode(reports.LEDGER)}
+    return reports.STATUS.as_patch() | {"ledger": encoding.encode(reports.LEDGER)}
 
 
 def test_status_comes_back_as_written(kubectl: Kubectl, namespace: str) -> None:
@@ -229,7 +229,7 @@ def test_status_comes_back_as_written(kubectl: Kubectl, namespace: str) -> None:
 
     stored = report(kubectl, namespace, everything())
 
-    assert ledgers.decode(stored.pop("ledger")) == reports.LEDGER
+    assert encoding.decode(stored.pop("ledger")) == reports.LEDGER
     assert Status.model_validate(stored) == reports.STATUS
     assert stored == reports.STATUS.as_patch()
 

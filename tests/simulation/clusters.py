@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fakes import FakeCluster
-from infisical_events.core.ledgers import Ledger, decode
+from infisical_events.core.encoding import decode
+from infisical_events.core.ledgers import Ledger
 from infisical_events.core.workloads import Workload
 from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoundError, UnknownOutcomeError
 from infisical_events.kube.recording import Notice

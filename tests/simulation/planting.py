@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from infisical_events.core import judging, passes, planning, receipts
+from infisical_events.core import grades, judging, passes, planning, receipts
 from infisical_events.core.judging import Belief, Verdict
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.planning import Hold, Restart, Settle
 from infisical_events.core.reasons import Reason
-from infisical_events.runtime import reconciling, records, settling
+from infisical_events.runtime import looking, reconciling, records, settling
 from simulation.clusters import ClusterModel
 
 Plant = Callable[[], AbstractContextManager[Any]]
@@ -73,7 +73,7 @@ def _refreshing() -> AbstractContextManager[Any]:
 @contextmanager
 def _held_back() -> Iterator[None]:
     planned_on: list[Ledger] = []
-    absorb, owe = reconciling.absorb_all, reconciling.owe
+    absorb, owe = grades.absorb_all, reconciling.owe
 
     def absorbing(ledger: Ledger, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
         planned_on[:] = [ledger]
@@ -84,7 +84,7 @@ def _held_back() -> Iterator[None]:
         return owed if owed is ledger else replace(owed, belief=planned_on[0].belief)
 
     with (
-        mock.patch.object(reconciling, "absorb_all", absorbing),
+        mock.patch.object(grades, "absorb_all", absorbing),
         mock.patch.object(reconciling, "owe", owing),
     ):
         yield
@@ -160,7 +160,7 @@ def _no_last_look() -> AbstractContextManager[Any]:
     async def none(*_: object) -> tuple[()]:
         return ()
 
-    return mock.patch.object(reconciling.Reconciler, "_last_look", none)
+    return mock.patch.object(looking.Looker, "_last_sight", none)
 
 
 @_plant("a new baseline on every edit")

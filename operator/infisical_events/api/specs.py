@@ -41,7 +41,7 @@ class Action(StrEnum):
 
 
 class Grade(StrEnum):
-    """How the state of Infisical is observed: the least right that suffices."""
+    """How changes are found: by versions, by values as well, or by events alone."""
 
     VERSIONS = "Versions"
     VALUES = "Values"
@@ -158,7 +158,7 @@ class Spec(Model):
     project_slug: Slug | None = None
     events: Annotated[tuple[EventEntry, ...], Field(min_length=1, max_length=10)]
     action: Action = Action.RESTART
-    observe: Grade = Grade.VERSIONS
+    observe: Grade | None = None
     debounce_seconds: Annotated[StrictInt, Field(ge=0, le=300)] = 1
     resync_interval_seconds: Annotated[StrictInt, Field(ge=10, le=86400)] = 300
     mode: Mode = Mode.ENFORCE
@@ -170,7 +170,7 @@ class Spec(Model):
             raise ValueError("set exactly one of projectId or projectSlug")
         return self
 
-    @field_validator("action", "observe", "mode")
+    @field_validator("action", "mode")
     @classmethod
     def _only_what_is_there(cls, chosen: StrEnum, info: ValidationInfo) -> StrEnum:
         """So far each of these has one value that does something: its default."""

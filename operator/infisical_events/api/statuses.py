@@ -65,6 +65,14 @@ class StreamStatus(StatusModel):
     last_event_time: Time | None = None
 
 
+class ObservationStatus(StatusModel):
+    """What the last look at Infisical was like; `keys` counts what is watched, imports included."""
+
+    grade: str | None = None
+    last_observed_time: Time | None = None
+    keys: int = 0
+
+
 class Counters(StatusModel):
     """Counted since the subscription exists; survives restarts of the operator."""
 
@@ -108,6 +116,7 @@ class Status(StatusModel):
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
     stream: StreamStatus = StreamStatus()
+    observation: ObservationStatus = ObservationStatus()
     counters: Counters = Counters()
     last_restart_time: Time | None = None
     last_action: LastAction | None = None

@@ -21,6 +21,9 @@ class Finding:
     message: str
 
 
+_UNKNOWN = Finding(ConditionType.READY, ConditionStatus.UNKNOWN, Reason.STARTING, "Not found out yet.")
+
+
 def without(conditions: Iterable[Condition], kind: ConditionType) -> tuple[Condition, ...]:
     """Drop a condition that stands only while it is true."""
     return tuple(condition for condition in conditions if condition.type is not kind)
@@ -46,21 +49,22 @@ def with_finding(
 
 
 def ready(conditions: Iterable[Condition]) -> Finding:
-    """Ready: changes reach the workloads. Without a stream they still do, only later."""
+    """Ready: changes reach the workloads. Without a stream they still do, only later, if one may look."""
     by_type = {condition.type: condition for condition in conditions}
     if stalled := by_type.get(ConditionType.STALLED):
         return _as_ready(stalled, ConditionStatus.FALSE)
     for needed in (ConditionType.AUTHENTICATED, ConditionType.OBSERVED):
         condition = by_type.get(needed)
         if condition is None:
-            unknown = "Not found out yet."
-            return Finding(ConditionType.READY, ConditionStatus.UNKNOWN, Reason.STARTING, unknown)
+            return _UNKNOWN
         if condition.status is not ConditionStatus.TRUE:
             return _as_ready(condition, condition.status)
     streaming = by_type.get(ConditionType.STREAMING)
     if streaming and streaming.status is ConditionStatus.TRUE:
         heard = "Changes are heard as they happen."
         return Finding(ConditionType.READY, ConditionStatus.TRUE, Reason.WATCHING, heard)
+    if by_type[ConditionType.OBSERVED].reason == Reason.EVENTS_ONLY:
+        return _as_ready(streaming, ConditionStatus.FALSE) if streaming else _UNKNOWN
     looked = "Changes are found by looking at intervals; condition Streaming says why no stream is open."
     return Finding(ConditionType.READY, ConditionStatus.TRUE, Reason.POLLING, looked)
 

@@ -6,7 +6,7 @@ of a read younger than the horizon; a real roll-back is believed after it.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -50,7 +50,11 @@ class Belief:
     def succeeded_by(self, body: Body, at: datetime) -> "Belief":
         """The next belief; what is gone is remembered while a read may still show it."""
         remembered = self.gone if at <= self.accepted_at + HORIZON else frozenset()
-        return Belief(body, at, (remembered | self.body.ids) - body.ids)
+        return Belief(body.completed(self.body), at, (remembered | self.body.ids) - body.ids)
+
+    def confirmed_by(self, body: Body) -> "Belief":
+        """The same belief, after a body that agrees with it and may know more."""
+        return replace(self, body=body.completed(self.body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Heard:
 
 def judge(part: Part, believed: Belief, seen: Body, started: datetime, heard: Iterable[Heard]) -> Verdict:
     """Judge a body whose read started at `started` against what is believed of its part."""
-    if seen == believed.body:
+    if believed.body.agrees(seen):
         return Verdict.SAME
     if started > believed.accepted_at + HORIZON:
         return Verdict.ACCEPTED

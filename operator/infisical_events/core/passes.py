@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.changes import Change, united
+from infisical_events.core.changes import ANY_KEY, Change, united
 from infisical_events.core.claiming import CLAIM_PATIENCE, match_imports
 from infisical_events.core.diffing import diff
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, doubtful_loss, judge
-from infisical_events.core.ledgers import Claim, Header, Ledger, clamped
+from infisical_events.core.ledgers import Claim, Header, Ledger, Parked, clamped
 from infisical_events.core.matching import changes_of
-from infisical_events.core.observations import NOTHING, Observation, Part, is_covered
+from infisical_events.core.observations import NOTHING, Body, Observation, Part, is_covered
 from infisical_events.core.scopes import Scope
 
 PATIENCE = timedelta(seconds=8)
@@ -46,7 +46,8 @@ class _Judged:
 
     belief: Mapping[Part, Belief]
     changes: tuple[Change, ...]
-    suspect_until: datetime | None
+    suspects: Mapping[Part, datetime]
+    """Until when each body that is not believed has to be doubted."""
 
 
 def baseline(header: Header, epoch: str, observation: Observation) -> Ledger:
@@ -68,11 +69,12 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
     Parts that the ledger's scope did not cover before are baselined; parts that the observation's
     scopes do not cover any more are forgotten, with what is owed for them.
     """
-    settled = _rescoped(clamped(ledger, now), observation)
+    settled = _rescoped(clamped(ledger, now), observation, now)
     judged = _judge_all(settled, observation, heard)
     imports = match_imports(settled, judged.changes, heard, now)
+    judged = _believing(judged, imports.believed, observation)
     unshown = tuple(entry for entry in heard if _is_unshown(entry, judged.changes, now))
-    moments = [judged.suspect_until, *(claim.heard_at + CLAIM_PATIENCE for claim in imports.claims)]
+    moments = [*judged.suspects.values(), *(claim.heard_at + CLAIM_PATIENCE for claim in imports.claims)]
     return Absorbed(
         ledger=replace(
             settled,
@@ -81,11 +83,12 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
             belief=judged.belief,
             claims=imports.claims,
             credits=imports.credits,
+            parked={part: left for part, left in settled.parked.items() if part not in judged.belief},
         ),
         changes=united(_told(judged.changes, heard)),
         claims=imports.believed,
         unshown=unshown,
-        look_again=min(filter(None, moments), default=None),
+        look_again=min(moments, default=None),
     )
 
 
@@ -110,23 +113,27 @@ def doubtful_losses(ledger: Ledger, observation: Observation, heard: tuple[Heard
     keys = {
         part: doubtful_loss(part, held, observation.parts.get(part, NOTHING), observation.started, heard)
         for part, held in ledger.belief.items()
-        if is_covered(part, observation.scopes)
+        if is_covered(part, observation.scopes) and part not in observation.unsure
     }
     return {part: key for part, key in keys.items() if key is not None}
 
 
-def _rescoped(ledger: Ledger, observation: Observation) -> Ledger:
-    """Forget what left the scope: belief, and debts for it."""
+def _rescoped(ledger: Ledger, observation: Observation, now: datetime) -> Ledger:
+    """Forget what left the scope: belief, but for a while, and debts for it."""
+    parked = {part: left for part, left in ledger.parked.items() if now <= left.left_at + HORIZON}
     if observation.scopes == ledger.scopes:
-        return ledger
+        return ledger if parked == ledger.parked else replace(ledger, parked=parked)
     scopes = observation.scopes
+    gone = (part for part in ledger.belief if part.source is None and not is_covered(part, scopes))
+    parked |= {part: Parked(ledger.belief[part], now) for part in gone}
     debts = []
     for debt in ledger.debts:
         kept = tuple(c for c in debt.changes if any(s.overlaps(c.scope) for s in scopes))
         if kept:
             debts.append(replace(debt, changes=kept))
     claims = tuple(c for c in ledger.claims if any(s.covers(c.folder) for s in scopes))
-    return replace(ledger, belief=_carried(ledger, observation), debts=tuple(debts), claims=claims)
+    belief = _carried(ledger, observation)
+    return replace(ledger, belief=belief, debts=tuple(debts), claims=claims, parked=parked)
 
 
 def _carried(ledger: Ledger, observation: Observation) -> dict[Part, Belief]:
@@ -153,24 +160,64 @@ def _carried(ledger: Ledger, observation: Observation) -> dict[Part, Belief]:
 def _judge_all(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> _Judged:
     belief: dict[Part, Belief] = {}
     changes: list[Change] = []
-    suspicions: list[datetime] = []
-    for part in sorted(ledger.belief.keys() | observation.parts.keys(), key=str):
+    suspects: dict[Part, datetime] = {}
+    for part in sorted(
+        ledger.belief.keys() | observation.parts.keys() | _returned(ledger, observation), key=str
+    ):
         seen = observation.parts.get(part, NOTHING)
         if part not in ledger.belief and not is_covered(part, ledger.scopes):
-            belief[part] = Belief(seen, observation.finished)
+            belief[part] = _entered(part, seen, ledger.parked.get(part), observation)
             continue
         believed = ledger.believed(part)
-        is_sure = part not in observation.unsure
-        verdict = judge(part, believed, seen, observation.started, heard) if is_sure else Verdict.SUSPECT
+        if part in observation.unsure:
+            if part in ledger.belief:
+                belief[part] = believed
+            continue
+        verdict = judge(part, believed, seen, observation.started, heard)
         if verdict is Verdict.ACCEPTED:
             belief[part] = believed.succeeded_by(seen, observation.finished)
             changes.extend(diff(part, believed.body, seen))
         elif part in ledger.belief:
-            belief[part] = believed
-        if verdict is Verdict.SUSPECT and is_sure:
-            suspicions.append(believed.accepted_at + HORIZON)
+            belief[part] = believed.confirmed_by(seen) if verdict is Verdict.SAME else believed
+        if verdict is Verdict.SUSPECT:
+            suspects[part] = believed.accepted_at + HORIZON
     kept = {part: held for part, held in belief.items() if not _is_spent(held, observation)}
-    return _Judged(kept, tuple(changes), min(suspicions, default=None))
+    return _Judged(kept, tuple(changes), suspects)
+
+
+def _returned(ledger: Ledger, observation: Observation) -> set[Part]:
+    """What left the scope a moment ago and is in it again."""
+    return {part for part in ledger.parked if is_covered(part, observation.scopes)}
+
+
+def _entered(part: Part, seen: Body, parked: Parked | None, observation: Observation) -> Belief:
+    """A part that the scope did not cover is believed as it stands, unless it stood otherwise lately."""
+    if parked is not None:
+        verdict = judge(part, parked.belief, seen, observation.started, ())
+        if verdict is Verdict.SUSPECT:
+            return parked.belief
+    return Belief(seen, observation.finished)
+
+
+def _believing(judged: _Judged, claims: Iterable[Claim], observation: Observation) -> _Judged:
+    """When an import mutation is believed, so are the values of its folder that are all that differs.
+
+    A reference that changed is told by that event and shown by no version. The restart that is owed for
+    the event is made after this look, so it is one for both.
+    """
+    folders = {claim.folder for claim in claims}
+    shown = {
+        part: observation.parts.get(part, NOTHING)
+        for part in judged.suspects
+        if part.source is None and part.folder in folders and part in judged.belief
+    }
+    revealed = {
+        part: judged.belief[part].succeeded_by(seen, observation.finished)
+        for part, seen in shown.items()
+        if all(change.types == _IMPORT for change in diff(part, judged.belief[part].body, seen))
+    }
+    suspects = {part: until for part, until in judged.suspects.items() if part not in revealed}
+    return replace(judged, belief={**judged.belief, **revealed}, suspects=suspects)
 
 
 def _is_spent(belief: Belief, observation: Observation) -> bool:
@@ -195,7 +242,14 @@ def untold(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change,
     Import mutations are left out, since the server tells of them seconds after they can be seen.
     """
     told = _types_heard(heard)
-    return tuple(change for change in changes if change.types != _IMPORT and _place(change) not in told)
+    folders = {folder for folder, _ in told}
+    return tuple(
+        change
+        for change in changes
+        if change.types != _IMPORT
+        and _place(change) not in told
+        and not (change.key == ANY_KEY and change.scope.folder in folders)
+    )
 
 
 def _types_heard(heard: tuple[Heard, ...]) -> dict[tuple[Folder, str], frozenset[EventType]]:

@@ -33,6 +33,7 @@ class Reason(StrEnum):
 
     # Observed
     UP_TO_DATE = "UpToDate"
+    EVENTS_ONLY = "EventsOnly"
     PROJECT_NOT_FOUND = "ProjectNotFound"
     FOLDER_NOT_FOUND = "FolderNotFound"
 

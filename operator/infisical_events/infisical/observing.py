@@ -1,8 +1,8 @@
-"""Reading the state of folders without values: ids and versions only.
+"""Reading the state of folders: ids and versions, and digests of values for who asks for them.
 
-Needs no more than the right to describe secrets. An unchanged scope costs a 304, which stands for
-the body last received. A list leaves out what one may not describe, so what is missing in a list can be
-asked for by its name: only that answer tells the two apart.
+Ids and versions need no more than the right to describe secrets. An unchanged scope costs a 304, which
+stands for the body last received. A list leaves out what one may not describe, so what is missing in a
+list can be asked for by its name: only that answer tells the two apart.
 """
 
 from collections import defaultdict
@@ -16,6 +16,7 @@ from infisical_events.core.observations import Body, Part, Sighting, short_id
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.answers import Answer, decoded
+from infisical_events.infisical.digesting import DigestKey
 from infisical_events.infisical.errors import FolderMissingError, InfisicalError, UnknownRouteError
 from infisical_events.infisical.requests import AuthorizedClient
 
@@ -26,6 +27,7 @@ Parts = Mapping[Part, Body]
 class _Cached:
     etag: str
     parts: Parts
+    key: DigestKey | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +41,44 @@ _V4 = _Route("/api/v4/secrets", "projectId")
 _V3 = _Route("/api/v3/secrets/raw", "workspaceId")
 
 _NO_VALUES = {"viewSecretValue": "false", "expandSecretReferences": "false"}
-_LIST = {**_NO_VALUES, "include_imports": "true", "includeImports": "true"}
+_VALUES = {"viewSecretValue": "true", "expandSecretReferences": "true"}
+_IMPORTS = {"include_imports": "true", "includeImports": "true"}
 _ONE = {**_NO_VALUES, "include_imports": "false", "includeImports": "false", "type": "shared"}
 """Everything explicit: defaults differ between servers, and so does the spelling of imports."""
 
 
 class SecretLists:
-    """The list endpoint of one project, with the tag of what was last received of each scope."""
+    """The list endpoint of one project, with the tag of what was last received of each of these scopes."""
 
-    def __init__(self, client: AuthorizedClient, project_id: str) -> None:
+    def __init__(self, client: AuthorizedClient, project_id: str, scopes: Iterable[Scope]) -> None:
         self._client = client
+        self._scopes = frozenset(scopes)
         self.project_id = project_id
         self._cache: dict[Scope, _Cached] = {}
         self._route = _V4
 
-    async def read(self, scope: Scope) -> Parts:
-        """All parts of one scope; none when the folder does not exist.
+    async def read(self, scope: Scope, key: DigestKey | None = None) -> Parts:
+        """All parts of one scope, with digests of the values under a key; none when there is no such folder.
 
         Raises:
             InfisicalError: the list could not be had or makes no sense.
         """
         cached = self._cache.get(scope)
+        if cached and cached.key != key:
+            cached = None
         headers = {"If-None-Match": cached.etag} if cached else {}
+        query = _IMPORTS | (_VALUES if key else _NO_VALUES)
         try:
-            response = await self._list(scope, headers)
+            response = await self._list(scope, query, headers)
         except FolderMissingError:
             self._cache.pop(scope, None)
             return {}
         if cached and response.status_code == 304:  # noqa: PLR2004 - Not Modified
             return cached.parts
-        parts = parse_list(scope, decoded(response))
-        if etag := response.headers.get("etag"):
-            self._cache[scope] = _Cached(etag, parts)
+        parts = parse_list(scope, decoded(response), key)
+        etag = response.headers.get("etag")
+        if etag and scope in self._scopes:  # single folders are looked at because they changed
+            self._cache[scope] = _Cached(etag, parts, key)
         return parts
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
@@ -92,9 +100,9 @@ class SecretLists:
         _check_secret(decoded(response))
         return False
 
-    async def _list(self, scope: Scope, headers: Mapping[str, str]) -> Answer:
+    async def _list(self, scope: Scope, query: dict[str, str], headers: Mapping[str, str]) -> Answer:
         recursive = {"recursive": "true" if scope.recursive else "false"}
-        return await self._ask("", self._place(scope.folder) | recursive | _LIST, headers)
+        return await self._ask("", self._place(scope.folder) | recursive | query, headers)
 
     async def _ask(self, below: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """By the route that answered last, or by the other one: a proxy's 404 must not decide for ever."""
@@ -129,31 +137,32 @@ def _check_secret(answer: object) -> None:
         )
 
 
-def parse_list(scope: Scope, answer: object) -> Parts:
+def parse_list(scope: Scope, answer: object, key: DigestKey | None = None) -> Parts:
     """A list's body as parts; personal overrides are nobody's workload's business.
 
     Raises:
         InfisicalError: the body has not the shape that every server version has.
     """
     try:
-        return _parts(scope, answer)
+        return _parts(scope, answer, key)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise InfisicalError(
             Reason.NOT_INFISICAL, "The list of secrets has an unknown shape: check spec.address."
         ) from None
 
 
-def _parts(scope: Scope, answer: Any) -> Parts:  # noqa: ANN401 - JSON; every miss raises
+def _parts(scope: Scope, answer: Any, key: DigestKey | None) -> Parts:  # noqa: ANN401 - JSON; every miss raises
     own: dict[Folder, dict[str, Sighting]] = defaultdict(dict)
     for secret in _shared(answer["secrets"]):
         path = canonical(secret.get("secretPath") or "/") if scope.recursive else scope.folder.path
-        own[Folder(scope.folder.environment, path)][_text(secret["secretKey"])] = _sighting(secret)
+        folder = Folder(scope.folder.environment, path)
+        own[folder][_text(secret["secretKey"])] = _sighting(secret, key)
     parts = {Part.own(folder): Body.of(sightings) for folder, sightings in own.items()}
     for rank, entry in enumerate(answer.get("imports") or ()):
         source = Folder(_text(entry["environment"]), canonical(entry["secretPath"]))
-        sightings = {_text(secret["secretKey"]): _sighting(secret) for secret in _shared(entry["secrets"])}
-        if sightings:
-            parts[Part(scope, source)] = Body.of(sightings, rank)
+        brought = {_text(secret["secretKey"]): _sighting(secret, key) for secret in _shared(entry["secrets"])}
+        if brought:
+            parts[Part(scope, source)] = Body.of(brought, rank)
     return parts
 
 
@@ -161,8 +170,16 @@ def _shared(secrets: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]
     return (secret for secret in secrets if secret.get("type", "shared") == "shared")
 
 
-def _sighting(secret: Mapping[str, Any]) -> Sighting:
-    return Sighting(short_id(str(secret["id"])), int(secret["version"]))
+def _sighting(secret: Mapping[str, Any], key: DigestKey | None) -> Sighting:
+    identifier = str(secret["id"])
+    return Sighting(short_id(identifier), int(secret["version"]), _digest(secret, identifier, key))
+
+
+def _digest(secret: Mapping[str, Any], identifier: str, key: DigestKey | None) -> str:
+    """Empty for a value that is not shown: of it only the version is known."""
+    value = secret.get("secretValue")
+    is_shown = isinstance(value, str) and not secret.get("secretValueHidden")
+    return key.digest(identifier, str(value)) if key and is_shown else ""
 
 
 def _text(value: object) -> str:

@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
-from infisical_events.api.specs import Spec
+from infisical_events.api.specs import Grade, Spec
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Body, Observation, Part
 from infisical_events.core.reasons import Reason
-from infisical_events.core.scopes import Scope
+from infisical_events.core.scopes import Scope, scopes_of
 from infisical_events.infisical.answers import decoded
 from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.calls import new_client
+from infisical_events.infisical.digesting import DigestKey, DigestKeySource
 from infisical_events.infisical.errors import InfisicalError, UnknownRouteError
 from infisical_events.infisical.logins import CredentialsSource, Tokens
 from infisical_events.infisical.observing import SecretLists
@@ -21,13 +23,24 @@ from infisical_events.infisical.streaming import Hearing, register_of, subscribe
 _DOUBTS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all sessions share: what is known of logins, and the key of the values' digests."""
+
+    attempts: Attempts
+    digest_key: DigestKeySource
+
+
 class Session:
     """A project of one Infisical, seen with the rights of one machine identity."""
 
-    def __init__(self, client: AuthorizedClient, spec: Spec, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, client: AuthorizedClient, spec: Spec, now: Callable[[], datetime], digest_key: DigestKeySource
+    ) -> None:
         self._client = client
         self._spec = spec
         self._now = now
+        self._digest_key = digest_key
         self._lists: SecretLists | None = None
         self._project_id = spec.project_id
 
@@ -39,11 +52,12 @@ class Session:
         spec: Spec,
         credentials: CredentialsSource,
         now: Callable[[], datetime],
-        attempts: Attempts,
+        shared: "Shared",
     ) -> AsyncIterator["Session"]:
-        """A session whose connections are closed with the context; all sessions share `attempts`."""
+        """A session whose connections are closed with the context."""
         async with new_client(address) as http:
-            yield cls(AuthorizedClient(http, Tokens(http, credentials, attempts)), spec, now)
+            tokens = Tokens(http, credentials, shared.attempts)
+            yield cls(AuthorizedClient(http, tokens), spec, now, shared.digest_key)
 
     async def login(self) -> None:
         """Make sure that there is a token.
@@ -64,18 +78,19 @@ class Session:
         return self._project_id
 
     async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
-        """Look at all the scopes, one after the other.
+        """Look at all the scopes, one after the other; at values, too, if the spec says so.
 
         Raises:
             InfisicalError: some scope cannot be read; nothing is told of the others then.
         """
+        key = await self._digest_key() if self._spec.observe is Grade.VALUES else None
         started = self._now()
         parts: dict[Part, Body] = {}
-        with self._doubting():
+        with self._doubting(), _advising(key):
             lists = await self._opened_lists()
             for scope in scopes:
-                parts.update(await lists.read(scope))
-        return Observation(scopes, parts, started, self._now())
+                parts.update(await lists.read(scope, key))
+        return Observation(scopes, parts, started, self._now(), key_id=key.id if key else "")
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Whether a secret that a list does not show is not there, rather than hidden.
@@ -110,7 +125,7 @@ class Session:
     async def _opened_lists(self) -> SecretLists:
         project_id = await self.project_id()
         if self._lists is None or self._lists.project_id != project_id:
-            self._lists = SecretLists(self._client, project_id)
+            self._lists = SecretLists(self._client, project_id, scopes_of(self._spec))
         return self._lists
 
     async def _look_up(self, slug: str) -> str:
@@ -125,3 +140,15 @@ class Session:
                 Reason.PROJECT_NOT_FOUND, "The project's answer has no id: set spec.projectId instead."
             )
         return identifier
+
+
+@contextmanager
+def _advising(key: DigestKey | None) -> Iterator[None]:
+    """Reading values takes another right than describing secrets, and so does all that they refer to."""
+    try:
+        yield
+    except InfisicalError as error:
+        if key is None or error.reason is not Reason.PERMISSION_DENIED:
+            raise
+        advice = "observe: Values needs Read Value for the watched folders and all that they refer to."
+        raise InfisicalError(error.reason, f"{error} {advice}", error.retry_after, error.quote) from None

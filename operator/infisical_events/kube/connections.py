@@ -15,7 +15,8 @@ from kubernetes.aio.client import ApiClient, Configuration
 from infisical_events.kube.calls import Kube
 from infisical_events.kube.errors import KubernetesError
 
-_SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_SERVICE_ACCOUNT_TOKEN = _SERVICE_ACCOUNT / "token"
 
 _RENEWAL_PAUSE = 30.0
 """Seconds between two readings because of refused credentials: an exec plugin may be slow, and no
@@ -92,6 +93,14 @@ def _unusable(access: ClusterAccess, why: str) -> KubernetesError:
 
 def _is_in_cluster(access: ClusterAccess) -> bool:
     return not (access.kubeconfig or access.context) and _SERVICE_ACCOUNT_TOKEN.exists()
+
+
+def own_namespace() -> str:
+    """The namespace that the operator runs in; `default` outside of a cluster."""
+    try:
+        return (_SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
+    except OSError:
+        return "default"
 
 
 async def load_connection(access: ClusterAccess) -> Connection:

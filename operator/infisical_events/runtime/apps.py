@@ -14,13 +14,15 @@ from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.api.specs import Spec
 from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.logins import CredentialsSource
-from infisical_events.infisical.sessions import Session
+from infisical_events.infisical.sessions import Session, Shared
 from infisical_events.kube.connections import opened_kube
 from infisical_events.kube.errors import KubernetesError, NotFoundError
+from infisical_events.kube.keeping import KeySecret
 from infisical_events.runtime.clocks import utc_now
 from infisical_events.runtime.clusters import KubeCluster
 from infisical_events.runtime.following import World
 from infisical_events.runtime.handlers import WATCH_ERRORS, kopf_settings, quiet_kopf, registry_for
+from infisical_events.runtime.keys import DigestKeys
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.racing import race
@@ -65,7 +67,9 @@ async def run(settings: Settings) -> None:
         cluster = KubeCluster(kube, utc_now)
         world = World(
             cluster=cluster,
-            open_infisical=infisical_opener(),
+            open_infisical=infisical_opener(
+                DigestKeys(KeySecret(kube, *settings.digest_key_secret).read_or_make)
+            ),
             clock=utc_now,
             metrics=metrics,
             default_address=settings.default_address,
@@ -76,14 +80,14 @@ async def run(settings: Settings) -> None:
     log.info("stopped")
 
 
-def infisical_opener() -> InfisicalOpener:
-    """Opens sessions over the real client, timed by the real clock; all share what is known of logins."""
-    attempts = Attempts()
+def infisical_opener(keys: DigestKeys) -> InfisicalOpener:
+    """Opens sessions over the real client, timed by the real clock."""
+    shared = Shared(Attempts(), keys.current)
 
     def open_infisical(
         address: str, spec: Spec, credentials: CredentialsSource
     ) -> AbstractAsyncContextManager[Infisical]:
-        return Session.opened(address, spec, credentials, utc_now, attempts)
+        return Session.opened(address, spec, credentials, utc_now, shared)
 
     return open_infisical
 

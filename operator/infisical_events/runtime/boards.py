@@ -6,7 +6,7 @@ is taken over from the stored status first.
 
 import asyncio
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from infisical_events.api.statuses import (
     ConditionType,
     LastAction,
     LastSkip,
+    ObservationStatus,
     Status,
     WorkloadResult,
 )
@@ -25,6 +26,9 @@ from infisical_events.core.conditions import Finding, ready, with_finding, witho
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import describe
 from infisical_events.runtime.clocks import Clock
+
+_OBSERVED_NEWS = timedelta(minutes=1)
+"""How old the time of the last look may be in the status: every look would be a write otherwise."""
 
 
 class Board:
@@ -103,6 +107,15 @@ class Board:
         }
         stream = self._status.stream.model_copy(update={"last_event_time": self._clock()})
         self._put(counters=counters.model_copy(update=update), stream=stream)
+
+    def observed(self, grade: str, keys: int) -> None:
+        """Infisical was looked at; the time alone is news once a minute."""
+        before, now = self._status.observation, self._clock()
+        after = ObservationStatus(grade=grade, last_observed_time=now, keys=keys)
+        is_recent = before.last_observed_time and now - before.last_observed_time < _OBSERVED_NEWS
+        if is_recent and (before.grade, before.keys) == (grade, keys):
+            return
+        self._put(observation=after)
 
     def skipped(self, reason: Reason, message: str) -> None:
         """Something came and nothing happened: say why."""

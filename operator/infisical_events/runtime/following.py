@@ -20,6 +20,7 @@ from infisical_events.runtime.boards import Board
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.credentials import credentials_source
 from infisical_events.runtime.listening import Listener
+from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.passing import Passing
 from infisical_events.runtime.ports import Cluster, InfisicalOpener
@@ -134,10 +135,10 @@ class Follower:
         credentials = credentials_source(world.cluster, self.key.namespace, spec)
         wakes = Wakes(float(spec.debounce_seconds))
         async with world.open_infisical(address, spec, credentials) as infisical:
+            looker = Looker(spec=spec, address=address, infisical=infisical, extra=reporter.extra)
             reconciler = Reconciler(
                 spec=spec,
-                address=address,
-                infisical=infisical,
+                looker=looker,
                 cluster=world.cluster,
                 record=record,
                 reporter=reporter,

@@ -37,6 +37,7 @@ class Passing:
         self._backoff = Backoff(first=1.0, longest=60.0)
         self._looks = 0
         self._look_at = 0.0
+        self._whole_at = 0.0  # of the loop's clock: when everything is to be looked at again
         self._held_until = 0.0
         self._settle_at = 0.0
 
@@ -47,6 +48,8 @@ class Passing:
             listed = None
             if self._is_look_due():
                 self._looks = 0 if self._wakes.is_rung else self._looks + 1
+                if self._wakes.is_whole:
+                    self._whole_at = self._now()
                 pause, listed = await self._look(self._wakes.take())
                 self._look_at = self._now() + pause
             self._settle_at = self._now() + await self._settle(listed)
@@ -58,7 +61,7 @@ class Passing:
         """One look; return the seconds until the next one, and the workloads if they were listed."""
         reconciler = self._reconciler
         try:
-            outcome = await reconciler.observe(heard)
+            outcome = await reconciler.observe(heard, is_whole=self._now() >= self._whole_at)
         except InfisicalError as error:
             self._wakes.keep(heard)
             await self._blame(error)
@@ -89,13 +92,17 @@ class Passing:
         return self._interval if pause is None else pause
 
     def _pause_after(self, outcome: Outcome) -> float:
-        pauses = [self._interval * random.uniform(0.9, 1.0)]  # noqa: S311 - jitter against a herd
-        if outcome.unshown or outcome.is_claimed:
-            pauses.append(_FIRST_LOOK_AGAIN * 2 ** min(self._looks, _MOST_DOUBLINGS))
+        """Seconds until the next look: at everything when that is due, before at what did not show yet."""
+        if outcome.is_whole:
+            self._whole_at = self._now() + self._interval * random.uniform(0.9, 1.0)  # noqa: S311 - no herd
+        soon = _FIRST_LOOK_AGAIN * 2 ** min(self._looks, _MOST_DOUBLINGS)
+        if outcome.is_claimed:
+            self._whole_at = min(self._whole_at, self._now() + soon)
         if outcome.look_again is not None:
-            remaining = outcome.look_again - self._reconciler.clock()
-            pauses.append(max(0.0, remaining.total_seconds()) + _FIRST_LOOK_AGAIN)
-        return min(pauses)
+            remaining = max(0.0, (outcome.look_again - self._reconciler.clock()).total_seconds())
+            self._whole_at = min(self._whole_at, self._now() + remaining + _FIRST_LOOK_AGAIN)
+        until_whole = self._whole_at - self._now()
+        return min(soon, until_whole) if outcome.unshown else until_whole
 
     async def _blame(self, error: InfisicalError) -> None:
         is_login = isinstance(error, LoginError) or error.reason is Reason.TOKEN_REFUSED

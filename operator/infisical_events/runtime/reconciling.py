@@ -6,25 +6,24 @@ before `settling` does anything for it. `core.passes` and `core.planning` decide
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from infisical_events.api.specs import Spec
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.changes import Change, named
+from infisical_events.core.grades import Look, begun, taken_in
 from infisical_events.core.judging import Heard
-from infisical_events.core.ledgers import Header, Ledger
-from infisical_events.core.matching import select, selectors_of
-from infisical_events.core.observations import Observation, Part
-from infisical_events.core.passes import absorb_all, baseline, doubtful_losses, untold
+from infisical_events.core.ledgers import Ledger
+from infisical_events.core.matching import Selection, select, selectors_of
+from infisical_events.core.passes import Absorbed, untold
 from infisical_events.core.planning import Selected, owe
 from infisical_events.core.reasons import Reason
-from infisical_events.core.scopes import scopes_of
 from infisical_events.core.workloads import Workload, narrowing_of
-from infisical_events.infisical.errors import InfisicalError
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.clocks import Clock
-from infisical_events.runtime.ports import Cluster, Infisical
+from infisical_events.runtime.looking import Looker
+from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.records import Record
 from infisical_events.runtime.reporting import Reporter
 
@@ -38,13 +37,24 @@ class Outcome:
     """What a look leaves to be done.
 
     Events whose change did not show yet, the moment at which a suspect read can be decided, whether an
-    import mutation was heard that is still to be looked for, and the workloads if they were listed.
+    import mutation was heard that is still to be looked for, the workloads if they were listed, and
+    whether everything was looked at.
     """
 
     unshown: tuple[Heard, ...] = ()
     look_again: datetime | None = None
     is_claimed: bool = False
     workloads: tuple[Workload, ...] | None = None
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A look taken in, and what of its changes the spec selects."""
+
+    look: Look
+    absorbed: Absorbed
+    selection: Selection
 
 
 @dataclass(kw_only=True, slots=True)
@@ -52,75 +62,64 @@ class Reconciler:
     """The looks of one subscription under one spec."""
 
     spec: Spec
-    address: str
-    infisical: Infisical
+    looker: Looker
     cluster: Cluster
     record: Record
     reporter: Reporter
     clock: Clock
 
-    async def observe(self, heard: tuple[Heard, ...]) -> Outcome:
+    async def observe(self, heard: tuple[Heard, ...], *, is_whole: bool = True) -> Outcome:
         """Look, take in what changed, and store what is owed for it.
+
+        Unless the look has to be whole, the folders that events named are looked at first, and the rest
+        only if something there concerns somebody: changes in several folders are one restart.
 
         Raises:
             InfisicalError: the state could not be read; nothing happened.
             KubernetesError, LedgerMovedError, SupersededError, GoneError: nothing was stored.
         """
-        await self.infisical.login()
+        await self.looker.infisical.login()
         await self.reporter.find(
             ConditionType.AUTHENTICATED, Reason.LOGGED_IN, "The machine identity is logged in.", ok=True
         )
-        header = Header(await self.infisical.project_id(), self.address, self.spec.observe)
         ledger = self.record.ledger
-        if ledger is None or ledger.header != header:
-            await self._baseline(header, planned_on=ledger)
+        named = None if is_whole else await self.looker.named(ledger, heard)
+        if ledger is not None and named is not None:
+            found = self._taken_in(ledger, named, heard)
+            if not found.selection.selected:
+                return await self._settle(ledger, found, heard, is_whole=False)
+        look = await self.looker.whole(ledger, heard)
+        if ledger is None or not ledger.header.is_about_same(look.header):
+            await self._begin(look, planned_on=ledger)
             return Outcome()
-        last_look = await self._last_look(ledger)
-        observation = await self.infisical.observe(scopes_of(self.spec))
-        observation = observation.doubting(await self._hidden(ledger, observation, heard))
-        return await self._take_in(ledger, (*last_look, observation), heard)
+        seen = (*(named.observations if named else ()), *look.observations)
+        found = self._taken_in(ledger, replace(look, observations=seen), heard)
+        return await self._settle(ledger, found, heard, is_whole=True)
 
-    async def _hidden(
-        self, ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]
-    ) -> tuple[Part, ...]:
-        """The parts that seem to have lost most of their secrets, and have not.
-
-        Raises:
-            InfisicalError: the identity may not describe them any more.
-        """
-        doubtful = doubtful_losses(ledger, observation, heard)
-        return tuple(
-            [part for part, key in doubtful.items() if not await self.infisical.is_gone(part.folder, key)]
-        )
-
-    async def _last_look(self, ledger: Ledger) -> tuple[Observation, ...]:
-        """After a changed spec, the old scopes once more; what cannot be read any more is let go."""
-        if ledger.scopes == scopes_of(self.spec):
-            return ()
-        try:
-            return (await self.infisical.observe(ledger.scopes),)
-        except InfisicalError as error:
-            log.warning("no last look at the old scopes: %s", error, extra=self.reporter.extra)
-            return ()
-
-    async def _baseline(self, header: Header, *, planned_on: Ledger | None) -> None:
-        observation = await self.infisical.observe(scopes_of(self.spec))
-        if self.record.unreadable:
-            note = f"{self.record.unreadable}: a new baseline is made, changes since the last look are lost."
+    async def _begin(self, look: Look, *, planned_on: Ledger | None) -> None:
+        unreadable = self.record.unreadable
+        if unreadable:
+            note = f"{unreadable}: a new baseline is made, changes since the last look are lost."
             await self.reporter.notify(Reason.LEDGER_UNREADABLE, note, is_warning=True)
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
-        await self._store(baseline(header, epoch, observation), planned_on)
-        await self._found(observation)
-        note = f"{observation.key_count} keys recorded as they stand; changes from now on count."
+        await self._store(begun(look, epoch, self.clock()), planned_on)
+        self.record.unreadable = ""
+        await self._tell_sight(look, unreadable)
+        keys = sum(observation.key_count for observation in look.observations)
+        note = f"{keys} keys recorded as they stand; changes from now on count."
         log.info("baseline: %s", note, extra=self.reporter.extra)
         await self.reporter.notify(Reason.BASELINE_RECORDED, note)
 
-    async def _take_in(
-        self, ledger: Ledger, observations: tuple[Observation, ...], heard: tuple[Heard, ...]
+    def _taken_in(self, ledger: Ledger, look: Look, heard: tuple[Heard, ...]) -> _Found:
+        absorbed = taken_in(ledger, look, heard, self.clock())
+        return _Found(look, absorbed, select(selectors_of(self.spec), absorbed.changes))
+
+    async def _settle(
+        self, ledger: Ledger, found: _Found, heard: tuple[Heard, ...], *, is_whole: bool
     ) -> Outcome:
-        absorbed = absorb_all(ledger, observations, heard, self.clock())
+        """Write down what is owed for what was found, and tell of it."""
+        absorbed, selection = found.absorbed, found.selection
         selectors = selectors_of(self.spec)
-        selection = select(selectors, absorbed.changes)
         claims = tuple(c for c in absorbed.claims if select(selectors, (c.change,)).selected)
         owed, workloads = absorbed.ledger, None
         if selected := Selected(selection.selected, claims):
@@ -128,17 +127,15 @@ class Reconciler:
             owed = owe(owed, self.record.key.name, selected, workloads, self.clock())
             self._explain(selected, workloads, is_owed=owed is not absorbed.ledger)
         elif selection.refusal is not None:
-            found = named(absorbed.changes)
-            self.reporter.skip(selection.refusal, f"{found} was found and not selected by spec.events.")
+            told = named(absorbed.changes)
+            self.reporter.skip(selection.refusal, f"{told} was found and not selected by spec.events.")
         if owed != ledger:
             await self._store(owed, ledger)
-        if missed := untold(selection.selected, heard):
-            note = f"No event had told of {named(missed)}: found by looking."
-            log.info("missed: %s", note, extra=self.reporter.extra)
-            await self.reporter.notify(Reason.MISSED_CHANGES_FOUND, note)
-        await self._found(observations[-1])
+        await self._tell_missed(found, heard)
+        if is_whole:
+            await self._tell_sight(found.look)
         self._explain_unseen(heard, absorbed.unshown, absorbed.changes)
-        return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims), workloads)
+        return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims), workloads, is_whole)
 
     async def _store(self, ledger: Ledger, planned_on: Ledger | None) -> None:
         """Write down what is known; what cannot be is said, since nothing is acted on before."""
@@ -149,10 +146,26 @@ class Reconciler:
             await self.reporter.find(ConditionType.OBSERVED, Reason.LEDGER_NOT_STORED, message, ok=False)
             raise
 
-    async def _found(self, observation: Observation) -> None:
-        scopes = ", ".join(map(str, observation.scopes))
-        message = f"{observation.key_count} keys are watched in {scopes}."
-        await self.reporter.find(ConditionType.OBSERVED, Reason.UP_TO_DATE, message, ok=True)
+    async def _tell_missed(self, found: _Found, heard: tuple[Heard, ...]) -> None:
+        missed = untold(found.selection.selected, heard)
+        if missed:
+            note = f"No event had told of {len(missed)} changes: found by looking: {named(missed)}."
+            log.info("missed: %s", note, extra=self.reporter.extra)
+            await self.reporter.notify(Reason.MISSED_CHANGES_FOUND, note)
+
+    async def _tell_sight(self, look: Look, unreadable: str = "") -> None:
+        """Say what is watched and by which means."""
+        board, scopes = self.reporter.board, ", ".join(map(str, look.scopes))
+        keys = look.observations[-1].key_count if look.observations else 0
+        board.observed(look.header.grade, keys)
+        reason, message = Reason.UP_TO_DATE, f"{keys} keys are watched in {scopes}."
+        if look.is_blind:
+            reason = Reason.EVENTS_ONLY
+            message = f"Changes in {scopes} are known by events alone: what happens without a stream is lost."
+        if unreadable:
+            reason = Reason.LEDGER_UNREADABLE
+            message = f"{unreadable}: a new baseline was made. Restart by hand what may have missed a change."
+        await self.reporter.find(ConditionType.OBSERVED, reason, message, ok=True)
 
     def _explain(self, selected: Selected, workloads: tuple[Workload, ...], *, is_owed: bool) -> None:
         for workload in workloads:

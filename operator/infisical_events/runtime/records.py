@@ -8,7 +8,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from infisical_events.core.ledgers import Ledger, UnreadableLedgerError, decode, encode
+from infisical_events.core.encoding import UnreadableLedgerError, decode, encode, is_stored_as
+from infisical_events.core.ledgers import Ledger
 from infisical_events.kube.errors import ConflictError, KubernetesError, UnknownOutcomeError
 from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.runtime.backoffs import Backoff
@@ -125,10 +126,10 @@ class Record:
             raise SupersededError
         self._version = stored.resource_version
         found = self._read(stored)
-        if ledger is not None and found == ledger:
+        if ledger is not None and is_stored_as(ledger, found):
             self.ledger = ledger
             return True
-        if found != self.ledger:
+        if not is_stored_as(self.ledger, found):
             self.ledger = found
             raise LedgerMovedError
         return False

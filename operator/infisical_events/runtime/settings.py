@@ -12,6 +12,7 @@ from infisical_events.kube.connections import ClusterAccess
 
 _HIGHEST_PORT = 65_535
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
 _PATTERN = re.compile(r"https?://[^\s/@]+", re.ASCII | re.IGNORECASE)
 _ENDPOINT = re.compile(r"(?P<host>[^\s\[\]:/@]*|\[(?P<v6>[^\s\[\]]+)\]):(?P<port>[0-9]{1,5})", re.ASCII)
 
@@ -20,7 +21,8 @@ _ENDPOINT = re.compile(r"(?P<host>[^\s\[\]:/@]*|\[(?P<v6>[^\s\[\]]+)\]):(?P<port
 class Settings:
     """What `infisical-events run` was told.
 
-    No namespaces means all of them; `http_address` is `host:port` of health, readiness and metrics.
+    No namespaces means all of them; `http_address` is `host:port` of health, readiness and metrics;
+    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests.
     """
 
     access: ClusterAccess
@@ -28,6 +30,7 @@ class Settings:
     default_address: str = DEFAULT_ALLOWED[0]
     allowed_addresses: tuple[str, ...] = DEFAULT_ALLOWED
     http_address: str = "127.0.0.1:8080"
+    digest_key_secret: tuple[str, str] = ("default", "infisical-events-digest-key")
 
     @property
     def http_endpoint(self) -> tuple[str, int]:
@@ -56,6 +59,14 @@ def checked_namespace(name: str) -> str:
     if not _LABEL.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a namespace: lower-case letters, digits and dashes")
     return name
+
+
+def checked_secret(text: str) -> tuple[str, str]:
+    """The namespace and name of a Secret, written as `namespace/name`; raises ValueError."""
+    namespace, slash, name = text.partition("/")
+    if not (slash and _LABEL.fullmatch(namespace) and _NAME.fullmatch(name)):
+        raise ValueError(f"{text!r} names no Secret: write namespace/name")
+    return namespace, name
 
 
 def checked_pattern(pattern: str) -> str:

@@ -25,11 +25,14 @@ class Wakes:
         self._heard = deque[Heard](maxlen=_MOST_HEARD)
         self.is_rung = False
         """Whether the bell rang since what was heard was taken."""
+        self.is_whole = False
+        """Whether it rang since then for something else than events, which tell where to look."""
 
     def ring(self, *heard: Heard) -> None:
         """A reason to look, with or without an event."""
         self._heard.extend(heard)
         self.is_rung = True
+        self.is_whole = self.is_whole or not heard
         self._bell.set()
 
     def keep(self, heard: tuple[Heard, ...]) -> None:
@@ -40,7 +43,7 @@ class Wakes:
         """All that was heard, once."""
         taken = tuple(self._heard)
         self._heard.clear()
-        self.is_rung = False
+        self.is_rung = self.is_whole = False
         return taken
 
     async def wait(self, until: float) -> None:

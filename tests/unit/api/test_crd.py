@@ -13,7 +13,7 @@ import schemas
 from infisical_events.api import resources
 from infisical_events.api.specs import InvalidSpecError, Spec, parse_spec
 from infisical_events.api.statuses import ConditionType, Status
-from infisical_events.core import ledgers
+from infisical_events.core import encoding
 
 SAMPLES = schemas.ROOT / "deploy" / "samples"
 NODES = {
@@ -68,7 +68,7 @@ def test_status_is_not_bounded() -> None:
 def test_ledger_is_declared() -> None:
     """The API server keeps every field of the ledger; what it does not know it would prune."""
     declared = schemas.of_crd(schemas.STATUS["properties"]["ledger"])
-    written = dict(_written(ledgers.encode(reports.LEDGER)))
+    written = dict(_written(encoding.encode(reports.LEDGER)))
 
     assert {path: field.format or field.type for path, field in declared.items()} == written
 

@@ -38,12 +38,14 @@ class Scripted:
     def __init__(self, looks: Iterable[Outcome | Exception], settlements: Iterable[Any] = (None,)) -> None:
         self._looks, self._settlements = list(looks), list(settlements)
         self.looks: list[tuple[float, tuple[Heard, ...]]] = []
+        self.wholes: list[bool] = []
         self.settlements: list[float] = []
         self.clock = virtual_now
         self.metrics = Metrics()
 
-    async def observe(self, heard: tuple[Heard, ...]) -> Outcome:
+    async def observe(self, heard: tuple[Heard, ...], *, is_whole: bool) -> Outcome:
         """A look that takes a while."""
+        self.wholes.append(is_whole)
         self.looks.append((asyncio.get_running_loop().time(), heard))
         await asyncio.sleep(0.01)
         return cast("Outcome", _next(self._looks))

@@ -17,6 +17,7 @@ from infisical_events.core.scopes import Scope
 from infisical_events.infisical.streaming import Hearing
 from infisical_events.kube.errors import ConflictError, ForbiddenError, KubernetesError, UnknownOutcomeError
 from infisical_events.runtime.boards import Board
+from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconciling import Reconciler
 from infisical_events.runtime.records import Record
@@ -80,10 +81,13 @@ class Team:
             Record(self.cluster, self.key, stored, board),
             Reporter(self.cluster, self.key, board),
         )
+        spec = parse_spec(stored.spec)
+        looker = Looker(
+            spec=spec, address="https://i.example", infisical=self.infisical, extra=reporter.extra
+        )
         reconciler = Reconciler(
-            spec=parse_spec(stored.spec),
-            address="https://i.example",
-            infisical=self.infisical,
+            spec=spec,
+            looker=looker,
             cluster=self.cluster,
             record=record,
             reporter=reporter,

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from fakes import FakeCluster
+from infisical_events.api.specs import Grade
 from infisical_events.api.statuses import ConditionType
-from infisical_events.core.ledgers import FORMAT, Header, Ledger, encode
+from infisical_events.core.encoding import FORMAT, encode
+from infisical_events.core.ledgers import Header, Ledger
 from infisical_events.core.reasons import Reason
 from infisical_events.kube.errors import KubernetesError, NotFoundError, UnknownOutcomeError
 from infisical_events.kube.subscriptions import SubscriptionKey
@@ -27,7 +29,7 @@ from infisical_events.runtime.wakes import Wakes
 from virtual_time import EPOCH, in_virtual_time, virtual_now
 
 SPEC: dict[str, Any] = {"projectId": "p"}
-LEDGER = Ledger(Header("p", "https://i", "Versions"), "epoch", 0, EPOCH, (), {})
+LEDGER = Ledger(Header("p", "https://i", Grade.VERSIONS), "epoch", 0, EPOCH, (), {})
 NEXT = replace(LEDGER, seq=1)
 FOREIGN = replace(LEDGER, seq=7)
 

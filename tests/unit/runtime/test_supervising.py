@@ -10,8 +10,8 @@ import pytest
 from factories import a_ledger, a_raw_spec
 from fakes import FakeCluster
 from infisical_events.api.specs import Spec
+from infisical_events.core.encoding import encode
 from infisical_events.core.folders import Folder
-from infisical_events.core.ledgers import encode
 from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.logins import CredentialsSource

@@ -1,0 +1,182 @@
+"""The ledger as JSON in `status.ledger`, and back: bounded, versioned, and refused when it is malformed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from infisical_events.api.specs import Grade
+from infisical_events.core.changes import Change
+from infisical_events.core.folders import Folder
+from infisical_events.core.judging import Belief
+from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked
+from infisical_events.core.observations import Body, Part
+from infisical_events.core.scopes import Scope
+
+FORMAT = 2
+"""The version of this encoding; one that is not read is replaced by a fresh baseline."""
+
+_READABLE = frozenset({1, FORMAT})
+"""1 had neither digests of values nor folded bodies nor parked parts, and is otherwise the same."""
+
+_ROOM = 900_000
+"""Characters of JSON for all bodies: the API server stores objects of about 1.5 MB, and the rest wants some."""
+
+
+class UnreadableLedgerError(ValueError):
+    """The stored ledger was edited by hand, cut off or written by another format version."""
+
+
+def encode(ledger: Ledger) -> dict[str, Any]:
+    """As JSON for `status.ledger`: lists instead of maps, since a merge patch never removes map keys.
+
+    Where it would not fit, the largest folders are folded: the memory of which keys they have is kept by
+    the process, and lost with it.
+    """
+    header = ledger.header
+    belief, room_left = _fitting(ledger.belief)
+    return {
+        "format": FORMAT,
+        "header": {
+            "projectId": header.project_id,
+            "address": header.address,
+            "grade": header.grade.value,
+            "keyId": header.key_id,
+        },
+        "epoch": ledger.epoch,
+        "seq": ledger.seq,
+        "baselinedAt": _encode_time(ledger.baselined_at),
+        "scope": [str(scope) for scope in ledger.scopes],
+        "belief": belief,
+        "debts": [_encode_debt(debt) for debt in ledger.debts],
+        "claims": [
+            {"folder": str(claim.folder), "heardAt": _encode_time(claim.heard_at)} for claim in ledger.claims
+        ],
+        "credits": [
+            {"scope": str(credit.scope), "until": _encode_time(credit.until)} for credit in ledger.credits
+        ],
+        "parked": _encode_parked(ledger.parked, room_left),
+    }
+
+
+def is_stored_as(ledger: Ledger | None, other: Ledger | None) -> bool:
+    """Whether two ledgers are the same once they are stored: what was folded is not known any more."""
+    if ledger is None or other is None:
+        return ledger is other
+    return ledger == other or encode(ledger) == encode(other)
+
+
+def _fitting(belief: Mapping[Part, Belief]) -> tuple[list[dict[str, Any]], int]:
+    """The belief encoded, as many folders folded, the largest first, as have to be; the room that is left."""
+    entries = {part: _encode_belief(part, held) for part, held in belief.items()}
+    size = {part: len(json.dumps(entry)) for part, entry in entries.items()}
+    room_left = _ROOM - sum(size.values())
+    for part in sorted(size, key=lambda part: (-size[part], str(part))):
+        if room_left >= 0:
+            break
+        entries[part] = _encode_belief(
+            part, replace(belief[part], body=belief[part].body.folded(), gone=frozenset())
+        )
+        room_left += size[part] - len(json.dumps(entries[part]))
+    return [entries[part] for part in sorted(entries, key=str)], room_left
+
+
+def _encode_parked(parked: Mapping[Part, Parked], room: int) -> list[dict[str, Any]]:
+    """None at all where they do not fit: they only spare a restart when an edit and a stale read meet."""
+    entries = [
+        _encode_belief(part, left.belief) | {"leftAt": _encode_time(left.left_at)}
+        for part, left in sorted(parked.items(), key=lambda item: str(item[0]))
+    ]
+    return entries if len(json.dumps(entries)) <= room else []
+
+
+def decode(raw: object) -> Ledger:
+    """The inverse of `encode`.
+
+    Raises:
+        UnreadableLedgerError: for anything that has not the shape which `encode` of this version gives.
+    """
+    try:
+        return _decode(raw)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        # The cause may quote the ledger, which is foreign text by now: only its kind is told.
+        raise UnreadableLedgerError(f"status.ledger is malformed ({type(error).__name__})") from None
+
+
+def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - whatever is stored; every miss raises
+    if raw["format"] not in _READABLE:
+        raise UnreadableLedgerError("status.ledger has another format version")
+    return Ledger(
+        header=_decode_header(**raw["header"]),
+        epoch=str(raw["epoch"]),
+        seq=int(raw["seq"]),
+        baselined_at=_decode_time(raw["baselinedAt"]),
+        scopes=tuple(map(Scope.parse, raw["scope"])),
+        belief={Part.parse(entry["part"]): _decode_belief(entry) for entry in raw["belief"]},
+        debts=tuple(map(_decode_debt, raw.get("debts", ()))),
+        claims=tuple(
+            Claim(Folder.parse(claim["folder"]), _decode_time(claim["heardAt"]))
+            for claim in raw.get("claims", ())
+        ),
+        credits=tuple(
+            Credit(Scope.parse(credit["scope"]), _decode_time(credit["until"]))
+            for credit in raw.get("credits", ())
+        ),
+        parked={
+            Part.parse(entry["part"]): Parked(_decode_belief(entry), _decode_time(entry["leftAt"]))
+            for entry in raw.get("parked", ())
+        },
+    )
+
+
+def _decode_header(projectId: str, address: str, grade: str, keyId: str = "") -> Header:  # noqa: N803 - as stored
+    return Header(str(projectId), str(address), Grade(grade), str(keyId))
+
+
+def _encode_belief(part: Part, held: Belief) -> dict[str, Any]:
+    return {
+        "part": str(part),
+        "body": held.body.encode(),
+        "acceptedAt": _encode_time(held.accepted_at),
+        "gone": sorted(held.gone),
+    }
+
+
+def _decode_belief(raw: Mapping[str, Any]) -> Belief:
+    gone = frozenset(map(str, raw.get("gone", ())))
+    return Belief(Body.decode(raw["body"]), _decode_time(raw["acceptedAt"]), gone)
+
+
+def _encode_debt(debt: Debt) -> dict[str, Any]:
+    return {
+        "uid": debt.uid,
+        "kind": debt.kind,
+        "name": debt.name,
+        "seq": debt.seq,
+        "since": _encode_time(debt.since),
+        "changes": [str(change) for change in debt.changes],
+    }
+
+
+def _decode_debt(raw: Mapping[str, Any]) -> Debt:
+    return Debt(
+        uid=str(raw["uid"]),
+        kind=str(raw["kind"]),
+        name=str(raw["name"]),
+        seq=int(raw["seq"]),
+        since=_decode_time(raw["since"]),
+        changes=tuple(map(Change.parse, raw["changes"])),
+    )
+
+
+def _encode_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds: `Judging` compares moments finer than seconds."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _decode_time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.astimezone(UTC)

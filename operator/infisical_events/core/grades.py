@@ -1,0 +1,74 @@
+"""What the three grades of observation mean for the ledger, and what passing from one to another does.
+
+`Versions` and `Values` look, and differ in what a sighting knows. `Events` does not look: there is no
+belief then, and an event counts for what it says.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from infisical_events.api.specs import EventType, Grade
+from infisical_events.core.changes import united
+from infisical_events.core.judging import Heard
+from infisical_events.core.ledgers import Claim, Header, Ledger, under
+from infisical_events.core.matching import changes_of
+from infisical_events.core.observations import Observation
+from infisical_events.core.passes import Absorbed, absorb_all, baseline
+from infisical_events.core.scopes import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was had of Infisical: by which means, where, and what was seen, the oldest sight first."""
+
+    header: Header
+    scopes: tuple[Scope, ...]
+    observations: tuple[Observation, ...]
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether there is nothing but events to go by."""
+        return self.header.grade is Grade.EVENTS
+
+
+def begun(look: Look, epoch: str, now: datetime) -> Ledger:
+    """The first ledger: a baseline of what is seen, or of nothing."""
+    if look.observations:
+        return baseline(look.header, epoch, look.observations[-1])
+    return Ledger(look.header, epoch, seq=0, baselined_at=now, scopes=look.scopes, belief={})
+
+
+def taken_in(ledger: Ledger, look: Look, heard: tuple[Heard, ...], now: datetime) -> Absorbed:
+    """Take a look and the events heard around it into a ledger about the same project."""
+    if ledger.header.grade is not Grade.EVENTS:
+        taken = absorb_all(under(ledger, look.header), look.observations, heard, now)
+        return replace(taken, ledger=_blind(taken.ledger, look.scopes)) if look.is_blind else taken
+    taken = _believing_events(replace(ledger, header=look.header), look.scopes, heard)
+    if look.is_blind:
+        return taken
+    return replace(taken, ledger=_seeing(taken.ledger, look.observations[-1]))
+
+
+def _believing_events(ledger: Ledger, scopes: tuple[Scope, ...], heard: Iterable[Heard]) -> Absorbed:
+    """Every event counts, also one that is heard twice: there is no state to tell that by."""
+    told = [entry for entry in heard if any(scope.covers(entry.event.folder) for scope in scopes)]
+    imports = [entry for entry in told if entry.event.type is EventType.IMPORT_MUTATION]
+    return Absorbed(
+        ledger=_blind(ledger, scopes),
+        changes=united(
+            change for entry in told if entry not in imports for change in changes_of(entry.event)
+        ),
+        claims=tuple(Claim(entry.event.folder, entry.at) for entry in imports),
+        unshown=(),
+        look_again=None,
+    )
+
+
+def _blind(ledger: Ledger, scopes: tuple[Scope, ...]) -> Ledger:
+    return replace(ledger, scopes=scopes, belief={}, claims=(), credits=(), parked={})
+
+
+def _seeing(ledger: Ledger, observation: Observation) -> Ledger:
+    """There is something to look at at last: it is believed as it stands, and what is owed stays owed."""
+    return replace(baseline(ledger.header, ledger.epoch, observation), seq=ledger.seq, debts=ledger.debts)
