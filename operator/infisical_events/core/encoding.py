@@ -21,7 +21,7 @@ _READABLE = frozenset({1, FORMAT})
 """1 had neither digests of values nor folded bodies nor parked parts, and is otherwise the same."""
 
 _ROOM = 900_000
-"""Characters of JSON for all bodies: the API server stores objects of about 1.5 MB, and the rest wants some."""
+"""Characters of JSON for the belief: the API server stores objects of about 1.5 MB all in all."""
 
 
 class UnreadableLedgerError(ValueError):

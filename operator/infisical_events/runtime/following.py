@@ -142,6 +142,7 @@ class Follower:
                 cluster=world.cluster,
                 record=record,
                 reporter=reporter,
+                metrics=world.metrics,
                 clock=world.clock,
             )
             settler = Settler(

@@ -28,6 +28,18 @@ class Metrics:
             (*_BY_SUBSCRIPTION, "event", "matched"),
             registry=self.registry,
         )
+        self._keys = Gauge(
+            "infisical_events_observed_keys",
+            "Keys that are watched, imported ones included, by the grade of observation.",
+            (*_BY_SUBSCRIPTION, "grade"),
+            registry=self.registry,
+        )
+        self._observed = Gauge(
+            "infisical_events_observed_timestamp_seconds",
+            "When everything was looked at last.",
+            _BY_SUBSCRIPTION,
+            registry=self.registry,
+        )
         self._passes = Counter(
             "infisical_events_passes",
             "Looks at Infisical, by result (a reason or ok).",
@@ -57,6 +69,12 @@ class Metrics:
         """An event arrived."""
         self._heard.labels(key.namespace, key.name, event, str(is_matched).lower()).inc()
 
+    def observed(self, key: SubscriptionKey, grade: str, keys: int) -> None:
+        """Everything was looked at."""
+        self._keys.remove_by_labels({"namespace": key.namespace, "subscription": key.name})
+        self._keys.labels(key.namespace, key.name, grade).set(keys)
+        self._observed.labels(key.namespace, key.name).set_to_current_time()
+
     def passed(self, key: SubscriptionKey, result: str) -> None:
         """A pass ended."""
         self._passes.labels(key.namespace, key.name, result).inc()
@@ -68,7 +86,14 @@ class Metrics:
     def forget(self, key: SubscriptionKey) -> None:
         """The subscription is gone, and its series with it."""
         labels = {"namespace": key.namespace, "subscription": key.name}
-        for metric in (self._connected, self._heard, self._passes, self._workloads):
+        for metric in (
+            self._connected,
+            self._heard,
+            self._keys,
+            self._observed,
+            self._passes,
+            self._workloads,
+        ):
             metric.remove_by_labels(labels)
 
     def render(self) -> bytes:

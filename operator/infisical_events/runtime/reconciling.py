@@ -23,6 +23,7 @@ from infisical_events.core.workloads import Workload, narrowing_of
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.looking import Looker
+from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.records import Record
 from infisical_events.runtime.reporting import Reporter
@@ -66,6 +67,7 @@ class Reconciler:
     cluster: Cluster
     record: Record
     reporter: Reporter
+    metrics: Metrics
     clock: Clock
 
     async def observe(self, heard: tuple[Heard, ...], *, is_whole: bool = True) -> Outcome:
@@ -158,6 +160,7 @@ class Reconciler:
         board, scopes = self.reporter.board, ", ".join(map(str, look.scopes))
         keys = look.observations[-1].key_count if look.observations else 0
         board.observed(look.header.grade, keys)
+        self.metrics.observed(self.record.key, look.header.grade, keys)
         reason, message = Reason.UP_TO_DATE, f"{keys} keys are watched in {scopes}."
         if look.is_blind:
             reason = Reason.EVENTS_ONLY

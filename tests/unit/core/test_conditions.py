@@ -138,3 +138,19 @@ def test_stalled_is_never_ready() -> None:
     told = ready(with_finding(GOOD, stalled, 3, at(0)))
 
     assert told == Finding(READY, FALSE, Reason.INVALID_SPEC, stalled.message)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(TRUE, Reason.WATCHING), (FALSE, Reason.PERMISSION_DENIED)])
+def test_by_events_alone_nothing_works_without_a_stream(status: ConditionStatus, reason: Reason) -> None:
+    """Where nothing may be looked at, no stream means that no change reaches anybody."""
+    streaming = Reason.CONNECTED if status is TRUE else Reason.PERMISSION_DENIED
+    blind = found(
+        (AUTHENTICATED, TRUE, Reason.LOGGED_IN),
+        (OBSERVED, TRUE, Reason.EVENTS_ONLY),
+        (STREAMING, status, streaming),
+    )
+
+    told = ready(blind)
+
+    assert (told.status, told.reason) == (status, reason)
+    assert ready(without(blind, STREAMING)).status is UNKNOWN

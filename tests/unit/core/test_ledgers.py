@@ -9,13 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reports
-from factories import IMPORT, a_belief, a_body, a_change, a_folder, a_ledger, a_part, at
-from infisical_events.core.encoding import FORMAT, UnreadableLedgerError, decode, encode
-from infisical_events.core.ledgers import Claim, Ledger
+from factories import (
+    CREATE,
+    DELETE,
+    IMPORT,
+    UPDATE,
+    a_belief,
+    a_body,
+    a_change,
+    a_folder,
+    a_ledger,
+    a_part,
+    at,
+)
+from infisical_events.api.specs import Grade
+from infisical_events.core.diffing import diff
+from infisical_events.core.encoding import FORMAT, UnreadableLedgerError, decode, encode, is_stored_as
+from infisical_events.core.judging import Belief
+from infisical_events.core.ledgers import Claim, Ledger, Parked
+from infisical_events.core.observations import Body, Sighting, short_id
 from strategies import json_values, ledgers, texts
 
 CANARY = "canary-3f9c"
 STORED = encode(reports.LEDGER)
+OWN = a_part("/a")
 
 
 def places(value: object, way: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -139,3 +156,91 @@ def test_an_unknown_part_was_not_there(path: str) -> None:
 def test_a_claim_is_owed_as_anything_in_its_folder() -> None:
     """An import mutation that never shows may be of any key."""
     assert Claim(a_folder("/a"), at(0)).change == a_change("*", IMPORT)
+
+
+# -- how much is stored -----------------------------------------------------------------------------
+
+
+def a_large_body(keys: int) -> Body:
+    """Keys as long as people name them."""
+    return Body.of({f"SERVICE_{n:06d}_DATABASE_URL": Sighting(short_id(str(n)), 1) for n in range(keys)})
+
+
+@pytest.mark.parametrize(("keys", "is_whole"), [(10_000, True), (40_000, False)])
+def test_a_ledger_always_fits(keys: int, is_whole: bool) -> None:  # noqa: FBT001 - a row of a table
+    """10,000 keys are stored one by one; of more, the largest folder only by one digest."""
+    small, large = a_part("/small"), a_part("/large")
+    ledger = a_ledger({small: a_belief(a_body(A=1)), large: a_belief(a_large_body(keys))})
+
+    stored = encode(ledger)
+    read = decode(json.loads(json.dumps(stored)))
+
+    assert len(json.dumps(stored)) < 1_000_000
+    assert bool(read.belief[large].body.fold) is not is_whole
+    assert read.belief[large].body.agrees(a_large_body(keys))
+    assert not read.belief[large].body.agrees(a_large_body(keys - 1))
+    assert read.belief[small].body == a_body(A=1)
+    assert is_stored_as(ledger, read)
+
+
+def test_a_change_of_a_folded_folder_is_of_any_key() -> None:
+    """Nobody can say what changed, so it concerns whoever some key of the folder concerns."""
+    (change,) = diff(OWN, a_body(A=1, B=1).folded(), a_body(A=1, B=2))
+
+    assert (change.key, change.types) == ("*", {CREATE, UPDATE, DELETE})
+    assert diff(OWN, a_body(A=1).folded(), a_body(A=1)) == ()
+
+
+def test_what_is_parked_gives_way() -> None:
+    """It only spares a restart when an edit and a stale read meet: it is left out where it does not fit."""
+    parked = {a_part("/left"): Parked(a_belief(a_large_body(10_000)), at(1))}
+
+    alone = encode(a_ledger(parked=parked))
+    beside = encode(a_ledger({a_part("/a"): a_belief(a_large_body(10_000))}, parked=parked))
+
+    assert (len(alone["parked"]), len(beside["parked"])) == (1, 0)
+
+
+# -- earlier formats ----------------------------------------------------------------------------------
+
+FORMAT_1 = {
+    "format": 1,
+    "header": {"projectId": "7f4d1c2b", "address": "https://a.example", "grade": "Versions"},
+    "epoch": "k3v9",
+    "seq": 7,
+    "baselinedAt": "2026-01-02T03:04:05.678901Z",
+    "scope": ["prod:/payments/**"],
+    "belief": [
+        {
+            "part": "prod:/payments",
+            "body": '[0,{"DB_PASSWORD":["zJ1",3]}]',
+            "acceptedAt": "2026-01-02T03:04:05.678901Z",
+            "gone": ["yI0"],
+        }
+    ],
+    "debts": [
+        {
+            "uid": "1b4e28ba",
+            "kind": "Deployment",
+            "name": "payments",
+            "seq": 7,
+            "since": "2026-01-02T03:04:05.678901Z",
+            "changes": ["secret:update prod:/payments DB_PASSWORD"],
+        }
+    ],
+    "claims": [{"folder": "prod:/payments", "heardAt": "2026-01-02T03:04:05.678901Z"}],
+    "credits": [{"scope": "prod:/payments/**", "until": "2026-01-02T03:04:05.678901Z"}],
+}
+
+
+def test_the_first_format_is_read_on() -> None:
+    """An upgrade takes belief, debts and claims over, so that it neither restarts nor forgets anything."""
+    ledger = decode(FORMAT_1)
+
+    assert ledger.believed(a_part("/payments")) == Belief(
+        Body.of({"DB_PASSWORD": Sighting("zJ1", 3)}), reports.PRECISE, frozenset({"yI0"})
+    )
+    assert [(debt.name, debt.seq) for debt in ledger.debts] == [("payments", 7)]
+    assert (len(ledger.claims), len(ledger.credits), ledger.epoch) == (1, 1, "k3v9")
+    assert (ledger.header.grade, ledger.header.key_id) == (Grade.VERSIONS, "")
+    assert encode(ledger)["format"] == FORMAT

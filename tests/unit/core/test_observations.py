@@ -12,7 +12,7 @@ from factories import a_body, a_folder, a_part, a_scope, an_observation
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Body, Part, is_covered, short_id
 from infisical_events.core.scopes import Scope
-from strategies import parts, wide_bodies
+from strategies import bodies, parts, wide_bodies
 
 
 def test_a_part_is_written_as_people_read_it() -> None:
@@ -103,3 +103,46 @@ def test_an_own_part_is_of_its_folder() -> None:
     """Changes of own secrets belong to the folder that holds them."""
     assert Part.own(a_folder()) == a_part()
     assert a_part().folder == a_folder()
+
+
+# -- knowing less than all ------------------------------------------------------------------------
+
+
+@given(bodies)
+def test_a_folded_body_agrees_with_what_it_was_made_of(body: Body) -> None:
+    """Keys, ids and versions are in the fold, digests of values are not; an empty body needs none."""
+    assert body.folded().agrees(body)
+    assert body.folded().agrees(body.without_digests())
+    assert body.folded() == body.folded().folded()
+    assert bool(body.folded().fold) == bool(body.sightings)
+
+
+@given(bodies, bodies)
+def test_a_folded_body_agrees_with_no_other(body: Body, other: Body) -> None:
+    """What differs in a key, an id, a version or its rank differs in the fold."""
+    assert body.folded().agrees(other) == (body.without_digests() == other.without_digests())
+
+
+@given(bodies, bodies)
+def test_what_agrees_is_completed_by_what_is_known(body: Body, other: Body) -> None:
+    """Completing adds digests of secrets that are the same, and never takes one or changes a version."""
+    completed = other.completed(body)
+
+    assert completed.without_digests() == other.without_digests()
+    assert other.agrees(completed)
+    assert not body.agrees(other) or all(
+        completed.sightings[key].digest for key, seen in body.sightings.items() if seen.digest
+    )
+
+
+def test_a_look_at_some_folders_tells_nothing_of_the_others() -> None:
+    """Imports that a recursive scope shows and other folders are left as they are believed."""
+    wide = a_scope("/a/**")
+    sight = an_observation({a_part("/a/b"): a_body(B=2)}, scopes=[a_scope("/a/b")])
+    believed = (a_part("/a"), a_part("/a/b"), Part(wide, a_folder("/shared")))
+
+    within = sight.within((wide,), believed)
+
+    assert within.scopes == (wide,)
+    assert within.parts == {a_part("/a/b"): a_body(B=2)}
+    assert within.unsure == {a_part("/a"), Part(wide, a_folder("/shared"))}

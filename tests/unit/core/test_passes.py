@@ -611,3 +611,37 @@ def test_what_no_event_had_told_was_missed() -> None:
     told, missed, imported = a_change("A", UPDATE), a_change("B", UPDATE), a_change("C", IMPORT)
 
     assert untold((told, missed, imported), (heard(an_event(UPDATE, "/a", "A")),)) == (missed,)
+
+
+# -- what left the scope a moment ago ---------------------------------------------------------------
+
+
+def test_a_read_that_lags_behind_an_edit_is_no_baseline() -> None:
+    """A folder that left the scope and is in it again is not believed to be what it was before it left."""
+    ledger = believing(own=a_body(A=2))
+    left = absorbed(ledger, look(5, {}, a_scope("/b"))).ledger
+
+    stale = absorbed(left, look(10, {OWN: a_body(A=1)}, a_scope("/a"), a_scope("/b")))
+    fresh = absorbed(stale.ledger, look(15, {OWN: a_body(A=2)}, a_scope("/a"), a_scope("/b")))
+
+    assert stale.ledger.believed(OWN).body == a_body(A=2)
+    assert (stale.changes, fresh.changes) == ((), ())
+    assert fresh.ledger.parked == {}
+
+
+def test_what_changed_out_of_scope_is_part_of_the_baseline() -> None:
+    """A folder that is in scope again is believed as it stands, and restarts nobody."""
+    left = absorbed(believing(own=a_body(A=1)), look(5, {}, a_scope("/b"))).ledger
+
+    back = absorbed(left, look(10, {OWN: a_body(A=2)}, a_scope("/a"), a_scope("/b")))
+
+    assert (back.changes, back.ledger.believed(OWN).body) == ((), a_body(A=2))
+
+
+def test_what_left_is_forgotten_after_the_horizon() -> None:
+    """No read is that old."""
+    left = absorbed(believing(own=a_body(A=2)), look(5, {}, a_scope("/b"))).ledger
+
+    later = absorbed(left, look(5 + HORIZON_SECONDS + 1, {}, a_scope("/b"))).ledger
+
+    assert (len(left.parked), later.parked) == (1, {})

@@ -262,3 +262,23 @@ def test_turn_of_ready_is_urgent(board: Board) -> None:
 
     board.heard(is_matched=False)
     assert (board.changed.is_set(), board.urgent.is_set()) == (True, False)
+
+
+def test_what_the_last_look_was_like(board: Board, clock: HandSet) -> None:
+    """Grade and keys are news; the time alone is news once a minute, or every look would be a write."""
+    board.observed("Versions", 7)
+    first = board.snapshot().observation
+    assert (first.grade, first.keys, first.last_observed_time) == ("Versions", 7, clock())
+
+    board.changed.clear()
+    clock.move(59.0)
+    board.observed("Versions", 7)
+    assert not board.changed.is_set()
+
+    board.observed("Versions", 8)
+    assert board.snapshot().observation.keys == 8
+    board.changed.clear()
+    clock.move(61.0)
+    board.observed("Versions", 8)
+    assert board.changed.is_set()
+    assert board.snapshot().observation.last_observed_time == clock()

@@ -119,6 +119,34 @@ async def test_wake() -> None:
 
 
 @in_virtual_time
+async def test_where_events_point_and_everywhere() -> None:
+    """Events point somewhere; a new connection and the interval ask for a look at everything."""
+    passed = Passed([Outcome(), Outcome(is_whole=False), Outcome()])
+    loop = asyncio.get_running_loop()
+    loop.call_at(100.0, passed.wakes.ring)
+    await passed.for_seconds(450.0, rings=[50.0])
+    assert passed.moments[1:3] == [51.0, 101.0]
+    assert passed.reconciler.wholes == [True, False, True, True]
+    assert 101.0 + 0.9 * INTERVAL <= passed.moments[3] <= 101.0 + INTERVAL + 1.0
+
+
+@in_virtual_time
+async def test_events_do_not_put_off_the_look_at_everything() -> None:
+    """However often events point somewhere: everything is looked at as often as was asked for."""
+    passed = Passed([Outcome(), Outcome(is_whole=False)])
+    await passed.for_seconds(INTERVAL + 10.0, rings=range(5, int(INTERVAL) + 5, 5))
+    assert True in passed.reconciler.wholes[1:]
+
+
+@in_virtual_time
+async def test_a_look_at_everything_that_failed_is_still_due() -> None:
+    """An event does not make less of it."""
+    passed = Passed([AWAY, Outcome()])
+    await passed.for_seconds(10.0, rings=[0.5])
+    assert set(passed.reconciler.wholes) == {True}
+
+
+@in_virtual_time
 async def test_not_shown_yet() -> None:
     """What was heard and did not show is looked for again, with growing pauses, until it shows."""
     unshown = Outcome(unshown=(EVENT,))

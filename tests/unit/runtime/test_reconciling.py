@@ -81,7 +81,7 @@ class Team:
             Record(self.cluster, self.key, stored, board),
             Reporter(self.cluster, self.key, board),
         )
-        spec = parse_spec(stored.spec)
+        spec, metrics = parse_spec(stored.spec), Metrics()
         looker = Looker(
             spec=spec, address="https://i.example", infisical=self.infisical, extra=reporter.extra
         )
@@ -91,10 +91,11 @@ class Team:
             cluster=self.cluster,
             record=record,
             reporter=reporter,
+            metrics=metrics,
             clock=virtual_now,
         )
         settler = Settler(
-            cluster=self.cluster, record=record, reporter=reporter, metrics=Metrics(), clock=virtual_now
+            cluster=self.cluster, record=record, reporter=reporter, metrics=metrics, clock=virtual_now
         )
         return Process(reconciler, settler)
 

@@ -37,6 +37,19 @@ async def waited(wakes: Wakes, rings: Iterable[float], until: float = FAR) -> fl
 
 
 @in_virtual_time
+async def test_whether_events_alone_rang() -> None:
+    """Events point somewhere; one ring for something else among them does not."""
+    wakes = Wakes(1.0)
+    wakes.ring(heard("A"))
+    assert not wakes.is_whole
+    wakes.ring()
+    wakes.ring(heard("B"))
+    assert wakes.is_whole
+    wakes.take()
+    assert not wakes.is_whole
+
+
+@in_virtual_time
 async def test_one_ring() -> None:
     """A single ring ends the wait after the quiet time."""
     assert await waited(Wakes(1.0), [5.0]) == 6.0
