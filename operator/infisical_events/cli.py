@@ -23,7 +23,7 @@ from infisical_events.runtime.settings import (
 )
 
 _PREFIX = "INFISICAL_EVENTS"
-_DIGEST_KEY_SECRET = "infisical-events-digest-key"  # noqa: S105 - a name
+DIGEST_KEY_SECRET = "infisical-events-digest-key"  # noqa: S105 - a name
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -48,7 +48,7 @@ def _each(check: Callable[[str], str]) -> Callable[[Any, Any, Any], Any]:
 def _secret(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, str]:
     """The Secret that was named, or the usual one in the namespace that the operator runs in."""
     try:
-        return checked_secret(given or f"{own_namespace()}/{_DIGEST_KEY_SECRET}")
+        return checked_secret(given or f"{own_namespace()}/{DIGEST_KEY_SECRET}")
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

@@ -21,6 +21,7 @@ Render = Callable[..., Objects]
 VALUES = yaml.safe_load((charts.CHART / "values.yaml").read_text())
 SCHEMA = json.loads((charts.CHART / "values.schema.json").read_text())
 NAME = charts.RELEASE
+KEY_ROLE = f"{NAME}-key"
 
 RULES = {
     ("events.infisical.com", "infisicaleventsubscriptions", "get list watch"),
@@ -83,6 +84,8 @@ def test_objects_by_default(render: Render) -> None:
         Key("ClusterRole", f"{NAME}-view"),
         Key("ClusterRole", f"{NAME}-edit"),
         Key("ClusterRoleBinding", NAME),
+        Key("Role", KEY_ROLE, charts.NAMESPACE),
+        Key("RoleBinding", KEY_ROLE, charts.NAMESPACE),
         Key("Deployment", NAME, charts.NAMESPACE),
     }
 
@@ -90,6 +93,14 @@ def test_objects_by_default(render: Render) -> None:
 def test_rights(render: Render) -> None:
     """The operator may do what it does, and nothing else."""
     assert granted(render()[Key("ClusterRole", NAME)]) == RULES
+
+
+def test_rights_to_the_operators_own_secret(render: Render) -> None:
+    """In its own namespace it may read one Secret by its name, and make one: that is the name it uses."""
+    role = render()[Key("Role", KEY_ROLE, charts.NAMESPACE)]
+
+    assert granted(role) == {("", "secrets", "get"), ("", "secrets", "create")}
+    assert [rule.get("resourceNames") for rule in role["rules"]] == [[cli.DIGEST_KEY_SECRET], None]
 
 
 def test_rights_of_people(render: Render) -> None:
@@ -114,8 +125,9 @@ def test_chosen_namespaces(render: Render) -> None:
     """With chosen namespaces there are the same rights in each of them, and none beyond."""
     found = render(watchNamespaces=["shop", "mail"])
 
+    places = [(NAME, "shop"), (NAME, "mail"), (KEY_ROLE, charts.NAMESPACE)]
     assert {key for key in found if "Role" in key.kind} == {
-        Key(kind, NAME, namespace) for kind in ("Role", "RoleBinding") for namespace in ("shop", "mail")
+        Key(kind, name, namespace) for kind in ("Role", "RoleBinding") for name, namespace in places
     }
     assert granted(found[Key("Role", NAME, "shop")]) == RULES
     assert charts.operator_command(found)[2:4] == ["--namespace=shop", "--namespace=mail"]
@@ -128,7 +140,7 @@ def test_bindings_fit(render: Render, namespaces: list[str]) -> None:
     bindings = {key: value for key, value in found.items() if key.kind.endswith("RoleBinding")}
     account = {"kind": "ServiceAccount", "name": "someone", "namespace": charts.NAMESPACE}
 
-    assert len(bindings) == 1
+    assert len(bindings) == 2
     for key, binding in bindings.items():
         role = binding["roleRef"]
         assert Key(role["kind"], role["name"], key.namespace) in found

@@ -7,7 +7,7 @@ before `settling` does anything for it. `core.passes` and `core.planning` decide
 import logging
 import secrets
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from infisical_events.api.specs import Spec
 from infisical_events.api.statuses import ConditionType
@@ -31,6 +31,9 @@ from infisical_events.runtime.reporting import Reporter
 log = logging.getLogger(__name__)
 
 _EPOCH_BYTES = 6
+
+_DAMAGE_NEWS = timedelta(minutes=15)
+"""How long a condition says that the ledger could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,8 @@ class Reconciler:
         keys = look.observations[-1].key_count if look.observations else 0
         board.observed(look.header.grade, keys)
         self.metrics.observed(self.record.key, look.header.grade, keys)
+        if not unreadable and self._is_new_after_damage():
+            return
         reason, message = Reason.UP_TO_DATE, f"{keys} keys are watched in {scopes}."
         if look.is_blind:
             reason = Reason.EVENTS_ONLY
@@ -169,6 +174,12 @@ class Reconciler:
             reason = Reason.LEDGER_UNREADABLE
             message = f"{unreadable}: a new baseline was made. Restart by hand what may have missed a change."
         await self.reporter.find(ConditionType.OBSERVED, reason, message, ok=True)
+
+    def _is_new_after_damage(self) -> bool:
+        """Whether people should still read that the ledger was begun anew, and not only in an Event."""
+        ledger, conditions = self.record.ledger, self.reporter.board.conditions
+        is_told = any(condition.reason == Reason.LEDGER_UNREADABLE for condition in conditions)
+        return is_told and ledger is not None and self.clock() < ledger.baselined_at + _DAMAGE_NEWS
 
     def _explain(self, selected: Selected, workloads: tuple[Workload, ...], *, is_owed: bool) -> None:
         for workload in workloads:
