@@ -73,6 +73,10 @@ simulation: $(installed) ## Whole histories in virtual time, crashes included.
 simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST=0; a failing one prints its trace.
 	PYTHONPATH=tests $(bin)/python -m simulation --trace --seeds $(SEEDS) --first $(FIRST)
 
+.PHONY: bench
+bench: $(installed) ## What projects of 10,000 and 40,000 keys cost: time, memory, size of the ledger.
+	PYTHONPATH=tests $(bin)/python tests/benchmarks/large_projects.py
+
 wire: $(installed) ## Tests over real sockets.
 	$(pytest) tests/wire $(ARGS)
 

@@ -30,7 +30,7 @@ def observation(scene: Scene) -> dict[str, object]:
 
 @pytest.mark.timeout(180)
 def test_a_value_that_changed_by_reference_is_found_after_a_gap(scene: Scene) -> None:
-    """With `observe: Values` a changed reference restarts once, though no version and no event tells of it."""
+    """With `observe: Values` a changed reference restarts once, though no version and no event told."""
     scene.change(path="/db", HOST="one")
     scene.change(URL="${prod.db.HOST}/x")
     key = f"{scene.namespace}/digest-key"
