@@ -92,6 +92,15 @@ class Record:
         async with self._lock:
             await self._write(None)
 
+    async def check(self) -> None:
+        """See that the object is still there, ours to serve, and owes what is remembered.
+
+        Raises:
+            SupersededError, GoneError, LedgerMovedError, KubernetesError: it is not, or nobody can tell.
+        """
+        async with self._lock:
+            await self._is_stored(None)
+
     async def _write(self, ledger: Ledger | None) -> None:
         for _ in range(_TRIES):
             try:

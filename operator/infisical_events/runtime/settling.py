@@ -68,7 +68,8 @@ class Settler:
     async def settle(self, listed: tuple[Workload, ...] | None = None) -> float | None:
         """Do what is owed; return after how many seconds to try again, None when nothing is left.
 
-        `listed` are workloads that were listed a moment ago: a patch under an old version conflicts.
+        `listed` are workloads that were listed a moment ago, when the ledger was written: a patch under an
+        old version conflicts. Later the subscription may be gone without anybody here having been told.
 
         Raises:
             KubernetesError, LedgerMovedError, SupersededError, GoneError: what was done is found again by
@@ -77,6 +78,8 @@ class Settler:
         ledger = self.record.ledger
         if ledger is None or not ledger.debts:
             return None
+        if listed is None:
+            await self.record.check()
         workloads = listed or await self.cluster.list_workloads(self.record.key.namespace)
         done = [await self._carry_out(step, ledger) for step in plan(ledger, self.record.key.name, workloads)]
         for entry in done:

@@ -143,7 +143,7 @@ async def test_a_look_at_everything_that_failed_is_still_due() -> None:
     """An event does not make less of it."""
     passed = Passed([AWAY, Outcome()])
     await passed.for_seconds(10.0, rings=[0.5])
-    assert set(passed.reconciler.wholes) == {True}
+    assert passed.reconciler.wholes[:2] == [True, True]
 
 
 @in_virtual_time

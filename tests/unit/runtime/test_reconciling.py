@@ -15,12 +15,18 @@ from infisical_events.core.observations import Observation
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.streaming import Hearing
-from infisical_events.kube.errors import ConflictError, ForbiddenError, KubernetesError, UnknownOutcomeError
+from infisical_events.kube.errors import (
+    ConflictError,
+    ForbiddenError,
+    KubernetesError,
+    NotFoundError,
+    UnknownOutcomeError,
+)
 from infisical_events.runtime.boards import Board
 from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconciling import Reconciler
-from infisical_events.runtime.records import Record
+from infisical_events.runtime.records import GoneError, Record
 from infisical_events.runtime.reporting import Reporter
 from infisical_events.runtime.settling import Settler
 from virtual_time import in_virtual_time, virtual_now
@@ -247,6 +253,24 @@ async def test_paused_workload() -> None:
     team.cluster.annotate_workload("team", "web", dict.fromkeys(PAUSED))
     assert await reconciler.settle() is None
     assert team.rollouts == 1
+
+
+@pytest.mark.parametrize("is_recreated", [True, False])
+@in_virtual_time
+async def test_nothing_is_done_for_a_subscription_that_is_gone(is_recreated: bool) -> None:  # noqa: FBT001 - a row
+    """What a deleted one still owed to a held workload is not done on release, though nobody told of its end."""
+    team = Team()
+    team.cluster.annotate_workload("team", "web", PAUSED)
+    reconciler = await team.changed()
+    await reconciler.settle()
+    team.cluster.delete_subscription(team.key)
+    if is_recreated:
+        team.cluster.create_subscription("team", "app", a_raw_spec())
+    team.cluster.annotate_workload("team", "web", dict.fromkeys(PAUSED))
+
+    with pytest.raises(GoneError if is_recreated else NotFoundError):
+        await reconciler.settle()
+    assert team.rollouts == 0
 
 
 @in_virtual_time
