@@ -258,7 +258,7 @@ async def test_paused_workload() -> None:
 @pytest.mark.parametrize("is_recreated", [True, False])
 @in_virtual_time
 async def test_nothing_is_done_for_a_subscription_that_is_gone(is_recreated: bool) -> None:  # noqa: FBT001 - a row
-    """What a deleted one still owed to a held workload is not done on release, though nobody told of its end."""
+    """What a deleted one owed to a held workload is not done on release, though nobody told of its end."""
     team = Team()
     team.cluster.annotate_workload("team", "web", PAUSED)
     reconciler = await team.changed()
