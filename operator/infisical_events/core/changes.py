@@ -10,7 +10,7 @@ from infisical_events.core.scopes import Scope
 ANY_KEY = "*"
 """Stands for keys that nobody can name: an import mutation heard but not seen, or too many keys."""
 
-_LONGEST_LIST = 50
+LONGEST_LIST = 50
 """How many changes a debt keeps one by one."""
 
 
@@ -45,7 +45,7 @@ def united(changes: Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted((Change(*place, told) for place, told in types.items()), key=str))
 
 
-def folded(changes: Iterable[Change]) -> tuple[Change, ...]:
+def folded(changes: Iterable[Change], most: int = LONGEST_LIST) -> tuple[Change, ...]:
     """As `united`, and few however much changed: too many become one per scope, or per environment.
 
     What concerns somebody still does when it is folded, and more may. So this is for what is
@@ -53,7 +53,7 @@ def folded(changes: Iterable[Change]) -> tuple[Change, ...]:
     """
     kept = united(changes)
     for coarser in (_any_key, _anywhere):
-        if len(kept) > _LONGEST_LIST:
+        if len(kept) > most:
             kept = united(map(coarser, kept))
     return kept
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infisical_events.api.specs import Grade
-from infisical_events.core.changes import Change
+from infisical_events.core.changes import LONGEST_LIST, Change, folded
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import Belief
 from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked
@@ -22,6 +22,9 @@ _READABLE = frozenset({1, FORMAT})
 
 _ROOM = 900_000
 """Characters of JSON for the belief: the API server stores objects of about 1.5 MB all in all."""
+
+_ROOM_FOR_DEBTS = 300_000
+"""Characters of JSON for what is owed, if it can be told so shortly: 1,400 workloads at once."""
 
 
 class UnreadableLedgerError(ValueError):
@@ -49,7 +52,7 @@ def encode(ledger: Ledger) -> dict[str, Any]:
         "baselinedAt": _encode_time(ledger.baselined_at),
         "scope": [str(scope) for scope in ledger.scopes],
         "belief": belief,
-        "debts": [_encode_debt(debt) for debt in ledger.debts],
+        "debts": _encode_debts(ledger.debts),
         "claims": [
             {"folder": str(claim.folder), "heardAt": _encode_time(claim.heard_at)} for claim in ledger.claims
         ],
@@ -148,14 +151,24 @@ def _decode_belief(raw: Mapping[str, Any]) -> Belief:
     return Belief(Body.decode(raw["body"]), _decode_time(raw["acceptedAt"]), gone)
 
 
-def _encode_debt(debt: Debt) -> dict[str, Any]:
+def _encode_debts(debts: tuple[Debt, ...]) -> list[dict[str, Any]]:
+    """All debts; of many the changes are told less exactly, so that nobody's is missing."""
+    encoded = [_encode_debt(debt, LONGEST_LIST) for debt in debts]
+    for most in (10, 1):
+        if len(json.dumps(encoded)) <= _ROOM_FOR_DEBTS:
+            break
+        encoded = [_encode_debt(debt, most) for debt in debts]
+    return encoded
+
+
+def _encode_debt(debt: Debt, most: int) -> dict[str, Any]:
     return {
         "uid": debt.uid,
         "kind": debt.kind,
         "name": debt.name,
         "seq": debt.seq,
         "since": _encode_time(debt.since),
-        "changes": [str(change) for change in debt.changes],
+        "changes": [str(change) for change in folded(debt.changes, most)],
     }
 
 

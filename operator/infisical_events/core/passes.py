@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.changes import ANY_KEY, Change, united
+from infisical_events.core.changes import Change, united
 from infisical_events.core.claiming import CLAIM_PATIENCE, match_imports
 from infisical_events.core.diffing import diff
-from infisical_events.core.folders import Folder
 from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, doubtful_loss, judge
 from infisical_events.core.ledgers import Claim, Header, Ledger, Parked, clamped
-from infisical_events.core.matching import changes_of
 from infisical_events.core.observations import NOTHING, Body, Observation, Part, is_covered
 from infisical_events.core.scopes import Scope
+from infisical_events.core.telling import told
 
 PATIENCE = timedelta(seconds=8)
 """How long a heard event is looked for in the state before it counts as accounted for already."""
@@ -85,7 +84,7 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
             credits=imports.credits,
             parked={part: left for part, left in settled.parked.items() if part not in judged.belief},
         ),
-        changes=united(_told(judged.changes, heard)),
+        changes=united(told(judged.changes, heard)),
         claims=imports.believed,
         unshown=unshown,
         look_again=min(moments, default=None),
@@ -223,46 +222,6 @@ def _believing(judged: _Judged, claims: Iterable[Claim], observation: Observatio
 def _is_spent(belief: Belief, observation: Observation) -> bool:
     """A part that is gone is remembered until no stale read can bring it back."""
     return belief.body == NOTHING and observation.started > belief.accepted_at + HORIZON
-
-
-def _told(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, ...]:
-    """The changes of own secrets, each under the event types that were heard for it as well."""
-    told = _types_heard(heard)
-    return tuple(
-        change
-        if change.types == _IMPORT
-        else replace(change, types=change.types | told.get(_place(change), frozenset()))
-        for change in changes
-    )
-
-
-def untold(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, ...]:
-    """The changes of own secrets that no event had told: made while nobody listened, or lost on the way.
-
-    Import mutations are left out, since the server tells of them seconds after they can be seen.
-    """
-    told = _types_heard(heard)
-    folders = {folder for folder, _ in told}
-    return tuple(
-        change
-        for change in changes
-        if change.types != _IMPORT
-        and _place(change) not in told
-        and not (change.key == ANY_KEY and change.scope.folder in folders)
-    )
-
-
-def _types_heard(heard: tuple[Heard, ...]) -> dict[tuple[Folder, str], frozenset[EventType]]:
-    """By place, the event types that were heard for it."""
-    types: dict[tuple[Folder, str], frozenset[EventType]] = {}
-    for entry in heard:
-        for claimed in changes_of(entry.event):
-            types[_place(claimed)] = types.get(_place(claimed), frozenset()) | claimed.types
-    return types
-
-
-def _place(change: Change) -> tuple[Folder, str]:
-    return change.scope.folder, change.key
 
 
 def _is_unshown(entry: Heard, changes: Iterable[Change], now: datetime) -> bool:

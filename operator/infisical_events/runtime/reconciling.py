@@ -16,9 +16,10 @@ from infisical_events.core.grades import Look, begun, taken_in
 from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.matching import Selection, select, selectors_of
-from infisical_events.core.passes import Absorbed, untold
+from infisical_events.core.passes import Absorbed
 from infisical_events.core.planning import Selected, owe
 from infisical_events.core.reasons import Reason
+from infisical_events.core.telling import untold
 from infisical_events.core.workloads import Workload, narrowing_of
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.clocks import Clock

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from factories import (
     a_belief,
     a_body,
     a_change,
+    a_debt,
     a_folder,
     a_ledger,
     a_part,
@@ -189,6 +191,21 @@ def test_a_change_of_a_folded_folder_is_of_any_key() -> None:
 
     assert (change.key, change.types) == ("*", {CREATE, UPDATE, DELETE})
     assert diff(OWN, a_body(A=1).folded(), a_body(A=1)) == ()
+
+
+def test_nobody_is_forgotten_among_many_that_are_owed() -> None:
+    """A thousand workloads that are owed fifty keys each are all stored; what for is told less exactly."""
+    changes = tuple(a_change(f"SERVICE_{n:06d}_DATABASE_URL") for n in range(50))
+    debts = [a_debt(f"web-{n}", 1, *changes) for n in range(1000)]
+    ledger = a_ledger({}, *debts)
+
+    stored = encode(ledger)
+    read = decode(stored)
+
+    assert len(json.dumps(stored)) < 400_000
+    assert [debt.uid for debt in read.debts] == [debt.uid for debt in debts]
+    assert read.debts[0].changes == (replace(changes[0], key="*"),)
+    assert is_stored_as(ledger, read)
 
 
 def test_what_is_parked_gives_way() -> None:

@@ -38,9 +38,9 @@ from infisical_events.core.passes import (
     absorb_all,
     baseline,
     doubtful_losses,
-    untold,
 )
 from infisical_events.core.scopes import Scope
+from infisical_events.core.telling import untold
 from strategies import few_scopes, hearings, held_ledgers, meetings, observations, own_bodies
 
 OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
