@@ -162,13 +162,14 @@ def _encode_debts(debts: tuple[Debt, ...]) -> list[dict[str, Any]]:
 
 
 def _encode_debt(debt: Debt, most: int) -> dict[str, Any]:
+    changes = debt.changes if len(debt.changes) <= most else folded(debt.changes, most)
     return {
         "uid": debt.uid,
         "kind": debt.kind,
         "name": debt.name,
         "seq": debt.seq,
         "since": _encode_time(debt.since),
-        "changes": [str(change) for change in folded(debt.changes, most)],
+        "changes": [str(change) for change in changes],
     }
 
 
