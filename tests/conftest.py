@@ -22,10 +22,15 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from infisical_sandbox.cluster import Cluster, ClusterError, providing
 
 Value = TypeVar("Value")
+
+# How long an example takes says something of the machine, and nothing of what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 _STATE = pytest.StashKey[tuple[str, int]]()  # the session's state folder and process
 _PAUSE_SECONDS = 0.05
