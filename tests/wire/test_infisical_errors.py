@@ -1,5 +1,7 @@
 """No error ever repeats a confidence, and foreign words stay short and on one line."""
 
+import asyncio
+import socket
 import ssl
 import traceback
 from collections.abc import Awaitable, Callable
@@ -198,3 +200,19 @@ async def test_nobody_there(do: Callable[[Session], Awaitable[None]]) -> None:
         with pytest.raises(InfisicalError, match="ConnectError") as error:
             await do(session)
     assert error.value.reason is Reason.UNREACHABLE
+
+
+@DOING
+async def test_name_that_nobody_knows(
+    do: Callable[[Session], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name without an address is told apart from a server that is away."""
+
+    async def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    async with a_session("http://infisical.invalid", credentials=UNIVERSAL) as session:
+        with pytest.raises(InfisicalError, match="cannot be resolved") as error:
+            await do(session)
+    assert error.value.reason is Reason.NAME_NOT_RESOLVED

@@ -15,7 +15,13 @@ from infisical_events.core.folders import Folder
 from infisical_events.core.reasons import Reason
 from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.calls import new_client
-from infisical_events.infisical.errors import InfisicalError, StreamEndedError, TokenRefusedError
+from infisical_events.infisical.errors import (
+    InfisicalError,
+    StreamEndedError,
+    StreamGivenUpError,
+    StreamRefusedError,
+    TokenRefusedError,
+)
 from infisical_events.infisical.logins import Tokens
 from infisical_events.infisical.requests import AuthorizedClient
 from infisical_events.infisical.sessions import Session
@@ -191,6 +197,7 @@ async def test_event_without_end(line: bytes) -> None:
         heard, end = await listened(session)
     assert heard == []
     assert "no end" in str(end)
+    assert isinstance(end, StreamGivenUpError)
 
 
 async def test_long_life() -> None:
@@ -219,7 +226,7 @@ async def test_ends(chunks: list[bytes], after: After) -> None:
     """A complete, a cut and a reset body are all the end of the stream."""
     async with serving(always(stream(chunks, after))) as server, a_session(server.url) as session:
         heard, end = await listened(session)
-    assert (heard, end.reason) == ([], Reason.STREAM_ENDED)
+    assert (heard, end.reason, type(end)) == ([], Reason.STREAM_ENDED, StreamEndedError)
 
 
 async def test_broken_chunk() -> None:
@@ -247,6 +254,7 @@ async def test_silence() -> None:
         heard, end = await ended(hearings)
     assert heard == [update("A")]
     assert "nothing was heard" in str(end)
+    assert isinstance(end, StreamGivenUpError)
 
 
 async def test_silence_before_the_head() -> None:
@@ -273,6 +281,7 @@ async def test_error_event() -> None:
         heard, end = await listened(session)
     assert heard == []
     assert "permission" in str(end)
+    assert isinstance(end, StreamRefusedError)
 
 
 async def test_nobody_listens_any_more() -> None:
@@ -412,16 +421,34 @@ async def test_limiters_wait() -> None:
         ("17", 17.0),
         ("0", 0.0),
         ("-5", 0.0),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2026 07:28:17 GMT", 17.0),
+        ("Wed, 21 Oct 2026 09:28:17 +0200", 17.0),
+        ("Wed, 21 Oct 2026 07:27:00 GMT", 0.0),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", 3600.0),
+        ("Wed, 99 Oct 2026 07:28:00 GMT", 0.0),
+        ("soon", 0.0),
         ("²", 0.0),
         ("9" * 400, 3600.0),
         ("", 0.0),
     ],
 )
 async def test_strange_waits(value: str, seconds: float) -> None:
-    """A wait that makes no sense is none, and none is longer than an hour."""
-    given = answer(429, BODY_429, {"x-ratelimit-limit": "60", "retry-after": value})
-    assert (await refused_with(given)).retry_after == seconds
+    """A wait that makes no sense is none, none exceeds an hour, and a date counts from the server's own."""
+    headers = {"x-ratelimit-limit": "60", "retry-after": value, "date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    assert (await refused_with(answer(429, BODY_429, headers))).retry_after == seconds
+
+
+@pytest.mark.parametrize("date", [{}, {"date": "today"}, {"date": "Wed, 21 Oct 2026 07:28:00"}])
+async def test_wait_until_a_date_of_nobody_knows_when(date: dict[str, str]) -> None:
+    """A date of a server that does not tell its own time is a minute away, and no limit of streams."""
+    error = await refused_with(answer(429, BODY_429, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"} | date))
+    assert (error.reason, error.retry_after) == (Reason.RATE_LIMITED, 60.0)
+
+
+async def test_server_that_is_busy_until_then() -> None:
+    """A failing server's wait is passed on like the limiter's."""
+    given = answer(503, BODY_429, {"retry-after": "17"})
+    assert (await refused_with(given)).retry_after == 17.0
 
 
 @pytest.mark.parametrize(

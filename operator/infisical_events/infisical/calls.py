@@ -6,9 +6,11 @@ and without what the request carried in confidence; headers, bodies and tokens n
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -35,6 +37,9 @@ _LONGEST_QUOTE = 240
 
 _LONGEST_RETRY_AFTER = 3600.0
 """Seconds that a server may make us wait: nothing is ever given up."""
+
+_UNKNOWN_RETRY_AFTER = 60.0
+"""Seconds to wait for a date of a server that does not say what time it is there."""
 
 _SHORTEST_SECRET = 8
 """Characters; hiding shorter texts would make nonsense of a message and protect nobody."""
@@ -114,18 +119,26 @@ def unreachable(error: httpx.HTTPError) -> InfisicalError:
     if isinstance(error, httpx.DecodingError):
         sentence = "The answer is packed in a way that nobody asked for: check proxies in between."
         return InfisicalError(Reason.NOT_INFISICAL, sentence)
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
             detail = getattr(cause, "verify_message", "") or cause.reason or "handshake failed"
-            return InfisicalError(
-                Reason.TLS_FAILED, f"TLS failed ({detail}): check the server's certificate and its CA."
-            )
-        cause = cause.__cause__ or cause.__context__
+            sentence = f"TLS failed ({detail}): check the server's certificate and its CA."
+            return InfisicalError(Reason.TLS_FAILED, sentence)
+        if isinstance(cause, socket.gaierror):
+            sentence = "The server's name cannot be resolved: check spec.address and the cluster's DNS."
+            return InfisicalError(Reason.NAME_NOT_RESOLVED, sentence)
     kind = type(error).__name__
     return InfisicalError(
         Reason.UNREACHABLE, f"No answer from the server ({kind}): check spec.address and the network."
     )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def refusal(answer: Answer) -> InfisicalError:
@@ -176,9 +189,22 @@ _BY_STATUS = {
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """`Retry-After` in seconds, an hour at most; 0 when it is absent or a date."""
+    """`Retry-After` in seconds, an hour at most; 0 when it is absent, past or makes no sense."""
     value = headers.get("retry-after", "")
-    return min(float(value), _LONGEST_RETRY_AFTER) if value.isascii() and value.isdigit() else 0.0
+    seconds = float(value) if value.isascii() and value.isdigit() else _seconds_until(value, headers)
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+
+
+def _seconds_until(date: str, headers: Mapping[str, str]) -> float:
+    """From the server's own `Date` to this date: whether its clock is right does not matter then."""
+    try:
+        until = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return 0.0
+    try:
+        return (until - parsedate_to_datetime(headers.get("date", ""))).total_seconds()
+    except (ValueError, OverflowError, TypeError):
+        return _UNKNOWN_RETRY_AFTER
 
 
 def _error_body(answer: Answer) -> Mapping[str, Any]:

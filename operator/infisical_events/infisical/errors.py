@@ -4,7 +4,9 @@ InfisicalError          reason, a sentence, how long to wait at least
 ├── LoginError          the credentials were refused, or the login could not be made
 ├── TokenRefusedError   the access token is not (or no longer) accepted: log in again
 ├── FolderMissingError  the environment or the folder does not exist, or is hidden
-└── StreamEndedError    an open stream came to its end, for whatever cause
+└── StreamEndedError    an open stream came to its end: the other side closed or broke it
+    ├── StreamRefusedError  the server said that it would not go on
+    └── StreamGivenUpError  it was ended from here
 """
 
 from infisical_events.core.reasons import Reason
@@ -43,4 +45,12 @@ class UnknownRouteError(InfisicalError):
 
 
 class StreamEndedError(InfisicalError):
-    """Any end of an open stream: clean, cut, reset, silent or refused by the server."""
+    """Any end of an open stream; one of neither kind below was clean, cut or reset by the other side."""
+
+
+class StreamRefusedError(StreamEndedError):
+    """`event: error`: the permission is lost, or could not be checked."""
+
+
+class StreamGivenUpError(StreamEndedError):
+    """Nothing was heard for too long, or an event had no end: this says nothing of how long streams live."""

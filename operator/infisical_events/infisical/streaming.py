@@ -16,10 +16,12 @@ from infisical_events.api.specs import Spec
 from infisical_events.core.events import Frame, NotUnderstood, Refused, SecretEvent, decode
 from infisical_events.core.reasons import Reason
 from infisical_events.infisical.answers import LONGEST_WORD, Answer, packing_of, received, unpacked
-from infisical_events.infisical.calls import refusal, retry_after, translated
+from infisical_events.infisical.calls import refusal, translated
 from infisical_events.infisical.errors import (
     InfisicalError,
     StreamEndedError,
+    StreamGivenUpError,
+    StreamRefusedError,
     TokenRefusedError,
     UnknownRouteError,
 )
@@ -144,7 +146,7 @@ def _subscribe_refusal(answer: Answer) -> InfisicalError:
             "This Infisical has no Event Subscriptions: upgrade it; until then changes are found by looking "
             "every resyncIntervalSeconds.",
         )
-    is_limiter = "x-ratelimit-limit" in answer.headers or retry_after(answer.headers) > 0
+    is_limiter = "x-ratelimit-limit" in answer.headers or "retry-after" in answer.headers
     if answer.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
         return InfisicalError(
             Reason.CONNECTION_LIMIT_REACHED,
@@ -175,14 +177,15 @@ async def _hearings(response: httpx.Response) -> AsyncIterator[Hearing]:
         async for sse in httpx_sse.EventSource(cast("httpx.Response", _Told(response))).aiter_sse():
             for frame in _frames(sse):
                 if isinstance(frame, Refused):
-                    raise _ended("the server withdrew the permission or could not check it")
+                    cause = "the server withdrew the permission or could not check it"
+                    raise _ended(cause, StreamRefusedError)
                 yield frame
     except httpx.ReadTimeout:
-        raise _ended("nothing was heard for too long") from None
+        raise _ended("nothing was heard for too long", StreamGivenUpError) from None
     except httpx.HTTPError as error:
         raise _ended(f"the connection broke ({type(error).__name__})") from None
     except EndlessEventError:
-        raise _ended("an event had no end") from None
+        raise _ended("an event had no end", StreamGivenUpError) from None
     raise _ended("the server closed it")
 
 
@@ -193,5 +196,5 @@ def _frames(sse: httpx_sse.ServerSentEvent) -> tuple[Frame, ...]:
     return decode(sse.event, sse.data)
 
 
-def _ended(cause: str) -> StreamEndedError:
-    return StreamEndedError(Reason.STREAM_ENDED, f"The stream ended: {cause}; it is opened again.")
+def _ended(cause: str, kind: type[StreamEndedError] = StreamEndedError) -> StreamEndedError:
+    return kind(Reason.STREAM_ENDED, f"The stream ended: {cause}; it is opened again.")

@@ -12,6 +12,7 @@ _SLOW_PACE = {
     Reason.PERMISSION_DENIED: 60.0,
     Reason.PROJECT_NOT_FOUND: 60.0,
     Reason.CREDENTIALS_REFUSED: 60.0,
+    Reason.REQUEST_REFUSED: 60.0,
     Reason.TLS_FAILED: 30.0,
     Reason.NOT_INFISICAL: 30.0,
     Reason.SECRET_NOT_FOUND: 10.0,
@@ -23,6 +24,15 @@ _SLOW_PACE = {
 def needs_a_person(reason: Reason) -> bool:
     """Whether trying again soon cannot help."""
     return reason in _SLOW_PACE
+
+
+def told_pace(reason: Reason) -> str:
+    """`every 5 minutes`, for what only a person can mend; empty for all else."""
+    seconds = int(_SLOW_PACE.get(reason, 0.0))
+    if not seconds:
+        return ""
+    count, unit = (seconds, "second") if seconds % 60 else (seconds // 60, "minute")
+    return f"every {unit}" if count == 1 else f"every {count} {unit}s"
 
 
 @dataclass(slots=True)

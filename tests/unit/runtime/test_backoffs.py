@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.core.reasons import Reason
-from infisical_events.runtime.backoffs import Backoff
+from infisical_events.runtime.backoffs import Backoff, told_pace
 
 
 @given(failures=st.integers(0, 10_000))
@@ -42,6 +42,7 @@ def test_asked_to_wait(at_least: float) -> None:
         (Reason.PERMISSION_DENIED, 60.0),
         (Reason.PROJECT_NOT_FOUND, 60.0),
         (Reason.CREDENTIALS_REFUSED, 60.0),
+        (Reason.REQUEST_REFUSED, 60.0),
         (Reason.TLS_FAILED, 30.0),
         (Reason.NOT_INFISICAL, 30.0),
         (Reason.SECRET_NOT_FOUND, 10.0),
@@ -52,3 +53,17 @@ def test_asked_to_wait(at_least: float) -> None:
 def test_slow_pace(reason: Reason, floor: float) -> None:
     """What only a person can mend is tried at a slow pace, all else as soon as jitter allows."""
     assert floor <= Backoff(first=1.0, longest=30.0).pause(reason) <= floor + 1.0
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS, "every 5 minutes"),
+        (Reason.PERMISSION_DENIED, "every minute"),
+        (Reason.TLS_FAILED, "every 30 seconds"),
+        (Reason.UNREACHABLE, ""),
+    ],
+)
+def test_told_pace(reason: Reason, words: str) -> None:
+    """A slow pace has words for people."""
+    assert told_pace(reason) == words
