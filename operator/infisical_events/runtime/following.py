@@ -19,6 +19,7 @@ from infisical_events.runtime.backoffs import Backoff
 from infisical_events.runtime.boards import Board
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.credentials import credentials_source
+from infisical_events.runtime.gates import Gates
 from infisical_events.runtime.listening import Listener
 from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.metrics import Metrics
@@ -56,6 +57,7 @@ class World:
     metrics: Metrics
     default_address: str
     allowed_addresses: tuple[str, ...]
+    gates: Gates = field(default_factory=Gates)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -159,6 +161,7 @@ class Follower:
                 reporter=reporter,
                 metrics=world.metrics,
                 clock=world.clock,
+                gate=world.gates.to(address),
             )
             passing = Passing(reconciler, settler, wakes, float(spec.resync_interval_seconds))
             await race(self._superseded(), listener.run(), passing.run(), keep_written(record, wakes))

@@ -1,5 +1,7 @@
 """Prometheus metrics on a registry of their own; `docs/metrics.md` explains each."""
 
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from infisical_events.api.specs import EventType
@@ -19,6 +21,24 @@ class Metrics:
         self._connected = Gauge(
             "infisical_events_stream_connected",
             "1 while the stream is open.",
+            _BY_SUBSCRIPTION,
+            registry=self.registry,
+        )
+        self._reconnects = Counter(
+            "infisical_events_stream_reconnects",
+            "Streams had after one was lost.",
+            _BY_SUBSCRIPTION,
+            registry=self.registry,
+        )
+        self._blind = Counter(
+            "infisical_events_stream_blind_seconds",
+            "Seconds without an open stream.",
+            _BY_SUBSCRIPTION,
+            registry=self.registry,
+        )
+        self._last_event = Gauge(
+            "infisical_events_last_event_timestamp_seconds",
+            "When an event was heard last, in Unix time.",
             _BY_SUBSCRIPTION,
             registry=self.registry,
         )
@@ -65,8 +85,17 @@ class Metrics:
         """A stream is over."""
         self._connected.labels(key.namespace, key.name).set(0)
 
-    def heard(self, key: SubscriptionKey, event: EventType, *, is_matched: bool) -> None:
+    def reconnected(self, key: SubscriptionKey) -> None:
+        """A stream was opened after one was lost."""
+        self._reconnects.labels(key.namespace, key.name).inc()
+
+    def was_blind(self, key: SubscriptionKey, seconds: float) -> None:
+        """So long no stream was open, since that was told last."""
+        self._blind.labels(key.namespace, key.name).inc(seconds)
+
+    def heard(self, key: SubscriptionKey, event: EventType, at: datetime, *, is_matched: bool) -> None:
         """An event arrived."""
+        self._last_event.labels(key.namespace, key.name).set(at.timestamp())
         self._heard.labels(key.namespace, key.name, event, str(is_matched).lower()).inc()
 
     def observed(self, key: SubscriptionKey, grade: str, keys: int) -> None:
@@ -86,14 +115,8 @@ class Metrics:
     def forget(self, key: SubscriptionKey) -> None:
         """The subscription is gone, and its series with it."""
         labels = {"namespace": key.namespace, "subscription": key.name}
-        for metric in (
-            self._connected,
-            self._heard,
-            self._keys,
-            self._observed,
-            self._passes,
-            self._workloads,
-        ):
+        streams = (self._connected, self._reconnects, self._blind, self._last_event, self._heard)
+        for metric in (*streams, self._keys, self._observed, self._passes, self._workloads):
             metric.remove_by_labels(labels)
 
     def render(self) -> bytes:

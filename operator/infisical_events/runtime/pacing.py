@@ -1,9 +1,9 @@
 """Spreading the starts of many tasks, so that thousands do not log in, list and connect in one instant.
 
-The supervisor asks how long each start has to wait.
+The supervisor asks how long each start of a subscription has to wait, `gates` how long each connect.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _STEP = 0.02
 """Seconds between two starts, once there are many."""
@@ -15,12 +15,21 @@ _LONGEST = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Up to when there is enough to do with the starts so far, in seconds of the loop's clock."""
+    """Up to when there is enough to do with the starts so far, in seconds of the loop's clock.
+
+    Attributes:
+        busy_until: The moment itself.
+        step: Seconds between two starts, once there are many.
+        longest: Seconds that a start waits at most.
+    """
 
     busy_until: float = 0.0
+    step: float = _STEP
+    longest: float = _LONGEST
 
 
 def begun(pace: Pace, now: float) -> tuple[Pace, float]:
     """The pace after one more start, and how many seconds this start has to wait."""
-    busy_until = max(pace.busy_until, now) + _STEP
-    return Pace(busy_until), min(max(busy_until - now - _AT_ONCE * _STEP, 0.0), _LONGEST)
+    busy_until = max(pace.busy_until, now) + pace.step
+    wait = min(max(busy_until - now - _AT_ONCE * pace.step, 0.0), pace.longest)
+    return replace(pace, busy_until=busy_until), wait

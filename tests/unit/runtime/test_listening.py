@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -18,14 +19,21 @@ from infisical_events.core.matching import selectors_of
 from infisical_events.core.observations import Observation
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
-from infisical_events.infisical.errors import InfisicalError, LoginError, StreamEndedError
+from infisical_events.infisical.errors import (
+    InfisicalError,
+    LoginError,
+    StreamEndedError,
+    StreamGivenUpError,
+    StreamRefusedError,
+)
 from infisical_events.infisical.streaming import Hearing
 from infisical_events.runtime.boards import Board
+from infisical_events.runtime.gates import Gate
 from infisical_events.runtime.listening import Listener
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reporting import Reporter
 from infisical_events.runtime.wakes import Wakes
-from virtual_time import in_virtual_time, virtual_now
+from virtual_time import EPOCH, in_virtual_time, virtual_now
 
 END = StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")
 
@@ -45,6 +53,12 @@ class Streams:
 
     given: list[Stream | InfisicalError]
     opened: list[float] = field(default_factory=list)
+    away_until: float = 0.0
+    away: InfisicalError = END
+
+    def refuse_until(self, moment: float, error: InfisicalError) -> None:
+        """Be away until then."""
+        self.away_until, self.away = moment, error
 
     async def login(self) -> None:
         """Not needed to listen."""
@@ -64,7 +78,10 @@ class Streams:
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
         """The next one."""
-        self.opened.append(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        self.opened.append(now)
+        if now < self.away_until:
+            raise self.away
         given = self.given.pop(0) if len(self.given) > 1 else self.given[0]
         if isinstance(given, InfisicalError):
             raise given
@@ -81,7 +98,13 @@ async def _heard(stream: Stream) -> AsyncIterator[Hearing]:
 class Listening:
     """A listener beside an Infisical that behaves as given."""
 
-    def __init__(self, *given: Stream | InfisicalError, spec: Spec | None = None) -> None:
+    def __init__(
+        self,
+        *given: Stream | InfisicalError,
+        spec: Spec | None = None,
+        gate: Gate | None = None,
+        life: float = 1e12,
+    ) -> None:
         cluster = FakeCluster()
         key = cluster.create_subscription("team", "app", {})
         self.cluster = cluster
@@ -96,7 +119,8 @@ class Listening:
             reporter=Reporter(cluster, key, self.board),
             metrics=self.metrics,
             clock=virtual_now,
-            life=1e12,  # what replaces a stream is tested beside `relaying`
+            gate=gate or Gate(),
+            life=life,  # as long as it is endless, nothing replaces a stream
         )
 
     async def for_seconds(self, seconds: float) -> None:
@@ -230,6 +254,159 @@ async def test_subscriptions_do_not_retry_in_step() -> None:
     assert len(moments) > 90
 
 
+FIVE_SECONDS = Stream(lasts=5.0)
+
+
+def blind_seconds(world: Listening, lasts: float) -> list[float]:
+    """For each time without any open stream, how long it was."""
+    opened = world.streams.opened
+    ends = [moment + lasts for moment in opened]
+    return [max(0.0, later - max(ends[: n + 1])) for n, later in enumerate(opened[1:])]
+
+
+@in_virtual_time
+async def test_server_that_ends_streams_after_five_seconds() -> None:
+    """After two ends at one age the next streams are replaced before it: no blind second for two minutes."""
+    world = Listening(FIVE_SECONDS, life=3000.0)
+    await world.for_seconds(120.0)
+    first, second, *others = blind_seconds(world, 5.0)
+    assert max(first, second) <= 0.5
+    assert max(others) == 0.0
+    assert len(world.streams.opened) <= 2 + 110 / 3.2
+
+
+@in_virtual_time
+async def test_proxy_that_is_mended() -> None:
+    """An hour after a proxy stopped to cut streams, they live as long as ever."""
+    world = Listening(*[Stream(lasts=60.0)] * 5, Stream(), life=3000.0)
+    await world.for_seconds(3 * 86_400.0)
+    assert [pause for pause in pauses(world.streams.opened[-50:]) if pause < 2400.0] == []
+
+
+@in_virtual_time
+async def test_short_lives_are_no_reason_to_look() -> None:
+    """However often streams are replaced in time, the state is looked at for that once a minute at most."""
+    world = Listening(FIVE_SECONDS, life=3000.0)
+    rung = 0
+
+    async def look() -> None:
+        nonlocal rung
+        while True:
+            await asyncio.sleep(0.1)
+            rung += world.wakes.is_rung
+            world.wakes.take()
+
+    looking = asyncio.create_task(look())
+    await world.for_seconds(600.0)
+    looking.cancel()
+    assert 10 <= rung <= 14
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        StreamRefusedError(Reason.STREAM_ENDED, "The permission was withdrawn."),
+        StreamGivenUpError(Reason.STREAM_ENDED, "Nothing was heard."),
+    ],
+)
+@in_virtual_time
+async def test_ends_that_teach_nothing(end: InfisicalError) -> None:
+    """That the server withdrew a permission, or fell silent, says nothing of how old streams get."""
+    world = Listening(Stream(lasts=45.0, end=end), life=3000.0)
+    await world.for_seconds(600.0)
+    assert min(pauses(world.streams.opened)) >= 45.0
+
+
+@in_virtual_time
+async def test_permission_that_is_lost_at_each_check() -> None:
+    """A role that may subscribe and then fails at the server's check is not asked for in a hot loop."""
+    refusal = StreamRefusedError(Reason.STREAM_ENDED, "The permission was withdrawn.")
+    world = Listening(Stream(lasts=1.0, end=refusal))
+    await world.for_seconds(3600.0)
+    assert len(world.streams.opened) < 400
+    assert max(pauses(world.streams.opened)) <= 31.0
+
+
+@in_virtual_time
+async def test_permission_that_could_not_be_checked_once() -> None:
+    """After a single failure of the server's check the stream is back within half a second."""
+    refusal = StreamRefusedError(Reason.STREAM_ENDED, "The permission could not be checked.")
+    world = Listening(Stream(lasts=300.0, end=refusal), Stream())
+    await world.for_seconds(600.0)
+    assert max(pauses(world.streams.opened)) <= 300.5
+
+
+# -- many subscriptions of one address ----------------------------------------------------------------
+
+AWAY = InfisicalError(Reason.UNREACHABLE, "No answer.")
+
+
+def outage(gate: Gate, until: float, *, count: int, error: InfisicalError = AWAY) -> list[Listening]:
+    """Subscriptions of a server that is away until then."""
+    worlds = [Listening(Stream(), gate=gate) for _ in range(count)]
+    for world in worlds:
+        world.streams.refuse_until(until, error)
+    return worlds
+
+
+def back_after(worlds: list[Listening], until: float) -> list[float]:
+    """How many seconds after its return each has its stream, in order."""
+    return sorted(world.streams.opened[-1] - until for world in worlds)
+
+
+@pytest.mark.parametrize("reason", [Reason.UNREACHABLE, Reason.SERVER_ERROR, Reason.NAME_NOT_RESOLVED])
+@in_virtual_time
+async def test_server_is_back(reason: Reason) -> None:
+    """Three hundred streams to a server that was away are back within ten seconds or so, without a herd."""
+    worlds = outage(Gate(), 100.0, count=300, error=InfisicalError(reason, "Away."))
+    await asyncio.gather(*(world.for_seconds(150.0) for world in worlds))
+    moments = back_after(worlds, 100.0)
+    assert moments[0] >= 0.0
+    assert moments[-1] <= 12.0
+    assert max(sum(begin <= moment < begin + 1.0 for moment in moments) for begin in moments) <= 50
+
+
+@in_virtual_time
+async def test_one_of_two_is_back() -> None:
+    """As soon as one subscription has a stream that lives, the other does not sit out its own pause."""
+    for _ in range(20):
+        begun = asyncio.get_running_loop().time()
+        worlds = outage(Gate(), begun + 500.0, count=2)
+        await asyncio.gather(*(world.for_seconds(600.0) for world in worlds))
+        first, second = back_after(worlds, begun + 500.0)
+        assert second - first <= 2.5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InfisicalError(Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS, "No plan."),
+        InfisicalError(Reason.PERMISSION_DENIED, "No right."),
+        InfisicalError(Reason.TLS_FAILED, "No trust."),
+        InfisicalError(Reason.RATE_LIMITED, "Slow down.", 120.0),
+        InfisicalError(Reason.SERVER_ERROR, "Busy.", 120.0),
+    ],
+)
+@in_virtual_time
+async def test_not_let_go(error: InfisicalError) -> None:
+    """What a person has to mend, or what a server asked to wait for, is waited for, whoever is back."""
+    gate = Gate()
+    refused, others = Listening(error, gate=gate), outage(gate, 10.0, count=5)
+    alone = Listening(error)
+    await asyncio.gather(*(world.for_seconds(100.0) for world in (refused, alone, *others)))
+    assert len(others[0].streams.opened) > 1
+    assert min([*pauses(refused.streams.opened), 100.0]) >= 30.0
+
+
+@in_virtual_time
+async def test_accepted_and_closed_at_once() -> None:
+    """A server that accepts each stream and ends it at once lets nobody go: pauses go on growing."""
+    gate = Gate()
+    worlds = [Listening(Stream(lasts=0.5), gate=gate) for _ in range(50)]
+    await asyncio.gather(*(world.for_seconds(600.0) for world in worlds))
+    assert max(len(world.streams.opened) for world in worlds) < 100
+
+
 # -- what is told -------------------------------------------------------------------------------------
 
 
@@ -262,3 +439,43 @@ async def test_metrics_follow() -> None:
     assert b'stream_connected{namespace="team",subscription="app"} 1.0' in world.metrics.render()
     await listening
     assert b'stream_connected{namespace="team",subscription="app"} 0.0' in world.metrics.render()
+
+
+@in_virtual_time
+async def test_slow_pace_is_told() -> None:
+    """Who reads that a person has to mend something also reads when it will be noticed."""
+    world = Listening(InfisicalError(Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS, "No plan."))
+    await world.for_seconds(1.0)
+    told = world.condition(ConditionType.STREAMING).message
+    assert told == "No plan. The stream is tried again every 5 minutes."
+
+
+@in_virtual_time
+async def test_blindness_is_counted_while_it_lasts() -> None:
+    """Seconds without a stream are counted at each try, and streams that are back after a loss."""
+    world = Listening(Stream(lasts=10.0), *[AWAY] * 4, Stream())
+    listening = asyncio.create_task(world.for_seconds(1000.0))
+    counted = []
+    for _ in range(100):
+        await asyncio.sleep(1.0)
+        counted.append(sample(world, "infisical_events_stream_blind_seconds_total"))
+    await listening
+    assert len({0.0, *counted}) >= 4
+    assert counted[-1] == pytest.approx(world.streams.opened[-1] - 10.0)
+    assert sample(world, "infisical_events_stream_reconnects_total") == 1.0
+
+
+@in_virtual_time
+async def test_last_event_is_timed() -> None:
+    """The moment of the newest event is a metric, whether the spec selects it or not."""
+    world = Listening(Stream((an_event("secret:update", "/elsewhere", "K"),)))
+    await asyncio.sleep(7.0)
+    await world.for_seconds(10.0)
+    at = (EPOCH + timedelta(seconds=7)).timestamp()
+    assert sample(world, "infisical_events_last_event_timestamp_seconds") == at
+
+
+def sample(world: Listening, name: str) -> float:
+    """A metric of the subscription."""
+    labels = {"namespace": "team", "subscription": "app"}
+    return world.metrics.registry.get_sample_value(name, labels) or 0.0

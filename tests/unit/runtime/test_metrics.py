@@ -1,5 +1,7 @@
 """What Prometheus reads, and what it stops to read."""
 
+from datetime import UTC, datetime
+
 from infisical_events.api.specs import EventType
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.metrics import Metrics
@@ -25,7 +27,9 @@ def filled(key: SubscriptionKey) -> Metrics:
 def told_of(metrics: Metrics, key: SubscriptionKey) -> None:
     """Everything, once."""
     metrics.connected(key)
-    metrics.heard(key, EventType.UPDATE, is_matched=True)
+    metrics.reconnected(key)
+    metrics.was_blind(key, 1.5)
+    metrics.heard(key, EventType.UPDATE, datetime(2030, 1, 1, tzinfo=UTC), is_matched=True)
     metrics.passed(key, "ok")
     metrics.dealt(key, "Restarted")
 
@@ -35,6 +39,9 @@ def test_rendered() -> None:
     assert rendered(filled(APP)) == [
         "infisical_events_subscriptions 0.0",
         'infisical_events_stream_connected{namespace="team",subscription="app"} 1.0',
+        f"infisical_events_stream_reconnects_total{{{ABOUT_APP}}} 1.0",
+        f"infisical_events_stream_blind_seconds_total{{{ABOUT_APP}}} 1.5",
+        f"infisical_events_last_event_timestamp_seconds{{{ABOUT_APP}}} 1.893456e+09",
         f'infisical_events_received_total{{event="secret:update",matched="true",{ABOUT_APP}}} 1.0',
         'infisical_events_passes_total{namespace="team",result="ok",subscription="app"} 1.0',
         'infisical_events_workloads_total{namespace="team",result="Restarted",subscription="app"} 1.0',
@@ -54,7 +61,7 @@ def test_forgotten() -> None:
     told_of(metrics, WEB)
     metrics.forget(APP)
     assert not any("app" in line for line in rendered(metrics))
-    assert sum("web" in line for line in rendered(metrics)) == 4
+    assert sum("web" in line for line in rendered(metrics)) == 7
 
 
 def test_forgotten_before_it_was_told_of() -> None:

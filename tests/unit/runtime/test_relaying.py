@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 import pytest
 
+from factories import an_event
 from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.reasons import Reason
 from infisical_events.infisical.errors import InfisicalError, StreamEndedError
-from infisical_events.runtime.ports import Infisical
-from infisical_events.runtime.relaying import REPLACED, Replaced, relayed
+from infisical_events.runtime.relaying import REPLACED, Replaced, StreamOpener, relayed
 from virtual_time import in_virtual_time
 
 HOUR = 3600.0
@@ -57,12 +57,18 @@ class Server:
         raise StreamEndedError(Reason.STREAM_ENDED, "The hour is over.")
 
 
-async def heard(server: Server, seconds: float) -> list[object]:
+class Streaming(Protocol):
+    """What opens streams."""
+
+    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | NotUnderstood]]: ...
+
+
+async def heard(server: Streaming, seconds: float, life: float = LIFE) -> list[object]:
     """What is heard in that time, through every replacement."""
     found: list[object] = []
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds), relayed(cast("Infisical", server), LIFE) as hearings:
-            async for hearing in hearings:
+        async with asyncio.timeout(seconds), relayed(server.stream, lambda: life) as relay:
+            async for hearing in relay.hearings():
                 found.append(hearing)  # noqa: PERF401 - what was found has to outlive the timeout
     return found
 
@@ -101,3 +107,139 @@ async def test_first_refusal_is_told() -> None:
     """Without a first stream there is no relay."""
     with pytest.raises(InfisicalError, match="Too many"):
         await heard(Server(refusals=[True]), HOUR)
+
+
+# -- what two open streams tell -----------------------------------------------------------------------
+
+
+@dataclass
+class Telling:
+    """An Infisical whose streams each tell these hearings at these ages, and then nothing."""
+
+    told: list[dict[float, object]]
+    opened: int = 0
+    closed: int = 0
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+        """The next stream."""
+        told = self.told[self.opened]
+        self.opened += 1
+        try:
+            yield self._tell(told)
+        finally:
+            self.closed += 1
+
+    async def _tell(self, told: dict[float, object]) -> AsyncIterator[SecretEvent | NotUnderstood]:
+        begun = asyncio.get_running_loop().time()
+        for age, hearing in told.items():
+            await asyncio.sleep(begun + age - asyncio.get_running_loop().time())
+            yield cast("SecretEvent", hearing)
+        await asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.uniform", lambda _low, high: high)
+
+
+A, B = an_event("secret:update", "/a", "A"), an_event("secret:update", "/a", "B")
+
+
+@pytest.mark.usefixtures("_no_jitter")
+@in_virtual_time
+async def test_what_is_still_on_its_way_is_heard() -> None:
+    """What the replaced stream says for two more seconds is heard, and then it is closed."""
+    server = Telling([{101.5: A}, {}])
+    assert await heard(server, 110.0, life=100.0) == [A, REPLACED]
+    assert (server.opened, server.closed) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("former", "successor", "times"),
+    [
+        ({100.5: A}, {0.5: A}, 1),
+        ({100.5: A}, {0.6: A}, 1),
+        ({100.6: A}, {0.5: A}, 1),
+        ({100.5: A, 100.7: A}, {0.5: A, 0.7: A}, 2),
+        ({100.5: A, 100.7: A}, {0.8: A}, 2),
+        ({100.5: A}, {0.5: A, 2.5: A}, 2),
+        ({99.9: A}, {0.5: A}, 2),
+        ({}, {0.5: A, 0.7: A}, 2),
+    ],
+)
+@pytest.mark.usefixtures("_no_jitter")
+@in_virtual_time
+async def test_heard_once(former: dict[float, object], successor: dict[float, object], times: int) -> None:
+    """What both streams tell while both are open is heard as often as one of them told it."""
+    found = await heard(Telling([former, successor]), 110.0, life=100.0)
+    assert found.count(A) == times
+
+
+@pytest.mark.usefixtures("_no_jitter")
+@in_virtual_time
+async def test_different_news_of_both() -> None:
+    """What only one of two open streams tells is heard, whichever it is."""
+    found = await heard(Telling([{100.5: A}, {0.5: B}]), 110.0, life=100.0)
+    assert set(found) == {A, B, REPLACED}
+
+
+# -- a stalled server ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Stalling:
+    """An Infisical that opens one stream, which says something each second, and never answers again."""
+
+    asked: int = 0
+    left: int = 0
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+        """The one stream, or nothing for ever."""
+        self.asked += 1
+        try:
+            if self.asked > 1:
+                await asyncio.get_running_loop().create_future()
+            yield self._seconds()
+        finally:
+            self.left += 1
+
+    async def _seconds(self) -> AsyncIterator[SecretEvent | NotUnderstood]:
+        while True:
+            await asyncio.sleep(1.0)
+            yield A
+
+
+@in_virtual_time
+async def test_stalled_successor_delays_nothing() -> None:
+    """While a new stream is waited for, all that the old one says is heard at once; leaving ends both."""
+    server = Stalling()
+    assert len(await heard(server, 200.5, life=100.0)) == 200
+    assert (server.asked, server.left) == (2, 2)
+
+
+@in_virtual_time
+async def test_end_while_a_new_one_is_asked_for() -> None:
+    """A stream that ends while its successor is asked for ends the relay, and the successor with it."""
+    server, asked = Server(lasts=100.0), list[float]()
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) > 1:
+            await asyncio.sleep(50.0)
+        async with server.stream() as hearings:
+            yield hearings
+
+    with pytest.raises(StreamEndedError):
+        await drained(slow, life=95.0)
+    assert (len(asked), server.opened, server.open_now) == (2, 1, 0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def drained(open_stream: StreamOpener, life: float) -> None:
+    """Listen until the end."""
+    async with relayed(open_stream, lambda: life) as relay:
+        async for _ in relay.hearings():
+            pass
