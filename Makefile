@@ -15,6 +15,7 @@ ARGS ?=
 UPGRADE ?= --upgrade
 SEEDS ?= 10000
 FIRST ?= 0
+SECONDS ?= 60
 
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
@@ -47,7 +48,7 @@ cluster-down: $(installed) ## Stop the local control plane and remove its state.
 
 ##@ Check it
 
-.PHONY: test check lint types layers unit simulation simulate wire integration
+.PHONY: test check lint types layers unit simulation simulate fuzz wire integration
 test: lint types layers programs ## Everything that has to hold: checks and all tests, against a real control plane.
 	$(pytest) $(parallel) $(ARGS)
 
@@ -76,6 +77,12 @@ simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST
 .PHONY: bench
 bench: $(installed) ## What projects of 10,000 and 40,000 keys cost: time, memory, size of the ledger.
 	PYTHONPATH=tests $(bin)/python tests/benchmarks/large_projects.py
+
+# atheris has no wheel for some machines, so it is no requirement.
+fuzz: $(installed) ## Whether anything said on a stream gets out of its reader: SECONDS=600.
+	@$(bin)/python -c "import atheris" 2>/dev/null || \
+		$(bin)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: "atheris>=3,<4" || true
+	PYTHONPATH=tests $(bin)/python -m fuzzing --seconds $(SECONDS)
 
 wire: $(installed) ## Tests over real sockets.
 	$(pytest) tests/wire $(ARGS)

@@ -4,94 +4,20 @@ import asyncio
 import gzip
 import json
 import tracemalloc
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from itertools import pairwise, repeat
+from itertools import repeat
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infisical_events.api.specs import EventType
+from fuzzing.sayings import A, B, cut_anywhere, data, heard, update
+from fuzzing.truths import cut
 from infisical_events.core.events import NotUnderstood, SecretEvent
-from infisical_events.core.folders import Folder
 from infisical_events.infisical import lines
-from infisical_events.infisical.attempts import Attempts
-from infisical_events.infisical.errors import StreamEndedError
-from infisical_events.infisical.logins import Tokens
-from infisical_events.infisical.requests import AuthorizedClient
-from infisical_events.infisical.streaming import Hearing, subscribed
-from infisical_sessions import BY_HAND, PROJECT
-from infisical_sessions import given as always_given
 
 MEBI = 1024 * 1024
 
-
-def data(key: str) -> str:
-    """The data line of an update."""
-    item = {"environment": "prod", "secretPath": "/a", "secretKey": key}
-    return "data: " + json.dumps({"data": {"eventType": "secret:update", "payload": [item]}})
-
-
-def update(key: str) -> SecretEvent:
-    """What it is heard as."""
-    return SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({key}))
-
-
-A = f"id: 7\nevent: secret:update\n{data('A')}\n\n".encode()
-B = f"event: secret:update\n{data('B')}\n\n".encode()
-
-
-@asynccontextmanager
-async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[AsyncIterator[Hearing]]:
-    """A stream of these chunks, without a wire."""
-
-    async def body() -> AsyncIterator[bytes]:
-        for chunk in chunks:
-            yield chunk
-
-    told = {"Content-Type": "text/event-stream", **headers}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=told, content=body()))
-    async with httpx.AsyncClient(transport=transport, base_url="http://i.example") as http:
-        client = AuthorizedClient(http, Tokens(http, always_given(BY_HAND), Attempts()))
-        async with subscribed(client, PROJECT, []) as hearings:
-            yield hearings
-
-
-async def heard(chunks: Iterable[bytes], **headers: str) -> tuple[list[Hearing], str]:
-    """What is heard, and how the stream ended."""
-    said: list[Hearing] = []
-    async with hearings_of(chunks, **headers) as hearings:
-        try:
-            async for hearing in hearings:
-                said.append(hearing)  # noqa: PERF401 - it raises, and what came before counts
-        except StreamEndedError as end:
-            return said, str(end)
-    raise AssertionError("a stream's end is always told")
-
-
 # -- anything, cut anywhere ---------------------------------------------------------------------------
-
-PIECES = st.one_of(
-    st.binary(max_size=12),
-    st.sampled_from(
-        [A, B, b"\n", b"\r", b"\r\n", b"\n\n", b"1", b":", b"\xef\xbb\xbf", b"\xef\xbb", b"\xff", b"\x00"]
-    ),
-    st.sampled_from(
-        [b"data: ", b"data: {\n", b"id: 1\n", b"event: ping\n\n", b"event: x\n\n", b"retry: 9\n"]
-    ),
-    st.sampled_from([b"event: error\n\n", b"data: [[[[", b'data: {"data": {"payload": [', b"id: \x00\n"]),
-    st.sampled_from([b"retry: " + b"9" * 5_000 + b"\n", b"data: " + b"[" * 5_000 + b"\n\n"]),
-)
-
-
-@st.composite
-def cut_anywhere(draw: st.DrawFn) -> list[bytes]:
-    """Any bytes in any chunks, none of them empty."""
-    whole = b"".join(draw(st.lists(PIECES, max_size=12)))
-    cuts = draw(st.sets(st.integers(0, len(whole)), max_size=12)) | {0, len(whole)}
-    return [whole[begin:end] for begin, end in pairwise(sorted(cuts))]
 
 
 @settings(max_examples=500)
@@ -127,6 +53,50 @@ def test_line_ends_may_be_mixed(newlines: list[bytes]) -> None:
     assert said == [update("A")]
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "data",
+                    "eventType",
+                    "event",
+                    "payload",
+                    "environment",
+                    "secretPath",
+                    "secretKey",
+                    "secretKeys",
+                ]
+            )
+            | st.text(max_size=3),
+            inner | st.sampled_from(["secret:update", "secret:import-mutation", "/a", "prod"]),
+            max_size=5,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=500)
+@given(envelope=JSON, name=st.sampled_from(["", "event: secret:update\n", "event: x\n", "event: ping\n"]))
+def test_json_of_any_shape(envelope: object, name: str) -> None:
+    """JSON of whatever shape is an event or is not understood, and the next event is heard."""
+    said, _ = asyncio.run(heard([f"{name}data: {json.dumps(envelope)}\n\n".encode(), B]))
+    assert said[-1] == update("B")
+    assert all(isinstance(hearing, SecretEvent | NotUnderstood) for hearing in said)
+
+
+@given(size=st.integers(1, 255), count=st.integers(1_000, 5_000))
+@settings(max_examples=20, deadline=None)
+def test_thousands_of_keys(size: int, count: int) -> None:
+    """An event that names thousands of keys is heard whole, in however small chunks it comes."""
+    keys = [f"KEY_{n}" for n in range(count)]
+    whole = f"{data(*keys)}\n\n".encode()
+    assert asyncio.run(heard(cut(bytes([size]) + whole)))[0] == [update(*keys)]
+
+
 # -- what servers and proxies do ----------------------------------------------------------------------
 
 
@@ -145,6 +115,27 @@ async def test_leading_mark() -> None:
     bare = f"{data('A')}\n\n".encode()
     marked = b"\xef\xbb\xbf" + bare
     assert (await heard([marked[:1], marked[1:2], marked[2:], marked, bare]))[0] == [update("A")] * 2
+
+
+async def test_data_only() -> None:
+    """Events that have data only are heard one by one, and none gets into the next."""
+    bare = f"{data('A')}\n\n".encode()
+    assert (await heard([bare, bare, B, bare]))[0] == [update("A"), update("A"), update("B"), update("A")]
+
+
+@pytest.mark.parametrize(
+    "line", ["unknown: field", "unknown", "id", "id: 9", "retry: soon", ": comment", "\0"]
+)
+async def test_other_lines(line: str) -> None:
+    """Lines that mean nothing here may stand anywhere in an event."""
+    told = [line, "event: secret:update", line, data("A"), line, "", ""]
+    assert (await heard(["\n".join(told).encode()] * 2))[0] == [update("A")] * 2
+
+
+async def test_sticky_id() -> None:
+    """An id stays for all that follows, as the specification has it, and makes no event of what is none."""
+    said, _ = await heard([A, b"event: ping\n\n", b"\n", b": comment\n\n", B])
+    assert said == [update("A"), update("B")]
 
 
 async def test_event_that_lost_its_data() -> None:
