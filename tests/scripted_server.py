@@ -28,7 +28,7 @@ class After(Enum):
     RESET = auto()
     """RST."""
     SILENCE = auto()
-    """Nothing ever comes again, until the server is stopped."""
+    """Nothing ever comes again, until the client leaves or the server is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,11 @@ Script = Callable[[Request], Awaitable[Answer]]
 
 @dataclass(slots=True)
 class ScriptedServer:
-    """Where it is, and the requests that came so far."""
+    """Where it is, the requests that came so far, and how many connections are open."""
 
     url: str
     requests: list[Request] = field(default_factory=list)
+    connections: int = 0
 
     def asked(self, path: str) -> list[Request]:
         """The requests for a path, in the order of their coming."""
@@ -145,12 +146,14 @@ async def serving(
         if task is not None:
             open_connections.add(task)
             task.add_done_callback(open_connections.discard)
+        told.connections += 1
         try:
             writer.write(greeting)
             await _serve(script, told.requests, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             return
         finally:
+            told.connections -= 1
             writer.transport.abort()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
@@ -188,7 +191,7 @@ async def _serve(
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
                 return
             case After.SILENCE:
-                await asyncio.get_running_loop().create_future()
+                await reader.read()
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:
