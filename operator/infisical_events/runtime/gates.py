@@ -11,8 +11,8 @@ from weakref import WeakValueDictionary
 
 from infisical_events.runtime.pacing import Pace, begun
 
-_STEP = 0.025
-"""Seconds between two connects: 40 a second, and with the 10 that need not wait never more than 50."""
+_STEP, _AT_ONCE = 0.025, 5
+"""Seconds between two connects, and how many need not wait: 45 are begun in any second at most."""
 
 _BETWEEN_RELEASES = 5.0
 """Seconds: a server that lets in some and refuses others must not be asked by all of them all the time."""
@@ -22,7 +22,7 @@ class Gate:
     """The way to one address."""
 
     def __init__(self) -> None:
-        self._pace = Pace(step=_STEP, longest=math.inf)
+        self._pace = Pace(step=_STEP, at_once=_AT_ONCE, longest=math.inf)
         self._turns = asyncio.Lock()
         self._is_back = asyncio.Event()
         self._resting = 0

@@ -20,16 +20,18 @@ class Pace:
     Attributes:
         busy_until: The moment itself.
         step: Seconds between two starts, once there are many.
+        at_once: Starts that need not wait for each other.
         longest: Seconds that a start waits at most.
     """
 
     busy_until: float = 0.0
     step: float = _STEP
+    at_once: int = _AT_ONCE
     longest: float = _LONGEST
 
 
 def begun(pace: Pace, now: float) -> tuple[Pace, float]:
     """The pace after one more start, and how many seconds this start has to wait."""
     busy_until = max(pace.busy_until, now) + pace.step
-    wait = min(max(busy_until - now - _AT_ONCE * pace.step, 0.0), pace.longest)
+    wait = min(max(busy_until - now - pace.at_once * pace.step, 0.0), pace.longest)
     return replace(pace, busy_until=busy_until), wait
