@@ -63,10 +63,10 @@ class Listener:
     life: float = LIFE
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
     lifetime: Lifetime = field(default_factory=Lifetime)
-    _blind_since: float = 0.0
-    _rang_at: float = -math.inf
-    _has_connected: bool = False
-    _was_away: bool = False
+    _blind_since: float = field(default=0.0, init=False)
+    _rang_at: float = field(default=-math.inf, init=False)
+    _has_connected: bool = field(default=False, init=False)
+    _was_away: bool = field(default=False, init=False)
 
     async def run(self) -> None:
         """Listen until cancelled."""
