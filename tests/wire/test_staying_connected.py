@@ -18,6 +18,7 @@ from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.apps import infisical_opener
 from infisical_events.runtime.clocks import utc_now
 from infisical_events.runtime.following import World
+from infisical_events.runtime.keys import DigestKeys
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.relaying import relayed
 from infisical_events.runtime.supervising import Supervisor
@@ -30,6 +31,12 @@ OPEN = stream([], After.SILENCE)
 ENDINGS = [Ending.CLEAN, Ending.ABORT, Ending.RESET]
 
 
+async def no_key() -> str:
+    """Nobody here observes values."""
+    raise NotImplementedError
+
+
+
 class Operator:
     """Everything but the API server, which is in memory, with credentials for all in one Secret."""
 
@@ -38,7 +45,7 @@ class Operator:
         self.metrics = Metrics()
         world = World(
             cluster=self.cluster,
-            open_infisical=infisical_opener(),
+            open_infisical=infisical_opener(DigestKeys(no_key)),
             clock=utc_now,
             metrics=self.metrics,
             default_address="http://127.0.0.1",

@@ -98,11 +98,11 @@ class Metrics:
         self._last_event.labels(key.namespace, key.name).set(at.timestamp())
         self._heard.labels(key.namespace, key.name, event, str(is_matched).lower()).inc()
 
-    def observed(self, key: SubscriptionKey, grade: str, keys: int) -> None:
+    def observed(self, key: SubscriptionKey, grade: str, keys: int, at: datetime) -> None:
         """Everything was looked at."""
         self._keys.remove_by_labels({"namespace": key.namespace, "subscription": key.name})
         self._keys.labels(key.namespace, key.name, grade).set(keys)
-        self._observed.labels(key.namespace, key.name).set_to_current_time()
+        self._observed.labels(key.namespace, key.name).set(at.timestamp())
 
     def passed(self, key: SubscriptionKey, result: str) -> None:
         """A pass ended."""

@@ -164,7 +164,7 @@ class Reconciler:
         board, scopes = self.reporter.board, ", ".join(map(str, look.scopes))
         keys = look.observations[-1].key_count if look.observations else 0
         board.observed(look.header.grade, keys)
-        self.metrics.observed(self.record.key, look.header.grade, keys)
+        self.metrics.observed(self.record.key, look.header.grade, keys, self.clock())
         if not unreadable and self._is_new_after_damage():
             return
         reason, message = Reason.UP_TO_DATE, f"{keys} keys are watched in {scopes}."
