@@ -36,7 +36,6 @@ async def no_key() -> str:
     raise NotImplementedError
 
 
-
 class Operator:
     """Everything but the API server, which is in memory, with credentials for all in one Secret."""
 
