@@ -15,6 +15,8 @@ ARGS ?=
 UPGRADE ?= --upgrade
 SEEDS ?= 10000
 FIRST ?= 0
+SEED ?=
+FAULTS ?= 2
 SECONDS ?= 60
 
 bin := $(VENV)/bin
@@ -48,7 +50,7 @@ cluster-down: $(installed) ## Stop the local control plane and remove its state.
 
 ##@ Check it
 
-.PHONY: test check lint types layers unit simulation simulate fuzz wire integration
+.PHONY: test check lint types layers unit simulation simulate simulate-small fuzz wire integration
 test: lint types layers programs ## Everything that has to hold: checks and all tests, against a real control plane.
 	$(pytest) $(parallel) $(ARGS)
 
@@ -71,8 +73,11 @@ unit: $(installed) ## Tests of pure decisions and of single parts.
 simulation: $(installed) ## Whole histories in virtual time, crashes included.
 	$(pytest) $(parallel) tests/simulation $(ARGS)
 
-simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST=0; a failing one prints its trace.
-	PYTHONPATH=tests $(bin)/python -m simulation --trace --seeds $(SEEDS) --first $(FIRST)
+simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST=0; SEED=7 replays one, made short.
+	PYTHONPATH=tests $(bin)/python -m simulation --seeds $(SEEDS) --first $(FIRST) $(if $(SEED),--seed $(SEED))
+
+simulate-small: $(installed) ## Every script of two steps with every placement of FAULTS=2 faults (about an hour).
+	PYTHONPATH=tests $(bin)/python -m simulation --small $(FAULTS)
 
 .PHONY: bench
 bench: $(installed) ## What projects of 10,000 and 40,000 keys cost: time, memory, size of the ledger.

@@ -263,8 +263,8 @@ def _stored(raw: JSONObject) -> StoredSubscription:
         resource_version=metadata["resourceVersion"],
         generation=metadata["generation"],
         is_deleting="deletionTimestamp" in metadata,
-        spec=copy.deepcopy(raw["spec"]),
-        status=copy.deepcopy(raw.get("status", {})),
+        spec=raw["spec"],  # nothing that is stored is ever changed in place
+        status=raw.get("status", {}),
     )
 
 

@@ -9,10 +9,15 @@ from concurrent.futures import ProcessPoolExecutor
 
 from simulation.histories import history_of
 from simulation.playing import play
+from simulation.scripts import Case, cases, scripts
+from simulation.shrinking import shrunk
 from simulation.verdicts import is_unavoidable, violations
 
 _UNAVOIDABLE_SHARE = 0.001
 """More histories than this in which a late event and a stale read deceive are a defect all the same."""
+
+_PROGRESS = 1000
+"""Histories between two words about how far it is."""
 
 
 def judged(seed: int) -> tuple[int, list[str], bool, Counter[str]]:
@@ -23,31 +28,66 @@ def judged(seed: int) -> tuple[int, list[str], bool, Counter[str]]:
     return seed, broken, bool(broken) and is_unavoidable(played, broken), figures
 
 
+def _replayed(seed: int) -> int:
+    """One history, as short as it can be made, with all that goes wrong in it."""
+    history = history_of(seed)
+    if not violations(play(history)):
+        print(f"seed {seed}: nothing is broken")
+        return 0
+    short = shrunk(history)
+    print(f"seed {seed}, with {len(short.steps)} of {len(history.steps)} steps:")
+    print("\n".join(map(str, short.steps)))
+    print("\n".join(violations(play(short))))
+    return 1
+
+
+def _small(faults: int) -> int:
+    """Every script of two steps with every placement of so many faults."""
+    begun, plays, failed = time.monotonic(), 0, 0
+    print("script      plays  broken")
+    with ProcessPoolExecutor() as pool:
+        for script in scripts(2):
+            broken = [*pool.map(Case.broken, tried := [*cases(script, faults)], chunksize=100)]
+            bad = [case for case, found in zip(tried, broken, strict=True) if found]
+            plays, failed = plays + len(tried), failed + len(bad)
+            print(f"{script!s:<10}{len(tried):>7}{len(bad):>8}  {bad[0] if bad else ''}", flush=True)
+    print(f"{plays} plays, {failed} broken, {time.monotonic() - begun:.0f} s")
+    return 1 if failed else 0
+
+
 def main() -> int:
     """Run the seeds on all cores; the exit code is 1 when some invariant was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=2000, help="how many histories")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--trace", action="store_true", help="print every step of a failing history")
+    parser.add_argument("--seed", type=int, help="replay one history, as short as it can be made")
+    parser.add_argument("--small", type=int, metavar="FAULTS", help="the small scope with so many faults")
     options = parser.parse_args()
+    if options.seed is not None:
+        return _replayed(options.seed)
+    if options.small is not None:
+        return _small(options.small)
     begun, totals, failed, deceived = time.monotonic(), Counter[str](), [], []
     seeds = range(options.first, options.first + options.seeds)
     with ProcessPoolExecutor() as pool:
-        for seed, broken, is_deceived, figures in pool.map(judged, seeds, chunksize=50):
+        for done, (seed, broken, is_deceived, figures) in enumerate(pool.map(judged, seeds, chunksize=25), 1):
             totals.update(figures)
             if is_deceived:
                 deceived.append(seed)
             elif broken:
                 failed.append(seed)
                 print(f"seed {seed}: {broken[0][:500]}", flush=True)
-                if options.trace:
-                    print("\n".join(map(str, history_of(seed).steps)))
+            if done % _PROGRESS == 0:
+                print(f"{done} of {options.seeds}, {time.monotonic() - begun:.0f} s", flush=True)
     seconds = time.monotonic() - begun
     print(
         f"{options.seeds} histories, {totals['changes']} changes, {totals['restarts']} restarts, "
         f"{len(failed)} broken, {seconds:.0f} s"
     )
     print(f"deceived by a late event and a stale read (superfluous restarts, no loss): {deceived}")
+    if failed:
+        print(f"the first one: make simulate SEED={failed[0]}")
+        _replayed(failed[0])
     return 1 if failed or len(deceived) > _UNAVOIDABLE_SHARE * options.seeds else 0
 
 

@@ -1,12 +1,14 @@
 """The Kubernetes of the simulation: the one in memory, with latency, conflicts, lost and late writes."""
 
 import asyncio
-import copy
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fakes import FakeCluster
+from infisical_events.api import annotations
 from infisical_events.core.encoding import decode
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.workloads import Workload
@@ -20,9 +22,10 @@ NAMESPACE = "shop"
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A pod template that our patch really changed."""
+    """A pod template that our patch really changed; `told_at` is the time that its receipt tells."""
 
     at: float
+    told_at: datetime
     uid: str
     name: str
     subscription_stamp: tuple[str, str]
@@ -63,8 +66,7 @@ class ClusterModel(FakeCluster):
         async def apply() -> StoredSubscription:
             stored = await write(key, resource_version, status)
             if "ledger" in status:
-                ledger = decode(copy.deepcopy(stored.status["ledger"]))
-                self.ledgers.append(StoredLedger(_now(), key.uid, ledger))
+                self.ledgers.append(StoredLedger(_now(), key.uid, decode(stored.status["ledger"])))
             return stored
 
         return await self._unreliable(apply, "write_status")
@@ -77,8 +79,10 @@ class ClusterModel(FakeCluster):
             before = self._template(namespace, workload)
             await patch(namespace, workload, body)
             after = self._template(namespace, workload)
+            told = json.loads(body["metadata"]["annotations"][annotations.LAST_RESTART])
+            told_at = datetime.fromisoformat(told["time"])
             for stamp in after.items() - before.items():
-                self.rollouts.append(Rollout(_now(), workload.uid, workload.name, stamp))
+                self.rollouts.append(Rollout(_now(), told_at, workload.uid, workload.name, stamp))
 
         await self._unreliable(apply, "patch_workload")
 

@@ -1,4 +1,9 @@
-"""Histories: what people, networks and machines do to a running operator, as a list that can be replayed."""
+"""Histories: what people, networks and machines do to a running operator, as a list that can be replayed.
+
+Among it are the three patterns of Sieve (OSDI 2022): a crash in an intermediate state (`crash` at every
+call, `kill_operators`), a stale view (`stale_read`, a watch that tells of an edit late, an operator that
+overlaps with one that remembers less), and states that nobody observed (`flip` between two looks).
+"""
 
 import random
 from dataclasses import dataclass
@@ -16,7 +21,11 @@ PAYMENTS, CARDS, SHARED, OTHER = (
     Folder("prod", "/other"),
 )
 KEYS = ("A", "B", "C")
-WORKLOADS = ("api", "web")
+WORKLOADS = ("api", "web", "job")
+"""The first two are there from the beginning; the last one is created in some histories."""
+
+VARIANTS = 5
+"""How many specs `playing.spec_of` knows."""
 
 _RATES = {
     "lost_event": 0.5,
@@ -32,6 +41,10 @@ _RATES = {
     "late_write": 0.1,
     "crash": 0.03,
 }
+
+
+_NEIGHBOURLY = 0.4
+"""How many histories have a second subscription beside the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,8 @@ def history_of(seed: int) -> History:
         Step(rng.uniform(0, TROUBLE_SECONDS), "set_faults", (_rates(rng),)) for _ in range(rng.randint(0, 4))
     ]
     steps += [Step(rng.uniform(0, 60), "start_operator") for _ in range(rng.choice((0, 0, 0, 1, 1, 2)))]
+    if rng.random() < _NEIGHBOURLY:
+        steps.append(Step(rng.uniform(0, 60), "add_neighbour", (rng.randint(0, 1),)))
     return History(seed, tuple(sorted(steps, key=lambda step: step.at)))
 
 
@@ -75,9 +90,8 @@ def _rates(rng: random.Random) -> tuple[tuple[str, float], ...]:
 def _change(rng: random.Random) -> Step:
     folder = rng.choice((PAYMENTS, PAYMENTS, CARDS, SHARED, OTHER))
     key, at = rng.choice(KEYS), rng.uniform(0, TROUBLE_SECONDS)
-    verb = rng.choices(("write", "remove", "rotate", "toggle_import", "touch_reference"), (6, 3, 1, 1, 0.4))[
-        0
-    ]
+    verbs = ("write", "remove", "rotate", "flip", "toggle_import", "touch_reference")
+    verb = rng.choices(verbs, (6, 3, 1, 1, 1, 0.6))[0]
     if verb == "toggle_import":
         return Step(at, verb, (PAYMENTS, SHARED))
     if verb == "touch_reference":
@@ -86,7 +100,7 @@ def _change(rng: random.Random) -> Step:
 
 
 def _trouble(rng: random.Random) -> Step:
-    at, name = rng.uniform(0, TROUBLE_SECONDS), rng.choice(WORKLOADS)
+    at, name = rng.uniform(0, TROUBLE_SECONDS), rng.choice(WORKLOADS[:2])
     choices: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("cut_streams", ()),
         ("cut_streams", ()),
@@ -99,7 +113,9 @@ def _trouble(rng: random.Random) -> Step:
         ("touch", (name,)),
         ("undo", (name,)),
         ("edit_spec", (rng.randint(0, 2),)),
-        ("edit_spec", (rng.randint(0, 2),)),
+        ("edit_spec", (rng.randint(0, VARIANTS - 1),)),
         ("recreate_subscription", ()),
+        ("create", (WORKLOADS[-1],)),
+        ("bind", (name,)),
     )
     return Step(at, *rng.choice(choices))

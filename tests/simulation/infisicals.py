@@ -7,9 +7,9 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from infisical_events.api.specs import EventType
+from infisical_events.api.specs import EventType, Grade, Spec
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.folders import Folder
@@ -46,8 +46,12 @@ class Snapshot:
     folders: Mapping[Folder, Mapping[str, Sighting]]
     imports: Mapping[Folder, tuple[Folder, ...]]
 
-    def parts(self, scope: Scope) -> dict[Part, Body]:
-        """What a list of this scope shows."""
+    def parts(self, scope: Scope, *, with_values: bool = True) -> dict[Part, Body]:
+        """What a list of this scope shows, with digests of the values or without."""
+        parts = self._parts(scope)
+        return parts if with_values else {part: body.without_digests() for part, body in parts.items()}
+
+    def _parts(self, scope: Scope) -> dict[Part, Body]:
         parts = {
             Part.own(folder): Body.of(sightings)
             for folder, sightings in self.folders.items()
@@ -75,8 +79,9 @@ class InfisicalModel:
         self._rng = rng
         self._folders: dict[Folder, dict[str, Sighting]] = {}
         self._imports: dict[Folder, list[Folder]] = {}
-        self._streams: set[_Stream] = set()
+        self._streams: dict[_Stream, None] = {}  # in the order of their opening: sets have none
         self._ids = 0
+        self._values = 0
         self.changes: list[TrueChange] = []
         self.past: list[Snapshot] = [self._snapshot()]
 
@@ -93,9 +98,9 @@ class InfisicalModel:
         before = held.get(key)
         if before is None:
             self._ids += 1
-            after, kind = Sighting(f"id{self._ids}", 1), EventType.CREATE
+            after, kind = Sighting(f"id{self._ids}", 1, self._value()), EventType.CREATE
         else:
-            after, kind = Sighting(before.id, before.version + 1), EventType.UPDATE
+            after, kind = Sighting(before.id, before.version + 1, self._value()), EventType.UPDATE
         held[key] = after
         self._happened(folder, key, kind, before, after, is_told=is_told)
 
@@ -115,9 +120,21 @@ class InfisicalModel:
         self._tell(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=0.0)
 
     def touch_reference(self, folder: Folder) -> None:
-        """A secret that others reference changed elsewhere: heard here, visible nowhere."""
-        self._note(folder, ANY_KEY, EventType.IMPORT_MUTATION, None, None)
+        """What a folder's secrets refer to changed elsewhere: heard here, and shown by their values alone."""
+        held = self._folders.get(folder, {})
+        for key, before in held.items():
+            held[key] = replace(before, digest=self._value())
+            self._note(folder, key, EventType.IMPORT_MUTATION, before, held[key])
+        if held:
+            self.past.append(self._snapshot())
+        else:
+            self._note(folder, ANY_KEY, EventType.IMPORT_MUTATION, None, None)
         self._tell(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=_FAN_OUT)
+
+    def _value(self) -> str:
+        """The digest of a value that nothing had before."""
+        self._values += 1
+        return f"d{self._values}"
 
     def cut_streams(self) -> None:
         """End every stream."""
@@ -186,19 +203,20 @@ class InfisicalModel:
     def open_stream(self) -> _Stream:
         """A stream that hears from now on."""
         stream = _Stream()
-        self._streams.add(stream)
+        self._streams[stream] = None
         return stream
 
     def close_stream(self, stream: _Stream) -> None:
         """The client is gone."""
-        self._streams.discard(stream)
+        self._streams.pop(stream, None)
 
 
 class SessionModel:
     """Implements `runtime.ports.Infisical` over the model."""
 
-    def __init__(self, server: InfisicalModel) -> None:
+    def __init__(self, server: InfisicalModel, spec: Spec) -> None:
         self._server = server
+        self._reads_values = spec.observe is Grade.VALUES
 
     async def login(self) -> None:
         """Costs a moment; may fail."""
@@ -214,9 +232,10 @@ class SessionModel:
         parts: dict[Part, Body] = {}
         for scope in scopes:
             await self._call()
-            parts.update(self._server.read().parts(scope))
+            parts.update(self._server.read().parts(scope, with_values=self._reads_values))
             await self._server.faults.crash_point("read")
-        return Observation(scopes, parts, started, virtual_now())
+        key_id = "key" if self._reads_values else ""
+        return Observation(scopes, parts, started, virtual_now(), key_id=key_id)
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Ask for one secret; the answer may lag as any read."""

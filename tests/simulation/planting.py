@@ -256,7 +256,7 @@ def _blind_status() -> Iterator[None]:
 def _keep_left() -> AbstractContextManager[Any]:
     real = passes._rescoped
     return mock.patch.object(
-        passes, "_rescoped", lambda ledger, o: replace(real(ledger, o), debts=ledger.debts)
+        passes, "_rescoped", lambda ledger, *rest: replace(real(ledger, *rest), debts=ledger.debts)
     )
 
 
@@ -277,9 +277,144 @@ def _different_covers() -> Iterator[None]:
         yield
 
 
+@_plant("a restart goes through although its workload was held meanwhile")
+@contextmanager
+def _pause_race() -> Iterator[None]:
+    """A workload that is held between the list and the PATCH is restarted all the same."""
+    real = settling.restart_patch
+
+    def patch(*arguments: Any) -> Any:  # noqa: ANN401 - as patched
+        body = copy.deepcopy(real(*arguments))
+        del body["metadata"]["resourceVersion"]
+        return body
+
+    with mock.patch.object(settling, "restart_patch", patch):
+        yield
+
+
 @_plant("an unpaid debt counts as paid when another is merged")
 def _merge_forgets() -> AbstractContextManager[Any]:
     return mock.patch.object(planning, "is_paid", return_value=True)
+
+
+@_plant("a 304 is taken for unchanged")
+@contextmanager
+def _not_modified() -> Iterator[None]:
+    """What was received before is not judged again, although it was never believed."""
+    real, received = passes.judge, dict[str, Any]()
+
+    def judge(part: Any, believed: Belief, seen: Any, *rest: Any) -> Verdict:  # noqa: ANN401 - as judged
+        is_not_modified = received.get(str(part)) == seen
+        received[str(part)] = seen
+        return Verdict.SAME if is_not_modified else real(part, believed, seen, *rest)
+
+    with mock.patch.object(passes, "judge", judge):
+        yield
+
+
+@_plant("workloads are listed before the look")
+@contextmanager
+def _list_first() -> Iterator[None]:
+    real = reconciling.Reconciler.observe
+
+    class Listed:
+        """A cluster whose workloads were listed a while ago."""
+
+        def __init__(self, cluster: Any, workloads: Any) -> None:  # noqa: ANN401 - of the port
+            self._cluster, self._workloads = cluster, workloads
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the port
+            return getattr(self._cluster, name)
+
+        async def list_workloads(self, _: str) -> Any:  # noqa: ANN401 - of the port
+            return self._workloads
+
+    async def observe(self: Any, *heard: Any, **how: Any) -> Any:  # noqa: ANN401 - as observed
+        cluster = self.cluster
+        self.cluster = Listed(cluster, await cluster.list_workloads(self.record.key.namespace))
+        try:
+            return await real(self, *heard, **how)
+        finally:
+            self.cluster = cluster
+
+    with mock.patch.object(reconciling.Reconciler, "observe", observe):
+        yield
+
+
+@_plant("debts are kept by the workload's name")
+@contextmanager
+def _by_name() -> Iterator[None]:
+    real = settling.plan
+
+    def plan(ledger: Ledger, subscription: str, workloads: Any) -> Any:  # noqa: ANN401 - as planned
+        named = {(workload.kind.kind, workload.name): workload for workload in workloads}
+        heirs = {
+            debt.uid: replace(named[debt.kind, debt.name], uid=debt.uid)
+            for debt in ledger.debts
+            if (debt.kind, debt.name) in named
+        }
+        steps = real(ledger, subscription, heirs.values())
+        return tuple(
+            replace(step, workload=named[step.debt.kind, step.debt.name])
+            if isinstance(step, Restart)
+            else step
+            for step in steps
+        )
+
+    with mock.patch.object(settling, "plan", plan):
+        yield
+
+
+@_plant("a newer debt is cleared with an older one")
+@contextmanager
+def _clear_newer() -> Iterator[None]:
+    """What is cleared is taken out of whatever is stored by now, and not only up to its number."""
+    real = records.Record.write_ledger
+
+    async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
+        kept = {debt.uid for debt in ledger.debts}
+        paid = {debt.uid for debt in planned_on.debts} - kept if planned_on else set()
+        if not paid:
+            await real(self, ledger, planned_on=planned_on)
+            return
+        async with self._lock:
+            stored = await self._cluster.get(self.key)
+            self._version, self._generation = stored.resource_version, stored.generation
+            current = records.ledger_of(stored)
+            if current is not None:
+                debts = tuple(debt for debt in current.debts if debt.uid not in paid)
+                await self._write(replace(current, debts=debts))
+
+    with mock.patch.object(records.Record, "write_ledger", write):
+        yield
+
+
+@_plant("no coverage by a neighbour's restart")
+@contextmanager
+def _uncovered() -> Iterator[None]:
+    real = planning._step
+
+    def step(debt: Any, workload: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
+        planned = real(debt, workload, *rest)
+        is_covered = isinstance(planned, Settle) and planned.reason is Reason.COVERED_BY_NEIGHBOUR
+        return Restart(workload, debt) if is_covered else planned
+
+    with mock.patch.object(planning, "_step", step):
+        yield
+
+
+@_plant("a debt that was paid is merged into the next one")
+@contextmanager
+def _merge_paid() -> Iterator[None]:
+    """Only where debts are merged: what is planned still knows that it was paid."""
+    real = reconciling.owe
+
+    def owe(*arguments: Any) -> Ledger:  # noqa: ANN401 - as owed
+        with mock.patch.object(planning, "is_paid", return_value=False):
+            return real(*arguments)
+
+    with mock.patch.object(reconciling, "owe", owe):
+        yield
 
 
 @_plant("nothing is looked for again")

@@ -24,13 +24,18 @@ QUIET_SECONDS = 400.0
 """From the end of all trouble to the judgement: interval, horizon and the longest pauses, with room."""
 
 _EVENTS = ("secret:create", "secret:update", "secret:delete", "secret:import-mutation")
+_LATE_WATCH = 0.2
+"""How often a watch tells of an edit much later."""
+
+MAIN, NEIGHBOUR = "payments", "neighbour"
 _ADDRESS = "https://app.infisical.com"
 
 
 def spec_of(variant: int) -> dict[str, Any]:
-    """Three specs: one folder, everything below it, and everything but without creates."""
-    path = ("/payments", "/payments/**", "/payments/**")[variant]
-    events = _EVENTS if variant < 2 else _EVENTS[1:]
+    """One folder, everything below it, everything but without creates; by values; by events alone."""
+    path = ("/payments", "/payments/**", "/payments/**", "/payments/**", "/payments/**")[variant]
+    events = _EVENTS[1:] if variant == 2 else _EVENTS
+    grade = {3: {"observe": "Values"}, 4: {"observe": "Events"}}.get(variant, {})
     ref = {"name": "credentials", "key": "token"}
     return {
         "address": _ADDRESS,
@@ -41,16 +46,17 @@ def spec_of(variant: int) -> dict[str, Any]:
             for event in events
         ],
         "resyncIntervalSeconds": 60,
+        **grade,
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a workload stood from a moment on: its uid, and whether it had opted in."""
+    """How a workload stood from a moment on: its uid, and the subscriptions that it had opted in to."""
 
     at: float
     uid: str
-    is_opted_in: bool
+    opted_in: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +68,49 @@ class SpecInForce:
 
 
 @dataclass(slots=True)
+class Subject:
+    """One subscription of the play: its object, also those before it, and its specs."""
+
+    name: str
+    key: SubscriptionKey
+    uids: set[str]
+    specs: list[SpecInForce]
+    births: list[float] = field(default_factory=list)
+
+    @property
+    def spec(self) -> Spec:
+        """The last one."""
+        return self.specs[-1].spec
+
+
+@dataclass(slots=True)
 class Played:
     """Everything that the judges need to know of one play."""
 
     infisical: InfisicalModel
     cluster: ClusterModel
-    key: SubscriptionKey
+    subjects: list[Subject] = field(default_factory=list)
     standings: dict[str, list[Standing]] = field(default_factory=lambda: {name: [] for name in WORKLOADS})
-    specs: list[SpecInForce] = field(default_factory=list)
-    births: list[float] = field(default_factory=list)
     faults: Faults | None = None
     errors: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class _Process:
+    """One operator: it lives and dies as a whole."""
+
+    followers: dict[str, Follower] = field(default_factory=dict)
+    tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
+
+    @property
+    def is_alive(self) -> bool:
+        return any(not task.done() for task in self.tasks)
 
 
 class Play:
     """The stage: both models, the operators that run, and the verbs of a history's steps."""
 
-    def __init__(self, history: History, faults: Faults | None = None) -> None:
+    def __init__(self, history: History, faults: Faults | None = None, variant: int = 1) -> None:
         rng = random.Random(history.seed + 1)  # noqa: S311 - a simulation
         self._rng = rng
         self._history = history
@@ -88,15 +120,14 @@ class Play:
             infisical.write(PAYMENTS, key)
             infisical.write(SHARED, key)
         infisical.begin()
-        for name in WORKLOADS:
+        for name in WORKLOADS[:2]:
             cluster.create_workload(NAMESPACE, name, {annotations.AUTO_RELOAD: "true"})
-        key = cluster.create_subscription(NAMESPACE, "payments", spec_of(1))
-        self.played = Played(infisical, cluster, key, faults=self.faults)
-        self.played.specs.append(SpecInForce(0.0, parse_spec(spec_of(1))))
-        for name in WORKLOADS:
+        self.played = Played(infisical, cluster, faults=self.faults)
+        self._variant = variant
+        self._processes: list[_Process] = []
+        self._subscribe(MAIN, variant)
+        for name in WORKLOADS[:2]:
             self._stand(name)
-        self._variant = 1
-        self._operators: list[tuple[Follower, asyncio.Task[None]]] = []
 
     async def run(self) -> Played:
         """Play all steps, let it be quiet, and tell what happened."""
@@ -108,16 +139,25 @@ class Play:
         await asyncio.sleep(max(0.0, TROUBLE_SECONDS - loop.time()))
         self._calm()
         await asyncio.sleep(QUIET_SECONDS)
-        for _, task in self._operators:
-            task.cancel()
+        for process in self._processes:
+            self._end(process)
         return self.played
 
     def _calm(self) -> None:
         self.faults.set({})
         for name in WORKLOADS:
             self.release(name)
-        if not any(not task.done() for _, task in self._operators):
+        if not any(process.is_alive for process in self._processes):
             self.start_operator()
+
+    def _subscribe(self, name: str, variant: int) -> Subject:
+        spec = spec_of(variant)
+        key = self.played.cluster.create_subscription(NAMESPACE, name, spec)
+        subject = Subject(
+            name, key, {key.uid}, [SpecInForce(asyncio.get_running_loop().time(), parse_spec(spec))]
+        )
+        self.played.subjects.append(subject)
+        return subject
 
     # -- machines -----------------------------------------------------------------------------------
 
@@ -127,6 +167,12 @@ class Play:
 
     def start_operator(self) -> None:
         """One more operator with an empty memory, also beside one that runs."""
+        process = _Process()
+        self._processes.append(process)
+        for subject in self.played.subjects:
+            self._serve(process, subject)
+
+    def _serve(self, process: _Process, subject: Subject) -> None:
         world = World(
             cluster=self.played.cluster,
             open_infisical=self._open,
@@ -135,31 +181,42 @@ class Play:
             default_address=_ADDRESS,
             allowed_addresses=(_ADDRESS,),
         )
-        follower = Follower(world=world, key=self.played.key)
+        follower = process.followers[subject.name] = Follower(world=world, key=subject.key)
         task = asyncio.get_running_loop().create_task(follower.run())
-        task.add_done_callback(self._ended)
-        self._operators.append((follower, task))
+        task.add_done_callback(lambda task: self._ended(process, task))
+        process.tasks[task] = None
 
     def kill_operators(self, away: float) -> None:
         """All operators die where they stand; a new one starts after a while."""
-        for _, task in self._operators:
-            task.remove_done_callback(self._ended)
-            task.cancel()
-        self._operators.clear()
+        for process in self._processes:
+            self._end(process)
+        self._processes.clear()
         asyncio.get_running_loop().call_later(away, self.start_operator)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _end(self, process: _Process) -> None:
+        tasks = tuple(process.tasks)
+        process.tasks.clear()
+        for task in tasks:
+            task.cancel()
+
+    def _ended(self, process: _Process, task: asyncio.Task[None]) -> None:
         """Kubernetes starts a process that died again; one that ended for another reason is a defect."""
+        if task not in process.tasks:
+            with suppress(BaseException):
+                task.result()
+            return
         with suppress(asyncio.CancelledError):
             try:
                 task.result()
                 self.played.errors.append("the operator gave up a living subscription")
             except Crash:
+                self._end(process)
+                self._processes.remove(process)
                 asyncio.get_running_loop().call_later(self._rng.uniform(0.1, 20), self.start_operator)
 
     @asynccontextmanager
-    async def _open(self, *_: object) -> AsyncIterator[SessionModel]:
-        yield SessionModel(self.played.infisical)
+    async def _open(self, _address: str, spec: Spec, _credentials: object) -> AsyncIterator[SessionModel]:
+        yield SessionModel(self.played.infisical, spec)
 
     # -- people in Infisical ----------------------------------------------------------------------------
 
@@ -170,6 +227,11 @@ class Play:
     def rotate(self, folder: Folder, key: str) -> None:
         """Create or update without an event."""
         self.played.infisical.write(folder, key, is_told=False)
+
+    def flip(self, folder: Folder, key: str) -> None:
+        """There and gone again before anybody looks, or gone and there again."""
+        self.write(folder, key)
+        asyncio.get_running_loop().call_later(self._rng.uniform(0, 0.5), self.remove, folder, key)
 
     def remove(self, folder: Folder, key: str) -> None:
         """Delete."""
@@ -190,23 +252,42 @@ class Play:
     # -- people in Kubernetes -----------------------------------------------------------------------------
 
     def edit_spec(self, variant: int) -> None:
-        """Apply another spec; operators are told by their watch, a moment later."""
-        spec, self._variant = parse_spec(spec_of(variant)), variant
-        if spec == self.played.specs[-1].spec:
+        """Apply another spec; operators are told by their watch, a moment later or much later."""
+        subject, spec = self.played.subjects[0], parse_spec(spec_of(variant))
+        self._variant = variant
+        if spec == subject.spec:
             return
-        self.played.cluster.edit_subscription(self.played.key, spec_of(variant))
-        self.played.specs.append(SpecInForce(asyncio.get_running_loop().time(), spec))
-        for follower, _ in self._operators:
-            asyncio.get_running_loop().call_later(self._rng.uniform(0, 2), follower.respecced.set)
+        self.played.cluster.edit_subscription(subject.key, spec_of(variant))
+        subject.specs.append(SpecInForce(asyncio.get_running_loop().time(), spec))
+        for process in self._processes:
+            late = self._rng.uniform(0, 60) if self._rng.random() < _LATE_WATCH else self._rng.uniform(0, 2)
+            asyncio.get_running_loop().call_later(late, process.followers[subject.name].respecced.set)
 
     def recreate_subscription(self) -> None:
         """Deleted and applied again: another uid, an empty status, the old stamps still on the workloads."""
-        played, now = self.played, asyncio.get_running_loop().time()
-        variant = self._variant
-        played.cluster.delete_subscription(played.key)
-        played.key = played.cluster.create_subscription(NAMESPACE, "payments", spec_of(variant))
-        played.births.append(now)
+        played, subject = self.played, self.played.subjects[0]
+        played.cluster.delete_subscription(subject.key)
+        subject.key = played.cluster.create_subscription(NAMESPACE, subject.name, spec_of(self._variant))
+        subject.uids.add(subject.key.uid)
+        subject.births.append(asyncio.get_running_loop().time())
         self.kill_operators(self._rng.uniform(0, 2))
+
+    def add_neighbour(self, variant: int) -> None:
+        """A second subscription over the same folders, served by all operators that run."""
+        subject = self._subscribe(NEIGHBOUR, variant)
+        for process in self._processes:
+            self._serve(process, subject)
+
+    def create(self, name: str) -> None:
+        """A workload that was not there before."""
+        if not self.played.standings[name]:
+            self.played.cluster.create_workload(NAMESPACE, name, {annotations.AUTO_RELOAD: "true"})
+            self._stand(name)
+
+    def bind(self, name: str) -> None:
+        """Ours by name: the neighbour does not concern it any more."""
+        self.played.cluster.annotate_workload(NAMESPACE, name, {annotations.SUBSCRIPTION: MAIN})
+        self._stand(name)
 
     def pause(self, name: str) -> None:
         """Hold a workload."""
@@ -214,16 +295,20 @@ class Play:
 
     def release(self, name: str) -> None:
         """Let it go."""
+        if not self.played.standings[name]:
+            return
         self.played.cluster.annotate_workload(NAMESPACE, name, {annotations.PAUSED: None})
 
     def opt_out(self, name: str) -> None:
         """Not ours any more."""
-        self.played.cluster.annotate_workload(NAMESPACE, name, {annotations.AUTO_RELOAD: None})
+        nothing = {annotations.AUTO_RELOAD: None, annotations.SUBSCRIPTION: None}
+        self.played.cluster.annotate_workload(NAMESPACE, name, nothing)
         self._stand(name)
 
     def opt_in(self, name: str) -> None:
         """Ours again."""
-        self.played.cluster.annotate_workload(NAMESPACE, name, {annotations.AUTO_RELOAD: "true"})
+        anything = {annotations.AUTO_RELOAD: "true", annotations.SUBSCRIPTION: None}
+        self.played.cluster.annotate_workload(NAMESPACE, name, anything)
         self._stand(name)
 
     def recreate(self, name: str) -> None:
@@ -245,8 +330,10 @@ class Play:
 
     def _stand(self, name: str) -> None:
         raw = self.played.cluster._workloads[NAMESPACE, "Deployment", name]["metadata"]
-        is_in = raw["annotations"].get(annotations.AUTO_RELOAD) == "true"
-        self.played.standings[name].append(Standing(asyncio.get_running_loop().time(), raw["uid"], is_in))
+        words = raw["annotations"]
+        everybody = {MAIN, NEIGHBOUR} if words.get(annotations.AUTO_RELOAD) == "true" else set()
+        opted_in = frozenset({MAIN} if annotations.SUBSCRIPTION in words else everybody)
+        self.played.standings[name].append(Standing(asyncio.get_running_loop().time(), raw["uid"], opted_in))
 
 
 class _Defects(logging.Handler):
@@ -260,11 +347,11 @@ class _Defects(logging.Handler):
         self.found.append(f"defect: {self.format(record)[-600:]}")
 
 
-def play(history: History, faults: Faults | None = None) -> Played:
+def play(history: History, faults: Faults | None = None, variant: int = 1) -> Played:
     """Play a history in a virtual loop of its own; `faults` replaces those drawn by its seed."""
 
     async def run() -> Played:
-        return await Play(history, faults).run()
+        return await Play(history, faults, variant).run()
 
     state, defects, logger = random.getstate(), _Defects(), logging.getLogger("infisical_events")
     random.seed(history.seed)  # the operator's own jitter

@@ -14,7 +14,7 @@ from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Claim, Header, Ledger, under
 from infisical_events.core.matching import changes_of
 from infisical_events.core.observations import Observation
-from infisical_events.core.passes import Absorbed, absorb_all, baseline
+from infisical_events.core.passes import Absorbed, Sight, absorb_all, baseline
 from infisical_events.core.scopes import Scope
 
 
@@ -42,7 +42,8 @@ def begun(look: Look, epoch: str, now: datetime) -> Ledger:
 def taken_in(ledger: Ledger, look: Look, heard: tuple[Heard, ...], now: datetime) -> Absorbed:
     """Take a look and the events heard around it into a ledger about the same project."""
     if ledger.header.grade is not Grade.EVENTS:
-        taken = absorb_all(under(ledger, look.header), look.observations, heard, now)
+        last = Sight.LAST_OF_ALL if look.is_blind else Sight.ONE_OF_MANY
+        taken = absorb_all(under(ledger, look.header), look.observations, heard, now, last)
         return replace(taken, ledger=_blind(taken.ledger, look.scopes)) if look.is_blind else taken
     taken = _believing_events(replace(ledger, header=look.header), look.scopes, heard)
     if look.is_blind:

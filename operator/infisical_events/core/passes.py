@@ -6,6 +6,8 @@ Each is a function from the old ledger to the new one; nothing is done before th
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum, auto
+from itertools import zip_longest
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.changes import Change, united
@@ -62,14 +64,35 @@ def baseline(header: Header, epoch: str, observation: Observation) -> Ledger:
     )
 
 
-def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], now: datetime) -> Absorbed:
+class Sight(Enum):
+    """Whether what is doubted can be looked at again."""
+
+    ONE_OF_MANY = auto()
+    LAST_OF_SCOPES = auto()
+    """The next look is at other scopes, and recognises own secrets, but no import."""
+    LAST_OF_ALL = auto()
+    """Nobody looks any more."""
+
+    def is_last_of(self, part: Part) -> bool:
+        """Whether the part is not seen again: then a restart too many is better than one too few."""
+        is_import = part.source is not None
+        return self is Sight.LAST_OF_ALL or (self is Sight.LAST_OF_SCOPES and is_import)
+
+
+def absorb(
+    ledger: Ledger,
+    observation: Observation,
+    heard: tuple[Heard, ...],
+    now: datetime,
+    sight: Sight = Sight.ONE_OF_MANY,
+) -> Absorbed:
     """Take one observation and the events heard around it into the ledger.
 
     Parts that the ledger's scope did not cover before are baselined; parts that the observation's
     scopes do not cover any more are forgotten, with what is owed for them.
     """
     settled = _rescoped(clamped(ledger, now), observation, now)
-    judged = _judge_all(settled, observation, heard)
+    judged = _judge_all(settled, observation, heard, sight)
     imports = match_imports(settled, judged.changes, heard, now)
     judged = _believing(judged, imports.believed, observation)
     unshown = tuple(entry for entry in heard if _is_unshown(entry, judged.changes, now))
@@ -92,16 +115,22 @@ def absorb(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], n
 
 
 def absorb_all(
-    ledger: Ledger, observations: Iterable[Observation], heard: tuple[Heard, ...], now: datetime
+    ledger: Ledger,
+    observations: tuple[Observation, ...],
+    heard: tuple[Heard, ...],
+    now: datetime,
+    last: Sight = Sight.ONE_OF_MANY,
 ) -> Absorbed:
-    """Take several observations in, one after the other, as one.
+    """Take several observations in, one after the other, as one; `last` is what the last of them is.
 
     After a changed spec the old scopes are looked at once more, so that what changed there before the
     edit is not mistaken for a baseline.
     """
     taken = Absorbed(ledger, (), (), heard, None)
-    for observation in observations:
-        new = absorb(taken.ledger, observation, taken.unshown, now)
+    for observation, following in zip_longest(observations, observations[1:]):
+        is_left = following is not None and following.scopes != observation.scopes
+        sight = Sight.LAST_OF_SCOPES if is_left else Sight.ONE_OF_MANY if following else last
+        new = absorb(taken.ledger, observation, taken.unshown, now, sight)
         changes, claims = united((*taken.changes, *new.changes)), (*taken.claims, *new.claims)
         taken = replace(new, changes=changes, claims=claims)
     return taken
@@ -156,7 +185,9 @@ def _carried(ledger: Ledger, observation: Observation) -> dict[Part, Belief]:
     return carried
 
 
-def _judge_all(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> _Judged:
+def _judge_all(
+    ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], sight: Sight = Sight.ONE_OF_MANY
+) -> _Judged:
     belief: dict[Part, Belief] = {}
     changes: list[Change] = []
     suspects: dict[Part, datetime] = {}
@@ -173,6 +204,8 @@ def _judge_all(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...
                 belief[part] = believed
             continue
         verdict = judge(part, believed, seen, observation.started, heard)
+        if verdict is Verdict.SUSPECT and sight.is_last_of(part):
+            verdict = Verdict.ACCEPTED
         if verdict is Verdict.ACCEPTED:
             belief[part] = believed.succeeded_by(seen, observation.finished)
             changes.extend(diff(part, believed.body, seen))

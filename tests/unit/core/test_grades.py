@@ -95,6 +95,13 @@ def test_who_stops_looking_is_told_of_what_the_last_look_shows() -> None:
     assert len(taken.ledger.debts) == 1
 
 
+def test_what_is_in_doubt_is_believed_before_looking_ends() -> None:
+    """A create within the horizon is never seen again, so it counts."""
+    taken = taken_in(believing(a_body(A=1)), look(BLIND, seen(a_body(A=1, B=1), 5)), (), at(5))
+
+    assert taken.changes == (a_change("B", CREATE),)
+
+
 # -- versions and values ------------------------------------------------------------------------------
 
 

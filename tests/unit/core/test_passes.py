@@ -645,3 +645,16 @@ def test_what_left_is_forgotten_after_the_horizon() -> None:
     later = absorbed(left, look(5 + HORIZON_SECONDS + 1, {}, a_scope("/b"))).ledger
 
     assert (len(left.parked), later.parked) == (1, {})
+
+
+def test_an_import_in_doubt_is_believed_before_its_scope_is_left() -> None:
+    """Under another scope it would be a baseline, so a restart too many is better than one too few."""
+    ledger = a_ledger({OWN: a_belief(a_body(A=1))}, scopes=[a_scope("/a")])
+    old = look(5, {OWN: a_body(A=1), IMPORTED: a_body(B=1)}, a_scope("/a"))
+    new = look(6, {OWN: a_body(A=1), WIDE_IMPORT: a_body(B=1)}, WIDE)
+
+    alone = absorbed(ledger, old)
+    edited = absorb_all(ledger, (old, new), (), at(6))
+
+    assert (alone.changes, edited.changes) == ((), (a_change("B", IMPORT),))
+    assert edited.ledger.believed(WIDE_IMPORT).body == a_body(B=1)
