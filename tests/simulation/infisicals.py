@@ -113,10 +113,12 @@ class InfisicalModel:
     def toggle_import(self, folder: Folder, source: Folder) -> None:
         """Add an import, or remove it."""
         listed = self._imports.setdefault(folder, [])
-        (listed.remove if source in listed else listed.append)(source)
+        is_gone = source in listed
+        (listed.remove if is_gone else listed.append)(source)
         self.past.append(self._snapshot())
-        for key in self._folders.get(source) or {ANY_KEY: None}:
-            self._note(folder, key, EventType.IMPORT_MUTATION, None, None, source)
+        for key, brought in (self._folders.get(source) or {ANY_KEY: None}).items():
+            before, after = (brought, None) if is_gone else (None, brought)
+            self._note(folder, key, EventType.IMPORT_MUTATION, before, after, source)
         self._tell(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=0.0)
 
     def touch_reference(self, folder: Folder) -> None:

@@ -10,8 +10,8 @@ from simulation.playing import play
 from simulation.scripts import Case, Script, cases, scripts
 from simulation.verdicts import settled_belief, violations
 
-_HISTORIES = 2400
-_CHUNK = 150
+_HISTORIES = 2000
+_CHUNK = 100
 _PAIRS_APART = 9
 
 
