@@ -72,7 +72,7 @@ class Infisical:
         self.ready = json.loads(told.read_text())
         self._http = httpx.Client(base_url=self.ready["url"], timeout=30, trust_env=False)
         self.noted = 0
-        self._log_in()
+        self.log_in()
 
     def kill(self) -> None:
         """SIGKILL; return when it is gone."""
@@ -138,7 +138,8 @@ class Infisical:
             raise AssertionError(f"the local Infisical ended:\n{log}")
         return False
 
-    def _log_in(self) -> None:
+    def log_in(self) -> None:
+        """Get a token for the changes that are made here."""
         credentials = {"clientId": self.client_id, "clientSecret": self.client_secret}
         answer = self._call("POST", "/api/v1/auth/universal-auth/login", credentials)
         if self._http is not None:

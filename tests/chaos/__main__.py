@@ -1,0 +1,108 @@
+# ruff: noqa: T201 - a program that prints
+"""`python -m chaos faults`: every fault, as often as wanted, and a table of what was lost or doubled."""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from chaos import stages, waiting
+from chaos.playing import Theatre, play
+from chaos.proxying import Loop
+from chaos.rows import ROWS, Row
+from chaos.verdicts import Told, table
+from infisical_sandbox.cluster import Cluster
+
+_BEGUN = time.monotonic()
+_printing = threading.Lock()
+
+
+def say(line: str) -> None:
+    """A line of progress."""
+    with _printing:
+        print(f"{time.monotonic() - _BEGUN:6.0f} s  {line}", flush=True)
+
+
+def chosen(only: str) -> tuple[Row, ...]:
+    """The rows whose names match one of the patterns; all if none is given."""
+    patterns = only.split()
+    return tuple(row for row in ROWS if not patterns or any(fnmatchcase(row.name, p) for p in patterns))
+
+
+def played(theatre: Theatre, rows: Sequence[Row], rounds: int, jobs: int) -> list[Told]:
+    """Those that disturb nobody side by side, then those that need the control plane for themselves."""
+    shared = [row for row in rows if not row.is_exclusive]
+    alone = [row for row in rows if row.is_exclusive]
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            told = list(pool.map(lambda row: play(theatre, row, rounds), shared))
+        except BaseException:
+            waiting.STOP.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return told + [play(theatre, row, rounds) for row in alone]
+
+
+@contextmanager
+def control_plane(state: Path) -> Iterator[Cluster]:
+    """One of this run alone; it does not outlive this process, however that ends."""
+    cluster = Cluster(state)
+    try:
+        cluster.up(while_pid=os.getpid())
+        stages.serve_resource(cluster)
+        yield cluster
+    finally:
+        cluster.down()
+
+
+def faults(options: argparse.Namespace) -> int:
+    """The exit code is 1 when some row lost or doubled something, or could not be played."""
+    rows = chosen(options.only)
+    if not rows:
+        print("no fault has such a name; there are:", *(row.name for row in ROWS), sep="\n  ")
+        return 2
+    if stages.FAKETIME is None:
+        say("no libfaketime on this machine: the clock is not stepped")
+    folder = Path(tempfile.mkdtemp(prefix="infisical-chaos-"))
+    with Loop() as loop, control_plane(folder / "cluster") as cluster:
+        told = played(Theatre(cluster, loop, folder, say), rows, options.rounds, options.jobs)
+    print(f"\n{table(told)}\n")
+    return 0 if all(row.is_well for row in told) else 1
+
+
+def main() -> int:
+    """Ctrl-C, SIGTERM and a closed terminal end everything that was started."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    parser = argparse.ArgumentParser(description=__doc__)
+    kinds = parser.add_subparsers(required=True)
+    one = kinds.add_parser("faults")
+    one.add_argument("--rounds", type=int, default=4, help="tries of each fault")
+    one.add_argument("--only", default="", help="names of faults, or patterns of them, by blanks")
+    one.add_argument("--jobs", type=int, default=3, help="faults at the same time")
+    one.set_defaults(run=faults)
+    options = parser.parse_args()
+    try:
+        return int(options.run(options))
+    except (KeyboardInterrupt, waiting.StoppedError):
+        say("stopped")
+        return 130
+
+
+def _interrupt(*_: object) -> None:
+    waiting.STOP.set()
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code) if waiting.STOP.is_set() else sys.exit(code)

@@ -1,0 +1,119 @@
+"""Playing a row: as many tries as wanted, each a fault with changes around it, then the verdict."""
+
+import itertools
+import random
+import shutil
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from chaos import waiting
+from chaos.infisicals import Change
+from chaos.proxying import Loop
+from chaos.rows import Moment, Row
+from chaos.stages import CONCERNED, KEYS, Stage, staged
+from chaos.verdicts import Told, Tried, judged
+from infisical_sandbox.cluster import Cluster, ClusterError
+
+Say = Callable[[str], None]
+
+_SHARP = 0.3
+"""Seconds: within this after a change the whole work for it is done, so a fault hits any part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Theatre:
+    """What all rows share. What a failed row has written stays in its folder."""
+
+    cluster: Cluster
+    loop: Loop
+    folder: Path
+    say: Say
+
+
+def play(theatre: Theatre, row: Row, rounds: int) -> Told:
+    """Play a row; what keeps it from being played to its end is told, not raised."""
+    folder = theatre.folder / row.name
+    folder.mkdir(parents=True)
+    tries: list[Tried] = []
+    trouble, blind = "", 0
+    try:
+        with staged(
+            theatre.cluster,
+            theatre.loop,
+            folder,
+            resync=row.resync,
+            is_intercepted=row.is_intercepted,
+            has_own_clock=row.has_own_clock,
+        ) as stage:
+            for number in range(min(rounds, row.at_most or rounds)):
+                tries.append(_tried(stage, row, number))
+                theatre.say(f"{row.name}: {_summary(tries[-1])}")
+            blind = stage.blind_seconds()
+    except (AssertionError, httpx.HTTPError, ClusterError, OSError) as error:
+        (folder / "trouble.txt").write_text(traceback.format_exc())
+        trouble = f"{type(error).__name__}: {error}"[:300]
+    told = Told(row.name, tuple(tries), blind, trouble)
+    if told.is_well:
+        shutil.rmtree(folder)
+    else:
+        theatre.say(f"{row.name}: FAILED {trouble}; see {folder}")
+    return told
+
+
+def _tried(stage: Stage, row: Row, number: int) -> Tried:
+    rng = random.Random(f"{row.name}-{number}")  # noqa: S311 - chooses moments, keeps no secret
+    before = len(stage.witness.rollouts)
+    changes = _changed_around(stage, row, row.moments[number % len(row.moments)], rng)
+    _await_restarts(stage, row, before, changes)
+    waiting.lasting(row.quiet)
+    stage.calm_down()
+    stage.witness.catch_up()
+    seen = stage.witness.rollouts[before:]
+    return judged(changes, seen, CONCERNED, by_sight=row.has_own_clock)
+
+
+def _changed_around(stage: Stage, row: Row, moment: Moment, rng: random.Random) -> list[Change]:
+    """Make the fault, and changes at the moment; or one at each moment that the row admits."""
+    paths = itertools.cycle(rng.sample(sorted(CONCERNED), len(CONCERNED)))
+    wanted = set(row.moments) if moment is Moment.AROUND else {moment}
+    changes: list[Change] = []
+
+    def change(now: Moment) -> None:
+        if now in wanted:
+            changes.append(stage.change(next(paths), rng.choice(KEYS)))
+
+    change(Moment.BEFORE)
+    waiting.lasting(rng.uniform(0, _SHARP))
+    try:
+        row.begin(stage, rng)
+        change(Moment.DURING)
+        waiting.lasting(row.seconds)
+    finally:
+        row.heal(stage)
+    change(Moment.AFTER)
+    return changes
+
+
+def _await_restarts(stage: Stage, row: Row, before: int, changes: list[Change]) -> None:
+    """Wait until the last change of each workload has reached it, or patience is at an end."""
+
+    def is_done() -> bool:
+        rollouts = stage.witness.rollouts[before:]
+        return not judged(changes, rollouts, CONCERNED, by_sight=row.has_own_clock).lost
+
+    try:
+        waiting.until(is_done, seconds=row.patience, what="each workload was restarted")
+    except waiting.NotInTimeError:
+        return  # the verdict will say so
+
+
+def _summary(tried: Tried) -> str:
+    flaws = [f"LOST {', '.join(tried.lost)}"] if tried.lost else []
+    flaws += [f"DOUBLE {', '.join(tried.doubled)}"] if tried.doubled else []
+    expected = str(tried.least) if tried.least == tried.most else f"{tried.least}-{tried.most}"
+    told = f"{tried.changes} changed, {tried.seen} of {expected} restarts, {tried.longest:.1f} s"
+    return ", ".join([told, *flaws])
