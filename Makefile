@@ -18,6 +18,9 @@ FIRST ?= 0
 SEED ?=
 FAULTS ?= 2
 SECONDS ?= 60
+ROUNDS ?= 4
+CYCLES ?= 3
+ONLY ?=
 
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
@@ -94,6 +97,13 @@ wire: $(installed) ## Tests over real sockets.
 
 integration: programs ## Tests against a real control plane.
 	$(pytest) $(parallel) tests/integration $(ARGS)
+
+.PHONY: chaos soak
+chaos: programs ## Faults on real processes: ROUNDS=4 tries of each, ONLY="api-* operator-killed" for some; ends with a table.
+	PYTHONPATH=tests $(bin)/python -m chaos faults --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
+
+soak: programs ## Streams of five seconds under load, and 300 streams whose Infisical dies CYCLES=3 times; ONLY= as above.
+	PYTHONPATH=tests $(bin)/python -m chaos soak --cycles $(CYCLES) --only "$(ONLY)" $(ARGS)
 
 # Ahead of pytest, so that a first build (about 10 minutes) shows its progress.
 .PHONY: programs

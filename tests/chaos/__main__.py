@@ -1,8 +1,9 @@
 # ruff: noqa: T201 - a program that prints
-"""`python -m chaos faults`: every fault, as often as wanted, and a table of what was lost or doubled."""
+"""`python -m chaos faults`, `python -m chaos soak`: on real processes, as long as wanted, with a verdict."""
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from chaos import stages, waiting
+from chaos import soaking, stages, waiting
 from chaos.playing import Theatre, play
 from chaos.proxying import Loop
 from chaos.rows import ROWS, Row
@@ -33,8 +34,12 @@ def say(line: str) -> None:
 
 def chosen(only: str) -> tuple[Row, ...]:
     """The rows whose names match one of the patterns; all if none is given."""
-    patterns = only.split()
-    return tuple(row for row in ROWS if not patterns or any(fnmatchcase(row.name, p) for p in patterns))
+    return tuple(row for row in ROWS if not only or fits(row.name, only))
+
+
+def fits(name: str, only: str) -> bool:
+    """Whether a name matches one of the patterns, which are separated by blanks."""
+    return any(fnmatchcase(name, pattern) for pattern in only.split())
 
 
 def played(theatre: Theatre, rows: Sequence[Row], rounds: int, jobs: int) -> list[Told]:
@@ -75,7 +80,32 @@ def faults(options: argparse.Namespace) -> int:
     with Loop() as loop, control_plane(folder / "cluster") as cluster:
         told = played(Theatre(cluster, loop, folder, say), rows, options.rounds, options.jobs)
     print(f"\n{table(told)}\n")
-    return 0 if all(row.is_well for row in told) else 1
+    if all(row.is_well for row in told):
+        shutil.rmtree(folder)
+        return 0
+    print(f"what was written is in {folder}")
+    return 1
+
+
+def soak(options: argparse.Namespace) -> int:
+    """The exit code is 1 when a verdict does not hold."""
+    scenarios = {
+        "lifetimes-0": lambda theatre: soaking.lifetimes(theatre, 0, options.seconds),
+        "lifetimes-1": lambda theatre: soaking.lifetimes(theatre, 1, options.seconds),
+        "returns": lambda theatre: soaking.returns(theatre, options.cycles, options.subscriptions),
+    }
+    wanted = [name for name in scenarios if not options.only or fits(name, options.only)]
+    folder = Path(tempfile.mkdtemp(prefix="infisical-soak-"))
+    with Loop() as loop, control_plane(folder / "cluster") as cluster:
+        theatre = Theatre(cluster, loop, folder, say)
+        verdicts = {name: scenarios[name](theatre) for name in wanted}
+    for name, told in verdicts.items():
+        print(f"\n{name}", *told, sep="\n  ")
+    is_well = all(verdict.holds for told in verdicts.values() for verdict in told)
+    print("" if is_well else f"\nwhat was written is in {folder}")
+    if is_well:
+        shutil.rmtree(folder)
+    return 0 if is_well else 1
 
 
 def main() -> int:
@@ -89,6 +119,12 @@ def main() -> int:
     one.add_argument("--only", default="", help="names of faults, or patterns of them, by blanks")
     one.add_argument("--jobs", type=int, default=3, help="faults at the same time")
     one.set_defaults(run=faults)
+    two = kinds.add_parser("soak")
+    two.add_argument("--only", default="", help="lifetimes-0, lifetimes-1, returns, or patterns, by blanks")
+    two.add_argument("--cycles", type=int, default=3, help="how often Infisical dies")
+    two.add_argument("--subscriptions", type=int, default=300, help="how many streams it loses then")
+    two.add_argument("--seconds", type=float, default=120, help="of changes under short streams")
+    two.set_defaults(run=soak)
     options = parser.parse_args()
     try:
         return int(options.run(options))

@@ -141,8 +141,9 @@ class Infisical:
     def log_in(self) -> None:
         """Get a token for the changes that are made here."""
         credentials = {"clientId": self.client_id, "clientSecret": self.client_secret}
-        answer = self._call("POST", "/api/v1/auth/universal-auth/login", credentials)
         if self._http is not None:
+            self._http.headers.pop("Authorization", None)
+            answer = self._call("POST", "/api/v1/auth/universal-auth/login", credentials)
             self._http.headers["Authorization"] = f"Bearer {answer['accessToken']}"
 
     def _call(

@@ -4,6 +4,7 @@ It has the API server's own certificate, and talks to it as the administrator, w
 operator would have used as well.
 """
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -56,7 +57,7 @@ class Interceptor:
         self._certificates = certificates
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._watches: set[web.Request] = set()
+        self._watches: set[asyncio.BaseTransport] = set()
 
     def __enter__(self) -> Self:
         self._loop.run(self._start())
@@ -67,7 +68,7 @@ class Interceptor:
 
     def end_watches(self) -> None:
         """Cut the watches of this moment."""
-        self._loop.call(lambda: [_abort(request) for request in tuple(self._watches)])
+        self._loop.call(lambda: [_abort(transport) for transport in tuple(self._watches)])
 
     async def _start(self) -> None:
         serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -102,7 +103,7 @@ class Interceptor:
             async with self._asked(request, body) as answer:
                 return await self._handed_on(request, answer, is_lost=bool(rule and rule.is_lost))
         except (aiohttp.ClientError, OSError):
-            _abort(request)
+            _abort(request.transport)
             return web.Response(status=502)
 
     @asynccontextmanager
@@ -121,19 +122,20 @@ class Interceptor:
     ) -> web.StreamResponse:
         if is_lost:
             await answer.read()
-            _abort(request)
+            _abort(request.transport)
             return web.Response(status=502)
         given = {name: text for name, text in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
         response = web.StreamResponse(status=answer.status, headers=given)
-        if "watch" in request.query:
-            self._watches.add(request)
+        transport = request.transport
+        if "watch" in request.query and transport is not None:
+            self._watches.add(transport)
         try:
             await response.prepare(request)
             async for piece in answer.content.iter_any():
                 await response.write(piece)
             await response.write_eof()
         finally:
-            self._watches.discard(request)
+            self._watches.discard(transport)
         return response
 
 
@@ -151,6 +153,6 @@ def _refused(status: int, retry_after: int | None) -> web.Response:
     )
 
 
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
+def _abort(transport: asyncio.BaseTransport | None) -> None:
+    if isinstance(transport, asyncio.Transport):
+        transport.abort()

@@ -5,7 +5,7 @@ import random
 import shutil
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -34,8 +34,8 @@ class Theatre:
     say: Say
 
 
-def play(theatre: Theatre, row: Row, rounds: int) -> Told:
-    """Play a row; what keeps it from being played to its end is told, not raised."""
+def play(theatre: Theatre, row: Row, rounds: int, first: int = 0) -> Told:
+    """Play a row from its try number `first` on; what keeps it from being played to its end is told."""
     folder = theatre.folder / row.name
     folder.mkdir(parents=True)
     tries: list[Tried] = []
@@ -49,7 +49,7 @@ def play(theatre: Theatre, row: Row, rounds: int) -> Told:
             is_intercepted=row.is_intercepted,
             has_own_clock=row.has_own_clock,
         ) as stage:
-            for number in range(min(rounds, row.at_most or rounds)):
+            for number in range(first, first + min(rounds, row.at_most or rounds)):
                 tries.append(_tried(stage, row, number))
                 theatre.say(f"{row.name}: {_summary(tries[-1])}")
             blind = stage.blind_seconds()
@@ -66,14 +66,15 @@ def play(theatre: Theatre, row: Row, rounds: int) -> Told:
 
 def _tried(stage: Stage, row: Row, number: int) -> Tried:
     rng = random.Random(f"{row.name}-{number}")  # noqa: S311 - chooses moments, keeps no secret
-    before = len(stage.witness.rollouts)
+    before, struck = len(stage.witness.rollouts), stage.struck
     changes = _changed_around(stage, row, row.moments[number % len(row.moments)], rng)
     _await_restarts(stage, row, before, changes)
     waiting.lasting(row.quiet)
     stage.calm_down()
     stage.witness.catch_up()
     seen = stage.witness.rollouts[before:]
-    return judged(changes, seen, CONCERNED, by_sight=row.has_own_clock)
+    tried = judged(changes, seen, CONCERNED, by_sight=row.has_own_clock)
+    return replace(tried, struck=stage.struck - struck)
 
 
 def _changed_around(stage: Stage, row: Row, moment: Moment, rng: random.Random) -> list[Change]:

@@ -84,12 +84,14 @@ class Loop:
 class Proxy:
     """One port of ours before one port of somebody else's, both on loopback.
 
-    `spotted` has the moments (monotonic) at which `spotting` was seen on its way up.
+    `spotted` has the moments (monotonic) at which `spotting` was seen on its way up; `struck` counts the
+    connections that were ended, frozen or treated in another manner than the plain one.
     """
 
     def __init__(self, loop: Loop, upstream: int, spotting: bytes | None = None) -> None:
         self.manner = PLAIN
         self.spotted: list[float] = []
+        self.struck = 0
         self._spotting = re.compile(re.escape(spotting)) if spotting else None
         self._loop = loop
         self._upstream = upstream
@@ -124,6 +126,7 @@ class Proxy:
         def act() -> int:
             for link in self._links:
                 link.is_frozen = True
+            self.struck += len(self._links)
             return len(self._links)
 
         return self._loop.call(act)
@@ -158,6 +161,7 @@ class Proxy:
         links = tuple(self._links)
         for link in links:
             link.end(resets=resets)
+        self.struck += len(links)
         return len(links)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -236,6 +240,8 @@ class _Link:
         return data[len(piece) :]
 
     async def _held(self) -> None:
+        if self.proxy.manner.holds:
+            self.proxy.struck += 1
         while self.is_frozen or self.proxy.manner.holds:  # noqa: ASYNC110 - looked at from outside
             await asyncio.sleep(_PAUSE)
 
@@ -243,6 +249,7 @@ class _Link:
         if self.manner is not self.proxy.manner:
             self.manner = self.proxy.manner
             self.handed_on = {"up": 0, "down": 0}
+            self.proxy.struck += self.manner != PLAIN
         return self.manner
 
 

@@ -119,6 +119,11 @@ class Stage:
         self.written += 1
         return self.infisical.change(path, key, f"value-{self.written}")
 
+    @property
+    def struck(self) -> int:
+        """How many connections and requests were met by a fault of the proxies so far."""
+        return self.to_infisical.struck + self.to_api.struck + self.interceptor.struck
+
     def operators(self) -> list[scenes.Operator]:
         """Those that run."""
         return [each for each in (self.operator, self.second) if each.process is not None]
@@ -186,7 +191,7 @@ def staged(
             folder / "kubeconfig", interceptor.port if is_intercepted else to_api.port
         )
         operator, second = (
-            stack.enter_context(_operator(namespace, kubeconfig, folder / name)) for name in ("one", "two")
+            stack.enter_context(operating(namespace, kubeconfig, folder / name)) for name in ("one", "two")
         )
         witness = stack.enter_context(Witness(api.client(), namespace))
         clock = folder / "clock"
@@ -254,9 +259,13 @@ def _path(namespace: str, manifest: scenes.Manifest) -> str:
 
 
 @contextmanager
-def _operator(namespace: str, kubeconfig: Path, folder: Path) -> Iterator[scenes.Operator]:
+def operating(
+    namespace: str, kubeconfig: Path, folder: Path, level: str = "debug"
+) -> Iterator[scenes.Operator]:
+    """An operator that is not begun, and is not left behind."""
     folder.mkdir()
     operator = scenes.Operator.serving(namespace, kubeconfig, folder)
+    operator.command = [*operator.command, "--log-level", level]
     try:
         yield operator
     finally:
@@ -271,9 +280,3 @@ def _own_clock(file: Path) -> dict[str, str]:
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",
     }
-
-
-def tail_of(folder: Path) -> str:
-    """The end of what the operators wrote, for whoever has to find out."""
-    logs = sorted(folder.glob("*/operator.log"))
-    return "\n".join(f"{log}:\n{log.read_text()[-2000:]}" for log in logs)

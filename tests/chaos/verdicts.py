@@ -15,7 +15,7 @@ class Tried:
     `least` and `most` are restarts that are right: a change alone is one for each workload that it concerns,
     several that come together are between one and as many. `lost` names workloads that the last change
     did not reach, `doubled` those that were restarted too often. `longest` is seconds from a change to the
-    restart that brought it.
+    restart that brought it. `struck` counts the connections and requests that the fault has met.
     """
 
     changes: int
@@ -25,6 +25,7 @@ class Tried:
     lost: tuple[str, ...] = ()
     doubled: tuple[str, ...] = ()
     longest: float = 0.0
+    struck: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,19 @@ def judged(
 
 def table(rows: Iterable[Told]) -> str:
     """For people."""
-    head = ("fault", "tries", "changes", "expected", "seen", "lost", "double", "longest s", "blind s", "")
+    head = (
+        "fault",
+        "tries",
+        "struck",
+        "changes",
+        "expected",
+        "seen",
+        "lost",
+        "double",
+        "longest s",
+        "blind s",
+        "",
+    )
     lines = [head, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(_line(line, widths) for line in lines)
@@ -90,6 +103,7 @@ def _cells(row: Told) -> tuple[str, ...]:
     return (
         row.name,
         str(len(row.tries)),
+        str(sum(tried.struck for tried in row.tries) or "-"),
         str(sum(tried.changes for tried in row.tries)),
         str(least) if least == most else f"{least}-{most}",
         str(sum(tried.seen for tried in row.tries)),
@@ -97,7 +111,7 @@ def _cells(row: Told) -> tuple[str, ...]:
         str(sum(len(tried.doubled) for tried in row.tries)),
         f"{max([tried.longest for tried in row.tries], default=0):.1f}",
         str(row.blind),
-        "" if row.is_well else f"FAILED {row.trouble}".strip(),
+        "" if row.is_well else f"FAILED {row.trouble.splitlines()[0] if row.trouble else ''}".strip(),
     )
 
 
