@@ -57,9 +57,20 @@ def played(theatre: Theatre, rows: Sequence[Row], rounds: int, jobs: int) -> lis
 
 
 @contextmanager
-def control_plane(state: Path) -> Iterator[Cluster]:
+def scratch(prefix: str) -> Iterator[Path]:
+    """A folder for all that is written; one of a run that was stopped is of no interest."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def control_plane(folder: Path) -> Iterator[Cluster]:
     """One of this run alone; it does not outlive this process, however that ends."""
-    cluster = Cluster(state)
+    cluster = Cluster(folder / "cluster")
     try:
         cluster.up(while_pid=os.getpid())
         stages.serve_resource(cluster)
@@ -76,8 +87,7 @@ def faults(options: argparse.Namespace) -> int:
         return 2
     if stages.FAKETIME is None:
         say("no libfaketime on this machine: the clock is not stepped")
-    folder = Path(tempfile.mkdtemp(prefix="infisical-chaos-"))
-    with Loop() as loop, control_plane(folder / "cluster") as cluster:
+    with scratch("infisical-chaos-") as folder, Loop() as loop, control_plane(folder) as cluster:
         told = played(Theatre(cluster, loop, folder, say), rows, options.rounds, options.jobs)
     print(f"\n{table(told)}\n")
     if all(row.is_well for row in told):
@@ -95,8 +105,7 @@ def soak(options: argparse.Namespace) -> int:
         "returns": lambda theatre: soaking.returns(theatre, options.cycles, options.subscriptions),
     }
     wanted = [name for name in scenarios if not options.only or fits(name, options.only)]
-    folder = Path(tempfile.mkdtemp(prefix="infisical-soak-"))
-    with Loop() as loop, control_plane(folder / "cluster") as cluster:
+    with scratch("infisical-soak-") as folder, Loop() as loop, control_plane(folder) as cluster:
         theatre = Theatre(cluster, loop, folder, say)
         verdicts = {name: scenarios[name](theatre) for name in wanted}
     for name, told in verdicts.items():

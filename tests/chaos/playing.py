@@ -20,7 +20,7 @@ from infisical_sandbox.cluster import Cluster, ClusterError
 
 Say = Callable[[str], None]
 
-_SHARP = 0.3
+_SHARP = 0.2
 """Seconds: within this after a change the whole work for it is done, so a fault hits any part of it."""
 
 
@@ -52,6 +52,7 @@ def play(theatre: Theatre, row: Row, rounds: int, first: int = 0) -> Told:
             for number in range(first, first + min(rounds, row.at_most or rounds)):
                 tries.append(_tried(stage, row, number))
                 theatre.say(f"{row.name}: {_summary(tries[-1])}")
+            tries.extend(_late(stage, row))
             blind = stage.blind_seconds()
     except (AssertionError, httpx.HTTPError, ClusterError, OSError) as error:
         (folder / "trouble.txt").write_text(traceback.format_exc())
@@ -60,21 +61,29 @@ def play(theatre: Theatre, row: Row, rounds: int, first: int = 0) -> Told:
     if told.is_well:
         shutil.rmtree(folder)
     else:
-        theatre.say(f"{row.name}: FAILED {trouble}; see {folder}")
+        theatre.say(f"{row.name}: FAILED {trouble or 'by its count'}; see {folder}")
     return told
 
 
 def _tried(stage: Stage, row: Row, number: int) -> Tried:
     rng = random.Random(f"{row.name}-{number}")  # noqa: S311 - chooses moments, keeps no secret
-    before, struck = len(stage.witness.rollouts), stage.struck
+    before, struck = stage.counted, stage.struck
     changes = _changed_around(stage, row, row.moments[number % len(row.moments)], rng)
     _await_restarts(stage, row, before, changes)
     waiting.lasting(row.quiet)
     stage.calm_down()
     stage.witness.catch_up()
-    seen = stage.witness.rollouts[before:]
+    seen = stage.count()
     tried = judged(changes, seen, CONCERNED, by_sight=row.has_own_clock)
     return replace(tried, struck=stage.struck - struck)
+
+
+def _late(stage: Stage, row: Row) -> list[Tried]:
+    """What was restarted after the last try had been judged, and for no reason."""
+    waiting.lasting(row.quiet)
+    stage.witness.catch_up()
+    seen = stage.count()
+    return [judged([], seen, CONCERNED)] if seen else []
 
 
 def _changed_around(stage: Stage, row: Row, moment: Moment, rng: random.Random) -> list[Change]:

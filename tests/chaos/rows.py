@@ -21,7 +21,7 @@ class Moment(Enum):
     """When a try changes something: once, or at each of a row's moments."""
 
     BEFORE = auto()
-    """Up to a third of a second before the fault, so that it strikes in the midst of the work."""
+    """Up to a fifth of a second before the fault, so that it strikes in the midst of the work."""
     DURING = auto()
     AFTER = auto()
     """At once after the fault."""

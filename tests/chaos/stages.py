@@ -6,8 +6,8 @@ Everything is real: the operator's process, the control plane, Infisical's proce
 import secrets
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from chaos import waiting
 from chaos.infisicals import Change, Infisical
 from chaos.intercepting import Interceptor
 from chaos.proxying import Loop, Proxy
-from chaos.rollouts import Witness
+from chaos.rollouts import Rollout, Witness
 from infisical_sandbox.cluster import Cluster, apiserver, kubeconfigs, running
 from infisical_sandbox.cluster.layouts import Layout
 
@@ -112,7 +112,9 @@ class Stage:
     operator: scenes.Operator
     second: scenes.Operator
     clock: Path
-    written: int = field(default=0)
+    written: int = 0
+    counted: int = 0
+    """Up to which rollout of the witness' restarts were counted: none falls between two tries."""
 
     def change(self, path: str, key: str) -> Change:
         """Give a secret a value that it never had."""
@@ -123,6 +125,12 @@ class Stage:
     def struck(self) -> int:
         """How many connections and requests were met by a fault of the proxies so far."""
         return self.to_infisical.struck + self.to_api.struck + self.interceptor.struck
+
+    def count(self) -> tuple[Rollout, ...]:
+        """The rollouts since the last count."""
+        seen = self.witness.rollouts[self.counted :]
+        self.counted += len(seen)
+        return seen
 
     def operators(self) -> list[scenes.Operator]:
         """Those that run."""
@@ -244,7 +252,8 @@ def inhabited(api: Api, prefix: str, manifests: Sequence[scenes.Manifest]) -> It
             api.create(_path(name, manifest), manifest)
         yield name
     finally:
-        api.http.delete(f"/api/v1/namespaces/{name}")
+        with suppress(httpx.HTTPError):  # an API server that is away takes its namespaces along
+            api.http.delete(f"/api/v1/namespaces/{name}")
 
 
 def free_port() -> int:

@@ -20,6 +20,7 @@ ROW = {row.name: row for row in ROWS}
         ("api-reset", Moment.BEFORE),
         ("api-every-answer-lost", Moment.DURING),
     ],
+    ids=lambda value: value.name.lower() if isinstance(value, Moment) else value,
 )
 def test_a_fault_loses_nothing_and_doubles_nothing(theatre: Theatre, name: str, moment: Moment) -> None:
     """Each concerned Deployment is restarted after the last change, and not more often than changed."""

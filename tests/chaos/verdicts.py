@@ -111,7 +111,7 @@ def _cells(row: Told) -> tuple[str, ...]:
         str(sum(len(tried.doubled) for tried in row.tries)),
         f"{max([tried.longest for tried in row.tries], default=0):.1f}",
         str(row.blind),
-        "" if row.is_well else f"FAILED {row.trouble.splitlines()[0] if row.trouble else ''}".strip(),
+        "" if row.is_well else f"FAILED {row.trouble.partition(chr(10))[0]}".strip(),
     )
 
 
