@@ -1,0 +1,66 @@
+"""A server that resets every connection on arrival, as a load balancer with nobody behind it does."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import uvloop
+
+from infisical_events.core.reasons import Reason
+from infisical_events.infisical.calls import new_client, request_json, translated
+from infisical_events.infisical.errors import InfisicalError
+
+_TRIES = 400
+"""About one in thirty meets the moment between connecting and the first byte."""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Where connections are accepted, and reset at once."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(_TRIES)
+        thread = threading.Thread(target=reset_all, args=(listening,))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def reset_all(listening: socket.socket) -> None:
+    """Accept and reset until the listening ends."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+
+def test_a_reset_on_arrival_is_a_failure_of_the_network(address: str) -> None:
+    """Whenever the reset comes, under the operator's own event loop: it is never a defect."""
+
+    async def ask() -> Reason:
+        async with new_client(address) as client:
+            with pytest.raises(InfisicalError) as caught:
+                await request_json(client, "GET", "/api/status")
+        return caught.value.reason
+
+    async def ask_often() -> set[Reason]:
+        reasons: set[Reason] = set()
+        for _ in range(_TRIES // 20):
+            reasons |= set(await asyncio.gather(*(ask() for _ in range(20))))
+        return reasons
+
+    assert uvloop.run(ask_often()) == {Reason.UNREACHABLE}
+
+
+async def test_another_missing_attribute_is_a_defect() -> None:
+    """Only what is known to be a reset is taken for one."""
+    with pytest.raises(AttributeError, match="getpeername"):
+        async with translated(10):
+            httpx.Timeout(1).getpeername()  # type: ignore[attr-defined] # that is the point
