@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 import shutil
 import traceback
 from collections.abc import Callable
@@ -57,11 +58,11 @@ def play(theatre: Theatre, row: Row, rounds: int, first: int = 0) -> Told:
     except (AssertionError, httpx.HTTPError, ClusterError, OSError) as error:
         (folder / "trouble.txt").write_text(traceback.format_exc())
         trouble = f"{type(error).__name__}: {error}"[:300]
-    told = Told(row.name, tuple(tries), blind, trouble)
+    told = Told(row.name, tuple(tries), blind, trouble or defect_in(folder))
     if told.is_well:
         shutil.rmtree(folder)
     else:
-        theatre.say(f"{row.name}: FAILED {trouble or 'by its count'}; see {folder}")
+        theatre.say(f"{row.name}: FAILED {told.trouble or 'by its count'}; see {folder}")
     return told
 
 
@@ -76,6 +77,18 @@ def _tried(stage: Stage, row: Row, number: int) -> Tried:
     seen = stage.count()
     tried = judged(changes, seen, CONCERNED, by_sight=row.has_own_clock)
     return replace(tried, struck=stage.struck - struck)
+
+
+def defect_in(folder: Path) -> str:
+    """What an operator has told of its own defects, which it outlives; empty if there were none."""
+    for log in folder.rglob("operator.log"):
+        _, found, trace = log.read_text().partition("Traceback (most recent call last)")
+        if found:
+            last = next(
+                (line for line in trace.splitlines() if re.match(r"\s*[\w.]+(Error|Exception)\b", line)), ""
+            )
+            return f"a defect in {log.name}: {last.strip()}"
+    return ""
 
 
 def _late(stage: Stage, row: Row) -> list[Tried]:

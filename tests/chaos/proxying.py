@@ -30,7 +30,8 @@ class Manner:
 
     `delay` is seconds before each piece, `rate` bytes per second and direction. A proxy that `holds` keeps
     what it is given until another manner comes. `down` (to the client) and `up` are bytes of each connection,
-    counted from the begin of this manner, after which it is ended: by FIN, or by RST if it `resets`.
+    counted from the begin of this manner, after which it is ended: by FIN, or by RST if it `resets`. One that
+    `rejects` resets new connections on arrival, as a load balancer does with nobody behind it.
     """
 
     delay: float = 0.0
@@ -39,6 +40,7 @@ class Manner:
     down: int | None = None
     up: int | None = None
     resets: bool = False
+    rejects: bool = False
 
 
 PLAIN = Manner()
@@ -166,6 +168,10 @@ class Proxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = _Link(self, writer)
+        if self.manner.rejects:
+            self.struck += 1
+            link.end(resets=True)
+            return
         self._links.add(link)
         try:
             await link.run(reader, self._upstream)

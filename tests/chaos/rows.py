@@ -140,6 +140,12 @@ INFISICAL = (
         seconds=10,
     ),
     Row(
+        name="infisical-rejected-6s",
+        begin=lambda stage, _: (stage.to_infisical.treat(Manner(rejects=True)), stage.to_infisical.cut()),
+        heal=_lines_again,
+        seconds=6,
+    ),
+    Row(
         name="infisical-events-dropped",
         begin=_switched(dropEvents=1000),
         heal=_switches_off,
@@ -333,6 +339,12 @@ API = (
         begin=lambda stage, _: stage.to_api.refuse(),
         heal=lambda stage: stage.to_api.accept(),
         seconds=10,
+    ),
+    Row(
+        name="api-rejected-6s",
+        begin=lambda stage, _: (stage.to_api.treat(Manner(rejects=True)), stage.to_api.cut()),
+        heal=_api_lines_again,
+        seconds=6,
     ),
     _intercepted("api-status-429", Rule("PATCH", _STATUS, status=429, retry_after=1)),
     _intercepted("api-status-500", Rule("PATCH", _STATUS, status=500)),

@@ -15,7 +15,7 @@ from pathlib import Path
 import scenes
 from chaos import waiting
 from chaos.infisicals import Change, Infisical
-from chaos.playing import Theatre
+from chaos.playing import Theatre, defect_in
 from chaos.proxying import Proxy
 from chaos.rollouts import Rollout, Witness
 from chaos.stages import Api, connected, free_port, inhabited, operating
@@ -107,6 +107,11 @@ def _workload(name: str, **annotations: str) -> scenes.Manifest:
     return made
 
 
+def _without_defect(folder: Path) -> Verdict:
+    found = defect_in(folder)
+    return Verdict(not found, found or "no defect in the operator's log")
+
+
 # -- streams that live five seconds ---------------------------------------------------------------
 
 
@@ -138,6 +143,7 @@ def lifetimes(theatre: Theatre, debounce: int, seconds: float = _LOAD_SECONDS) -
         rollouts = world.witness.rollouts
         status = world.api.subscription(world.namespace, "soak")["status"]["stream"]
         return [
+            _without_defect(theatre.folder / f"lifetimes-{debounce}"),
             Verdict(reached, f"each Deployment was restarted after its last change ({len(changes)} changes)"),
             *_counted(changes, rollouts),
             Verdict(
@@ -234,7 +240,11 @@ def returns(theatre: Theatre, cycles: int, subscriptions: int = _SUBSCRIPTIONS) 
             theatre.say(f"returns: cycle {number + 1}, {_told(cycled[-1])}")
         world.witness.catch_up()
         restarts = sum(rollout.count for rollout in world.witness.rollouts)
-        return [*_judged(cycled), Verdict(restarts == cycles, f"{restarts} restarts for {cycles} changes")]
+        return [
+            _without_defect(theatre.folder / "returns"),
+            *_judged(cycled),
+            Verdict(restarts == cycles, f"{restarts} restarts for {cycles} changes"),
+        ]
 
 
 def _cycle(world: _World, subscriptions: int, number: int) -> Return:

@@ -140,6 +140,17 @@ async def test_a_refused_connection_can_be_had_later(proxies: Loop) -> None:
         writer.transport.abort()
 
 
+async def test_a_rejected_connection_is_reset_on_arrival(proxies: Loop) -> None:
+    """It can be made and bears nothing."""
+    async with talking(proxies) as (proxy, _):
+        proxy.treat(Manner(rejects=True))
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        with pytest.raises(ConnectionError):
+            await reader.readexactly(1)
+        writer.transport.abort()
+        assert proxy.struck == 1
+
+
 @pytest.mark.parametrize("manner", [Manner(rate=200), Manner(delay=0.2)])
 async def test_what_is_slow_arrives_all_the_same(proxies: Loop, manner: Manner) -> None:
     """Slow is later, and complete: 100 bytes at 200 a second, or two delays, take their time."""
