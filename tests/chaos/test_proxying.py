@@ -46,8 +46,10 @@ async def talking(loop: Loop, spotting: bytes | None = None) -> AsyncIterator["t
     async with echoing() as port:
         with Proxy(loop, port, spotting) as proxy:
             reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            talk = Talk(reader, writer)
             try:
-                yield proxy, Talk(reader, writer)
+                await talk.heard(b".")  # both connections stand
+                yield proxy, talk
             finally:
                 writer.transport.abort()
 
@@ -140,14 +142,21 @@ async def test_a_refused_connection_can_be_had_later(proxies: Loop) -> None:
         writer.transport.abort()
 
 
+async def said_first(port: int) -> bytes:
+    """The first byte that is said to whoever connects."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        return await reader.readexactly(1)
+    finally:
+        writer.transport.abort()
+
+
 async def test_a_rejected_connection_is_reset_on_arrival(proxies: Loop) -> None:
     """It can be made and bears nothing."""
     async with talking(proxies) as (proxy, _):
         proxy.treat(Manner(rejects=True))
-        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         with pytest.raises(ConnectionError):
-            await reader.readexactly(1)
-        writer.transport.abort()
+            await said_first(proxy.port)
         assert proxy.struck == 1
 
 
