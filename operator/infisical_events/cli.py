@@ -1,11 +1,11 @@
 """The command line: `infisical-events run`. The only reader of the environment."""
 
+import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
-import uvloop
 from click.core import ParameterSource
 
 from infisical_events.core.addresses import DEFAULT_ALLOWED
@@ -146,7 +146,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
         digest_key_secret=digest_key_secret,
     )
     try:
-        uvloop.run(apps.run(settings))
+        asyncio.run(apps.run(settings))
     except (KubernetesError, BindError) as error:
         raise click.ClickException(str(error)) from None
     sys.exit(0)
