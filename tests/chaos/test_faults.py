@@ -17,7 +17,7 @@ ROW = {row.name: row for row in ROWS}
         ("infisical-killed", Moment.AROUND),
         ("operator-killed", Moment.BEFORE),
         ("operators-handing-over", Moment.AROUND),
-        ("api-reset", Moment.BEFORE),
+        ("api-rejected-6s", Moment.DURING),
         ("api-every-answer-lost", Moment.DURING),
     ],
     ids=lambda value: value.name.lower() if isinstance(value, Moment) else value,
