@@ -97,3 +97,11 @@ def test_every_target_of_the_makefile_that_pages_name_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     assert named <= targets
+
+
+def test_every_test_that_is_named_exists() -> None:
+    """What a page says is shown by a test is shown by one."""
+    for page in PAGES:
+        for path, name in re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", page.read_text()):
+            file = ROOT / "tests" / path
+            assert re.search(rf"^(async )?def {name}\(", file.read_text(), re.MULTILINE), f"{path}::{name}"
