@@ -47,11 +47,19 @@ def scripts(steps: int) -> list[Script]:
 
 def cases(script: Script, faults: int, apart: int = 1) -> Iterator[Case]:
     """The script with so many faults at every combination of places, or at each so many-th of them."""
-    without = Placed(frozenset(), FAULTS_UNTIL)
-    play(_history(script), without)
-    combinations = itertools.combinations(range(without.asked), faults)
-    for places in itertools.islice(combinations, 0, None, apart):
+    for places in itertools.islice(_placements(script, (), faults), 0, None, apart):
         yield Case(script, frozenset(places))
+
+
+def _placements(script: Script, before: tuple[int, ...], faults: int) -> Iterator[tuple[int, ...]]:
+    """All ways to go on after these faults: each makes another play of it, with other places behind."""
+    if not faults:
+        yield before
+        return
+    played = Placed(frozenset(before), FAULTS_UNTIL)
+    play(_history(script), played)
+    for place in range(before[-1] + 1 if before else 0, played.asked):
+        yield from _placements(script, (*before, place), faults - 1)
 
 
 def _history(script: Script) -> History:
