@@ -11,8 +11,11 @@ from weakref import WeakValueDictionary
 
 from infisical_events.runtime.pacing import Pace, begun
 
-_STEP, _AT_ONCE = 0.025, 5
-"""Seconds between two connects, and how many need not wait: 45 are begun in any second at most."""
+_STEP, _AT_ONCE = 0.03, 4
+"""Seconds between two connects, and how many need not wait: 37 are begun in any second at most.
+
+On the way some are delayed and arrive together with later ones, and 50 at once would be a herd.
+"""
 
 _BETWEEN_RELEASES = 5.0
 """Seconds: a server that lets in some and refuses others must not be asked by all of them all the time."""

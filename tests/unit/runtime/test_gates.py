@@ -35,31 +35,31 @@ def most_within_a_second(moments: list[float]) -> int:
 
 @in_virtual_time
 async def test_three_hundred() -> None:
-    """Three hundred who come at once begin within eight seconds, and never more than 45 in any second."""
+    """Three hundred who come at once begin within nine seconds, and never more than 38 in any second."""
     gate = Gate()
     moments = await asyncio.gather(*(passed(gate) for _ in range(300)))
-    assert max(moments) < 8.0
-    assert most_within_a_second(moments) <= 45
+    assert max(moments) < 9.0
+    assert most_within_a_second(moments) <= 38
 
 
 @settings(max_examples=30, deadline=None)
 @given(comings=st.lists(st.floats(0.0, 5.0), min_size=1, max_size=200))
 def test_never_a_herd(comings: list[float]) -> None:
-    """Whenever they come, never more than 45 begin in any second."""
+    """Whenever they come, never more than 38 begin in any second."""
 
     @in_virtual_time
     async def moments() -> list[float]:
         gate = Gate()
         return await asyncio.gather(*(passed(gate, coming) for coming in comings))
 
-    assert most_within_a_second(moments()) <= 45
+    assert most_within_a_second(moments()) <= 38
 
 
 @in_virtual_time
 async def test_few() -> None:
     """Few who come do not wait."""
     gate = Gate()
-    assert await asyncio.gather(*(passed(gate) for _ in range(5))) == [0.0] * 5
+    assert await asyncio.gather(*(passed(gate) for _ in range(4))) == [0.0] * 4
 
 
 @in_virtual_time
