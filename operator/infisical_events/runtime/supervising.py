@@ -10,7 +10,7 @@ from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import Follower, World
 from infisical_events.runtime.pacing import Pace, begun
 
-_SWEEP_PAUSE = 300.0
+_SWEEP_PAUSE = 60.0
 """Seconds between sweeps for what a gap in the watch has hidden."""
 
 log = logging.getLogger(__name__)

@@ -245,9 +245,9 @@ async def test_sweep_fails(error: type[KubernetesError]) -> None:
     key = operator.create()
     await asyncio.sleep(5.0)
     operator.cluster.delete_subscription(key)
-    await asyncio.sleep(1000.0)
+    await asyncio.sleep(200.0)
     assert operator.infisical.open_streams == 1
-    await asyncio.sleep(400.0)
+    await asyncio.sleep(80.0)
     assert operator.infisical.open_streams == 0
     sweeping.cancel()
     await operator.supervisor.close()
