@@ -1,4 +1,4 @@
-"""What a gap in the watch hides: subscriptions that were deleted, namesakes in their place, namespaces gone."""
+"""What a gap in the watch hides: subscriptions that were deleted, namesakes, namespaces that are gone."""
 
 import signal
 from collections.abc import Callable, Iterator
