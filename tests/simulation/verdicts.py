@@ -330,6 +330,8 @@ def _is_founded(change: Change, old: Ledger, new: Ledger) -> bool:
         return change.types == _IMPORT
     if new.header.grade is Grade.EVENTS:  # the last look's belief is gone with it
         return True
+    if old.scopes != new.scopes and change.types == _IMPORT:  # what a last look shows leaves with its scope
+        return True
     for part in old.belief.keys() | new.belief.keys():
         is_import = part.source is not None
         was_covered = part in old.belief or is_covered(part, old.scopes) or is_import
