@@ -13,6 +13,7 @@ PYTHON ?=
 KEEP ?=
 ARGS ?=
 UPGRADE ?= --upgrade
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 SEEDS ?= 10000
 FIRST ?= 0
 SEED ?=
@@ -26,7 +27,8 @@ bin := $(VENV)/bin
 installed := $(VENV)/.installed
 sandbox := $(bin)/infisical-sandbox
 pytest := $(bin)/pytest
-parallel := --numprocesses auto --dist worksteal
+# Many tests wait for something to happen: one worker more than there are cores.
+parallel := --numprocesses $(WORKERS) --dist worksteal
 keep := $(if $(filter-out 0 no false,$(KEEP)),--keep)
 # Only a cluster that was named on purpose is touched: KUBECONFIG in the environment is not enough.
 kubeconfig := $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")

@@ -189,7 +189,6 @@ def test_defaults_are_filled_in(kubectl: Kubectl, namespace: str) -> None:
     assert parse_spec(stored) == parse_spec(mistakes.GOOD)
     assert {field: stored[field] for field in stored if field not in mistakes.GOOD} == {
         "action": "Restart",
-        "observe": "Versions",
         "debounceSeconds": 1,
         "resyncIntervalSeconds": 300,
         "mode": "Enforce",

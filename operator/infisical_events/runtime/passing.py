@@ -107,6 +107,8 @@ class Passing:
     async def _blame(self, error: InfisicalError) -> None:
         is_login = isinstance(error, LoginError) or error.reason is Reason.TOKEN_REFUSED
         kind = ConditionType.AUTHENTICATED if is_login else ConditionType.OBSERVED
+        if not is_login:
+            await self._reconciler.reporter.logged_in()
         await self._reconciler.reporter.find(kind, error.reason, str(error), ok=False)
 
     def _now(self) -> float:

@@ -85,16 +85,15 @@ class Reconciler:
             KubernetesError, LedgerMovedError, SupersededError, GoneError: nothing was stored.
         """
         await self.looker.infisical.login()
-        await self.reporter.find(
-            ConditionType.AUTHENTICATED, Reason.LOGGED_IN, "The machine identity is logged in.", ok=True
-        )
         ledger = self.record.ledger
         named = None if is_whole else await self.looker.named(ledger, heard)
         if ledger is not None and named is not None:
+            await self.reporter.logged_in()
             found = self._taken_in(ledger, named, heard)
             if not found.selection.selected:
                 return await self._settle(ledger, found, heard, is_whole=False)
         look = await self.looker.whole(ledger, heard)
+        await self.reporter.logged_in()
         if ledger is None or not ledger.header.is_about_same(look.header):
             await self._begin(look, planned_on=ledger)
             return Outcome()

@@ -35,6 +35,11 @@ class Reporter:
         if is_bad:
             await self.notify(reason, message, is_warning=True)
 
+    async def logged_in(self) -> None:
+        """A token was accepted: one that was made by hand proves nothing by being there."""
+        message = "The machine identity is logged in."
+        await self.find(ConditionType.AUTHENTICATED, Reason.LOGGED_IN, message, ok=True)
+
     def skip(self, reason: Reason, message: str) -> None:
         """Say why something that came led to nothing."""
         self.board.skipped(reason, message)
