@@ -138,8 +138,9 @@ class Follower:
         wakes = Wakes(float(spec.debounce_seconds))
         async with world.open_infisical(address, spec, credentials) as infisical:
             looker = Looker(spec=spec, address=address, infisical=infisical, extra=reporter.extra)
+            selectors = selectors_of(spec)
             reconciler = Reconciler(
-                spec=spec,
+                selectors=selectors,
                 looker=looker,
                 cluster=world.cluster,
                 record=record,
@@ -156,7 +157,7 @@ class Follower:
             )
             listener = Listener(
                 infisical=infisical,
-                selectors=selectors_of(spec),
+                selectors=selectors,
                 wakes=wakes,
                 reporter=reporter,
                 metrics=world.metrics,

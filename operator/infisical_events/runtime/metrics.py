@@ -1,11 +1,14 @@
 """Prometheus metrics on a registry of their own; `docs/metrics.md` explains each."""
 
 from datetime import datetime
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from infisical_events.api.specs import EventType
 from infisical_events.kube.subscriptions import SubscriptionKey
+
+Kind = TypeVar("Kind", Counter, Gauge)
 
 _BY_SUBSCRIPTION = ("namespace", "subscription")
 
@@ -15,63 +18,39 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._series: list[Counter | Gauge] = []
         self._subscriptions = Gauge(
             "infisical_events_subscriptions", "Subscriptions served.", registry=self.registry
         )
-        self._connected = Gauge(
-            "infisical_events_stream_connected",
-            "1 while the stream is open.",
-            _BY_SUBSCRIPTION,
-            registry=self.registry,
+        self._connected = self._of_each(Gauge, "stream_connected", "1 while the stream is open.")
+        self._reconnects = self._of_each(Counter, "stream_reconnects", "Streams had after one was lost.")
+        self._blind = self._of_each(Counter, "stream_blind_seconds", "Seconds without an open stream.")
+        self._last_event = self._of_each(
+            Gauge, "last_event_timestamp_seconds", "When an event was heard last, in Unix time."
         )
-        self._reconnects = Counter(
-            "infisical_events_stream_reconnects",
-            "Streams had after one was lost.",
-            _BY_SUBSCRIPTION,
-            registry=self.registry,
-        )
-        self._blind = Counter(
-            "infisical_events_stream_blind_seconds",
-            "Seconds without an open stream.",
-            _BY_SUBSCRIPTION,
-            registry=self.registry,
-        )
-        self._last_event = Gauge(
-            "infisical_events_last_event_timestamp_seconds",
-            "When an event was heard last, in Unix time.",
-            _BY_SUBSCRIPTION,
-            registry=self.registry,
-        )
-        self._heard = Counter(
-            "infisical_events_received",
-            "Events heard.",
-            (*_BY_SUBSCRIPTION, "event", "matched"),
-            registry=self.registry,
-        )
-        self._keys = Gauge(
-            "infisical_events_observed_keys",
+        self._heard = self._of_each(Counter, "received", "Events heard.", "event", "matched")
+        self._keys = self._of_each(
+            Gauge,
+            "observed_keys",
             "Keys that are watched, imported ones included, by the grade of observation.",
-            (*_BY_SUBSCRIPTION, "grade"),
-            registry=self.registry,
+            "grade",
         )
-        self._observed = Gauge(
-            "infisical_events_observed_timestamp_seconds",
-            "When everything was looked at last.",
-            _BY_SUBSCRIPTION,
-            registry=self.registry,
+        self._observed = self._of_each(
+            Gauge, "observed_timestamp_seconds", "When everything was looked at last."
         )
-        self._passes = Counter(
-            "infisical_events_passes",
-            "Looks at Infisical, by result (a reason or ok).",
-            (*_BY_SUBSCRIPTION, "result"),
-            registry=self.registry,
+        self._passes = self._of_each(
+            Counter, "passes", "Looks at Infisical, by result (a reason or ok).", "result"
         )
-        self._workloads = Counter(
-            "infisical_events_workloads",
-            "Workloads dealt with, by result (Restarted or a reason).",
-            (*_BY_SUBSCRIPTION, "result"),
-            registry=self.registry,
+        self._workloads = self._of_each(
+            Counter, "workloads", "Workloads dealt with, by result (Restarted or a reason).", "result"
         )
+
+    def _of_each(self, kind: type[Kind], name: str, documentation: str, *labels: str) -> Kind:
+        """A metric of each subscription, whose series are forgotten with it."""
+        every = (*_BY_SUBSCRIPTION, *labels)
+        metric = kind(f"infisical_events_{name}", documentation, every, registry=self.registry)
+        self._series.append(metric)
+        return metric
 
     def served(self, count: int) -> None:
         """How many subscriptions have a task."""
@@ -115,8 +94,7 @@ class Metrics:
     def forget(self, key: SubscriptionKey) -> None:
         """The subscription is gone, and its series with it."""
         labels = {"namespace": key.namespace, "subscription": key.name}
-        streams = (self._connected, self._reconnects, self._blind, self._last_event, self._heard)
-        for metric in (*streams, self._keys, self._observed, self._passes, self._workloads):
+        for metric in self._series:
             metric.remove_by_labels(labels)
 
     def render(self) -> bytes:

@@ -9,13 +9,12 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from infisical_events.api.specs import Spec
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.changes import Change, named
 from infisical_events.core.grades import Look, begun, taken_in
 from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Ledger
-from infisical_events.core.matching import Selection, select, selectors_of
+from infisical_events.core.matching import Selection, Selector, select
 from infisical_events.core.passes import Absorbed
 from infisical_events.core.planning import Selected, owe
 from infisical_events.core.reasons import Reason
@@ -66,7 +65,7 @@ class _Found:
 class Reconciler:
     """The looks of one subscription under one spec."""
 
-    spec: Spec
+    selectors: tuple[Selector, ...]
     looker: Looker
     cluster: Cluster
     record: Record
@@ -117,15 +116,14 @@ class Reconciler:
 
     def _taken_in(self, ledger: Ledger, look: Look, heard: tuple[Heard, ...]) -> _Found:
         absorbed = taken_in(ledger, look, heard, self.clock())
-        return _Found(look, absorbed, select(selectors_of(self.spec), absorbed.changes))
+        return _Found(look, absorbed, select(self.selectors, absorbed.changes))
 
     async def _settle(
         self, ledger: Ledger, found: _Found, heard: tuple[Heard, ...], *, is_whole: bool
     ) -> Outcome:
         """Write down what is owed for what was found, and tell of it."""
         absorbed, selection = found.absorbed, found.selection
-        selectors = selectors_of(self.spec)
-        claims = tuple(c for c in absorbed.claims if select(selectors, (c.change,)).selected)
+        claims = tuple(c for c in absorbed.claims if select(self.selectors, (c.change,)).selected)
         owed, workloads = absorbed.ledger, None
         if selected := Selected(selection.selected, claims):
             workloads = await self.cluster.list_workloads(self.record.key.namespace)

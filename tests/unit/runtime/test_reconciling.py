@@ -11,6 +11,7 @@ from factories import a_body, a_part, a_raw_spec
 from fakes import FakeCluster
 from infisical_events.api.specs import parse_spec
 from infisical_events.core.folders import Folder
+from infisical_events.core.matching import selectors_of
 from infisical_events.core.observations import Observation
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
@@ -92,7 +93,7 @@ class Team:
             spec=spec, address="https://i.example", infisical=self.infisical, extra=reporter.extra
         )
         reconciler = Reconciler(
-            spec=spec,
+            selectors=selectors_of(spec),
             looker=looker,
             cluster=self.cluster,
             record=record,
