@@ -8,7 +8,7 @@ from infisical_events.api.statuses import (
     ConditionStatus,
     ConditionType,
     Counters,
-    LastAction,
+    Acted,
     LastSkip,
     ObservationStatus,
     Status,
@@ -52,7 +52,7 @@ STATUS = Status(
     observation=ObservationStatus(grade="Values", last_observed_time=MOMENT, keys=12),
     counters=Counters(events_received=9, events_matched=4, restarts=2**40),
     last_restart_time=MOMENT,
-    last_action=LastAction(
+    last_action=Acted(
         time=MOMENT,
         reason="Restarted",
         message="DB_PASSWORD changed.",

@@ -1,6 +1,7 @@
 """The names under which Kubernetes knows the custom resource and the workloads."""
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 GROUP = "events.infisical.com"
 VERSION = "v1alpha1"
@@ -13,13 +14,13 @@ FIELD_MANAGER = "infisical-events"
 
 
 @dataclass(frozen=True, slots=True)
-class WorkloadKind:
-    """A kind of workload that can be rolled out by changing its pod template."""
+class ResourceKind:
+    """A kind of object in a namespace."""
 
     kind: str
     plural: str
-    group: str = "apps"
-    version: str = "v1"
+    group: str
+    version: str
 
     @property
     def api_version(self) -> str:
@@ -27,8 +28,42 @@ class WorkloadKind:
         return f"{self.group}/{self.version}"
 
 
+class Restarting(Enum):
+    """How a kind of workload is restarted."""
+
+    BY_TEMPLATE = auto()
+    """Its pod template is changed."""
+    BY_RESTART_AT = auto()
+    """`spec.restartAt` of an Argo Rollout: its pods are restarted without a new canary."""
+    NEVER = auto()
+    """What runs once is left to end; the next run begins with fresh secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadKind(ResourceKind):
+    """A kind of workload."""
+
+    restarting: Restarting = Restarting.BY_TEMPLATE
+    is_builtin: bool = True
+
+
+def _apps(kind: str, plural: str) -> WorkloadKind:
+    return WorkloadKind(kind, plural, "apps", "v1")
+
+
 WORKLOAD_KINDS = (
-    WorkloadKind("Deployment", "deployments"),
-    WorkloadKind("StatefulSet", "statefulsets"),
-    WorkloadKind("DaemonSet", "daemonsets"),
+    _apps("Deployment", "deployments"),
+    _apps("StatefulSet", "statefulsets"),
+    _apps("DaemonSet", "daemonsets"),
+    WorkloadKind("CronJob", "cronjobs", "batch", "v1", Restarting.NEVER),
+    WorkloadKind("Job", "jobs", "batch", "v1", Restarting.NEVER),
+    WorkloadKind(
+        "Rollout", "rollouts", "argoproj.io", "v1alpha1", Restarting.BY_RESTART_AT, is_builtin=False
+    ),
 )
+
+INFISICAL_SECRET = ResourceKind("InfisicalSecret", "infisicalsecrets", "secrets.infisical.com", "v1alpha1")
+STATIC_SECRET = ResourceKind(
+    "InfisicalStaticSecret", "infisicalstaticsecrets", "secrets.infisical.com", "v1beta1"
+)
+EXTERNAL_SECRET = ResourceKind("ExternalSecret", "externalsecrets", "external-secrets.io", "v1")

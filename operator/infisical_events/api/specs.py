@@ -16,8 +16,6 @@ from pydantic import (
     StrictInt,
     StringConstraints,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -55,6 +53,39 @@ class Mode(StrEnum):
     DRY_RUN = "DryRun"
 
 
+class OnTimeout(StrEnum):
+    """What is done for a workload whose secrets did not become fresh in time."""
+
+    RESTART = "Restart"
+    SKIP = "Skip"
+
+
+class Order(StrEnum):
+    """Whether the waves of the workloads count."""
+
+    PARALLEL = "Parallel"
+    BY_WAVE = "ByWave"
+
+
+class OnFailure(StrEnum):
+    """Whether a rollout that fails stops those that have not begun."""
+
+    HALT = "Halt"
+    CONTINUE = "Continue"
+
+
+class CreationPolicy(StrEnum):
+    """Whose a Secret is that this operator writes.
+
+    An `OWNER`'s is deleted with the subscription, an `ORPHAN` stays, and `MERGE` adds keys to a Secret
+    that is somebody else's.
+    """
+
+    OWNER = "Owner"
+    ORPHAN = "Orphan"
+    MERGE = "Merge"
+
+
 class InvalidSpecError(ValueError):
     """The spec cannot be served; the message is a sentence that says what to change."""
 
@@ -80,6 +111,9 @@ _SENTENCES = {
     (_SECRET_PATH := r"^/[!-~]*$"): (
         "begin the path with '/' and write it in ASCII without blanks, such as /payments/**"
     ),
+    (_FOLDER_PATH := r"^/[!-~]*$|^/$"): (
+        "begin the path with '/' and write it in ASCII without blanks, such as /payments"
+    ),
     (_ADDRESS := r"^https?://[!-?A-~]+$"): (
         "write the address as https://host, without blanks and without credentials"
     ),
@@ -92,6 +126,8 @@ DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern
 Slug = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_SLUG)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_IDENTIFIER)]
 SecretPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_SECRET_PATH)]
+FolderPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_FOLDER_PATH)]
+TemplateText = Annotated[str, StringConstraints(max_length=16384)]
 Address = Annotated[str, StringConstraints(max_length=256, pattern=_ADDRESS)]
 Audience = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 KeyPattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -149,6 +185,51 @@ class EventEntry(Model):
     conditions: EventConditions
 
 
+LabelMap = Annotated[dict[str, str], Field(max_length=64)]
+
+
+class ManagedSecret(Model):
+    """A Kubernetes Secret that this operator keeps in step with one folder.
+
+    Without a template it has the selected secrets under their own names; with one, exactly the keys of
+    the template.
+    """
+
+    name: ObjectName
+    environment_slug: Slug
+    secret_path: FolderPath = "/"  # noqa: S105 - a folder, no secret
+    secret_keys: Annotated[tuple[KeyPattern, ...], Field(max_length=100)] = ()
+    template: Annotated[dict[DataKey, TemplateText], Field(max_length=256)] = {}
+    type: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "Opaque"
+    creation_policy: CreationPolicy = CreationPolicy.OWNER
+    labels: LabelMap = {}
+    annotations: LabelMap = {}
+
+
+class Resync(Model):
+    """How the secrets of a workload are made fresh before it is restarted."""
+
+    timeout_seconds: Annotated[StrictInt, Field(ge=1, le=3600)] = 60
+    on_timeout: OnTimeout = OnTimeout.RESTART
+    secrets: Annotated[tuple[ManagedSecret, ...], Field(max_length=50)] = ()
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> Self:
+        names = [secret.name for secret in self.secrets]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"each Secret is written once: remove the second {', '.join(twice)}")
+        return self
+
+
+class Rollout(Model):
+    """How many workloads roll out at a time, in which order, and what a failure means for the rest."""
+
+    max_concurrent: Annotated[StrictInt, Field(ge=1, le=1000)] | None = None
+    order: Order = Order.PARALLEL
+    on_failure: OnFailure = OnFailure.CONTINUE
+
+
 class Spec(Model):
     """What a user declares."""
 
@@ -157,9 +238,12 @@ class Spec(Model):
     project_id: Identifier | None = None
     project_slug: Slug | None = None
     events: Annotated[tuple[EventEntry, ...], Field(min_length=1, max_length=10)]
-    action: Action = Action.RESTART
+    action: Action = Action.RESYNC_THEN_RESTART
+    resync: Resync = Resync()
+    rollout: Rollout = Rollout()
     observe: Grade | None = None
     debounce_seconds: Annotated[StrictInt, Field(ge=0, le=300)] = 1
+    cooldown_seconds: Annotated[StrictInt, Field(ge=0, le=86400)] = 30
     resync_interval_seconds: Annotated[StrictInt, Field(ge=10, le=86400)] = 300
     mode: Mode = Mode.ENFORCE
     suspend: StrictBool = False
@@ -169,16 +253,6 @@ class Spec(Model):
         if (self.project_id is None) == (self.project_slug is None):
             raise ValueError("set exactly one of projectId or projectSlug")
         return self
-
-    @field_validator("action", "mode")
-    @classmethod
-    def _only_what_is_there(cls, chosen: StrEnum, info: ValidationInfo) -> StrEnum:
-        """So far each of these has one value that does something: its default."""
-        only: StrEnum = cls.model_fields[str(info.field_name)].default
-        if chosen is not only:
-            name = info.field_name
-            raise ValueError(f"{name} {chosen.value} is not available in this version: use {only.value}")
-        return chosen
 
 
 def parse_spec(raw: object) -> Spec:

@@ -34,6 +34,7 @@ class ConditionType(StrEnum):
     AUTHENTICATED = "Authenticated"
     STREAMING = "Streaming"
     OBSERVED = "Observed"
+    SETTLED = "Settled"
     STALLED = "Stalled"
 
 
@@ -79,18 +80,22 @@ class Counters(StatusModel):
     events_received: int = 0
     events_matched: int = 0
     restarts: int = 0
+    resyncs: int = 0
 
 
 class WorkloadResult(StatusModel):
-    """What became of one workload in an action: its result is `Restarted` or a skip reason."""
+    """What became of one workload in an action.
+
+    `Restarted` while its rollout is followed, then how that ended; or why it was left alone.
+    """
 
     kind: str
     name: str
     result: str
 
 
-class LastAction(StatusModel):
-    """The newest change that was acted on: names of keys, never values."""
+class Acted(StatusModel):
+    """A change that was acted on: names of keys, never values."""
 
     time: Time
     reason: str
@@ -100,6 +105,7 @@ class LastAction(StatusModel):
     secret_path: str
     keys: tuple[str, ...]
     workloads: tuple[WorkloadResult, ...]
+    completed_time: Time | None = None
 
 
 class LastSkip(StatusModel):
@@ -119,8 +125,12 @@ class Status(StatusModel):
     observation: ObservationStatus = ObservationStatus()
     counters: Counters = Counters()
     last_restart_time: Time | None = None
-    last_action: LastAction | None = None
+    last_action: Acted | None = None
     last_skip: LastSkip | None = None
+    history: tuple[Acted, ...] = ()
+    last_handled_reconcile_at: str | None = None
+    last_handled_restart_at: str | None = None
+    last_handled_resume_at: str | None = None
 
     def as_patch(self) -> dict[str, Any]:
         """As a JSON merge patch of `status`: an absent value is an explicit `null`."""

@@ -25,6 +25,9 @@ from infisical_events.kube.errors import (
 )
 
 MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
 _LONGEST_QUOTE = 500
@@ -57,8 +60,8 @@ class _Request:
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     body: JSONObject | None = None
-    accept: str = "application/json"
-    content_type: str = "application/json"
+    accept: str = JSON
+    content_type: str = JSON
 
 
 Renewal = Callable[[ApiClient], Awaitable[ApiClient]]
@@ -82,9 +85,9 @@ class Kube:
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 3)
         self._renewed = renewed
 
-    async def get(self, path: str) -> JSONObject:
-        """Read one object; raises KubernetesError."""
-        return await self._call(_Request(method="GET", path=path))
+    async def get(self, path: str, accept: str = JSON) -> JSONObject:
+        """Read one object, or what `accept` wants of it; raises KubernetesError."""
+        return await self._call(_Request(method="GET", path=path, accept=accept))
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
         """Create one object; raises KubernetesError."""
@@ -102,16 +105,39 @@ class Kube:
             _Request(method="PATCH", path=path, body=body, query=_AS_US, content_type=MERGE_PATCH)
         )
 
+    async def apply(self, path: str, body: JSONObject, *, is_forced: bool) -> JSONObject:
+        """Apply one object on the server's side; JSON is YAML, too.
+
+        Raises:
+            ConflictError: another field manager owns what is applied, or the object is another version.
+            UnknownOutcomeError, KubernetesError: as `merge_patch`.
+        """
+        query = {**_AS_US, "force": str(is_forced).lower()}
+        return await self._call(
+            _Request(method="PATCH", path=path, body=body, query=query, content_type=APPLY_PATCH)
+        )
+
     async def list_metadata(self, path: str) -> AsyncIterator[JSONObject]:
         """The metadata of all objects, read consistently and page by page; raises KubernetesError.
 
         Each has its name, uid and resourceVersion.
         """
-        query = {"limit": str(_PAGE)}
+        async for item in self.list(path, accept=METADATA_LIST):
+            yield item["metadata"]
+
+    async def list(
+        self, path: str, selector: str = "", accept: str = JSON
+    ) -> AsyncIterator[JSONObject]:
+        """All objects, or those with the labels of `selector`, consistently and page by page.
+
+        Raises:
+            KubernetesError: of any page.
+        """
+        query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
-            page = await self._call(_Request(method="GET", path=path, query=query, accept=METADATA_LIST))
-            for metadata in _metadata_of(page):
-                yield metadata
+            page = await self._call(_Request(method="GET", path=path, query=query, accept=accept))
+            for item in _items_of(page):
+                yield item
             following = (page.get("metadata") or {}).get("continue")
             if not following:
                 return
@@ -159,11 +185,11 @@ def _unmade(error: Exception) -> KubernetesError:
     return KubernetesError(f"no request to the API server can be made ({type(error).__name__})")
 
 
-def _metadata_of(page: JSONObject) -> list[JSONObject]:
+def _items_of(page: JSONObject) -> list[JSONObject]:
     """An empty list of metadata is null; anything else that is no list must not pass for an empty one."""
     try:
-        found: list[JSONObject] = [item["metadata"] for item in page["items"] or ()]
-        is_whole = all(metadata.keys() >= _IDENTITY for metadata in found)
+        found: list[JSONObject] = list(page["items"] or ())
+        is_whole = all(item["metadata"].keys() >= _IDENTITY for item in found)
     except (KeyError, TypeError, AttributeError):
         is_whole = False
     if not is_whole:

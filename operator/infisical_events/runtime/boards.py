@@ -15,7 +15,7 @@ from infisical_events.api.statuses import (
     Condition,
     ConditionStatus,
     ConditionType,
-    LastAction,
+    Acted,
     LastSkip,
     ObservationStatus,
     Status,
@@ -126,7 +126,7 @@ class Board:
         now, done = self._clock(), tuple(results)
         restarts = sum(result.result == Reason.RESTARTED for result in done)
         told = describe(changes)
-        action = LastAction(
+        action = Acted(
             time=now,
             reason=Reason.RESTARTED if restarts else Reason.RESTART_FAILED,
             message=message,
