@@ -10,15 +10,15 @@ from infisical_events.api.specs import Grade
 from infisical_events.core.changes import LONGEST_LIST, Change, folded
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import Belief
-from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked
+from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked, Rollout
 from infisical_events.core.observations import Body, Part
 from infisical_events.core.scopes import Scope
 
-FORMAT = 2
+FORMAT = 3
 """The version of this encoding; one that is not read is replaced by a fresh baseline."""
 
-_READABLE = frozenset({1, FORMAT})
-"""1 had neither digests of values nor folded bodies nor parked parts, and is otherwise the same."""
+_READABLE = frozenset({1, 2, FORMAT})
+"""1 had no digests of values, folded bodies or parked parts; 2 had no rollouts, tokens or requests."""
 
 _ROOM = 900_000
 """Characters of JSON for the belief: the API server stores objects of about 1.5 MB all in all."""
@@ -60,6 +60,8 @@ def encode(ledger: Ledger) -> dict[str, Any]:
             {"scope": str(credit.scope), "until": _encode_time(credit.until)} for credit in ledger.credits
         ],
         "parked": _encode_parked(ledger.parked, room_left),
+        "rollouts": [_encode_rollout(rollout) for rollout in ledger.rollouts],
+        "tokens": [{"secret": name, "token": token} for name, token in sorted(ledger.tokens.items())],
     }
 
 
@@ -130,6 +132,8 @@ def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - whatever is stored; every mis
             Part.parse(entry["part"]): Parked(_decode_belief(entry), _decode_time(entry["leftAt"]))
             for entry in raw.get("parked", ())
         },
+        rollouts=tuple(map(_decode_rollout, raw.get("rollouts", ()))),
+        tokens={str(entry["secret"]): str(entry["token"]) for entry in raw.get("tokens", ())},
     )
 
 
@@ -170,6 +174,7 @@ def _encode_debt(debt: Debt, most: int) -> dict[str, Any]:
         "seq": debt.seq,
         "since": _encode_time(debt.since),
         "changes": [str(change) for change in changes],
+        "requested": debt.is_requested,
     }
 
 
@@ -181,6 +186,31 @@ def _decode_debt(raw: Mapping[str, Any]) -> Debt:
         seq=int(raw["seq"]),
         since=_decode_time(raw["since"]),
         changes=tuple(map(Change.parse, raw["changes"])),
+        is_requested=raw.get("requested") is True,
+    )
+
+
+def _encode_rollout(rollout: Rollout) -> dict[str, Any]:
+    return {
+        "uid": rollout.uid,
+        "kind": rollout.kind,
+        "name": rollout.name,
+        "seq": rollout.seq,
+        "begunAt": _encode_time(rollout.begun_at),
+        "wave": rollout.wave,
+        "failed": rollout.has_failed,
+    }
+
+
+def _decode_rollout(raw: Mapping[str, Any]) -> Rollout:
+    return Rollout(
+        uid=str(raw["uid"]),
+        kind=str(raw["kind"]),
+        name=str(raw["name"]),
+        seq=int(raw["seq"]),
+        begun_at=_decode_time(raw["begunAt"]),
+        wave=int(raw["wave"]),
+        has_failed=raw["failed"] is True,
     )
 
 

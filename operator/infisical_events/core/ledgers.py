@@ -39,7 +39,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """What one workload (by uid) is owed: a restart for `changes`, seen first at `since`."""
+    """What one workload (by uid) is owed: a restart for `changes`, seen first at `since`.
+
+    `is_requested` tells that a person wants it whatever has changed.
+    """
 
     uid: str
     kind: str
@@ -47,6 +50,20 @@ class Debt:
     seq: int
     since: datetime
     changes: tuple[Change, ...]
+    is_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A restart that was made and is followed to its end; one that failed stays while it halts others."""
+
+    uid: str
+    kind: str
+    name: str
+    seq: int
+    begun_at: datetime
+    wave: int = 0
+    has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +100,8 @@ class Ledger:
     """The whole memory of one subscription.
 
     `epoch` is random, one per baseline: a recreated subscription must not meet its namesake's
-    stamps. `seq` rises with each write that adds debts.
+    stamps. `seq` rises with each write that adds debts. Debts become rollouts in the write that clears
+    them.
     """
 
     header: Header
@@ -96,6 +114,9 @@ class Ledger:
     claims: tuple[Claim, ...] = ()
     credits: tuple[Credit, ...] = ()
     parked: Mapping[Part, Parked] = field(default_factory=dict)
+    rollouts: tuple[Rollout, ...] = ()
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """What the content of Secrets was, by their names, before the baseline was taken."""
 
     def believed(self, part: Part) -> Belief:
         """What is believed of a part; of one that was never seen, that it was not there."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from infisical_events.api.specs import Action
 from infisical_events.core.changes import Change, folded
 from infisical_events.core.ledgers import Claim, Debt, Ledger
 from infisical_events.core.reasons import Reason
@@ -12,11 +13,12 @@ from infisical_events.core.workloads import Workload, concerning
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
-    """Patch this workload for this debt."""
+class Act:
+    """Do this for this workload, for this debt."""
 
     workload: Workload
     debt: Debt
+    action: Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,22 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Not now: keep the debt."""
+    """Not now: keep the debt, until a moment if one is known."""
 
     debt: Debt
     reason: Reason
+    until: datetime | None = None
 
 
-Step = Restart | Settle | Hold
+Step = Act | Settle | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the spec says of how debts are paid."""
+
+    action: Action = Action.RESTART
+    cooldown: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +82,80 @@ def owe(
         if not mine:
             continue
         old = debts.get(workload.uid)
-        if old and not is_paid(workload, subscription, ledger.epoch, old.seq):
-            mine = (*old.changes, *mine)
+        if old and is_paid(workload, subscription, ledger.epoch, old.seq):
+            old = None
+        mine = (*old.changes, *mine) if old else mine
         since = max(restarted or now, now)
         kind, name = workload.kind.kind, workload.name
-        debts[workload.uid] = Debt(workload.uid, kind, name, seq, since, folded(mine))
+        is_requested = old is not None and old.is_requested
+        debts[workload.uid] = Debt(workload.uid, kind, name, seq, since, folded(mine), is_requested)
     if all(debt.seq <= ledger.seq for debt in debts.values()):
         return ledger
     return replace(ledger, seq=seq, debts=tuple(debts.values()))
 
 
-def plan(ledger: Ledger, subscription: str, workloads: Iterable[Workload]) -> tuple[Step, ...]:
+def request(ledger: Ledger, subscription: str, workloads: Iterable[Workload], now: datetime) -> Ledger:
+    """Owe every workload of the subscription a restart, because a person asks for it."""
+    seq = ledger.seq + 1
+    debts = {debt.uid: debt for debt in ledger.debts}
+    asked = [workload for workload in workloads if workload.is_subscribed_to(subscription)]
+    for workload in asked:
+        old = debts.get(workload.uid)
+        since = max(receipt_of(workload).time or now, now)
+        changes = old.changes if old else ()
+        kind, name = workload.kind.kind, workload.name
+        debts[workload.uid] = Debt(workload.uid, kind, name, seq, since, changes, is_requested=True)
+    return replace(ledger, seq=seq, debts=tuple(debts.values())) if asked else ledger
+
+
+def plan(
+    ledger: Ledger, subscription: str, workloads: Iterable[Workload], rules: Rules, now: datetime
+) -> tuple[Step, ...]:
     """One step per debt, in the order of the ledger."""
     by_uid = {workload.uid: workload for workload in workloads}
-    return tuple(_step(debt, by_uid.get(debt.uid), subscription, ledger.epoch) for debt in ledger.debts)
+    return tuple(
+        _step(debt, by_uid.get(debt.uid), _Terms(subscription, ledger.epoch, rules, now))
+        for debt in ledger.debts
+    )
 
 
-def _step(debt: Debt, workload: Workload | None, subscription: str, epoch: str) -> Step:
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    subscription: str
+    epoch: str
+    rules: Rules
+    now: datetime
+
+
+def _step(debt: Debt, workload: Workload | None, terms: _Terms) -> Step:
     if workload is None:
         return Settle(debt, Reason.WORKLOAD_GONE)
-    if is_paid(workload, subscription, epoch, debt.seq):
+    if is_paid(workload, terms.subscription, terms.epoch, debt.seq):
         return Settle(debt, Reason.ALREADY_RESTARTED)
-    concerned = workload.is_subscribed_to(subscription) and concerning(workload, debt.changes)
-    if not concerned:
+    is_subscribed = workload.is_subscribed_to(terms.subscription)
+    if not (is_subscribed and (debt.is_requested or concerning(workload, debt.changes))):
         return Settle(debt, Reason.NO_LONGER_CONCERNED)
-    restarted = receipt_of(workload).time
-    if restarted is not None and restarted > debt.since:
+    restarted, action = receipt_of(workload).time, workload.action(terms.rules.action)
+    # A neighbour's restart may have come before the secrets were fresh: then their content decides.
+    if action is Action.RESTART and restarted is not None and restarted > debt.since:
         return Settle(debt, Reason.COVERED_BY_NEIGHBOUR)
     if workload.is_paused:
         return Hold(debt, Reason.PAUSED)
-    return Restart(workload, debt)
+    cooled = _cooled(restarted, terms)
+    if action is not Action.RESYNC and cooled is not None:
+        return Hold(debt, Reason.COOLING_DOWN, cooled)
+    return Act(workload, debt, action)
+
+
+def _cooled(restarted: datetime | None, terms: _Terms) -> datetime | None:
+    """When the workload has rested since its newest restart; None if it has.
+
+    A restart of the future, by a clock that was ahead, holds nothing for longer than one cooldown.
+    """
+    if restarted is None or not terms.rules.cooldown:
+        return None
+    until = min(restarted, terms.now) + terms.rules.cooldown
+    return until if until > terms.now else None
 
 
 def clear(ledger: Ledger, settled: Iterable[Debt]) -> Ledger:

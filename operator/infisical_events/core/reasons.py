@@ -57,6 +57,31 @@ class Reason(StrEnum):
     RESTART_FAILED = "RestartFailed"
     MISSED_CHANGES_FOUND = "MissedChangesFound"
 
+    RESYNCED = "Resynced"
+    ROLLED_OUT = "RolledOut"
+    ROLLOUT_FAILED = "RolloutFailed"
+    ROLLOUT_SUPERSEDED = "RolloutSuperseded"
+    ROLLOUT_PAUSED = "RolloutPaused"
+    ROLLOUT_ON_DELETE = "RolloutOnDelete"
+    ROLLOUT_RESUMED = "RolloutResumed"
+    RESTART_REQUESTED = "RestartRequested"
+    WOULD_RESTART = "WouldRestart"
+    SECRET_SYNCED = "SecretSynced"  # noqa: S105 - a reason, no secret
+    SECRET_REFUSED = "SecretRefused"  # noqa: S105 - a reason, no secret
+
+    # Settled
+    NOTHING_OWED = "NothingOwed"
+    RESYNCING = "Resyncing"
+    RESYNC_TIMED_OUT = "ResyncTimedOut"
+    COOLING_DOWN = "CoolingDown"
+    OTHER_ROLLOUT = "OtherRollout"
+    ROLLING_OUT = "RollingOut"
+    WAITING_FOR_ROLLOUTS = "WaitingForRollouts"
+    WAITING_FOR_WAVE = "WaitingForWave"
+    ROLLOUT_HALTED = "RolloutHalted"
+    BUDGET_SPENT = "BudgetSpent"
+    DRY_RUN = "DryRun"
+
     # skips: why nothing happened
     EVENT_TYPE_NOT_SELECTED = "EventTypeNotSelected"
     ENVIRONMENT_NOT_SELECTED = "EnvironmentNotSelected"
@@ -68,4 +93,8 @@ class Reason(StrEnum):
     ALREADY_RESTARTED = "AlreadyRestarted"
     COVERED_BY_NEIGHBOUR = "CoveredByNeighbour"
     WORKLOAD_GONE = "WorkloadGone"
+    NO_DATA_CHANGE = "NoDataChange"
+    RESTARTED_BY_SOMEONE_ELSE = "RestartedBySomeoneElse"
+    COVERED_BY_ROLLOUT = "CoveredByRollout"
+    NEXT_RUN_IS_FRESH = "NextRunIsFresh"
     NO_LONGER_CONCERNED = "NoLongerConcerned"

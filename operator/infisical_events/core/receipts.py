@@ -6,11 +6,14 @@ and makes no second rollout, and in the metadata, where a metadata-only list sho
 
 import json
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infisical_events.api import annotations
+from infisical_events.api.resources import Restarting
+from infisical_events.api.statuses import rfc3339
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.ledgers import Debt
 from infisical_events.core.workloads import Workload
@@ -21,10 +24,14 @@ _SEQ = re.compile(r"[0-9]{1,19}")
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """When this operator last restarted a workload, and the stamp of each subscription."""
+    """When this operator last restarted a workload, and the stamp of each subscription.
+
+    `secrets` is what the content of its Secrets was by then, in their sources' words.
+    """
 
     time: datetime | None
     stamps: dict[str, str]
+    secrets: dict[str, str] = field(default_factory=dict)
 
 
 def receipt_of(workload: Workload) -> Receipt:
@@ -34,9 +41,10 @@ def receipt_of(workload: Workload) -> Receipt:
         moment = datetime.fromisoformat(raw["time"])
         in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         stamps = {str(name): str(stamp) for name, stamp in dict(raw["stamps"]).items()}
+        secrets = {str(name): str(token) for name, token in dict(raw.get("secrets") or {}).items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Receipt(None, {})
-    return Receipt(in_utc, stamps)
+    return Receipt(in_utc, stamps, secrets)
 
 
 def stamp_of(epoch: str, seq: int) -> str:
@@ -46,29 +54,59 @@ def stamp_of(epoch: str, seq: int) -> str:
 
 def is_paid(workload: Workload, subscription: str, epoch: str, seq: int) -> bool:
     """Whether the workload carries a stamp of this epoch with at least this sequence number."""
-    stamped_epoch, _, stamped_seq = receipt_of(workload).stamps.get(subscription, "").rpartition(".")
+    return is_stamp_at_least(receipt_of(workload).stamps.get(subscription, ""), epoch, seq)
+
+
+def is_stamp_at_least(stamp: str, epoch: str, seq: int) -> bool:
+    """Whether a stamp, which may have been edited by hand, is of this epoch and covers `seq`."""
+    stamped_epoch, _, stamped_seq = stamp.rpartition(".")
     return stamped_epoch == epoch and _SEQ.fullmatch(stamped_seq) is not None and int(stamped_seq) >= seq
 
 
-def restart_patch(
-    workload: Workload, debt: Debt, subscription: str, epoch: str, now: datetime
-) -> dict[str, Any]:
-    """The one merge patch of a restart: receipt in template and metadata, under a resourceVersion.
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """For what a workload is restarted: which debt of which ledger, and with which content of its Secrets."""
 
-    Nothing but the stamp goes into the pod template, so that a retry after an unknown outcome
-    changes no template and makes no second rollout.
+    debt: Debt
+    subscription: str
+    epoch: str
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def stamp(self) -> str:
+        """What the workload will carry to show for it."""
+        return stamp_of(self.epoch, self.debt.seq)
+
+
+def restart_patch(workload: Workload, cause: Cause, now: datetime) -> dict[str, Any]:
+    """The one merge patch of a restart: receipt and restart together, under a resourceVersion.
+
+    Nothing but the stamp goes into the pod template, so that a retry after an unknown outcome changes no
+    template and makes no second rollout. An Argo Rollout's template is left alone, or it would begin a
+    canary: its pods older than `restartAt` are restarted.
     """
-    stamp = stamp_of(epoch, debt.seq)
-    stamps = receipt_of(workload).stamps | {subscription: stamp}
-    told = {"time": now.astimezone(UTC).isoformat(), "stamps": stamps, "subscription": subscription}
-    told |= describe(debt.changes)
+    receipt = receipt_of(workload)
+    told = {
+        "time": now.astimezone(UTC).isoformat(),
+        "stamps": receipt.stamps | {cause.subscription: cause.stamp},
+        "subscription": cause.subscription,
+        **describe(cause.debt.changes),
+    }
+    secrets = receipt.secrets | dict(cause.secrets)
+    if secrets:
+        told["secrets"] = dict(sorted(secrets.items()))
+    # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
+    spec: dict[str, Any] = {"restartAt": rfc3339(now + timedelta(seconds=1))}
+    if workload.kind.restarting is Restarting.BY_TEMPLATE:
+        stamp = {annotations.revision_key(cause.subscription): cause.stamp}
+        spec = {"template": {"metadata": {"annotations": stamp}}}
     return {
         "metadata": {
             "uid": workload.uid,
             "resourceVersion": workload.resource_version,
             "annotations": {annotations.LAST_RESTART: json.dumps(told, separators=(",", ":"))},
         },
-        "spec": {"template": {"metadata": {"annotations": {annotations.revision_key(subscription): stamp}}}},
+        "spec": spec,
     }
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from infisical_events.api import annotations
-from infisical_events.api.resources import WorkloadKind
-from infisical_events.api.specs import EventType
+from infisical_events.api.resources import Restarting, WorkloadKind
+from infisical_events.api.specs import Action, EventType
 from infisical_events.core.changes import Change
 from infisical_events.core.globs import KeyFilter, compile_path_glob
 from infisical_events.core.matching import ALL_TYPES, Selector, select
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Identity, version and annotations of a Deployment, StatefulSet or DaemonSet."""
+    """Identity, version and annotations of a Deployment, StatefulSet or the like."""
 
     uid: str
     kind: WorkloadKind
@@ -28,6 +28,28 @@ class Workload:
     def is_paused(self) -> bool:
         """Held by its owner: what it is owed is done on release."""
         return annotations.is_true(self.annotations, annotations.PAUSED)
+
+    @property
+    def ignores_others(self) -> bool:
+        """Whether it is to be restarted though another operator is told to restart it, too."""
+        return annotations.is_true(self.annotations, annotations.IGNORE_OTHERS)
+
+    @property
+    def wave(self) -> int:
+        """Its place where workloads roll out one after the other: lower ones first, 0 if it has none."""
+        try:
+            return int(self.annotations.get(annotations.WAVE, "0")[:9])
+        except ValueError:
+            return 0
+
+    def action(self, otherwise: Action) -> Action:
+        """What is to be done for it; what runs once is never restarted."""
+        if self.kind.restarting is Restarting.NEVER:
+            return Action.RESYNC
+        try:
+            return Action(self.annotations.get(annotations.ACTION, otherwise))
+        except ValueError:
+            return otherwise
 
     def is_subscribed_to(self, subscription: str) -> bool:
         """Whether it opted in, to this subscription by name or to all of its namespace."""
@@ -66,7 +88,17 @@ def narrowing_of(workload: Workload) -> Narrowing:
         path=read(annotations.SECRET_PATH, lambda values: compile_path_glob(",".join(values)), None),
         keys=read(annotations.SECRET_KEYS, KeyFilter, KeyFilter(())),
     )
+    mistakes += _other_mistakes(workload)
     return Narrowing(selector, tuple(mistakes))
+
+
+def _other_mistakes(workload: Workload) -> Iterable[str]:
+    action = workload.annotations.get(annotations.ACTION)
+    if action is not None and action not in set(Action):
+        yield f"annotation {annotations.ACTION}: write one of {', '.join(Action)}"
+    wave = workload.annotations.get(annotations.WAVE)
+    if wave is not None and str(workload.wave) != wave.strip():
+        yield f"annotation {annotations.WAVE}: write a whole number such as 1"
 
 
 def concerning(workload: Workload, changes: Iterable[Change]) -> tuple[Change, ...]:

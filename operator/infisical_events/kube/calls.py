@@ -125,9 +125,7 @@ class Kube:
         async for item in self.list(path, accept=METADATA_LIST):
             yield item["metadata"]
 
-    async def list(
-        self, path: str, selector: str = "", accept: str = JSON
-    ) -> AsyncIterator[JSONObject]:
+    async def list(self, path: str, selector: str = "", accept: str = JSON) -> AsyncIterator[JSONObject]:
         """All objects, or those with the labels of `selector`, consistently and page by page.
 
         Raises:

@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from infisical_events.api.statuses import (
+    Acted,
     Condition,
     ConditionStatus,
     ConditionType,
-    Acted,
     LastSkip,
     ObservationStatus,
     Status,
