@@ -109,6 +109,20 @@ def main() -> None:
     "namespace/name. Made when needed. Default: infisical-events-digest-key in the operator's namespace.",
 )
 @_option(
+    "--max-restarts-per-minute",
+    type=click.IntRange(0),
+    default=120,
+    show_default=True,
+    help="Workloads restarted within a minute, over all subscriptions; more wait. 0: no bound.",
+)
+@_option(
+    "--max-concurrent-rollouts",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="Workloads rolling out at the same time, over all subscriptions; more wait. 0: no bound.",
+)
+@_option(
     "--log-format",
     type=click.Choice([f.value for f in logs.LogFormat]),
     default="text",
@@ -131,6 +145,8 @@ def run(  # noqa: PLR0913 - one parameter per flag
     default_address: str,
     http_address: str,
     digest_key_secret: tuple[str, str],
+    max_restarts_per_minute: int,
+    max_concurrent_rollouts: int,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -144,6 +160,8 @@ def run(  # noqa: PLR0913 - one parameter per flag
         allowed_addresses=allowed_addresses,
         http_address=http_address,
         digest_key_secret=digest_key_secret,
+        max_restarts_per_minute=max_restarts_per_minute,
+        max_concurrent_rollouts=max_concurrent_rollouts,
     )
     try:
         asyncio.run(apps.run(settings))

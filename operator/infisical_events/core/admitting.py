@@ -1,4 +1,4 @@
-"""Which of the workloads that are due may be restarted now: order, concurrency, and a halt after a failure."""
+"""Which of the workloads that are due may be restarted now: order, concurrency, a halt after a failure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

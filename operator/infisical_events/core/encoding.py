@@ -61,6 +61,8 @@ def encode(ledger: Ledger) -> dict[str, Any]:
         ],
         "parked": _encode_parked(ledger.parked, room_left),
         "rollouts": [_encode_rollout(rollout) for rollout in ledger.rollouts],
+        "restartAt": ledger.restart_at,
+        "resumeAt": ledger.resume_at,
         "tokens": [{"secret": name, "token": token} for name, token in sorted(ledger.tokens.items())],
     }
 
@@ -133,6 +135,8 @@ def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - whatever is stored; every mis
             for entry in raw.get("parked", ())
         },
         rollouts=tuple(map(_decode_rollout, raw.get("rollouts", ()))),
+        restart_at=str(raw.get("restartAt", "")),
+        resume_at=str(raw.get("resumeAt", "")),
         tokens={str(entry["secret"]): str(entry["token"]) for entry in raw.get("tokens", ())},
     )
 

@@ -117,6 +117,9 @@ class Ledger:
     rollouts: tuple[Rollout, ...] = ()
     tokens: Mapping[str, str] = field(default_factory=dict)
     """What the content of Secrets was, by their names, before the baseline was taken."""
+    restart_at: str = ""
+    resume_at: str = ""
+    """What people asked for and was taken up, by the annotations' values."""
 
     def believed(self, part: Part) -> Belief:
         """What is believed of a part; of one that was never seen, that it was not there."""

@@ -27,6 +27,7 @@ class Settle:
 
     debt: Debt
     reason: Reason
+    workload: Workload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Hold:
     debt: Debt
     reason: Reason
     until: datetime | None = None
+    workload: Workload | None = None
 
 
 Step = Act | Settle | Hold
@@ -130,21 +132,28 @@ class _Terms:
 def _step(debt: Debt, workload: Workload | None, terms: _Terms) -> Step:
     if workload is None:
         return Settle(debt, Reason.WORKLOAD_GONE)
+    restarted, action = receipt_of(workload).time, workload.action(terms.rules.action)
+    if reason := _why_nothing(debt, workload, terms, restarted, action):
+        return Settle(debt, reason, workload)
+    cooled = _cooled(restarted, terms) if action is not Action.RESYNC else None
+    if workload.is_paused or cooled:
+        reason = Reason.PAUSED if workload.is_paused else Reason.COOLING_DOWN
+        return Hold(debt, reason, None if workload.is_paused else cooled, workload)
+    return Act(workload, debt, action)
+
+
+def _why_nothing(
+    debt: Debt, workload: Workload, terms: _Terms, restarted: datetime | None, action: Action
+) -> Reason | None:
     if is_paid(workload, terms.subscription, terms.epoch, debt.seq):
-        return Settle(debt, Reason.ALREADY_RESTARTED)
+        return Reason.ALREADY_RESTARTED
     is_subscribed = workload.is_subscribed_to(terms.subscription)
     if not (is_subscribed and (debt.is_requested or concerning(workload, debt.changes))):
-        return Settle(debt, Reason.NO_LONGER_CONCERNED)
-    restarted, action = receipt_of(workload).time, workload.action(terms.rules.action)
+        return Reason.NO_LONGER_CONCERNED
     # A neighbour's restart may have come before the secrets were fresh: then their content decides.
     if action is Action.RESTART and restarted is not None and restarted > debt.since:
-        return Settle(debt, Reason.COVERED_BY_NEIGHBOUR)
-    if workload.is_paused:
-        return Hold(debt, Reason.PAUSED)
-    cooled = _cooled(restarted, terms)
-    if action is not Action.RESYNC and cooled is not None:
-        return Hold(debt, Reason.COOLING_DOWN, cooled)
-    return Act(workload, debt, action)
+        return Reason.COVERED_BY_NEIGHBOUR
+    return None
 
 
 def _cooled(restarted: datetime | None, terms: _Terms) -> datetime | None:

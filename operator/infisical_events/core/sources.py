@@ -30,7 +30,7 @@ _COPY_PATIENCE = timedelta(seconds=5)
 """How long the question is looked for on the Secret: it is copied there by a sync that has read it."""
 
 _WAS_FIRST = timedelta(seconds=10)
-"""How long a source that acknowledges nothing is given to move again, when it has moved before it was asked."""
+"""How long a source that answers nothing is given to move again, if it had moved before it was asked."""
 
 _ASK_AGAIN = timedelta(seconds=1)
 """A source that finds the same data is asked once more: it may have read a replica that lags."""
@@ -267,7 +267,7 @@ def _is_padded(interval: str) -> bool:
 
 
 def _static_secret(_name: str, spec: JSONObject, status: JSONObject, namespace: str) -> dict[str, Any]:
-    """The official operator's v1beta1: any annotation is a reason to look; the time of success is its answer."""
+    """The official operator's v1beta1: any annotation makes it look; the time of success is its answer."""
     targets = [
         target
         for target in spec.get("targets") or ()

@@ -1,6 +1,6 @@
 """Reading subscriptions and writing their status, by compare-and-swap only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
@@ -38,6 +38,7 @@ class StoredSubscription:
     is_deleting: bool
     spec: dict[str, Any]
     status: dict[str, Any]
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 class Subscriptions:
@@ -79,6 +80,7 @@ def _stored(raw: dict[str, Any]) -> StoredSubscription:
             is_deleting="deletionTimestamp" in metadata,
             spec=raw.get("spec", {}),
             status=raw.get("status", {}),
+            annotations=metadata.get("annotations") or {},
         )
     except (KeyError, TypeError):
         raise KubernetesError("the API server's answer is no subscription") from None

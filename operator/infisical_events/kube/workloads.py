@@ -1,18 +1,22 @@
-"""Listing workloads by their metadata and restarting one by one patch."""
+"""Workloads: listed by their metadata, read in full when something is owed, changed by one patch each."""
 
 import asyncio
-from typing import Any
+from datetime import UTC, datetime
 
 from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
+from infisical_events.core.standing import Standing, standing_of
 from infisical_events.core.workloads import Workload
-from infisical_events.kube.calls import JSONObject, Kube, path_of
+from infisical_events.kube.calls import METADATA_LIST, JSONObject, Kube, path_of
+from infisical_events.kube.errors import KubernetesError, NotFoundError
+from infisical_events.kube.groups import Groups
 
 
 class Workloads:
     """The workloads of a namespace."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, groups: Groups) -> None:
         self._kube = kube
+        self._groups = groups
 
     async def list(self, namespace: str) -> tuple[Workload, ...]:
         """All of them as they are now: no cache, no `resourceVersion=0`; raises KubernetesError."""
@@ -20,10 +24,33 @@ class Workloads:
         return tuple(workload for workloads in listed for workload in workloads)
 
     async def _list_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...]:
+        if not (kind.is_builtin or await self._groups.has(kind)):
+            return ()
         found = [metadata async for metadata in self._kube.list_metadata(_path(kind, namespace))]
         return tuple(_workload(kind, metadata) for metadata in found if "deletionTimestamp" not in metadata)
 
-    async def patch(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
+    async def read(self, namespace: str, kind: str, name: str) -> Standing | None:
+        """One of them in full, as it is now; None when it is not there; raises KubernetesError."""
+        known = next((entry for entry in WORKLOAD_KINDS if entry.kind == kind), None)
+        if known is None:  # the ledger was edited by hand
+            return None
+        try:
+            stored = await self._kube.get(_path(known, namespace, name))
+        except NotFoundError:
+            return None
+        try:
+            return standing_of(_workload(known, stored["metadata"]), stored)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise KubernetesError(f"the API server's answer is no {kind}") from None
+
+    async def births_of_pods(self, namespace: str, selector: str) -> tuple[datetime, ...]:
+        """When each pod with these labels was made, in whole seconds; raises KubernetesError."""
+        path = path_of("api", "v1", "namespaces", namespace, "pods")
+        pods = [item["metadata"] async for item in self._kube.list(path, selector, METADATA_LIST)]
+        living = (pod for pod in pods if "deletionTimestamp" not in pod)
+        return tuple(datetime.fromisoformat(pod["creationTimestamp"]).astimezone(UTC) for pod in living)
+
+    async def patch(self, namespace: str, workload: Workload, body: JSONObject) -> None:
         """Apply a merge patch; raises KubernetesError."""
         await self._kube.merge_patch(_path(workload.kind, namespace, workload.name), body)
 

@@ -18,6 +18,7 @@ from infisical_events.infisical.sessions import Session, Shared
 from infisical_events.kube.connections import opened_kube
 from infisical_events.kube.errors import KubernetesError, NotFoundError
 from infisical_events.kube.keeping import KeySecret
+from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.clocks import utc_now
 from infisical_events.runtime.clusters import KubeCluster
 from infisical_events.runtime.following import World
@@ -65,10 +66,15 @@ async def run(settings: Settings) -> None:
         opened_kube(settings.access, FIELD_MANAGER) as kube,
     ):
         cluster = KubeCluster(kube, utc_now)
+        keys = DigestKeys(KeySecret(kube, *settings.digest_key_secret).read_or_make)
         world = World(
             cluster=cluster,
-            open_infisical=infisical_opener(
-                DigestKeys(KeySecret(kube, *settings.digest_key_secret).read_or_make)
+            open_infisical=infisical_opener(keys),
+            digest_key=keys.current,
+            budget=Budget(
+                per_minute=settings.max_restarts_per_minute,
+                most_rolling=settings.max_concurrent_rollouts,
+                now=asyncio.get_running_loop().time,
             ),
             clock=utc_now,
             metrics=metrics,

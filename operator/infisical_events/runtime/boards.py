@@ -31,6 +31,10 @@ _OBSERVED_NEWS = timedelta(minutes=1)
 """How old the time of the last look may be in the status: every look would be a write otherwise."""
 
 
+_MOST_HISTORY = 10
+_MOST_WORKLOADS = 50
+
+
 class Board:
     """The status of one generation of one subscription."""
 
@@ -124,11 +128,48 @@ class Board:
     def acted(self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str) -> None:
         """Workloads were dealt with for these changes."""
         now, done = self._clock(), tuple(results)
-        restarts = sum(result.result == Reason.RESTARTED for result in done)
+        restarts = sum(result.result != Reason.RESTART_FAILED for result in done)
+        reason = Reason.RESTARTED if restarts else Reason.RESTART_FAILED
+        action = self._action(changes, reason, done, message)
+        counters = self._status.counters
+        counters = counters.model_copy(update={"restarts": counters.restarts + restarts})
+        update: dict[str, Any] = {"last_action": action, "counters": counters}
+        update["history"] = (_bounded(action), *self._status.history)[:_MOST_HISTORY]
+        self._put(**update, **({"last_restart_time": now} if restarts else {}))
+
+    def would(self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str) -> None:
+        """Workloads would have been dealt with for these changes."""
+        action = self._action(changes, Reason.WOULD_RESTART, tuple(results), message)
+        self._put(last_action=action, history=(_bounded(action), *self._status.history)[:_MOST_HISTORY])
+
+    def resynced(self) -> None:
+        """The Secrets of a workload were made fresh, and nothing else was to be done."""
+        counters = self._status.counters
+        self._put(counters=counters.model_copy(update={"resyncs": counters.resyncs + 1}))
+
+    def ended(self, kind: str, name: str, result: Reason) -> None:
+        """A rollout came to its end: the newest action that has begun it tells so."""
+        history = list(self._status.history)
+        for place, action in enumerate(history):
+            if any((each.kind, each.name) == (kind, name) for each in action.workloads):
+                history[place] = _with_end(action, kind, name, result, self._clock())
+                break
+        last = self._status.last_action
+        if last is not None:
+            last = _with_end(last, kind, name, result, self._clock())
+        self._put(history=tuple(history), last_action=last)
+
+    def handled(self, **values: str) -> None:
+        """A person's request, by its annotation's value, was taken up."""
+        self._put(**values)
+
+    def _action(
+        self, changes: tuple[Change, ...], reason: Reason, done: tuple[WorkloadResult, ...], message: str
+    ) -> Acted:
         told = describe(changes)
-        action = Acted(
-            time=now,
-            reason=Reason.RESTARTED if restarts else Reason.RESTART_FAILED,
+        return Acted(
+            time=self._clock(),
+            reason=reason,
             message=message,
             event=told["event"],
             environment_slug=told["environmentSlug"],
@@ -136,10 +177,6 @@ class Board:
             keys=tuple(told["keys"]),
             workloads=done,
         )
-        counters = self._status.counters
-        counters = counters.model_copy(update={"restarts": counters.restarts + restarts})
-        update: dict[str, Any] = {"last_action": action, "counters": counters}
-        self._put(**update, **({"last_restart_time": now} if restarts else {}))
 
     def _blind_seconds(self) -> int:
         if self._blind_since is None:
@@ -155,6 +192,27 @@ class Board:
         self.changed.set()
         if _ready_status(status) != was_ready:
             self.urgent.set()
+
+
+def _bounded(action: Acted) -> Acted:
+    """With the first of many workloads only: ten of these are kept."""
+    return action.model_copy(update={"workloads": action.workloads[:_MOST_WORKLOADS]})
+
+
+def _with_end(action: Acted, kind: str, name: str, result: Reason, now: datetime) -> Acted:
+    """The same action with a workload's rollout ended; it is completed with the last one."""
+    mine = [
+        (each.kind, each.name) == (kind, name) and each.result == Reason.RESTARTED
+        for each in action.workloads
+    ]
+    if not any(mine):
+        return action
+    workloads = tuple(
+        each.model_copy(update={"result": result}) if is_mine else each
+        for each, is_mine in zip(action.workloads, mine, strict=True)
+    )
+    is_over = all(each.result != Reason.RESTARTED for each in workloads)
+    return action.model_copy(update={"workloads": workloads, "completed_time": now if is_over else None})
 
 
 def _ready_status(status: Status) -> ConditionStatus | None:

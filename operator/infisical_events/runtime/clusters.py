@@ -2,7 +2,10 @@
 
 from infisical_events.kube.calls import Kube
 from infisical_events.kube.credentials import CredentialReader
+from infisical_events.kube.groups import Groups
 from infisical_events.kube.recording import Notice, Recorder
+from infisical_events.kube.secrets import Secrets
+from infisical_events.kube.sources import Sources
 from infisical_events.kube.subscriptions import Subscriptions
 from infisical_events.kube.workloads import Workloads
 from infisical_events.runtime.clocks import Clock
@@ -14,14 +17,22 @@ class KubeCluster:
     def __init__(self, kube: Kube, clock: Clock) -> None:
         self._clock = clock
         self._subscriptions = Subscriptions(kube)
-        self._workloads = Workloads(kube)
+        groups = Groups(kube)
+        self._workloads = Workloads(kube, groups)
+        self._sources = Sources(kube, groups)
+        self._secrets = Secrets(kube)
         self._credentials = CredentialReader(kube)
         self._recorder = Recorder(kube)
         self.get = self._subscriptions.get
         self.write_status = self._subscriptions.write_status
         self.list_uids = self._subscriptions.list_uids
         self.list_workloads = self._workloads.list
+        self.read_workload = self._workloads.read
+        self.births_of_pods = self._workloads.births_of_pods
         self.patch_workload = self._workloads.patch
+        self.list_sources = self._sources.of_namespace
+        self.ask_source = self._sources.ask
+        self.secret_metadata = self._secrets.metadata
         self.secret_value = self._credentials.secret_value
         self.service_account_token = self._credentials.service_account_token
 

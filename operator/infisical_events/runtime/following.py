@@ -7,18 +7,26 @@ logged, waited out and met again, while all others go on.
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from infisical_events.api.specs import Spec, parse_spec
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.addresses import is_allowed, origin_of
 from infisical_events.core.matching import selectors_of
+from infisical_events.core.planning import Rules
 from infisical_events.core.reasons import Reason
+from infisical_events.core.requests import Requests
+from infisical_events.infisical.digesting import DigestKeySource
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.runtime.asking import Asked
 from infisical_events.runtime.backoffs import Backoff
 from infisical_events.runtime.boards import Board
+from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.credentials import credentials_source
+from infisical_events.runtime.deciding import Decider
+from infisical_events.runtime.freshening import Freshener
 from infisical_events.runtime.gates import Gates
 from infisical_events.runtime.listening import Listener
 from infisical_events.runtime.looking import Looker
@@ -34,7 +42,9 @@ from infisical_events.runtime.records import (
     SupersededError,
     keep_written,
 )
+from infisical_events.runtime.recounting import Recounter
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.rolling import Roller
 from infisical_events.runtime.settling import Settler
 from infisical_events.runtime.wakes import Wakes
 
@@ -57,6 +67,8 @@ class World:
     metrics: Metrics
     default_address: str
     allowed_addresses: tuple[str, ...]
+    digest_key: DigestKeySource
+    budget: Budget
     gates: Gates = field(default_factory=Gates)
 
 
@@ -67,6 +79,7 @@ class Follower:
     world: World
     key: SubscriptionKey
     respecced: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: Asked = field(default_factory=Asked)
 
     async def run(self) -> None:
         """Serve until the object is gone or the task is cancelled."""
@@ -94,6 +107,7 @@ class Follower:
         stored = await self.world.cluster.get(self.key)
         if stored.uid != self.key.uid or stored.is_deleting:
             raise GoneError
+        self.asked.put(Requests.of(stored.annotations))
         board = Board(stored.status, stored.generation, self.world.clock)
         record = Record(self.world.cluster, self.key, stored, board)
         reporter = Reporter(self.world.cluster, self.key, board)
@@ -139,7 +153,17 @@ class Follower:
         async with world.open_infisical(address, spec, credentials) as infisical:
             looker = Looker(spec=spec, address=address, infisical=infisical, extra=reporter.extra)
             selectors = selectors_of(spec)
+            freshener = Freshener(
+                cluster=world.cluster,
+                key=self.key,
+                timeout=timedelta(seconds=spec.resync.timeout_seconds),
+                clock=world.clock,
+                digest_key=world.digest_key,
+            )
             reconciler = Reconciler(
+                spec=spec,
+                asked=self.asked,
+                freshener=freshener,
                 selectors=selectors,
                 looker=looker,
                 cluster=world.cluster,
@@ -148,13 +172,7 @@ class Follower:
                 metrics=world.metrics,
                 clock=world.clock,
             )
-            settler = Settler(
-                cluster=world.cluster,
-                record=record,
-                reporter=reporter,
-                metrics=world.metrics,
-                clock=world.clock,
-            )
+            settler = self._settler(spec, record, reporter, freshener)
             listener = Listener(
                 infisical=infisical,
                 selectors=selectors,
@@ -165,7 +183,37 @@ class Follower:
                 gate=world.gates.to(address),
             )
             passing = Passing(reconciler, settler, wakes, float(spec.resync_interval_seconds))
-            await race(self._superseded(), listener.run(), passing.run(), keep_written(record, wakes))
+            await race(
+                self._superseded(),
+                listener.run(),
+                passing.run(),
+                keep_written(record, wakes),
+                self.asked.wake(wakes),
+            )
+
+    def _settler(self, spec: Spec, record: Record, reporter: Reporter, freshener: Freshener) -> Settler:
+        world = self.world
+        decider = Decider(
+            cluster=world.cluster,
+            freshener=freshener,
+            on_timeout=spec.resync.on_timeout,
+            clock=world.clock,
+        )
+        roller = Roller(
+            cluster=world.cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=world.clock
+        )
+        return Settler(
+            cluster=world.cluster,
+            record=record,
+            decider=decider,
+            roller=roller,
+            recounter=Recounter(reporter=reporter, metrics=world.metrics),
+            budget=world.budget,
+            clock=world.clock,
+            rules=Rules(spec.action, timedelta(seconds=spec.cooldown_seconds)),
+            rollout=spec.rollout,
+            mode=spec.mode,
+        )
 
 
 class _NotServableError(Exception):

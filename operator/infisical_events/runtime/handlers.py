@@ -15,6 +15,7 @@ from kopf._cogs.clients.errors import APIError  # noqa: TID251 - kopf has no pub
 from kopf._cogs.clients.watching import WatchingError  # noqa: TID251 - as above
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
+from infisical_events.core.requests import Requests
 from infisical_events.kube.connections import ClusterAccess, load_connection
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.kube.subscriptions import SubscriptionKey
@@ -119,7 +120,7 @@ def registry_for(supervisor: Supervisor, access: ClusterAccess) -> kopf.Operator
             supervisor.remove(metadata["uid"])
             return
         key = SubscriptionKey(metadata["namespace"], metadata["name"], metadata["uid"])
-        supervisor.upsert(key, metadata["generation"])
+        supervisor.upsert(key, metadata["generation"], Requests.of(metadata.get("annotations") or {}))
 
     @kopf.on.cleanup(registry=registry)
     async def cleanup(**_: Any) -> None:  # noqa: ANN401 - kopf's keywords

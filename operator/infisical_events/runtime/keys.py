@@ -36,5 +36,5 @@ class DigestKeys:
         try:
             return await self._read()
         except KubernetesError as error:
-            sentence = f"observe: Values needs the key of its digests (--digest-key-secret): {error}."
+            sentence = f"The key of digests (--digest-key-secret) cannot be had: {error}."
             raise InfisicalError(Reason.KUBERNETES_REFUSED, sentence) from None

@@ -5,6 +5,7 @@ The loop gets both as arguments, so the whole of it can run in virtual time agai
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any, Protocol
 
 from infisical_events.api.specs import SecretKeyRef, Spec
@@ -12,6 +13,9 @@ from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
+from infisical_events.core.secrets import SecretMetadata
+from infisical_events.core.sources import Source
+from infisical_events.core.standing import Standing
 from infisical_events.core.workloads import Workload
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.kube.recording import Notice
@@ -47,6 +51,19 @@ class Cluster(Protocol):
     ) -> StoredSubscription: ...
     async def list_uids(self, namespaces: tuple[str, ...]) -> frozenset[str]: ...  # noqa: D102
     async def list_workloads(self, namespace: str) -> tuple[Workload, ...]: ...  # noqa: D102
+    async def read_workload(  # noqa: D102
+        self, namespace: str, kind: str, name: str
+    ) -> Standing | None: ...
+    async def births_of_pods(  # noqa: D102
+        self, namespace: str, selector: str
+    ) -> tuple[datetime, ...]: ...
+    async def list_sources(self, namespace: str) -> tuple[Source, ...]: ...  # noqa: D102
+    async def ask_source(  # noqa: D102
+        self, namespace: str, source: Source, body: dict[str, Any]
+    ) -> Source: ...
+    async def secret_metadata(  # noqa: D102
+        self, namespace: str, name: str
+    ) -> SecretMetadata | None: ...
     async def patch_workload(  # noqa: D102
         self, namespace: str, workload: Workload, body: dict[str, Any]
     ) -> None: ...

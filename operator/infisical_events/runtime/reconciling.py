@@ -9,19 +9,23 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from infisical_events.api.statuses import ConditionType
-from infisical_events.core.changes import Change, named
+from infisical_events.api.specs import Action, Mode, Spec
+from infisical_events.api.statuses import ConditionType, WorkloadResult
+from infisical_events.core.changes import Change, folded, named
 from infisical_events.core.grades import Look, begun, taken_in
 from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.matching import Selection, Selector, select
 from infisical_events.core.passes import Absorbed
-from infisical_events.core.planning import Selected, owe
+from infisical_events.core.planning import Selected, owe, request
 from infisical_events.core.reasons import Reason
+from infisical_events.core.requests import Requests, is_new
 from infisical_events.core.telling import untold
 from infisical_events.core.workloads import Workload, narrowing_of
 from infisical_events.kube.errors import KubernetesError
+from infisical_events.runtime.asking import Asked
 from infisical_events.runtime.clocks import Clock
+from infisical_events.runtime.freshening import Freshener
 from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster
@@ -65,6 +69,9 @@ class _Found:
 class Reconciler:
     """The looks of one subscription under one spec."""
 
+    spec: Spec
+    asked: Asked
+    freshener: Freshener
     selectors: tuple[Selector, ...]
     looker: Looker
     cluster: Cluster
@@ -85,7 +92,8 @@ class Reconciler:
         """
         await self.looker.infisical.login()
         ledger = self.record.ledger
-        named = None if is_whole else await self.looker.named(ledger, heard)
+        tokens = {} if ledger else await self._tokens()
+        named = None if is_whole or self._is_asked(ledger) else await self.looker.named(ledger, heard)
         if ledger is not None and named is not None:
             await self.reporter.logged_in()
             found = self._taken_in(ledger, named, heard)
@@ -94,19 +102,38 @@ class Reconciler:
         look = await self.looker.whole(ledger, heard)
         await self.reporter.logged_in()
         if ledger is None or not ledger.header.is_about_same(look.header):
-            await self._begin(look, planned_on=ledger)
+            await self._begin(look, tokens, planned_on=ledger)
             return Outcome()
         seen = (*(named.observations if named else ()), *look.observations)
         found = self._taken_in(ledger, replace(look, observations=seen), heard)
         return await self._settle(ledger, found, heard, is_whole=True)
 
-    async def _begin(self, look: Look, *, planned_on: Ledger | None) -> None:
+    async def _tokens(self) -> dict[str, str]:
+        """What the content of the workloads' Secrets is before anything is known of Infisical."""
+        namespace, name = self.record.key.namespace, self.record.key.name
+        workloads = await self.cluster.list_workloads(namespace)
+        standings = [
+            await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
+            for workload in workloads
+            if workload.is_subscribed_to(name) and workload.action(self.spec.action) is not Action.RESTART
+        ]
+        return await self.freshener.tokens(tuple(standing for standing in standings if standing))
+
+    async def _begin(self, look: Look, tokens: dict[str, str], *, planned_on: Ledger | None) -> None:
         unreadable = self.record.unreadable
         if unreadable:
             note = f"{unreadable}: a new baseline is made, changes since the last look are lost."
             await self.reporter.notify(Reason.LEDGER_UNREADABLE, note, is_warning=True)
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
-        await self._store(begun(look, epoch, self.clock()), planned_on)
+        asked = self.asked.current
+        ledger = replace(
+            begun(look, epoch, self.clock()),
+            tokens=tokens,
+            restart_at=asked.restart_at,
+            resume_at=asked.resume_at,
+        )
+        await self._store(ledger, planned_on)
+        self._tell_handled(asked)
         self.record.unreadable = ""
         await self._tell_sight(look, unreadable)
         keys = sum(observation.key_count for observation in look.observations)
@@ -127,18 +154,80 @@ class Reconciler:
         owed, workloads = absorbed.ledger, None
         if selected := Selected(selection.selected, claims):
             workloads = await self.cluster.list_workloads(self.record.key.namespace)
-            owed = owe(owed, self.record.key.name, selected, workloads, self.clock())
-            self._explain(selected, workloads, is_owed=owed is not absorbed.ledger)
+            owed = self._owing(owed, selected, workloads)
         elif selection.refusal is not None:
             told = named(absorbed.changes)
             self.reporter.skip(selection.refusal, f"{told} was found and not selected by spec.events.")
+        asked = self.asked.current
+        if is_whole:
+            owed, workloads = await self._taking_up(owed, asked, workloads)
         if owed != ledger:
             await self._store(owed, ledger)
+        if is_whole:
+            self._tell_handled(asked)
         await self._tell_missed(found, heard)
         if is_whole:
             await self._tell_sight(found.look)
         self._explain_unseen(heard, absorbed.unshown, absorbed.changes)
         return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims), workloads, is_whole)
+
+    def _owing(self, ledger: Ledger, selected: Selected, workloads: tuple[Workload, ...]) -> Ledger:
+        """The ledger with what is owed now; a dry run only tells what would be, and owes nothing."""
+        owed = owe(ledger, self.record.key.name, selected, workloads, self.clock())
+        self._explain(selected, workloads, is_owed=owed is not ledger)
+        if self.spec.mode is Mode.ENFORCE:
+            return owed
+        self._tell_would(owed)
+        return ledger
+
+    def _is_asked(self, ledger: Ledger | None) -> bool:
+        """Whether a person asked for something that was not taken up yet."""
+        asked, handled = self.asked.current, self.reporter.board.snapshot()
+        return ledger is not None and (
+            is_new(asked.reconcile_at, handled.last_handled_reconcile_at)
+            or is_new(asked.restart_at, ledger.restart_at)
+            or is_new(asked.resume_at, ledger.resume_at)
+        )
+
+    async def _taking_up(
+        self, ledger: Ledger, asked: Requests, workloads: tuple[Workload, ...] | None
+    ) -> tuple[Ledger, tuple[Workload, ...] | None]:
+        """What a person asked for, in the ledger, which remembers that it was."""
+        if is_new(asked.resume_at, ledger.resume_at):
+            rollouts = tuple(rollout for rollout in ledger.rollouts if not rollout.has_failed)
+            ledger = replace(ledger, resume_at=asked.resume_at, rollouts=rollouts)
+        if is_new(asked.restart_at, ledger.restart_at):
+            if workloads is None:
+                workloads = await self.cluster.list_workloads(self.record.key.namespace)
+            owed = request(ledger, self.record.key.name, workloads, self.clock())
+            if self.spec.mode is Mode.DRY_RUN:
+                self._tell_would(owed)
+                owed = ledger
+            ledger = replace(owed, restart_at=asked.restart_at)
+        return ledger, workloads
+
+    def _tell_handled(self, asked: Requests) -> None:
+        """What was asked by now is stored as taken up."""
+        values = {
+            "last_handled_reconcile_at": asked.reconcile_at,
+            "last_handled_restart_at": asked.restart_at,
+            "last_handled_resume_at": asked.resume_at,
+        }
+        self.reporter.board.handled(**{name: value for name, value in values.items() if value})
+
+    def _tell_would(self, owed: Ledger) -> None:
+        """What a dry run leaves undone."""
+        debts = [debt for debt in owed.debts if debt.seq == owed.seq]
+        if not debts:
+            return
+        changes = folded(change for debt in debts for change in debt.changes)
+        results = [
+            WorkloadResult(kind=debt.kind, name=debt.name, result=Reason.WOULD_RESTART) for debt in debts
+        ]
+        message = f"{len(debts)} workloads would be restarted: spec.mode is DryRun."
+        self.reporter.board.would(changes, results, message)
+        names = ", ".join(f"{debt.kind} {debt.name}" for debt in debts)
+        log.info("would restart %s: %s", names, named(changes), extra=self.reporter.extra)
 
     async def _store(self, ledger: Ledger, planned_on: Ledger | None) -> None:
         """Write down what is known; what cannot be is said, since nothing is acted on before."""

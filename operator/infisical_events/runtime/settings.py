@@ -22,7 +22,8 @@ class Settings:
     """What `infisical-events run` was told.
 
     No namespaces means all of them; `http_address` is `host:port` of health, readiness and metrics;
-    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests.
+    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests. The
+    two bounds are over all subscriptions; 0 is none.
     """
 
     access: ClusterAccess
@@ -31,6 +32,8 @@ class Settings:
     allowed_addresses: tuple[str, ...] = DEFAULT_ALLOWED
     http_address: str = "127.0.0.1:8080"
     digest_key_secret: tuple[str, str] = ("default", "infisical-events-digest-key")
+    max_restarts_per_minute: int = 120
+    max_concurrent_rollouts: int = 100
 
     @property
     def http_endpoint(self) -> tuple[str, int]:

@@ -1,69 +1,71 @@
-"""Doing what is owed: one patch per workload, under the version it was listed with, and its receipt.
+"""Doing what is owed: rollouts are followed, debts decided and admitted, restarts made and written down.
 
-`core.planning` decides what to do for each debt; here it is carried out and told. A debt leaves the
-ledger only when its restart was made, found, or is not due any more.
+`core.planning` and `core.admitting` decide; `deciding` reads what they need to know. A debt leaves the
+ledger only when its restart was made, found, or is not due any more, and its rollout takes its place.
 """
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from infisical_events.api.statuses import WorkloadResult
-from infisical_events.core.changes import folded, named
-from infisical_events.core.ledgers import Ledger
-from infisical_events.core.planning import Restart, Step, clear, plan
+from infisical_events.api.specs import Action, Mode
+from infisical_events.api.specs import Rollout as RolloutSpec
+from infisical_events.core.admitting import Due, admitted
+from infisical_events.core.ledgers import Ledger, Rollout
+from infisical_events.core.planning import Act, Hold, Rules, Step, clear, plan
 from infisical_events.core.reasons import Reason
-from infisical_events.core.receipts import restart_patch
+from infisical_events.core.receipts import Cause, restart_patch
 from infisical_events.core.workloads import Workload
 from infisical_events.kube.errors import ConflictError, KubernetesError, UnknownOutcomeError
 from infisical_events.runtime.backoffs import Backoff
+from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.clocks import Clock
-from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.deciding import Decider, Decision
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.records import Record
-from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.recounting import Done, Recounter
+from infisical_events.runtime.rolling import Followed, Roller
 
 log = logging.getLogger(__name__)
 
 _HELD_PAUSE = 15.0
 """Seconds between looks at a workload that its owner holds."""
 
-_ACTED = {Reason.RESTARTED, Reason.RESTART_FAILED}
+_ROLLING_PAUSE = 1.0
+"""Seconds between looks at rollouts that are under way, and at what waits for them."""
 
-_KEEPING = {Reason.RESTART_FAILED, Reason.PAUSED}
-"""Results after which the debt stays."""
+_SOON = {
+    Reason.OTHER_ROLLOUT,
+    Reason.WAITING_FOR_ROLLOUTS,
+    Reason.WAITING_FOR_WAVE,
+    Reason.BUDGET_SPENT,
+    Reason.JUST_EDITED,
+}
 
+_FAILED = {Reason.RESTART_FAILED, Reason.KUBERNETES_REFUSED}
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What became of one step; `trouble` is the API server's own sentence."""
-
-    step: Step
-    result: Reason
-    trouble: str = ""
-    is_conflict: bool = False
-    is_unanswered: bool = False
-
-    @property
-    def told(self) -> Reason:
-        """The result for people: a restart whose answer was lost is found by its receipt."""
-        return Reason.RESTARTED if self.result is Reason.ALREADY_RESTARTED else self.result
+_HELD_ALONE = {Reason.PAUSED, Reason.RESYNC_TIMED_OUT}
+"""Reasons to hold a workload that may last for ever."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Settler:
-    """The debts of one subscription."""
+    """The debts and rollouts of one subscription."""
 
     cluster: Cluster
     record: Record
-    reporter: Reporter
-    metrics: Metrics
+    decider: Decider
+    roller: Roller
+    recounter: Recounter
+    budget: Budget
     clock: Clock
+    rules: Rules
+    rollout: RolloutSpec
+    mode: Mode = Mode.ENFORCE
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
     conflicts: Backoff = field(default_factory=lambda: Backoff(first=0.05, longest=5.0))
-    told: dict[str, tuple[int, Reason]] = field(default_factory=dict)
-    """By the workload's uid: the debt (its seq) and what was told of it last."""
-    unanswered: set[tuple[str, int]] = field(default_factory=set)
-    """Debts (uid and seq) whose restart had no answer once: the next time that is news."""
+    syncing: Backoff = field(default_factory=lambda: Backoff(first=0.2, longest=2.0))
 
     async def settle(self, listed: tuple[Workload, ...] | None = None) -> float | None:
         """Do what is owed; return after how many seconds to try again, None when nothing is left.
@@ -76,86 +78,123 @@ class Settler:
                 its receipts.
         """
         ledger = self.record.ledger
-        if ledger is None or not ledger.debts:
+        if ledger is None or not (ledger.debts or ledger.rollouts):
+            self.recounter.nothing_owed()
             return None
         if listed is None:
             await self.record.check()
-        workloads = listed or await self.cluster.list_workloads(self.record.key.namespace)
-        done = [await self._carry_out(step, ledger) for step in plan(ledger, self.record.key.name, workloads)]
-        for entry in done:
-            self.metrics.dealt(self.record.key, entry.result)
-        await self._tell([entry for entry in done if self._is_news(entry)])
-        cleared = clear(ledger, (entry.step.debt for entry in done if entry.result not in _KEEPING))
-        if cleared is not ledger:
-            await self.record.write_ledger(cleared, planned_on=ledger)
-        owed = {debt.uid for debt in cleared.debts}
-        self.told = {uid: told for uid, told in self.told.items() if uid in owed}
-        self.unanswered = {(uid, seq) for uid, seq in self.unanswered if uid in owed}
-        return self._pause_after(done, is_owed=bool(owed))
+        followed = await self.roller.follow(ledger)
+        done = await self._pay(ledger, followed, listed) if ledger.debts else []
+        settled = self._written(ledger, followed, done)
+        self._count(settled)
+        if not (settled.debts or settled.rollouts):
+            self.recounter.nothing_owed()
+        await self.recounter.tell(done, followed)
+        if settled != ledger:
+            await self.record.write_ledger(settled, planned_on=ledger)
+        self.recounter.forget_paid(settled)
+        return self._pause_after(done, settled)
 
-    def _pause_after(self, done: list[_Done], *, is_owed: bool) -> float | None:
-        failed = [entry for entry in done if entry.result is Reason.RESTART_FAILED]
+    async def _pay(
+        self, ledger: Ledger, followed: list[Followed], listed: tuple[Workload, ...] | None
+    ) -> list[Done]:
+        """Carry out one step per debt."""
+        key = self.record.key
+        workloads = listed or await self.cluster.list_workloads(key.namespace)
+        steps = plan(ledger, key.name, workloads, self.rules, self.clock())
+        if self.mode is Mode.DRY_RUN:
+            return [Done(Decision(Hold(step.debt, Reason.DRY_RUN))) for step in steps]
+        decisions = await self.decider.decide(steps, ledger)
+        rolling = [entry.rollout for entry in followed if entry.is_kept]
+        rolling += [_rollout_of(d.step, self.clock()) for d in decisions if _is_found_paid(d.step)]
+        verdicts = admitted(_due(decisions), rolling, self.rollout)
+        by_uid = {decision.step.debt.uid: decision for decision in decisions}
+        held = [Done(decision) for uid, decision in by_uid.items() if not _is_restart(decision.step)]
+        made = [
+            await self._restart(by_uid[uid], ledger, reason)
+            for uid, reason in verdicts.items()
+            if _is_restart(by_uid[uid].step)
+        ]
+        return held + made
+
+    async def _restart(self, decision: Decision, ledger: Ledger, refusal: Reason | None) -> Done:
+        step, key = decision.step, self.record.key
+        if not isinstance(step, Act):
+            return Done(decision)
+        if refusal is None and not self.budget.take(str(key), step.debt.uid):
+            refusal = Reason.BUDGET_SPENT
+        if refusal is not None:
+            return Done(replace(decision, step=Hold(step.debt, refusal), note=""))
+        tokens = {name: token for name, token in decision.fresh.tokens.items() if token}
+        patch = restart_patch(step.workload, Cause(step.debt, key.name, ledger.epoch, tokens), self.clock())
+        try:
+            await self.cluster.patch_workload(key.namespace, step.workload, patch)
+        except ConflictError:  # it was edited since it was listed: listed and planned anew
+            return Done(decision, Reason.RESTART_FAILED, is_conflict=True)
+        except UnknownOutcomeError as error:  # done or not: its receipt will tell
+            return Done(decision, Reason.RESTART_FAILED, str(error), is_unanswered=True)
+        except KubernetesError as error:
+            return Done(decision, Reason.RESTART_FAILED, str(error))
+        obstacle = decision.standing.obstacle if decision.standing else None
+        return Done(decision, obstacle or Reason.RESTARTED)
+
+    def _written(self, ledger: Ledger, followed: list[Followed], done: list[Done]) -> Ledger:
+        """The ledger without what is paid, and with what rolls out for it."""
+        cleared = clear(ledger, (entry.debt for entry in done if not entry.is_owed))
+        rollouts = {entry.rollout.uid: entry.rollout for entry in followed if entry.is_kept}
+        for entry in done:
+            if entry.result is Reason.RESTARTED or _is_found_paid(entry.decision.step):
+                rollout = _rollout_of(entry.decision.step, self.clock())
+                rollouts[rollout.uid] = rollout
+        kept = tuple(rollouts.values())
+        return cleared if kept == cleared.rollouts else replace(cleared, rollouts=kept)
+
+    def _count(self, ledger: Ledger) -> None:
+        rolling = frozenset(rollout.uid for rollout in ledger.rollouts if not rollout.has_failed)
+        self.budget.rolls(str(self.record.key), rolling)
+
+    def _pause_after(self, done: list[Done], ledger: Ledger) -> float | None:
+        """Seconds until the next round: as soon as the first of what is left may have moved."""
+        failed = [entry for entry in done if entry.result in _FAILED]
         if failed and all(entry.is_conflict for entry in failed):
             return self.conflicts.pause()  # a rollout under way moves its workload's version all the time
         if failed:
             return self.backoff.pause()
         self.backoff.reset()
         self.conflicts.reset()
-        return _HELD_PAUSE if is_owed else None
-
-    def _is_news(self, entry: _Done) -> bool:
-        """Tries of one debt repeat themselves; a conflict, or one lost answer, is no result yet."""
-        debt, result = entry.step.debt, entry.told
-        attempt = (debt.uid, debt.seq)
-        is_undecided = entry.is_conflict or (entry.is_unanswered and attempt not in self.unanswered)
-        if entry.is_unanswered:
-            self.unanswered.add(attempt)
-        if is_undecided or self.told.get(debt.uid) == (debt.seq, result):
-            return False
-        self.told[debt.uid] = (debt.seq, result)
-        return True
-
-    async def _tell(self, news: list[_Done]) -> None:
-        restarts = [(entry.step.debt, entry.told) for entry in news if entry.told in _ACTED]
-        if restarts:
-            changes = folded(change for debt, _ in restarts for change in debt.changes)
-            told = [WorkloadResult(kind=d.kind, name=d.name, result=result) for d, result in restarts]
-            self.reporter.board.acted(changes, told, _summary(told))
-        for entry in news:
-            await self._tell_of(entry)
-
-    async def _tell_of(self, entry: _Done) -> None:
-        debt, why = entry.step.debt, named(entry.step.debt.changes)
-        name = f"{debt.kind} {debt.name}"
-        if entry.told not in _ACTED:
-            self.reporter.skip(entry.result, f"{name}: {why}.")
-            return
-        if entry.result is Reason.RESTART_FAILED:
-            note = f"{name} could not be restarted: {entry.trouble}"
-            await self.reporter.notify(Reason.RESTART_FAILED, note, is_warning=True)
-            return
-        log.info("restarted %s: %s", name, why, extra=self.reporter.extra)
-        await self.reporter.notify(Reason.RESTARTED, f"{name} restarted: {why}.")
-        if isinstance(entry.step, Restart):
-            note = f"Restarted by subscription {self.record.key.name}: {why}."
-            await self.reporter.notify_workload(entry.step.workload, Reason.RESTARTED, note)
-
-    async def _carry_out(self, step: Step, ledger: Ledger) -> _Done:
-        if not isinstance(step, Restart):
-            return _Done(step, step.reason)
-        key = self.record.key
-        patch = restart_patch(step.workload, step.debt, key.name, ledger.epoch, self.clock())
-        try:
-            await self.cluster.patch_workload(key.namespace, step.workload, patch)
-        except ConflictError:  # it was edited since it was listed: listed and planned anew
-            return _Done(step, Reason.RESTART_FAILED, is_conflict=True)
-        except UnknownOutcomeError as error:  # done or not: its receipt will tell
-            return _Done(step, Reason.RESTART_FAILED, str(error), is_unanswered=True)
-        except KubernetesError as error:
-            return _Done(step, Reason.RESTART_FAILED, str(error))
-        return _Done(step, Reason.RESTARTED)
+        held = {entry.result for entry in done if entry.is_owed}
+        if Reason.RESYNCING in held:
+            return self.syncing.pause()
+        self.syncing.reset()
+        if held & _SOON or any(not rollout.has_failed for rollout in ledger.rollouts):
+            return _ROLLING_PAUSE
+        moments = [entry.until for entry in done if entry.until is not None]
+        pauses = [max(0.05, (moment - self.clock()).total_seconds()) for moment in moments]
+        is_left = bool(ledger.debts or ledger.rollouts)
+        return min([_HELD_PAUSE, *pauses]) if is_left else None
 
 
-def _summary(results: list[WorkloadResult]) -> str:
-    done = sum(result.result == Reason.RESTARTED for result in results)
-    return f"{done} of {len(results)} workloads restarted."
+def _is_restart(step: Step) -> bool:
+    return isinstance(step, Act) and step.action is not Action.RESYNC
+
+
+def _is_found_paid(step: Step) -> bool:
+    """Whether the restart was made earlier, and only its receipt tells."""
+    return not isinstance(step, Act) and step.reason is Reason.ALREADY_RESTARTED
+
+
+def _rollout_of(step: Step, now: datetime) -> Rollout:
+    debt = step.debt
+    wave = step.workload.wave if step.workload else 0
+    return Rollout(debt.uid, debt.kind, debt.name, debt.seq, now, wave)
+
+
+def _due(decisions: Iterable[Decision]) -> list[Due]:
+    """What waits for its turn; a workload that its owner or a dead source holds makes nobody wait."""
+    due = []
+    for step in (decision.step for decision in decisions):
+        is_waiting = isinstance(step, Hold) and step.reason not in _HELD_ALONE
+        if _is_restart(step) or is_waiting:
+            wave = step.workload.wave if step.workload else 0
+            due.append(Due(step.debt.uid, step.debt.name, wave, is_ready=_is_restart(step)))
+    return due

@@ -5,6 +5,7 @@ import functools
 import logging
 from dataclasses import dataclass
 
+from infisical_events.core.requests import Requests
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import Follower, World
@@ -12,6 +13,8 @@ from infisical_events.runtime.pacing import Pace, begun
 
 _SWEEP_PAUSE = 60.0
 """Seconds between sweeps for what a gap in the watch has hidden."""
+
+_NO_REQUESTS = Requests()
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +35,11 @@ class Supervisor:
         self._served: dict[str, _Served] = {}
         self._pace = Pace()
 
-    def upsert(self, key: SubscriptionKey, generation: int) -> None:
-        """An object was seen: serve it, or tell its task that the spec changed. Never waits."""
+    def upsert(self, key: SubscriptionKey, generation: int, requests: Requests = _NO_REQUESTS) -> None:
+        """An object was seen: serve it, or tell its task what is new about it. Never waits."""
         served = self._served.get(key.uid)
+        if served is not None:
+            served.follower.asked.put(requests)
         if served is None or served.task.done():
             self._begin(key, generation)
         elif served.generation != generation:

@@ -1,0 +1,151 @@
+"""Making the Secrets of workloads fresh: who writes them is asked once, for all who wait, and heard out."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from infisical_events.core.freshness import Answer, Fresh, combined
+from infisical_events.core.ledgers import Debt, Ledger
+from infisical_events.core.receipts import receipt_of, stamp_of
+from infisical_events.core.secrets import SecretMetadata
+from infisical_events.core.sources import (
+    Content,
+    Freshness,
+    Known,
+    Question,
+    Source,
+    asking,
+    content_of,
+    freshness,
+)
+from infisical_events.core.standing import Standing
+from infisical_events.infisical.digesting import DigestKeySource
+from infisical_events.infisical.errors import InfisicalError
+from infisical_events.kube.errors import ConflictError, KubernetesError, UnknownOutcomeError
+from infisical_events.kube.subscriptions import SubscriptionKey
+from infisical_events.runtime.clocks import Clock
+from infisical_events.runtime.ports import Cluster
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True, slots=True)
+class Freshener:
+    """Freshens for one subscription."""
+
+    cluster: Cluster
+    key: SubscriptionKey
+    timeout: timedelta
+    clock: Clock
+    digest_key: DigestKeySource
+
+    async def begin(self, ledger: Ledger) -> "Round":
+        """What the namespace's sources are now, for one round of settling; raises KubernetesError."""
+        sources = await self.cluster.list_sources(self.key.namespace)
+        return Round(freshener=self, ledger=ledger, sources={source.uid: source for source in sources})
+
+    async def tokens(self, standings: tuple[Standing, ...]) -> dict[str, str]:
+        """What the content of the Secrets is that these workloads use and somebody writes.
+
+        Raises:
+            KubernetesError: nothing can be said.
+        """
+        sources = await self.cluster.list_sources(self.key.namespace)
+        used = frozenset[str]().union(*(standing.secrets for standing in standings))
+        found = {}
+        for source in sources:
+            for name in sorted(source.secrets & used):
+                secret = await self.cluster.secret_metadata(self.key.namespace, name)
+                found[name] = await self.sealed(source, secret)
+        return {name: token for name, token in found.items() if token}
+
+    async def sealed(self, source: Source, secret: SecretMetadata | None) -> str:
+        """A token of a Secret's content that tells nothing of it; empty, which equals nothing, if unknown."""
+        content = content_of(source, secret)
+        if not content or secret is None:
+            return ""
+        try:
+            key = await self.digest_key()
+        except InfisicalError as error:
+            log.warning("content of Secrets cannot be compared: %s", error)
+            return ""
+        return key.digest(f"{self.key.namespace}/{secret.name}", content)
+
+
+@dataclass(kw_only=True, slots=True)
+class Round:
+    """One round: each Secret is read once in it, and each source asked once at most."""
+
+    freshener: Freshener
+    ledger: Ledger
+    sources: dict[str, Source]
+    secrets: dict[str, SecretMetadata | None] = field(default_factory=dict)
+
+    async def freshen(self, standing: Standing, debt: Debt) -> Fresh:
+        """What can be said of the workload's Secrets; who was not asked yet for this debt is asked.
+
+        Raises:
+            KubernetesError: a Secret cannot be read.
+        """
+        known = Known({**self.ledger.tokens, **receipt_of(standing.workload).secrets})
+        answers: list[Answer] = []
+        tokens: dict[str, str] = {}
+        for source in list(self.sources.values()):
+            used = sorted(source.secrets & standing.secrets)
+            if not used:
+                continue
+            contents = {name: await self._content(source, name) for name in used}
+            tokens |= {name: content.token for name, content in contents.items()}
+            answers.append(await self._answer(self._question(source, contents, known, debt), debt))
+        return combined(answers, tokens, standing.unfollowed)
+
+    def _question(
+        self, source: Source, contents: Mapping[str, Content], known: Known, debt: Debt
+    ) -> Question:
+        return Question(
+            source=source,
+            subscription=self.freshener.key.name,
+            epoch=self.ledger.epoch,
+            seq=debt.seq,
+            contents=contents,
+            known=replace(known, tokens={}) if debt.is_requested else known,
+            timeout=self.freshener.timeout,
+        )
+
+    async def _answer(self, question: Question, debt: Debt) -> Answer:
+        source, now = question.source, self.freshener.clock()
+        state, trouble = freshness(question, now), source.unable or source.trouble
+        if state is not Freshness.UNASKED:
+            return Answer(str(source), state, trouble)
+        try:
+            await self._ask(source, question)
+        except (ConflictError, UnknownOutcomeError):
+            return Answer(str(source), Freshness.WAITING, trouble)  # read and asked anew
+        except KubernetesError as error:
+            is_late = now >= debt.since + question.timeout
+            return Answer(str(source), Freshness.OVERDUE if is_late else Freshness.WAITING, str(error))
+        return Answer(str(source), Freshness.WAITING, trouble)
+
+    async def _ask(self, source: Source, question: Question) -> None:
+        """For all debts of the ledger at once."""
+        freshener = self.freshener
+        stamp = stamp_of(self.ledger.epoch, self.ledger.seq)
+        contents = {name: await self._content(source, name) for name in sorted(source.secrets)}
+        tokens = {name: content.token for name, content in contents.items()}
+        patch = asking(source, question.subscription, stamp, tokens, freshener.clock())
+        log.info("asking %s to sync", source, extra={"subscription": str(freshener.key)})
+        asked = await freshener.cluster.ask_source(freshener.key.namespace, source, patch)
+        self.sources[source.uid] = asked
+
+    async def _content(self, source: Source, name: str) -> Content:
+        if name not in self.secrets:
+            namespace = self.freshener.key.namespace
+            self.secrets[name] = await self.freshener.cluster.secret_metadata(namespace, name)
+        secret = self.secrets[name]
+        return Content(await self.freshener.sealed(source, secret), secret.annotations if secret else {})
+
+    def written_at(self, names: frozenset[str]) -> datetime | None:
+        """When the newest of these Secrets was written, by the API server's clock; None if unknown."""
+        read = [secret for name, secret in self.secrets.items() if secret is not None and name in names]
+        return max((secret.written_at for secret in read if secret.written_at), default=None)
