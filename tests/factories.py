@@ -21,7 +21,7 @@ from infisical_events.core.scopes import Scope
 from infisical_events.core.workloads import Workload
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-DEPLOYMENT, STATEFUL_SET, DAEMON_SET = WORKLOAD_KINDS
+DEPLOYMENT, STATEFUL_SET, DAEMON_SET, CRON_JOB, JOB, ROLLOUT = WORKLOAD_KINDS
 CREATE, UPDATE, DELETE, IMPORT = EventType
 
 
@@ -44,6 +44,7 @@ def a_raw_spec(*entries: Mapping[str, Any], **fields: object) -> dict[str, Any]:
     raw = {
         "authentication": {"accessTokenRef": {"name": "infisical", "key": "token"}},
         "projectId": "7f4d1c2b",
+        "cooldownSeconds": 0,
         "events": list(entries) or [an_entry()],
     }
     return raw | fields

@@ -10,19 +10,31 @@ import base64
 import copy
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
+from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import SecretKeyRef
+from infisical_events.core.secrets import SecretMetadata
+from infisical_events.core.sources import Source, source_of
+from infisical_events.core.standing import Progress, Standing, standing_of
 from infisical_events.core.workloads import Workload
+from infisical_events.infisical.digesting import DigestKey
 from infisical_events.kube.credentials import MissingKeyError
 from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoundError, UnknownOutcomeError
 from infisical_events.kube.recording import Notice
+from infisical_events.kube.sources import SOURCE_KINDS
 from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
 
 JSONObject = dict[str, Any]
 DEPLOYMENT = WORKLOAD_KINDS[0]
+
+
+async def a_digest_key() -> DigestKey:
+    """The key of digests, as the operator's own Secret has it."""
+    return DigestKey(b"a key that lies in the namespace of the operator")
 
 
 async def _at_once(_: str) -> None:
@@ -44,6 +56,10 @@ class FakeCluster:
         self._workloads: dict[tuple[str, str, str], JSONObject] = {}
         self._secrets: dict[tuple[str, str], Mapping[str, str]] = {}
         self._accounts: dict[tuple[str, str], str] = {}
+        self._sources: dict[tuple[str, str, str], JSONObject] = {}
+        self._kept: dict[tuple[str, str], SecretMetadata] = {}
+        self._births: dict[tuple[str, str], tuple[datetime, ...]] = {}
+        self._progress: dict[tuple[str, str], Progress] = {}
         self._failures: dict[str, deque[KubernetesError]] = defaultdict(deque)
         self._lost_answers: dict[str, int] = defaultdict(int)
         self._versions = itertools.count(1)
@@ -95,12 +111,21 @@ class FakeCluster:
         return status
 
     def create_workload(
-        self, namespace: str, name: str, annotations: Mapping[str, str], kind: WorkloadKind = DEPLOYMENT
+        self,
+        namespace: str,
+        name: str,
+        annotations: Mapping[str, str],
+        kind: WorkloadKind = DEPLOYMENT,
+        secrets: Iterable[str] = (),
     ) -> None:
-        """A workload with a pod template."""
+        """A workload with a pod template, whose pods use these Secrets."""
         raw = self._created(namespace, name)
         raw["metadata"]["annotations"] = dict(annotations)
-        raw["spec"] = {"template": {"metadata": {"annotations": {}}}}
+        containers = [{"name": "main", "envFrom": [{"secretRef": {"name": secret}} for secret in secrets]}]
+        template = {"metadata": {"annotations": {}}, "spec": {"containers": containers}}
+        raw["spec"] = {"selector": {"matchLabels": {"app": name}}, "template": template}
+        if kind.kind == "CronJob":
+            raw["spec"] = {"jobTemplate": {"spec": {"template": template}}}
         self._workloads[namespace, kind.kind, name] = raw
 
     def annotate_workload(
@@ -121,6 +146,33 @@ class FakeCluster:
     def rollouts_of(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> int:
         """How often the pod template was changed since the workload was created."""
         return int(self._workloads[namespace, kind.kind, name]["metadata"]["generation"]) - 1
+
+    def let_roll(self, namespace: str, name: str, progress: Progress) -> None:
+        """How rollouts of a workload stand from now on; they are through at once if nobody says so."""
+        self._progress[namespace, name] = progress
+
+    def put_pods(self, namespace: str, app: str, *births: datetime) -> None:
+        """The pods of a workload, by when they were made."""
+        self._births[namespace, f"app={app}"] = births
+
+    def put_source(self, namespace: str, kind: ResourceKind, name: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
+        """An object of another operator: its `spec`, and its `status` if it has one."""
+        place = namespace, kind.kind, name
+        if place not in self._sources:
+            self._sources[place] = self._created(namespace, name)
+        self._sources[place] = self._replace(self._sources, place, self._sources[place] | fields)
+
+    def source_of(self, namespace: str, kind: ResourceKind, name: str) -> JSONObject:
+        """The object as it is stored."""
+        return self._sources[namespace, kind.kind, name]
+
+    def keep_secret(
+        self, namespace: str, name: str, annotations: Mapping[str, str], written_at: datetime | None = None
+    ) -> None:
+        """A Secret that a source writes, by its metadata."""
+        version = str(next(self._versions))
+        kept = SecretMetadata(name, f"uid-of-{name}", version, dict(annotations), written_at=written_at)
+        self._kept[namespace, name] = kept
 
     def put_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
         """A Secret with these values, encoded as the API server keeps them."""
@@ -167,6 +219,43 @@ class FakeCluster:
             for (place, kind, _), raw in self._workloads.items()
             if place == namespace
         )
+
+    async def read_workload(self, namespace: str, kind: str, name: str) -> Standing | None:
+        """As in `kube.workloads`."""
+        await self._called("read_workload")
+        raw = self._workloads.get((namespace, kind, name))
+        if raw is None:
+            return None
+        known = next(entry for entry in WORKLOAD_KINDS if entry.kind == kind)
+        progress = self._progress.get((namespace, name), Progress.COMPLETE)
+        return replace(standing_of(_workload(known, raw["metadata"]), raw), progress=progress)
+
+    async def births_of_pods(self, namespace: str, selector: str) -> tuple[datetime, ...]:
+        """As in `kube.workloads`."""
+        await self._called("births_of_pods")
+        return self._births.get((namespace, selector), ())
+
+    async def list_sources(self, namespace: str) -> tuple[Source, ...]:
+        """As in `kube.sources`."""
+        await self._called("list_sources")
+        kinds = {kind.kind: kind for kind in SOURCE_KINDS}
+        return tuple(
+            source_of(kinds[kind], raw)
+            for (place, kind, _), raw in self._sources.items()
+            if place == namespace
+        )
+
+    async def ask_source(self, namespace: str, source: Source, body: dict[str, Any]) -> Source:
+        """As in `kube.sources`."""
+        await self._called("ask_source")
+        asked = self._patch(self._sources, (namespace, source.kind.kind, source.name), body)
+        self._answer("ask_source")
+        return source_of(source.kind, asked)
+
+    async def secret_metadata(self, namespace: str, name: str) -> SecretMetadata | None:
+        """As in `kube.secrets`."""
+        await self._called("secret_metadata")
+        return self._kept.get((namespace, name))
 
     async def patch_workload(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
         """As in `kube.workloads`."""
@@ -265,6 +354,7 @@ def _stored(raw: JSONObject) -> StoredSubscription:
         is_deleting="deletionTimestamp" in metadata,
         spec=raw["spec"],  # nothing that is stored is ever changed in place
         status=raw.get("status", {}),
+        annotations=metadata.get("annotations", {}),
     )
 
 

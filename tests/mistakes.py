@@ -56,6 +56,7 @@ def with_field(spec: dict[str, Any], field: str, value: object) -> dict[str, Any
     return changed
 
 
+_SECRET = {"name": "payments-env", "environmentSlug": "prod"}
 _ENTRY = GOOD["events"][0]
 _NAME = "use the name of an object, of lower-case letters, digits, '-' and '.'"
 _KEY = "use a key that a Secret can have, of letters, digits, '-', '_' and '.'"
@@ -105,14 +106,27 @@ MISTAKES = (
             "spec.events[0].conditions.secretPath"),
     Mistake("events.0.conditions.secretKeys", [""], "at least 1 chars",
             "spec.events[0].conditions.secretKeys[0]"),
-    Mistake("action", "Resync", "action Resync is not available in this version: use Restart"),
-    Mistake("action", "ResyncThenRestart",
-            "action ResyncThenRestart is not available in this version: use Restart"),
-    Mistake("action", "restart", 'supported values: "Restart"'),
+    Mistake("action", "restart", 'supported values: "Restart", "Resync", "ResyncThenRestart"'),
+    Mistake("resync", {"timeoutSeconds": 0}, "greater than or equal to 1", "spec.resync.timeoutSeconds"),
+    Mistake("resync", {"onTimeout": "Wait"}, 'supported values: "Restart", "Skip"',
+            "spec.resync.onTimeout"),
+    Mistake("resync", {"secrets": [_SECRET | {"name": "../other"}]}, _NAME, "spec.resync.secrets[0].name"),
+    Mistake("resync", {"secrets": [_SECRET | {"environmentSlug": "prod/../dev"}]}, _SLUG,
+            "spec.resync.secrets[0].environmentSlug"),
+    Mistake("resync", {"secrets": [_SECRET | {"secretPath": "a"}]}, _PATH,
+            "spec.resync.secrets[0].secretPath"),
+    Mistake("resync", {"secrets": [_SECRET | {"creationPolicy": "Mine"}]},
+            'supported values: "Owner", "Orphan", "Merge"', "spec.resync.secrets[0].creationPolicy"),
+    Mistake("rollout", {"maxConcurrent": 0}, "greater than or equal to 1", "spec.rollout.maxConcurrent"),
+    Mistake("rollout", {"order": "ByName"}, 'supported values: "Parallel", "ByWave"',
+            "spec.rollout.order"),
+    Mistake("rollout", {"onFailure": "Stop"}, 'supported values: "Halt", "Continue"',
+            "spec.rollout.onFailure"),
     Mistake("observe", "versions", 'supported values: "Versions", "Values", "Events"'),
-    Mistake("mode", "DryRun", "mode DryRun is not available in this version: use Enforce"),
+    Mistake("mode", "Dry", 'supported values: "Enforce", "DryRun"'),
     Mistake("debounceSeconds", 301, "less than or equal to 300"),
     Mistake("debounceSeconds", "1s", "must be of type integer"),
+    Mistake("cooldownSeconds", -1, "greater than or equal to 0"),
     Mistake("resyncIntervalSeconds", 9, "greater than or equal to 10"),
     Mistake("suspend", "yes", "must be of type boolean"),
 )  # fmt: skip

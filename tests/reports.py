@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 from infisical_events.api.specs import EventType, Grade
 from infisical_events.api.statuses import (
+    Acted,
     Condition,
     ConditionStatus,
     ConditionType,
     Counters,
-    Acted,
     LastSkip,
     ObservationStatus,
     Status,
@@ -18,7 +18,7 @@ from infisical_events.api.statuses import (
 from infisical_events.core.changes import Change
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import Belief
-from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked
+from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked, Rollout
 from infisical_events.core.observations import Body, Part, Sighting
 from infisical_events.core.scopes import Scope
 
@@ -60,9 +60,26 @@ STATUS = Status(
         environment_slug="prod",
         secret_path="/payments",
         keys=("DB_PASSWORD",),
-        workloads=(WorkloadResult(kind="Deployment", name="payments", result="Restarted"),),
+        workloads=(WorkloadResult(kind="Deployment", name="payments", result="RolledOut"),),
+        completed_time=MOMENT,
     ),
     last_skip=LastSkip(time=MOMENT, reason="Unmatched", message="No entry matches."),
+    history=(
+        Acted(
+            time=MOMENT,
+            reason="Restarted",
+            message="1 of 1 workloads restarted.",
+            event=EventType.UPDATE,
+            environment_slug="prod",
+            secret_path="/payments",
+            keys=("DB_PASSWORD",),
+            workloads=(WorkloadResult(kind="Deployment", name="payments", result="RolledOut"),),
+            completed_time=MOMENT,
+        ),
+    ),
+    last_handled_reconcile_at="1",
+    last_handled_restart_at="2",
+    last_handled_resume_at="3",
 )
 
 LEDGER = Ledger(
@@ -83,9 +100,14 @@ LEDGER = Ledger(
             seq=7,
             since=PRECISE,
             changes=(Change(TREE, "DB_PASSWORD", frozenset({EventType.UPDATE})),),
+            is_requested=True,
         ),
     ),
     claims=(Claim(FOLDER, PRECISE),),
+    rollouts=(Rollout("u9", "StatefulSet", "mail", 6, PRECISE, wave=-1, has_failed=True),),
+    tokens={"payments-env": "t0k3n"},
+    restart_at="2026-01-02",
+    resume_at="now",
     credits=(Credit(TREE, PRECISE),),
     parked={
         Part.own(LEFT): Parked(Belief(Body.of({"A": Sighting("a1", 1)}), PRECISE, frozenset({"a0"})), PRECISE)

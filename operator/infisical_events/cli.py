@@ -112,14 +112,12 @@ def main() -> None:
     "--max-restarts-per-minute",
     type=click.IntRange(0),
     default=120,
-    show_default=True,
     help="Workloads restarted within a minute, over all subscriptions; more wait. 0: no bound.",
 )
 @_option(
     "--max-concurrent-rollouts",
     type=click.IntRange(0),
     default=100,
-    show_default=True,
     help="Workloads rolling out at the same time, over all subscriptions; more wait. 0: no bound.",
 )
 @_option(

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from fakes import a_digest_key
 from infisical_events.api import annotations
 from infisical_events.api.specs import Spec, parse_spec
 from infisical_events.core.folders import Folder
@@ -181,6 +182,7 @@ class Play:
             metrics=Metrics(),
             default_address=_ADDRESS,
             allowed_addresses=(_ADDRESS,),
+            digest_key=a_digest_key,
         )
         follower = process.followers[subject.name] = Follower(world=world, key=subject.key)
         task = asyncio.get_running_loop().create_task(follower.run())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from factories import a_raw_spec, an_entry
-from fakes import FakeCluster
+from fakes import FakeCluster, a_digest_key
 from fuzzing.sayings import A
 from infisical_events.infisical.errors import InfisicalError
 from infisical_events.kube.subscriptions import SubscriptionKey
@@ -49,6 +49,7 @@ class Operator:
             metrics=self.metrics,
             default_address="http://127.0.0.1",
             allowed_addresses=("http://127.0.0.1:*",),
+            digest_key=a_digest_key,
         )
         self.supervisor = Supervisor(world, ())
 

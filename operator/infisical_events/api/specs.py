@@ -111,9 +111,6 @@ _SENTENCES = {
     (_SECRET_PATH := r"^/[!-~]*$"): (
         "begin the path with '/' and write it in ASCII without blanks, such as /payments/**"
     ),
-    (_FOLDER_PATH := r"^/[!-~]*$|^/$"): (
-        "begin the path with '/' and write it in ASCII without blanks, such as /payments"
-    ),
     (_ADDRESS := r"^https?://[!-?A-~]+$"): (
         "write the address as https://host, without blanks and without credentials"
     ),
@@ -126,7 +123,6 @@ DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern
 Slug = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_SLUG)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_IDENTIFIER)]
 SecretPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_SECRET_PATH)]
-FolderPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_FOLDER_PATH)]
 TemplateText = Annotated[str, StringConstraints(max_length=16384)]
 Address = Annotated[str, StringConstraints(max_length=256, pattern=_ADDRESS)]
 Audience = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -185,9 +181,6 @@ class EventEntry(Model):
     conditions: EventConditions
 
 
-LabelMap = Annotated[dict[str, str], Field(max_length=64)]
-
-
 class ManagedSecret(Model):
     """A Kubernetes Secret that this operator keeps in step with one folder.
 
@@ -197,13 +190,13 @@ class ManagedSecret(Model):
 
     name: ObjectName
     environment_slug: Slug
-    secret_path: FolderPath = "/"  # noqa: S105 - a folder, no secret
+    secret_path: SecretPath = "/"  # noqa: S105 - a folder, no secret
     secret_keys: Annotated[tuple[KeyPattern, ...], Field(max_length=100)] = ()
-    template: Annotated[dict[DataKey, TemplateText], Field(max_length=256)] = {}
+    template: dict[DataKey, TemplateText] = Field(default_factory=dict, max_length=256)
     type: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "Opaque"
     creation_policy: CreationPolicy = CreationPolicy.OWNER
-    labels: LabelMap = {}
-    annotations: LabelMap = {}
+    labels: dict[str, str] = Field(default_factory=dict, max_length=64)
+    annotations: dict[str, str] = Field(default_factory=dict, max_length=64)
 
 
 class Resync(Model):
@@ -239,8 +232,8 @@ class Spec(Model):
     project_slug: Slug | None = None
     events: Annotated[tuple[EventEntry, ...], Field(min_length=1, max_length=10)]
     action: Action = Action.RESYNC_THEN_RESTART
-    resync: Resync = Resync()
-    rollout: Rollout = Rollout()
+    resync: Resync = Field(default_factory=Resync)
+    rollout: Rollout = Field(default_factory=Rollout)
     observe: Grade | None = None
     debounce_seconds: Annotated[StrictInt, Field(ge=0, le=300)] = 1
     cooldown_seconds: Annotated[StrictInt, Field(ge=0, le=86400)] = 30

@@ -64,7 +64,6 @@ class Reason(StrEnum):
     ROLLOUT_PAUSED = "RolloutPaused"
     ROLLOUT_ON_DELETE = "RolloutOnDelete"
     ROLLOUT_RESUMED = "RolloutResumed"
-    RESTART_REQUESTED = "RestartRequested"
     WOULD_RESTART = "WouldRestart"
     SECRET_SYNCED = "SecretSynced"  # noqa: S105 - a reason, no secret
     SECRET_REFUSED = "SecretRefused"  # noqa: S105 - a reason, no secret

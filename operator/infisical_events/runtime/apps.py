@@ -74,7 +74,6 @@ async def run(settings: Settings) -> None:
             budget=Budget(
                 per_minute=settings.max_restarts_per_minute,
                 most_rolling=settings.max_concurrent_rollouts,
-                now=asyncio.get_running_loop().time,
             ),
             clock=utc_now,
             metrics=metrics,

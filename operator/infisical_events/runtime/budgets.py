@@ -1,5 +1,6 @@
 """How many restarts this process makes at all, so that a flapping secret cannot flood the cluster."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ class Budget:
 
     per_minute: int = 0
     most_rolling: int = 0
-    now: Callable[[], float]
+    now: Callable[[], float] = lambda: asyncio.get_running_loop().time()
     _made: deque[float] = field(default_factory=deque)
     _rolling: dict[str, frozenset[str]] = field(default_factory=dict)
 

@@ -68,7 +68,7 @@ class World:
     default_address: str
     allowed_addresses: tuple[str, ...]
     digest_key: DigestKeySource
-    budget: Budget
+    budget: Budget = field(default_factory=Budget)
     gates: Gates = field(default_factory=Gates)
 
 

@@ -39,7 +39,7 @@ def test_what_is_left_out_has_a_default() -> None:
     spec = parse_spec(MINIMAL)
 
     assert (spec.address, spec.project_slug, spec.suspend) == (None, None, False)
-    assert (spec.action, spec.observe, spec.mode) == (Action.RESTART, None, Mode.ENFORCE)
+    assert (spec.action, spec.observe, spec.mode) == (Action.RESYNC_THEN_RESTART, None, Mode.ENFORCE)
     assert (spec.debounce_seconds, spec.resync_interval_seconds) == (1, 300)
     assert (spec.events[0].conditions.secret_path, spec.events[0].conditions.secret_keys) == ("/", ())
 
@@ -93,8 +93,6 @@ def test_a_spec_cannot_be_changed() -> None:
             {"authentication": {"accessTokenRef": REF, "universalAuth": CLIENT}},
             "spec.authentication: set exactly one of",
         ),
-        ({"action": "Resync"}, "spec.action: action Resync is not available in this version: use Restart"),
-        ({"mode": "DryRun"}, "spec.mode: mode DryRun is not available in this version: use Enforce"),
         ({"events": []}, "spec.events: "),
         ({"events": [an_entry()] * 11}, "spec.events: "),
         ({"events": [an_entry(), an_entry("secret:rename")]}, "spec.events[1].event: "),

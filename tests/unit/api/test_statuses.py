@@ -46,9 +46,12 @@ def test_the_ledger_is_none_of_a_reports_business() -> None:
 
 
 def test_the_kinds_of_workloads() -> None:
-    """Three kinds have a pod template and are rolled out when it changes."""
+    """Four kinds can be restarted; what runs once has its Secrets made fresh."""
     assert [(kind.api_version, kind.kind) for kind in WORKLOAD_KINDS] == [
         ("apps/v1", "Deployment"),
         ("apps/v1", "StatefulSet"),
         ("apps/v1", "DaemonSet"),
+        ("batch/v1", "CronJob"),
+        ("batch/v1", "Job"),
+        ("argoproj.io/v1alpha1", "Rollout"),
     ]

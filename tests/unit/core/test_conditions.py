@@ -9,7 +9,7 @@ from infisical_events.api.statuses import Condition, ConditionStatus, ConditionT
 from infisical_events.core.conditions import Finding, ready, with_finding, without
 from infisical_events.core.reasons import Reason
 
-READY, AUTHENTICATED, STREAMING, OBSERVED, STALLED = ConditionType
+READY, AUTHENTICATED, STREAMING, OBSERVED, SETTLED, STALLED = ConditionType
 TRUE, FALSE, UNKNOWN = ConditionStatus
 
 findings = st.builds(

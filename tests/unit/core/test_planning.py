@@ -18,14 +18,16 @@ from factories import (
     at,
     patched,
 )
+from infisical_events.api.specs import Action
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.ledgers import Claim, Ledger
-from infisical_events.core.planning import Hold, Restart, Selected, Settle, Step, clear, owe, plan
+from infisical_events.core.planning import Act, Hold, Rules, Selected, Settle, Step, clear, owe, plan
 from infisical_events.core.reasons import Reason
-from infisical_events.core.receipts import restart_patch
+from infisical_events.core.receipts import Cause, restart_patch
 from infisical_events.core.workloads import Workload
 
 CHANGED = Selected((a_change("A"),))
+RULES = Rules()
 CLAIMED = Selected((), (Claim(a_folder("/a"), at(10)),))
 
 
@@ -39,13 +41,19 @@ def restarted(
 ) -> Workload:
     """The workload after it was restarted for what the ledger owes it."""
     (debt,) = (debt for debt in ledger.debts if debt.uid == workload.uid)
-    return patched(workload, restart_patch(workload, debt, subscription, ledger.epoch, at(seconds)))
+    return patched(workload, restart_patch(workload, Cause(debt, subscription, ledger.epoch), at(seconds)))
 
 
 def planned(ledger: Ledger, *workloads: Workload) -> Step:
     """The only step."""
-    (step,) = plan(ledger, "payments", workloads)
+    (step,) = steps_of(ledger, *workloads)
     return step
+
+
+def steps_of(ledger: Ledger, *workloads: Workload, rules: Rules = RULES) -> tuple[Step, ...]:
+    """All steps at second 600, without the workload where nothing is to be done to it."""
+    steps = plan(ledger, "payments", workloads, rules, at(600))
+    return tuple(step if isinstance(step, Act) else replace(step, workload=None) for step in steps)
 
 
 # -- owing ----------------------------------------------------------------------------------------
@@ -109,7 +117,7 @@ def test_only_a_later_restart_can_cover_a_debt(last: float, since: float) -> Non
     ledger = owed(a_ledger(), workload)
 
     assert ledger.debts[0].since == at(since)
-    assert isinstance(planned(ledger, workload), Restart)
+    assert isinstance(planned(ledger, workload), Act)
 
 
 def test_a_held_workload_is_owed_little() -> None:
@@ -121,7 +129,7 @@ def test_a_held_workload_is_owed_little() -> None:
 
     assert a_change(ANY_KEY, path="/**") in ledger.debts[0].changes
     assert len(ledger.debts[0].changes) <= 50
-    assert isinstance(planned(ledger, replace(workload, annotations=a_workload().annotations)), Restart)
+    assert isinstance(planned(ledger, replace(workload, annotations=a_workload().annotations)), Act)
 
 
 def test_an_import_mutation_unseen_is_owed_once() -> None:
@@ -150,7 +158,7 @@ def test_nothing_selected_is_nothing() -> None:
 
 def test_what_is_owed_is_done() -> None:
     """A workload that nothing speaks for otherwise is restarted for its debt."""
-    assert planned(a_ledger(None, a_debt()), a_workload()) == Restart(a_workload(), a_debt())
+    assert planned(a_ledger(None, a_debt()), a_workload()) == Act(a_workload(), a_debt(), Action.RESTART)
 
 
 @pytest.mark.parametrize(
@@ -186,24 +194,24 @@ def test_another_receipt_pays_nothing(stamps: dict[str, str]) -> None:
     """Neither an older stamp, nor one of another baseline, nor a neighbour's from before the change."""
     workload = a_workload(last_restart=a_receipt(at(0), **stamps))
 
-    assert planned(a_ledger(None, a_debt()), workload) == Restart(workload, a_debt())
+    assert planned(a_ledger(None, a_debt()), workload) == Act(workload, a_debt(), Action.RESTART)
 
 
 def test_a_restart_of_the_same_moment_covers_nothing() -> None:
     """Coverage means strictly later, not merely another restart."""
     workload = a_workload(last_restart=a_receipt(at(5)))
 
-    assert isinstance(planned(a_ledger(None, a_debt(seconds=5)), workload), Restart)
+    assert isinstance(planned(a_ledger(None, a_debt(seconds=5)), workload), Act)
 
 
 def test_every_debt_has_its_step() -> None:
     """In the order of the ledger, whatever the order of the list."""
     ledger = a_ledger(None, a_debt("a"), a_debt("b", 2), a_debt("c"))
 
-    steps = plan(ledger, "payments", [a_workload("c", paused="true"), a_workload("a")])
+    steps = steps_of(ledger, a_workload("c", paused="true"), a_workload("a"))
 
     assert steps == (
-        Restart(a_workload("a"), a_debt("a")),
+        Act(a_workload("a"), a_debt("a"), Action.RESTART),
         Settle(a_debt("b", 2), Reason.WORKLOAD_GONE),
         Hold(a_debt("c"), Reason.PAUSED),
     )
@@ -219,7 +227,7 @@ def test_a_restart_settles_its_debt(keys: list[str], is_stripped: bool) -> None:
     after = restarted(workload, ledger)
 
     assert planned(ledger, after) == Settle(ledger.debts[0], Reason.ALREADY_RESTARTED)
-    assert isinstance(planned(owed(ledger, after, selected=changes, seconds=80), after), Restart)
+    assert isinstance(planned(owed(ledger, after, selected=changes, seconds=80), after), Act)
 
 
 def test_one_restart_serves_two_subscriptions() -> None:

@@ -19,7 +19,15 @@ from factories import (
     at,
     patched,
 )
-from infisical_events.core.receipts import Receipt, describe, is_paid, receipt_of, restart_patch, stamp_of
+from infisical_events.core.receipts import (
+    Cause,
+    Receipt,
+    describe,
+    is_paid,
+    receipt_of,
+    restart_patch,
+    stamp_of,
+)
 from strategies import json_values, texts
 
 epochs = st.sampled_from(["epoch", "other", "e.p", "", "1"])
@@ -89,7 +97,7 @@ def test_a_restart_is_one_patch() -> None:
     """It names the object and version it was planned on, and writes both receipts and nothing else."""
     workload, debt = a_workload(), a_debt("web", 7, a_change("A"), a_change("B", CREATE, path="/b"))
 
-    patch = restart_patch(workload, debt, "payments", "epoch", at(9))
+    patch = restart_patch(workload, Cause(debt, "payments", "epoch"), at(9))
     last_restart = patch["metadata"]["annotations"].pop("events.infisical.com/last-restart")
 
     assert patch == {
@@ -113,8 +121,10 @@ def test_a_restart_is_one_patch() -> None:
 def test_a_repeated_patch_makes_no_second_rollout(seq: int, later: timedelta) -> None:
     """The same debt patched again, however late, leaves the pod template as it is."""
     debt = a_debt("web", seq)
-    first = restart_patch(a_workload(), debt, "payments", "epoch", START)
-    second = restart_patch(patched(a_workload(), first), debt, "payments", "epoch", START + later)
+    first = restart_patch(a_workload(), Cause(debt, "payments", "epoch"), START)
+    second = restart_patch(
+        patched(a_workload(), first), Cause(debt, "payments", "epoch"), START + later
+    )
 
     assert second["spec"] == first["spec"]
 
@@ -122,7 +132,7 @@ def test_a_repeated_patch_makes_no_second_rollout(seq: int, later: timedelta) ->
 def test_a_newer_debt_makes_a_new_rollout() -> None:
     """Another sequence number, another epoch or another subscription changes the template."""
     specs = [
-        restart_patch(a_workload(), a_debt("web", seq), subscription, epoch, START)["spec"]
+        restart_patch(a_workload(), Cause(a_debt("web", seq), subscription, epoch), START)["spec"]
         for seq, subscription, epoch in [(1, "a", "x"), (2, "a", "x"), (1, "b", "x"), (1, "a", "y")]
     ]
 
@@ -132,7 +142,9 @@ def test_a_newer_debt_makes_a_new_rollout() -> None:
 def test_a_restart_keeps_the_stamps_of_its_neighbours() -> None:
     """A workload of two subscriptions carries a receipt for each."""
     workload = a_workload(last_restart=a_receipt(mail="other.3", payments="epoch.1"))
-    restarted = patched(workload, restart_patch(workload, a_debt("web", 2), "payments", "epoch", at(5)))
+    restarted = patched(
+        workload, restart_patch(workload, Cause(a_debt("web", 2), "payments", "epoch"), at(5))
+    )
 
     assert receipt_of(restarted) == Receipt(at(5), {"mail": "other.3", "payments": "epoch.2"})
 

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from factories import a_body, a_part, a_raw_spec
-from fakes import FakeCluster
+from fakes import FakeCluster, a_digest_key
 from infisical_events.api.specs import parse_spec
 from infisical_events.core.folders import Folder
 from infisical_events.core.matching import selectors_of
 from infisical_events.core.observations import Observation
+from infisical_events.core.planning import Rules
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.streaming import Hearing
@@ -23,12 +25,18 @@ from infisical_events.kube.errors import (
     NotFoundError,
     UnknownOutcomeError,
 )
+from infisical_events.runtime.asking import Asked
 from infisical_events.runtime.boards import Board
+from infisical_events.runtime.budgets import Budget
+from infisical_events.runtime.deciding import Decider
+from infisical_events.runtime.freshening import Freshener
 from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconciling import Reconciler
 from infisical_events.runtime.records import GoneError, Record
+from infisical_events.runtime.recounting import Recounter
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.rolling import Roller
 from infisical_events.runtime.settling import Settler
 from virtual_time import in_virtual_time, virtual_now
 
@@ -67,7 +75,8 @@ class Process:
 
     def __init__(self, reconciler: Reconciler, settler: Settler) -> None:
         self.observe, self.settle = reconciler.observe, settler.settle
-        self.reporter, self.metrics, self.record = settler.reporter, settler.metrics, settler.record
+        recounter = settler.recounter
+        self.reporter, self.metrics, self.record = recounter.reporter, recounter.metrics, settler.record
 
 
 class Team:
@@ -92,7 +101,17 @@ class Team:
         looker = Looker(
             spec=spec, address="https://i.example", infisical=self.infisical, extra=reporter.extra
         )
+        freshener = Freshener(
+            cluster=self.cluster,
+            key=self.key,
+            timeout=timedelta(seconds=spec.resync.timeout_seconds),
+            clock=virtual_now,
+            digest_key=a_digest_key,
+        )
         reconciler = Reconciler(
+            spec=spec,
+            asked=Asked(),
+            freshener=freshener,
             selectors=selectors_of(spec),
             looker=looker,
             cluster=self.cluster,
@@ -101,8 +120,20 @@ class Team:
             metrics=metrics,
             clock=virtual_now,
         )
+        cluster, clock = self.cluster, virtual_now
         settler = Settler(
-            cluster=self.cluster, record=record, reporter=reporter, metrics=metrics, clock=virtual_now
+            cluster=cluster,
+            record=record,
+            decider=Decider(
+                cluster=cluster, freshener=freshener, on_timeout=spec.resync.on_timeout, clock=clock
+            ),
+            roller=Roller(cluster=cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=clock),
+            recounter=Recounter(reporter=reporter, metrics=metrics),
+            budget=Budget(),
+            clock=clock,
+            rules=Rules(spec.action),
+            rollout=spec.rollout,
+            mode=spec.mode,
         )
         return Process(reconciler, settler)
 

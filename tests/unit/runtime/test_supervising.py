@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from factories import a_ledger, a_raw_spec
-from fakes import FakeCluster
+from fakes import FakeCluster, a_digest_key
 from infisical_events.api.specs import Spec
 from infisical_events.core.encoding import encode
 from infisical_events.core.folders import Folder
@@ -97,6 +97,7 @@ class Operator:
                 open_infisical=self.infisical.opened,
                 clock=virtual_now,
                 metrics=self.metrics,
+                digest_key=a_digest_key,
                 **fields,
             ),
             (),
