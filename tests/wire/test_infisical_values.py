@@ -1,13 +1,15 @@
 """Values at the wire: read for who asks for them, compared by keyed digests, and never let through."""
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from factories import a_spec
-from infisical_events.api.specs import Spec
+from infisical_events.api.specs import ManagedSecret, Spec
+from infisical_events.core.contents import content_of, is_as_believed
 from infisical_events.core.folders import Folder
-from infisical_events.core.observations import Observation, Part
+from infisical_events.core.observations import NOTHING, Observation, Part
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.digesting import DigestKey
@@ -135,3 +137,176 @@ async def test_an_unchanged_list_is_not_read_again() -> None:
             first: Observation = await session.observe((A,))
             second = await session.observe((A,))
     assert first.parts == second.parts
+
+
+# -- values themselves, for the Secrets that are made of them ------------------------------------------
+
+
+async def test_a_folder_is_read_with_its_values() -> None:
+    """Own and imported values, expanded, under the sightings that a look shows."""
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox, observe="Values") as session:
+        await sandbox.do(Controls.set_secrets, "dev", "/shared", {"SHARED": "s"})
+        await sandbox.do(Controls.set_secrets, "prod", "/a/below", {"BELOW": "b"})
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"HOST": "h", "URL": "${HOST}/x"})
+        await sandbox.do(Controls.add_import, "prod", "/a", ("dev", "/shared"))
+        reading = await session.read_values(Folder("prod", "/a"))
+        seen = await session.observe((A,))
+
+    assert reading.values == {
+        OWN: {"HOST": "h", "URL": "h/x"},
+        Part(A, Folder("dev", "/shared")): {"SHARED": "s"},
+    }
+    assert reading.parts == seen.parts
+    assert is_as_believed(reading, seen.parts)
+
+
+async def test_a_later_import_wins() -> None:
+    """The order of the list of imports is what the server says it is."""
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
+        for place in ("/one", "/two"):
+            await sandbox.do(Controls.set_secrets, "prod", place, {"K": place, "OWN": place})
+            await sandbox.do(Controls.add_import, "prod", "/a", ("prod", place))
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"OWN": "own"})
+        reading = await session.read_values(Folder("prod", "/a"))
+
+    managed = ManagedSecret(name="s", environment_slug="prod", secret_path="/a")
+    assert content_of(reading, managed).data == {"K": "/two", "OWN": "own"}
+
+
+async def test_a_changed_reference_is_another_content_where_versions_are_observed() -> None:
+    """No version tells, so digests do, whatever the grade of the subscription is."""
+    managed = ManagedSecret(name="s", environment_slug="prod", secret_path="/a")
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/db", {"HOST": "one"})
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"URL": "${prod.db.HOST}/x"})
+        before = await session.read_values(Folder("prod", "/a"))
+        belief = (await session.observe((A,))).parts
+        await sandbox.do(Controls.set_secrets, "prod", "/db", {"HOST": "two"})
+        after = await session.read_values(Folder("prod", "/a"))
+
+    assert content_of(before, managed).token != content_of(after, managed).token
+    assert is_as_believed(before, belief)
+    assert is_as_believed(after, belief)
+
+
+async def test_a_reading_that_is_another_than_the_look_is_told() -> None:
+    """What changed between a look and the reading is found."""
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
+        belief = (await session.observe((A,))).parts
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "2"})
+        reading = await session.read_values(Folder("prod", "/a"))
+
+    assert not is_as_believed(reading, belief)
+
+
+async def test_an_empty_folder_has_its_own_part() -> None:
+    """So whoever has a reading knows what was read."""
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.create_folder, "prod", "/a")
+        reading = await session.read_values(Folder("prod", "/a"))
+
+    assert (dict(reading.parts), dict(reading.values)) == ({OWN: NOTHING}, {OWN: {}})
+
+
+@pytest.mark.parametrize("folder", [Folder("prod", "/missing"), Folder("nowhere", "/")])
+async def test_a_folder_that_is_not_there_is_an_error(folder: Folder) -> None:
+    """Unlike a look, for which it is empty: a Secret must not be emptied by a misspelt path."""
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
+        with pytest.raises(InfisicalError) as refused:
+            await session.read_values(folder)
+
+    assert refused.value.reason is Reason.FOLDER_NOT_FOUND
+
+
+async def test_values_are_always_read_whole() -> None:
+    """One folder, imports included, expanded; no tag is sent, so nothing old can stand for it."""
+    listed = {"id": "i", "secretKey": "K", "version": 1, "secretValue": "v", "type": "shared"}
+    body = answer(200, {"secrets": [listed], "imports": []}, {"ETag": '"tag"'})
+    async with serving(always(body)) as server, a_session(server.url) as session:
+        await session.observe((A,))
+        for _ in range(2):
+            await session.read_values(Folder("prod", "/a"))
+
+    for request in server.requests[1:]:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.target).query).items()}
+        assert "if-none-match" not in request.headers
+        assert query.pop("projectId")
+        assert query == {
+            "environment": "prod",
+            "secretPath": "/a",
+            "recursive": "false",
+            "viewSecretValue": "true",
+            "expandSecretReferences": "true",
+            "include_imports": "true",
+            "includeImports": "true",
+        }
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [{"secretValue": "", "secretValueHidden": True}, {"secretValue": "<hidden-by-infisical>"}],
+    ids=["told", "by its text"],
+)
+@pytest.mark.parametrize("is_imported", [False, True])
+async def test_a_hidden_value_is_refused(hidden: dict[str, object], is_imported: bool) -> None:  # noqa: FBT001 - a case
+    """It never gets into a Secret; the sentence names the key, its folder and the right that is missing."""
+    plain = {"id": "i", "secretKey": "K", "version": 1, "secretValue": CANARY, "type": "shared"}
+    listed = [plain, plain | {"secretKey": "L"} | hidden]
+    imports = [{"environment": "dev", "secretPath": "/shared", "secrets": listed}]
+    body = {"secrets": [plain], "imports": imports} if is_imported else {"secrets": listed, "imports": []}
+    async with serving(always(answer(200, body))) as server, a_session(server.url) as session:
+        with pytest.raises(InfisicalError) as refused:
+            await session.read_values(Folder("prod", "/a"))
+
+    assert refused.value.reason is Reason.PERMISSION_DENIED
+    place = "dev:/shared" if is_imported else "prod:/a"
+    assert re.search(rf"value of 'L' in {place}\..*Read Value", str(refused.value))
+    assert CANARY not in str(refused.value)
+
+
+async def test_lacking_the_right_to_read_is_told_where_secrets_are_written() -> None:
+    """The sentence says what needs the right."""
+    describe = {"subject": "secrets", "actions": ["describeSecret"]}
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": CANARY})
+        await sandbox.do(Controls.permit, [describe])
+        with pytest.raises(InfisicalError, match=r"resync\.secrets needs Read Value") as refused:
+            await session.read_values(Folder("prod", "/a"))
+
+    assert refused.value.reason is Reason.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"version": CANARY},
+        {"secretValue": 7},
+        {"secretValue": None},
+        {"secretKey": 7},
+        {"secretValue": [CANARY]},
+    ],
+)
+async def test_a_reading_that_makes_no_sense_is_refused(broken: dict[str, object]) -> None:
+    """Nothing is taken for a value that is none, and no value is told."""
+    listed = {"id": "i", "secretKey": "K", "version": 1, "secretValue": CANARY, "type": "shared"} | broken
+    async with (
+        serving(always(answer(200, {"secrets": [listed]}))) as server,
+        a_session(server.url) as session,
+    ):
+        with pytest.raises(InfisicalError) as refused:
+            await session.read_values(Folder("prod", "/a"))
+
+    assert refused.value.reason is Reason.NOT_INFISICAL
+    assert CANARY not in f"{refused.value!r} {refused.value.__cause__!r}"
+
+
+async def test_no_value_of_a_reading_is_shown() -> None:
+    """A reading can be printed; a personal override is nobody's workload's business."""
+    listed = {"id": "i", "secretKey": "K", "version": 1, "secretValue": CANARY, "type": "shared"}
+    body = {"secrets": [listed, listed | {"type": "personal", "secretValue": "mine"}], "imports": []}
+    async with serving(always(answer(200, body))) as server, a_session(server.url) as session:
+        reading = await session.read_values(Folder("prod", "/a"))
+
+    assert reading.values[OWN] == {"K": CANARY}
+    assert CANARY not in repr(reading)

@@ -7,6 +7,7 @@ from infisical_events.api.resources import GROUP
 
 AUTO_RELOAD = f"{GROUP}/auto-reload"
 SUBSCRIPTION = f"{GROUP}/subscription"
+"""On a workload: which subscriptions concern it. On a Secret that is written here: which one writes it."""
 ENVIRONMENT = f"{GROUP}/environment"
 SECRET_PATH = f"{GROUP}/secret-path"
 SECRET_KEYS = f"{GROUP}/secret-keys"

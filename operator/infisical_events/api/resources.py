@@ -12,6 +12,9 @@ PLURAL = "infisicaleventsubscriptions"
 FIELD_MANAGER = "infisical-events"
 """The field manager of every write (`kubectl get --show-managed-fields`)."""
 
+MANAGED_BY = "app.kubernetes.io/managed-by"
+"""The label of all that the operator makes, with the name of its field manager."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceKind:

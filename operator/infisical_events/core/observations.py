@@ -1,6 +1,7 @@
 """What was seen: the state of the subscribed folders, reduced to ids, versions and keyed digests.
 
-Values never get this far. A secret's id is shortened to a digest: it only has to tell secrets apart.
+No value gets in here; where Secrets are written, `core.contents` has them. A secret's id is shortened to a
+digest: it only has to tell secrets apart.
 
 What is known of a secret may be less than all: its value was not read, or only that nothing had changed
 was stored of a large folder. Two sightings *agree* when they are the same as far as both know.

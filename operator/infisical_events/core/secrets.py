@@ -1,7 +1,7 @@
 """A Kubernetes Secret as the operator sees it: its metadata, never its values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -20,3 +20,6 @@ class SecretMetadata:
     owner_uids: frozenset[str] = frozenset()
     written_at: datetime | None = None
     our_keys: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    controller_uid: str = ""
+    """The one owner that manages it, as Kubernetes has it; empty if there is none."""

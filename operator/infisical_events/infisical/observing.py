@@ -3,24 +3,23 @@
 Ids and versions need no more than the right to describe secrets. An unchanged scope costs a 304, which
 stands for the body last received. A list leaves out what one may not describe, so what is missing in a
 list can be asked for by its name: only that answer tells the two apart.
+
+Values themselves are read of single folders, for the Secrets that are made of them, and always in full.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlencode
 
-from infisical_events.core.folders import Folder, canonical
-from infisical_events.core.observations import Body, Part, Sighting, short_id
+from infisical_events.core.contents import Reading
+from infisical_events.core.folders import Folder
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.answers import Answer, decoded
 from infisical_events.infisical.digesting import DigestKey
 from infisical_events.infisical.errors import FolderMissingError, InfisicalError, UnknownRouteError
+from infisical_events.infisical.listings import Parts, parse_list, parse_reading
 from infisical_events.infisical.requests import AuthorizedClient
-
-Parts = Mapping[Part, Body]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,16 @@ class SecretLists:
             self._cache[scope] = _Cached(etag, parts, key)
         return parts
 
+    async def read_values(self, folder: Folder, key: DigestKey | None = None) -> Reading:
+        """One folder and its imports with values that are expanded; no tag stands for any of it.
+
+        Raises:
+            FolderMissingError: there is no such folder or environment.
+            InfisicalError: PERMISSION_DENIED, a value is hidden; or the list makes no sense.
+        """
+        scope = Scope(folder)
+        return parse_reading(scope, decoded(await self._list(scope, _IMPORTS | _VALUES, {})), key)
+
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Whether the folder has no secret of its own of this name; imports do not count.
 
@@ -135,54 +144,3 @@ def _check_secret(answer: object) -> None:
         raise InfisicalError(
             Reason.NOT_INFISICAL, "The answer about a secret has an unknown shape: check spec.address."
         )
-
-
-def parse_list(scope: Scope, answer: object, key: DigestKey | None = None) -> Parts:
-    """A list's body as parts; personal overrides are nobody's workload's business.
-
-    Raises:
-        InfisicalError: the body has not the shape that every server version has.
-    """
-    try:
-        return _parts(scope, answer, key)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        raise InfisicalError(
-            Reason.NOT_INFISICAL, "The list of secrets has an unknown shape: check spec.address."
-        ) from None
-
-
-def _parts(scope: Scope, answer: Any, key: DigestKey | None) -> Parts:  # noqa: ANN401 - JSON; every miss raises
-    own: dict[Folder, dict[str, Sighting]] = defaultdict(dict)
-    for secret in _shared(answer["secrets"]):
-        path = canonical(secret.get("secretPath") or "/") if scope.recursive else scope.folder.path
-        folder = Folder(scope.folder.environment, path)
-        own[folder][_text(secret["secretKey"])] = _sighting(secret, key)
-    parts = {Part.own(folder): Body.of(sightings) for folder, sightings in own.items()}
-    for rank, entry in enumerate(answer.get("imports") or ()):
-        source = Folder(_text(entry["environment"]), canonical(entry["secretPath"]))
-        brought = {_text(secret["secretKey"]): _sighting(secret, key) for secret in _shared(entry["secrets"])}
-        if brought:
-            parts[Part(scope, source)] = Body.of(brought, rank)
-    return parts
-
-
-def _shared(secrets: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
-    return (secret for secret in secrets if secret.get("type", "shared") == "shared")
-
-
-def _sighting(secret: Mapping[str, Any], key: DigestKey | None) -> Sighting:
-    identifier = str(secret["id"])
-    return Sighting(short_id(identifier), int(secret["version"]), _digest(secret, identifier, key))
-
-
-def _digest(secret: Mapping[str, Any], identifier: str, key: DigestKey | None) -> str:
-    """Empty for a value that is not shown: of it only the version is known."""
-    value = secret.get("secretValue")
-    is_shown = isinstance(value, str) and not secret.get("secretValueHidden")
-    return key.digest(identifier, str(value)) if key and is_shown else ""
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from infisical_events.api.specs import Grade, Spec
+from infisical_events.core.contents import Reading
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Body, Observation, Part
 from infisical_events.core.reasons import Reason
@@ -13,12 +14,15 @@ from infisical_events.core.scopes import Scope, scopes_of
 from infisical_events.infisical.answers import decoded
 from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.calls import new_client
-from infisical_events.infisical.digesting import DigestKey, DigestKeySource
+from infisical_events.infisical.digesting import DigestKeySource
 from infisical_events.infisical.errors import InfisicalError, UnknownRouteError
 from infisical_events.infisical.logins import CredentialsSource, Tokens
 from infisical_events.infisical.observing import SecretLists
 from infisical_events.infisical.requests import AuthorizedClient
 from infisical_events.infisical.streaming import Hearing, register_of, subscribed
+
+_TO_OBSERVE = "observe: Values needs Read Value for the watched folders and all that they refer to."
+_TO_WRITE = "resync.secrets needs Read Value for their folders and all that they import or refer to."
 
 _DOUBTS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
@@ -86,11 +90,24 @@ class Session:
         key = await self._digest_key() if self._spec.observe is Grade.VALUES else None
         started = self._now()
         parts: dict[Part, Body] = {}
-        with self._doubting(), _advising(key):
+        with self._doubting(), _advising(_TO_OBSERVE if key else ""):
             lists = await self._opened_lists()
             for scope in scopes:
                 parts.update(await lists.read(scope, key))
         return Observation(scopes, parts, started, self._now(), key_id=key.id if key else "")
+
+    async def read_values(self, folder: Folder) -> Reading:
+        """Read one folder and its imports with their values, with digests of them whatever the grade is.
+
+        So a value that changed by reference is another one, also where versions are all that is observed.
+
+        Raises:
+            InfisicalError: FOLDER_NOT_FOUND; PERMISSION_DENIED when a value is not shown; or any other.
+        """
+        key = await self._digest_key()
+        with self._doubting(), _advising(_TO_WRITE):
+            lists = await self._opened_lists()
+            return await lists.read_values(folder, key)
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Whether a secret that a list does not show is not there, rather than hidden.
@@ -143,12 +160,11 @@ class Session:
 
 
 @contextmanager
-def _advising(key: DigestKey | None) -> Iterator[None]:
+def _advising(advice: str) -> Iterator[None]:
     """Reading values takes another right than describing secrets, and so does all that they refer to."""
     try:
         yield
     except InfisicalError as error:
-        if key is None or error.reason is not Reason.PERMISSION_DENIED:
+        if not advice or error.reason is not Reason.PERMISSION_DENIED:
             raise
-        advice = "observe: Values needs Read Value for the watched folders and all that they refer to."
         raise InfisicalError(error.reason, f"{error} {advice}", error.retry_after, error.quote) from None

@@ -105,8 +105,8 @@ class Kube:
             _Request(method="PATCH", path=path, body=body, query=_AS_US, content_type=MERGE_PATCH)
         )
 
-    async def apply(self, path: str, body: JSONObject, *, is_forced: bool) -> JSONObject:
-        """Apply one object on the server's side; JSON is YAML, too.
+    async def apply(self, path: str, body: JSONObject, *, is_forced: bool, accept: str = JSON) -> JSONObject:
+        """Apply one object on the server's side, and read it or what `accept` wants of it; JSON is YAML, too.
 
         Raises:
             ConflictError: another field manager owns what is applied, or the object is another version.
@@ -114,7 +114,14 @@ class Kube:
         """
         query = {**_AS_US, "force": str(is_forced).lower()}
         return await self._call(
-            _Request(method="PATCH", path=path, body=body, query=query, content_type=APPLY_PATCH)
+            _Request(
+                method="PATCH",
+                path=path,
+                body=body,
+                query=query,
+                content_type=APPLY_PATCH,
+                accept=accept,
+            )
         )
 
     async def list_metadata(self, path: str) -> AsyncIterator[JSONObject]:

@@ -5,6 +5,8 @@ KubernetesError        status and the API server's own message
 ├── ForbiddenError     403: RBAC, or an admission plugin
 ├── NotFoundError      404
 ├── ConflictError      409: somebody else wrote first
+├── InvalidError       400, 413, 422: what was sent is not accepted as it is
+├── SecretRefusedError  a Secret that is written here is not accepted; the sentence says what to change
 └── UnknownOutcomeError  no answer: the write may or may not have happened
 """
 
@@ -25,6 +27,14 @@ class NotFoundError(KubernetesError):
     """No such object."""
 
 
+class InvalidError(KubernetesError):
+    """The API server, or an admission plugin, does not accept the object."""
+
+
+class SecretRefusedError(KubernetesError):
+    """A Secret cannot be written as the spec has it, and trying again does not help; no value is repeated."""
+
+
 class ForbiddenError(KubernetesError):
     """The operator's ServiceAccount may not do this."""
 
@@ -33,7 +43,15 @@ class UnknownOutcomeError(KubernetesError):
     """Nothing came back in time; what was asked may have been done."""
 
 
-_BY_STATUS = {401: UnauthorizedError, 403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
+_BY_STATUS = {
+    400: InvalidError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: InvalidError,
+    422: InvalidError,
+}
 
 
 def error_of(status: int, message: str) -> KubernetesError:

@@ -2,7 +2,7 @@
 
 import secrets
 
-from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.api.resources import FIELD_MANAGER, MANAGED_BY
 from infisical_events.api.specs import SecretKeyRef
 from infisical_events.kube.calls import Kube, path_of
 from infisical_events.kube.credentials import CredentialReader, MissingKeyError
@@ -45,7 +45,7 @@ class KeySecret:
             "kind": "Secret",
             "metadata": {
                 "name": self._ref.name,
-                "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER},
+                "labels": {MANAGED_BY: FIELD_MANAGER},
             },
             "type": "Opaque",
             "stringData": {_DATA_KEY: secrets.token_urlsafe(_BYTES)},

@@ -34,15 +34,18 @@ def metadata_of(answer: JSONObject) -> SecretMetadata:
     try:
         metadata = answer["metadata"]
         fields = metadata.get("managedFields") or []
+        owners = metadata.get("ownerReferences") or []
         ours = [entry for entry in fields if _is_ours(entry)]
         return SecretMetadata(
             name=metadata["name"],
             uid=metadata["uid"],
             resource_version=metadata["resourceVersion"],
             annotations=metadata.get("annotations") or {},
-            owner_uids=frozenset(owner["uid"] for owner in metadata.get("ownerReferences") or []),
+            owner_uids=frozenset(owner["uid"] for owner in owners),
             written_at=_newest(entry.get("time") for entry in fields),
             our_keys=frozenset(key for entry in ours for key in _data_keys(entry)),
+            labels=metadata.get("labels") or {},
+            controller_uid=next((owner["uid"] for owner in owners if owner.get("controller")), ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise KubernetesError("the API server's answer is no metadata of a Secret") from None

@@ -12,6 +12,7 @@ from datetime import timedelta
 from infisical_events.api.specs import Spec, parse_spec
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.addresses import is_allowed, origin_of
+from infisical_events.core.contents import check_secrets
 from infisical_events.core.matching import selectors_of
 from infisical_events.core.planning import Rules
 from infisical_events.core.reasons import Reason
@@ -124,6 +125,7 @@ class Follower:
         try:
             spec = parse_spec(stored.spec)
             selectors_of(spec)
+            check_secrets(spec)
             origin = origin_of(spec.address or self.world.default_address)
         except ValueError as error:
             raise _NotServableError(ConditionType.STALLED, Reason.INVALID_SPEC, str(error)) from None

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from infisical_events.api.specs import SecretKeyRef, Spec
+from infisical_events.core.contents import Reading
 from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
@@ -29,6 +30,7 @@ class Infisical(Protocol):
     async def project_id(self) -> str: ...  # noqa: D102
     async def observe(self, scopes: tuple[Scope, ...]) -> Observation: ...  # noqa: D102
     async def is_gone(self, folder: Folder, key: str) -> bool: ...  # noqa: D102
+    async def read_values(self, folder: Folder) -> Reading: ...  # noqa: D102
     def stream(  # noqa: D102
         self,
     ) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | NotUnderstood]]: ...

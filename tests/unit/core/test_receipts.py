@@ -122,9 +122,7 @@ def test_a_repeated_patch_makes_no_second_rollout(seq: int, later: timedelta) ->
     """The same debt patched again, however late, leaves the pod template as it is."""
     debt = a_debt("web", seq)
     first = restart_patch(a_workload(), Cause(debt, "payments", "epoch"), START)
-    second = restart_patch(
-        patched(a_workload(), first), Cause(debt, "payments", "epoch"), START + later
-    )
+    second = restart_patch(patched(a_workload(), first), Cause(debt, "payments", "epoch"), START + later)
 
     assert second["spec"] == first["spec"]
 

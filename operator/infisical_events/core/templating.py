@@ -1,0 +1,104 @@
+"""The text of a Secret's keys with the values of secrets in it: `postgres://{{ .USER }}@db`.
+
+Placeholders mean what they mean in Go's text/template, of which there is no more than this:
+
+* `{{ .NAME }}`: the value of a secret whose name has no blanks, braces, brackets, bars or quotes in it;
+* `{{ index . "NAME" }}`: the same, of any name without a quote;
+* `{{ "text" }}`: the text itself, such as `{{ "{{" }}` for two braces.
+
+A value is put in as it is: what stands in it is no placeholder. `}}` alone is text, as it is in JSON. A
+name that has no value is an error and never `<no value>`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from infisical_events.api.specs import Spec
+
+_PLACEHOLDER: Final = re.compile(
+    r"""\{\{\s*(?:
+        \.(?P<plain>[^\s{}()|"'`]+)
+        | index\s+\.\s+"(?P<quoted>[^"]+)"
+        | "(?P<text>[^"]*)"
+    )\s*\}\}""",
+    re.VERBOSE,
+)
+_OPENED: Final = "{{"
+_LONGEST_QUOTE: Final = 40
+"""Characters of a placeholder that are repeated when it is none."""
+
+
+class TemplateError(ValueError):
+    """A template has no text for these values, or is none; the message names keys, never values."""
+
+
+def rendered(template: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """The text under each key of the template, with values by the names of secrets.
+
+    Raises:
+        TemplateError: a placeholder is none, or values are missing; all of them are named.
+    """
+    mistakes = [*mistakes_of(template), *_missing(template, values)]
+    if mistakes:
+        raise TemplateError("; ".join(mistakes))
+    return {key: _PLACEHOLDER.sub(lambda found: _text(found, values), text) for key, text in template.items()}
+
+
+def names_of(template: Mapping[str, str]) -> frozenset[str]:
+    """The names of all secrets that it refers to."""
+    return frozenset(name for text in template.values() for name in _names(text))
+
+
+def mistakes_of(template: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence for each key whose text has a placeholder that is none; they quote the template alone."""
+    found = ((key, _stray(text)) for key, text in sorted(template.items()))
+    return tuple(
+        f"the template's key {key} has {quote!r}, which is no placeholder: write {{{{ .NAME }}}} for a value "
+        f'and {{{{ "{{{{" }}}} for two braces'
+        for key, quote in found
+        if quote
+    )
+
+
+def check_templates(spec: Spec) -> None:
+    """Refuse a spec with a template that can never have a text.
+
+    Raises:
+        ValueError: with one sentence per mistake, each naming its field.
+    """
+    mistakes = [
+        f"spec.resync.secrets[{place}]: {mistake}"
+        for place, managed in enumerate(spec.resync.secrets)
+        for mistake in mistakes_of(managed.template)
+    ]
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
+
+
+def _missing(template: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:
+    for key, text in sorted(template.items()):
+        names = sorted(_names(text) - values.keys())
+        if names:
+            yield f"the template's key {key} refers to secrets that are not there: {', '.join(names)}"
+
+
+def _names(text: str) -> frozenset[str]:
+    names = (found["plain"] or found["quoted"] for found in _PLACEHOLDER.finditer(text))
+    return frozenset(name for name in names if name)
+
+
+def _text(found: re.Match[str], values: Mapping[str, str]) -> str:
+    name = found["plain"] or found["quoted"]
+    return values[name] if name else found["text"]
+
+
+def _stray(text: str) -> str:
+    """What stands behind the first two braces that open no placeholder; empty if there are none."""
+    end = 0
+    for found in [*_PLACEHOLDER.finditer(text), None]:
+        between = text[end : found.start() if found else len(text)]
+        if _OPENED in between:
+            return text[end + between.index(_OPENED) :][:_LONGEST_QUOTE]
+        end = found.end() if found else end
+    return ""
