@@ -97,9 +97,10 @@ class Passing:
 
     async def _keep(self) -> None:
         """Secrets that are written here are in step from the first look on, and mended by each whole one."""
-        ledger = self._reconciler.record.ledger
-        if self._keeper is not None and ledger is not None and self._is_whole:
-            await self._keeper.keep_all(ledger)
+        if self._keeper is not None and self._is_whole:
+            ledger = self._reconciler.record.ledger
+            if ledger is not None:
+                await self._keeper.keep_all(ledger)
 
     async def _settle(self, listed: tuple[Workload, ...] | None) -> float:
         """Do what is owed; return the seconds until it is tried again."""
