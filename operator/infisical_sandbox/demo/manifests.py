@@ -56,5 +56,6 @@ def _subscription(sample: Manifest, infisical: LocalInfisical) -> Manifest:
         "address": infisical.url,
         "projectSlug": infisical.facts["projectSlug"],
         "events": [{**entry, "conditions": conditions}],
+        "cooldownSeconds": 0,  # one restart after the other is what there is to see
     }
     return {**sample, "spec": spec}
