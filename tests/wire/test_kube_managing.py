@@ -205,7 +205,10 @@ _POLICY = (
          "grant the operator's ServiceAccount get, create and patch"),
         (status(400, f"{_WEBHOOK}no"), "is refused by the admission webhook no.example.com"),
         (status(422, f"{_POLICY}no"), "is refused by the policy none"),
-        (status(422, 'Secret "env" is invalid: data[tls.crt]: Required value'), "is refused by the API server"),
+        (
+            status(422, 'Secret "env" is invalid: data[tls.crt]: Required value'),
+            "is refused by the API server",
+        ),
         (status(413, "Request entity too large: limit is 3145728"), "is refused by the API server"),
         (answer(400, b"<html>"), "is refused by the API server"),
     ],
