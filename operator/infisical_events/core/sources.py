@@ -238,32 +238,36 @@ def _infisical_secret(_name: str, spec: JSONObject, _status: JSONObject, namespa
     single = spec.get("managedSecretReference")
     targets = [*([single] if single else []), *(spec.get("managedKubeSecretReferences") or ())]
     names = (t["secretName"] for t in targets if t.get("secretNamespace", namespace) == namespace)
-    interval = (spec.get("syncConfig") or {}).get("resyncInterval")
-    if interval is None:
-        seconds = spec.get("resyncInterval")
-        is_instant = spec.get("instantUpdates") or (spec.get("syncConfig") or {}).get("instantUpdates")
-        interval = f"{seconds}s" if seconds else ("1h" if is_instant else "5m")
-    return {
-        "secrets": frozenset(names),
-        "ask": {"spec": {"syncConfig": {"resyncInterval": reworded(str(interval))}}},
-    }
+    return {"secrets": frozenset(names), "ask": {"spec": {"syncConfig": _asking_config(spec)}}}
 
 
-_UNITS = {"h": 3600, "m": 60, "s": 1}
+def _asking_config(spec: JSONObject) -> dict[str, Any]:
+    """The `syncConfig` that says the same in other words.
+
+    Where there is none, older fields of the spec count, and would not any more beside a new one.
+    """
+    config = spec.get("syncConfig")
+    heeded: JSONObject = spec if config is None else config
+    is_instant = bool(heeded.get("instantUpdates"))
+    seconds = spec.get("resyncInterval") if config is None else None
+    interval = f"{seconds}s" if seconds else "1h" if is_instant else "5m"
+    told = {"resyncInterval": reworded(str((config or {}).get("resyncInterval") or interval))}
+    return told | {"instantUpdates": True} if config is None and is_instant else told
 
 
 def reworded(interval: str) -> str:
-    """The same duration in other words: `1m` is `60s`, `90s` is `1m30s`; what is not understood gets `0s`."""
+    """The same duration in other words: `1m` is `60s`, `90s` is `090s`.
+
+    One number and one unit, since its operator reads nothing else.
+    """
     number, unit = interval[:-1], interval[-1:]
-    if not (number.isdecimal() and unit in _UNITS):
-        return interval.removesuffix("0s") if _is_padded(interval) else f"{interval}0s"
-    if unit == "s":
-        return f"{int(number) // 60}m{int(number) % 60}s"
-    return f"{int(number) * _UNITS[unit]}s"
-
-
-def _is_padded(interval: str) -> bool:
-    return interval.endswith("0s") and interval[-3:-2] in _UNITS
+    if number.isascii() and number.isdecimal():
+        if unit == "m":
+            return f"{int(number) * 60}s"
+        if unit == "s" and int(number) > 0 and int(number) % 60 == 0:
+            return f"{int(number) // 60}m"
+    is_padded = interval.startswith("0") and interval[1:2].isdecimal()
+    return interval[1:] if is_padded else f"0{interval}"
 
 
 def _static_secret(_name: str, spec: JSONObject, status: JSONObject, namespace: str) -> dict[str, Any]:

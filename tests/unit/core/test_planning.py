@@ -1,13 +1,18 @@
 """What a workload is owed, what is done for it, and when it is settled."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from factories import (
+    CRON_JOB,
+    DEPLOYMENT,
     IMPORT,
+    JOB,
+    ROLLOUT,
     UPDATE,
     a_change,
     a_debt,
@@ -18,10 +23,22 @@ from factories import (
     at,
     patched,
 )
+from infisical_events.api.resources import WorkloadKind
 from infisical_events.api.specs import Action
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.ledgers import Claim, Ledger
-from infisical_events.core.planning import Act, Hold, Rules, Selected, Settle, Step, clear, owe, plan
+from infisical_events.core.planning import (
+    Act,
+    Hold,
+    Rules,
+    Selected,
+    Settle,
+    Step,
+    clear,
+    owe,
+    plan,
+    request,
+)
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import Cause, restart_patch
 from infisical_events.core.workloads import Workload
@@ -283,3 +300,111 @@ def test_a_debt_is_for_what_was_selected() -> None:
 
     told: dict[str, tuple[Change, ...]] = {debt.name: debt.changes for debt in ledger.debts}
     assert told == {"a": (a_change("A"),), "b": (a_change("B"),)}
+
+
+# -- rules: action, cooldown, requests ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "annotations", "action"),
+    [
+        (DEPLOYMENT, {}, Action.RESYNC_THEN_RESTART),
+        (DEPLOYMENT, {"action": "Restart"}, Action.RESTART),
+        (ROLLOUT, {"action": "Resync"}, Action.RESYNC),
+        (DEPLOYMENT, {"action": "restart"}, Action.RESYNC_THEN_RESTART),
+        (CRON_JOB, {}, Action.RESYNC),
+        (CRON_JOB, {"action": "Restart"}, Action.RESYNC),
+        (JOB, {}, Action.RESYNC),
+    ],
+)
+def test_what_is_done_for_a_workload(kind: WorkloadKind, annotations: dict[str, str], action: Action) -> None:
+    """Its own annotation counts before the spec; what runs once is never restarted."""
+    rules = Rules(Action.RESYNC_THEN_RESTART)
+    workload = a_workload(kind=kind, **annotations)
+
+    assert steps_of(a_ledger(None, a_debt()), workload, rules=rules) == (Act(workload, a_debt(), action),)
+
+
+COOLING = Rules(cooldown=timedelta(seconds=30))
+
+
+@pytest.mark.parametrize(
+    ("restarted", "until"), [(570, None), (569, None), (571, 601), (600, 630), (700, 630)]
+)
+def test_a_restart_is_rested_from(restarted: float, until: float | None) -> None:
+    """So long after the newest one, whoever made it; a clock that was ahead holds it no longer than that."""
+    workload = a_workload(last_restart=a_receipt(at(restarted), mail="x.1"))
+    ledger = a_ledger(None, a_debt(seconds=1000))
+    (step,) = steps_of(ledger, workload, rules=COOLING)
+
+    if until is None:
+        assert isinstance(step, Act)
+    else:
+        assert step == Hold(ledger.debts[0], Reason.COOLING_DOWN, at(until))
+
+
+@pytest.mark.parametrize(("kind", "annotations"), [(DEPLOYMENT, {"action": "Resync"}), (CRON_JOB, {})])
+def test_who_is_not_restarted_does_not_rest(kind: WorkloadKind, annotations: dict[str, str]) -> None:
+    """Its Secrets are made fresh at once."""
+    workload = a_workload(kind=kind, last_restart=a_receipt(at(599)), **annotations)
+    (step,) = steps_of(a_ledger(None, a_debt()), workload, rules=COOLING)
+
+    assert isinstance(step, Act)
+
+
+def test_who_is_held_is_held_whatever_else() -> None:
+    """Its owner's word is the reason that is told, and no moment is promised."""
+    workload = a_workload(paused="true", last_restart=a_receipt(at(599)))
+    ledger = a_ledger(None, a_debt(seconds=1000))
+
+    assert steps_of(ledger, workload, rules=COOLING) == (Hold(ledger.debts[0], Reason.PAUSED),)
+
+
+@pytest.mark.parametrize("action", [Action.RESYNC, Action.RESYNC_THEN_RESTART])
+def test_a_neighbours_restart_covers_only_where_secrets_are_not_looked_at(action: Action) -> None:
+    """It may have come before they were fresh; then their content decides, and not the time."""
+    workload = a_workload(last_restart=a_receipt(at(100), mail="x.1"))
+    ledger = a_ledger(None, a_debt())
+
+    assert planned(ledger, workload) == Settle(a_debt(), Reason.COVERED_BY_NEIGHBOUR)
+    assert steps_of(ledger, workload, rules=Rules(action)) == (Act(workload, a_debt(), action),)
+
+
+def test_a_person_asks_for_a_restart_of_all() -> None:
+    """All that the subscription concerns, whatever they narrow to; nobody else."""
+    workloads = [a_workload("a"), a_workload("b", subscription="mail"), a_workload("c", secret_keys="X")]
+    ledger = request(a_ledger(seq=6), "payments", workloads, at(60))
+
+    assert [(debt.name, debt.seq, debt.is_requested, debt.changes) for debt in ledger.debts] == [
+        ("a", 7, True, ()),
+        ("c", 7, True, ()),
+    ]
+    assert ledger.seq == 7
+    assert {type(step) for step in steps_of(ledger, *workloads)} == {Act}
+
+
+def test_a_request_joins_what_is_owed() -> None:
+    """One restart for both; what has changed is still told, and what changes later leaves it asked for."""
+    before = owed(a_ledger(), a_workload())
+    asked = request(before, "payments", [a_workload()], at(61))
+    after = owed(asked, a_workload(), selected=Selected((a_change("B"),)), seconds=62)
+
+    assert asked.debts == (replace(before.debts[0], seq=2, since=at(61), is_requested=True),)
+    assert after.debts[0].is_requested
+    assert [change.key for change in after.debts[0].changes] == ["A", "B"]
+
+
+def test_a_request_that_concerns_nobody() -> None:
+    """Nothing is owed, and no number is used up."""
+    ledger = a_ledger(seq=6)
+
+    assert request(ledger, "payments", [a_workload(subscription="mail")], at(60)) is ledger
+
+
+def test_a_request_ends_with_its_restart() -> None:
+    """A receipt pays it like any debt; who opted out meanwhile is left alone."""
+    ledger = request(a_ledger(), "payments", [a_workload()], at(60))
+    debt = ledger.debts[0]
+
+    assert planned(ledger, restarted(a_workload(), ledger)) == Settle(debt, Reason.ALREADY_RESTARTED)
+    assert planned(ledger, a_workload(auto_reload="false")) == Settle(debt, Reason.NO_LONGER_CONCERNED)

@@ -1,0 +1,72 @@
+"""How many restarts one process makes, over all subscriptions."""
+
+import pytest
+
+from infisical_events.runtime.budgets import Budget
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The budget's clock."""
+    return Clock()
+
+
+def taken(budget: Budget, *workloads: str, subscription: str = "a/x") -> list[bool]:
+    """Whether each of these may be restarted, one after the other."""
+    return [budget.take(subscription, workload) for workload in workloads]
+
+
+def test_no_bound(clock: Clock) -> None:
+    """Zero is none."""
+    assert all(taken(Budget(now=clock), *map(str, range(1000))))
+
+
+def test_so_many_a_minute(clock: Clock) -> None:
+    """In any sixty seconds, by whichever subscription; a refusal costs nothing."""
+    budget = Budget(per_minute=2, now=clock)
+    assert taken(budget, "1") == [True]
+    clock.now += 30
+    assert taken(budget, "2", "3", subscription="b/y") == [True, False]
+    clock.now += 29.9
+    assert taken(budget, "3") == [False]
+    clock.now += 0.1
+    assert taken(budget, "3", "4") == [True, False]
+    clock.now += 30
+    assert taken(budget, "4", "5") == [True, False]
+
+
+def test_so_many_rolling_out(clock: Clock) -> None:
+    """A restart counts at once, and as long as it is told to roll out."""
+    budget = Budget(most_rolling=2, now=clock)
+    assert taken(budget, "1", "2", "3") == [True, True, False]
+    budget.rolls("a/x", frozenset({"1"}))
+    assert taken(budget, "3", "4", subscription="b/y") == [True, False]
+    budget.rolls("a/x", frozenset())
+    assert taken(budget, "4", "5", subscription="b/y") == [True, False]
+
+
+def test_what_rolls_out_already_takes_no_second_place(clock: Clock) -> None:
+    """Whoever restarts it again, and however many subscriptions count it."""
+    budget = Budget(most_rolling=1, now=clock)
+    assert taken(budget, "1", "1") == [True, True]
+    assert taken(budget, "1", "2", subscription="b/y") == [True, False]
+    budget.rolls("a/x", frozenset())
+    assert taken(budget, "2") == [False]
+    budget.rolls("b/y", frozenset())
+    assert taken(budget, "2") == [True]
+
+
+def test_what_an_earlier_process_began_counts(clock: Clock) -> None:
+    """As soon as its subscription tells of it."""
+    budget = Budget(most_rolling=1, now=clock)
+    budget.rolls("a/x", frozenset({"1"}))
+    assert taken(budget, "2", subscription="b/y") == [False]
