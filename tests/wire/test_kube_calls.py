@@ -18,6 +18,7 @@ from infisical_events.kube.credentials import CredentialReader, MissingKeyError
 from infisical_events.kube.errors import (
     ConflictError,
     ForbiddenError,
+    InvalidError,
     KubernetesError,
     NotFoundError,
     UnauthorizedError,
@@ -152,7 +153,9 @@ def test_names_that_branch() -> None:
         (403, ForbiddenError),
         (404, NotFoundError),
         (409, ConflictError),
-        (422, KubernetesError),
+        (400, InvalidError),
+        (413, InvalidError),
+        (422, InvalidError),
         (500, KubernetesError),
     ],
 )

@@ -205,7 +205,8 @@ _POLICY = (
          "grant the operator's ServiceAccount get, create and patch"),
         (status(400, f"{_WEBHOOK}no"), "is refused by the admission webhook no.example.com"),
         (status(422, f"{_POLICY}no"), "is refused by the policy none"),
-        (status(422, 'Secret "env" is invalid: data[tls.crt]: Required value'), "is refused by the API server"),
+        (status(422, 'Secret "env" is invalid: data[tls.crt]: Required value'),
+         "is refused by the API server"),
         (status(413, "Request entity too large: limit is 3145728"), "is refused by the API server"),
         (answer(400, b"<html>"), "is refused by the API server"),
     ],
@@ -260,15 +261,16 @@ async def test_a_short_value_is_a_word_of_its_own(short: str, is_quoted: bool) -
 
 async def test_fields_of_others_are_named() -> None:
     """Merge names them and who manages them."""
-    fields = " ".join(f"- .data.K{number}" for number in range(7))
-    told = f'Apply failed with 8 conflicts: conflicts with "kubectl edit" using v1: {fields} - .metadata.labels.a/b'
+    fields = " ".join(f"- .data.K{number}" for number in range(4))
+    others = "- .metadata.labels.a/b - .metadata.annotations.c"
+    told = f'Apply failed with 6 conflicts: conflicts with "kubectl edit" using v1: {fields} {others}'
     error = await refusal(a_managed(creationPolicy="Merge"), status(409, told), stored={})
 
     assert isinstance(error, SecretRefusedError)
-    assert (
-        'has data.K0, data.K1, data.K2, data.K3, data.K4 and others of "kubectl edit", and Merge takes nothing'
-        in str(error)
+    named = (
+        'has data.K0, data.K1, data.K2, data.K3, metadata.labels.a/b and others of "kubectl edit", and Merge'
     )
+    assert named in str(error)
 
 
 async def test_who_was_faster_is_looked_at_again() -> None:
