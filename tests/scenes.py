@@ -46,6 +46,7 @@ def subscription(
         },
         "events": [{"event": event, "conditions": where} for event in events],
         "debounceSeconds": 0,
+        "cooldownSeconds": 0,
     }
     return {
         "apiVersion": "events.infisical.com/v1alpha1",

@@ -10,6 +10,7 @@ import scenes
 import schemas
 from infisical_sandbox.server import Sandbox
 from infisical_sandbox.server.options import Options
+from standins import resources
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +59,9 @@ def shop(scene: scenes.Scene) -> scenes.Scene:
     scene.operator.start()
     scene.watching()
     return scene
+
+
+@pytest.fixture(scope="session")
+def foreign_crds(kubectl: Callable[..., str]) -> None:
+    """The kinds of the foreign controllers are served; `standins` plays these."""
+    resources.serve(kubectl)

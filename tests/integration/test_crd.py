@@ -105,6 +105,8 @@ _METHODS = (
 )
 _COMPLETE = mistakes.GOOD | {
     "address": "https://a.example",
+    "resync": {"secrets": [{"name": "a", "environmentSlug": "b", "secretKeys": ["C"]}]},
+    "rollout": {"maxConcurrent": 1},
     "events": [
         {
             "event": "secret:update",
@@ -188,8 +190,9 @@ def test_defaults_are_filled_in(kubectl: Kubectl, namespace: str) -> None:
 
     assert parse_spec(stored) == parse_spec(mistakes.GOOD)
     assert {field: stored[field] for field in stored if field not in mistakes.GOOD} == {
-        "action": "Restart",
+        "action": "ResyncThenRestart",
         "debounceSeconds": 1,
+        "cooldownSeconds": 30,
         "resyncIntervalSeconds": 300,
         "mode": "Enforce",
         "suspend": False,

@@ -11,13 +11,16 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from infisical_events.api.specs import Action
 from infisical_events.core import grades, judging, passes, planning, receipts
 from infisical_events.core.judging import Belief, Verdict
 from infisical_events.core.ledgers import Ledger
-from infisical_events.core.planning import Hold, Restart, Settle
+from infisical_events.core.planning import Act, Hold, Rules, Settle
 from infisical_events.core.reasons import Reason
+from infisical_events.core.receipts import Cause
 from infisical_events.runtime import looking, reconciling, records, settling
 from simulation.clusters import ClusterModel
+from virtual_time import virtual_now
 
 Plant = Callable[[], AbstractContextManager[Any]]
 
@@ -96,16 +99,16 @@ def _digest() -> Iterator[None]:
     def digest(debt: Any) -> str:  # noqa: ANN401 - a debt
         return "-".join(sorted(map(str, debt.changes))).replace(" ", "_")
 
-    def patch(workload: Any, debt: Any, *rest: Any) -> Any:  # noqa: ANN401 - as patched
-        with mock.patch.object(receipts, "stamp_of", return_value=digest(debt)):
-            return receipts.restart_patch(workload, debt, *rest)
+    def patch(workload: Any, cause: Any, now: Any) -> Any:  # noqa: ANN401 - as patched
+        with mock.patch.object(receipts, "stamp_of", return_value=digest(cause.debt)):
+            return receipts.restart_patch(workload, cause, now)
 
     real = planning._step
 
-    def step(debt: Any, workload: Any, subscription: str, epoch: str) -> Any:  # noqa: ANN401 - as planned
-        if workload and receipts.receipt_of(workload).stamps.get(subscription) == digest(debt):
-            return Settle(debt, Reason.ALREADY_RESTARTED)
-        return real(debt, workload, subscription, epoch)
+    def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
+        if workload and receipts.receipt_of(workload).stamps.get(terms.subscription) == digest(debt):
+            return Settle(debt, Reason.ALREADY_RESTARTED, workload)
+        return real(debt, workload, terms)
 
     with mock.patch.object(settling, "restart_patch", patch), mock.patch.object(planning, "_step", step):
         yield
@@ -205,10 +208,11 @@ def _act_first() -> Iterator[None]:
     async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
         new = [debt for debt in ledger.debts if planned_on is None or debt not in planned_on.debts]
         workloads = await self._cluster.list_workloads(self.key.namespace) if new else ()
-        for step in planning.plan(ledger, self.key.name, workloads):
-            if isinstance(step, Restart) and step.debt in new:
-                now = step.debt.since
-                body = receipts.restart_patch(step.workload, step.debt, self.key.name, ledger.epoch, now)
+        rules = Rules(action=Action.RESTART)
+        for step in planning.plan(ledger, self.key.name, workloads, rules, virtual_now()):
+            if isinstance(step, Act) and step.debt in new:
+                cause = Cause(step.debt, self.key.name, ledger.epoch)
+                body = receipts.restart_patch(step.workload, cause, step.debt.since)
                 await self._cluster.patch_workload(self.key.namespace, step.workload, body)
         await real(self, ledger, planned_on=planned_on)
 
@@ -267,7 +271,7 @@ def _different_covers() -> Iterator[None]:
 
     def step(debt: Any, workload: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
         planned = real(debt, workload, *rest)
-        if isinstance(planned, Restart | Hold) and workload:
+        if isinstance(planned, Act | Hold) and workload:
             restarted = receipts.receipt_of(workload).time
             if restarted is not None and restarted != debt.since:
                 return Settle(debt, Reason.COVERED_BY_NEIGHBOUR)
@@ -346,18 +350,16 @@ def _list_first() -> Iterator[None]:
 def _by_name() -> Iterator[None]:
     real = settling.plan
 
-    def plan(ledger: Ledger, subscription: str, workloads: Any) -> Any:  # noqa: ANN401 - as planned
+    def plan(ledger: Ledger, subscription: str, workloads: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
         named = {(workload.kind.kind, workload.name): workload for workload in workloads}
         heirs = {
             debt.uid: replace(named[debt.kind, debt.name], uid=debt.uid)
             for debt in ledger.debts
             if (debt.kind, debt.name) in named
         }
-        steps = real(ledger, subscription, heirs.values())
+        steps = real(ledger, subscription, heirs.values(), *rest)
         return tuple(
-            replace(step, workload=named[step.debt.kind, step.debt.name])
-            if isinstance(step, Restart)
-            else step
+            replace(step, workload=named[step.debt.kind, step.debt.name]) if isinstance(step, Act) else step
             for step in steps
         )
 
@@ -383,7 +385,7 @@ def _clear_newer() -> Iterator[None]:
             current = records.ledger_of(stored)
             if current is not None:
                 debts = tuple(debt for debt in current.debts if debt.uid not in paid)
-                await self._write(replace(current, debts=debts))
+                await self._write(replace(current, debts=debts, rollouts=ledger.rollouts))
 
     with mock.patch.object(records.Record, "write_ledger", write):
         yield
@@ -394,10 +396,10 @@ def _clear_newer() -> Iterator[None]:
 def _uncovered() -> Iterator[None]:
     real = planning._step
 
-    def step(debt: Any, workload: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
-        planned = real(debt, workload, *rest)
+    def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
+        planned = real(debt, workload, terms)
         is_covered = isinstance(planned, Settle) and planned.reason is Reason.COVERED_BY_NEIGHBOUR
-        return Restart(workload, debt) if is_covered else planned
+        return Act(workload, debt, terms.rules.action) if is_covered else planned
 
     with mock.patch.object(planning, "_step", step):
         yield

@@ -48,6 +48,8 @@ def spec_of(variant: int) -> dict[str, Any]:
             for event in events
         ],
         "resyncIntervalSeconds": 60,
+        "action": "Restart",
+        "cooldownSeconds": 0,
         **grade,
     }
 

@@ -61,7 +61,7 @@ def _faults(at: float, **rates: float) -> Step:
 
 _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
     "workloads are listed before the look": (
-        2,
+        4,
         (
             _faults(79, slow_call=1.0),
             Step(80, "write", (PAYMENTS, "A")),
@@ -79,7 +79,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a debt that was paid is merged into the next one": (
-        72,
+        54,
         (
             _faults(69, crash=0.15),
             Step(70, "write", (PAYMENTS, "A")),
@@ -88,7 +88,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a merged debt keeps its old number": (
-        18,
+        28,
         (
             _faults(69, lost_answer=0.7, slow_call=0.3),
             Step(70, "write", (PAYMENTS, "A")),
@@ -99,7 +99,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "what left is not remembered": (
-        0,
+        1,
         (
             Step(100, "remove", (PAYMENTS, "A")),
             _faults(103, stale_read=1.0),
@@ -108,7 +108,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a newer debt is cleared with an older one": (
-        102,
+        357,
         (
             Step(5, "start_operator"),
             Step(10, "start_operator"),

@@ -26,10 +26,17 @@ KEY_ROLE = f"{NAME}-key"
 RULES = {
     ("events.infisical.com", "infisicaleventsubscriptions", "get list watch"),
     ("events.infisical.com", "infisicaleventsubscriptions/status", "patch"),
-    ("apps", "deployments", "list patch"),
-    ("apps", "statefulsets", "list patch"),
-    ("apps", "daemonsets", "list patch"),
-    ("", "secrets", "get"),
+    ("apps", "deployments", "get list patch"),
+    ("apps", "statefulsets", "get list patch"),
+    ("apps", "daemonsets", "get list patch"),
+    ("argoproj.io", "rollouts", "get list patch"),
+    ("batch", "cronjobs", "get list"),
+    ("batch", "jobs", "get list"),
+    ("", "pods", "list"),
+    ("secrets.infisical.com", "infisicalsecrets", "list patch"),
+    ("secrets.infisical.com", "infisicalstaticsecrets", "list patch"),
+    ("external-secrets.io", "externalsecrets", "list patch"),
+    ("", "secrets", "get create patch"),
     ("", "serviceaccounts/token", "create"),
     ("", "events", "create"),
 }
@@ -158,11 +165,13 @@ def test_foreign_identity(render: Render) -> None:
 
 
 def test_command_by_default(render: Render) -> None:
-    """The operator is started with the settings that differ from its own defaults, in flags."""
+    """The operator is started with the chart's settings, in flags."""
     assert charts.operator_command(render()) == [
         "infisical-events",
         "run",
         "--http-address=0.0.0.0:8080",
+        "--max-restarts-per-minute=120",
+        "--max-concurrent-rollouts=100",
         "--log-format=json",
         "--log-level=info",
     ]
@@ -176,6 +185,8 @@ def test_command_with_values(render: Render) -> None:
         allowedAddresses=["https://*.example.com", "http://infisical.local:8080"],
         defaultAddress="https://eu.example.com",
         httpAddress="[::]:9090",
+        maxRestartsPerMinute=0,
+        maxConcurrentRollouts=1000000,
         log={"format": "text", "level": "debug"},
         env=[{"name": "HTTPS_PROXY", "value": "http://proxy.example.com"}],
     )
@@ -188,6 +199,8 @@ def test_command_with_values(render: Render) -> None:
         "--allowed-address=http://infisical.local:8080",
         "--default-address=https://eu.example.com",
         "--http-address=[::]:9090",
+        "--max-restarts-per-minute=0",
+        "--max-concurrent-rollouts=1000000",
         "--log-format=text",
         "--log-level=debug",
     ]
@@ -204,7 +217,23 @@ def test_operator_understands_its_command(render: Render) -> None:
     assert understood["namespaces"] == ("shop", "mail")
     assert understood["allowed_addresses"] == ("https://*.example.com",)
     assert understood["http_address"] == VALUES["httpAddress"]
+    assert understood["max_restarts_per_minute"] == VALUES["maxRestartsPerMinute"]
+    assert understood["max_concurrent_rollouts"] == VALUES["maxConcurrentRollouts"]
     assert understood["log_format"] == VALUES["log"]["format"]
+
+
+@pytest.mark.parametrize(
+    ("value", "option"),
+    [
+        ("maxRestartsPerMinute", "max_restarts_per_minute"),
+        ("maxConcurrentRollouts", "max_concurrent_rollouts"),
+    ],
+)
+def test_bounds_are_the_operators(value: str, option: str) -> None:
+    """The chart's bounds are those that the operator has by itself."""
+    defaults = {parameter.name: parameter.default for parameter in cli.main.commands["run"].params}
+
+    assert VALUES[value] == defaults[option]
 
 
 @pytest.mark.parametrize(("value", "option"), [("format", "log_format"), ("level", "log_level")])
@@ -369,6 +398,8 @@ def test_install_manifest_is_the_chart(render: Render) -> None:
         ({"httpAddress": "localhost:8080"}, "/httpAddress"),
         ({"httpAddress": "[::1]:8080"}, "/httpAddress"),
         ({"httpAddress": "[0:0:0:0:0:0:0:1]:8080"}, "/httpAddress"),
+        ({"maxRestartsPerMinute": -1}, "/maxRestartsPerMinute"),
+        ({"maxConcurrentRollouts": "many"}, "/maxConcurrentRollouts"),
         ({"log": {"level": "warn"}}, "/log/level"),
         ({"resources": {"limit": {}}}, "limit"),
         ({"podLabels": {"a": 1}}, "/podLabels/a"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from infisical_events.api import annotations
-from infisical_events.api.resources import Restarting, WorkloadKind
+from infisical_events.api.resources import GROUP, Restarting, WorkloadKind
 from infisical_events.api.specs import Action, EventType
 from infisical_events.core.changes import Change
 from infisical_events.core.globs import KeyFilter, compile_path_glob
@@ -23,6 +23,11 @@ class Workload:
     name: str
     resource_version: str
     annotations: Mapping[str, str]
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The annotations by which it is decided; others differ between a list and a read of a DaemonSet."""
+        return {key: text for key, text in self.annotations.items() if key.startswith(f"{GROUP}/")}
 
     @property
     def is_paused(self) -> bool:

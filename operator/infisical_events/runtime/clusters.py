@@ -3,6 +3,7 @@
 from infisical_events.kube.calls import Kube
 from infisical_events.kube.credentials import CredentialReader
 from infisical_events.kube.groups import Groups
+from infisical_events.kube.managing import ManagedSecrets
 from infisical_events.kube.recording import Notice, Recorder
 from infisical_events.kube.secrets import Secrets
 from infisical_events.kube.sources import Sources
@@ -21,6 +22,7 @@ class KubeCluster:
         self._workloads = Workloads(kube, groups)
         self._sources = Sources(kube, groups)
         self._secrets = Secrets(kube)
+        self._managed = ManagedSecrets(kube)
         self._credentials = CredentialReader(kube)
         self._recorder = Recorder(kube)
         self.get = self._subscriptions.get
@@ -33,6 +35,7 @@ class KubeCluster:
         self.list_sources = self._sources.of_namespace
         self.ask_source = self._sources.ask
         self.secret_metadata = self._secrets.metadata
+        self.apply_secret = self._managed.apply
         self.secret_value = self._credentials.secret_value
         self.service_account_token = self._credentials.service_account_token
 

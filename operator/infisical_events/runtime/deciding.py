@@ -61,7 +61,7 @@ class Decider:
     async def _decide(self, act: Act, ledger: Ledger, freshening: Round | None) -> Decision:
         namespace, workload = self.freshener.key.namespace, act.workload
         standing = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
-        if standing is None or standing.workload.annotations != workload.annotations:
+        if standing is None or standing.workload.words != workload.words:
             return Decision(Hold(act.debt, Reason.JUST_EDITED, workload=workload))
         act = replace(act, workload=standing.workload)
         other = "" if workload.ignores_others else standing.restarted_by

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from infisical_events.api.specs import Spec, parse_spec
+from infisical_events.api.specs import Mode, Spec, parse_spec
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.addresses import is_allowed, origin_of
 from infisical_events.core.contents import check_secrets
@@ -29,6 +29,7 @@ from infisical_events.runtime.credentials import credentials_source
 from infisical_events.runtime.deciding import Decider
 from infisical_events.runtime.freshening import Freshener
 from infisical_events.runtime.gates import Gates
+from infisical_events.runtime.keeping import Keeper
 from infisical_events.runtime.listening import Listener
 from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.metrics import Metrics
@@ -155,12 +156,22 @@ class Follower:
         async with world.open_infisical(address, spec, credentials) as infisical:
             looker = Looker(spec=spec, address=address, infisical=infisical, extra=reporter.extra)
             selectors = selectors_of(spec)
+            keeper = None
+            if spec.resync.secrets and spec.mode is Mode.ENFORCE:
+                keeper = Keeper(
+                    secrets=spec.resync.secrets,
+                    infisical=infisical,
+                    cluster=world.cluster,
+                    reporter=reporter,
+                    wakes=wakes,
+                )
             freshener = Freshener(
                 cluster=world.cluster,
                 key=self.key,
                 timeout=timedelta(seconds=spec.resync.timeout_seconds),
                 clock=world.clock,
                 digest_key=world.digest_key,
+                keeper=keeper,
             )
             reconciler = Reconciler(
                 spec=spec,
@@ -184,7 +195,7 @@ class Follower:
                 clock=world.clock,
                 gate=world.gates.to(address),
             )
-            passing = Passing(reconciler, settler, wakes, float(spec.resync_interval_seconds))
+            passing = Passing(reconciler, settler, wakes, float(spec.resync_interval_seconds), keeper)
             await race(
                 self._superseded(),
                 listener.run(),

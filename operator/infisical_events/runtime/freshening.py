@@ -25,6 +25,7 @@ from infisical_events.infisical.errors import InfisicalError
 from infisical_events.kube.errors import ConflictError, KubernetesError, UnknownOutcomeError
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.clocks import Clock
+from infisical_events.runtime.keeping import Keeper
 from infisical_events.runtime.ports import Cluster
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Freshener:
     timeout: timedelta
     clock: Clock
     digest_key: DigestKeySource
+    keeper: Keeper | None = None
 
     async def begin(self, ledger: Ledger) -> "Round":
         """What the namespace's sources are now, for one round of settling; raises KubernetesError."""
@@ -89,8 +91,7 @@ class Round:
             KubernetesError: a Secret cannot be read.
         """
         known = Known({**self.ledger.tokens, **receipt_of(standing.workload).secrets})
-        answers: list[Answer] = []
-        tokens: dict[str, str] = {}
+        answers, tokens = await self._kept(standing, known, debt)
         for source in list(self.sources.values()):
             used = sorted(source.secrets & standing.secrets)
             if not used:
@@ -99,6 +100,26 @@ class Round:
             tokens |= {name: content.token for name, content in contents.items()}
             answers.append(await self._answer(self._question(source, contents, known, debt), debt))
         return combined(answers, tokens, standing.unfollowed)
+
+    async def _kept(
+        self, standing: Standing, known: Known, debt: Debt
+    ) -> tuple[list[Answer], dict[str, str]]:
+        """What is said of the Secrets that are written here."""
+        answers: list[Answer] = []
+        tokens: dict[str, str] = {}
+        freshener = self.freshener
+        if freshener.keeper is None:
+            return answers, tokens
+        for name, kept in (await freshener.keeper.kept_for(standing.secrets, self.ledger)).items():
+            is_late = freshener.clock() >= debt.since + freshener.timeout
+            state = Freshness.OVERDUE if is_late else Freshness.WAITING
+            if kept.secret is not None:
+                self.secrets[name] = kept.secret
+                tokens[name] = kept.token
+                has_changed = debt.is_requested or known.has_changed(name, kept.token)
+                state = Freshness.CHANGED if has_changed else Freshness.SAME
+            answers.append(Answer(f"Secret {name}", state, kept.trouble))
+        return answers, tokens
 
     def _question(
         self, source: Source, contents: Mapping[str, Content], known: Known, debt: Debt

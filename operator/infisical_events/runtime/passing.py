@@ -11,6 +11,7 @@ from infisical_events.core.workloads import Workload
 from infisical_events.infisical.errors import InfisicalError, LoginError
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.backoffs import Backoff, needs_a_person
+from infisical_events.runtime.keeping import Keeper
 from infisical_events.runtime.reconciling import Outcome, Reconciler
 from infisical_events.runtime.records import LedgerMovedError
 from infisical_events.runtime.settling import Settler
@@ -29,17 +30,26 @@ log = logging.getLogger(__name__)
 class Passing:
     """Passes upon wakes, upon the interval, and for what an earlier pass left open."""
 
-    def __init__(self, reconciler: Reconciler, settler: Settler, wakes: Wakes, interval: float) -> None:
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        settler: Settler,
+        wakes: Wakes,
+        interval: float,
+        keeper: Keeper | None = None,
+    ) -> None:
         self._reconciler = reconciler
         self._settler = settler
         self._wakes = wakes
         self._interval = interval
+        self._keeper = keeper
         self._backoff = Backoff(first=1.0, longest=60.0)
         self._looks = 0
         self._look_at = 0.0
         self._whole_at = 0.0  # of the loop's clock: when everything is to be looked at again
         self._held_until = 0.0
         self._settle_at = 0.0
+        self._is_whole = False
 
     async def run(self) -> None:
         """Pass until cancelled; the first pass is at once."""
@@ -52,6 +62,7 @@ class Passing:
                     self._whole_at = self._now()
                 pause, listed = await self._look(self._wakes.take())
                 self._look_at = self._now() + pause
+                await self._keep()
             self._settle_at = self._now() + await self._settle(listed)
 
     def _is_look_due(self) -> bool:
@@ -59,6 +70,7 @@ class Passing:
 
     async def _look(self, heard: tuple[Heard, ...]) -> tuple[float, tuple[Workload, ...] | None]:
         """One look; return the seconds until the next one, and the workloads if they were listed."""
+        self._is_whole = False
         reconciler = self._reconciler
         try:
             outcome = await reconciler.observe(heard, is_whole=self._now() >= self._whole_at)
@@ -78,9 +90,17 @@ class Passing:
             self._reconciler.metrics.passed(reconciler.record.key, Reason.KUBERNETES_REFUSED)
             return self._backoff.pause(), None
         self._backoff.reset()
+        self._is_whole = outcome.is_whole
         self._wakes.keep(outcome.unshown)
         self._reconciler.metrics.passed(reconciler.record.key, "ok")
         return self._pause_after(outcome), outcome.workloads
+
+    async def _keep(self) -> None:
+        """Secrets that are written here are in step from the first look on, and mended by each whole one."""
+        if self._keeper is not None and self._is_whole:
+            ledger = self._reconciler.record.ledger
+            if ledger is not None:
+                await self._keeper.keep_all(ledger)
 
     async def _settle(self, listed: tuple[Workload, ...] | None) -> float:
         """Do what is owed; return the seconds until it is tried again."""

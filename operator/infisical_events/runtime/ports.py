@@ -3,12 +3,12 @@
 The loop gets both as arguments, so the whole of it can run in virtual time against models.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-from infisical_events.api.specs import SecretKeyRef, Spec
+from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
 from infisical_events.core.contents import Reading
 from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.folders import Folder
@@ -66,6 +66,9 @@ class Cluster(Protocol):
     async def secret_metadata(  # noqa: D102
         self, namespace: str, name: str
     ) -> SecretMetadata | None: ...
+    async def apply_secret(  # noqa: D102
+        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
+    ) -> SecretMetadata: ...
     async def patch_workload(  # noqa: D102
         self, namespace: str, workload: Workload, body: dict[str, Any]
     ) -> None: ...

@@ -14,7 +14,7 @@ from infisical_events.core.scopes import Scope
 from infisical_events.runtime.boards import Board
 from virtual_time import EPOCH
 
-A, R, S, O, X = (  # noqa: E741 - the five conditions, by their first letters
+A, R, S, O, X = (  # noqa: E741 - conditions, by a letter each
     ConditionType.AUTHENTICATED,
     ConditionType.READY,
     ConditionType.STREAMING,
@@ -179,19 +179,26 @@ def test_generation(clock: HandSet) -> None:
 
 
 def test_counters_survive(board: Board, clock: HandSet) -> None:
-    """Counters, the last action and the last skip go on where an earlier process stopped."""
+    """Counters, the last action, the last skip and the history go on where an earlier process stopped."""
     board.heard(is_matched=True)
     board.skipped(Reason.PATH_NOT_SELECTED, "Words.")
     result = WorkloadResult(kind="Deployment", name="web", result=Reason.RESTARTED)
     board.acted((CHANGE,), [result], "1 of 1 workloads restarted.")
+    board.resynced()
 
     board = Board(stored(board), 2, clock)
     board.heard(is_matched=False)
     status = board.snapshot()
-    assert status.counters.model_dump() == {"events_received": 2, "events_matched": 1, "restarts": 1}
+    assert status.counters.model_dump() == {
+        "events_received": 2,
+        "events_matched": 1,
+        "restarts": 1,
+        "resyncs": 1,
+    }
     assert status.last_skip is not None
     assert status.last_action is not None
     assert status.last_action.keys == ("KEY",)
+    assert status.history == (status.last_action,)
 
 
 def test_unreadable_status(clock: HandSet) -> None:
