@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import survivors
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.attempts import MOST_PROVEN, Attempts
@@ -302,6 +303,20 @@ async def test_nothing_confidential_is_kept_between_logins() -> None:
     kept = pickle.dumps(vars(attempts))
     assert UNIVERSAL.client_id.encode() not in kept
     assert UNIVERSAL.client_secret.encode() not in kept
+
+
+@pytest.mark.parametrize("failure", [REFUSALS[0], Answer((), After.CLOSE)])
+async def test_failed_logins_keep_no_session(failure: Answer) -> None:
+    """A refusal is remembered for a while; who was refused, and all that was under way then, is gone."""
+    attempts = Attempts()
+    async with serving(always(failure)) as server:
+        with survivors.uncollected():
+            async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
+                with suppress(LoginError):
+                    await session.login()
+            del session
+            left = survivors.objects()
+            assert (left["Session"], left["Tokens"], left["_Attempt"]) == (0, 0, 0)
 
 
 async def test_memory_of_proven_credentials_is_bounded() -> None:

@@ -5,11 +5,14 @@ but for the API server.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+import survivors
 from factories import a_raw_spec, an_entry
 from fakes import FakeCluster, a_digest_key
 from fuzzing.sayings import A
@@ -28,6 +31,7 @@ from scripted_server import After, Answer, Request, Script, always, answer, in_t
 
 NOTHING = answer(200, {"secrets": [], "imports": []})
 OPEN = stream([], After.SILENCE)
+OPEN_AND_CLOSED = stream([A], After.CLOSE)
 ENDINGS = [Ending.CLEAN, Ending.ABORT, Ending.RESET]
 
 
@@ -250,6 +254,51 @@ async def test_refused_streams_leave_no_connection() -> None:
         assert server.connections <= 1
         assert len(server.requests) == 200
         assert len(asyncio.all_tasks()) <= 2
+
+
+async def test_streams_that_are_over_are_gone() -> None:
+    """Whatever ended or refused a stream, nothing of it is left, also before garbage is collected."""
+    refusal = refused(500, "InternalServerError", "Something went wrong")
+    script = in_turn(*[stream([A], After.CLOSE), stream([A], After.RESET), refusal] * 11, OPEN)
+    async with serving(always_subscribed(script)) as server, a_session(server.url) as session:
+        await _over(session.stream)  # what is made once is made
+        with survivors.uncollected():
+            before = survivors.objects()
+            for _ in range(32):
+                await _over(session.stream)
+            assert survivors.objects() - before == Counter()
+
+
+async def _over(open_stream: Any) -> None:  # noqa: ANN401 - of a session
+    with suppress(InfisicalError):
+        await _drained(open_stream)
+
+
+async def test_outages_leave_no_error(operator: Operator) -> None:
+    """A subscription that is watching again keeps no error, and of its streams only the one that is open."""
+    refusal = refused(500, "InternalServerError", "Something went wrong")
+    script = in_turn(OPEN_AND_CLOSED, OPEN_AND_CLOSED, refusal, Answer((), After.RESET), OPEN)
+    async with serving(an_infisical(script)) as server:
+        with survivors.uncollected():
+            key = operator.subscribe("app", server.url)
+            await until(lambda: len(server.asked(SUBSCRIBE)) == 5 and operator.is_watching(key), seconds=30.0)
+            assert survivors.errors() == Counter()
+            assert survivors.objects()["_Leg"] == 1
+        await operator.supervisor.close()
+
+
+async def test_edited_specs_leave_nothing(operator: Operator) -> None:
+    """Of what served a spec that was replaced nothing is left, also before garbage is collected."""
+    async with serving(an_infisical(always(OPEN))) as server:
+        key = operator.subscribe("app", server.url)
+        await until(lambda: operator.is_watching(key))
+        with survivors.uncollected():
+            for number in range(2, 5):
+                operator.edit(key, debounceSeconds=number)
+                await until(lambda count=number: len(server.asked(SUBSCRIBE)) == count)  # type: ignore[misc]
+            assert survivors.errors() == Counter()
+            assert survivors.objects()["Listener"] == 1
+        await operator.supervisor.close()
 
 
 def always_subscribed(script: Script) -> Script:

@@ -26,7 +26,10 @@ MOST_PROVEN = 4096
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A failed login and the moment of the loop's clock until which it stands."""
+    """A failed login and the moment of the loop's clock until which it stands.
+
+    The error was never raised: one that was has the frames that it came through, and keeps what they have.
+    """
 
     error: LoginError
     until: float
@@ -34,7 +37,8 @@ class Refusal:
     @classmethod
     def of(cls, error: LoginError, now: float) -> "Refusal":
         """As long as the error asks to wait, and up to half as long again, against a herd."""
-        return cls(error, now + error.retry_after * random.uniform(1.0, 1.5))  # noqa: S311 - jitter
+        until = now + error.retry_after * random.uniform(1.0, 1.5)  # noqa: S311 - jitter
+        return cls(_again(error), until)
 
     def stand(self, now: float) -> None:
         """Raise the error again while it stands; a new one, for it grows with each raise."""
@@ -74,7 +78,7 @@ class Attempts:
         try:
             done = await login()
         except LoginError as error:
-            attempt.failure = error
+            attempt.failure = _again(error)
             self._refused(known_by, error)
             raise
         finally:

@@ -58,26 +58,35 @@ async def relayed(open_stream: StreamOpener, life: Callable[[], float]) -> Async
 
 
 class _Leg:
-    """One stream from its opening to its close, in a task of its own, which tells all to one queue."""
+    """One stream from its opening to its close, in a task of its own, which tells all to one queue.
+
+    It lets go of what ended it: an error has the frames that it came through, and so all of this stream. To
+    keep one another they would need nobody else, and stay until the garbage collector comes.
+    """
 
     def __init__(self, open_stream: StreamOpener, queue: "asyncio.Queue[_Told]") -> None:
         self.opened_at = 0.0
         self.is_replaced = False
         self._queue = queue
-        self._task = asyncio.create_task(self._run(open_stream))
+        self._error: BaseException | None = None
+        self._task: asyncio.Task[None] | None = asyncio.create_task(self._run(open_stream))
         self._task.add_done_callback(self._told_over)
 
     def end(self) -> None:
         """Close it soon; never waits."""
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     async def ended(self) -> None:
-        """Wait until it is closed."""
-        await asyncio.wait([self._task])
+        """Wait until it is closed, by whatever."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        self._error = None
 
     def failure(self) -> BaseException | None:
-        """What ended it; None if that was `end`."""
-        return None if self._task.cancelled() else self._task.exception()
+        """What ended it, once; None if that was `end`."""
+        error, self._error = self._error, None
+        return error
 
     async def _run(self, open_stream: StreamOpener) -> None:
         async with open_stream() as hearings:
@@ -87,8 +96,9 @@ class _Leg:
                 self._queue.put_nowait(_Said(self, hearing))
         raise StreamEndedError(Reason.STREAM_ENDED, "The stream ended; it is opened again.")
 
-    def _told_over(self, _: asyncio.Task[None]) -> None:
-        self.failure()  # or asyncio complains of one that nobody asked for
+    def _told_over(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        self._error = None if task.cancelled() else task.exception()
         self._queue.put_nowait(_Over(self))
 
 
@@ -179,14 +189,19 @@ class Relay:
         self._legs.remove(leg)
         if leg is self._former:
             self._former = None
-        elif not leg.is_replaced:
+        if leg.is_replaced:
+            leg.failure()
+        else:
             self._failed(leg)
 
     def _failed(self, leg: _Leg) -> None:
         """The end of the open stream ends all; a successor that cannot be had is tried again."""
         error = leg.failure()
         if leg is self._leg or not isinstance(error, InfisicalError):
-            raise error or asyncio.CancelledError
+            try:
+                raise error or asyncio.CancelledError
+            finally:
+                del error  # which has this frame
         log.info("no new stream yet beside the one that is open: %s", error)
         retry = min(_RETRY, max(_RETRY_SHARE * self._life(), _SOONEST_RETRY))
         self._due = asyncio.get_running_loop().time() + retry

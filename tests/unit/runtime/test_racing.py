@@ -1,9 +1,11 @@
 """Several coroutines as one: none survives the first that ends."""
 
 import asyncio
+import weakref
 
 import pytest
 
+import survivors
 from infisical_events.runtime.racing import race
 from virtual_time import in_virtual_time
 
@@ -42,6 +44,18 @@ async def test_first_failure_is_raised() -> None:
     with pytest.raises(LostError):
         await race(fail_after(1.0), forever(endings))
     assert endings == ["cleaned up"]
+
+
+@in_virtual_time
+async def test_failure_is_gone_when_it_was_caught() -> None:
+    """An error that nobody needs any more is not kept by the race that raised it."""
+    with survivors.uncollected():
+        try:
+            await race(fail_after(1.0), forever([]))
+        except LostError as error:
+            raised = weakref.ref(error)
+        await asyncio.sleep(0)  # what woke us has it until the loop's next turn
+        assert raised() is None
 
 
 @in_virtual_time
