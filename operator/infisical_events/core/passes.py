@@ -157,7 +157,7 @@ def _rescoped(ledger: Ledger, observation: Observation, now: datetime) -> Ledger
     debts = []
     for debt in ledger.debts:
         kept = tuple(c for c in debt.changes if any(s.overlaps(c.scope) for s in scopes))
-        if kept:
+        if kept or debt.is_requested:
             debts.append(replace(debt, changes=kept))
     claims = tuple(c for c in ledger.claims if any(s.covers(c.folder) for s in scopes))
     belief = _carried(ledger, observation)
