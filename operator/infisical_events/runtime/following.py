@@ -119,7 +119,10 @@ class Follower:
             await self._rest(record, reporter, error)
         else:
             board.proceed()
-            await self._serve(spec, address, record, reporter)
+            try:
+                await self._serve(spec, address, record, reporter)
+            finally:  # what rolls out is followed by nobody until it is served again
+                self.world.budget.rolls(str(self.key), frozenset())
 
     def _understood(self, stored: StoredSubscription) -> tuple[Spec, str]:
         """The parsed spec and the origin that its tokens may go to."""
