@@ -92,6 +92,11 @@ class FakeCluster:
         patch = {"metadata": {"labels": {label: "true"}}}
         self._patch(self._subscriptions, (key.namespace, key.name), patch)
 
+    def annotate_subscription(self, key: SubscriptionKey, annotations: Mapping[str, str]) -> None:
+        """What people ask of a subscription."""
+        patch = {"metadata": {"annotations": dict(annotations)}}
+        self._patch(self._subscriptions, (key.namespace, key.name), patch)
+
     def overwrite_status(self, key: SubscriptionKey, status: JSONObject) -> None:
         """What a second replica, or a person with kubectl, writes into the status."""
         self._patch(self._subscriptions, (key.namespace, key.name), {"status": status})
@@ -138,6 +143,16 @@ class FakeCluster:
         """An edit of annotations; None removes one."""
         patch = {"metadata": {"annotations": dict(annotations)}}
         self._patch(self._workloads, (namespace, kind.kind, name), patch)
+
+    def edit_workload(
+        self, namespace: str, name: str, spec: JSONObject, kind: WorkloadKind = DEPLOYMENT
+    ) -> None:
+        """A merge patch of the spec by somebody else."""
+        self._patch(self._workloads, (namespace, kind.kind, name), {"spec": spec})
+
+    def workload_of(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> JSONObject:
+        """The workload as it is stored."""
+        return self._workloads[namespace, kind.kind, name]
 
     def delete_workload(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> None:
         """The workload is gone."""
