@@ -2,6 +2,9 @@
 
 An error has the frames that it came through. Who keeps the error and is in one of them is in a circle, with
 all that those frames have: that of hundreds of streams at once is memory that a process never gives back.
+
+What is counted is the whole process. Errors that other tests raise again and again, as their parameters, keep
+all that they came through: so a test compares with what was there before.
 """
 
 import gc

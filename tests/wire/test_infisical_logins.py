@@ -311,11 +311,12 @@ async def test_failed_logins_keep_no_session(failure: Answer) -> None:
     attempts = Attempts()
     async with serving(always(failure)) as server:
         with survivors.uncollected():
+            before = survivors.objects()
             async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
                 with suppress(LoginError):
                     await session.login()
             del session
-            left = survivors.objects()
+            left = survivors.objects() - before
             assert (left["Session"], left["Tokens"], left["_Attempt"]) == (0, 0, 0)
 
 

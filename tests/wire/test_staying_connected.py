@@ -280,26 +280,26 @@ async def test_outages_leave_no_error(operator: Operator) -> None:
     script = in_turn(OPEN_AND_CLOSED, OPEN_AND_CLOSED, refusal, Answer((), After.RESET), OPEN)
     async with serving(an_infisical(script)) as server:
         with survivors.uncollected():
-            before = survivors.errors()
+            before, there = survivors.errors(), survivors.objects()
             key = operator.subscribe("app", server.url)
             await until(lambda: len(server.asked(SUBSCRIBE)) == 5 and operator.is_watching(key), seconds=30.0)
             assert survivors.errors() - before == Counter()
-            assert survivors.objects()["_Leg"] == 1
+            assert (survivors.objects() - there)["_Leg"] == 1
         await operator.supervisor.close()
 
 
 async def test_edited_specs_leave_nothing(operator: Operator) -> None:
     """Of what served a spec that was replaced nothing is left, also before garbage is collected."""
     async with serving(an_infisical(always(OPEN))) as server:
-        key = operator.subscribe("app", server.url)
-        await until(lambda: operator.is_watching(key))
         with survivors.uncollected():
-            before = survivors.errors()
+            before, there = survivors.errors(), survivors.objects()
+            key = operator.subscribe("app", server.url)
+            await until(lambda: operator.is_watching(key))
             for number in range(2, 5):
                 operator.edit(key, debounceSeconds=number)
                 await until(lambda count=number: len(server.asked(SUBSCRIBE)) == count)  # type: ignore[misc]
             assert survivors.errors() - before == Counter()
-            assert survivors.objects()["Listener"] == 1
+            assert (survivors.objects() - there)["Listener"] == 1
         await operator.supervisor.close()
 
 
