@@ -15,8 +15,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from factories import a_body, a_part
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import SecretKeyRef
+from infisical_events.core.folders import Folder
+from infisical_events.core.observations import Observation
+from infisical_events.core.scopes import Scope
 from infisical_events.core.secrets import SecretMetadata
 from infisical_events.core.sources import Source, source_of
 from infisical_events.core.standing import Progress, Standing, standing_of
@@ -27,9 +31,32 @@ from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoun
 from infisical_events.kube.recording import Notice
 from infisical_events.kube.sources import SOURCE_KINDS
 from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
+from virtual_time import virtual_now
 
 JSONObject = dict[str, Any]
 DEPLOYMENT = WORKLOAD_KINDS[0]
+
+
+class OneKey:
+    """An Infisical that shows one folder with one key; what it tells by a stream is for others to say."""
+
+    version = 1
+
+    async def login(self) -> None:
+        """Everybody is let in."""
+
+    async def project_id(self) -> str:
+        """The project's id."""
+        return "p"
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """The folder as it stands."""
+        parts = {a_part("/a"): a_body(KEY=self.version)}
+        return Observation(scopes, parts, virtual_now(), virtual_now())
+
+    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
+        """What is not shown is not there."""
+        return True
 
 
 async def a_digest_key() -> DigestKey:

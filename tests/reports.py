@@ -28,6 +28,18 @@ FOLDER = Folder("prod", "/payments")
 LEFT = Folder("prod", "/mail")
 TREE = Scope(FOLDER, recursive=True)
 
+ACTED = Acted(
+    time=MOMENT,
+    reason="Restarted",
+    message="DB_PASSWORD changed.",
+    event=EventType.UPDATE,
+    environment_slug="prod",
+    secret_path="/payments",
+    keys=("DB_PASSWORD",),
+    workloads=(WorkloadResult(kind="Deployment", name="payments", result="RolledOut"),),
+    completed_time=MOMENT,
+)
+
 STATUS = Status(
     observed_generation=3,
     conditions=(
@@ -52,31 +64,9 @@ STATUS = Status(
     observation=ObservationStatus(grade="Values", last_observed_time=MOMENT, keys=12),
     counters=Counters(events_received=9, events_matched=4, restarts=2**40),
     last_restart_time=MOMENT,
-    last_action=Acted(
-        time=MOMENT,
-        reason="Restarted",
-        message="DB_PASSWORD changed.",
-        event=EventType.UPDATE,
-        environment_slug="prod",
-        secret_path="/payments",
-        keys=("DB_PASSWORD",),
-        workloads=(WorkloadResult(kind="Deployment", name="payments", result="RolledOut"),),
-        completed_time=MOMENT,
-    ),
+    last_action=ACTED,
     last_skip=LastSkip(time=MOMENT, reason="Unmatched", message="No entry matches."),
-    history=(
-        Acted(
-            time=MOMENT,
-            reason="Restarted",
-            message="1 of 1 workloads restarted.",
-            event=EventType.UPDATE,
-            environment_slug="prod",
-            secret_path="/payments",
-            keys=("DB_PASSWORD",),
-            workloads=(WorkloadResult(kind="Deployment", name="payments", result="RolledOut"),),
-            completed_time=MOMENT,
-        ),
-    ),
+    history=(ACTED,),
     last_handled_reconcile_at="1",
     last_handled_restart_at="2",
     last_handled_resume_at="3",

@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 
-from factories import a_body, a_part, a_raw_spec
-from fakes import FakeCluster, a_digest_key
+from factories import a_raw_spec
+from fakes import FakeCluster, OneKey, a_digest_key
 from infisical_events.api.specs import parse_spec
-from infisical_events.core.folders import Folder
 from infisical_events.core.matching import selectors_of
-from infisical_events.core.observations import Observation
 from infisical_events.core.planning import Rules
 from infisical_events.core.reasons import Reason
-from infisical_events.core.scopes import Scope
 from infisical_events.infisical.streaming import Hearing
 from infisical_events.kube.errors import (
     ConflictError,
@@ -46,26 +43,8 @@ ROLLING = 1.0
 PAUSED = {"events.infisical.com/paused": "true"}
 
 
-class Shown:
+class Shown(OneKey):
     """An Infisical that shows one folder with one key."""
-
-    version = 1
-
-    async def login(self) -> None:
-        """Everybody is let in."""
-
-    async def project_id(self) -> str:
-        """The project's id."""
-        return "p"
-
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
-        """The folder as it stands."""
-        parts = {a_part("/a"): a_body(KEY=self.version)}
-        return Observation(scopes, parts, virtual_now(), virtual_now())
-
-    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
-        """What is not shown is not there."""
-        return True
 
     def stream(self) -> AbstractAsyncContextManager[AsyncIterator[Hearing]]:
         """Nobody listens."""

@@ -16,19 +16,14 @@ from factories import (
     JOB,
     ROLLOUT,
     STATEFUL_SET,
-    a_body,
     a_folder,
-    a_part,
     a_raw_spec,
 )
-from fakes import FakeCluster, a_digest_key
+from fakes import FakeCluster, OneKey, a_digest_key
 from infisical_events.api.resources import EXTERNAL_SECRET, WorkloadKind
 from infisical_events.api.specs import EventType, Spec
 from infisical_events.core.events import SecretEvent
-from infisical_events.core.folders import Folder
-from infisical_events.core.observations import Observation
 from infisical_events.core.requests import Requests
-from infisical_events.core.scopes import Scope
 from infisical_events.core.standing import Progress
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.streaming import Hearing
@@ -44,11 +39,10 @@ HASH = "reconcile.external-secrets.io/data-hash"
 OPTED_IN = {f"{GROUP}/auto-reload": "true"}
 
 
-class OneKey:
+class Telling(OneKey):
     """An Infisical with one key in one folder, that tells of each change at once."""
 
     def __init__(self) -> None:
-        self.version = 1
         self.streams: list[asyncio.Queue[Hearing]] = []
 
     def change(self) -> None:
@@ -63,25 +57,9 @@ class OneKey:
         address: str,  # noqa: ARG002 - of the port
         spec: Spec,  # noqa: ARG002
         credentials: CredentialsSource,  # noqa: ARG002
-    ) -> AsyncIterator["OneKey"]:
+    ) -> AsyncIterator["Telling"]:
         """A session."""
         yield self
-
-    async def login(self) -> None:
-        """Everybody is let in."""
-
-    async def project_id(self) -> str:
-        """The project's id."""
-        return "p"
-
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
-        """The folder as it stands."""
-        parts = {a_part("/a"): a_body(KEY=self.version)}
-        return Observation(scopes, parts, virtual_now(), virtual_now())
-
-    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
-        """What is not shown is not there."""
-        return True
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
@@ -108,7 +86,7 @@ class Team:
         self.key = self.cluster.create_subscription("team", "app", a_raw_spec(debounceSeconds=0, **fields))
         for name in workloads:
             self.create(name)
-        self.infisical, self.budget, self.syncs = OneKey(), budget or Budget(), 1
+        self.infisical, self.budget, self.syncs = Telling(), budget or Budget(), 1
         self.task: asyncio.Task[None] | None = None
         self.follower: Follower | None = None
 
