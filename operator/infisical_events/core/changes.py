@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from infisical_events.api.specs import EventType
 from infisical_events.core.folders import Folder
 from infisical_events.core.scopes import Scope
+from infisical_events.core.wording import first_few
 
 ANY_KEY = "*"
 """Stands for keys that nobody can name: an import mutation heard but not seen, or too many keys."""
@@ -68,5 +69,4 @@ def _anywhere(change: Change) -> Change:
 
 def named(changes: tuple[Change, ...]) -> str:
     """`secret:update prod:/a KEY` for the first few changes."""
-    shown = "; ".join(map(str, changes[:3]))
-    return shown if len(changes) <= 3 else f"{shown} and {len(changes) - 3} more"  # noqa: PLR2004
+    return first_few(changes, 3, "; ")

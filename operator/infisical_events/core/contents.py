@@ -19,6 +19,7 @@ from infisical_events.core.folders import Folder
 from infisical_events.core.globs import KeyFilter, compile_path_glob
 from infisical_events.core.observations import NOTHING, Body, Part, Sighting
 from infisical_events.core.templating import TemplateError, check_templates, names_of, rendered
+from infisical_events.core.wording import first_few
 
 _MOST_BYTES: Final = 1024 * 1024
 """Kubernetes' `MaxSecretSize`: all values together, decoded."""
@@ -171,8 +172,7 @@ def _is_data_key(key: str) -> bool:
 
 def _listed(names: list[str]) -> str:
     """A few names, on one line, however long and odd."""
-    shown = ", ".join(ascii(name[:64]) for name in names[:_MOST_NAMES])
-    return f"{shown} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else shown
+    return first_few([ascii(name[:64]) for name in names], _MOST_NAMES)
 
 
 def _token(seen: Mapping[str, Sighting], managed: ManagedSecret) -> str:

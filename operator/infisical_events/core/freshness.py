@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from infisical_events.core.sources import Freshness
+from infisical_events.core.wording import first_few
 
 _MOST_TOLD = 3
 
@@ -25,7 +26,8 @@ class Answer:
 class Fresh:
     """The Secrets of a workload, together; no state where nobody is known to write any of them.
 
-    `tokens` is what their content is now, by name; `late` tells of those that did not sync.
+    `note` names the sources that the state is about; `tokens` is what their content is now, by the
+    Secrets' names.
     """
 
     state: Freshness | None
@@ -40,12 +42,7 @@ def combined(answers: Iterable[Answer], tokens: Mapping[str, str], unfollowed: I
         by_state.setdefault(answer.state, []).append(answer)
     for state in (Freshness.UNASKED, Freshness.WAITING, Freshness.OVERDUE, Freshness.CHANGED, Freshness.SAME):
         if state in by_state:
-            return Fresh(state, _listed(by_state[state]), tokens)
+            return Fresh(state, first_few(by_state[state], _MOST_TOLD), tokens)
     aside = ", ".join(unfollowed)
     note = "none of its Secrets is written by this operator, the Infisical operator or External Secrets"
     return Fresh(None, f"{note}; {aside} is not followed" if aside else note, tokens)
-
-
-def _listed(answers: list[Answer]) -> str:
-    shown = ", ".join(map(str, answers[:_MOST_TOLD]))
-    return shown if len(answers) <= _MOST_TOLD else f"{shown} and {len(answers) - _MOST_TOLD} more"

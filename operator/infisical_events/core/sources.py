@@ -16,6 +16,7 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
 from infisical_events.core.receipts import is_stamp_at_least
 from infisical_events.core.secrets import SecretMetadata
+from infisical_events.core.wording import on_one_line
 
 JSONObject = Mapping[str, Any]
 
@@ -36,6 +37,9 @@ _ASK_AGAIN = timedelta(seconds=1)
 """A source that finds the same data is asked once more: it may have read a replica that lags."""
 
 _MOST_ATTEMPTS = 2
+
+_LONGEST_TROUBLE = 200
+"""Characters of a source's own sentence that are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +317,7 @@ def _trouble(condition: JSONObject) -> str:
     """What a condition says when it is not true: a sentence of foreign origin, on one line and capped."""
     if condition.get("status") != "False":
         return ""
-    return "".join(c if c.isprintable() else " " for c in str(condition.get("message") or ""))[:200]
+    return on_one_line(str(condition.get("message") or ""))[:_LONGEST_TROUBLE]
 
 
 _READERS = {

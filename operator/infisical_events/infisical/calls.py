@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from infisical_events.core.reasons import Reason
+from infisical_events.core.wording import on_one_line
 from infisical_events.infisical.answers import LONGEST_LIST, LONGEST_WORD, PACKING, Answer, decoded, received
 from infisical_events.infisical.errors import (
     FolderMissingError,
@@ -231,5 +232,5 @@ def _quoted(message: object, confidences: Iterator[str]) -> str:
     for confidence in confidences:
         if len(confidence) >= _SHORTEST_SECRET:
             text = text.replace(confidence, "…")
-    text = "".join(c if c.isprintable() else " " for c in text).strip().rstrip(".")
+    text = on_one_line(text).strip().rstrip(".")
     return f" ({text[:_LONGEST_QUOTE]})" if text else ""

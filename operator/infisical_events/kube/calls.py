@@ -17,6 +17,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.core.wording import on_one_line
 from infisical_events.kube.errors import (
     KubernetesError,
     UnauthorizedError,
@@ -217,4 +218,4 @@ def _decoded(status: int, data: bytes) -> JSONObject:
 def _message_of(answer: object) -> str:
     """The sentence of a Status object, on one line and capped; empty for whatever a proxy says."""
     message = answer.get("message") if isinstance(answer, dict) else None
-    return "".join(c if c.isprintable() else " " for c in str(message or ""))[:_LONGEST_QUOTE]
+    return on_one_line(str(message or ""))[:_LONGEST_QUOTE]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from infisical_events.api.specs import CreationPolicy, ManagedSecret
+from infisical_events.core.wording import on_one_line
 from infisical_events.kube.errors import (
     ConflictError,
     ForbiddenError,
@@ -106,7 +107,7 @@ def _quotable(message: str, managed: ManagedSecret, data: Mapping[str, str]) -> 
 def _forms(values: Iterable[str]) -> Iterator[str]:
     """As a message can have them: plain, on one line, or as they are sent."""
     for value in values:
-        yield "".join(c if c.isprintable() else " " for c in value)
+        yield on_one_line(value)
         yield b64encode(value.encode()).decode().rstrip("=")
 
 

@@ -17,6 +17,7 @@ from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.judging import Heard
 from infisical_events.core.matching import Selector, changes_of, select
 from infisical_events.core.reasons import Reason
+from infisical_events.core.wording import first_few
 from infisical_events.infisical.errors import (
     InfisicalError,
     LoginError,
@@ -190,7 +191,7 @@ class Listener:
 def describe(event: SecretEvent) -> str:
     """`secret:update of A, B in prod:/payments`: names only."""
     keys = sorted(event.keys)
-    told = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")  # noqa: PLR2004
+    told = first_few(keys, 5)
     return f"{event.type}{f' of {told}' if told else ''} in {event.folder}"
 
 
