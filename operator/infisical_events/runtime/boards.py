@@ -133,14 +133,11 @@ class Board:
         action = self._action(changes, reason, done, message)
         counters = self._status.counters
         counters = counters.model_copy(update={"restarts": counters.restarts + restarts})
-        update: dict[str, Any] = {"last_action": action, "counters": counters}
-        update["history"] = (_bounded(action), *self._status.history)[:_MOST_HISTORY]
-        self._put(**update, **({"last_restart_time": now} if restarts else {}))
+        self._remember(action, counters=counters, **({"last_restart_time": now} if restarts else {}))
 
     def would(self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str) -> None:
         """Workloads would have been dealt with for these changes."""
-        action = self._action(changes, Reason.WOULD_RESTART, tuple(results), message)
-        self._put(last_action=action, history=(_bounded(action), *self._status.history)[:_MOST_HISTORY])
+        self._remember(self._action(changes, Reason.WOULD_RESTART, tuple(results), message))
 
     def resynced(self) -> None:
         """The Secrets of a workload were made fresh, and nothing else was to be done."""
@@ -162,6 +159,10 @@ class Board:
     def handled(self, **values: str) -> None:
         """A person's request, by its annotation's value, was taken up."""
         self._put(**values)
+
+    def _remember(self, action: Acted, **update: Any) -> None:  # noqa: ANN401 - fields of Status
+        history = (_bounded(action), *self._status.history)[:_MOST_HISTORY]
+        self._put(last_action=action, history=history, **update)
 
     def _action(
         self, changes: tuple[Change, ...], reason: Reason, done: tuple[WorkloadResult, ...], message: str

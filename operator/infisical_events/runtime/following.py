@@ -34,7 +34,7 @@ from infisical_events.runtime.listening import Listener
 from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.passing import Passing
-from infisical_events.runtime.ports import Cluster, InfisicalOpener
+from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.racing import race
 from infisical_events.runtime.reconciling import Reconciler
 from infisical_events.runtime.records import (
@@ -159,23 +159,7 @@ class Follower:
         async with world.open_infisical(address, spec, credentials) as infisical:
             looker = Looker(spec=spec, address=address, infisical=infisical, extra=reporter.extra)
             selectors = selectors_of(spec)
-            keeper = None
-            if spec.resync.secrets and spec.mode is Mode.ENFORCE:
-                keeper = Keeper(
-                    secrets=spec.resync.secrets,
-                    infisical=infisical,
-                    cluster=world.cluster,
-                    reporter=reporter,
-                    wakes=wakes,
-                )
-            freshener = Freshener(
-                cluster=world.cluster,
-                key=self.key,
-                timeout=timedelta(seconds=spec.resync.timeout_seconds),
-                clock=world.clock,
-                digest_key=world.digest_key,
-                keeper=keeper,
-            )
+            freshener = self._freshener(spec, infisical, reporter, wakes)
             reconciler = Reconciler(
                 spec=spec,
                 asked=self.asked,
@@ -198,7 +182,8 @@ class Follower:
                 clock=world.clock,
                 gate=world.gates.to(address),
             )
-            passing = Passing(reconciler, settler, wakes, float(spec.resync_interval_seconds), keeper)
+            interval = float(spec.resync_interval_seconds)
+            passing = Passing(reconciler, settler, wakes, interval, freshener.keeper)
             await race(
                 self._superseded(),
                 listener.run(),
@@ -206,6 +191,25 @@ class Follower:
                 keep_written(record, wakes),
                 self.asked.wake(wakes),
             )
+
+    def _freshener(self, spec: Spec, infisical: Infisical, reporter: Reporter, wakes: Wakes) -> Freshener:
+        world, keeper = self.world, None
+        if spec.resync.secrets and spec.mode is Mode.ENFORCE:
+            keeper = Keeper(
+                secrets=spec.resync.secrets,
+                infisical=infisical,
+                cluster=world.cluster,
+                reporter=reporter,
+                wakes=wakes,
+            )
+        return Freshener(
+            cluster=world.cluster,
+            key=self.key,
+            timeout=timedelta(seconds=spec.resync.timeout_seconds),
+            clock=world.clock,
+            digest_key=world.digest_key,
+            keeper=keeper,
+        )
 
     def _settler(self, spec: Spec, record: Record, reporter: Reporter, freshener: Freshener) -> Settler:
         world = self.world

@@ -45,7 +45,8 @@ class Freshener:
     async def begin(self, ledger: Ledger) -> "Round":
         """What the namespace's sources are now, for one round of settling; raises KubernetesError."""
         sources = await self.cluster.list_sources(self.key.namespace)
-        return Round(freshener=self, ledger=ledger, sources={source.uid: source for source in sources})
+        by_uid = {source.uid: source for source in sources}
+        return Round(freshener=self, reads=Reads(freshener=self), ledger=ledger, sources=by_uid)
 
     async def tokens(self, standings: tuple[Standing, ...]) -> dict[str, str]:
         """What the content of the Secrets is that these workloads use and somebody writes.
@@ -55,11 +56,10 @@ class Freshener:
         """
         sources = await self.cluster.list_sources(self.key.namespace)
         used = frozenset[str]().union(*(standing.secrets for standing in standings))
-        found = {}
+        reads, found = Reads(freshener=self), {}
         for source in sources:
-            for name in sorted(source.secrets & used):
-                secret = await self.cluster.secret_metadata(self.key.namespace, name)
-                found[name] = await self.sealed(source, secret)
+            for name, content in (await reads.contents(source, used)).items():
+                found[name] = content.token
         return {name: token for name, token in found.items() if token}
 
     async def sealed(self, source: Source, secret: SecretMetadata | None) -> str:
@@ -76,13 +76,32 @@ class Freshener:
 
 
 @dataclass(kw_only=True, slots=True)
+class Reads:
+    """The Secrets as they were when they were first asked for: each is read once."""
+
+    freshener: Freshener
+    secrets: dict[str, SecretMetadata | None] = field(default_factory=dict)
+
+    async def contents(self, source: Source, used: frozenset[str]) -> dict[str, Content]:
+        """The content of those of these Secrets that the source writes; raises KubernetesError."""
+        return {name: await self._content(source, name) for name in sorted(source.secrets & used)}
+
+    async def _content(self, source: Source, name: str) -> Content:
+        if name not in self.secrets:
+            namespace = self.freshener.key.namespace
+            self.secrets[name] = await self.freshener.cluster.secret_metadata(namespace, name)
+        secret = self.secrets[name]
+        return Content(await self.freshener.sealed(source, secret), secret.annotations if secret else {})
+
+
+@dataclass(kw_only=True, slots=True)
 class Round:
     """One round: each Secret is read once in it, and each source asked once at most."""
 
     freshener: Freshener
+    reads: Reads
     ledger: Ledger
     sources: dict[str, Source]
-    secrets: dict[str, SecretMetadata | None] = field(default_factory=dict)
 
     async def freshen(self, standing: Standing, debt: Debt) -> Fresh:
         """What can be said of the workload's Secrets; who was not asked yet for this debt is asked.
@@ -93,10 +112,9 @@ class Round:
         known = Known({**self.ledger.tokens, **receipt_of(standing.workload).secrets})
         answers, tokens = await self._kept(standing, known, debt)
         for source in list(self.sources.values()):
-            used = sorted(source.secrets & standing.secrets)
-            if not used:
+            contents = await self.reads.contents(source, standing.secrets)
+            if not contents:
                 continue
-            contents = {name: await self._content(source, name) for name in used}
             tokens |= {name: content.token for name, content in contents.items()}
             answers.append(await self._answer(self._question(source, contents, known, debt), debt))
         return combined(answers, tokens, standing.unfollowed)
@@ -114,7 +132,7 @@ class Round:
             is_late = freshener.clock() >= debt.since + freshener.timeout
             state = Freshness.OVERDUE if is_late else Freshness.WAITING
             if kept.secret is not None:
-                self.secrets[name] = kept.secret
+                self.reads.secrets[name] = kept.secret
                 tokens[name] = kept.token
                 has_changed = debt.is_requested or known.has_changed(name, kept.token)
                 state = Freshness.CHANGED if has_changed else Freshness.SAME
@@ -152,21 +170,15 @@ class Round:
         """For all debts of the ledger at once."""
         freshener = self.freshener
         stamp = stamp_of(self.ledger.epoch, self.ledger.seq)
-        contents = {name: await self._content(source, name) for name in sorted(source.secrets)}
+        contents = await self.reads.contents(source, source.secrets)
         tokens = {name: content.token for name, content in contents.items()}
         patch = asking(source, question.subscription, stamp, tokens, freshener.clock())
         log.info("asking %s to sync", source, extra={"subscription": str(freshener.key)})
         asked = await freshener.cluster.ask_source(freshener.key.namespace, source, patch)
         self.sources[source.uid] = asked
 
-    async def _content(self, source: Source, name: str) -> Content:
-        if name not in self.secrets:
-            namespace = self.freshener.key.namespace
-            self.secrets[name] = await self.freshener.cluster.secret_metadata(namespace, name)
-        secret = self.secrets[name]
-        return Content(await self.freshener.sealed(source, secret), secret.annotations if secret else {})
-
     def written_at(self, names: frozenset[str]) -> datetime | None:
         """When the newest of these Secrets was written, by the API server's clock; None if unknown."""
-        read = [secret for name, secret in self.secrets.items() if secret is not None and name in names]
+        secrets = self.reads.secrets.items()
+        read = [secret for name, secret in secrets if secret is not None and name in names]
         return max((secret.written_at for secret in read if secret.written_at), default=None)

@@ -12,7 +12,6 @@ from infisical_events.core.contents import ContentError, content_of, folder_of, 
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.reasons import Reason
 from infisical_events.core.secrets import SecretMetadata
-from infisical_events.core.templating import TemplateError
 from infisical_events.infisical.errors import InfisicalError
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.ports import Cluster, Infisical
@@ -65,7 +64,7 @@ class Keeper:
         before = self.kept.get(managed.name)
         try:
             kept = await self._write(managed, ledger)
-        except (InfisicalError, KubernetesError, ContentError, TemplateError) as error:
+        except (InfisicalError, KubernetesError, ContentError) as error:
             kept = Kept(ledger.seq, trouble=str(error))
         self.kept[managed.name] = kept
         await self._tell(managed, before, kept)

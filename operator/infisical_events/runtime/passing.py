@@ -49,7 +49,6 @@ class Passing:
         self._whole_at = 0.0  # of the loop's clock: when everything is to be looked at again
         self._held_until = 0.0
         self._settle_at = 0.0
-        self._is_whole = False
 
     async def run(self) -> None:
         """Pass until cancelled; the first pass is at once."""
@@ -60,17 +59,18 @@ class Passing:
                 self._looks = 0 if self._wakes.is_rung else self._looks + 1
                 if self._wakes.is_whole:
                     self._whole_at = self._now()
-                pause, listed = await self._look(self._wakes.take())
+                pause, outcome = await self._look(self._wakes.take())
                 self._look_at = self._now() + pause
-                await self._keep()
+                if outcome is not None:
+                    await self._keep(outcome)
+                    listed = outcome.workloads
             self._settle_at = self._now() + await self._settle(listed)
 
     def _is_look_due(self) -> bool:
         return self._now() >= (self._held_until if self._wakes.is_rung else self._look_at)
 
-    async def _look(self, heard: tuple[Heard, ...]) -> tuple[float, tuple[Workload, ...] | None]:
-        """One look; return the seconds until the next one, and the workloads if they were listed."""
-        self._is_whole = False
+    async def _look(self, heard: tuple[Heard, ...]) -> tuple[float, Outcome | None]:
+        """One look; return the seconds until the next one, and what it leaves if it succeeded."""
         reconciler = self._reconciler
         try:
             outcome = await reconciler.observe(heard, is_whole=self._now() >= self._whole_at)
@@ -90,14 +90,13 @@ class Passing:
             self._reconciler.metrics.passed(reconciler.record.key, Reason.KUBERNETES_REFUSED)
             return self._backoff.pause(), None
         self._backoff.reset()
-        self._is_whole = outcome.is_whole
         self._wakes.keep(outcome.unshown)
         self._reconciler.metrics.passed(reconciler.record.key, "ok")
-        return self._pause_after(outcome), outcome.workloads
+        return self._pause_after(outcome), outcome
 
-    async def _keep(self) -> None:
+    async def _keep(self, outcome: Outcome) -> None:
         """Secrets that are written here are in step from the first look on, and mended by each whole one."""
-        if self._keeper is not None and self._is_whole:
+        if self._keeper is not None and outcome.is_whole:
             ledger = self._reconciler.record.ledger
             if ledger is not None:
                 await self._keeper.keep_all(ledger)

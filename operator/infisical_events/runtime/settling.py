@@ -4,7 +4,6 @@
 ledger only when its restart was made, found, or is not due any more, and its rollout takes its place.
 """
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,8 +25,6 @@ from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.records import Record
 from infisical_events.runtime.recounting import Done, Recounter
 from infisical_events.runtime.rolling import Followed, Roller
-
-log = logging.getLogger(__name__)
 
 _HELD_PAUSE = 15.0
 """Seconds between looks at a workload that its owner holds."""
