@@ -12,15 +12,14 @@ from typing import Any
 from unittest import mock
 
 from infisical_events.api.specs import Action
-from infisical_events.core import grades, judging, passes, planning, receipts, sources
+from infisical_events.core import grades, judging, passes, planning, receipts
 from infisical_events.core.judging import Belief, Verdict
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.planning import Act, Hold, Rules, Settle
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import Cause
-from infisical_events.core.sources import Freshness
-from infisical_events.runtime import freshening, looking, reconciling, records, settling
-from simulation.clusters import SERVED, ClusterModel
+from infisical_events.runtime import looking, reconciling, records, settling
+from simulation.clusters import ClusterModel
 from virtual_time import virtual_now
 
 Plant = Callable[[], AbstractContextManager[Any]]
@@ -439,128 +438,3 @@ def _no_second_look() -> Iterator[None]:
 def _no_credit() -> AbstractContextManager[Any]:
     real = passes.absorb
     return mock.patch.object(passes, "absorb", lambda ledger, *rest: real(replace(ledger, credits=()), *rest))
-
-
-# -- of the way of a restart, from asking to rolling out ------------------------------------------------
-
-
-@_plant("restarting before the writer has answered")
-def _unanswered() -> AbstractContextManager[Any]:
-    real = freshening.freshness
-
-    def freshness(question: Any, now: Any) -> Freshness:  # noqa: ANN401 - as judged
-        state = real(question, now)
-        return Freshness.CHANGED if state is Freshness.WAITING else state
-
-    return mock.patch.object(freshening, "freshness", freshness)
-
-
-@_plant("pods are taken to have what the Secret had when its writer was asked")
-def _asked_is_known() -> AbstractContextManager[Any]:
-    real = freshening.freshness
-
-    def freshness(question: Any, now: Any) -> Freshness:  # noqa: ANN401 - as judged
-        request = sources.request_of(question.source, question.subscription)
-        tokens = request.tokens if request else {}
-        return real(replace(question, known=replace(question.known, tokens=tokens)), now)
-
-    return mock.patch.object(freshening, "freshness", freshness)
-
-
-@_plant("the cooldown is only in memory")
-@contextmanager
-def _cooldown_in_memory() -> Iterator[None]:
-    """Each process knows only the restarts that it has made itself."""
-    patch, step, cooled = settling.restart_patch, planning._step, planning._cooled
-    made, asked = dict[tuple[int, str], Any](), list[str]()
-
-    def patching(workload: Any, cause: Any, now: Any) -> Any:  # noqa: ANN401 - as patched
-        made[SERVED.get()[0], workload.uid] = now
-        return patch(workload, cause, now)
-
-    def stepping(debt: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
-        asked[:] = [debt.uid]
-        return step(debt, *rest)
-
-    def cooling(_: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
-        return cooled(made.get((SERVED.get()[0], asked[0])), terms)
-
-    with (
-        mock.patch.object(settling, "restart_patch", patching),
-        mock.patch.object(planning, "_step", stepping),
-        mock.patch.object(planning, "_cooled", cooling),
-    ):
-        yield
-
-
-@_plant("rollouts are followed in memory only")
-@contextmanager
-def _rollouts_in_memory() -> Iterator[None]:
-    real = records.encode
-    with mock.patch.object(records, "encode", lambda ledger: real(replace(ledger, rollouts=()))):
-        yield
-
-
-@_plant("a writer is asked again with every try")
-def _pestering() -> AbstractContextManager[Any]:
-    real = freshening.freshness
-
-    def freshness(question: Any, now: Any) -> Freshness:  # noqa: ANN401 - as judged
-        state = real(question, now)
-        return Freshness.UNASKED if state is Freshness.WAITING else state
-
-    return mock.patch.object(freshening, "freshness", freshness)
-
-
-@_plant("covered by a neighbour's restart before the Secrets are fresh")
-@contextmanager
-def _covered_unfresh() -> Iterator[None]:
-    real = planning._step
-
-    def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
-        planned = real(debt, workload, terms)
-        restarted = receipts.receipt_of(workload).time if workload else None
-        if isinstance(planned, Act | Hold) and restarted is not None and restarted > debt.since:
-            return Settle(debt, Reason.COVERED_BY_NEIGHBOUR, workload)
-        return planned
-
-    with mock.patch.object(planning, "_step", step):
-        yield
-
-
-@_plant("a halt is forgotten with the process")
-@contextmanager
-def _halt_in_memory() -> Iterator[None]:
-    real = records.encode
-
-    def encode(ledger: Ledger) -> Any:  # noqa: ANN401 - JSON
-        going = tuple(rollout for rollout in ledger.rollouts if not rollout.has_failed)
-        return real(replace(ledger, rollouts=going))
-
-    with mock.patch.object(records, "encode", encode):
-        yield
-
-
-@_plant("a request counts as handled before it is written down")
-@contextmanager
-def _handled_first() -> Iterator[None]:
-    """It is marked in one write, and what is owed for it stored by the next."""
-    real = reconciling.Reconciler._taking_up
-
-    async def taking_up(self: Any, ledger: Ledger, asked: Any, workloads: Any) -> Any:  # noqa: ANN401 - as taken
-        taken = await real(self, ledger, asked, workloads)
-        stored = self.record.ledger
-        if stored is not None and taken[0].restart_at != stored.restart_at:
-            marked = replace(stored, restart_at=taken[0].restart_at)
-            await self.record.write_ledger(marked, planned_on=stored)
-        return taken
-
-    async def store(self: Any, ledger: Ledger, _: Any) -> None:  # noqa: ANN401 - as stored
-        await write(self, ledger, self.record.ledger)
-
-    write = reconciling.Reconciler._store
-    with (
-        mock.patch.object(reconciling.Reconciler, "_taking_up", taking_up),
-        mock.patch.object(reconciling.Reconciler, "_store", store),
-    ):
-        yield
