@@ -470,6 +470,16 @@ def test_the_same_scope_is_no_new_baseline() -> None:
     assert absorbed(ledger, look(5, {OWN: a_body(A=1)}, a_scope("/b"))).ledger.baselined_at == at(5)
 
 
+def test_what_a_person_asked_for_outlives_the_scope() -> None:
+    """A restart that was asked for is owed whatever is looked at; the changes that left the scope are not."""
+    asked = replace(a_debt("web", 1, a_change("B", path="/b")), is_requested=True)
+    ledger = a_ledger({}, asked, scopes=[a_scope("/**")])
+
+    narrower = absorbed(ledger, look(1, {OWN: a_body(A=1)}, a_scope("/a"))).ledger
+
+    assert narrower.debts == (replace(asked, changes=()),)
+
+
 def test_debts_stay_while_the_scope_does() -> None:
     """What is owed is not the observation's business."""
     ledger = a_ledger({OWN: a_belief(a_body(A=1))}, a_debt("web", 1, a_change("B", path="/b")))
