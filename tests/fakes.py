@@ -160,6 +160,10 @@ class FakeCluster:
             raw["spec"] = {"jobTemplate": {"spec": {"template": template}}}
         self._workloads[namespace, kind.kind, name] = raw
 
+    def date_workload(self, namespace: str, name: str, created_at: datetime) -> None:
+        """A Deployment was made at a moment; without one nobody knows when."""
+        self._workloads[namespace, DEPLOYMENT.kind, name]["metadata"]["created"] = created_at
+
     def annotate_workload(
         self,
         namespace: str,
@@ -407,4 +411,5 @@ def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
         name=metadata["name"],
         resource_version=metadata["resourceVersion"],
         annotations=dict(metadata["annotations"]),
+        created_at=metadata.get("created"),
     )

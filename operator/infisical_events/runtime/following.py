@@ -46,6 +46,7 @@ from infisical_events.runtime.records import (
 )
 from infisical_events.runtime.recounting import Recounter
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.restarting import Restarter
 from infisical_events.runtime.rolling import Roller
 from infisical_events.runtime.settling import Settler
 from infisical_events.runtime.wakes import Wakes
@@ -226,6 +227,7 @@ class Follower:
             cluster=world.cluster,
             record=record,
             decider=decider,
+            restarter=Restarter(cluster=world.cluster, key=self.key, budget=world.budget, clock=world.clock),
             roller=roller,
             recounter=Recounter(reporter=reporter, metrics=world.metrics),
             budget=world.budget,

@@ -12,6 +12,7 @@ from infisical_events.core.secrets import SecretMetadata
 from infisical_events.core.sources import Source, content_of
 from infisical_events.core.standing import Standing
 from infisical_events.core.syncing import Content, Freshness, Known, Question, asking, freshness
+from infisical_events.core.workloads import Workload
 from infisical_events.infisical.digesting import DigestKeySource
 from infisical_events.infisical.errors import InfisicalError
 from infisical_events.kube.errors import ConflictError, KubernetesError, UnknownOutcomeError
@@ -101,7 +102,7 @@ class Round:
         Raises:
             KubernetesError: a Secret cannot be read.
         """
-        known = Known({**self.ledger.tokens, **receipt_of(standing.workload).secrets})
+        known = self._known(standing.workload)
         answers, tokens = await self._kept(standing, known, debt)
         for source in list(self.sources.values()):
             contents = await self.reads.contents(source, standing.secrets)
@@ -130,6 +131,12 @@ class Round:
                 state = Freshness.CHANGED if has_changed else Freshness.SAME
             answers.append(Answer(f"Secret {name}", state, kept.trouble))
         return answers, tokens
+
+    def _known(self, workload: Workload) -> Known:
+        """What its pods have; of a workload made after the baseline nobody saw that content."""
+        created, baseline = workload.created_at, self.ledger.baselined_at
+        before = self.ledger.tokens if created is None or created <= baseline else {}
+        return Known({**before, **receipt_of(workload).secrets})
 
     def _question(
         self, source: Source, contents: Mapping[str, Content], known: Known, debt: Debt

@@ -245,6 +245,15 @@ def test_an_answer_to_an_earlier_sync() -> None:
     assert judged(replace(source, is_copied=False), NEW) is Freshness.CHANGED
 
 
+def test_an_answer_of_the_same_second() -> None:
+    """A time in whole seconds may not move; the question on the Secret proves that it was read."""
+    source = asked(a_source(STATIC_SECRET, is_copied=True))
+    mine = source.annotations[ASKED]
+
+    assert judged(source, NEW, seconds=30) is Freshness.WAITING
+    assert judged(source, NEW, **{ASKED: mine}) is Freshness.CHANGED
+
+
 def test_who_cannot_be_asked_is_late_at_once() -> None:
     """Nobody waits for it."""
     assert judged(a_source(unable="it never syncs again"), NEW) is Freshness.OVERDUE
