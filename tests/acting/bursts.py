@@ -2,8 +2,7 @@
 
 import time
 
-import scenes
-from acting.lanes import Lane, Setting, using
+from acting.lanes import Lane, Setting, one_pod, using
 from chaos import waiting
 
 _FOLDERS = {"one": "/payments/one", "two": "/payments/two", "three": "/payments/three"}
@@ -15,7 +14,7 @@ def setting(kind: str) -> Setting:
     """One Deployment, three Secrets; how long it has to be quiet is the default."""
     names = [f"KEY_{number:02}" for number in range(_KEYS)]
     paths = list(_FOLDERS.values())
-    workload = scenes.workload("api")
+    workload = one_pod("api")
     for secret, by in zip(_FOLDERS, ("env", "env", "volume"), strict=True):
         using(secret, workload, by=by)
     return Setting(

@@ -260,12 +260,18 @@ def numbers(most: int, killer: Killer | None = None) -> Iterator[int]:
         number += 1
 
 
-def using(secret: str, manifest: Manifest, *, by: str = "env", replicas: int = 1) -> Manifest:
+def using(secret: str, manifest: Manifest, *, by: str = "env") -> Manifest:
     """A workload whose pods get a Secret by their environment or by a volume."""
     pod = manifest["spec"]["template"]["spec"]
     if by == "env":
         pod["containers"][0].setdefault("envFrom", []).append({"secretRef": {"name": secret}})
     else:
         pod.setdefault("volumes", []).append({"name": secret, "secret": {"secretName": secret}})
-    manifest["spec"]["replicas"] = replicas
     return manifest
+
+
+def one_pod(name: str) -> Manifest:
+    """A Deployment that opted in, as small as it can be."""
+    made = scenes.workload(name)
+    made["spec"]["replicas"] = 1
+    return made

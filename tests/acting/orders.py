@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-import scenes
-from acting.lanes import Lane, Setting, using
+from acting.lanes import Lane, Setting, one_pod, using
 from acting.sources import UNSEEN, Variant
 from chaos import waiting
 
@@ -16,7 +15,7 @@ def setting(kind: str, variant: Variant) -> Setting:
     """Two Deployments, one with the Secret in its environment, one with it in a volume."""
     is_silent = variant is Variant.SILENT or _never_answers(kind, variant)
     resync = {"timeoutSeconds": _TIMEOUT_SECONDS, "onTimeout": "Skip"} if is_silent else {}
-    workloads = [using(_SECRET, scenes.workload(by), by=by) for by in ("env", "volume")]
+    workloads = [using(_SECRET, one_pod(by), by=by) for by in ("env", "volume")]
     return Setting(kind=kind, workloads=workloads, spec={"resync": resync})
 
 

@@ -57,7 +57,7 @@ def play(hall: Hall, proof: Proof, rounds: int) -> Shown:
 
 def _played(hall: Hall, proof: Proof, rounds: int) -> Shown:
     lanes = min(rounds, proof.lanes)
-    with worlds(hall, proof.name, proof.setting(), proof.lanes if proof.is_killed else lanes) as world:
+    with worlds(hall, proof.name, proof.setting(), lanes) as world:
         rng = random.Random(proof.name)  # noqa: S311 - chooses moments, keeps no secret
         killer = Killer(world.operator, rounds, rng) if proof.is_killed else None
         runs: list[int] = []
