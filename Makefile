@@ -107,6 +107,10 @@ chaos: programs ## Faults on real processes: ROUNDS=4 tries of each, ONLY="api-*
 soak: programs ## Streams of five seconds under load, and 300 streams whose Infisical dies CYCLES=3 times; ONLY= as above.
 	PYTHONPATH=tests $(bin)/python -m chaos soak --cycles $(CYCLES) --only "$(ONLY)" $(ARGS)
 
+.PHONY: prove
+prove: programs ## Sync, verify, restart once, follow: ROUNDS=4 runs of each proof, ONLY="order-* halt" for some; ends with a table.
+	PYTHONPATH=tests $(bin)/python -m acting --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
+
 # Ahead of pytest, so that a first build (about 10 minutes) shows its progress.
 .PHONY: programs
 programs: $(installed)
