@@ -43,6 +43,7 @@ class Reason(StrEnum):
     REQUEST_REFUSED = "RequestRefused"
     SERVER_ERROR = "ServerError"
     UNREACHABLE = "Unreachable"
+    NETWORK_NOT_ALLOWED = "NetworkNotAllowed"
     NAME_NOT_RESOLVED = "NameNotResolved"
     TLS_FAILED = "TLSFailed"
     NOT_INFISICAL = "NotInfisical"

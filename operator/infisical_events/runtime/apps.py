@@ -12,6 +12,7 @@ import kopf
 
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.api.specs import Spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.sessions import Session, Shared
@@ -69,7 +70,7 @@ async def run(settings: Settings) -> None:
         keys = DigestKeys(KeySecret(kube, *settings.digest_key_secret).read_or_make)
         world = World(
             cluster=cluster,
-            open_infisical=infisical_opener(keys),
+            open_infisical=infisical_opener(keys, settings.boundary),
             digest_key=keys.current,
             budget=Budget(
                 per_minute=settings.max_restarts_per_minute,
@@ -78,16 +79,16 @@ async def run(settings: Settings) -> None:
             clock=utc_now,
             metrics=metrics,
             default_address=settings.default_address,
-            allowed_addresses=settings.allowed_addresses,
+            boundary=settings.boundary,
         )
         supervisor = Supervisor(world, settings.namespaces)
         await race(_stopped(flags.stop), _serve(settings, cluster, supervisor, flags))
     log.info("stopped")
 
 
-def infisical_opener(keys: DigestKeys) -> InfisicalOpener:
+def infisical_opener(keys: DigestKeys, boundary: Boundary) -> InfisicalOpener:
     """Opens sessions over the real client, timed by the real clock."""
-    shared = Shared(Attempts(), keys.current)
+    shared = Shared(Attempts(), keys.current, boundary)
 
     def open_infisical(
         address: str, spec: Spec, credentials: CredentialsSource
@@ -113,7 +114,7 @@ async def _serve(settings: Settings, cluster: Cluster, supervisor: Supervisor, f
         while not flags.stop.is_set():
             await _wait_for_resource(cluster, settings.namespaces)
             where = ", ".join(settings.namespaces) or "all namespaces"
-            allowed = ", ".join(settings.allowed_addresses)
+            allowed = ", ".join(map(str, (*settings.allowed_addresses, *settings.allowed_networks)))
             log.info("serving subscriptions of %s; addresses allowed: %s", where, allowed)
             if not await _is_cut_off(_watch(settings, supervisor, flags.ready)):
                 return  # kopf was told to stop: it takes the signals while it runs

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from infisical_events.api.specs import Mode, Spec, parse_spec
 from infisical_events.api.statuses import ConditionType
-from infisical_events.core.addresses import is_allowed, origin_of
+from infisical_events.core.addresses import Boundary, ip_of, origin_of
 from infisical_events.core.contents import check_secrets
 from infisical_events.core.matching import selectors_of
 from infisical_events.core.planning import Rules
@@ -68,7 +68,7 @@ class World:
     clock: Clock
     metrics: Metrics
     default_address: str
-    allowed_addresses: tuple[str, ...]
+    boundary: Boundary
     digest_key: DigestKeySource
     budget: Budget = field(default_factory=Budget)
     gates: Gates = field(default_factory=Gates)
@@ -133,9 +133,8 @@ class Follower:
             origin = origin_of(spec.address or self.world.default_address)
         except ValueError as error:
             raise _NotServableError(ConditionType.STALLED, Reason.INVALID_SPEC, str(error)) from None
-        if not is_allowed(origin, self.world.allowed_addresses):
-            sentence = f"{origin} is not among the operator's allowed addresses (--allowed-address)."
-            raise _NotServableError(ConditionType.STALLED, Reason.ADDRESS_NOT_ALLOWED, sentence)
+        if objection := _objection(self.world.boundary, origin):
+            raise _NotServableError(ConditionType.STALLED, Reason.ADDRESS_NOT_ALLOWED, objection)
         if spec.suspend:
             sentence = "spec.suspend is true: nothing is observed and nothing restarted."
             raise _NotServableError(ConditionType.READY, Reason.SUSPENDED, sentence)
@@ -234,6 +233,15 @@ class Follower:
             rollout=spec.rollout,
             mode=spec.mode,
         )
+
+
+def _objection(boundary: Boundary, origin: str) -> str:
+    """Why nothing may be sent there, as far as the origin itself tells; empty if it may."""
+    if not boundary.admits(origin):
+        return f"{origin} is not among the operator's allowed addresses (--allowed-address)."
+    address = ip_of(origin)
+    objection = boundary.objection(origin, address) if address else ""
+    return f"{origin} names {objection}." if objection else ""
 
 
 class _NotServableError(Exception):

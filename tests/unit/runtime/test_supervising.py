@@ -10,6 +10,7 @@ import pytest
 from factories import a_ledger, a_raw_spec
 from fakes import FakeCluster, a_digest_key
 from infisical_events.api.specs import Spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.encoding import encode
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
@@ -90,7 +91,7 @@ class Operator:
         self.cluster = FakeCluster()
         self.infisical = QuietInfisical()
         self.metrics = Metrics()
-        fields: dict[str, Any] = {"default_address": ADDRESS, "allowed_addresses": (ADDRESS,)} | world
+        fields: dict[str, Any] = {"default_address": ADDRESS, "boundary": Boundary((ADDRESS,))} | world
         self.supervisor = Supervisor(
             World(
                 cluster=self.cluster,
@@ -145,7 +146,7 @@ async def test_seen_again() -> None:
 async def test_new_spec() -> None:
     """A new spec takes the place of the old one: one session, for the new address."""
     other = "https://eu.infisical.com"
-    operator = Operator(allowed_addresses=(ADDRESS, other))
+    operator = Operator(boundary=Boundary((ADDRESS, other)))
     key = operator.create()
     await asyncio.sleep(5.0)
     operator.cluster.edit_subscription(key, a_raw_spec(address=other))
