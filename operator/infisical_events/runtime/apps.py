@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
         http_server(*settings.http_endpoint, metrics, flags.ready.is_set, lambda: not flags.gone.is_set()),
         opened_kube(settings.access, FIELD_MANAGER) as kube,
     ):
-        cluster = KubeCluster(kube, utc_now)
+        cluster = KubeCluster(kube, utc_now, settings.digest_key_secret)
         keys = DigestKeys(KeySecret(kube, *settings.digest_key_secret).read_or_make)
         world = World(
             cluster=cluster,
