@@ -93,7 +93,8 @@ FILES_AND_IDENTITY = (
         "serviceAccountTokenPath": "/var/run/secrets/kubernetes.io/serviceaccount/token"}}, End.PRUNED),
     Attack("a file", f"{_REF}.key", "/etc/shadow"),
     Attack("a token that Kubernetes fills in", "resync", _managed(
-        type="kubernetes.io/service-account-token", annotations={"kubernetes.io/service-account.name": "default"})),
+        type="kubernetes.io/service-account-token",
+        annotations={"kubernetes.io/service-account.name": "default"})),
     Attack("a token that Kubernetes believes", "resync", _managed(type="bootstrap.kubernetes.io/token")),
 )  # fmt: skip
 
