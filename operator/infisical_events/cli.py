@@ -130,6 +130,12 @@ def main() -> None:
     help="Workloads rolling out at the same time, over all subscriptions; more wait. 0: no bound.",
 )
 @_option(
+    "--max-subscriptions-per-namespace",
+    type=click.IntRange(0),
+    default=1000,
+    help="Subscriptions of one namespace that are served at a time; more wait. 0: no bound.",
+)
+@_option(
     "--log-format",
     type=click.Choice([f.value for f in logs.LogFormat]),
     default="text",
@@ -155,6 +161,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
     digest_key_secret: tuple[str, str],
     max_restarts_per_minute: int,
     max_concurrent_rollouts: int,
+    max_subscriptions_per_namespace: int,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -171,6 +178,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
         digest_key_secret=digest_key_secret,
         max_restarts_per_minute=max_restarts_per_minute,
         max_concurrent_rollouts=max_concurrent_rollouts,
+        max_subscriptions_per_namespace=max_subscriptions_per_namespace,
     )
     try:
         asyncio.run(apps.run(settings))

@@ -177,7 +177,7 @@ def _everything_people_see(scene: Scene, attacker: str, kubectl: Callable[..., s
 
 
 def _texts(value: object) -> Iterator[str]:
-    """All text in a piece of JSON, but for the ledger and the echo of an annotation: they are for machines."""
+    """All text in a piece of JSON, but for the ledger and the echo of an annotation."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     POLLING = "Polling"
     STARTING = "Starting"
     SUSPENDED = "Suspended"
+    TOO_MANY_SUBSCRIPTIONS = "TooManySubscriptions"
     INVALID_SPEC = "InvalidSpec"
 
     # Authenticated

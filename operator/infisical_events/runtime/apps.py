@@ -28,6 +28,7 @@ from infisical_events.runtime.keys import DigestKeys
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.racing import race
+from infisical_events.runtime.seats import Seats
 from infisical_events.runtime.serving import http_server
 from infisical_events.runtime.settings import Settings
 from infisical_events.runtime.supervising import Supervisor
@@ -75,7 +76,9 @@ async def run(settings: Settings) -> None:
             budget=Budget(
                 per_minute=settings.max_restarts_per_minute,
                 most_rolling=settings.max_concurrent_rollouts,
+                is_shared=len(settings.namespaces) != 1,
             ),
+            seats=Seats(settings.max_subscriptions_per_namespace),
             clock=utc_now,
             metrics=metrics,
             default_address=settings.default_address,

@@ -47,6 +47,7 @@ from infisical_events.runtime.records import (
 from infisical_events.runtime.recounting import Recounter
 from infisical_events.runtime.reporting import Reporter
 from infisical_events.runtime.rolling import Roller
+from infisical_events.runtime.seats import Seats
 from infisical_events.runtime.settling import Settler
 from infisical_events.runtime.wakes import Wakes
 
@@ -72,6 +73,7 @@ class World:
     digest_key: DigestKeySource
     budget: Budget = field(default_factory=Budget)
     gates: Gates = field(default_factory=Gates)
+    seats: Seats = field(default_factory=Seats)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -118,7 +120,15 @@ class Follower:
         except _NotServableError as error:
             await self._rest(record, reporter, error)
         else:
-            board.proceed()
+            await race(self._superseded(), self._seated(spec, address, record, reporter))
+
+    async def _seated(self, spec: Spec, address: str, record: Record, reporter: Reporter) -> None:
+        """Serve as soon as the namespace has a seat; say so while it has none."""
+        seats = self.world.seats.of(self.key.namespace)
+        if seats.locked():
+            await self._tell_rest(record, reporter, _too_many(self.world.seats.most))
+        async with seats:
+            record.board.proceed()
             try:
                 await self._serve(spec, address, record, reporter)
             finally:  # what rolls out is followed by nobody until it is served again
@@ -142,10 +152,13 @@ class Follower:
 
     async def _rest(self, record: Record, reporter: Reporter, why: "_NotServableError") -> None:
         """Say why nothing is done, and wait for another spec."""
+        await self._tell_rest(record, reporter, why)
+        await self._superseded()
+
+    async def _tell_rest(self, record: Record, reporter: Reporter, why: "_NotServableError") -> None:
         record.board.rest(why.condition)
         await reporter.find(why.condition, why.reason, str(why), ok=why.condition is ConditionType.STALLED)
         await record.write_status()
-        await self._superseded()
 
     async def _superseded(self) -> None:
         await self.respecced.wait()
@@ -242,6 +255,14 @@ def _objection(boundary: Boundary, origin: str) -> str:
     address = ip_of(origin)
     objection = boundary.objection(origin, address) if address else ""
     return f"{origin} names {objection}." if objection else ""
+
+
+def _too_many(most: int) -> "_NotServableError":
+    sentence = (
+        f"The operator serves {most} subscriptions of a namespace (--max-subscriptions-per-namespace): join "
+        "several into one; this one is served as soon as another is deleted."
+    )
+    return _NotServableError(ConditionType.READY, Reason.TOO_MANY_SUBSCRIPTIONS, sentence)
 
 
 class _NotServableError(Exception):

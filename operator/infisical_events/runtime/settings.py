@@ -23,8 +23,8 @@ class Settings:
     """What `infisical-events run` was told.
 
     No namespaces means all of them; `http_address` is `host:port` of health, readiness and metrics;
-    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests. The
-    two bounds are over all subscriptions; 0 is none.
+    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests. Of
+    the bounds 0 is none.
     """
 
     access: ClusterAccess
@@ -36,6 +36,7 @@ class Settings:
     digest_key_secret: tuple[str, str] = ("default", "infisical-events-digest-key")
     max_restarts_per_minute: int = 120
     max_concurrent_rollouts: int = 100
+    max_subscriptions_per_namespace: int = 1000
 
     @property
     def boundary(self) -> Boundary:
