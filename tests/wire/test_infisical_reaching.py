@@ -153,8 +153,11 @@ async def test_tls_is_for_the_name() -> None:
     """An address in the place of a name changes nothing about whose certificate is demanded."""
     demanded = []
 
-    async def start_tls(*_: object, server_hostname: str = "", **__: object) -> None:
+    async def start_tls(
+        stream: httpcore.AsyncNetworkStream, *_: object, server_hostname: str = "", **__: object
+    ) -> None:
         demanded.append(server_hostname)
+        await stream.aclose()
         raise httpcore.ConnectError("enough")
 
     async with serving(always(answer(200, {}))) as server:
