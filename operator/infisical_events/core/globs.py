@@ -22,6 +22,9 @@ from infisical_events.core.patterns import Steps, fits
 
 MAX_LENGTH: Final = 512
 
+MOST_PATTERNS: Final = 100
+"""Of one filter, as in the CRD: an annotation of a workload may be 256 KiB long."""
+
 LONGEST_PATH: Final = 2048
 LONGEST_KEY: Final = 32_768
 """Characters of what is matched: what is longer no Infisical has, and matching takes time."""
@@ -105,6 +108,8 @@ class KeyFilter:
     patterns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.patterns) > MOST_PATTERNS:
+            raise ValueError(f"there are more than {MOST_PATTERNS} key patterns: use wider ones")
         _compile_keys(self.patterns)
 
     def matches(self, key: str) -> bool:

@@ -343,3 +343,11 @@ def test_no_filter_stalls() -> None:
     assert not KeyFilter(("*",)).matches("a" * 10_000_000)
     assert KeyFilter().matches("a" * 10_000_000)
     assert time.process_time() - begun < 2.0
+
+
+def test_a_filter_is_bounded() -> None:
+    """An annotation of a workload may have room for a hundred thousand patterns, and each takes compiling."""
+    begun = time.process_time()
+    with pytest.raises(ValueError, match="more than 100 key patterns"):
+        KeyFilter(tuple(f"*{number}*" for number in range(100_000)))
+    assert time.process_time() - begun < 1.0
