@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from infisical_events.core.addresses import DEFAULT_ALLOWED
+from infisical_events.core.networks import Network, parse_network
 from infisical_events.kube.connections import ClusterAccess, own_namespace
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime import apps, logs
@@ -33,7 +34,7 @@ def _option(name: str, *parameter: str, **attributes: Any) -> Callable[[Any], An
     return click.option(name, *parameter, envvar=variable, show_envvar=True, show_default=True, **attributes)
 
 
-def _each(check: Callable[[str], str]) -> Callable[[Any, Any, Any], Any]:
+def _each(check: Callable[[str], object]) -> Callable[[Any, Any, Any], Any]:
     """A callback of click that tells a ValueError of the check as a mistake in the option."""
 
     def checked(_: click.Context, __: click.Parameter, given: Any) -> Any:  # noqa: ANN401 - click's own
@@ -92,6 +93,14 @@ def main() -> None:
     help="Where tokens may be sent: a glob on scheme://host[:port]. http only where a pattern says so.",
 )
 @_option(
+    "--allowed-network",
+    "allowed_networks",
+    multiple=True,
+    callback=_each(parse_network),
+    help="Network that hosts may lead to besides public addresses, such as 10.96.0.0/12; repeatable. Not "
+    "needed for private addresses of hosts that --allowed-address names in full.",
+)
+@_option(
     "--default-address",
     default=DEFAULT_ALLOWED[0],
     help="Infisical's address for subscriptions that name none.",
@@ -121,6 +130,12 @@ def main() -> None:
     help="Workloads rolling out at the same time, over all subscriptions; more wait. 0: no bound.",
 )
 @_option(
+    "--max-subscriptions-per-namespace",
+    type=click.IntRange(0),
+    default=1000,
+    help="Subscriptions of one namespace that are served at a time; more wait. 0: no bound.",
+)
+@_option(
     "--log-format",
     type=click.Choice([f.value for f in logs.LogFormat]),
     default="text",
@@ -140,11 +155,13 @@ def run(  # noqa: PLR0913 - one parameter per flag
     context: str | None,
     namespaces: tuple[str, ...],
     allowed_addresses: tuple[str, ...],
+    allowed_networks: tuple[Network, ...],
     default_address: str,
     http_address: str,
     digest_key_secret: tuple[str, str],
     max_restarts_per_minute: int,
     max_concurrent_rollouts: int,
+    max_subscriptions_per_namespace: int,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -156,10 +173,12 @@ def run(  # noqa: PLR0913 - one parameter per flag
         namespaces=namespaces,
         default_address=default_address,
         allowed_addresses=allowed_addresses,
+        allowed_networks=allowed_networks,
         http_address=http_address,
         digest_key_secret=digest_key_secret,
         max_restarts_per_minute=max_restarts_per_minute,
         max_concurrent_rollouts=max_concurrent_rollouts,
+        max_subscriptions_per_namespace=max_subscriptions_per_namespace,
     )
     try:
         asyncio.run(apps.run(settings))

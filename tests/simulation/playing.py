@@ -12,6 +12,7 @@ from typing import Any
 from fakes import a_digest_key
 from infisical_events.api import annotations
 from infisical_events.api.specs import Spec, parse_spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.folders import Folder
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import Follower, World
@@ -183,7 +184,7 @@ class Play:
             clock=virtual_now,
             metrics=Metrics(),
             default_address=_ADDRESS,
-            allowed_addresses=(_ADDRESS,),
+            boundary=Boundary((_ADDRESS,)),
             digest_key=a_digest_key,
         )
         follower = process.followers[subject.name] = Follower(world=world, key=subject.key)

@@ -16,8 +16,10 @@ from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.ledgers import Debt
+from infisical_events.core.wording import escaped
 from infisical_events.core.workloads import Workload
 
+_LONGEST_KEY = 253
 _MOST_KEYS_TOLD = 20
 _SEQ = re.compile(r"[0-9]{1,19}")
 
@@ -138,13 +140,16 @@ def coverage_patch(workload: Workload, secrets: Mapping[str, str]) -> dict[str, 
 
 
 def describe(changes: tuple[Change, ...]) -> dict[str, Any]:
-    """Why, for a person: event types, environment, path and names of keys; never values."""
-    keys = sorted({change.key for change in changes})
+    """Why, for a person: event types, environment, path and names of keys; never values.
+
+    The names are Infisical's, which may be any text; this stands in annotations and in the status.
+    """
+    keys = sorted({escaped(change.key, _LONGEST_KEY) for change in changes})
     if len(keys) > _MOST_KEYS_TOLD:
         keys = [*keys[:_MOST_KEYS_TOLD], ANY_KEY]
     return {
         "event": ",".join(sorted({kind for change in changes for kind in change.types})),
-        "environmentSlug": ",".join(sorted({c.scope.folder.environment for c in changes})),
-        "secretPath": ",".join(sorted({str(c.scope).partition(":")[2] for c in changes})),
+        "environmentSlug": escaped(",".join(sorted({c.scope.folder.environment for c in changes}))),
+        "secretPath": escaped(",".join(sorted({str(c.scope).partition(":")[2] for c in changes}))),
         "keys": keys,
     }

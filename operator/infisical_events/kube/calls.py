@@ -24,6 +24,7 @@ from infisical_events.kube.errors import (
     UnknownOutcomeError,
     error_of,
 )
+from infisical_events.kube.owning import user_of
 
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -85,6 +86,11 @@ class Kube:
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 3)
         self._renewed = renewed
+
+    @property
+    def user(self) -> str:
+        """Who asks, if it is a ServiceAccount: `system:serviceaccount:namespace:name`; else empty."""
+        return user_of(self._client.configuration.api_key.get("BearerToken", ""))
 
     async def get(self, path: str, accept: str = JSON) -> JSONObject:
         """Read one object, or what `accept` wants of it; raises KubernetesError."""

@@ -12,6 +12,7 @@ import kopf
 
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.api.specs import Spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.sessions import Session, Shared
@@ -27,6 +28,7 @@ from infisical_events.runtime.keys import DigestKeys
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.racing import race
+from infisical_events.runtime.seats import Seats
 from infisical_events.runtime.serving import http_server
 from infisical_events.runtime.settings import Settings
 from infisical_events.runtime.supervising import Supervisor
@@ -66,20 +68,22 @@ async def run(settings: Settings) -> None:
         http_server(*settings.http_endpoint, metrics, flags.ready.is_set, lambda: not flags.gone.is_set()),
         opened_kube(settings.access, FIELD_MANAGER) as kube,
     ):
-        cluster = KubeCluster(kube, utc_now)
+        cluster = KubeCluster(kube, utc_now, settings.digest_key_secret)
         keys = DigestKeys(KeySecret(kube, *settings.digest_key_secret).read_or_make)
         world = World(
             cluster=cluster,
-            open_infisical=infisical_opener(keys),
+            open_infisical=infisical_opener(keys, settings.boundary),
             digest_key=keys.current,
             budget=Budget(
                 per_minute=settings.max_restarts_per_minute,
                 most_rolling=settings.max_concurrent_rollouts,
+                is_shared=len(settings.namespaces) != 1,
             ),
+            seats=Seats(settings.max_subscriptions_per_namespace),
             clock=utc_now,
             metrics=metrics,
             default_address=settings.default_address,
-            allowed_addresses=settings.allowed_addresses,
+            boundary=settings.boundary,
         )
         supervisor = Supervisor(world, settings.namespaces)
         await race(
@@ -88,9 +92,9 @@ async def run(settings: Settings) -> None:
     log.info("stopped")
 
 
-def infisical_opener(keys: DigestKeys) -> InfisicalOpener:
+def infisical_opener(keys: DigestKeys, boundary: Boundary) -> InfisicalOpener:
     """Opens sessions over the real client, timed by the real clock."""
-    shared = Shared(Attempts(), keys.current)
+    shared = Shared(Attempts(), keys.current, boundary)
 
     def open_infisical(
         address: str, spec: Spec, credentials: CredentialsSource
@@ -116,7 +120,7 @@ async def _serve(settings: Settings, cluster: Cluster, supervisor: Supervisor, f
         while not flags.stop.is_set():
             await _wait_for_resource(cluster, settings.namespaces)
             where = ", ".join(settings.namespaces) or "all namespaces"
-            allowed = ", ".join(settings.allowed_addresses)
+            allowed = ", ".join(map(str, (*settings.allowed_addresses, *settings.allowed_networks)))
             log.info("serving subscriptions of %s; addresses allowed: %s", where, allowed)
             if not await _is_cut_off(_watch(settings, supervisor, flags.ready)):
                 return  # kopf was told to stop: it takes the signals while it runs

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from infisical_events.core.addresses import DEFAULT_ALLOWED, is_allowed, origin_of
+from infisical_events.core.addresses import DEFAULT_ALLOWED, Boundary, origin_of
+from infisical_events.core.networks import Network
 from infisical_events.kube.connections import ClusterAccess
 
 _HIGHEST_PORT = 65_535
@@ -22,18 +23,25 @@ class Settings:
     """What `infisical-events run` was told.
 
     No namespaces means all of them; `http_address` is `host:port` of health, readiness and metrics;
-    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests. The
-    two bounds are over all subscriptions; 0 is none.
+    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests. Of
+    the bounds 0 is none.
     """
 
     access: ClusterAccess
     namespaces: tuple[str, ...] = ()
     default_address: str = DEFAULT_ALLOWED[0]
     allowed_addresses: tuple[str, ...] = DEFAULT_ALLOWED
+    allowed_networks: tuple[Network, ...] = ()
     http_address: str = "127.0.0.1:8080"
     digest_key_secret: tuple[str, str] = ("default", "infisical-events-digest-key")
     max_restarts_per_minute: int = 120
     max_concurrent_rollouts: int = 100
+    max_subscriptions_per_namespace: int = 1000
+
+    @property
+    def boundary(self) -> Boundary:
+        """Where subscriptions may have tokens sent."""
+        return Boundary(self.allowed_addresses, self.allowed_networks)
 
     @property
     def http_endpoint(self) -> tuple[str, int]:
@@ -81,6 +89,6 @@ def checked_pattern(pattern: str) -> str:
 
 def checked_default(address: str, allowed_addresses: tuple[str, ...]) -> str:
     """An address that subscriptions may be given; raises ValueError."""
-    if not is_allowed(origin_of(address), allowed_addresses):
+    if not Boundary(allowed_addresses).admits(origin_of(address)):
         raise ValueError(f"{address} is not among the allowed addresses (--allowed-address)")
     return address

@@ -9,10 +9,13 @@ from infisical_events.core.requests import Requests
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import Follower, World
-from infisical_events.runtime.pacing import Pace, begun
+from infisical_events.runtime.turns import Turns
 
 _SWEEP_PAUSE = 60.0
 """Seconds between sweeps for what a gap in the watch has hidden."""
+
+_STEP, _AT_ONCE = 0.02, 10
+"""Seconds between two starts once there are many, and how many need not wait for each other."""
 
 _NO_REQUESTS = Requests()
 
@@ -33,7 +36,7 @@ class Supervisor:
         self._world = world
         self._namespaces = namespaces
         self._served: dict[str, _Served] = {}
-        self._pace = Pace()
+        self._turns = Turns(_STEP, _AT_ONCE)
 
     def upsert(self, key: SubscriptionKey, generation: int, requests: Requests = _NO_REQUESTS) -> None:
         """An object was seen: serve it, or tell its task what is new about it. Never waits."""
@@ -47,9 +50,8 @@ class Supervisor:
             served.follower.respecced.set()
 
     def _begin(self, key: SubscriptionKey, generation: int) -> None:
-        self._pace, delay = begun(self._pace, asyncio.get_running_loop().time())
         follower = Follower(world=self._world, key=key)
-        task = asyncio.create_task(_run_after(delay, follower), name=f"subscription {key}")
+        task = asyncio.create_task(_run_in_turn(self._turns, follower), name=f"subscription {key}")
         task.add_done_callback(functools.partial(self._ended, key))
         self._served[key.uid] = _Served(follower, task, generation)
         self._count()
@@ -108,6 +110,6 @@ class Supervisor:
         self._world.metrics.served(sum(not served.task.done() for served in self._served.values()))
 
 
-async def _run_after(delay: float, follower: Follower) -> None:
-    await asyncio.sleep(delay)
+async def _run_in_turn(turns: Turns, follower: Follower) -> None:
+    await turns.take(follower.key.namespace)
     await follower.run()

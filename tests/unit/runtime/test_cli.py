@@ -7,6 +7,7 @@ from click.testing import CliRunner, Result
 
 from infisical_events import cli
 from infisical_events.core.addresses import DEFAULT_ALLOWED
+from infisical_events.core.networks import parse_network
 from infisical_events.kube.connections import ClusterAccess
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime import apps, logs
@@ -15,6 +16,7 @@ from infisical_events.runtime.settings import Settings
 
 OPTIONS = (
     "allowed-address",
+    "allowed-network",
     "context",
     "default-address",
     "http-address",
@@ -76,6 +78,7 @@ WANTED = Settings(
     namespaces=("a", "b"),
     default_address="https://i.example",
     allowed_addresses=("https://i.example", "https://*.example"),
+    allowed_networks=(parse_network("10.96.0.0/12"), parse_network("fd00::/8")),
     http_address="[::]:9090",
 )
 
@@ -84,6 +87,7 @@ def test_options(started: Started) -> None:
     """Every option reaches the settings; those for several values are repeated."""
     arguments = "--kubeconfig /k --context c --namespace a --namespace b --default-address https://i.example"
     arguments += " --allowed-address https://i.example --allowed-address https://*.example"
+    arguments += " --allowed-network 10.96.0.0/12 --allowed-network fd00::/8"
     arguments += " --http-address [::]:9090 --log-format json --log-level debug"
     assert invoke("run", *arguments.split()).exit_code == 0
     assert started.settings == WANTED
@@ -99,6 +103,7 @@ def test_environment(started: Started) -> None:
         "NAMESPACE": "a b",
         "DEFAULT_ADDRESS": "https://i.example",
         "ALLOWED_ADDRESS": "https://i.example https://*.example",
+        "ALLOWED_NETWORK": "10.96.0.0/12 fd00::/8",
         "HTTP_ADDRESS": "[::]:9090",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "debug",
@@ -138,6 +143,7 @@ def test_version() -> None:
         ("--namespace", "a.b"),
         ("--namespace", "a" * 64),
         ("--allowed-address", "infisical.example"),
+        ("--allowed-network", "10.0.0.1/8"),
         ("--allowed-address", "*"),
         ("--allowed-address", "http*://infisical.example"),
         ("--allowed-address", "https://"),

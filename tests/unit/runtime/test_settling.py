@@ -22,6 +22,7 @@ from factories import (
 from fakes import FakeCluster, OneKey, a_digest_key
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
 from infisical_events.api.specs import EventType, Spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.requests import Requests
 from infisical_events.core.standing import Progress
@@ -131,7 +132,7 @@ class Team:
             clock=virtual_now,
             metrics=Metrics(),
             default_address=ADDRESS,
-            allowed_addresses=(ADDRESS,),
+            boundary=Boundary((ADDRESS,)),
             digest_key=a_digest_key,
             budget=self.budget,
         )

@@ -10,6 +10,7 @@ import pytest
 from factories import a_ledger, a_raw_spec
 from fakes import FakeCluster, a_digest_key
 from infisical_events.api.specs import Spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.encoding import encode
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
@@ -26,6 +27,7 @@ from infisical_events.kube.errors import (
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import World
 from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.seats import Seats
 from infisical_events.runtime.supervising import Supervisor
 from virtual_time import in_virtual_time, virtual_now
 
@@ -90,7 +92,7 @@ class Operator:
         self.cluster = FakeCluster()
         self.infisical = QuietInfisical()
         self.metrics = Metrics()
-        fields: dict[str, Any] = {"default_address": ADDRESS, "allowed_addresses": (ADDRESS,)} | world
+        fields: dict[str, Any] = {"default_address": ADDRESS, "boundary": Boundary((ADDRESS,))} | world
         self.supervisor = Supervisor(
             World(
                 cluster=self.cluster,
@@ -103,9 +105,9 @@ class Operator:
             (),
         )
 
-    def create(self, name: str = "app", **fields: object) -> SubscriptionKey:
+    def create(self, name: str = "app", namespace: str = "team", **fields: object) -> SubscriptionKey:
         """An object that the watch has told of."""
-        key = self.cluster.create_subscription("team", name, a_raw_spec(**fields))
+        key = self.cluster.create_subscription(namespace, name, a_raw_spec(**fields))
         self.supervisor.upsert(key, 1)
         return key
 
@@ -145,7 +147,7 @@ async def test_seen_again() -> None:
 async def test_new_spec() -> None:
     """A new spec takes the place of the old one: one session, for the new address."""
     other = "https://eu.infisical.com"
-    operator = Operator(allowed_addresses=(ADDRESS, other))
+    operator = Operator(boundary=Boundary((ADDRESS, other)))
     key = operator.create()
     await asyncio.sleep(5.0)
     operator.cluster.edit_subscription(key, a_raw_spec(address=other))
@@ -369,4 +371,54 @@ async def test_defect_of_one() -> None:
     operator.cluster.interpose = at_peace
     await asyncio.sleep(200.0)
     assert operator.conditions(broken)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_ten_thousand_next_door() -> None:
+    """A namespace with ten thousand subscriptions does not hold up the first one of another by a second."""
+    operator = Operator(seats=Seats(1000))
+    for number in range(10_000):
+        operator.create(f"app-{number}", "hog")
+    key = operator.create()
+    await asyncio.sleep(1.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_more_than_a_namespace_may_have() -> None:
+    """What is too much is told, waits without a stream, and is served as soon as there is room for it."""
+    operator = Operator(seats=Seats(2))
+    first, _, third = (operator.create(f"app-{number}") for number in range(3))
+    other = operator.create("app", "other")
+    await asyncio.sleep(5.0)
+    assert operator.conditions(third)["Ready"] == ("False", "TooManySubscriptions")
+    assert operator.conditions(other)["Ready"] == ("True", "Watching")
+    assert operator.infisical.open_streams == 3
+
+    operator.supervisor.remove(first.uid)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(third)["Ready"] == ("True", "Watching")
+    assert operator.infisical.open_streams == 3
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_edited_while_there_is_no_room() -> None:
+    """A subscription that waits takes note of a new spec, and one that is suspended gives up its place."""
+    operator = Operator(seats=Seats(1))
+    first, second = operator.create("a"), operator.create("b")
+    await asyncio.sleep(5.0)
+    operator.cluster.edit_subscription(second, a_raw_spec(debounceSeconds=-1))
+    operator.supervisor.upsert(second, 2)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(second)["Stalled"] == ("True", "InvalidSpec")
+
+    operator.cluster.edit_subscription(second, a_raw_spec())
+    operator.supervisor.upsert(second, 3)
+    operator.cluster.edit_subscription(first, a_raw_spec(suspend=True))
+    operator.supervisor.upsert(first, 2)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(second)["Ready"] == ("True", "Watching")
     await operator.supervisor.close()
