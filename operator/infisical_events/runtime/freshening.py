@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from infisical_events.api import annotations
 from infisical_events.core.freshness import Answer, Fresh, combined
 from infisical_events.core.ledgers import Debt, Ledger
 from infisical_events.core.receipts import receipt_of, stamp_of
@@ -53,6 +54,10 @@ class Freshener:
         for source in sources:
             for name, content in (await reads.contents(source, used)).items():
                 found[name] = content.token
+        if self.keeper is not None:
+            for name in self.keeper.names & used:
+                secret = await self.cluster.secret_metadata(self.key.namespace, name)
+                found[name] = secret.annotations.get(annotations.CONTENT, "") if secret else ""
         return {name: token for name, token in found.items() if token}
 
     async def sealed(self, source: Source, secret: SecretMetadata | None) -> str:

@@ -38,7 +38,7 @@ class Restarter:
         return Done(decision)
 
     async def restart(self, decision: Decision, epoch: str, refusal: Reason | None) -> Done:
-        """Restart under a stamp of this epoch, unless there is a refusal or the operator's budget is spent."""
+        """Restart under a stamp of this epoch, unless it is refused or the operator's budget is spent."""
         step, key = decision.step, self.key
         if not isinstance(step, Act):
             return Done(decision)
