@@ -1,11 +1,16 @@
-"""One task per subscription: begun, told of a new spec, ended with its object."""
+"""One task per subscription of the shards that are held: begun, told of a new spec, ended with its object.
+
+What is seen of other shards is noted, so that a shard that is acquired is served at once.
+"""
 
 import asyncio
 import functools
 import logging
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from infisical_events.core.requests import Requests
+from infisical_events.core.sharing import shard_of
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import Follower, World
@@ -19,6 +24,15 @@ _NO_REQUESTS = Requests()
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An object as the watch told of it last."""
+
+    key: SubscriptionKey
+    generation: int
+    requests: Requests
+
+
 @dataclass(slots=True)
 class _Served:
     follower: Follower
@@ -27,31 +41,111 @@ class _Served:
 
 
 class Supervisor:
-    """All tasks, by uid: an object recreated under the same name is another one."""
+    """All tasks, by uid: an object recreated under the same name is another one.
 
-    def __init__(self, world: World, namespaces: tuple[str, ...]) -> None:
+    `shards` is how many there are, `held` those of them that are served from the beginning: all that there
+    is, unless told otherwise.
+    """
+
+    def __init__(
+        self, world: World, namespaces: tuple[str, ...], shards: int = 1, held: Collection[int] = (0,)
+    ) -> None:
         self._world = world
         self._namespaces = namespaces
+        self._shards = shards
+        self._held = set(held)
+        self._seen: dict[str, _Seen] = {}
         self._served: dict[str, _Served] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}
         self._pace = Pace()
 
+    # -- what the watch tells -------------------------------------------------------------------------
+
     def upsert(self, key: SubscriptionKey, generation: int, requests: Requests = _NO_REQUESTS) -> None:
-        """An object was seen: serve it, or tell its task what is new about it. Never waits."""
-        served = self._served.get(key.uid)
+        """An object was seen: serve it if it is ours, or tell its task what is new about it. Never waits."""
+        seen = self._seen[key.uid] = _Seen(key, generation, requests)
+        if self._is_ours(key.uid):
+            self._serve(seen)
+
+    def remove(self, uid: str) -> None:
+        """An object is gone: end its task."""
+        self._seen.pop(uid, None)
+        self._end(uid)
+
+    # -- what the Leases tell -------------------------------------------------------------------------
+
+    def hold(self, shard: int) -> None:
+        """A shard is ours from now on: serve all that was seen of it. Never waits."""
+        self._held.add(shard)
+        for seen in self._of(shard):
+            self._serve(seen)
+
+    def drop(self, shard: int) -> None:
+        """A shard is not ours any more: its tasks are cancelled when this returns, and end soon."""
+        self._held.discard(shard)
+        for seen in self._of(shard):
+            self._end(seen.key.uid)
+
+    async def dropped(self, shard: int) -> None:
+        """Wait until nothing runs any more for a shard that was dropped."""
+        ending = [task for uid, task in self._ending.items() if shard_of(uid, self._shards) == shard]
+        await asyncio.gather(*ending, return_exceptions=True)
+
+    # -- what ends it all -----------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """End all tasks and wait for them; nothing is noted any more."""
+        self._seen.clear()
+        for uid in tuple(self._served):
+            self._end(uid)
+        await asyncio.gather(*self._ending.values(), return_exceptions=True)
+
+    async def sweep_forever(self) -> None:
+        """Mend what the watch did not tell, again and again until cancelled."""
+        while True:
+            await asyncio.sleep(_SWEEP_PAUSE)
+            known = dict(self._seen)
+            try:
+                living = await self._world.cluster.list_uids(self._namespaces)
+            except KubernetesError as error:
+                log.warning("sweep: %s", error)
+            else:
+                self._sweep(known, living)
+
+    def _sweep(self, known: dict[str, _Seen], living: frozenset[str]) -> None:
+        """End tasks of objects that vanished unseen; begin those again that ended though theirs did not."""
+        for uid in known:
+            served = self._served.get(uid)
+            if uid not in living:
+                self.remove(uid)
+            elif served is not None and served.task.done():
+                self._begin(self._seen[uid])
+
+    # -- tasks ----------------------------------------------------------------------------------------
+
+    def _is_ours(self, uid: str) -> bool:
+        return shard_of(uid, self._shards) in self._held
+
+    def _of(self, shard: int) -> Iterable[_Seen]:
+        return [seen for uid, seen in self._seen.items() if shard_of(uid, self._shards) == shard]
+
+    def _serve(self, seen: _Seen) -> None:
+        served = self._served.get(seen.key.uid)
         if served is not None:
-            served.follower.asked.put(requests)
+            served.follower.asked.put(seen.requests)
         if served is None or served.task.done():
-            self._begin(key, generation)
-        elif served.generation != generation:
-            served.generation = generation
+            self._begin(seen)
+        elif served.generation != seen.generation:
+            served.generation = seen.generation
             served.follower.respecced.set()
 
-    def _begin(self, key: SubscriptionKey, generation: int) -> None:
+    def _begin(self, seen: _Seen) -> None:
         self._pace, delay = begun(self._pace, asyncio.get_running_loop().time())
+        key, former = seen.key, self._ending.get(seen.key.uid)
         follower = Follower(world=self._world, key=key)
-        task = asyncio.create_task(_run_after(delay, follower), name=f"subscription {key}")
+        task = asyncio.create_task(_run_after(former, delay, follower), name=f"subscription {key}")
         task.add_done_callback(functools.partial(self._ended, key))
-        self._served[key.uid] = _Served(follower, task, generation)
+        self._served[key.uid] = _Served(follower, task, seen.generation)
         self._count()
 
     def _ended(self, key: SubscriptionKey, task: asyncio.Task[None]) -> None:
@@ -62,45 +156,19 @@ class Supervisor:
             log.info("no longer served", extra={"subscription": str(key)}, exc_info=error)
         self._count()
 
-    def remove(self, uid: str) -> None:
-        """An object is gone: end its task."""
+    def _end(self, uid: str) -> None:
+        """Cancel a task. Its last words are metrics, so its series go when it has ended."""
         served = self._served.pop(uid, None)
         if served is not None:
-            # The task's last words are metrics too.
-            served.task.add_done_callback(lambda _: self._forget(served.follower.key))
+            self._ending[uid] = served.task
+            served.task.add_done_callback(functools.partial(self._forget, served.follower.key))
             served.task.cancel()
             self._count()
 
-    async def close(self) -> None:
-        """End all tasks and wait for them."""
-        tasks = [served.task for served in self._served.values()]
-        self._served.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def sweep_forever(self) -> None:
-        """Mend what the watch did not tell, again and again until cancelled."""
-        while True:
-            await asyncio.sleep(_SWEEP_PAUSE)
-            known = dict(self._served)
-            try:
-                living = await self._world.cluster.list_uids(self._namespaces)
-            except KubernetesError as error:
-                log.warning("sweep: %s", error)
-            else:
-                self._sweep(known, living)
-
-    def _sweep(self, known: dict[str, _Served], living: frozenset[str]) -> None:
-        """End tasks of objects that vanished unseen; begin those again that ended though theirs did not."""
-        for uid, served in known.items():
-            if uid not in living:
-                self.remove(uid)
-            elif served.task.done() and self._served.get(uid) is served:
-                self._begin(served.follower.key, served.generation)
-
-    def _forget(self, key: SubscriptionKey) -> None:
+    def _forget(self, key: SubscriptionKey, task: asyncio.Task[None]) -> None:
         """Drop the series, unless they are those of a namesake that is served by now."""
+        if self._ending.get(key.uid) is task:
+            del self._ending[key.uid]
         if str(key) not in {str(served.follower.key) for served in self._served.values()}:
             self._world.metrics.forget(key)
 
@@ -108,6 +176,9 @@ class Supervisor:
         self._world.metrics.served(sum(not served.task.done() for served in self._served.values()))
 
 
-async def _run_after(delay: float, follower: Follower) -> None:
+async def _run_after(former: asyncio.Task[None] | None, delay: float, follower: Follower) -> None:
+    """Follow when the former task of the same object has ended, and it is this one's turn."""
     await asyncio.sleep(delay)
+    if former is not None:
+        await asyncio.wait([former])
     await follower.run()

@@ -1,0 +1,267 @@
+"""Holding a fair share of the shards by Leases: looked at, renewed, taken and given away in one task.
+
+`core.electing` decides; here is what has to be done in time. A shard whose deadline passes is dropped by a
+timer of the event loop, not by this task: it may be waiting for an answer just then.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from infisical_events.core.electing import Candidacy, View, looked
+from infisical_events.core.leases import Lease, released, renewed, taken
+from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoundError
+from infisical_events.runtime.clocks import Clock
+from infisical_events.runtime.metrics import Metrics
+
+_JITTER = 0.2
+"""Replicas that begin together shall not ask together for ever."""
+
+log = logging.getLogger(__name__)
+
+
+class LeaseStore(Protocol):
+    """Where the Leases are; every method raises KubernetesError."""
+
+    async def list(self) -> tuple[Lease, ...]: ...  # noqa: D102 - as kube.leases.Leases
+    async def write(self, lease: Lease) -> Lease: ...  # noqa: D102
+    async def remove(self, lease: Lease) -> None: ...  # noqa: D102
+
+
+class Server(Protocol):
+    """Who serves what is held."""
+
+    def hold(self, shard: int) -> None: ...  # noqa: D102 - as supervising.Supervisor
+    def drop(self, shard: int) -> None: ...  # noqa: D102
+    async def dropped(self, shard: int) -> None: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class _Tenure:
+    """A shard that is held, or one's own membership (no shard)."""
+
+    lease: Lease
+    sent: float
+    """When the last renewal that succeeded was sent, in seconds of the loop's clock."""
+    overdue: asyncio.TimerHandle | None = None
+
+
+class Holder:
+    """What this replica holds, as far as it knows; `run` keeps it so."""
+
+    def __init__(
+        self, candidacy: Candidacy, store: LeaseStore, server: Server, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._candidacy = candidacy
+        self._store = store
+        self._server = server
+        self._clock = clock
+        self._metrics = metrics
+        self._view: View | None = None
+        self._held: dict[int, _Tenure] = {}
+        self._membership: _Tenure | None = None
+        self._ending: set[int] = set()
+        self._trouble = ""
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether the Leases could be read at all; a replica that cannot is of no use."""
+        return self._view is not None
+
+    @property
+    def standing(self) -> str:
+        """What is held, for people."""
+        total = self._candidacy.naming.shards
+        if not self.has_looked:
+            return f"waiting for Leases {self._trouble}".rstrip()
+        if not self._held:
+            return f"standing by: other replicas hold the shards ({total})"
+        return f"holding shards {', '.join(map(str, sorted(self._held)))} of {total}"
+
+    @property
+    def share(self) -> float:
+        """The part of all shards that is held."""
+        return len(self._held) / self._candidacy.naming.shards
+
+    async def run(self) -> None:
+        """Take part until cancelled, then give everything away."""
+        poll = self._candidacy.timing.poll
+        try:
+            while True:
+                await self._turn()
+                await asyncio.sleep(poll * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - no secret
+        finally:
+            await self._leave()
+
+    # -- one turn -------------------------------------------------------------------------------------
+
+    async def _turn(self) -> None:
+        try:
+            await self._look()
+        except KubernetesError as error:
+            self._tell(f"Leases cannot be read: {error}")
+        else:
+            self._tell("")
+        await self._renew()
+
+    async def _look(self) -> None:
+        leases = await self._store.list()
+        now = self._now()
+        view = self._view = looked(self._view, leases, now)
+        self._adopt(view)
+        plan = self._candidacy.plan(view, self._held, now)
+        self._metrics.replicas(len(self._candidacy.living(view, now)))
+        for shard in plan.lost:
+            self._lose(shard, "somebody else has it")
+        for lease in plan.remove:
+            with suppress(KubernetesError):  # another replica may remove it at the same time
+                await self._store.remove(lease)
+        for shard in plan.release:
+            await self._give(shard)
+        for shard in plan.acquire:
+            await self._take(shard, view)
+
+    def _adopt(self, view: View) -> None:
+        """Take over versions that others have moved by labels, or we by writes whose answer was lost."""
+        names = self._candidacy.naming
+        tenures = {names.shard(shard): tenure for shard, tenure in self._held.items()}
+        ours = names.replica(self._candidacy.replica.name)
+        for name, tenure in tenures.items():
+            if name in view:
+                tenure.lease = view[name].lease
+        if ours in view and self._membership is not None:
+            self._membership.lease = view[ours].lease
+        elif ours not in view:
+            self._membership = None
+
+    async def _take(self, shard: int, view: View) -> None:
+        name = self._candidacy.naming.shard(shard)
+        known = view[name].lease if name in view else Lease(name=name)
+        if shard in self._ending:
+            return
+        sent = self._now()
+        try:
+            lease = await self._store.write(self._ours(known))
+        except (ConflictError, NotFoundError):
+            return  # another replica was faster; the next look tells
+        except KubernetesError as error:
+            self._tell(f"Lease {name} cannot be taken: {error}")
+            return
+        tenure = self._held[shard] = _Tenure(lease, sent)
+        if self._arm(shard, tenure):
+            log.info("shard %d acquired", shard)
+            self._metrics.acquired(shard)
+            self._server.hold(shard)
+
+    async def _give(self, shard: int) -> None:
+        """End what runs for a shard, and only then let others have it."""
+        tenure = self._drop(shard, "released")
+        await self._server.dropped(shard)
+        self._ending.discard(shard)
+        if tenure is not None:
+            log.info("shard %d released", shard)
+            with suppress(KubernetesError):  # it expires
+                await self._store.write(released(tenure.lease, self._clock()))
+
+    # -- renewing -------------------------------------------------------------------------------------
+
+    async def _renew(self) -> None:
+        """Whatever is due: the oldest first, oneself before all else."""
+        if self._membership is None:
+            await self._join()
+        elif self._is_due(self._membership):
+            await self._prolong(self._membership)
+        for shard, tenure in sorted(self._held.items(), key=lambda item: item[1].sent):
+            if self._is_due(tenure) and await self._prolong(tenure) and self._held.get(shard) is tenure:
+                self._arm(shard, tenure)
+
+    async def _join(self) -> None:
+        name = self._candidacy.naming.replica(self._candidacy.replica.name)
+        known = (self._view or {}).get(name)
+        sent = self._now()
+        try:
+            lease = await self._store.write(self._ours(known.lease if known else Lease(name=name)))
+        except KubernetesError as error:
+            self._tell(f"Lease {name} cannot be written: {error}")
+        else:
+            self._membership = _Tenure(lease, sent)
+
+    async def _prolong(self, tenure: _Tenure) -> bool:
+        sent = self._now()
+        try:
+            tenure.lease = await self._store.write(renewed(tenure.lease, self._clock()))
+        except KubernetesError as error:  # the next look tells, or the deadline
+            self._tell(f"Lease {tenure.lease.name} is not renewed: {error}")
+            return False
+        tenure.sent = sent
+        return True
+
+    def _is_due(self, tenure: _Tenure) -> bool:
+        return self._now() - tenure.sent >= self._candidacy.timing.renewal
+
+    def _ours(self, lease: Lease) -> Lease:
+        return taken(lease, self._candidacy.replica.holder, self._candidacy.timing.duration, self._clock())
+
+    # -- losing ---------------------------------------------------------------------------------------
+
+    def _arm(self, shard: int, tenure: _Tenure) -> bool:
+        """Set the deadline of a shard anew; False, and it is lost, when the answer came after it."""
+        if tenure.overdue is not None:
+            tenure.overdue.cancel()
+        until = tenure.sent + self._candidacy.timing.deadline
+        if until <= self._now():
+            self._lose(shard, "the answer came too late")
+            return False
+        why = "it could not be renewed in time"
+        tenure.overdue = asyncio.get_running_loop().call_at(until, self._lose, shard, why)
+        return True
+
+    def _lose(self, shard: int, why: str) -> None:
+        """Stop acting for a shard at once."""
+        if self._drop(shard, "lost") is not None:
+            self._ending.discard(shard)
+            log.warning("shard %d lost: %s", shard, why)
+
+    def _drop(self, shard: int, change: str) -> _Tenure | None:
+        """What was held of a shard; its tasks are cancelled, and it is not taken again before `_ending` ends."""
+        tenure = self._held.pop(shard, None)
+        if tenure is None:
+            return None
+        if tenure.overdue is not None:
+            tenure.overdue.cancel()
+        self._ending.add(shard)
+        self._server.drop(shard)
+        self._metrics.dropped(shard, change)
+        return tenure
+
+    # -- leaving --------------------------------------------------------------------------------------
+
+    async def _leave(self) -> None:
+        """End everything at once, then let others have it; what cannot be told in time expires."""
+        tenures = self._given_up()
+        with suppress(KubernetesError, TimeoutError):
+            async with asyncio.timeout(self._candidacy.timing.answer):
+                for shard in tenures:
+                    await self._server.dropped(shard)
+                for lease in (released(tenure.lease, self._clock()) for tenure in tenures.values()):
+                    await self._store.write(lease)
+                if self._membership is not None:
+                    await self._store.remove(self._membership.lease)
+        log.info("left; shards released: %s", ", ".join(map(str, tenures)) or "none")
+
+    def _given_up(self) -> dict[int, _Tenure]:
+        dropped = {shard: self._drop(shard, "released") for shard in sorted(self._held)}
+        return {shard: tenure for shard, tenure in dropped.items() if tenure is not None}
+
+    def _tell(self, trouble: str) -> None:
+        """Say what is wrong once, and not at each turn."""
+        if trouble and trouble != self._trouble:
+            log.warning("%s", trouble)
+        self._trouble = trouble
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
