@@ -49,11 +49,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A Lease, the moment since which its record is seen to stand still, and whether it never was seen to move."""
+    """A Lease as it was seen last."""
 
     lease: Lease
     since: float
+    """Since when its record is seen to stand still."""
     is_unmoved: bool
+    """Whether it still is what the first look has shown."""
 
 
 View = Mapping[str, Sighting]
@@ -85,7 +87,7 @@ class Replica:
         return f"{self.name}_{self.life}"
 
     def has_left(self, sighting: Sighting) -> bool:
-        """Whether an earlier life of this replica has left the Lease behind: nobody need wait for that one."""
+        """Whether an earlier life of this replica has left it behind: nobody need wait for that one."""
         name, _, life = sighting.lease.holder.rpartition("_")
         return sighting.is_unmoved and name == self.name and life != self.life
 
@@ -141,7 +143,7 @@ class Candidacy:
         return not lease.holder or is_expired or self.replica.has_left(sighting)
 
     def living(self, view: View, now: float) -> frozenset[str]:
-        """The replicas that share, oneself among them; of others those that were heard of within a deadline."""
+        """The replicas that share, oneself among them; others have to be heard of within a deadline."""
         ours = self.naming.replica(self.replica.name)
         heard = {
             sighting.lease.holder

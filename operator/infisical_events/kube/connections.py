@@ -122,16 +122,16 @@ async def load_connection(access: ClusterAccess) -> Connection:
 
 @asynccontextmanager
 async def opened_kube(
-    access: ClusterAccess, user_agent: str, timeout: float = DEFAULT_TIMEOUT
+    access: ClusterAccess, user_agent: str, seconds: float = DEFAULT_TIMEOUT
 ) -> AsyncIterator[Kube]:
-    """The API server, its connections closed with the context; `timeout` is the seconds of each request.
+    """The API server, its connections closed with the context; each request may take so many `seconds`.
 
     Raises:
         KubernetesError: there is no usable configuration.
     """
     clients = _Clients(access, user_agent, await _opened_client(access, user_agent))
     try:
-        yield Kube(clients.current, timeout, clients.renewed)
+        yield Kube(clients.current, seconds, clients.renewed)
     finally:
         await clients.close()
 

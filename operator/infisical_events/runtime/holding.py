@@ -7,10 +7,10 @@ timer of the event loop, not by this task: it may be waiting for an answer just 
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from infisical_events.core.electing import Candidacy, View, looked
 from infisical_events.core.leases import Lease, released, renewed, taken
@@ -61,11 +61,12 @@ class Holder:
         self._server = server
         self._clock = clock
         self._metrics = metrics
+        metrics.shards(candidacy.naming.shards)
         self._view: View | None = None
         self._held: dict[int, _Tenure] = {}
         self._membership: _Tenure | None = None
-        self._ending: set[int] = set()
-        self._trouble = ""
+        self._troubles: frozenset[str] = frozenset()
+        self._new_troubles: set[str] = set()
 
     @property
     def has_looked(self) -> bool:
@@ -77,7 +78,7 @@ class Holder:
         """What is held, for people."""
         total = self._candidacy.naming.shards
         if not self.has_looked:
-            return f"waiting for Leases {self._trouble}".rstrip()
+            return "; ".join(["waiting for Leases", *sorted(self._troubles)])
         if not self._held:
             return f"standing by: other replicas hold the shards ({total})"
         return f"holding shards {', '.join(map(str, sorted(self._held)))} of {total}"
@@ -104,9 +105,8 @@ class Holder:
             await self._look()
         except KubernetesError as error:
             self._tell(f"Leases cannot be read: {error}")
-        else:
-            self._tell("")
         await self._renew()
+        self._troubles, self._new_troubles = frozenset(self._new_troubles), set()
 
     async def _look(self) -> None:
         leases = await self._store.list()
@@ -118,8 +118,7 @@ class Holder:
         for shard in plan.lost:
             self._lose(shard, "somebody else has it")
         for lease in plan.remove:
-            with suppress(KubernetesError):  # another replica may remove it at the same time
-                await self._store.remove(lease)
+            await _tried(self._store.remove(lease))  # another replica may do so at the same time
         for shard in plan.release:
             await self._give(shard)
         for shard in plan.acquire:
@@ -129,20 +128,18 @@ class Holder:
         """Take over versions that others have moved by labels, or we by writes whose answer was lost."""
         names = self._candidacy.naming
         tenures = {names.shard(shard): tenure for shard, tenure in self._held.items()}
-        ours = names.replica(self._candidacy.replica.name)
         for name, tenure in tenures.items():
             if name in view:
                 tenure.lease = view[name].lease
-        if ours in view and self._membership is not None:
-            self._membership.lease = view[ours].lease
-        elif ours not in view:
+        ours = view.get(names.replica(self._candidacy.replica.name))
+        if ours is None or ours.lease.holder != self._candidacy.replica.holder:
             self._membership = None
+        elif self._membership is not None:
+            self._membership.lease = ours.lease
 
     async def _take(self, shard: int, view: View) -> None:
         name = self._candidacy.naming.shard(shard)
         known = view[name].lease if name in view else Lease(name=name)
-        if shard in self._ending:
-            return
         sent = self._now()
         try:
             lease = await self._store.write(self._ours(known))
@@ -160,12 +157,13 @@ class Holder:
     async def _give(self, shard: int) -> None:
         """End what runs for a shard, and only then let others have it."""
         tenure = self._drop(shard, "released")
-        await self._server.dropped(shard)
-        self._ending.discard(shard)
-        if tenure is not None:
-            log.info("shard %d released", shard)
-            with suppress(KubernetesError):  # it expires
-                await self._store.write(released(tenure.lease, self._clock()))
+        if tenure is None:
+            return
+        with suppress(TimeoutError):  # it expires instead
+            async with asyncio.timeout(self._candidacy.timing.answer):
+                await self._server.dropped(shard)
+                await _tried(self._store.write(released(tenure.lease, self._clock())))
+                log.info("shard %d released", shard)
 
     # -- renewing -------------------------------------------------------------------------------------
 
@@ -223,17 +221,15 @@ class Holder:
     def _lose(self, shard: int, why: str) -> None:
         """Stop acting for a shard at once."""
         if self._drop(shard, "lost") is not None:
-            self._ending.discard(shard)
             log.warning("shard %d lost: %s", shard, why)
 
     def _drop(self, shard: int, change: str) -> _Tenure | None:
-        """What was held of a shard; its tasks are cancelled, and it is not taken again before `_ending` ends."""
+        """What was held of a shard, if it was; its tasks are cancelled."""
         tenure = self._held.pop(shard, None)
         if tenure is None:
             return None
         if tenure.overdue is not None:
             tenure.overdue.cancel()
-        self._ending.add(shard)
         self._server.drop(shard)
         self._metrics.dropped(shard, change)
         return tenure
@@ -243,14 +239,14 @@ class Holder:
     async def _leave(self) -> None:
         """End everything at once, then let others have it; what cannot be told in time expires."""
         tenures = self._given_up()
-        with suppress(KubernetesError, TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._candidacy.timing.answer):
+                if self._membership is not None:  # first, or others keep a share for us
+                    await _tried(self._store.remove(self._membership.lease))
                 for shard in tenures:
                     await self._server.dropped(shard)
-                for lease in (released(tenure.lease, self._clock()) for tenure in tenures.values()):
-                    await self._store.write(lease)
-                if self._membership is not None:
-                    await self._store.remove(self._membership.lease)
+                for tenure in tenures.values():
+                    await _tried(self._store.write(released(tenure.lease, self._clock())))
         log.info("left; shards released: %s", ", ".join(map(str, tenures)) or "none")
 
     def _given_up(self) -> dict[int, _Tenure]:
@@ -259,9 +255,15 @@ class Holder:
 
     def _tell(self, trouble: str) -> None:
         """Say what is wrong once, and not at each turn."""
-        if trouble and trouble != self._trouble:
+        if trouble not in self._troubles | self._new_troubles:
             log.warning("%s", trouble)
-        self._trouble = trouble
+        self._new_troubles.add(trouble)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+async def _tried(request: Coroutine[Any, Any, object]) -> None:
+    """Make a request that another replica, or time, does as well."""
+    with suppress(KubernetesError):
+        await request

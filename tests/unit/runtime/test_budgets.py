@@ -70,3 +70,10 @@ def test_what_an_earlier_process_began_counts(clock: Clock) -> None:
     budget = Budget(most_rolling=1, now=clock)
     budget.rolls("a/x", frozenset({"1"}))
     assert taken(budget, "2", subscription="b/y") == [False]
+
+
+async def test_share() -> None:
+    """A replica has the part of the bounds that it has of the shards, and never less than one restart."""
+    for share, made in ((1.0, 8), (0.5, 4), (0.01, 1), (0.0, 1)):
+        budget = Budget(per_minute=8, share=lambda share=share: share)  # type: ignore[misc] # a default
+        assert sum(budget.take("s", str(number)) for number in range(20)) == made

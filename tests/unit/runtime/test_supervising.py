@@ -1,7 +1,8 @@
 """One task per object: begun once, told of a new spec, ended with its object, and nothing left behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +15,7 @@ from infisical_events.core.encoding import encode
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
+from infisical_events.core.sharing import shard_of
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.streaming import Hearing
 from infisical_events.kube.errors import (
@@ -86,7 +88,8 @@ async def _silence() -> AsyncIterator[Hearing]:
 class Operator:
     """A supervisor in a world of fakes."""
 
-    def __init__(self, **world: Any) -> None:  # noqa: ANN401 - fields of World
+    def __init__(self, shards: int = 1, held: Collection[int] = (0,), **world: Any) -> None:  # noqa: ANN401 - fields of World
+        self.names = itertools.count(1)
         self.cluster = FakeCluster()
         self.infisical = QuietInfisical()
         self.metrics = Metrics()
@@ -101,6 +104,8 @@ class Operator:
                 **fields,
             ),
             (),
+            shards,
+            held,
         )
 
     def create(self, name: str = "app", **fields: object) -> SubscriptionKey:
@@ -369,4 +374,89 @@ async def test_defect_of_one() -> None:
     operator.cluster.interpose = at_peace
     await asyncio.sleep(200.0)
     assert operator.conditions(broken)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+class Shared(Operator):
+    """One of several: nothing is held at first, of two shards."""
+
+    def __init__(self) -> None:
+        super().__init__(shards=2, held=())
+
+    def create_in(self, shard: int) -> SubscriptionKey:
+        """An object of a shard."""
+        while True:
+            key = self.create(f"app-{next(self.names)}")
+            if shard_of(key.uid, 2) == shard:
+                return key
+
+    def is_served(self, key: SubscriptionKey) -> bool:
+        """Whether a session was ever opened, and a status written, for it."""
+        return "conditions" in self.cluster.status_of(key)
+
+
+@in_virtual_time
+async def test_only_what_is_held() -> None:
+    """What belongs to no shard of ours is noted, and served as soon as its shard is."""
+    operator = Shared()
+    mine, other = operator.create_in(0), operator.create_in(1)
+    await asyncio.sleep(5.0)
+    assert not operator.infisical.sessions
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert (operator.is_served(mine), operator.is_served(other)) == (True, False)
+    late = operator.create_in(0)
+    await asyncio.sleep(5.0)
+    assert operator.is_served(late)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_shard_that_is_dropped() -> None:
+    """Once a shard is dropped nothing is done for it any more, and nothing is told of it."""
+    operator = Shared()
+    operator.create_in(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    operator.supervisor.drop(0)
+    await operator.supervisor.dropped(0)
+    assert (operator.infisical.open_streams, operator.infisical.sessions) == (0, [])
+    assert operator.series() == []
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert operator.infisical.open_streams == 1
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_shard_that_comes_back_at_once() -> None:
+    """Of one object two tasks never run at a time, also if the first one takes long to end."""
+    operator = Shared()
+    key = operator.create_in(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    most = []
+
+    async def count(_: str) -> None:
+        most.append(len([task for task in asyncio.all_tasks() if str(key) in task.get_name()]))
+        assert operator.infisical.open_streams <= 1
+
+    operator.cluster.interpose = count
+    operator.supervisor.drop(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert set(most) == {1}
+    assert operator.infisical.open_streams == 1
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_gone_while_not_held() -> None:
+    """An object that is deleted while its shard is elsewhere is not served when the shard comes."""
+    operator = Shared()
+    key = operator.create_in(0)
+    operator.supervisor.remove(key.uid)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert not operator.infisical.sessions
     await operator.supervisor.close()
