@@ -26,6 +26,7 @@ from infisical_events.runtime.settings import (
     checked_secret,
     some_identity,
 )
+from infisical_events.runtime.supervising import WatchBehindError
 
 _PREFIX = "INFISICAL_EVENTS"
 DIGEST_KEY_SECRET = "infisical-events-digest-key"  # noqa: S105 - a name
@@ -215,6 +216,6 @@ def run(  # noqa: PLR0913 - one parameter per flag
     )
     try:
         asyncio.run(apps.run(settings))
-    except (KubernetesError, BindError) as error:
+    except (KubernetesError, BindError, WatchBehindError) as error:
         raise click.ClickException(str(error)) from None
     sys.exit(0)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from chaos import soaking, stages, waiting
+from chaos import replicas, soaking, stages, waiting
 from chaos.playing import Theatre, play
 from chaos.proxying import Loop
 from chaos.rows import ROWS, Row
@@ -102,6 +102,7 @@ def soak(options: argparse.Namespace) -> int:
     scenarios = {
         "lifetimes-0": lambda theatre: soaking.lifetimes(theatre, 0, options.seconds),
         "lifetimes-1": lambda theatre: soaking.lifetimes(theatre, 1, options.seconds),
+        "replicas": lambda theatre: replicas.replicas(theatre, options.subscriptions, options.seconds),
         "returns": lambda theatre: soaking.returns(theatre, options.cycles, options.subscriptions),
     }
     wanted = [name for name in scenarios if not options.only or fits(name, options.only)]
@@ -132,7 +133,12 @@ def main() -> int:
     two.add_argument("--only", default="", help="lifetimes-0, lifetimes-1, returns, or patterns, by blanks")
     two.add_argument("--cycles", type=int, default=3, help="how often Infisical dies")
     two.add_argument("--subscriptions", type=int, default=300, help="how many streams it loses then")
-    two.add_argument("--seconds", type=float, default=120, help="of changes under short streams")
+    two.add_argument(
+        "--seconds",
+        type=float,
+        default=120,
+        help="of changes under short streams, or with replicas that fail",
+    )
     two.set_defaults(run=soak)
     options = parser.parse_args()
     try:

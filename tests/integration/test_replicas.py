@@ -43,7 +43,7 @@ def stands_by(operator: Operator) -> bool:
 
 
 def test_two_replicas(scene: Scene, replicas: dict[str, Operator], eventually: Callable[..., Any]) -> None:
-    """Told to end, killed, or frozen beyond its Lease: another one goes on, and each change is one restart."""
+    """Told to end, killed, or frozen beyond its Lease: the other one goes on; each change is one restart."""
     one, two = replicas["one"], replicas["two"]
     scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
     one.start()

@@ -35,6 +35,7 @@ from infisical_events.runtime.racing import race
 from infisical_events.runtime.serving import Health, http_server
 from infisical_events.runtime.settings import Settings
 from infisical_events.runtime.supervising import Supervisor
+from infisical_events.runtime.watchdogs import Pulse, watched
 
 _CRD_PAUSE = 5.0
 """Seconds between looks for the custom resource while it cannot be listed."""
@@ -61,6 +62,7 @@ async def run(settings: Settings) -> None:
 
     Raises:
         KubernetesError: there is no cluster to talk to.
+        WatchBehindError: the watch tells nothing any more.
         BindError: the HTTP address cannot be had.
     """
     metrics, flags = Metrics(), _Flags()
@@ -81,9 +83,16 @@ async def run(settings: Settings) -> None:
             is_ready=lambda: flags.ready.is_set() and holder.has_looked,
             standing=lambda: holder.standing,
         )
+        pulse = Pulse(metrics)
         async with http_server(*settings.http_endpoint, metrics, health):
-            # The Leases first: kopf ends all tasks that were begun after it.
-            await race(_stopped(flags.stop), holder.run(), _serve(settings, world.cluster, supervisor, flags))
+            with watched(pulse):
+                await race(
+                    _stopped(flags.stop),
+                    pulse.beat_forever(),
+                    holder.run(),
+                    # The last one: kopf ends all tasks that were begun after it.
+                    _serve(settings, world.cluster, supervisor, flags),
+                )
     log.info("stopped")
 
 
@@ -191,7 +200,7 @@ async def _wait_for_resource(cluster: Cluster, namespaces: tuple[str, ...]) -> N
     """An unknown resource leaves kopf idle in silence: say what is missing instead."""
     while True:
         try:
-            await cluster.list_uids(namespaces)
+            await cluster.list_subscriptions(namespaces)
         except NotFoundError:
             log.warning("the cluster does not know InfisicalEventSubscription yet: apply the CRD (crds/)")
         except KubernetesError as error:

@@ -25,6 +25,12 @@ class Metrics:
             Counter, "shard_changes", "Shards that came or went, by how (acquired, released, lost).", "change"
         )
         self._replicas = self._of_all(Gauge, "replicas", "Replicas that share, as this one sees it.")
+        self._loop_lag = self._of_all(
+            Gauge, "loop_lag_seconds", "How late the event loop was at most in the last minute."
+        )
+        self._watch_lag = self._of_all(
+            Gauge, "watch_lag_seconds", "For how long the watch has not told what lists show."
+        )
         self._connected = self._of_each(Gauge, "stream_connected", "1 while the stream is open.")
         self._reconnects = self._of_each(Counter, "stream_reconnects", "Streams had after one was lost.")
         self._blind = self._of_each(Counter, "stream_blind_seconds", "Seconds without an open stream.")
@@ -81,6 +87,14 @@ class Metrics:
     def replicas(self, count: int) -> None:
         """How many replicas share, this one among them."""
         self._replicas.set(count)
+
+    def lagged(self, seconds: float) -> None:
+        """How late the event loop was at most within the last minute."""
+        self._loop_lag.set(seconds)
+
+    def watch_lagged(self, seconds: float) -> None:
+        """For how long the watch has not told something that sweeps find; 0 when it is even with them."""
+        self._watch_lag.set(seconds)
 
     def connected(self, key: SubscriptionKey) -> None:
         """A stream was opened."""

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from infisical_events.core.requests import Requests
 from infisical_events.core.sharing import shard_of
 from infisical_events.kube.errors import KubernetesError
-from infisical_events.kube.subscriptions import SubscriptionKey
+from infisical_events.kube.subscriptions import ListedSubscription, SubscriptionKey
 from infisical_events.runtime.following import Follower, World
 from infisical_events.runtime.pacing import Pace, begun
 
 _SWEEP_PAUSE = 60.0
 """Seconds between sweeps for what a gap in the watch has hidden."""
+
+_LONGEST_LAG = 180.0
+"""Seconds for which the watch may leave untold what a sweep has found."""
 
 _NO_REQUESTS = Requests()
 
@@ -40,6 +43,10 @@ class _Served:
     generation: int
 
 
+class WatchBehindError(Exception):
+    """The watch is open and tells nothing: only another process will do."""
+
+
 class Supervisor:
     """All tasks, by uid: an object recreated under the same name is another one.
 
@@ -58,6 +65,7 @@ class Supervisor:
         self._served: dict[str, _Served] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._pace = Pace()
+        self._untold: dict[tuple[str, int], int] = {}
 
     # -- what the watch tells -------------------------------------------------------------------------
 
@@ -101,25 +109,36 @@ class Supervisor:
         await asyncio.gather(*self._ending.values(), return_exceptions=True)
 
     async def sweep_forever(self) -> None:
-        """Mend what the watch did not tell, again and again until cancelled."""
+        """Mend what the watch did not tell, again and again until cancelled; raises WatchBehindError."""
         while True:
             await asyncio.sleep(_SWEEP_PAUSE)
-            known = dict(self._seen)
+            known = frozenset(self._seen)
             try:
-                living = await self._world.cluster.list_uids(self._namespaces)
+                listed = await self._world.cluster.list_subscriptions(self._namespaces)
             except KubernetesError as error:
                 log.warning("sweep: %s", error)
             else:
-                self._sweep(known, living)
+                self._sweep(known, listed)
 
-    def _sweep(self, known: dict[str, _Seen], living: frozenset[str]) -> None:
+    def _sweep(self, known: frozenset[str], listed: tuple[ListedSubscription, ...]) -> None:
         """End tasks of objects that vanished unseen; begin those again that ended though theirs did not."""
-        for uid in known:
-            served = self._served.get(uid)
-            if uid not in living:
-                self.remove(uid)
-            elif served is not None and served.task.done():
-                self._begin(self._seen[uid])
+        for uid in known - {one.key.uid for one in listed}:
+            self.remove(uid)
+        for uid in [uid for uid, served in self._served.items() if served.task.done()]:
+            self._begin(self._seen[uid])
+        self._judge_watch([(one.key.uid, one.generation) for one in listed if self._is_news(one)])
+
+    def _is_news(self, listed: ListedSubscription) -> bool:
+        seen = self._seen.get(listed.key.uid)
+        return seen is None or seen.generation < listed.generation
+
+    def _judge_watch(self, news: Iterable[tuple[str, int]]) -> None:
+        """A watch may be a moment behind a list, and not several sweeps."""
+        self._untold = {one: self._untold.get(one, -1) + 1 for one in news}
+        lag = _SWEEP_PAUSE * max(self._untold.values(), default=0)
+        self._world.metrics.watch_lagged(lag)
+        if lag >= _LONGEST_LAG:
+            raise WatchBehindError(f"the watch has not told for {lag:g} s what a list of subscriptions shows")
 
     # -- tasks ----------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from infisical_events.kube.errors import (
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import World
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.supervising import Supervisor
+from infisical_events.runtime.supervising import Supervisor, WatchBehindError
 from virtual_time import in_virtual_time, virtual_now
 
 ADDRESS = "https://app.infisical.com"
@@ -212,7 +212,7 @@ async def test_gone_unseen() -> None:
     sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
     await asyncio.sleep(5.0)
     operator.cluster.delete_subscription(key)
-    operator.cluster.fail("list_uids", KubernetesError("away"))
+    operator.cluster.fail("list_subscriptions", KubernetesError("away"))
     await asyncio.sleep(700.0)
     assert operator.infisical.open_streams == 1
     assert operator.conditions(kept)["Ready"] == ("True", "Watching")
@@ -246,7 +246,7 @@ async def test_ended_by_mistake(caplog: pytest.LogCaptureFixture) -> None:
 async def test_sweep_fails(error: type[KubernetesError]) -> None:
     """A sweep that cannot list is followed by one that can."""
     operator = Operator()
-    operator.cluster.fail("list_uids", error("not now"), times=3)
+    operator.cluster.fail("list_subscriptions", error("not now"), times=3)
     sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
     key = operator.create()
     await asyncio.sleep(5.0)
@@ -459,4 +459,22 @@ async def test_gone_while_not_held() -> None:
     operator.supervisor.hold(0)
     await asyncio.sleep(5.0)
     assert not operator.infisical.sessions
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_watch_that_tells_nothing() -> None:
+    """News that lists show and the watch does not tell ends the process; news that it is late with do not."""
+    operator = Operator()
+    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    for _ in range(10):  # each time something is new, and told only after the sweep
+        key = operator.cluster.create_subscription("team", f"late-{next(operator.names)}", a_raw_spec())
+        await asyncio.sleep(61.0)
+        operator.supervisor.upsert(key, 1)
+    assert not sweeping.done()
+
+    operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
+    with pytest.raises(WatchBehindError, match="180 s"):
+        await sweeping
+    assert "infisical_events_watch_lag_seconds 180.0" in operator.metrics.render().decode()
     await operator.supervisor.close()
