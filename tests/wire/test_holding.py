@@ -397,3 +397,23 @@ async def test_leases_are_swapped_not_overwritten() -> None:
             await leases.remove(first)
         await leases.remove(second)
         assert await leases.list() == ()
+
+
+async def test_giving_takes_its_time() -> None:
+    """However long the ends of what is given away take, what is kept is renewed meanwhile."""
+    async with a_fleet() as (_, fleet):
+        first, _ = await fleet.begin("a", shards=6)
+        await until(lambda: len(first.shards) == 6)
+        dropped: list[int] = []
+
+        async def slow(shard: int) -> None:
+            dropped.append(shard)
+            await asyncio.sleep(TIMING.answer)
+
+        first.dropped = slow  # type: ignore[method-assign] # ends late
+        second, _ = await fleet.begin("b", shards=6)
+        third, _ = await fleet.begin("c", shards=6)
+        kept = set()
+        await until(lambda: kept.add(frozenset(first.shards)) or len(second.shards | third.shards) == 4)  # type: ignore[func-returns-value]
+        assert len(dropped) == 4
+        assert min(map(len, kept)) == 2

@@ -37,6 +37,11 @@ class Timing:
         return self.duration * 2 / 15
 
     @property
+    def presence(self) -> float:
+        """How long a replica has a share after it was heard of: wrongly given up, it only gets it later."""
+        return self.duration / 3
+
+    @property
     def poll(self) -> float:
         """How often all Leases are looked at: a Lease that is released is taken within this."""
         return self.duration / 15
@@ -143,14 +148,14 @@ class Candidacy:
         return not lease.holder or is_expired or self.replica.has_left(sighting)
 
     def living(self, view: View, now: float) -> frozenset[str]:
-        """The replicas that share, oneself among them; others have to be heard of within a deadline."""
+        """The replicas that share, oneself among them; others have to be heard of just now."""
         ours = self.naming.replica(self.replica.name)
         heard = {
             sighting.lease.holder
             for name, sighting in view.items()
             if name.startswith(self.naming.replica(""))
             and name != ours
-            and now - sighting.since < self.timing.deadline
+            and now - sighting.since < self.timing.presence
         }
         return frozenset(heard - {""} | {self.replica.holder})
 

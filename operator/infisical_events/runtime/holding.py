@@ -7,7 +7,7 @@ timer of the event loop, not by this task: it may be waiting for an answer just 
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -119,8 +119,7 @@ class Holder:
             self._lose(shard, "somebody else has it")
         for lease in plan.remove:
             await _tried(self._store.remove(lease))  # another replica may do so at the same time
-        for shard in plan.release:
-            await self._give(shard)
+        await self._give(plan.release)
         for shard in plan.acquire:
             await self._take(shard, view)
 
@@ -154,11 +153,13 @@ class Holder:
             self._metrics.acquired(shard)
             self._server.hold(shard)
 
-    async def _give(self, shard: int) -> None:
-        """End what runs for a shard, and only then let others have it."""
-        tenure = self._drop(shard, "released")
-        if tenure is None:
-            return
+    async def _give(self, shards: Iterable[int]) -> None:
+        """End what runs for shards, and only then let others have them; what is kept is renewed meanwhile."""
+        for shard, tenure in self._given_up(shards).items():
+            await self._hand_over(shard, tenure)
+            await self._renew()
+
+    async def _hand_over(self, shard: int, tenure: _Tenure) -> None:
         with suppress(TimeoutError):  # it expires instead
             async with asyncio.timeout(self._candidacy.timing.answer):
                 await self._server.dropped(shard)
@@ -238,7 +239,7 @@ class Holder:
 
     async def _leave(self) -> None:
         """End everything at once, then let others have it; what cannot be told in time expires."""
-        tenures = self._given_up()
+        tenures = self._given_up(tuple(self._held))
         with suppress(TimeoutError):
             async with asyncio.timeout(self._candidacy.timing.answer):
                 if self._membership is not None:  # first, or others keep a share for us
@@ -249,8 +250,9 @@ class Holder:
                     await _tried(self._store.write(released(tenure.lease, self._clock())))
         log.info("left; shards released: %s", ", ".join(map(str, tenures)) or "none")
 
-    def _given_up(self) -> dict[int, _Tenure]:
-        dropped = {shard: self._drop(shard, "released") for shard in sorted(self._held)}
+    def _given_up(self, shards: Iterable[int]) -> dict[int, _Tenure]:
+        """What was held of the shards; all that runs for them is cancelled."""
+        dropped = {shard: self._drop(shard, "released") for shard in shards}
         return {shard: tenure for shard, tenure in dropped.items() if tenure is not None}
 
     def _tell(self, trouble: str) -> None:

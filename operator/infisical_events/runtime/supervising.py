@@ -8,6 +8,7 @@ import functools
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from infisical_events.core.requests import Requests
 from infisical_events.core.sharing import shard_of
@@ -63,7 +64,8 @@ class Supervisor:
         self._held = set(held)
         self._seen: dict[str, _Seen] = {}
         self._served: dict[str, _Served] = {}
-        self._ending: dict[str, asyncio.Task[None]] = {}
+        # The loop itself keeps no task alive: one that nobody knows may be collected while it ends.
+        self._ending: dict[str, set[asyncio.Task[None]]] = {}
         self._pace = Pace()
         self._untold: dict[tuple[str, int], int] = {}
 
@@ -96,8 +98,8 @@ class Supervisor:
 
     async def dropped(self, shard: int) -> None:
         """Wait until nothing runs any more for a shard that was dropped."""
-        ending = [task for uid, task in self._ending.items() if shard_of(uid, self._shards) == shard]
-        await asyncio.gather(*ending, return_exceptions=True)
+        ours = [tasks for uid, tasks in self._ending.items() if shard_of(uid, self._shards) == shard]
+        await asyncio.gather(*chain.from_iterable(ours), return_exceptions=True)
 
     # -- what ends it all -----------------------------------------------------------------------------
 
@@ -106,7 +108,7 @@ class Supervisor:
         self._seen.clear()
         for uid in tuple(self._served):
             self._end(uid)
-        await asyncio.gather(*self._ending.values(), return_exceptions=True)
+        await asyncio.gather(*chain.from_iterable(self._ending.values()), return_exceptions=True)
 
     async def sweep_forever(self) -> None:
         """Mend what the watch did not tell, again and again until cancelled; raises WatchBehindError."""
@@ -160,7 +162,7 @@ class Supervisor:
 
     def _begin(self, seen: _Seen) -> None:
         self._pace, delay = begun(self._pace, asyncio.get_running_loop().time())
-        key, former = seen.key, self._ending.get(seen.key.uid)
+        key, former = seen.key, frozenset(self._ending.get(seen.key.uid, ()))
         follower = Follower(world=self._world, key=key)
         task = asyncio.create_task(_run_after(former, delay, follower), name=f"subscription {key}")
         task.add_done_callback(functools.partial(self._ended, key))
@@ -179,14 +181,16 @@ class Supervisor:
         """Cancel a task. Its last words are metrics, so its series go when it has ended."""
         served = self._served.pop(uid, None)
         if served is not None:
-            self._ending[uid] = served.task
+            self._ending.setdefault(uid, set()).add(served.task)
             served.task.add_done_callback(functools.partial(self._forget, served.follower.key))
             served.task.cancel()
             self._count()
 
     def _forget(self, key: SubscriptionKey, task: asyncio.Task[None]) -> None:
         """Drop the series, unless they are those of a namesake that is served by now."""
-        if self._ending.get(key.uid) is task:
+        left = self._ending[key.uid]
+        left.discard(task)
+        if not left:
             del self._ending[key.uid]
         if str(key) not in {str(served.follower.key) for served in self._served.values()}:
             self._world.metrics.forget(key)
@@ -195,9 +199,9 @@ class Supervisor:
         self._world.metrics.served(sum(not served.task.done() for served in self._served.values()))
 
 
-async def _run_after(former: asyncio.Task[None] | None, delay: float, follower: Follower) -> None:
-    """Follow when the former task of the same object has ended, and it is this one's turn."""
+async def _run_after(former: frozenset[asyncio.Task[None]], delay: float, follower: Follower) -> None:
+    """Follow when former tasks of the same object have ended, and it is this one's turn."""
     await asyncio.sleep(delay)
-    if former is not None:
-        await asyncio.wait([former])
+    if former:
+        await asyncio.wait(former)
     await follower.run()

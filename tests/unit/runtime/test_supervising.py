@@ -1,6 +1,7 @@
 """One task per object: begun once, told of a new spec, ended with its object, and nothing left behind."""
 
 import asyncio
+import gc
 import itertools
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -477,4 +478,26 @@ async def test_a_watch_that_tells_nothing() -> None:
     with pytest.raises(WatchBehindError, match="180 s"):
         await sweeping
     assert "infisical_events_watch_lag_seconds 180.0" in operator.metrics.render().decode()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_to_and_fro() -> None:
+    """A task that still ends is waited for, however often its shard comes and goes meanwhile."""
+    operator = Shared()
+    operator.create_in(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    ended = asyncio.Event()
+    [task] = [task for task in asyncio.all_tasks() if task.get_name().startswith("subscription")]
+    task.add_done_callback(lambda _: ended.set())
+    for _ in range(3):
+        operator.supervisor.drop(0)
+        operator.supervisor.hold(0)
+        await asyncio.sleep(0)
+    operator.supervisor.drop(0)
+    gc.collect()
+    await operator.supervisor.dropped(0)
+    assert ended.is_set()
+    assert (operator.infisical.sessions, operator.infisical.open_streams) == ([], 0)
     await operator.supervisor.close()
