@@ -285,7 +285,7 @@ def _is_served(world: _World, subscriptions: int) -> bool:
 def _load(theatre: Theatre, world: _World, folders: Sequence[str], seconds: float) -> None:
     """Changes go round, so that those of one folder are as far apart as can be."""
     rng = random.Random(0)  # noqa: S311 - chooses blows, keeps no secret
-    begun = time.monotonic()
+    begun, blows = time.monotonic(), list[Blow]()
     for number in range(int(seconds * _CHANGES_PER_SECOND)):
         waiting.lasting(max(0.0, begun + number / _CHANGES_PER_SECOND - time.monotonic()))
         world.infisical.write(folders[number % len(folders)], "KEY", f"value-{number}")
@@ -293,7 +293,8 @@ def _load(theatre: Theatre, world: _World, folders: Sequence[str], seconds: floa
         if number % (_STRIKE_SECONDS * _CHANGES_PER_SECOND) == _CHANGES_PER_SECOND:
             well = [replica for replica in world.replicas if not replica.is_out]
             if well:
-                world.strike(rng.choice(BLOWS), rng.choice(well))
+                blows = blows or rng.sample(BLOWS, len(BLOWS))  # each kind in turn
+                world.strike(blows.pop(), rng.choice(well))
                 strike = world.strikes[-1]
                 theatre.say(f"replicas: {strike.identity} {strike.blow}, held {len(strike.shards)} shards")
 
