@@ -23,6 +23,10 @@ _SWEEP_PAUSE = 60.0
 _LONGEST_LAG = 180.0
 """Seconds for which the watch may leave untold what a sweep has found."""
 
+_CANCEL_PAUSE = 1.0
+_MOST_CANCELS = 5
+"""How often, and after how many seconds each, a task is cancelled that does not end."""
+
 _NO_REQUESTS = Requests()
 
 log = logging.getLogger(__name__)
@@ -99,7 +103,7 @@ class Supervisor:
     async def dropped(self, shard: int) -> None:
         """Wait until nothing runs any more for a shard that was dropped."""
         ours = [tasks for uid, tasks in self._ending.items() if shard_of(uid, self._shards) == shard]
-        await asyncio.gather(*chain.from_iterable(ours), return_exceptions=True)
+        await _gone(frozenset(chain.from_iterable(ours)))
 
     # -- what ends it all -----------------------------------------------------------------------------
 
@@ -108,7 +112,7 @@ class Supervisor:
         self._seen.clear()
         for uid in tuple(self._served):
             self._end(uid)
-        await asyncio.gather(*chain.from_iterable(self._ending.values()), return_exceptions=True)
+        await _gone(frozenset(chain.from_iterable(self._ending.values())))
 
     async def sweep_forever(self) -> None:
         """Mend what the watch did not tell, again and again until cancelled; raises WatchBehindError."""
@@ -202,6 +206,20 @@ class Supervisor:
 async def _run_after(former: frozenset[asyncio.Task[None]], delay: float, follower: Follower) -> None:
     """Follow when former tasks of the same object have ended, and it is this one's turn."""
     await asyncio.sleep(delay)
-    if former:
-        await asyncio.wait(former)
+    await _gone(former)
     await follower.run()
+
+
+async def _gone(tasks: frozenset[asyncio.Task[None]]) -> None:
+    """Wait for tasks that were cancelled, and cancel them again: code of others may swallow a cancellation.
+
+    One that outlives that is left to itself; what it still tries is refused by the ledger.
+    """
+    for _ in range(_MOST_CANCELS):
+        if not tasks:
+            return
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_PAUSE)
+        for task in tasks:
+            task.cancel()
+    if tasks:
+        log.warning("%d tasks do not end", len(tasks))

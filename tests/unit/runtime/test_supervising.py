@@ -501,3 +501,29 @@ async def test_to_and_fro() -> None:
     assert ended.is_set()
     assert (operator.infisical.sessions, operator.infisical.open_streams) == ([], 0)
     await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_cancellation_that_is_swallowed() -> None:
+    """A task that swallows its cancellation is cancelled again, and its object is served anew."""
+    operator = Shared()
+    key = operator.create_in(0)
+    swallowed = []
+
+    async def swallow(method: str) -> None:
+        if method == "get" and not swallowed:
+            try:
+                await asyncio.sleep(1e6)
+            except asyncio.CancelledError:
+                swallowed.append(method)
+                await asyncio.sleep(1e6)
+
+    operator.cluster.interpose = swallow
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    operator.supervisor.drop(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(10.0)
+    assert swallowed
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
