@@ -7,6 +7,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain
 
@@ -210,7 +211,7 @@ async def _run_after(former: frozenset[asyncio.Task[None]], delay: float, follow
     await follower.run()
 
 
-async def _gone(tasks: frozenset[asyncio.Task[None]]) -> None:
+async def _gone(tasks: AbstractSet[asyncio.Task[None]]) -> None:
     """Wait for tasks that were cancelled, and cancel them again: code of others may swallow a cancellation.
 
     One that outlives that is left to itself; what it still tries is refused by the ledger.
