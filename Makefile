@@ -107,8 +107,9 @@ integration: programs ## Tests against a real control plane.
 chaos: programs ## Faults on real processes: ROUNDS=4 tries of each, ONLY="api-* operator-killed" for some; ends with a table.
 	PYTHONPATH=tests $(bin)/python -m chaos faults --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
 
-soak: programs ## Streams of five seconds under load, and 300 streams whose Infisical dies CYCLES=3 times; ONLY= as above.
-	PYTHONPATH=tests $(bin)/python -m chaos soak --cycles $(CYCLES) --only "$(ONLY)" $(ARGS)
+soak: programs ## Long runs: short streams, an Infisical that dies CYCLES=3 times, replicas that fail; SECONDS=180 ONLY=replicas.
+	PYTHONPATH=tests $(bin)/python -m chaos soak --cycles $(CYCLES) $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) \
+		--only "$(ONLY)" $(ARGS)
 
 .PHONY: prove
 prove: programs ## Sync, verify, restart once, follow: ROUNDS=4 runs of each proof, ONLY="order-* halt" for some; ends with a table.

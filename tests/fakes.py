@@ -30,7 +30,7 @@ from infisical_events.kube.credentials import MissingKeyError
 from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoundError, UnknownOutcomeError
 from infisical_events.kube.recording import Notice
 from infisical_events.kube.sources import SOURCE_KINDS
-from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.kube.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from virtual_time import virtual_now
 
 JSONObject = dict[str, Any]
@@ -247,12 +247,12 @@ class FakeCluster:
         self._answer("write_status")
         return stored
 
-    async def list_uids(self, namespaces: tuple[str, ...]) -> frozenset[str]:
+    async def list_subscriptions(self, namespaces: tuple[str, ...]) -> tuple[ListedSubscription, ...]:
         """As in `kube.subscriptions`."""
-        await self._called("list_uids")
-        return frozenset(
-            raw["metadata"]["uid"]
-            for (namespace, _), raw in self._subscriptions.items()
+        await self._called("list_subscriptions")
+        return tuple(
+            _listed(namespace, name, raw["metadata"])
+            for (namespace, name), raw in self._subscriptions.items()
             if not namespaces or namespace in namespaces
         )
 
@@ -389,6 +389,11 @@ def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
         else:
             merged[key] = _merged(merged.get(key), value)
     return merged
+
+
+def _listed(namespace: str, name: str, metadata: JSONObject) -> ListedSubscription:
+    key = SubscriptionKey(namespace, name, metadata["uid"])
+    return ListedSubscription(key, metadata["generation"], dict(metadata.get("annotations") or {}))
 
 
 def _stored(raw: JSONObject) -> StoredSubscription:

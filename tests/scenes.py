@@ -106,6 +106,8 @@ class Operator:
             "--namespace": namespace,
             "--allowed-address": "http://127.0.0.1:*",
             "--http-address": address,
+            "--lease-namespace": namespace,
+            "--identity": folder.name.lower().replace("_", "-").strip("-"),
             "--log-level": "debug",
         }
         arguments = [part for flag in flags.items() for part in flag]
@@ -140,7 +142,7 @@ class Operator:
 
     def _is_ready(self) -> bool:
         try:
-            return self.get("/readyz") == "ok\n"
+            return self.get("/readyz").startswith("ok\n")
         except OSError:
             return False
 

@@ -1,6 +1,8 @@
 """The command line: `infisical-events run`. The only reader of the environment."""
 
 import asyncio
+import secrets
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +20,14 @@ from infisical_events.runtime.settings import (
     Settings,
     checked_default,
     checked_endpoint,
+    checked_identity,
+    checked_name,
     checked_namespace,
     checked_pattern,
     checked_secret,
+    some_identity,
 )
+from infisical_events.runtime.supervising import WatchBehindError
 
 _PREFIX = "INFISICAL_EVENTS"
 DIGEST_KEY_SECRET = "infisical-events-digest-key"  # noqa: S105 - a name
@@ -31,7 +37,9 @@ _LEVELS = ("debug", "info", "warning", "error")
 def _option(name: str, *parameter: str, **attributes: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's own
     """An option that may also be given as INFISICAL_EVENTS_<NAME>; several values there by blanks."""
     variable = f"{_PREFIX}_{name.removeprefix('--').replace('-', '_').upper()}"
-    return click.option(name, *parameter, envvar=variable, show_envvar=True, show_default=True, **attributes)
+    return click.option(
+        name, *parameter, envvar=variable, show_envvar=True, **{"show_default": True, **attributes}
+    )
 
 
 def _each(check: Callable[[str], object]) -> Callable[[Any, Any, Any], Any]:
@@ -136,6 +144,41 @@ def main() -> None:
     help="Subscriptions of one namespace that are served at a time; more wait. 0: no bound.",
 )
 @_option(
+    "--shards",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="Parts that subscriptions are divided into, for so many replicas at work; more stand by. "
+    "The same in all replicas.",
+)
+@_option(
+    "--lease-namespace",
+    default=own_namespace,
+    show_default="the operator's own namespace",
+    callback=_each(checked_namespace),
+    help="Where the Leases of shards and replicas are.",
+)
+@_option(
+    "--lease-name",
+    default="infisical-events",
+    callback=_each(checked_name),
+    help="What the Leases' names begin with: another one for each installation in a namespace.",
+)
+@_option(
+    "--lease-duration",
+    type=click.IntRange(3, 600),
+    default=15,
+    help="Seconds after which a replica that has died is replaced. A replica that cannot renew stops "
+    "after two thirds of it.",
+)
+@_option(
+    "--identity",
+    default=lambda: some_identity(socket.gethostname(), secrets.token_hex(3)),
+    show_default="the host's name and something random",
+    callback=_each(checked_identity),
+    help="Name of this replica, such as its pod's; no two have it at the same time. One that begins anew "
+    "under it takes at once what it held before.",
+)
+@_option(
     "--log-format",
     type=click.Choice([f.value for f in logs.LogFormat]),
     default="text",
@@ -162,6 +205,11 @@ def run(  # noqa: PLR0913 - one parameter per flag
     max_restarts_per_minute: int,
     max_concurrent_rollouts: int,
     max_subscriptions_per_namespace: int,
+    shards: int,
+    lease_namespace: str,
+    lease_name: str,
+    lease_duration: int,
+    identity: str,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -179,9 +227,14 @@ def run(  # noqa: PLR0913 - one parameter per flag
         max_restarts_per_minute=max_restarts_per_minute,
         max_concurrent_rollouts=max_concurrent_rollouts,
         max_subscriptions_per_namespace=max_subscriptions_per_namespace,
+        shards=shards,
+        lease_namespace=lease_namespace,
+        lease_name=lease_name,
+        lease_duration=lease_duration,
+        identity=identity,
     )
     try:
         asyncio.run(apps.run(settings))
-    except (KubernetesError, BindError) as error:
+    except (KubernetesError, BindError, WatchBehindError) as error:
         raise click.ClickException(str(error)) from None
     sys.exit(0)

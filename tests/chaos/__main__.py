@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from chaos import soaking, stages, waiting
+from chaos import replicas, soaking, stages, waiting
 from chaos.playing import Theatre, play
 from chaos.programs import control_plane, fits, run, say, scratch
 from chaos.proxying import Loop
@@ -56,6 +56,7 @@ def soak(options: argparse.Namespace) -> int:
     scenarios = {
         "lifetimes-0": lambda theatre: soaking.lifetimes(theatre, 0, options.seconds),
         "lifetimes-1": lambda theatre: soaking.lifetimes(theatre, 1, options.seconds),
+        "replicas": lambda theatre: replicas.replicas(theatre, options.subscriptions, options.seconds),
         "returns": lambda theatre: soaking.returns(theatre, options.cycles, options.subscriptions),
     }
     wanted = [name for name in scenarios if not options.only or fits(name, options.only)]
@@ -84,7 +85,12 @@ def main() -> int:
     two.add_argument("--only", default="", help="lifetimes-0, lifetimes-1, returns, or patterns, by blanks")
     two.add_argument("--cycles", type=int, default=3, help="how often Infisical dies")
     two.add_argument("--subscriptions", type=int, default=300, help="how many streams it loses then")
-    two.add_argument("--seconds", type=float, default=120, help="of changes under short streams")
+    two.add_argument(
+        "--seconds",
+        type=float,
+        default=120,
+        help="of changes under short streams, or with replicas that fail",
+    )
     two.set_defaults(run=soak)
     options = parser.parse_args()
     return int(options.run(options))

@@ -212,6 +212,8 @@ def staged(
         operator, second = (
             stack.enter_context(operating(namespace, kubeconfig, folder / name)) for name in ("one", "two")
         )
+        # By Leases the second one would stand by: what two do at the same time is what is asked here.
+        second.command = [*second.command, "--lease-name", "second"]
         witness = stack.enter_context(Witness(api.client(), namespace))
         clock = folder / "clock"
         stage = Stage(

@@ -49,8 +49,11 @@ def _as_the_pod(scene: Scene, found: charts.Objects, free: Operator, kubeconfig:
     assert command[0] == "infisical-events"
     environment = charts.operator_environment(found) | {"INFISICAL_EVENTS_KUBECONFIG": str(own)}
     # Not what all of this machine's network can reach: the last flag of a name counts.
-    loopback = f"--http-address={free.url.removeprefix('http://')}"
-    return Operator([*free.command[:3], *command[1:], loopback], environment, free.log, free.url)
+    outside = (
+        f"--http-address={free.url.removeprefix('http://')}",
+        f"--lease-namespace={scene.namespace}",  # which a pod knows of itself
+    )
+    return Operator([*free.command[:3], *command[1:], *outside], environment, free.log, free.url)
 
 
 def test_the_installed_operator_does_the_main_job(scene: Scene, installed: Operator) -> None:

@@ -64,7 +64,16 @@ def status(code: int, message: str) -> Answer:
 
 def metadata(name: str, **more: object) -> dict[str, Any]:
     """An item of a metadata list."""
-    return {"metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": "7"} | more}
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": "7",
+            "namespace": "team",
+            "generation": 3,
+        }
+        | more
+    }
 
 
 def paged(pages: Mapping[str, Answer]) -> Script:
@@ -333,8 +342,8 @@ async def test_answer_that_is_no_subscription() -> None:
     ("namespaces", "uids"),
     [((), {"uid-a", "uid-b"}), (("team",), {"uid-a"}), (("team", "web"), {"uid-a", "uid-b"})],
 )
-async def test_uids(namespaces: tuple[str, ...], uids: set[str]) -> None:
-    """The uids of all namespaces, or of some."""
+async def test_listed(namespaces: tuple[str, ...], uids: set[str]) -> None:
+    """The subscriptions of all namespaces, or of some."""
     base = "/apis/events.infisical.com/v1alpha1"
     routes = {
         f"{base}/infisicaleventsubscriptions": always(page(["a", "b"])),
@@ -342,7 +351,9 @@ async def test_uids(namespaces: tuple[str, ...], uids: set[str]) -> None:
         f"{base}/namespaces/web/infisicaleventsubscriptions": always(page(["b"])),
     }
     async with reached(routed(routes)) as (kube, _):
-        assert await Subscriptions(kube).list_uids(namespaces) == uids
+        listed = await Subscriptions(kube).list(namespaces)
+    assert {one.key.uid for one in listed} == uids
+    assert {one.generation for one in listed} == {3}
 
 
 # -- workloads ----------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class KubeCluster:
         self._recorder = Recorder(kube)
         self.get = self._subscriptions.get
         self.write_status = self._subscriptions.write_status
-        self.list_uids = self._subscriptions.list_uids
+        self.list_subscriptions = self._subscriptions.list
         self.list_workloads = self._workloads.list
         self.read_workload = self._workloads.read
         self.births_of_pods = self._workloads.births_of_pods

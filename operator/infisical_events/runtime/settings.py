@@ -12,6 +12,9 @@ from infisical_events.core.networks import Network
 from infisical_events.kube.connections import ClusterAccess
 
 _HIGHEST_PORT = 65_535
+_LONGEST_IDENTITY = 170
+"""Of the 253 characters of a Lease's name, 63 and some are for its begin."""
+_LONGEST_HOST = 63
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
 _PATTERN = re.compile(r"https?://[^\s/@]+", re.ASCII | re.IGNORECASE)
@@ -24,7 +27,9 @@ class Settings:
 
     No namespaces means all of them; `http_address` is `host:port` of health, readiness and metrics;
     `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests. Of
-    the bounds 0 is none.
+    the bounds 0 is none. Subscriptions are divided into `shards`, whose Leases are in `lease_namespace`
+    and have names that begin with `lease_name`; `lease_duration` is in seconds; `identity` is the name of
+    this replica.
     """
 
     access: ClusterAccess
@@ -37,6 +42,11 @@ class Settings:
     max_restarts_per_minute: int = 120
     max_concurrent_rollouts: int = 100
     max_subscriptions_per_namespace: int = 1000
+    shards: int = 1
+    lease_namespace: str = "default"
+    lease_name: str = "infisical-events"
+    lease_duration: int = 15
+    identity: str = "replica"
 
     @property
     def boundary(self) -> Boundary:
@@ -92,3 +102,25 @@ def checked_default(address: str, allowed_addresses: tuple[str, ...]) -> str:
     if not Boundary(allowed_addresses).admits(origin_of(address)):
         raise ValueError(f"{address} is not among the allowed addresses (--allowed-address)")
     return address
+
+
+def checked_name(name: str) -> str:
+    """A part of a Lease's name, and a label's value; raises ValueError."""
+    if not _LABEL.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: lower-case letters, digits and -, at most 63 characters")
+    return name
+
+
+def checked_identity(name: str) -> str:
+    """The end of a Lease's name; raises ValueError."""
+    if len(name) > _LONGEST_IDENTITY or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name: lower-case letters, digits, -, ., at most {_LONGEST_IDENTITY} characters"
+        )
+    return name
+
+
+def some_identity(hostname: str, token: str) -> str:
+    """A name for a replica that was given none; `token` tells apart those of one host."""
+    host = re.sub(r"[^a-z0-9]+", "-", hostname.lower()).strip("-")[:_LONGEST_HOST].strip("-")
+    return f"{host or 'replica'}-{token}"

@@ -91,3 +91,10 @@ def test_something_is_left_for_who_comes_anew(clock: Clock, bound: str, hogs: in
 def test_a_single_namespace_has_all(clock: Clock) -> None:
     """Where nobody else is served nothing has to be left."""
     assert all(taken(Budget(per_minute=120, is_shared=False, now=clock), *map(str, range(120))))
+
+
+async def test_share() -> None:
+    """A replica has the part of the bounds that it has of the shards, and never less than one restart."""
+    for share, made in ((1.0, 8), (0.5, 4), (0.01, 1), (0.0, 1)):
+        budget = Budget(per_minute=8, is_shared=False, share=lambda share=share: share)  # type: ignore[misc] # a default
+        assert sum(budget.take("s", str(number)) for number in range(20)) == made
