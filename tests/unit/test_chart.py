@@ -54,7 +54,7 @@ def helm() -> Path:
 
 @pytest.fixture
 def render(helm: Path, tmp_path: Path) -> Render:
-    """`render(watchNamespaces=["a"])`: the objects of the chart with these values."""
+    """`render(scopedNamespaces=["a"])`: the objects of the chart with these values."""
 
     def run(**values: object) -> Objects:
         return charts.rendered(helm, *charts.with_values(values, tmp_path))
@@ -130,7 +130,7 @@ def test_rights_of_people(render: Render) -> None:
 
 def test_chosen_namespaces(render: Render) -> None:
     """With chosen namespaces there are the same rights in each of them, and none beyond."""
-    found = render(watchNamespaces=["shop", "mail"])
+    found = render(scopedNamespaces=["shop", "mail"])
 
     places = [(NAME, "shop"), (NAME, "mail"), (KEY_ROLE, charts.NAMESPACE)]
     assert {key for key in found if "Role" in key.kind} == {
@@ -143,7 +143,7 @@ def test_chosen_namespaces(render: Render) -> None:
 @pytest.mark.parametrize("namespaces", [[], ["shop"]])
 def test_bindings_fit(render: Render, namespaces: list[str]) -> None:
     """Each binding joins the operator's ServiceAccount to the role beside it."""
-    found = render(watchNamespaces=namespaces, serviceAccount={"name": "someone"})
+    found = render(scopedNamespaces=namespaces, serviceAccount={"name": "someone"})
     bindings = {key: value for key, value in found.items() if key.kind.endswith("RoleBinding")}
     account = {"kind": "ServiceAccount", "name": "someone", "namespace": charts.NAMESPACE}
 
@@ -181,7 +181,7 @@ def test_command_by_default(render: Render) -> None:
 def test_command_with_values(render: Render) -> None:
     """Each value that is a setting reaches the operator."""
     found = render(
-        watchNamespaces=["shop"],
+        scopedNamespaces=["shop"],
         allowedAddresses=["https://*.example.com", "http://infisical.local:8080"],
         defaultAddress="https://eu.example.com",
         httpAddress="[::]:9090",
@@ -210,7 +210,7 @@ def test_command_with_values(render: Render) -> None:
 
 def test_operator_understands_its_command(render: Render) -> None:
     """The operator takes the command line that the chart gives it, and every value as it is meant."""
-    found = render(watchNamespaces=["shop", "mail"], allowedAddresses=["https://*.example.com"])
+    found = render(scopedNamespaces=["shop", "mail"], allowedAddresses=["https://*.example.com"])
     program, command, *arguments = charts.operator_command(found)
     understood = cli.main.commands[command].make_context(program, arguments).params
 
@@ -381,12 +381,12 @@ def test_install_manifest_is_the_chart(render: Render) -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"watchNamespace": ["a"]}, "watchNamespace"),
+        ({"scopedNamespace": ["a"]}, "scopedNamespace"),
         ({"image": {"repo": "a"}}, "repo"),
         ({"image": {"digest": "latest"}}, "/image/digest"),
         ({"crds": {"enabled": "yes"}}, "/crds/enabled"),
-        ({"watchNamespaces": "shop"}, "/watchNamespaces"),
-        ({"watchNamespaces": ["Shop"]}, "/watchNamespaces/0"),
+        ({"scopedNamespaces": "shop"}, "/scopedNamespaces"),
+        ({"scopedNamespaces": ["Shop"]}, "/scopedNamespaces/0"),
         ({"allowedAddresses": ["*.example.com"]}, "/allowedAddresses/0"),
         ({"defaultAddress": "infisical"}, "/defaultAddress"),
         ({"allowedAddresses": ["https://infisical.example/"]}, "/allowedAddresses/0"),
