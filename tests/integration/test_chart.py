@@ -102,7 +102,7 @@ def test_life_of_a_release(kubectl: Kubectl, helm: Helm, eventually: Eventually)
     assert "serves all namespaces" in notes
     assert f"deployment/{RELEASE}" in notes
 
-    notes = helm("upgrade", crds={"keep": False}, watchNamespaces=["shop"], log={"level": "debug"})
+    notes = helm("upgrade", crds={"keep": False}, scopedNamespaces=["shop"], log={"level": "debug"})
     rolled_out(kubectl)
     assert "serves the namespaces shop" in notes
 
@@ -133,7 +133,7 @@ def test_rights(helm: Helm, with_token: Callable[[], Kubectl]) -> None:
     assert not may(operator, "list", "secrets", "default")
     assert not may(operator, "delete", "deployments.apps", "default")
 
-    helm("upgrade", watchNamespaces=["shop"])
+    helm("upgrade", scopedNamespaces=["shop"])
     operator = with_token()
     assert json.loads(operator("get", "ies", "-n", "shop", "-o", "json"))["items"] == []
     assert may(operator, "get", "secrets", "shop")

@@ -25,7 +25,7 @@ def installed(scene: Scene, cluster: Any, tmp_path: Path) -> Iterator[Operator]:
     free = Operator.serving(scene.namespace, cluster.kubeconfig, tmp_path)
     values = {
         "crds": {"enabled": False},
-        "watchNamespaces": [scene.namespace],
+        "scopedNamespaces": [scene.namespace],
         "allowedAddresses": ["http://127.0.0.1:*"],
     }
     helm, where = cluster.binaries / "helm", ("--namespace", scene.namespace)

@@ -158,6 +158,8 @@ class Follower:
 
     async def _tell_rest(self, record: Record, reporter: Reporter, why: "_NotServableError") -> None:
         record.board.rest(why.condition)
+        if why.reason is Reason.SUSPENDED:  # what is not looked at on purpose is no cause for an alert
+            self.world.metrics.forget(self.key)
         await reporter.find(why.condition, why.reason, str(why), ok=why.condition is ConditionType.STALLED)
         await record.write_status()
 

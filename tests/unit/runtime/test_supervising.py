@@ -314,6 +314,21 @@ async def test_not_served(fields: dict[str, Any], condition: tuple[str, str, str
 
 
 @in_virtual_time
+async def test_suspended_is_out_of_the_metrics() -> None:
+    """What is suspended while it is served leaves no series behind that an alert could take for trouble."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    assert operator.series()
+
+    operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(60.0)
+    assert operator.series() == []
+    await operator.supervisor.close()
+
+
+@in_virtual_time
 async def test_stalled_is_told_once() -> None:
     """A spec that stays invalid over a restart of the operator is told as one Kubernetes Event."""
     operator = Operator()
