@@ -22,6 +22,7 @@ SECONDS ?= 60
 ROUNDS ?= 4
 CYCLES ?= 3
 ONLY ?=
+IMAGE ?= infisical-events:dev
 
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
@@ -122,7 +123,7 @@ programs: $(installed)
 
 ##@ Change it
 
-.PHONY: install fmt manifests requirements clean
+.PHONY: install fmt manifests image requirements clean
 install: $(installed) ## Make the virtualenv with everything in it.
 
 fmt: $(installed) ## Format, and mend what ruff can mend.
@@ -132,6 +133,9 @@ fmt: $(installed) ## Format, and mend what ruff can mend.
 manifests: programs ## Renew what is derived from crds/ and charts/.
 	HELM="$$($(sandbox) cluster binaries 2>/dev/null)/helm" deploy/render
 
+image: ## Build the operator's image with docker, podman or buildah: IMAGE=name:tag, ARGS=its arguments.
+	@deploy/image $(IMAGE) $(ARGS)
+
 # The files name no host and no folder: hashes say what is meant, wherever it comes from.
 compile := CUSTOM_COMPILE_COMMAND="make requirements" $(bin)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
@@ -139,10 +143,14 @@ compile := CUSTOM_COMPILE_COMMAND="make requirements" $(bin)/pip-compile --quiet
 for_developers := import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); \
 	print(*project["dependency-groups"]["dev"], *project["build-system"]["requires"], "editables", sep="\n")
 
+for_images := import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); \
+	print(*project["dependency-groups"]["image"], *project["build-system"]["requires"], "pip", sep="\n")
+
 requirements: $(installed) ## Pin the newest versions that pyproject.toml admits; UPGRADE= keeps what is pinned.
 	$(compile) $(UPGRADE) --output-file requirements.txt pyproject.toml
 	$(bin)/python -c '$(for_developers)' | $(compile) $(UPGRADE) --extra sandbox \
 		--constraint requirements.txt --output-file requirements-dev.txt pyproject.toml -
+	$(bin)/python -c '$(for_images)' | $(compile) $(UPGRADE) --output-file deploy/requirements-image.txt -
 
 clean: ## Remove what make made; the programs of the control plane stay in their cache.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist build
