@@ -311,9 +311,11 @@ class FakeCluster:
         ours = found.our_keys if found else frozenset[str]()
         held = {name: text for name, text in self._data.get(place, {}).items() if name not in ours}
         said = {annotations.CONTENT: token, annotations.SUBSCRIPTION: key.name}
-        if found is None or self._data.get(place) != held | dict(data) or said.items() - found.annotations.items():
-            self._data[place] = held | dict(data)
-            self.keep_secret(*place, said, written_at=virtual_now())
+        wanted = held | dict(data)
+        is_said = found is not None and not said.items() - found.annotations.items()
+        if not is_said or self._data.get(place) != wanted:
+            self._data[place] = wanted
+            self.keep_secret(*place, said, written_at=virtual_now().replace(microsecond=0))
             self._kept[place] = replace(self._kept[place], our_keys=frozenset(data))
         self._answer("apply_secret")
         return self._kept[place]

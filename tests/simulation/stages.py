@@ -17,6 +17,9 @@ PAYMENTS, CARDS, SHARED, OTHER = (
     Folder("dev", "/shared"),
     Folder("prod", "/other"),
 )
+ACT_PATIENCE = 120.0
+"""Seconds beyond those that a plain history needs to come to rest."""
+
 KEYS = ("A", "B", "C")
 WORKLOADS = ("api", "web", "job")
 """The first two are there from the beginning; the last one is created in some histories."""
@@ -88,6 +91,18 @@ class Stage:
     def workload(self, name: str) -> WorkloadPlan:
         """Its plan."""
         return self.workloads.get(name, WorkloadPlan())
+
+    def spec_fields(self, *, is_first: bool) -> dict[str, Any]:
+        """Of a subscription's spec; the first one alone writes Secrets."""
+        resync = dict(self.fields.get("resync") or {})
+        if self.managed and is_first:
+            resync["secrets"] = [plan.as_spec() for plan in self.managed]
+        return {**self.fields, **({"resync": resync} if resync else {})}
+
+    @property
+    def patience(self) -> float:
+        """Seconds that all of it takes longer than restarts alone: waves, budgets, cooldowns, timeouts."""
+        return 0.0 if self.is_plain else ACT_PATIENCE
 
     @property
     def is_plain(self) -> bool:

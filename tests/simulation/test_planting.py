@@ -2,9 +2,10 @@
 
 import pytest
 
-from simulation.histories import PAYMENTS, SHARED, History, Step, history_of
+from simulation.histories import History, Step, history_of
 from simulation.planting import PLANTS
 from simulation.playing import Played, play
+from simulation.stages import PAYMENTS, SHARED
 from simulation.verdicts import violations
 
 _SEARCH = 1500

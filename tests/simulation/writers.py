@@ -66,7 +66,7 @@ class Writer:
     def begin(self) -> None:
         """The object, and its Secret as of now; from then on it syncs by its interval."""
         self._cluster.put_source(self._cluster.namespace, self.plan.kind, self.plan.name, spec=self._spec())
-        content, seen = self._infisical.content(self.plan.folder), len(self._infisical.past) - 1
+        content, seen = self._infisical.past[-1].content(self.plan.folder), len(self._infisical.past) - 1
         self._write(self._object(), content, seen)
         self._acknowledge(self._object(), _now(), is_stale=False)
         if self.plan.is_dead or self.plan.is_unable:
