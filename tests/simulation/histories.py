@@ -60,6 +60,11 @@ class History:
     steps: tuple[Step, ...]
     stage: Stage = PLAIN
 
+    def __str__(self) -> str:
+        """The stage, if it is not the plain one, and a line per step."""
+        stage = () if self.stage.is_plain else (str(self.stage),)
+        return "\n".join((*stage, *map(str, self.steps)))
+
 
 def plain_of(seed: int) -> History:
     """The history of a seed: about a dozen changes among changing faults, crashes and edits."""
