@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from infisical_events.api.specs import EventType, Grade, Spec
 from infisical_events.core.changes import ANY_KEY, Change
@@ -46,11 +47,16 @@ class Snapshot:
     at: float
     folders: Mapping[Folder, Mapping[str, Sighting]]
     imports: Mapping[Folder, tuple[Folder, ...]]
+    _shown: dict[tuple[Scope, bool], Mapping[Part, Body]] = field(default_factory=dict, compare=False)
 
-    def parts(self, scope: Scope, *, with_values: bool = True) -> dict[Part, Body]:
+    def parts(self, scope: Scope, *, with_values: bool = True) -> Mapping[Part, Body]:
         """What a list of this scope shows, with digests of the values or without."""
-        parts = self._parts(scope)
-        return parts if with_values else {part: body.without_digests() for part, body in parts.items()}
+        asked = (scope, with_values)
+        if asked not in self._shown:
+            parts = self._parts(scope)
+            plain = {part: body.without_digests() for part, body in parts.items()}
+            self._shown[asked] = MappingProxyType(parts if with_values else plain)
+        return self._shown[asked]
 
     def content(self, folder: Folder) -> dict[str, str]:
         """What a Secret that is made of this folder holds: its imports, later ones first, below its own."""
@@ -261,7 +267,7 @@ class SessionModel:
     async def read_values(self, folder: Folder) -> Reading:
         """Read one folder and its imports with their values; the read may lag as any."""
         await self._call()
-        parts = {Part.own(folder): NOTHING} | self._server.read().parts(Scope(folder))
+        parts = {Part.own(folder): NOTHING, **self._server.read().parts(Scope(folder))}
         values = {part: {key: s.digest for key, s in body.sightings.items()} for part, body in parts.items()}
         return Reading(parts, values)
 
