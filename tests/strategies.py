@@ -59,7 +59,8 @@ whole_bodies = st.builds(
 )
 wide_bodies = whole_bodies | whole_bodies.map(Body.folded)
 several_changes = st.lists(changes, max_size=3).map(tuple)
-debts = st.builds(Debt, texts, texts, texts, st.integers(0), moments, several_changes)
+flags = st.booleans()
+debts = st.builds(Debt, texts, texts, texts, st.integers(0), moments, several_changes, flags, flags)
 wide_beliefs = st.builds(Belief, wide_bodies, moments, st.frozensets(texts))
 ledgers = st.builds(
     Ledger,

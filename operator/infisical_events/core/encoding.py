@@ -179,6 +179,7 @@ def _encode_debt(debt: Debt, most: int) -> dict[str, Any]:
         "since": _encode_time(debt.since),
         "changes": [str(change) for change in changes],
         "requested": debt.is_requested,
+        "late": debt.is_late,
     }
 
 
@@ -191,6 +192,7 @@ def _decode_debt(raw: Mapping[str, Any]) -> Debt:
         since=_decode_time(raw["since"]),
         changes=tuple(map(Change.parse, raw["changes"])),
         is_requested=raw.get("requested") is True,
+        is_late=raw.get("late") is True,
     )
 
 

@@ -41,7 +41,8 @@ class Header:
 class Debt:
     """What one workload (by uid) is owed: a restart for `changes`, seen first at `since`.
 
-    `is_requested` tells that a person wants it whatever has changed.
+    `is_requested` tells that a person wants it whatever has changed; `is_late`, that it was restarted
+    for them before its Secrets were known to be fresh, and is owed another one if their content changes.
     """
 
     uid: str
@@ -51,6 +52,7 @@ class Debt:
     since: datetime
     changes: tuple[Change, ...]
     is_requested: bool = False
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,17 @@ def request(ledger: Ledger, subscription: str, workloads: Iterable[Workload], no
     return replace(ledger, seq=seq, debts=tuple(debts.values())) if asked else ledger
 
 
+def belated(ledger: Ledger, restarted: Iterable[Debt], now: datetime) -> Ledger:
+    """Owe another restart to those restarted before their Secrets were fresh, once these have changed."""
+    owed = {debt.uid for debt in ledger.debts}
+    late = tuple(
+        replace(debt, seq=ledger.seq + 1, since=now, is_requested=False, is_late=True)
+        for debt in restarted
+        if debt.uid not in owed
+    )
+    return replace(ledger, seq=ledger.seq + 1, debts=(*ledger.debts, *late)) if late else ledger
+
+
 def plan(
     ledger: Ledger, subscription: str, workloads: Iterable[Workload], rules: Rules, now: datetime
 ) -> tuple[Step, ...]:

@@ -26,12 +26,14 @@ _SEQ = re.compile(r"[0-9]{1,19}")
 class Receipt:
     """When this operator last restarted a workload, and the stamp of each subscription.
 
-    `secrets` is what the content of its Secrets was by then, in their sources' words.
+    `secrets` is what the content of its Secrets was by then, in their sources' words; `is_stale` tells
+    that it was not known to be fresh.
     """
 
     time: datetime | None
     stamps: dict[str, str]
     secrets: dict[str, str] = field(default_factory=dict)
+    is_stale: bool = False
 
 
 def receipt_of(workload: Workload) -> Receipt:
@@ -42,9 +44,10 @@ def receipt_of(workload: Workload) -> Receipt:
         in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         stamps = {str(name): str(stamp) for name, stamp in dict(raw["stamps"]).items()}
         secrets = {str(name): str(token) for name, token in dict(raw.get("secrets") or {}).items()}
+        is_stale = raw.get("stale") is True
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Receipt(None, {})
-    return Receipt(in_utc, stamps, secrets)
+    return Receipt(in_utc, stamps, secrets, is_stale)
 
 
 def stamp_of(epoch: str, seq: int) -> str:
@@ -71,6 +74,7 @@ class Cause:
     subscription: str
     epoch: str
     secrets: Mapping[str, str] = field(default_factory=dict)
+    is_stale: bool = False
 
     @property
     def stamp(self) -> str:
@@ -95,6 +99,8 @@ def restart_patch(workload: Workload, cause: Cause, now: datetime) -> dict[str, 
     secrets = receipt.secrets | dict(cause.secrets)
     if secrets:
         told["secrets"] = dict(sorted(secrets.items()))
+    if cause.is_stale:
+        told["stale"] = True
     # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
     spec: dict[str, Any] = {"restartAt": rfc3339(now + timedelta(seconds=1))}
     if workload.kind.restarting is Restarting.BY_TEMPLATE:

@@ -1,20 +1,14 @@
-"""What writes a Kubernetes Secret, how it is asked to sync, and how one knows that it did.
+"""What writes a Kubernetes Secret: the three kinds of objects of others, as each of them is read."""
 
-A source is asked by an annotation of its own that says for which revision of which subscription, and
-what it had acknowledged before. So a retry, or a process that begins anew, finds the question and the
-answer where they are, and asks nothing twice.
-"""
-
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from enum import Enum, auto
+from datetime import timedelta
 from typing import Any
 
-from infisical_events.api import annotations
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
-from infisical_events.core.receipts import is_stamp_at_least
+from infisical_events.core.changes import Change
+from infisical_events.core.folders import Folder, canonical
+from infisical_events.core.scopes import Scope
 from infisical_events.core.secrets import SecretMetadata
 from infisical_events.core.wording import on_one_line
 
@@ -27,16 +21,8 @@ TOKENS = {
 }
 """The annotation of a Secret by which each kind says what its content is: it moves with the data alone."""
 
-_COPY_PATIENCE = timedelta(seconds=5)
-"""How long the question is looked for on the Secret: it is copied there by a sync that has read it."""
-
-_WAS_FIRST = timedelta(seconds=10)
-"""How long a source that answers nothing is given to move again, if it had moved before it was asked."""
-
-_ASK_AGAIN = timedelta(seconds=1)
-"""A source that finds the same data is asked once more: it may have read a replica that lags."""
-
-_MOST_ATTEMPTS = 2
+_LONGEST_SILENCE = timedelta(hours=1)
+"""The longest interval at which a source looks by itself that never answers: it may move until then."""
 
 _LONGEST_TROUBLE = 200
 """Characters of a source's own sentence that are repeated."""
@@ -47,7 +33,8 @@ class Source:
     """One object that writes Secrets.
 
     `acknowledged` moves with each sync that it answers to; a source without any is told by the content
-    alone. `trouble` is its own sentence; `unable` is why it cannot be asked.
+    alone. `reads` is what it takes from Infisical, None if that is not known. `trouble` is its own
+    sentence; `unable` is why it cannot be asked.
     """
 
     kind: ResourceKind
@@ -58,6 +45,7 @@ class Source:
     annotations: Mapping[str, str]
     acknowledged: str | None = None
     is_copied: bool = False
+    reads: tuple[Scope, ...] | None = None
     trouble: str = ""
     unable: str = ""
     ask: Mapping[str, Any] = field(default_factory=dict)
@@ -67,29 +55,18 @@ class Source:
         """`ExternalSecret payments`."""
         return f"{self.kind.kind} {self.name}"
 
+    @property
+    def hope(self) -> timedelta:
+        """How long after its time is over an answer may still come."""
+        if self.unable:
+            return timedelta()
+        return _LONGEST_SILENCE if self.acknowledged is None else timedelta.max
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A question put to a source: for which stamp, since when, what it said and had written by then."""
-
-    stamp: str
-    since: datetime
-    attempt: int
-    at: datetime
-    acknowledged: str
-    tokens: Mapping[str, str]
-
-
-class Freshness(Enum):
-    """What a source can vouch for."""
-
-    UNASKED = auto()
-    WAITING = auto()
-    CHANGED = auto()
-    """It has synced since it was asked, and the content is another one."""
-    SAME = auto()
-    """It has synced since, and the content is what the pods have."""
-    OVERDUE = auto()
+    def may_read(self, changes: Iterable[Change]) -> bool:
+        """Whether some of the changes may lie in what it takes from Infisical itself."""
+        return self.reads is None or any(
+            scope.overlaps(change.scope) for scope in self.reads for change in changes
+        )
 
 
 def content_of(source: Source, secret: SecretMetadata | None) -> str:
@@ -98,117 +75,6 @@ def content_of(source: Source, secret: SecretMetadata | None) -> str:
     It may be a plain digest of values, so it is compared and told elsewhere only under a key.
     """
     return secret.annotations.get(TOKENS[source.kind], "") if secret else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """One Secret as it is judged: a token of its content, under the operator's key, and its annotations."""
-
-    token: str = ""
-    annotations: Mapping[str, str] = field(default_factory=dict)
-
-
-def request_of(source: Source, subscription: str) -> Request | None:
-    """The question that it was asked last; None if there is none, or none that can be read."""
-    try:
-        raw = json.loads(source.annotations.get(annotations.resync_key(subscription), ""))
-        return Request(
-            stamp=str(raw["stamp"]),
-            since=datetime.fromisoformat(raw["since"]).astimezone(UTC),
-            attempt=int(raw["attempt"]),
-            at=datetime.fromisoformat(raw["at"]).astimezone(UTC),
-            acknowledged=str(raw["acknowledged"]),
-            tokens={str(name): str(token) for name, token in dict(raw["tokens"]).items()},
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return None
-
-
-def asking(
-    source: Source, subscription: str, stamp: str, tokens: Mapping[str, str], now: datetime
-) -> dict[str, Any]:
-    """The merge patch that asks a source to sync, under the version that it was read with."""
-    before = request_of(source, subscription)
-    is_again = before is not None and before.stamp == stamp
-    request = {
-        "stamp": stamp,
-        "since": (before.since if before and is_again else now).astimezone(UTC).isoformat(),
-        "attempt": before.attempt + 1 if before and is_again else 1,
-        "at": now.astimezone(UTC).isoformat(),
-        "acknowledged": source.acknowledged or "",
-        "tokens": dict(sorted(tokens.items())),
-    }
-    return {
-        "metadata": {
-            "uid": source.uid,
-            "resourceVersion": source.resource_version,
-            "annotations": {annotations.resync_key(subscription): json.dumps(request, separators=(",", ":"))},
-        },
-        **source.ask,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What one workload's pods were started with, by the name of the Secret; absent if nobody knows."""
-
-    tokens: Mapping[str, str]
-
-    def has_changed(self, name: str, token: str) -> bool:
-        """Whether the content is another one than the pods have, or may be."""
-        return not token or self.tokens.get(name) != token
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """All that is known of a source when it is judged for one workload."""
-
-    source: Source
-    subscription: str
-    epoch: str
-    seq: int
-    contents: Mapping[str, Content]
-    """Of those of its Secrets that the workload uses."""
-    known: Known
-    timeout: timedelta
-
-
-def freshness(question: Question, now: datetime) -> Freshness:
-    """Whether the source has synced since it was asked for this debt, and whether the content is another."""
-    source = question.source
-    if source.unable:
-        return Freshness.OVERDUE
-    request = request_of(source, question.subscription)
-    if request is None or not is_stamp_at_least(request.stamp, question.epoch, question.seq):
-        return Freshness.UNASKED
-    tokens = {name: content.token for name, content in question.contents.items()}
-    has_changed = any(question.known.has_changed(name, token) for name, token in tokens.items())
-    if _has_synced(question, request, tokens, now, has_changed=has_changed):
-        if has_changed:
-            return Freshness.CHANGED
-        if request.attempt >= _MOST_ATTEMPTS:
-            return Freshness.SAME
-        return Freshness.UNASKED if now >= request.at + _ASK_AGAIN else Freshness.WAITING
-    return Freshness.OVERDUE if now >= request.since + question.timeout else Freshness.WAITING
-
-
-def _has_synced(
-    question: Question, request: Request, tokens: Mapping[str, str], now: datetime, *, has_changed: bool
-) -> bool:
-    source = question.source
-    if source.acknowledged is None:
-        has_moved = any(request.tokens.get(name, "") != token for name, token in tokens.items())
-        return has_moved or (has_changed and now >= request.at + _WAS_FIRST)
-    if source.acknowledged in {"", request.acknowledged}:
-        return False
-    return not source.is_copied or _is_copied(question) or now >= request.at + _COPY_PATIENCE
-
-
-def _is_copied(question: Question) -> bool:
-    """Whether the sync had read the question: it stands on the Secrets, too."""
-    key = annotations.resync_key(question.subscription)
-    asked = question.source.annotations.get(key)
-    return all(content.annotations.get(key) == asked for content in question.contents.values())
 
 
 def source_of(kind: ResourceKind, stored: JSONObject) -> Source:
@@ -242,7 +108,22 @@ def _infisical_secret(_name: str, spec: JSONObject, _status: JSONObject, namespa
     single = spec.get("managedSecretReference")
     targets = [*([single] if single else []), *(spec.get("managedKubeSecretReferences") or ())]
     names = (t["secretName"] for t in targets if t.get("secretNamespace", namespace) == namespace)
-    return {"secrets": frozenset(names), "ask": {"spec": {"syncConfig": _asking_config(spec)}}}
+    return {
+        "secrets": frozenset(names),
+        "reads": _scopes(spec),
+        "ask": {"spec": {"syncConfig": _asking_config(spec)}},
+    }
+
+
+def _scopes(spec: JSONObject) -> tuple[Scope, ...] | None:
+    """What each of its ways to log in is to read; its operator takes the first that works."""
+    ways = (spec.get("authentication") or {}).values()
+    scopes = [way["secretsScope"] for way in ways if way and "secretsScope" in way]
+    read = (
+        Scope(Folder(str(s["envSlug"]), canonical(str(s["secretsPath"]))), bool(s.get("recursive")))
+        for s in scopes
+    )
+    return tuple(read) or None
 
 
 def _asking_config(spec: JSONObject) -> dict[str, Any]:

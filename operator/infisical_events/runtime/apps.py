@@ -30,6 +30,7 @@ from infisical_events.runtime.racing import race
 from infisical_events.runtime.serving import http_server
 from infisical_events.runtime.settings import Settings
 from infisical_events.runtime.supervising import Supervisor
+from infisical_events.runtime.trimming import trim_forever, trimmer
 
 _CRD_PAUSE = 5.0
 """Seconds between looks for the custom resource while it cannot be listed."""
@@ -81,7 +82,9 @@ async def run(settings: Settings) -> None:
             allowed_addresses=settings.allowed_addresses,
         )
         supervisor = Supervisor(world, settings.namespaces)
-        await race(_stopped(flags.stop), _serve(settings, cluster, supervisor, flags))
+        await race(
+            _stopped(flags.stop), _serve(settings, cluster, supervisor, flags), trim_forever(trimmer())
+        )
     log.info("stopped")
 
 

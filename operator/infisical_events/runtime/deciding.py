@@ -9,8 +9,8 @@ from infisical_events.core.freshness import Fresh
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.planning import Act, Hold, Settle, Step
 from infisical_events.core.reasons import Reason
-from infisical_events.core.sources import Freshness
 from infisical_events.core.standing import Progress, Standing
+from infisical_events.core.syncing import Freshness
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.freshening import Freshener, Round
@@ -80,7 +80,10 @@ class Decider:
     def _held(self, act: Act, fresh: Fresh) -> Hold | None:
         if fresh.state in {Freshness.UNASKED, Freshness.WAITING}:
             return Hold(act.debt, Reason.RESYNCING, workload=act.workload)
-        if fresh.state is Freshness.OVERDUE and self.on_timeout is OnTimeout.SKIP:
+        if fresh.state is not Freshness.OVERDUE:
+            return None
+        is_hopeful = self.clock() - act.debt.since < fresh.hope
+        if is_hopeful if act.debt.is_late else self.on_timeout is OnTimeout.SKIP:
             return Hold(act.debt, Reason.RESYNC_TIMED_OUT, workload=act.workload)
         return None
 
@@ -120,6 +123,8 @@ def _settled(act: Act, fresh: Fresh, other: str) -> Settle | None:
         reason = Reason.NO_DATA_CHANGE
     elif other:
         reason = Reason.RESTARTED_BY_SOMEONE_ELSE
+    elif act.debt.is_late and fresh.state is not Freshness.CHANGED:
+        reason = Reason.RESYNC_TIMED_OUT if fresh.state else Reason.NO_SOURCE
     elif act.action is Action.RESYNC:
         reason = _resynced(act, fresh)
     return Settle(act.debt, reason, act.workload) if reason else None

@@ -9,17 +9,9 @@ from infisical_events.core.freshness import Answer, Fresh, combined
 from infisical_events.core.ledgers import Debt, Ledger
 from infisical_events.core.receipts import receipt_of, stamp_of
 from infisical_events.core.secrets import SecretMetadata
-from infisical_events.core.sources import (
-    Content,
-    Freshness,
-    Known,
-    Question,
-    Source,
-    asking,
-    content_of,
-    freshness,
-)
+from infisical_events.core.sources import Source, content_of
 from infisical_events.core.standing import Standing
+from infisical_events.core.syncing import Content, Freshness, Known, Question, asking, freshness
 from infisical_events.infisical.digesting import DigestKeySource
 from infisical_events.infisical.errors import InfisicalError
 from infisical_events.kube.errors import ConflictError, KubernetesError, UnknownOutcomeError
@@ -147,6 +139,7 @@ class Round:
             subscription=self.freshener.key.name,
             epoch=self.ledger.epoch,
             seq=debt.seq,
+            changes=debt.changes,
             contents=contents,
             known=replace(known, tokens={}) if debt.is_requested else known,
             timeout=self.freshener.timeout,
@@ -156,7 +149,7 @@ class Round:
         source, now = question.source, self.freshener.clock()
         state, trouble = freshness(question, now), source.unable or source.trouble
         if state is not Freshness.UNASKED:
-            return Answer(str(source), state, trouble)
+            return Answer(str(source), state, trouble, source.hope)
         try:
             await self._ask(source, question)
         except (ConflictError, UnknownOutcomeError):

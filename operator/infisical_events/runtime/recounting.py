@@ -9,6 +9,8 @@ from infisical_events.core.changes import folded, named
 from infisical_events.core.ledgers import Debt, Ledger
 from infisical_events.core.planning import Hold, Settle
 from infisical_events.core.reasons import Reason
+from infisical_events.core.receipts import receipt_of
+from infisical_events.core.syncing import Freshness
 from infisical_events.runtime.deciding import Decision
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reporting import Reporter
@@ -74,6 +76,17 @@ class Done:
     def is_owed(self) -> bool:
         """Whether the debt stays."""
         return self.result is Reason.RESTART_FAILED or isinstance(self.decision.step, Hold)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was restarted before its Secrets were known to be fresh, and that may be mended."""
+        step = self.decision.step
+        if self.told is Reason.RESTART_FAILED or isinstance(step, Hold):
+            return False
+        if isinstance(step, Settle):
+            is_found = step.reason is Reason.ALREADY_RESTARTED
+            return is_found and step.workload is not None and receipt_of(step.workload).is_stale
+        return self.made is not None and self.decision.fresh.is_stale
 
     @property
     def until(self) -> datetime | None:
@@ -166,6 +179,8 @@ class Recounter:
             note = f"{name} could not be restarted: {entry.trouble}"
             await self.reporter.notify(told, note, is_warning=True)
         elif told in _ACTED:
+            if entry.decision.fresh.state is Freshness.OVERDUE:
+                await self._tell_timeout(entry)
             note = f"; {entry.note}" if entry.note else ""
             log.info("restarted %s: %s%s", name, entry.why, note, extra=self.reporter.extra)
             await self.reporter.notify(told, f"{name} restarted: {entry.why}{note}.")
@@ -177,8 +192,15 @@ class Recounter:
             self.reporter.skip(told, f"{name}: {entry.why}{note}.")
             if told in {Reason.RESYNCED, Reason.NEXT_RUN_IS_FRESH}:
                 self.reporter.board.resynced()
-            if told in _ALARMING:
+            if told in _ALARMING and not entry.debt.is_late:
                 await self.reporter.notify(told, f"{name} waits{note}.", is_warning=True)
+
+    async def _tell_timeout(self, entry: Done) -> None:
+        """A restart that did not wait any longer is one to look at: it may have to be made again."""
+        reason = Reason.RESYNC_TIMED_OUT
+        self.metrics.dealt(self.reporter.key, reason)
+        note = f"{_name(entry.debt)} is restarted with the Secrets that there are: no answer in time from "
+        await self.reporter.notify(reason, f"{note}{entry.note}.", is_warning=True)
 
     async def _tell_end(self, entry: Followed, result: Reason) -> None:
         rollout = entry.rollout

@@ -12,7 +12,7 @@ from infisical_events.api.specs import Action, Mode
 from infisical_events.api.specs import Rollout as RolloutSpec
 from infisical_events.core.admitting import Due, admitted
 from infisical_events.core.ledgers import Ledger, Rollout
-from infisical_events.core.planning import Act, Hold, Rules, Step, clear, plan
+from infisical_events.core.planning import Act, Hold, Rules, Step, belated, clear, plan
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import Cause, restart_patch
 from infisical_events.core.workloads import Workload
@@ -123,7 +123,8 @@ class Settler:
         if refusal is not None:
             return Done(replace(decision, step=Hold(step.debt, refusal), note=""))
         tokens = {name: token for name, token in decision.fresh.tokens.items() if token}
-        patch = restart_patch(step.workload, Cause(step.debt, key.name, ledger.epoch, tokens), self.clock())
+        cause = Cause(step.debt, key.name, ledger.epoch, tokens, decision.fresh.is_stale)
+        patch = restart_patch(step.workload, cause, self.clock())
         try:
             await self.cluster.patch_workload(key.namespace, step.workload, patch)
         except ConflictError:  # it was edited since it was listed: listed and planned anew
@@ -144,7 +145,8 @@ class Settler:
                 rollout = _rollout_of(entry.decision.step, self.clock())
                 rollouts[rollout.uid] = rollout
         kept = tuple(rollouts.values())
-        return cleared if kept == cleared.rollouts else replace(cleared, rollouts=kept)
+        written = cleared if kept == cleared.rollouts else replace(cleared, rollouts=kept)
+        return belated(written, (entry.debt for entry in done if entry.is_stale), self.clock())
 
     def _count(self, ledger: Ledger) -> None:
         rolling = frozenset(rollout.uid for rollout in ledger.rollouts if not rollout.has_failed)

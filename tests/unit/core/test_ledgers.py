@@ -115,8 +115,8 @@ def test_an_incomplete_ledger(way: tuple[str, ...]) -> None:
         parent = parent[step]
     damaged = with_value(STORED, above, {name: value for name, value in parent.items() if name != last})
 
-    if last in {*LATER_LISTS, *LATER_TEXTS, "requested"}:
-        absent = {"requested": False} | dict.fromkeys(LATER_TEXTS, "")
+    if last in {*LATER_LISTS, *LATER_TEXTS, "requested", "late"}:
+        absent = {"requested": False, "late": False} | dict.fromkeys(LATER_TEXTS, "")
         assert encode(decode(damaged)) == with_value(STORED, way, absent.get(last, []))
     else:
         with pytest.raises(UnreadableLedgerError):

@@ -34,6 +34,7 @@ from infisical_events.core.planning import (
     Selected,
     Settle,
     Step,
+    belated,
     clear,
     owe,
     plan,
@@ -408,3 +409,14 @@ def test_a_request_ends_with_its_restart() -> None:
 
     assert planned(ledger, restarted(a_workload(), ledger)) == Settle(debt, Reason.ALREADY_RESTARTED)
     assert planned(ledger, a_workload(auto_reload="false")) == Settle(debt, Reason.NO_LONGER_CONCERNED)
+
+
+def test_a_restart_that_came_too_early_is_owed_another_one() -> None:
+    """As a new debt that no receipt has paid and nobody asked for; a newer debt serves as well."""
+    paid = replace(a_debt("web", 1), is_requested=True)
+    ledger = a_ledger(None, a_debt("api", 2), seq=2)
+    late = replace(paid, seq=3, since=at(90), is_requested=False, is_late=True)
+
+    assert belated(ledger, [paid], at(90)) == replace(ledger, seq=3, debts=(*ledger.debts, late))
+    assert belated(ledger, [a_debt("api", 1)], at(90)) is ledger
+    assert belated(ledger, [], at(90)) is ledger

@@ -1,37 +1,17 @@
-"""Who writes Secrets: how each kind is read, how it is asked to sync, and when it has answered."""
+"""Who writes Secrets: how each kind of object is read, and what it is asked by."""
 
-import json
 import re
-from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factories import at
+from factories import a_change
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
 from infisical_events.core.secrets import SecretMetadata
-from infisical_events.core.sources import (
-    Content,
-    Freshness,
-    Known,
-    Question,
-    Source,
-    asking,
-    content_of,
-    freshness,
-    request_of,
-    reworded,
-    source_of,
-)
+from infisical_events.core.sources import content_of, reworded, source_of
 from strategies import json_values
-
-ASKED = "events.infisical.com/resync-payments"
-NOW = at(1000)
-TIMEOUT = timedelta(seconds=60)
-OLD, NEW = {"env": "old"}, {"env": "new"}
 
 
 def stored(spec: object = None, status: object = None, **metadata: object) -> dict[str, Any]:
@@ -193,11 +173,45 @@ def test_another_shape_is_refused(kind: ResourceKind, raw: Any) -> None:  # noqa
 )
 def test_what_the_content_is(kind: ResourceKind, key: str) -> None:
     """The source's own words on the Secret; without a Secret or without words nothing is said."""
-    source = a_source(kind)
+    source = source_of(kind, stored())
 
     assert content_of(source, SecretMetadata("env", "u", "1", {key: "W/abc"})) == "W/abc"
     assert content_of(source, SecretMetadata("env", "u", "1", {})) == ""
     assert content_of(source, None) == ""
+
+
+WAYS = {
+    "universalAuth": {"secretsScope": {"envSlug": "prod", "secretsPath": "/a", "recursive": True}},
+    "serviceToken": {"secretsScope": {"envSlug": "dev", "secretsPath": "b/"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("authentication", "environment", "path", "may_read"),
+    [
+        (WAYS, "prod", "/a", True),
+        (WAYS, "prod", "/a/deep/er", True),
+        (WAYS, "prod", "/**", True),
+        (WAYS, "dev", "/b", True),
+        (WAYS, "prod", "/b", False),
+        (WAYS, "dev", "/b/below", False),
+        (WAYS, "dev", "/a", False),
+        ({}, "prod", "/b", True),
+        ({"universalAuth": None}, "prod", "/b", True),
+        ({"universalAuth": {"credentialsRef": {}}}, "prod", "/b", True),
+    ],
+)
+def test_what_an_infisical_secret_reads(
+    authentication: object,
+    environment: str,
+    path: str,
+    may_read: bool,  # noqa: FBT001 - a table
+) -> None:
+    """The folders that any of its ways to log in names; it may read anything if none is named."""
+    source = source_of(INFISICAL_SECRET, stored({"authentication": authentication}))
+
+    assert source.may_read([a_change(path=path, environment=environment)]) is may_read
+    assert source.may_read([]) is (source.reads is None)
 
 
 # -- the same interval in other words -------------------------------------------------------------
@@ -245,239 +259,3 @@ def test_what_is_not_understood_is_another_text(interval: str) -> None:
 def test_words_for_an_interval(interval: str, words: str) -> None:
     """As a person meets them in the object."""
     assert reworded(interval) == words
-
-
-# -- asking ---------------------------------------------------------------------------------------
-
-
-def a_source(kind: ResourceKind = EXTERNAL_SECRET, acknowledged: str | None = "1", **fields: Any) -> Source:  # noqa: ANN401 - fields
-    """A source of the Secret `env` that was never asked."""
-    plain = Source(kind, "app", "u", "41", frozenset({"env"}), {}, acknowledged=acknowledged)
-    return replace(plain, **fields)
-
-
-def asked(
-    source: Source, seq: int = 1, tokens: dict[str, str] = OLD, now: datetime = NOW, epoch: str = "epoch"
-) -> Source:
-    """The source as it stands when it was asked."""
-    patch = asking(source, "payments", f"{epoch}.{seq}", tokens, now)
-    return replace(source, annotations={**source.annotations, **patch["metadata"]["annotations"]})
-
-
-def judged(
-    source: Source,
-    tokens: dict[str, str] = OLD,
-    *,
-    seconds: float = 0,
-    known: dict[str, str] = OLD,
-    **annotations: str,
-) -> Freshness:
-    """What the source can vouch for, `seconds` after `NOW`, for the debt with the number 1."""
-    contents = {name: Content(token, annotations) for name, token in tokens.items()}
-    question = Question(source, "payments", "epoch", 1, contents, Known(known), TIMEOUT)
-    return freshness(question, NOW + timedelta(seconds=seconds))
-
-
-def test_a_source_is_asked_by_one_patch() -> None:
-    """Under the version that was read; it says for what, since when, and what was there by then."""
-    source = a_source(INFISICAL_SECRET, None, ask={"spec": {"syncConfig": {"resyncInterval": "60s"}}})
-    patch = asking(source, "payments", "epoch.7", {"env": "old", "a": ""}, NOW)
-    told = json.loads(patch["metadata"]["annotations"].pop(ASKED))
-
-    assert patch == {
-        "metadata": {"uid": "u", "resourceVersion": "41", "annotations": {}},
-        "spec": {"syncConfig": {"resyncInterval": "60s"}},
-    }
-    assert told == {
-        "stamp": "epoch.7",
-        "since": NOW.isoformat(),
-        "attempt": 1,
-        "at": NOW.isoformat(),
-        "acknowledged": "",
-        "tokens": {"a": "", "env": "old"},
-    }
-
-
-def test_asked_again() -> None:
-    """For the same stamp it is another attempt since the same moment; for another one a new question."""
-    first = asked(a_source())
-    again = request_of(asked(first, now=NOW + TIMEOUT), "payments")
-    other = request_of(asked(first, 2, now=NOW + TIMEOUT), "payments")
-
-    assert again is not None
-    assert other is not None
-    assert (again.attempt, again.since, again.at) == (2, NOW, NOW + TIMEOUT)
-    assert (other.attempt, other.since, other.at) == (1, NOW + TIMEOUT, NOW + TIMEOUT)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{}",
-        "[]",
-        "null",
-        "yes",
-        '{"stamp": "epoch.1"}',
-        '{"stamp":"epoch.1","since":"?","attempt":1,"at":"?","acknowledged":"","tokens":{}}',
-        '{"stamp":"epoch.1","since":"2026-01-02","attempt":"x","at":"2026-01-02","acknowledged":"","tokens":{}}',
-        "[" * 100_000,
-    ],
-)
-def test_a_question_edited_by_hand(text: str) -> None:
-    """What cannot be read was never asked."""
-    source = a_source(annotations={ASKED: text})
-
-    assert request_of(source, "payments") is None
-    assert judged(source) is Freshness.UNASKED
-
-
-@given(json_values)
-def test_any_question_is_read_or_not(raw: object) -> None:
-    """Whatever stands there, nothing is raised."""
-    source = a_source(annotations={ASKED: json.dumps(raw)})
-
-    assert judged(source) in Freshness
-
-
-# -- what it can vouch for ------------------------------------------------------------------------
-
-
-def test_who_was_not_asked() -> None:
-    """Nothing is known of it, whatever its Secrets have."""
-    assert judged(a_source(), NEW) is Freshness.UNASKED
-
-
-@pytest.mark.parametrize(("epoch", "seq"), [("other", 9), ("epoch", 0)])
-def test_a_question_for_something_else(epoch: str, seq: int) -> None:
-    """Of another baseline, or for an earlier debt, it is not this one's."""
-    assert judged(asked(a_source(), seq, epoch=epoch), NEW) is Freshness.UNASKED
-
-
-def test_a_question_for_a_later_debt() -> None:
-    """It is one for this debt as well."""
-    assert judged(asked(a_source(), 9)) is Freshness.WAITING
-
-
-@pytest.mark.parametrize("acknowledged", ["1", ""])
-def test_who_has_not_answered(acknowledged: str) -> None:
-    """It is waited for until its time is over, even if the content has moved; nothing is no answer."""
-    source = replace(asked(a_source()), acknowledged=acknowledged)
-
-    assert judged(source, NEW) is Freshness.WAITING
-    assert judged(source, NEW, seconds=59.9) is Freshness.WAITING
-    assert judged(source, NEW, seconds=60) is Freshness.OVERDUE
-
-
-def test_who_has_answered_with_another_content() -> None:
-    """Is fresh at once, and stays so."""
-    source = replace(asked(a_source()), acknowledged="2")
-
-    assert judged(source, NEW) is Freshness.CHANGED
-    assert judged(source, NEW, seconds=3600) is Freshness.CHANGED
-
-
-def test_who_had_synced_first() -> None:
-    """Whoever had the new content when it was asked is fresh as soon as it answers."""
-    source = asked(a_source(), tokens=NEW)
-
-    assert judged(source, NEW) is Freshness.WAITING
-    assert judged(replace(source, acknowledged="2"), NEW) is Freshness.CHANGED
-
-
-def test_who_answers_with_the_same_content() -> None:
-    """Is asked once more after a second, for it may have read something old; then it is the same."""
-    source = replace(asked(a_source()), acknowledged="2")
-    assert judged(source) is Freshness.WAITING
-    assert judged(source, seconds=0.99) is Freshness.WAITING
-    assert judged(source, seconds=1) is Freshness.UNASKED
-
-    again = asked(source, now=NOW + timedelta(seconds=1))
-    assert judged(again, seconds=1) is Freshness.WAITING
-    assert judged(replace(again, acknowledged="3"), seconds=1) is Freshness.SAME
-    assert judged(replace(again, acknowledged="3"), NEW, seconds=1) is Freshness.CHANGED
-
-
-def test_asking_again_gives_no_more_time() -> None:
-    """Its time counts from the first question."""
-    again = asked(replace(asked(a_source()), acknowledged="2"), now=NOW + timedelta(seconds=50))
-
-    assert judged(again, seconds=59) is Freshness.WAITING
-    assert judged(again, seconds=60) is Freshness.OVERDUE
-
-
-@pytest.mark.parametrize(
-    ("tokens", "known"),
-    [
-        ({"env": ""}, OLD),
-        ({"env": "new"}, {}),
-        ({"env": "old", "more": "x"}, OLD),
-        ({"env": ""}, {"env": ""}),
-    ],
-)
-def test_what_nobody_knows_counts_as_changed(tokens: dict[str, str], known: dict[str, str]) -> None:
-    """A content without words, or pods of which nobody knows what they have: a restart too many is better."""
-    source = replace(asked(a_source(), tokens=tokens), acknowledged="2")
-
-    assert judged(source, tokens, known=known) is Freshness.CHANGED
-
-
-def test_who_answers_nothing() -> None:
-    """Is told by its content, which has moved since it was asked."""
-    source = asked(a_source(INFISICAL_SECRET, None))
-
-    assert judged(source, seconds=59) is Freshness.WAITING
-    assert judged(source, NEW) is Freshness.CHANGED
-    assert judged(source, seconds=60) is Freshness.OVERDUE
-
-
-def test_who_answers_nothing_and_had_synced_first() -> None:
-    """Is given ten seconds to move again, then taken for fresh."""
-    source = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
-
-    assert judged(source, NEW, seconds=9.9) is Freshness.WAITING
-    assert judged(source, NEW, seconds=10) is Freshness.CHANGED
-
-
-def test_who_answers_nothing_and_moved_back() -> None:
-    """Content that moved to what the pods have is asked for once more, then the same."""
-    source = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
-    assert judged(source, OLD, seconds=1) is Freshness.UNASKED
-
-
-def test_an_answer_to_an_earlier_sync() -> None:
-    """A sync that began before the question may end after it: the question has to stand on the Secret, too.
-
-    Who never shows it there is believed after five seconds.
-    """
-    source = replace(asked(a_source(STATIC_SECRET, is_copied=True)), acknowledged="2")
-    mine = source.annotations[ASKED]
-
-    assert judged(source, NEW) is Freshness.WAITING
-    assert judged(source, NEW, **{ASKED: "an older question"}) is Freshness.WAITING
-    assert judged(source, NEW, **{ASKED: mine}) is Freshness.CHANGED
-    assert judged(source, NEW, seconds=5) is Freshness.CHANGED
-    assert judged(replace(source, is_copied=False), NEW) is Freshness.CHANGED
-
-
-def test_a_failing_external_secret_vouches_for_nothing() -> None:
-    """It keeps the version of its last success, also when that is another one than it was asked with."""
-    spec = {"target": {"name": "env"}}
-    source = asked(source_of(EXTERNAL_SECRET, stored(spec, ready("1"))))
-    kept = dict(source.annotations)
-    failing = source_of(EXTERNAL_SECRET, stored(spec, ready("2", "False"), annotations=kept))
-
-    assert judged(failing, NEW) is Freshness.WAITING
-    assert judged(failing, NEW, seconds=60) is Freshness.OVERDUE
-
-
-def test_who_cannot_be_asked_is_late_at_once() -> None:
-    """Nobody waits for it."""
-    assert judged(a_source(unable="it never syncs again"), NEW) is Freshness.OVERDUE
-
-
-def test_two_subscriptions_ask_apart() -> None:
-    """The question of one is none of the other's."""
-    other = asking(a_source(), "mail", "epoch.9", OLD, NOW)["metadata"]["annotations"]
-
-    assert judged(a_source(annotations=other, acknowledged="2"), NEW) is Freshness.UNASKED

@@ -20,7 +20,7 @@ from factories import (
     a_raw_spec,
 )
 from fakes import FakeCluster, OneKey, a_digest_key
-from infisical_events.api.resources import EXTERNAL_SECRET, WorkloadKind
+from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
 from infisical_events.api.specs import EventType, Spec
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.requests import Requests
@@ -36,6 +36,7 @@ from virtual_time import in_virtual_time, virtual_now
 GROUP = "events.infisical.com"
 ADDRESS = "https://app.infisical.com"
 HASH = "reconcile.external-secrets.io/data-hash"
+VERSION = "secrets.infisical.com/version"
 OPTED_IN = {f"{GROUP}/auto-reload": "true"}
 
 
@@ -114,6 +115,13 @@ class Team:
         ready = {"type": "Ready", "status": "False", "message": "could not get secret data"}
         status = {"syncedResourceVersion": "1-1", "conditions": [ready]}
         self.cluster.put_source("team", EXTERNAL_SECRET, "env", spec={}, status=status)
+
+    def write_silently(self, content: str, path: str = "/a") -> None:
+        """The InfisicalSecret of Secret `own` has this content; it reads one folder and never answers."""
+        scope = {"secretsScope": {"envSlug": "prod", "secretsPath": path}}
+        spec = {"authentication": {"universalAuth": scope}, "managedSecretReference": {"secretName": "own"}}
+        self.cluster.keep_secret("team", "own", {VERSION: content}, written_at=virtual_now())
+        self.cluster.put_source("team", INFISICAL_SECRET, "own", spec=spec, status={})
 
     async def start(self) -> None:
         """A process begins, and takes a baseline if there is none."""
@@ -294,6 +302,76 @@ async def test_no_answer_and_a_restart_all_the_same() -> None:
         assert "ExternalSecret env (could not get secret data)" in settled["message"]
 
         await asyncio.sleep(6.0)
+        assert (team.rollouts("web"), team.told) == ([1], ["ResyncTimedOut", "Restarted"])
+
+
+@pytest.mark.parametrize("is_crashed", [False, True])
+@in_virtual_time
+async def test_an_answer_after_the_restart(is_crashed: bool) -> None:  # noqa: FBT001 - a table
+    """Pods that were started with what there was get the new content whenever it comes, and once."""
+    async with synced_team(resync={"timeoutSeconds": 30, "onTimeout": "Restart"}) as team:
+        team.fail_to_sync()
+        await team.change(29.0)
+        if is_crashed:
+            team.cluster.fail("write_status", KubernetesError("away"), times=5)
+        await asyncio.sleep(4.0)
+        if is_crashed:
+            await team.crash()
+            await team.start()
+        assert team.rollouts("web") == [1]
+        await asyncio.sleep(7200.0)
+        assert (team.rollouts("web"), team.settled) == ([1], "ResyncTimedOut")
+        assert team.told.count("ResyncTimedOut") == 1
+
+        team.sync("new")
+        await asyncio.sleep(20.0)
+        assert (team.rollouts("web"), team.settled) == ([2], "NothingOwed")
+        team.sync("new")
+        await asyncio.sleep(7200.0)
+        assert team.rollouts("web") == [2]
+
+
+@in_virtual_time
+async def test_an_answer_after_the_restart_that_changes_nothing() -> None:
+    """A source that finds the same data after all costs no second restart."""
+    async with synced_team(resync={"timeoutSeconds": 30, "onTimeout": "Restart"}) as team:
+        team.fail_to_sync()
+        await team.change(40.0)
+        for _ in range(2):
+            team.sync("old")
+            await asyncio.sleep(20.0)
+        assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
+        assert team.status["lastSkip"]["reason"] == "NoDataChange"
+
+
+@pytest.mark.parametrize(("on_timeout", "seconds"), [("Restart", 3700.0), ("Skip", 0.0)])
+@in_virtual_time
+async def test_who_never_answers_at_all(on_timeout: str, seconds: float) -> None:
+    """A source that only shows its content is given an hour after a restart; a skip waits for ever."""
+    team = Team(resync={"timeoutSeconds": 30, "onTimeout": on_timeout})
+    team.create("web", uses=["own"])
+    team.write_silently("old")
+    async with team:
+        await team.change(100.0 + seconds)
+        is_over = on_timeout == "Restart"
+        assert (team.rollouts("web"), team.settled) == (
+            [int(is_over)],
+            "NothingOwed" if is_over else "ResyncTimedOut",
+        )
+
+
+@in_virtual_time
+async def test_a_silent_source_beside_one_that_changed() -> None:
+    """What reads nothing that changed holds nobody up: the other one's content explains the change."""
+    team = synced_team(resync={"timeoutSeconds": 30, "onTimeout": "Skip"})
+    team.create("web", uses=["env", "own"])
+    team.write_silently("old", path="/elsewhere")
+    async with team:
+        await team.change()
+        team.sync("new")
+        await asyncio.sleep(20.0)
+        assert (team.rollouts("web"), team.settled) == ([0], "Resyncing")
+        await asyncio.sleep(10.0)
         assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
 
 
