@@ -16,8 +16,9 @@ from datetime import datetime
 from typing import Any
 
 from factories import a_body, a_part
+from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
-from infisical_events.api.specs import SecretKeyRef
+from infisical_events.api.specs import ManagedSecret, SecretKeyRef
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
@@ -85,6 +86,7 @@ class FakeCluster:
         self._accounts: dict[tuple[str, str], str] = {}
         self._sources: dict[tuple[str, str, str], JSONObject] = {}
         self._kept: dict[tuple[str, str], SecretMetadata] = {}
+        self._data: dict[tuple[str, str], dict[str, str]] = {}
         self._births: dict[tuple[str, str], tuple[datetime, ...]] = {}
         self._progress: dict[tuple[str, str], Progress] = {}
         self._failures: dict[str, deque[KubernetesError]] = defaultdict(deque)
@@ -303,6 +305,34 @@ class FakeCluster:
         await self._called("secret_metadata")
         return self._kept.get((namespace, name))
 
+    async def apply_secret(
+        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
+    ) -> SecretMetadata:
+        """As in `kube.managing`: keys of others stay, and one that does so already is not touched."""
+        await self._called("apply_secret")
+        place = key.namespace, managed.name
+        found = self._kept.get(place)
+        ours = found.our_keys if found else frozenset[str]()
+        held = {name: text for name, text in self._data.get(place, {}).items() if name not in ours}
+        said = {annotations.CONTENT: token, annotations.SUBSCRIPTION: key.name}
+        wanted = held | dict(data)
+        is_said = found is not None and not said.items() - found.annotations.items()
+        if not is_said or self._data.get(place) != wanted:
+            self._data[place] = wanted
+            self.keep_secret(*place, said, written_at=virtual_now().replace(microsecond=0))
+            self._kept[place] = replace(self._kept[place], our_keys=frozenset(data))
+        self._answer("apply_secret")
+        return self._kept[place]
+
+    def data_of(self, namespace: str, name: str) -> Mapping[str, str]:
+        """What a Secret holds that was put by `hold_data` or applied here."""
+        return self._data.get((namespace, name), {})
+
+    def hold_data(self, namespace: str, name: str, data: Mapping[str, str]) -> None:
+        """A Secret that somebody else has made, with these keys."""
+        self._data[namespace, name] = dict(data)
+        self.keep_secret(namespace, name, {})
+
     async def patch_workload(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
         """As in `kube.workloads`."""
         await self._called("patch_workload")
@@ -379,9 +409,12 @@ class FakeCluster:
 
 
 def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
-    """RFC 7396: objects are merged, null removes, everything else replaces."""
+    """RFC 7396: objects are merged, null removes, everything else replaces.
+
+    Nothing that is stored is ever changed in place, and nobody changes a patch that was sent.
+    """
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return patch
     merged = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
-from simulation.histories import history_of
+from simulation.acts import history_of
 from simulation.playing import play
 from simulation.scripts import Case, cases, scripts
 from simulation.shrinking import shrunk
@@ -36,7 +36,7 @@ def _replayed(seed: int) -> int:
         return 0
     short = shrunk(history)
     print(f"seed {seed}, with {len(short.steps)} of {len(history.steps)} steps:")
-    print("\n".join(map(str, short.steps)))
+    print(short)
     print("\n".join(violations(play(short))))
     return 1
 

@@ -6,23 +6,15 @@ overlaps with one that remembers less), and states that nobody observed (`flip` 
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from infisical_events.core.folders import Folder
+from simulation.stages import CARDS, KEYS, OTHER, PAYMENTS, PLAIN, SHARED, WORKLOADS, Stage
 
 TROUBLE_SECONDS = 150.0
 """How long things happen; afterwards there is quiet."""
-
-PAYMENTS, CARDS, SHARED, OTHER = (
-    Folder("prod", "/payments"),
-    Folder("prod", "/payments/cards"),
-    Folder("dev", "/shared"),
-    Folder("prod", "/other"),
-)
-KEYS = ("A", "B", "C")
-WORKLOADS = ("api", "web", "job")
-"""The first two are there from the beginning; the last one is created in some histories."""
 
 VARIANTS = 5
 """How many specs `playing.spec_of` knows."""
@@ -62,19 +54,25 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All that happens, in order, and the seed of what is drawn on the way."""
+    """All that happens, in order, the seed of what is drawn on the way, and what it begins with."""
 
     seed: int
     steps: tuple[Step, ...]
+    stage: Stage = PLAIN
+
+    def __str__(self) -> str:
+        """The stage, if it is not the plain one, and a line per step."""
+        stage = () if self.stage.is_plain else (str(self.stage),)
+        return "\n".join((*stage, *map(str, self.steps)))
 
 
-def history_of(seed: int) -> History:
+def plain_of(seed: int) -> History:
     """The history of a seed: about a dozen changes among changing faults, crashes and edits."""
     rng = random.Random(seed)  # noqa: S311 - a simulation
-    steps = [_change(rng) for _ in range(rng.randint(2, 14))]
+    steps = [changed(rng) for _ in range(rng.randint(2, 14))]
     steps += [_trouble(rng) for _ in range(rng.randint(0, 6))]
     steps += [
-        Step(rng.uniform(0, TROUBLE_SECONDS), "set_faults", (_rates(rng),)) for _ in range(rng.randint(0, 4))
+        Step(rng.uniform(0, TROUBLE_SECONDS), "set_faults", (chosen_rates(rng),)) for _ in range(rng.randint(0, 4))
     ]
     steps += [Step(rng.uniform(0, 60), "start_operator") for _ in range(rng.choice((0, 0, 0, 1, 1, 2)))]
     if rng.random() < _NEIGHBOURLY:
@@ -82,12 +80,17 @@ def history_of(seed: int) -> History:
     return History(seed, tuple(sorted(steps, key=lambda step: step.at)))
 
 
-def _rates(rng: random.Random) -> tuple[tuple[str, float], ...]:
-    chosen = rng.sample(sorted(_RATES), rng.randint(0, 5))
-    return tuple((name, _RATES[name]) for name in chosen)
+def chosen_rates(
+    rng: random.Random, more: Mapping[str, float] = MappingProxyType({})
+) -> tuple[tuple[str, float], ...]:
+    """Some faults with their rates: of those that any history has, and more."""
+    known = {**_RATES, **more}
+    chosen = rng.sample(sorted(known), rng.randint(0, 5))
+    return tuple((name, known[name]) for name in chosen)
 
 
-def _change(rng: random.Random) -> Step:
+def changed(rng: random.Random) -> Step:
+    """A change in Infisical, somewhere and sometime."""
     folder = rng.choice((PAYMENTS, PAYMENTS, CARDS, SHARED, OTHER))
     key, at = rng.choice(KEYS), rng.uniform(0, TROUBLE_SECONDS)
     verbs = ("write", "remove", "rotate", "flip", "toggle_import", "touch_reference")

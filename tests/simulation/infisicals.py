@@ -5,15 +5,17 @@ It knows the truth (every change and when) and shows the operator only what a re
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from infisical_events.api.specs import EventType, Grade, Spec
 from infisical_events.core.changes import ANY_KEY, Change
+from infisical_events.core.contents import Reading
 from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.folders import Folder
-from infisical_events.core.observations import Body, Observation, Part, Sighting
+from infisical_events.core.observations import NOTHING, Body, Observation, Part, Sighting
 from infisical_events.core.reasons import Reason
 from infisical_events.core.scopes import Scope
 from infisical_events.infisical.errors import InfisicalError, StreamEndedError
@@ -45,11 +47,23 @@ class Snapshot:
     at: float
     folders: Mapping[Folder, Mapping[str, Sighting]]
     imports: Mapping[Folder, tuple[Folder, ...]]
+    _shown: dict[tuple[Scope, bool], Mapping[Part, Body]] = field(default_factory=dict, compare=False)
 
-    def parts(self, scope: Scope, *, with_values: bool = True) -> dict[Part, Body]:
+    def parts(self, scope: Scope, *, with_values: bool = True) -> Mapping[Part, Body]:
         """What a list of this scope shows, with digests of the values or without."""
-        parts = self._parts(scope)
-        return parts if with_values else {part: body.without_digests() for part, body in parts.items()}
+        asked = (scope, with_values)
+        if asked not in self._shown:
+            parts = self._parts(scope)
+            plain = {part: body.without_digests() for part, body in parts.items()}
+            self._shown[asked] = MappingProxyType(parts if with_values else plain)
+        return self._shown[asked]
+
+    def content(self, folder: Folder) -> dict[str, str]:
+        """What a Secret that is made of this folder holds: its imports, later ones first, below its own."""
+        sources = [*self.imports.get(folder, ()), folder]
+        return {
+            key: seen.digest for source in sources for key, seen in self.folders.get(source, {}).items()
+        }
 
     def _parts(self, scope: Scope) -> dict[Part, Body]:
         parts = {
@@ -84,6 +98,7 @@ class InfisicalModel:
         self._values = 0
         self.changes: list[TrueChange] = []
         self.past: list[Snapshot] = [self._snapshot()]
+        self.listeners: list[Callable[[Folder], None]] = []
 
     def begin(self) -> None:
         """What was done so far has long been so: no read is old enough to be from before."""
@@ -184,7 +199,9 @@ class InfisicalModel:
     # -- what the operator gets of it -----------------------------------------------------------------
 
     def _tell(self, event: SecretEvent, after: float) -> None:
-        """Emit an event after a while to the streams that are open then."""
+        """Emit an event after a while to the streams that are open then, and to who writes Secrets."""
+        for listener in self.listeners:
+            listener(event.folder)
         asyncio.get_running_loop().call_later(after, self._emit, event)
 
     def _emit(self, event: SecretEvent) -> None:
@@ -199,8 +216,11 @@ class InfisicalModel:
         """The state as a read shows it: now, or up to 20 s ago while reads lag."""
         if not self.faults.strikes("stale_read"):
             return self.past[-1]
-        seen = _now() - self._rng.uniform(0, 20)
-        return next((s for s in reversed(self.past) if s.at <= seen), self.past[0])
+        return self.past[self.index_at(_now() - self._rng.uniform(0, 20))]
+
+    def index_at(self, at: float) -> int:
+        """The place in the past of the state that a moment had."""
+        return next((n for n in reversed(range(len(self.past))) if self.past[n].at <= at), 0)
 
     def open_stream(self) -> _Stream:
         """A stream that hears from now on."""
@@ -243,6 +263,13 @@ class SessionModel:
         """Ask for one secret; the answer may lag as any read."""
         await self._call()
         return key not in self._server.read().folders.get(folder, {})
+
+    async def read_values(self, folder: Folder) -> Reading:
+        """Read one folder and its imports with their values; the read may lag as any."""
+        await self._call()
+        parts = {Part.own(folder): NOTHING, **self._server.read().parts(Scope(folder))}
+        values = {part: {key: s.digest for key, s in body.sightings.items()} for part, body in parts.items()}
+        return Reading(parts, values)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:

@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import logging
+import math
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +16,17 @@ from infisical_events.api import annotations
 from infisical_events.api.specs import Spec, parse_spec
 from infisical_events.core.addresses import Boundary
 from infisical_events.core.folders import Folder
+from infisical_events.core.requests import Requests
 from infisical_events.kube.subscriptions import SubscriptionKey
+from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.following import Follower, World
 from infisical_events.runtime.metrics import Metrics
-from simulation.clusters import NAMESPACE, ClusterModel
+from simulation.clusters import NAMESPACE, SERVED, ClusterModel
 from simulation.faults import Crash, Faults
-from simulation.histories import KEYS, PAYMENTS, SHARED, TROUBLE_SECONDS, WORKLOADS, History
+from simulation.histories import TROUBLE_SECONDS, History
 from simulation.infisicals import InfisicalModel, SessionModel
+from simulation.stages import KEYS, PAYMENTS, PLAIN, SHARED, WORKLOADS, Stage
+from simulation.writers import Writer
 from virtual_time import VirtualLoop, virtual_now
 
 QUIET_SECONDS = 400.0
@@ -31,10 +37,13 @@ _LATE_WATCH = 0.2
 """How often a watch tells of an edit much later."""
 
 MAIN, NEIGHBOUR = "payments", "neighbour"
+FOREIGN = {"THEIRS": "not ours"}
+"""What a Secret that keys are merged into has from somebody else."""
+
 _ADDRESS = "https://app.infisical.com"
 
 
-def spec_of(variant: int) -> dict[str, Any]:
+def spec_of(variant: int, stage: Stage = PLAIN, name: str = MAIN) -> dict[str, Any]:
     """One folder, everything below it, everything but without creates; by values; by events alone."""
     path = ("/payments", "/payments/**", "/payments/**", "/payments/**", "/payments/**")[variant]
     events = _EVENTS[1:] if variant == 2 else _EVENTS
@@ -49,8 +58,7 @@ def spec_of(variant: int) -> dict[str, Any]:
             for event in events
         ],
         "resyncIntervalSeconds": 60,
-        "action": "Restart",
-        "cooldownSeconds": 0,
+        **stage.spec_fields(is_first=name == MAIN),
         **grade,
     }
 
@@ -96,14 +104,30 @@ class Played:
     cluster: ClusterModel
     subjects: list[Subject] = field(default_factory=list)
     standings: dict[str, list[Standing]] = field(default_factory=lambda: {name: [] for name in WORKLOADS})
+    stage: Stage = PLAIN
     faults: Faults | None = None
     errors: list[str] = field(default_factory=list)
+    lives: list["Life"] = field(default_factory=list)
+    resumed: list[float] = field(default_factory=list)
+    held: dict[str, list[float]] = field(default_factory=dict)
+    """When a workload was paused, also if it was soon released."""
+
+
+@dataclass(slots=True)
+class Life:
+    """From when to when a process ran."""
+
+    begun: float
+    ended: float = math.inf
 
 
 @dataclass(eq=False, slots=True)
 class _Process:
-    """One operator: it lives and dies as a whole."""
+    """One operator: it lives and dies as a whole; all its subscriptions have one budget."""
 
+    number: int
+    life: Life
+    budget: Budget
     followers: dict[str, Follower] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
 
@@ -120,14 +144,23 @@ class Play:
         self._rng = rng
         self._history = history
         self.faults = faults or Faults(rng)
-        infisical, cluster = InfisicalModel(self.faults, rng), ClusterModel(self.faults)
+        self._stage = stage = history.stage
+        infisical = InfisicalModel(self.faults, rng)
+        cluster = ClusterModel(self.faults, infisical, stage)
         for key in KEYS[:2]:
             infisical.write(PAYMENTS, key)
             infisical.write(SHARED, key)
         infisical.begin()
+        self.played = Played(infisical, cluster, stage=stage, faults=self.faults)
+        for plan in stage.writers:
+            writer = cluster.writers[plan.name] = Writer(plan, cluster, infisical, self.faults, rng)
+            infisical.listeners.append(writer.heard)
+            writer.begin()
+        for managed in stage.managed:
+            if managed.policy == "Merge":
+                cluster.hold_data(NAMESPACE, managed.name, FOREIGN)
         for name in WORKLOADS[:2]:
-            cluster.create_workload(NAMESPACE, name, {annotations.AUTO_RELOAD: "true"})
-        self.played = Played(infisical, cluster, faults=self.faults)
+            self._create(name)
         self._variant = variant
         self._processes: list[_Process] = []
         self._subscribe(MAIN, variant)
@@ -143,7 +176,7 @@ class Play:
             getattr(self, step.verb)(*step.arguments)
         await asyncio.sleep(max(0.0, TROUBLE_SECONDS - loop.time()))
         self._calm()
-        await asyncio.sleep(QUIET_SECONDS)
+        await asyncio.sleep(QUIET_SECONDS + self._stage.patience)
         for process in self._processes:
             self._end(process)
         return self.played
@@ -152,11 +185,16 @@ class Play:
         self.faults.set({})
         for name in WORKLOADS:
             self.release(name)
+            if not self._stage.stays_sick:
+                self.heal(name)
+        for writer in self.played.cluster.writers.values():
+            writer.mend()
+            writer.speak()
         if not any(process.is_alive for process in self._processes):
             self.start_operator()
 
     def _subscribe(self, name: str, variant: int) -> Subject:
-        spec = spec_of(variant)
+        spec = spec_of(variant, self._stage, name)
         key = self.played.cluster.create_subscription(NAMESPACE, name, spec)
         subject = Subject(
             name, key, {key.uid}, [SpecInForce(asyncio.get_running_loop().time(), parse_spec(spec))]
@@ -172,7 +210,10 @@ class Play:
 
     def start_operator(self) -> None:
         """One more operator with an empty memory, also beside one that runs."""
-        process = _Process()
+        life = Life(asyncio.get_running_loop().time())
+        self.played.lives.append(life)
+        budget = Budget(per_minute=self._stage.per_minute, most_rolling=self._stage.most_rolling)
+        process = _Process(len(self.played.lives), life, budget)
         self._processes.append(process)
         for subject in self.played.subjects:
             self._serve(process, subject)
@@ -186,9 +227,12 @@ class Play:
             default_address=_ADDRESS,
             boundary=Boundary((_ADDRESS,)),
             digest_key=a_digest_key,
+            budget=process.budget,
         )
         follower = process.followers[subject.name] = Follower(world=world, key=subject.key)
-        task = asyncio.get_running_loop().create_task(follower.run())
+        context = copy_context()
+        context.run(SERVED.set, process.number)
+        task = asyncio.get_running_loop().create_task(follower.run(), context=context)
         task.add_done_callback(lambda task: self._ended(process, task))
         process.tasks[task] = None
 
@@ -202,6 +246,7 @@ class Play:
     def _end(self, process: _Process) -> None:
         tasks = tuple(process.tasks)
         process.tasks.clear()
+        process.life.ended = min(process.life.ended, asyncio.get_running_loop().time())
         for task in tasks:
             task.cancel()
 
@@ -259,11 +304,12 @@ class Play:
 
     def edit_spec(self, variant: int) -> None:
         """Apply another spec; operators are told by their watch, a moment later or much later."""
-        subject, spec = self.played.subjects[0], parse_spec(spec_of(variant))
+        raw = spec_of(variant, self._stage)
+        subject, spec = self.played.subjects[0], parse_spec(raw)
         self._variant = variant
         if spec == subject.spec:
             return
-        self.played.cluster.edit_subscription(subject.key, spec_of(variant))
+        self.played.cluster.edit_subscription(subject.key, raw)
         subject.specs.append(SpecInForce(asyncio.get_running_loop().time(), spec))
         for process in self._processes:
             late = self._rng.uniform(0, 60) if self._rng.random() < _LATE_WATCH else self._rng.uniform(0, 2)
@@ -273,7 +319,8 @@ class Play:
         """Deleted and applied again: another uid, an empty status, the old stamps still on the workloads."""
         played, subject = self.played, self.played.subjects[0]
         played.cluster.delete_subscription(subject.key)
-        subject.key = played.cluster.create_subscription(NAMESPACE, subject.name, spec_of(self._variant))
+        raw = spec_of(self._variant, self._stage)
+        subject.key = played.cluster.create_subscription(NAMESPACE, subject.name, raw)
         subject.uids.add(subject.key.uid)
         subject.births.append(asyncio.get_running_loop().time())
         self.kill_operators(self._rng.uniform(0, 2))
@@ -287,8 +334,13 @@ class Play:
     def create(self, name: str) -> None:
         """A workload that was not there before."""
         if not self.played.standings[name]:
-            self.played.cluster.create_workload(NAMESPACE, name, {annotations.AUTO_RELOAD: "true"})
+            self._create(name)
             self._stand(name)
+
+    def _create(self, name: str) -> None:
+        plan = self._stage.workload(name)
+        words = {annotations.AUTO_RELOAD: "true", annotations.WAVE: str(plan.wave)}
+        self.played.cluster.create_workload(NAMESPACE, name, words, secrets=plan.secrets)
 
     def bind(self, name: str) -> None:
         """Ours by name: the neighbour does not concern it any more."""
@@ -297,6 +349,7 @@ class Play:
 
     def pause(self, name: str) -> None:
         """Hold a workload."""
+        self.played.held.setdefault(name, []).append(asyncio.get_running_loop().time())
         self.played.cluster.annotate_workload(NAMESPACE, name, {annotations.PAUSED: "true"})
 
     def release(self, name: str) -> None:
@@ -320,7 +373,7 @@ class Play:
     def recreate(self, name: str) -> None:
         """Deleted and created anew under the same name."""
         self.played.cluster.delete_workload(NAMESPACE, name)
-        self.played.cluster.create_workload(NAMESPACE, name, {annotations.AUTO_RELOAD: "true"})
+        self._create(name)
         self._stand(name)
 
     def touch(self, name: str) -> None:
@@ -330,9 +383,57 @@ class Play:
 
     def undo(self, name: str) -> None:
         """`kubectl rollout undo`: the pod template loses our stamp, the metadata keeps its receipt."""
-        raw = self.played.cluster._workloads[NAMESPACE, "Deployment", name]
-        raw["spec"]["template"]["metadata"]["annotations"] = {}
+        marks = self.played.cluster.workload_of(NAMESPACE, name)["spec"]["template"]["metadata"]["annotations"]
+        self._edit_template(name, dict.fromkeys(marks))
         self.touch(name)
+
+    def deploy(self, name: str) -> None:
+        """Somebody's own rollout: a changed template with our stamp still on it."""
+        if self.played.standings[name]:
+            self._edit_template(name, {"example.com/deployed": str(asyncio.get_running_loop().time())})
+
+    def _edit_template(self, name: str, marks: Mapping[str, str | None]) -> None:
+        spec = {"template": {"metadata": {"annotations": dict(marks)}}}
+        self.played.cluster.edit_workload(NAMESPACE, name, spec)
+
+    def resume(self) -> None:
+        """`resume-at`, on all subscriptions; operators are told by their watch."""
+        now = asyncio.get_running_loop().time()
+        self.played.resumed.append(now)
+        for subject in self.played.subjects:
+            self.played.cluster.annotate_subscription(subject.key, {annotations.RESUME_AT: str(now)})
+            asked = Requests(resume_at=str(now))
+            for process in self._processes:
+                if follower := process.followers.get(subject.name):
+                    asyncio.get_running_loop().call_later(self._rng.uniform(0, 2), follower.asked.put, asked)
+
+    # -- pods and the operators beside ours -----------------------------------------------------------------
+
+    def sicken(self, name: str) -> None:
+        """Its new pods do not get ready from now on."""
+        if standings := self.played.standings[name]:
+            self.played.cluster.pods.sicken(standings[-1].uid, asyncio.get_running_loop().time())
+
+    def heal(self, name: str) -> None:
+        """They do again."""
+        for standing in self.played.standings[name]:
+            self.played.cluster.pods.heal(standing.uid, asyncio.get_running_loop().time())
+
+    def hush(self, writer: str) -> None:
+        """Who writes that Secret is gone."""
+        self.played.cluster.writers[writer].hush()
+
+    def speak(self, writer: str) -> None:
+        """It is back."""
+        self.played.cluster.writers[writer].speak()
+
+    def spoil(self, writer: str) -> None:
+        """It cannot read Infisical any more."""
+        self.played.cluster.writers[writer].spoil()
+
+    def mend(self, writer: str) -> None:
+        """It can again."""
+        self.played.cluster.writers[writer].mend()
 
     def _stand(self, name: str) -> None:
         raw = self.played.cluster._workloads[NAMESPACE, "Deployment", name]["metadata"]

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simulation.faults import Placed
-from simulation.histories import CARDS, PAYMENTS, SHARED, History, Step
+from simulation.histories import History, Step
 from simulation.playing import play
+from simulation.stages import CARDS, PAYMENTS, SHARED
 from simulation.verdicts import violations
 
 FAULTS_UNTIL = 12.0

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from simulation.histories import TROUBLE_SECONDS, VARIANTS, History, Step, history_of
+from simulation.acts import history_of
+from simulation.histories import TROUBLE_SECONDS, VARIANTS, History, Step, plain_of
 from simulation.playing import play
 from simulation.scripts import Case, Script, cases, scripts
 from simulation.verdicts import settled_belief, violations
@@ -22,7 +23,7 @@ def test_no_history_loses_or_repeats_a_restart(first: int) -> None:
     for seed in range(first, first + _CHUNK):
         history = history_of(seed)
         broken = violations(play(history))
-        assert not broken, f"seed {seed}: {broken}\n" + "\n".join(map(str, history.steps))
+        assert not broken, f"seed {seed}: {broken}\n{history}"
 
 
 @pytest.mark.timeout(900)
@@ -50,7 +51,7 @@ def test_the_end_depends_on_the_last_spec_alone(seed: int) -> None:
     """
     rng = random.Random(seed)  # noqa: S311 - a simulation
     edits = [Step(rng.uniform(0, TROUBLE_SECONDS), "edit_spec", (rng.randrange(VARIANTS),)) for _ in range(5)]
-    history = history_of(seed + 50_000)
+    history = plain_of(seed + 50_000)
     others = [step for step in history.steps if step.verb not in {"edit_spec", "recreate_subscription"}]
     edited = replace(history, steps=tuple(sorted((*others, *edits), key=lambda step: step.at)))
     last = max(edits, key=lambda step: step.at).arguments[0]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from simulation.histories import PAYMENTS, SHARED, History, Step, history_of
+from simulation.histories import History, Step, plain_of
 from simulation.planting import PLANTS
 from simulation.playing import Played, play
+from simulation.stages import PAYMENTS, SHARED
 from simulation.verdicts import violations
 
 _SEARCH = 1500
@@ -174,10 +175,10 @@ def test_a_planted_bug_breaks_an_invariant(name: str) -> None:
     """With the bug some history is broken; the same history is well without it."""
     seeds = (_FOUND_BEFORE.get(name, 0), *range(_SEARCH))
     with PLANTS[name]():
-        found = next((seed for seed in seeds if violations(play(history_of(seed)))), None)
+        found = next((seed for seed in seeds if violations(play(plain_of(seed)))), None)
 
     assert found is not None, f"{name} was not found in {_SEARCH} histories"
-    assert violations(play(history_of(found))) == []
+    assert violations(play(plain_of(found))) == []
 
 
 @pytest.mark.parametrize("name", sorted(_STAGED))

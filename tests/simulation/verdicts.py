@@ -8,17 +8,19 @@ import itertools
 from collections.abc import Iterator, Mapping
 
 from infisical_events.api.annotations import revision_key
-from infisical_events.api.specs import EventType, Grade
+from infisical_events.api.specs import Action, EventType, Grade
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.ledgers import Debt, Ledger
 from infisical_events.core.matching import select, selectors_of
 from infisical_events.core.observations import NOTHING, Body, Part, Sighting, is_covered
 from infisical_events.core.receipts import stamp_of
 from infisical_events.core.scopes import scopes_of
+from simulation.act_verdicts import act_violations, excuse, may_be_owed, missing
 from simulation.clusters import Rollout, StoredLedger
-from simulation.histories import TROUBLE_SECONDS, WORKLOADS
+from simulation.histories import TROUBLE_SECONDS
 from simulation.infisicals import Snapshot, TrueChange
 from simulation.playing import MAIN, QUIET_SECONDS, Played, Subject
+from simulation.stages import WORKLOADS
 
 BOUND = 280.0
 """Seconds from the end of all trouble within which every restart is made and nothing is written any more.
@@ -40,6 +42,7 @@ def violations(played: Played) -> list[str]:
         *_lost(played),
         *_not_owed(played),
         *_unstable(played),
+        *(() if played.stage.is_plain else act_violations(played)),
         *(broken for subject in played.subjects for broken in _violations_of(played, subject)),
     ]
 
@@ -77,11 +80,14 @@ def _lost(played: Played) -> Iterator[str]:
         if not due:
             continue
         last = due[-1]
-        until = max(last.at, TROUBLE_SECONDS) + BOUND
+        if played.stage.workload(name).secrets and subject.spec.action is not Action.RESTART:
+            yield from missing(played, subject, name, due)
+            continue
+        until = max(last.at, TROUBLE_SECONDS) + BOUND + played.stage.patience
         after = [
             r for r in played.cluster.rollouts if r.uid == standings[-1].uid and last.at <= r.at <= until
         ]
-        if not after:
+        if not after and not excuse(played, subject, name, last, None):
             yield f"lost: {name} was not restarted after {last.change} at {last.at:.2f} ({subject.name})"
 
 
@@ -222,6 +228,8 @@ def _not_owed(played: Played) -> Iterator[str]:
             if debt is None:
                 yield f"not owed: {rollout.name} was restarted at {rollout.at:.2f} for nothing written down"
                 continue
+            if subject.spec.action is not Action.RESTART:  # then the content of its Secrets decides
+                continue
             others = [
                 other
                 for other in played.cluster.rollouts
@@ -256,8 +264,9 @@ def _unsettled(played: Played, subject: Subject, ledgers: list[StoredLedger]) ->
     if stored is None:
         yield f"unsettled: no ledger was ever stored ({subject.name})"
         return
-    if stored.debts:
-        yield f"unsettled: still owed: {stored.debts}"
+    for debt in stored.debts:
+        if not may_be_owed(played, subject, debt.name):
+            yield f"unsettled: still owed: {debt}"
     scopes = scopes_of(subject.spec)
     if stored.scopes != scopes:
         yield f"unsettled: the ledger covers {stored.scopes}"
@@ -377,8 +386,8 @@ def _short(parts: Mapping[Part, Body]) -> dict[str, str]:
 
 def _unstable(played: Played) -> Iterator[str]:
     """When all has been quiet for long enough, no workload and no ledger is touched any more."""
-    quiet = TROUBLE_SECONDS + BOUND
-    if quiet >= TROUBLE_SECONDS + QUIET_SECONDS:
+    quiet = TROUBLE_SECONDS + BOUND + played.stage.patience
+    if quiet >= TROUBLE_SECONDS + QUIET_SECONDS + played.stage.patience:
         raise AssertionError("the plays are too short to tell")
     for rollout in played.cluster.rollouts:
         if rollout.at > quiet:

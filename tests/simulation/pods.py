@@ -1,0 +1,94 @@
+"""The pods of the simulation: how rollouts go on, which never end, and when the pods were born.
+
+A changed pod template begins a rollout, whoever changed it. Its first pod is born soon, the last one when
+it ends; until then pods of the one before are alive.
+"""
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+
+from infisical_events.core.standing import Progress
+
+FIRST_POD = 0.2
+"""Seconds from a changed template to the first pod of it."""
+
+PROGRESS_DEADLINE = 20.0
+"""Seconds after which a rollout that does not end is told to have failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """A template that was changed: when, under which resourceVersion, by whose stamp (empty: nobody's)."""
+
+    at: float
+    version: int
+    takes: float
+    by: str = ""
+
+    @property
+    def first_birth(self) -> float:
+        """When its first pod was born."""
+        return self.at + FIRST_POD
+
+
+class Pods:
+    """All rollouts of all workloads, by uid, and when which workload was sick: its pods do not get ready."""
+
+    def __init__(self) -> None:
+        self.rolls: dict[str, list[Roll]] = defaultdict(list)
+        self._sick: dict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    def roll(self, uid: str, roll: Roll) -> None:
+        """The template was changed."""
+        self.rolls[uid].append(roll)
+
+    def sicken(self, uid: str, at: float) -> None:
+        """From now on its pods do not get ready."""
+        if not self.is_sick(uid, at):
+            self._sick[uid].append((at, math.inf))
+
+    def heal(self, uid: str, at: float) -> None:
+        """From now on they do."""
+        if self.is_sick(uid, at):
+            self._sick[uid][-1] = (self._sick[uid][-1][0], at)
+
+    def is_sick(self, uid: str, at: float) -> bool:
+        """Whether its pods do not get ready at this moment."""
+        return any(since <= at < until for since, until in self._sick[uid])
+
+    def end_of(self, uid: str, roll: Roll) -> float:
+        """When it is through, if nothing overtakes it; infinity if never, as far as is known by now."""
+        end = roll.at + roll.takes
+        for since, until in self._sick[uid]:
+            if since < end and until > roll.at:
+                end = until + roll.takes
+        return end
+
+    def progress(self, uid: str, at: float) -> Progress:
+        """How the newest rollout stood at a moment; a workload without any is through."""
+        newest = self.newest(uid, at)
+        if newest is None or self.end_of(uid, newest) <= at:
+            return Progress.COMPLETE
+        has_failed = at > newest.at + PROGRESS_DEADLINE and self.is_sick(uid, at)
+        return Progress.FAILED if has_failed else Progress.UNDER_WAY
+
+    def newest(self, uid: str, at: float) -> Roll | None:
+        """The newest rollout that had begun by then."""
+        return next((roll for roll in reversed(self.rolls[uid]) if roll.at <= at), None)
+
+    def alive(self, uid: str, at: float) -> list[Roll]:
+        """The rollouts that pods were alive of, the oldest first."""
+        begun = [roll for roll in self.rolls[uid] if roll.at <= at]
+        for place in reversed(range(len(begun))):
+            overtaken = begun[place + 1].at if place + 1 < len(begun) else math.inf
+            if self.end_of(uid, begun[place]) <= min(at, overtaken):
+                return begun[place:]
+        return begun
+
+    def births(self, uid: str, at: float) -> list[float]:
+        """When the pods that are alive were born."""
+        births = []
+        for roll in self.alive(uid, at):
+            births += [birth for birth in (roll.first_birth, self.end_of(uid, roll)) if birth <= at]
+        return births
