@@ -51,12 +51,12 @@ def _old_acknowledgement() -> AbstractContextManager[Any]:
 
 @_plant("content that the pods have is restarted for all the same")
 def _never_same() -> AbstractContextManager[Any]:
-    return mock.patch.object(Known, "has_changed", lambda *_: True)
+    return mock.patch.object(Known, "has_changed", return_value=True)
 
 
 @_plant("a Secret is written from a read that was not judged")
 def _unjudged() -> AbstractContextManager[Any]:
-    return mock.patch.object(keeping, "is_as_believed", lambda *_: True)
+    return mock.patch.object(keeping, "is_as_believed", return_value=True)
 
 
 @_plant("a Secret is written once and not kept")
@@ -175,7 +175,7 @@ def _first_source() -> Iterator[None]:
 
 @_plant("the budget is never spent")
 def _no_budget() -> AbstractContextManager[Any]:
-    return mock.patch.object(budgets.Budget, "take", lambda *_: True)
+    return mock.patch.object(budgets.Budget, "take", return_value=True)
 
 
 @_plant("covered by a restart that came before the Secrets were fresh")

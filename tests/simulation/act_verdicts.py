@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator
 
 from infisical_events.api.annotations import resync_key, revision_key
+from infisical_events.api.resources import INFISICAL_SECRET
 from infisical_events.api.specs import Action, OnFailure, OnTimeout, Order, Spec
 from infisical_events.core.ledgers import Debt, Ledger
 from infisical_events.core.observations import NOTHING, Part
@@ -19,7 +20,7 @@ from simulation.histories import TROUBLE_SECONDS
 from simulation.infisicals import TrueChange
 from simulation.playing import FOREIGN, QUIET_SECONDS, Played, Subject
 from simulation.pods import PROGRESS_DEADLINE
-from simulation.stages import WORKLOADS, ManagedPlan, WriterPlan
+from simulation.stages import ManagedPlan, WriterPlan
 from virtual_time import EPOCH
 
 _LATE = 12.0
@@ -140,7 +141,7 @@ def _is_fresh(
 
 
 def _needed(played: Played, debt: Debt, ledger: Ledger, plan: WriterPlan | ManagedPlan) -> int | None:
-    """Which state of Infisical the Secret has to be made from; None if the debt says nothing of its folder."""
+    """Which state of Infisical the Secret has to be made from; None if the debt is about other folders."""
     if not any(change.scope.overlaps(Scope(plan.folder)) for change in debt.changes):
         return None
     held = ledger.belief.get(Part.own(plan.folder))
@@ -168,13 +169,15 @@ def _has_answered(played: Played, subject: Subject, rollout: Rollout, plan: Writ
         and is_stamp_at_least(entry.stamp, epoch, seq)
     ]
     syncs = played.cluster.writers[plan.name].syncs
-    return any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs) if asked else False
+    return (
+        any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs) if asked else False
+    )
 
 
 def is_overdue(
     played: Played, subject: Subject, rollout: Rollout, debt: Debt, plan: WriterPlan | ManagedPlan
 ) -> bool:
-    """Whether the source was given its time, or will never sync, and the spec says to restart all the same."""
+    """Whether the source had its time, or will never sync, and the spec says to restart all the same."""
     if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
         return False
     if isinstance(plan, WriterPlan) and plan.is_unable:
@@ -201,7 +204,7 @@ def _repeated(played: Played) -> Iterator[str]:
             subject = _subject_of(played, after)
             plans = [*_sources(played, subject, after.name)]
             owed = debt_of(played, subject, after)
-            if not (plans and owed and _is_syncing(subject.spec) and _knows_all(played, before, after)):
+            if not (plans and owed and _is_syncing(subject.spec) and _knows_all(before, after)):
                 continue
             if any(is_overdue(played, subject, after, owed[0], plan) for plan in plans):
                 continue
@@ -213,7 +216,7 @@ def _repeated(played: Played) -> Iterator[str]:
                 )
 
 
-def _knows_all(played: Played, before: Rollout, after: Rollout) -> bool:
+def _knows_all(before: Rollout, after: Rollout) -> bool:
     """Whether the first restart could tell what the second one has to know: the same one follows the same."""
     return before.subscription_stamp[0] == after.subscription_stamp[0]
 
@@ -352,7 +355,7 @@ def _halted(played: Played) -> Iterator[str]:
             is_resumed = any(failed.at < at <= rollout.at for at in played.resumed)
             if is_failed and is_known and not is_resumed and _is_alone(played, rollout.at):
                 yield (
-                    f"not halted: {rollout.name} was restarted at {rollout.at:.2f}, and {failed.name} has failed "
+                    f"not halted: {rollout.name} restarted at {rollout.at:.2f}; {failed.name} has failed "
                     f"since {halts_at - 3.0:.2f} ({subject.name})"
                 )
 
@@ -375,18 +378,21 @@ def _overspent(played: Played) -> Iterator[str]:
             slack = _LATE if _struck(played, _SLOW, rollout.at - 60.0 - _LATE, rollout.at) else 0.5
             recent = [r for r in made if rollout.at - 60.0 + slack < r.at <= rollout.at]
             if stage.per_minute and len(recent) > stage.per_minute:
-                yield f"overspent: process {number} made {len(recent)} restarts in the minute to {rollout.at:.2f}"
-            rolling = {
-                r.uid
-                for r in made
-                if r.uid in _rolling(played, rollout, r.subscription_stamp[0]) and r.at < rollout.at
-            }
+                yield f"overspent: process {number} {len(recent)} restarts in the minute to {rollout.at:.2f}"
+            rolling = _rolling_of(played, rollout)
             is_late = _struck(played, frozenset({"late_write"}), rollout.at - _LATE, rollout.at)
             if stage.most_rolling and len(rolling) >= stage.most_rolling and not is_late:
                 yield (
                     f"overspent: process {number} restarted {rollout.name} at {rollout.at:.2f} while "
                     f"{len(rolling)} others rolled out for it"
                 )
+
+
+def _rolling_of(played: Played, rollout: Rollout) -> set[str]:
+    """What rolled out by the same process when it made another restart."""
+    newest = {r.uid: r for r in played.cluster.rollouts if r.at < rollout.at}
+    keys = {r.uid: r.subscription_stamp[0] for r in newest.values() if r.process == rollout.process}
+    return {uid for uid, key in keys.items() if uid in _rolling(played, rollout, key)}
 
 
 # -- Secrets that the operator writes ------------------------------------------------------------------------
@@ -404,7 +410,7 @@ def _mismanaged(played: Played) -> Iterator[str]:
             ledgers = _ledgers_at(played, main, write.at)
             held = ledgers[-1].belief.get(Part.own(plan.folder)) if ledgers else None
             if held is not None and not _is_as_new(played, plan, write, ledgers[-1]):
-                yield f"mismanaged: {plan.name} was written at {write.at:.2f} from an older state than believed"
+                yield f"mismanaged: {plan.name} at {write.at:.2f}: older than what was believed"
         truth = played.infisical.past[-1].content(plan.folder) | foreign
         data = played.cluster.data_of(played.cluster.namespace, plan.name)
         if data != truth:
@@ -419,7 +425,7 @@ def _is_as_new(played: Played, plan: ManagedPlan, write: SecretWrite, ledger: Le
     return is_late or _index(played, plan, write) >= first
 
 
-# -- nothing is lost -------------------------------------------------------------------------------------------
+# -- nothing is lost -----------------------------------------------------------------------------------------
 
 
 def missing(played: Played, subject: Subject, name: str, due: list[TrueChange]) -> Iterator[str]:
@@ -465,21 +471,18 @@ def excuse(
         syncs = played.cluster.writers[plan.name].syncs
         if any(sync.is_stale and sync.seen_at >= change.at - _LATE for sync in syncs):
             return "its writer read a state that lagged"
-    for rollout in rollouts_of(played, subject):
-        owed = debt_of(played, subject, rollout)
-        is_mine = rollout.name == name and rollout.at >= change.at and owed is not None
-        if is_mine and owed and is_overdue(played, subject, rollout, owed[0], plan):
-            return "it was restarted without, as onTimeout has it"
+        if plan.is_dead or plan.is_unable:
+            return "its source never syncs again"
     return ""
 
 
 def may_be_owed(played: Played, subject: Subject, name: str) -> str:
     """Why a debt may be left in the end; empty if it may not."""
-    if subject.spec.resync.on_timeout is OnTimeout.SKIP and _is_syncing(subject.spec):
-        for plan in _sources(played, subject, name):
-            if isinstance(plan, WriterPlan) and (plan.is_dead or plan.is_unable):
-                return "its source never syncs again"
+    for plan in _sources(played, subject, name) if _is_syncing(subject.spec) else ():
+        if isinstance(plan, WriterPlan) and (plan.is_dead or plan.is_unable):
+            return "its source never syncs again"
+        if isinstance(plan, WriterPlan) and plan.kind is INFISICAL_SECRET:
+            return "its source never answers, and has the same data"
     if played.stage.stays_sick:
         return "another workload is sick for good"
     return ""
-

@@ -383,7 +383,9 @@ class Play:
 
     def undo(self, name: str) -> None:
         """`kubectl rollout undo`: the pod template loses our stamp, the metadata keeps its receipt."""
-        marks = self.played.cluster.workload_of(NAMESPACE, name)["spec"]["template"]["metadata"]["annotations"]
+        marks = self.played.cluster.workload_of(NAMESPACE, name)["spec"]["template"]["metadata"][
+            "annotations"
+        ]
         self._edit_template(name, dict.fromkeys(marks))
         self.touch(name)
 

@@ -23,6 +23,7 @@ from infisical_events.kube.leases import Leases
 from infisical_events.runtime.clocks import utc_now
 from infisical_events.runtime.holding import Holder
 from infisical_events.runtime.metrics import Metrics
+from scripted_leases import ScriptedLeases
 from scripted_server import After, Answer, Request, answer, serving
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/ops/leases"
@@ -30,48 +31,19 @@ TIMING = Timing(1.0)
 HEALED = 10.0
 
 
-class Cluster:
+class Cluster(ScriptedLeases):
     """Leases as the API server keeps them; `fault` is asked first what to do with a request."""
 
     def __init__(self) -> None:
-        self.leases: dict[str, dict[str, Any]] = {}
-        self.versions = itertools.count(1)
+        super().__init__()
         self.fault: Callable[[Request], Awaitable[Answer | None]] | None = None
 
     async def __call__(self, request: Request) -> Answer:
         """Serve list, create, replace and delete, unless the fault has another idea."""
-        given = await self.fault(request) if self.fault else None
-        return given or self.served(request)
-
-    def served(self, request: Request) -> Answer:
-        """As a well API server."""
-        name = request.path.removeprefix(PATH).strip("/")
         if request.method == "GET":
             assert "labelSelector=events.infisical.com/leases%3Dop" in request.target
-            return answer(200, {"metadata": {}, "items": list(self.leases.values())})
-        body = request.json()
-        if request.method == "POST":
-            name = body["metadata"]["name"]
-            return self.refused() if name in self.leases else self.stored(name, body, 201)
-        if name not in self.leases:
-            return answer(404, {"message": "not found", "code": 404})
-        wanted = body["preconditions" if request.method == "DELETE" else "metadata"]["resourceVersion"]
-        if wanted != self.leases[name]["metadata"]["resourceVersion"]:
-            return self.refused()
-        if request.method == "DELETE":
-            del self.leases[name]
-            return answer(200, {})
-        return self.stored(name, body, 200)
-
-    def refused(self) -> Answer:
-        """A conflict."""
-        return answer(409, {"message": "the object has been modified", "code": 409})
-
-    def stored(self, name: str, body: dict[str, Any], status: int) -> Answer:
-        """Stored as sent, in a new version."""
-        identity = {"uid": f"uid-{name}", "resourceVersion": str(next(self.versions))}
-        self.leases[name] = body | {"metadata": body["metadata"] | identity}
-        return answer(status, self.leases[name])
+        given = await self.fault(request) if self.fault else None
+        return given or self.served(request)
 
     def holder(self, shard: int) -> str:
         """The name of who holds a shard by its Lease; empty for nobody."""

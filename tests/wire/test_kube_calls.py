@@ -387,11 +387,16 @@ async def test_workloads() -> None:
     ]
 
 
+_BATCH = ("cronjobs", "jobs")
+
+
 async def test_one_kind_cannot_be_listed() -> None:
     """When one kind cannot be listed there is no list: no workload may be taken for gone."""
     routes = {
         LIST: always(page(["web"])),
+        LIST.replace("deployments", "daemonsets"): always(page([])),
         LIST.replace("deployments", "statefulsets"): always(status(403, "no")),
+        **{LIST.replace("apps", "batch").replace("deployments", kind): always(page([])) for kind in _BATCH},
     }
     async with reached(routed(routes)) as (kube, _):
         with pytest.raises(ForbiddenError):

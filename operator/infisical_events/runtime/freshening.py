@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from infisical_events.api import annotations
@@ -153,8 +153,9 @@ class Round:
             seq=debt.seq,
             changes=debt.changes,
             contents=contents,
-            known=replace(known, tokens={}) if debt.is_requested else known,
+            known=known,
             timeout=self.freshener.timeout,
+            is_requested=debt.is_requested,
         )
 
     async def _answer(self, question: Question, debt: Debt) -> Answer:
