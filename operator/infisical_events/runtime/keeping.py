@@ -5,7 +5,7 @@ owed for first, an older one is read again.
 """
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.contents import ContentError, content_of, folder_of, is_as_believed
@@ -49,18 +49,10 @@ class Keeper:
         """Of the Secrets."""
         return frozenset(managed.name for managed in self.secrets)
 
-    async def keep_all(self, ledger: Ledger) -> Ledger:
-        """Write what is not as it should be; what is refused is told and tried again with the next look.
-
-        Returns the ledger, with the content of Secrets that were not there at the baseline: pods cannot
-        have been started with another one. While something is owed they may have been.
-        """
-        kept = [await self._keep(managed, ledger) for managed in self.secrets]
-        if ledger.debts:
-            return ledger
-        first = {one.secret.name: one.token for one in kept if one.secret is not None}
-        tokens = first | dict(ledger.tokens)
-        return ledger if tokens == ledger.tokens else replace(ledger, tokens=tokens)
+    async def keep_all(self, ledger: Ledger) -> None:
+        """Write what is not as it should be; what is refused is told and tried again with the next look."""
+        for managed in self.secrets:
+            await self._keep(managed, ledger)
 
     async def kept_for(self, names: frozenset[str], ledger: Ledger) -> dict[str, Kept]:
         """Those of the Secrets with these names, made fresh for all that the ledger owes."""

@@ -97,16 +97,9 @@ class Passing:
     async def _keep(self, outcome: Outcome) -> None:
         """Secrets that are written here are in step from the first look on, and mended by each whole one."""
         if self._keeper is not None and outcome.is_whole:
-            record = self._reconciler.record
-            ledger = record.ledger
-            if ledger is None:
-                return
-            kept = await self._keeper.keep_all(ledger)
-            if kept is not ledger:
-                try:
-                    await record.write_ledger(kept, planned_on=ledger)
-                except (KubernetesError, LedgerMovedError) as error:  # the next look writes it
-                    log.warning("not stored: %s", error, extra=self._reconciler.reporter.extra)
+            ledger = self._reconciler.record.ledger
+            if ledger is not None:
+                await self._keeper.keep_all(ledger)
 
     async def _settle(self, listed: tuple[Workload, ...] | None) -> float:
         """Do what is owed; return the seconds until it is tried again."""
