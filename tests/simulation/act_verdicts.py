@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator
 
 from infisical_events.api.annotations import resync_key, revision_key
+from infisical_events.api.resources import INFISICAL_SECRET
 from infisical_events.api.specs import Action, OnFailure, OnTimeout, Order, Spec
 from infisical_events.core.ledgers import Debt, Ledger
 from infisical_events.core.observations import NOTHING, Part
@@ -376,17 +377,20 @@ def _overspent(played: Played) -> Iterator[str]:
             recent = [r for r in made if rollout.at - 60.0 + slack < r.at <= rollout.at]
             if stage.per_minute and len(recent) > stage.per_minute:
                 yield f"overspent: process {number} made {len(recent)} restarts in the minute to {rollout.at:.2f}"
-            rolling = {
-                r.uid
-                for r in made
-                if r.uid in _rolling(played, rollout, r.subscription_stamp[0]) and r.at < rollout.at
-            }
+            rolling = _rolling_of(played, rollout)
             is_late = _struck(played, frozenset({"late_write"}), rollout.at - _LATE, rollout.at)
             if stage.most_rolling and len(rolling) >= stage.most_rolling and not is_late:
                 yield (
                     f"overspent: process {number} restarted {rollout.name} at {rollout.at:.2f} while "
                     f"{len(rolling)} others rolled out for it"
                 )
+
+
+def _rolling_of(played: Played, rollout: Rollout) -> set[str]:
+    """What rolled out by the same process when it made another restart."""
+    newest = {r.uid: r for r in played.cluster.rollouts if r.at < rollout.at}
+    keys = {r.uid: r.subscription_stamp[0] for r in newest.values() if r.process == rollout.process}
+    return {uid for uid, key in keys.items() if uid in _rolling(played, rollout, key)}
 
 
 # -- Secrets that the operator writes ------------------------------------------------------------------------
@@ -465,20 +469,18 @@ def excuse(
         syncs = played.cluster.writers[plan.name].syncs
         if any(sync.is_stale and sync.seen_at >= change.at - _LATE for sync in syncs):
             return "its writer read a state that lagged"
-    for rollout in rollouts_of(played, subject):
-        owed = debt_of(played, subject, rollout)
-        is_mine = rollout.name == name and rollout.at >= change.at and owed is not None
-        if is_mine and owed and is_overdue(played, subject, rollout, owed[0], plan):
-            return "it was restarted without, as onTimeout has it"
+        if plan.is_dead or plan.is_unable:
+            return "its source never syncs again"
     return ""
 
 
 def may_be_owed(played: Played, subject: Subject, name: str) -> str:
     """Why a debt may be left in the end; empty if it may not."""
-    if subject.spec.resync.on_timeout is OnTimeout.SKIP and _is_syncing(subject.spec):
-        for plan in _sources(played, subject, name):
-            if isinstance(plan, WriterPlan) and (plan.is_dead or plan.is_unable):
-                return "its source never syncs again"
+    for plan in _sources(played, subject, name) if _is_syncing(subject.spec) else ():
+        if isinstance(plan, WriterPlan) and (plan.is_dead or plan.is_unable):
+            return "its source never syncs again"
+        if isinstance(plan, WriterPlan) and plan.kind is INFISICAL_SECRET:
+            return "its source never answers, and has the same data"
     if played.stage.stays_sick:
         return "another workload is sick for good"
     return ""

@@ -320,7 +320,7 @@ def _unfounded(played: Played, subject: Subject, ledgers: list[StoredLedger]) ->
         for debt in new.debts:
             if not all(any(s.overlaps(c.scope) for s in new.scopes) for c in debt.changes):
                 yield f"unfounded: {debt} is owed outside of the scope at {entry.at:.2f}"
-            if debt.seq == new.seq > old.seq and old.header.grade is not Grade.EVENTS:
+            if debt.seq == new.seq > old.seq and not debt.is_late and old.header.grade is not Grade.EVENTS:
                 for change in set(debt.changes) - owed.get(debt.uid, set()):
                     if not _is_founded(change, old, new):
                         yield f"unfounded: {change} is owed to {debt.name} at {entry.at:.2f}"
