@@ -22,6 +22,7 @@ SECONDS ?= 60
 ROUNDS ?= 4
 CYCLES ?= 3
 ONLY ?=
+IMAGE ?= infisical-events:dev
 
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
@@ -84,9 +85,12 @@ simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST
 simulate-small: $(installed) ## Every script of two steps with every placement of FAULTS=2 faults (about an hour).
 	PYTHONPATH=tests $(bin)/python -m simulation --small $(FAULTS)
 
-.PHONY: bench
+.PHONY: bench bench-neighbours
 bench: $(installed) ## What projects of 10,000 and 40,000 keys cost: time, memory, size of the ledger.
 	PYTHONPATH=tests $(bin)/python tests/benchmarks/large_projects.py
+
+bench-neighbours: $(installed) ## How long 10,000 subscriptions of a namespace hold up the first change of another.
+	PYTHONPATH=tests $(bin)/python tests/benchmarks/neighbours.py
 
 # atheris has no wheel for some machines, so it is no requirement.
 fuzz: $(installed) ## Whether anything said on a stream gets out of its reader: SECONDS=600.
@@ -104,8 +108,13 @@ integration: programs ## Tests against a real control plane.
 chaos: programs ## Faults on real processes: ROUNDS=4 tries of each, ONLY="api-* operator-killed" for some; ends with a table.
 	PYTHONPATH=tests $(bin)/python -m chaos faults --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
 
-soak: programs ## Streams of five seconds under load, and 300 streams whose Infisical dies CYCLES=3 times; ONLY= as above.
-	PYTHONPATH=tests $(bin)/python -m chaos soak --cycles $(CYCLES) --only "$(ONLY)" $(ARGS)
+soak: programs ## Long runs: short streams, an Infisical that dies CYCLES=3 times, replicas that fail; SECONDS=180 ONLY=replicas.
+	PYTHONPATH=tests $(bin)/python -m chaos soak --cycles $(CYCLES) $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) \
+		--only "$(ONLY)" $(ARGS)
+
+.PHONY: prove
+prove: programs ## Sync, verify, restart once, follow: ROUNDS=4 runs of each proof, ONLY="order-* halt" for some; ends with a table.
+	PYTHONPATH=tests $(bin)/python -m acting --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
 
 # Ahead of pytest, so that a first build (about 10 minutes) shows its progress.
 .PHONY: programs
@@ -114,7 +123,7 @@ programs: $(installed)
 
 ##@ Change it
 
-.PHONY: install fmt manifests requirements clean
+.PHONY: install fmt manifests image requirements clean
 install: $(installed) ## Make the virtualenv with everything in it.
 
 fmt: $(installed) ## Format, and mend what ruff can mend.
@@ -124,6 +133,9 @@ fmt: $(installed) ## Format, and mend what ruff can mend.
 manifests: programs ## Renew what is derived from crds/ and charts/.
 	HELM="$$($(sandbox) cluster binaries 2>/dev/null)/helm" deploy/render
 
+image: ## Build the operator's image with docker, podman or buildah: IMAGE=name:tag, ARGS=its arguments.
+	@deploy/image $(IMAGE) $(ARGS)
+
 # The files name no host and no folder: hashes say what is meant, wherever it comes from.
 compile := CUSTOM_COMPILE_COMMAND="make requirements" $(bin)/pip-compile --quiet --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
@@ -131,10 +143,14 @@ compile := CUSTOM_COMPILE_COMMAND="make requirements" $(bin)/pip-compile --quiet
 for_developers := import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); \
 	print(*project["dependency-groups"]["dev"], *project["build-system"]["requires"], "editables", sep="\n")
 
+for_images := import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); \
+	print(*project["dependency-groups"]["image"], *project["build-system"]["requires"], "pip", sep="\n")
+
 requirements: $(installed) ## Pin the newest versions that pyproject.toml admits; UPGRADE= keeps what is pinned.
 	$(compile) $(UPGRADE) --output-file requirements.txt pyproject.toml
 	$(bin)/python -c '$(for_developers)' | $(compile) $(UPGRADE) --extra sandbox \
 		--constraint requirements.txt --output-file requirements-dev.txt pyproject.toml -
+	$(bin)/python -c '$(for_images)' | $(compile) $(UPGRADE) --output-file deploy/requirements-image.txt -
 
 clean: ## Remove what make made; the programs of the control plane stay in their cache.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist build

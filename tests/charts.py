@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "infisical-events"
 RELEASE = "infisical-events"
 NAMESPACE = "infisical-events"
+POD = "infisical-events-0"
 
 Manifest = dict[str, Any]
 
@@ -105,8 +106,14 @@ def operator_command(found: Objects) -> list[str]:
 
 
 def operator_environment(found: Objects) -> dict[str, str]:
-    """The plain environment variables of the operator in a rendered chart."""
-    return {entry["name"]: entry["value"] for entry in container(found).get("env", ())}
+    """The environment variables of the operator in a rendered chart, in a pod of the name `POD`."""
+    fields = {"metadata.name": POD}
+    return {
+        entry["name"]: entry["value"]
+        if "value" in entry
+        else fields[entry["valueFrom"]["fieldRef"]["fieldPath"]]
+        for entry in container(found).get("env", ())
+    }
 
 
 def kubeconfig_with_token(kubeconfig: str, token: str) -> str:

@@ -31,7 +31,7 @@ from infisical_events.kube.credentials import MissingKeyError
 from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoundError, UnknownOutcomeError
 from infisical_events.kube.recording import Notice
 from infisical_events.kube.sources import SOURCE_KINDS
-from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.kube.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from virtual_time import virtual_now
 
 JSONObject = dict[str, Any]
@@ -162,6 +162,10 @@ class FakeCluster:
             raw["spec"] = {"jobTemplate": {"spec": {"template": template}}}
         self._workloads[namespace, kind.kind, name] = raw
 
+    def date_workload(self, namespace: str, name: str, created_at: datetime) -> None:
+        """A Deployment was made at a moment; without one nobody knows when."""
+        self._workloads[namespace, DEPLOYMENT.kind, name]["metadata"]["created"] = created_at
+
     def annotate_workload(
         self,
         namespace: str,
@@ -245,12 +249,12 @@ class FakeCluster:
         self._answer("write_status")
         return stored
 
-    async def list_uids(self, namespaces: tuple[str, ...]) -> frozenset[str]:
+    async def list_subscriptions(self, namespaces: tuple[str, ...]) -> tuple[ListedSubscription, ...]:
         """As in `kube.subscriptions`."""
-        await self._called("list_uids")
-        return frozenset(
-            raw["metadata"]["uid"]
-            for (namespace, _), raw in self._subscriptions.items()
+        await self._called("list_subscriptions")
+        return tuple(
+            _listed(namespace, name, raw["metadata"])
+            for (namespace, name), raw in self._subscriptions.items()
             if not namespaces or namespace in namespaces
         )
 
@@ -420,6 +424,11 @@ def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
     return merged
 
 
+def _listed(namespace: str, name: str, metadata: JSONObject) -> ListedSubscription:
+    key = SubscriptionKey(namespace, name, metadata["uid"])
+    return ListedSubscription(key, metadata["generation"], dict(metadata.get("annotations") or {}))
+
+
 def _stored(raw: JSONObject) -> StoredSubscription:
     metadata = raw["metadata"]
     return StoredSubscription(
@@ -440,4 +449,5 @@ def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
         name=metadata["name"],
         resource_version=metadata["resourceVersion"],
         annotations=dict(metadata["annotations"]),
+        created_at=metadata.get("created"),
     )

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from factories import a_spec, an_entry
 from infisical_events.api.specs import Spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.digesting import DigestKey
 from infisical_events.infisical.logins import (
@@ -27,6 +28,9 @@ KUBERNETES_LOGIN = "/api/v1/auth/kubernetes-auth/login"
 V4 = "/api/v4/secrets"
 V3 = "/api/v3/secrets/raw"
 SUBSCRIBE = "/api/v1/events/subscribe/project-events"
+
+LOOPBACK = Boundary(("http://127.0.0.1:*", "https://127.0.0.1:*"))
+"""Where the servers of tests are."""
 
 DIGEST_KEY = DigestKey(b"canary-digest-key")
 
@@ -57,7 +61,7 @@ async def a_session(
     async def key() -> DigestKey:
         return digest_key
 
-    shared = Shared(attempts or Attempts(), key)
+    shared = Shared(attempts or Attempts(), key, LOOPBACK)
     async with Session.opened(address, spec or a_spec(), source, utc_now, shared) as session:
         yield session
 

@@ -68,6 +68,9 @@ _PATH = "begin the path with '/' and write it in ASCII without blanks, such as /
 _ADDRESS = "write the address as https://host, without blanks and without credentials"
 _METHODS = "set exactly one of universalAuth, kubernetesAuth or accessTokenRef"
 _PROJECTS = "set exactly one of projectId or projectSlug"
+_TOKEN_TYPE = (
+    "a Secret of this type is a token for the API server and not the operator's to write: use another type"
+)
 _TOKEN = "authentication.accessTokenRef"
 _IDENTITY = {"identityId": "a b", "serviceAccountName": "default"}
 
@@ -117,6 +120,10 @@ MISTAKES = (
             "spec.resync.secrets[0].secretPath"),
     Mistake("resync", {"secrets": [_SECRET | {"creationPolicy": "Mine"}]},
             'supported values: "Owner", "Orphan", "Merge"', "spec.resync.secrets[0].creationPolicy"),
+    Mistake("resync", {"secrets": [_SECRET | {"type": "kubernetes.io/service-account-token"}]}, _TOKEN_TYPE,
+            "spec.resync.secrets[0].type"),
+    Mistake("resync", {"secrets": [_SECRET | {"type": "bootstrap.kubernetes.io/token"}]}, _TOKEN_TYPE,
+            "spec.resync.secrets[0].type"),
     Mistake("rollout", {"maxConcurrent": 0}, "greater than or equal to 1", "spec.rollout.maxConcurrent"),
     Mistake("rollout", {"order": "ByName"}, 'supported values: "Parallel", "ByWave"',
             "spec.rollout.order"),

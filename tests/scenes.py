@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import charts
 from infisical_sandbox.server import Sandbox
 from infisical_sandbox.server.controls import Controls
 
@@ -106,11 +107,35 @@ class Operator:
             "--namespace": namespace,
             "--allowed-address": "http://127.0.0.1:*",
             "--http-address": address,
+            "--lease-namespace": namespace,
+            "--identity": folder.name.lower().replace("_", "-").strip("-"),
             "--log-level": "debug",
         }
         arguments = [part for flag in flags.items() for part in flag]
         command = [sys.executable, "-m", "infisical_events", "run", *arguments]
         return cls(command, {}, folder / "operator.log", f"http://{address}")
+
+    @classmethod
+    def installed(
+        cls, found: charts.Objects, kubectl: Callable[..., str], kubeconfig: Path, folder: Path
+    ) -> "Operator":
+        """As the pod of a rendered chart runs it: the same command line, variables and ServiceAccount."""
+        ((account, home),) = ((key.name, key.namespace) for key in found if key.kind == "ServiceAccount")
+        token = kubectl("create", "token", account, "-n", home).strip()
+        own = folder / "operator.kubeconfig"
+        own.write_text(charts.kubeconfig_with_token(kubeconfig.read_text(), token))
+        program, *arguments = charts.operator_command(found)
+        assert program == "infisical-events"
+        address = f"127.0.0.1:{_free_port()}"
+        # Where this process is not in a pod: the last flag of a name counts, and loopback is enough here.
+        outside = (
+            f"--http-address={address}",
+            f"--digest-key-secret={home}/infisical-events-digest-key",
+            f"--lease-namespace={home}",
+        )
+        command = [sys.executable, "-m", "infisical_events", *arguments, *outside]
+        environment = charts.operator_environment(found) | {"INFISICAL_EVENTS_KUBECONFIG": str(own)}
+        return cls(command, environment, folder / "operator.log", f"http://{address}")
 
     def start(self) -> None:
         """Begin, and wait until it says that it is ready."""
@@ -140,7 +165,7 @@ class Operator:
 
     def _is_ready(self) -> bool:
         try:
-            return self.get("/readyz") == "ok\n"
+            return self.get("/readyz").startswith("ok\n")
         except OSError:
             return False
 

@@ -1,6 +1,8 @@
 """The command line: `infisical-events run`. The only reader of the environment."""
 
 import asyncio
+import secrets
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from infisical_events.core.addresses import DEFAULT_ALLOWED
+from infisical_events.core.networks import Network, parse_network
 from infisical_events.kube.connections import ClusterAccess, own_namespace
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime import apps, logs
@@ -17,10 +20,14 @@ from infisical_events.runtime.settings import (
     Settings,
     checked_default,
     checked_endpoint,
+    checked_identity,
+    checked_name,
     checked_namespace,
     checked_pattern,
     checked_secret,
+    some_identity,
 )
+from infisical_events.runtime.supervising import WatchBehindError
 
 _PREFIX = "INFISICAL_EVENTS"
 DIGEST_KEY_SECRET = "infisical-events-digest-key"  # noqa: S105 - a name
@@ -30,10 +37,12 @@ _LEVELS = ("debug", "info", "warning", "error")
 def _option(name: str, *parameter: str, **attributes: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's own
     """An option that may also be given as INFISICAL_EVENTS_<NAME>; several values there by blanks."""
     variable = f"{_PREFIX}_{name.removeprefix('--').replace('-', '_').upper()}"
-    return click.option(name, *parameter, envvar=variable, show_envvar=True, show_default=True, **attributes)
+    return click.option(
+        name, *parameter, envvar=variable, show_envvar=True, **{"show_default": True, **attributes}
+    )
 
 
-def _each(check: Callable[[str], str]) -> Callable[[Any, Any, Any], Any]:
+def _each(check: Callable[[str], object]) -> Callable[[Any, Any, Any], Any]:
     """A callback of click that tells a ValueError of the check as a mistake in the option."""
 
     def checked(_: click.Context, __: click.Parameter, given: Any) -> Any:  # noqa: ANN401 - click's own
@@ -92,6 +101,14 @@ def main() -> None:
     help="Where tokens may be sent: a glob on scheme://host[:port]. http only where a pattern says so.",
 )
 @_option(
+    "--allowed-network",
+    "allowed_networks",
+    multiple=True,
+    callback=_each(parse_network),
+    help="Network that hosts may lead to besides public addresses, such as 10.96.0.0/12; repeatable. Not "
+    "needed for private addresses of hosts that --allowed-address names in full.",
+)
+@_option(
     "--default-address",
     default=DEFAULT_ALLOWED[0],
     help="Infisical's address for subscriptions that name none.",
@@ -121,6 +138,47 @@ def main() -> None:
     help="Workloads rolling out at the same time, over all subscriptions; more wait. 0: no bound.",
 )
 @_option(
+    "--max-subscriptions-per-namespace",
+    type=click.IntRange(0),
+    default=1000,
+    help="Subscriptions of one namespace that are served at a time; more wait. 0: no bound.",
+)
+@_option(
+    "--shards",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="Parts that subscriptions are divided into, for so many replicas at work; more stand by. "
+    "The same in all replicas.",
+)
+@_option(
+    "--lease-namespace",
+    default=own_namespace,
+    show_default="the operator's own namespace",
+    callback=_each(checked_namespace),
+    help="Where the Leases of shards and replicas are.",
+)
+@_option(
+    "--lease-name",
+    default="infisical-events",
+    callback=_each(checked_name),
+    help="What the Leases' names begin with: another one for each installation in a namespace.",
+)
+@_option(
+    "--lease-duration",
+    type=click.IntRange(3, 600),
+    default=15,
+    help="Seconds after which a replica that has died is replaced. A replica that cannot renew stops "
+    "after two thirds of it.",
+)
+@_option(
+    "--identity",
+    default=lambda: some_identity(socket.gethostname(), secrets.token_hex(3)),
+    show_default="the host's name and something random",
+    callback=_each(checked_identity),
+    help="Name of this replica, such as its pod's; no two have it at the same time. One that begins anew "
+    "under it takes at once what it held before.",
+)
+@_option(
     "--log-format",
     type=click.Choice([f.value for f in logs.LogFormat]),
     default="text",
@@ -140,11 +198,18 @@ def run(  # noqa: PLR0913 - one parameter per flag
     context: str | None,
     namespaces: tuple[str, ...],
     allowed_addresses: tuple[str, ...],
+    allowed_networks: tuple[Network, ...],
     default_address: str,
     http_address: str,
     digest_key_secret: tuple[str, str],
     max_restarts_per_minute: int,
     max_concurrent_rollouts: int,
+    max_subscriptions_per_namespace: int,
+    shards: int,
+    lease_namespace: str,
+    lease_name: str,
+    lease_duration: int,
+    identity: str,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -156,13 +221,20 @@ def run(  # noqa: PLR0913 - one parameter per flag
         namespaces=namespaces,
         default_address=default_address,
         allowed_addresses=allowed_addresses,
+        allowed_networks=allowed_networks,
         http_address=http_address,
         digest_key_secret=digest_key_secret,
         max_restarts_per_minute=max_restarts_per_minute,
         max_concurrent_rollouts=max_concurrent_rollouts,
+        max_subscriptions_per_namespace=max_subscriptions_per_namespace,
+        shards=shards,
+        lease_namespace=lease_namespace,
+        lease_name=lease_name,
+        lease_duration=lease_duration,
+        identity=identity,
     )
     try:
         asyncio.run(apps.run(settings))
-    except (KubernetesError, BindError) as error:
+    except (KubernetesError, BindError, WatchBehindError) as error:
         raise click.ClickException(str(error)) from None
     sys.exit(0)

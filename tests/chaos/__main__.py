@@ -2,44 +2,21 @@
 """`python -m chaos faults`, `python -m chaos soak`: on real processes, as long as wanted, with a verdict."""
 
 import argparse
-import os
 import shutil
-import signal
-import sys
-import tempfile
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from fnmatch import fnmatchcase
-from pathlib import Path
 
-from chaos import soaking, stages, waiting
+from chaos import replicas, soaking, stages, waiting
 from chaos.playing import Theatre, play
+from chaos.programs import control_plane, fits, run, say, scratch
 from chaos.proxying import Loop
 from chaos.rows import ROWS, Row
 from chaos.verdicts import Told, table
-from infisical_sandbox.cluster import Cluster
-
-_BEGUN = time.monotonic()
-_printing = threading.Lock()
-
-
-def say(line: str) -> None:
-    """A line of progress."""
-    with _printing:
-        print(f"{time.monotonic() - _BEGUN:6.0f} s  {line}", flush=True)
 
 
 def chosen(only: str) -> tuple[Row, ...]:
     """The rows whose names match one of the patterns; all if none is given."""
     return tuple(row for row in ROWS if not only or fits(row.name, only))
-
-
-def fits(name: str, only: str) -> bool:
-    """Whether a name matches one of the patterns, which are separated by blanks."""
-    return any(fnmatchcase(name, pattern) for pattern in only.split())
 
 
 def played(theatre: Theatre, rows: Sequence[Row], rounds: int, jobs: int) -> list[Told]:
@@ -54,29 +31,6 @@ def played(theatre: Theatre, rows: Sequence[Row], rounds: int, jobs: int) -> lis
             pool.shutdown(cancel_futures=True)
             raise
     return told + [play(theatre, row, rounds) for row in alone]
-
-
-@contextmanager
-def scratch(prefix: str) -> Iterator[Path]:
-    """A folder for all that is written; one of a run that was stopped is of no interest."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
-    try:
-        yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-@contextmanager
-def control_plane(folder: Path) -> Iterator[Cluster]:
-    """One of this run alone; it does not outlive this process, however that ends."""
-    cluster = Cluster(folder / "cluster")
-    try:
-        cluster.up(while_pid=os.getpid())
-        stages.serve_resource(cluster)
-        yield cluster
-    finally:
-        cluster.down()
 
 
 def faults(options: argparse.Namespace) -> int:
@@ -102,6 +56,7 @@ def soak(options: argparse.Namespace) -> int:
     scenarios = {
         "lifetimes-0": lambda theatre: soaking.lifetimes(theatre, 0, options.seconds),
         "lifetimes-1": lambda theatre: soaking.lifetimes(theatre, 1, options.seconds),
+        "replicas": lambda theatre: replicas.replicas(theatre, options.subscriptions, options.seconds),
         "returns": lambda theatre: soaking.returns(theatre, options.cycles, options.subscriptions),
     }
     wanted = [name for name in scenarios if not options.only or fits(name, options.only)]
@@ -118,9 +73,7 @@ def soak(options: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Ctrl-C, SIGTERM and a closed terminal end everything that was started."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(required=True)
     one = kinds.add_parser("faults")
@@ -132,22 +85,16 @@ def main() -> int:
     two.add_argument("--only", default="", help="lifetimes-0, lifetimes-1, returns, or patterns, by blanks")
     two.add_argument("--cycles", type=int, default=3, help="how often Infisical dies")
     two.add_argument("--subscriptions", type=int, default=300, help="how many streams it loses then")
-    two.add_argument("--seconds", type=float, default=120, help="of changes under short streams")
+    two.add_argument(
+        "--seconds",
+        type=float,
+        default=120,
+        help="of changes under short streams, or with replicas that fail",
+    )
     two.set_defaults(run=soak)
     options = parser.parse_args()
-    try:
-        return int(options.run(options))
-    except (KeyboardInterrupt, waiting.StoppedError):
-        say("stopped")
-        return 130
-
-
-def _interrupt(*_: object) -> None:
-    waiting.STOP.set()
-    raise KeyboardInterrupt
+    return int(options.run(options))
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code) if waiting.STOP.is_set() else sys.exit(code)
+    run(main)

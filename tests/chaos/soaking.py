@@ -95,19 +95,22 @@ def _world(
         yield _World(api, namespace, infisical, proxy, operator, witness)
 
 
-def _universal(infisical: Infisical, name: str, path: str, debounce: int) -> scenes.Manifest:
+def universal(infisical: Infisical, name: str, path: str, debounce: int) -> scenes.Manifest:
+    """A subscription to all events of a folder, or of the tree below it."""
     where = {"environmentSlug": "prod", "secretPath": path}
     return scenes.subscription(infisical, name, conditions=where, debounceSeconds=debounce)
 
 
-def _workload(name: str, **annotations: str) -> scenes.Manifest:
+def soaked(name: str, replicas: int = 1, **annotations: str) -> scenes.Manifest:
+    """A Deployment with annotations of ours."""
     noted = {f"events.infisical.com/{key.replace('_', '-')}": text for key, text in annotations.items()}
     made = scenes.workload(name, annotations=noted)
-    made["spec"]["replicas"] = 1
+    made["spec"]["replicas"] = replicas
     return made
 
 
-def _without_defect(folder: Path) -> Verdict:
+def without_defect(folder: Path) -> Verdict:
+    """That no operator has written a traceback."""
     found = defect_in(folder)
     return Verdict(not found, found or "no defect in the operator's log")
 
@@ -120,13 +123,12 @@ def lifetimes(theatre: Theatre, debounce: int, seconds: float = _LOAD_SECONDS) -
 
     def manifests(infisical: Infisical) -> list[scenes.Manifest]:
         workloads = [
-            _workload(_team(path), auto_reload="true", secret_path=path, subscription="soak")
-            for path in _FOLDERS
+            soaked(team(path), auto_reload="true", secret_path=path, subscription="soak") for path in _FOLDERS
         ]
         return [
             scenes.credentials(infisical),
             *workloads,
-            _universal(infisical, "soak", "/soak/**", debounce),
+            universal(infisical, "soak", "/soak/**", debounce),
         ]
 
     options = ("--stream-lifetime", str(_STREAM_LIFETIME), "--fan-out-delay", "0.4")
@@ -143,7 +145,7 @@ def lifetimes(theatre: Theatre, debounce: int, seconds: float = _LOAD_SECONDS) -
         rollouts = world.witness.rollouts
         status = world.api.subscription(world.namespace, "soak")["status"]["stream"]
         return [
-            _without_defect(theatre.folder / f"lifetimes-{debounce}"),
+            without_defect(theatre.folder / f"lifetimes-{debounce}"),
             Verdict(reached, f"each Deployment was restarted after its last change ({len(changes)} changes)"),
             *_counted(changes, rollouts),
             Verdict(
@@ -167,7 +169,7 @@ def _load(infisical: Infisical, seconds: float) -> None:
 
 
 def _counted(changes: Sequence[Change], rollouts: Sequence[Rollout]) -> list[Verdict]:
-    made = Counter(_team(change.path) for change in changes)
+    made = Counter(team(change.path) for change in changes)
     seen: Counter[str] = Counter()
     for rollout in rollouts:
         seen[rollout.workload] += rollout.count
@@ -177,7 +179,7 @@ def _counted(changes: Sequence[Change], rollouts: Sequence[Rollout]) -> list[Ver
 
 
 def _settled(world: _World, changes: Sequence[Change]) -> bool:
-    last = {_team(change.path): change for change in changes}
+    last = {team(change.path): change for change in changes}
 
     def is_reached() -> bool:
         newest = {rollout.workload: rollout for rollout in world.witness.rollouts}
@@ -198,7 +200,8 @@ def _is_calm(world: _World) -> bool:
     return bool(ledger) and not ledger["debts"]
 
 
-def _team(path: str) -> str:
+def team(path: str) -> str:
+    """The name of the Deployment that a folder concerns."""
     return path.rsplit("/", 1)[-1]
 
 
@@ -220,8 +223,8 @@ def returns(theatre: Theatre, cycles: int, subscriptions: int = _SUBSCRIPTIONS) 
 
     def manifests(infisical: Infisical) -> list[scenes.Manifest]:
         names = [f"sub-{number:03}" for number in range(subscriptions)]
-        served = [_universal(infisical, name, "/soak", 0) for name in names]
-        return [scenes.credentials(infisical), _workload("api", subscription=names[0]), *served]
+        served = [universal(infisical, name, "/soak", 0) for name in names]
+        return [scenes.credentials(infisical), soaked("api", subscription=names[0]), *served]
 
     options = (
         "--connection-limit",
@@ -241,7 +244,7 @@ def returns(theatre: Theatre, cycles: int, subscriptions: int = _SUBSCRIPTIONS) 
         world.witness.catch_up()
         restarts = sum(rollout.count for rollout in world.witness.rollouts)
         return [
-            _without_defect(theatre.folder / "returns"),
+            without_defect(theatre.folder / "returns"),
             *_judged(cycled),
             Verdict(restarts == cycles, f"{restarts} restarts for {cycles} changes"),
         ]

@@ -3,6 +3,7 @@
 Everything is real: the operator's process, the control plane, Infisical's process, TCP.
 """
 
+import json
 import secrets
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,6 +68,12 @@ class Api:
         if answer.status_code != _CONFLICT and not answer.is_success:
             raise AssertionError(f"{path} was refused: {answer.text[:500]}")
 
+    def merge(self, path: str, patch: Mapping[str, Any]) -> int:
+        """Merge into an object; its version then."""
+        kind = {"Content-Type": "application/merge-patch+json"}
+        answer = self.http.patch(path, content=json.dumps(patch), headers=kind).raise_for_status()
+        return int(answer.json()["metadata"]["resourceVersion"])
+
     def subscription(self, namespace: str, name: str) -> dict[str, Any]:
         """One subscription; empty while the API server does not answer."""
         try:
@@ -83,11 +90,15 @@ class Api:
         return path
 
 
+def kubectl(cluster: Cluster, *arguments: str) -> str:
+    """Our own kubectl as the cluster's administrator; its output."""
+    command = (str(cluster.binaries / "kubectl"), f"--kubeconfig={cluster.kubeconfig}", *arguments)
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout  # noqa: S603 - our own program
+
+
 def serve_resource(cluster: Cluster) -> None:
     """Apply the custom resource and wait until it is served."""
-    command = (str(cluster.binaries / "kubectl"), f"--kubeconfig={cluster.kubeconfig}")
-    applying = ("apply", "--server-side", "--force-conflicts", "-f", str(schemas.CRD_FILE))
-    subprocess.run((*command, *applying), check=True, capture_output=True, timeout=60)  # noqa: S603 - our own kubectl
+    kubectl(cluster, "apply", "--server-side", "--force-conflicts", "-f", str(schemas.CRD_FILE))
     api = Api(cluster)
     waiting.until(
         lambda: api.http.get(f"{_RESOURCES}/default/infisicaleventsubscriptions").is_success,
@@ -201,6 +212,8 @@ def staged(
         operator, second = (
             stack.enter_context(operating(namespace, kubeconfig, folder / name)) for name in ("one", "two")
         )
+        # By Leases the second one would stand by: what two do at the same time is what is asked here.
+        second.command = [*second.command, "--lease-name", "second"]
         witness = stack.enter_context(Witness(api.client(), namespace))
         clock = folder / "clock"
         stage = Stage(
@@ -249,7 +262,7 @@ def inhabited(api: Api, prefix: str, manifests: Sequence[scenes.Manifest]) -> It
     api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     try:
         for manifest in manifests:
-            api.create(_path(name, manifest), manifest)
+            api.create(path_of(name, manifest), manifest)
         yield name
     finally:
         with suppress(httpx.HTTPError):  # an API server that is away takes its namespaces along
@@ -261,7 +274,8 @@ def free_port() -> int:
     return scenes._free_port()
 
 
-def _path(namespace: str, manifest: scenes.Manifest) -> str:
+def path_of(namespace: str, manifest: scenes.Manifest) -> str:
+    """Where an object of this kind is created."""
     version, kind = manifest["apiVersion"], str(manifest["kind"]).lower()
     root = "/api/v1" if version == "v1" else f"/apis/{version}"
     return f"{root}/namespaces/{namespace}/{kind}s"

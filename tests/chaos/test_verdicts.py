@@ -1,6 +1,9 @@
 """What is lost and what is double is found in plain values: the chaos itself can fail."""
 
+from types import SimpleNamespace
+
 from chaos.infisicals import Change
+from chaos.replicas import Strike, doubled_in, lost_in, taken_over
 from chaos.rollouts import Rollout
 from chaos.soaking import busiest
 from chaos.verdicts import Told, judged, table
@@ -76,3 +79,24 @@ def test_the_busiest_second_is_any_second() -> None:
     """It does not begin with a full one."""
     assert busiest([0.0, 0.9, 1.1, 1.8, 3.0]) == 3
     assert busiest([]) == 0
+
+
+def test_a_restart_without_a_change_of_its_own_is_double() -> None:
+    """Also when a later change would make up for it: what counts is each moment."""
+    early = [rollout("pay", 11), rollout("pay", 12)]
+    changes = [change(10, "/soak/pay"), change(20, "/soak/pay")]
+
+    assert doubled_in(changes, early) == ["pay"]
+    assert doubled_in(changes, [rollout("pay", 11), rollout("pay", 21)]) == []
+    assert lost_in(changes, early) == ["pay"]
+
+
+def test_a_take_over_is_timed_where_somebody_could() -> None:
+    """From the blow to another holder, if that one was well until then; whoever comes back takes nothing."""
+    two = SimpleNamespace(name="two", was_well=lambda _, until: until <= 26)
+    strikes = [Strike("stopped", "one-1", 10.0, (0, 1))]
+    register = {0: [(1.0, "one-1"), (25.0, "two-1"), (60.0, "one-1")], 1: [(1.0, "one-1"), (11.0, "")]}
+
+    [taken] = taken_over(strikes, register, [SimpleNamespace(name="one"), two])  # type: ignore[list-item] # as a Replica
+
+    assert (taken.seconds, taken.is_timed) == (15.0, True)

@@ -93,8 +93,12 @@ def table(rows: Iterable[Told]) -> str:
         "blind s",
         "",
     )
-    lines = [head, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return aligned([head, *(_cells(row) for row in rows)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Rows of as many cells: the first to the left, numbers to the right, the last as it is."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(_line(line, widths) for line in lines)
 
 

@@ -16,6 +16,8 @@ from tests.conftest import KubectlError, kubectl_for
 import charts
 import schemas
 from infisical_sandbox.cluster import Cluster
+from infisical_sandbox.server import Sandbox
+from scenes import Operator, Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 
@@ -29,7 +31,7 @@ CRD_NAME = schemas.CRD["metadata"]["name"]
 SUBSCRIPTION = charts.ROOT / "deploy" / "samples" / "subscription.yaml"
 KINDS = (
     "crd,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,secrets,configmaps,"
-    "services,deployments,replicasets,pods"
+    "services,deployments,replicasets,pods,networkpolicies,poddisruptionbudgets"
 )
 
 
@@ -48,13 +50,20 @@ def helm(private_cluster: Cluster, tmp_path: Path) -> Helm:
     """`helm("install", crds={…})`: that command on the usual release, with these values."""
 
     def run(verb: str, **values: object) -> str:
-        chart = () if verb == "uninstall" else (str(charts.CHART),)
+        chart = (str(charts.CHART),) if verb in {"install", "upgrade"} else ()
         given = charts.with_values(values, tmp_path) if values else ()
-        command = (verb, RELEASE, *chart, "--namespace", HOME, *given)
+        command = (*verb.split(), RELEASE, *chart, "--namespace", HOME, *given)
         binary = private_cluster.binaries / "helm"
         return charts.helm(binary, *command, kubeconfig=private_cluster.kubeconfig)
 
     return run
+
+
+@pytest.fixture
+def shop(kubectl: Kubectl, eventually: Eventually, sandbox: Sandbox, tmp_path: Path) -> Scene:
+    """The namespace `shop` with a local Infisical; its operator is still to be named."""
+    nobody = Operator((), {}, tmp_path / "operator.log", "")
+    return Scene("shop", kubectl, eventually, sandbox, nobody)
 
 
 @pytest.fixture
@@ -68,6 +77,21 @@ def with_token(private_cluster: Cluster, kubectl: Kubectl, tmp_path: Path) -> Ca
         return partial(kubectl, f"--kubeconfig={tmp_path / 'kubeconfig'}")
 
     return make
+
+
+OPTIONS = {
+    "metrics": {"service": {"enabled": True}, "dashboard": {"enabled": True}},
+    "networkPolicy": {"enabled": True, "metricsFrom": [{"namespaceSelector": {}}]},
+    "podDisruptionBudget": {"enabled": True},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.com"}],
+    "extraVolumes": [{"name": "ca", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    ],
+    "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}],
+}
+"""Whatever of the chart needs no foreign kind."""
 
 
 def everything(kubectl: Kubectl) -> set[str]:
@@ -92,21 +116,48 @@ def rolled_out(kubectl: Kubectl) -> None:
     kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", HOME, "--timeout=30s")
 
 
-def test_life_of_a_release(kubectl: Kubectl, helm: Helm, eventually: Eventually) -> None:
-    """Install, upgrade and uninstall work; no finalizer holds what an uninstall removes."""
+def does_its_job(scene: Scene) -> None:
+    """A change restarts the workload that opted in, and nothing is forbidden."""
+    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
+    try:
+        scene.operator.start()
+        scene.watching()
+        scene.change(DB_PASSWORD="second")
+        scene.restarts(1)
+        assert "forbidden" not in scene.operator.log.read_text()
+        assert scene.operator.stop() == 0
+    finally:
+        scene.operator.kill()
+
+
+def test_life_of_a_release(
+    kubectl: Kubectl,
+    helm: Helm,
+    shop: Scene,
+    private_cluster: Cluster,
+    tmp_path: Path,
+    eventually: Eventually,
+) -> None:
+    """Installed it serves every namespace; it can be upgraded, and nothing is left or stuck after it."""
     before = everything(kubectl)
 
-    notes = helm("install", crds={"keep": False})
+    notes = helm("install", crds={"keep": False}, allowedAddresses=["http://127.0.0.1:*"])
     rolled_out(kubectl)
-    kubectl("apply", "-n", "shop", "-f", str(SUBSCRIPTION))
     assert "serves all namespaces" in notes
     assert f"deployment/{RELEASE}" in notes
 
-    notes = helm("upgrade", crds={"keep": False}, watchNamespaces=["shop"], log={"level": "debug"})
+    manifest = charts.objects(helm("get manifest"))
+    shop.operator = Operator.installed(manifest, kubectl, private_cluster.kubeconfig, tmp_path)
+    does_its_job(shop)
+
+    notes = helm("upgrade", crds={"keep": False}, scopedNamespaces=["shop"], **OPTIONS)
     rolled_out(kubectl)
     assert "serves the namespaces shop" in notes
 
     helm("uninstall")
+    for kind, name in (("secret", "infisical-credentials"), ("deployment", "api")):
+        kubectl("delete", kind, name, "-n", "shop")
+    kubectl("delete", "secret", "infisical-events-digest-key", "-n", HOME, "--ignore-not-found")
     eventually(lambda: everything(kubectl) == before)
 
 
@@ -133,7 +184,7 @@ def test_rights(helm: Helm, with_token: Callable[[], Kubectl]) -> None:
     assert not may(operator, "list", "secrets", "default")
     assert not may(operator, "delete", "deployments.apps", "default")
 
-    helm("upgrade", watchNamespaces=["shop"])
+    helm("upgrade", scopedNamespaces=["shop"])
     operator = with_token()
     assert json.loads(operator("get", "ies", "-n", "shop", "-o", "json"))["items"] == []
     assert may(operator, "get", "secrets", "shop")

@@ -22,10 +22,9 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture
 def installed(scene: Scene, cluster: Any, tmp_path: Path) -> Iterator[Operator]:  # noqa: ANN401 - ours or foreign
     """The release in the scene's namespace, and the operator as its rendered Deployment starts it."""
-    free = Operator.serving(scene.namespace, cluster.kubeconfig, tmp_path)
     values = {
         "crds": {"enabled": False},
-        "watchNamespaces": [scene.namespace],
+        "scopedNamespaces": [scene.namespace],
         "allowedAddresses": ["http://127.0.0.1:*"],
     }
     helm, where = cluster.binaries / "helm", ("--namespace", scene.namespace)
@@ -34,23 +33,9 @@ def installed(scene: Scene, cluster: Any, tmp_path: Path) -> Iterator[Operator]:
     charts.helm(helm, "install", release, str(charts.CHART), *where, *given, kubeconfig=cluster.kubeconfig)
     try:
         manifest = charts.helm(helm, "get", "manifest", release, *where, kubeconfig=cluster.kubeconfig)
-        yield _as_the_pod(scene, charts.objects(manifest), free, cluster.kubeconfig)
+        yield Operator.installed(charts.objects(manifest), scene.kubectl, cluster.kubeconfig, tmp_path)
     finally:
         charts.helm(helm, "uninstall", release, *where, kubeconfig=cluster.kubeconfig)
-
-
-def _as_the_pod(scene: Scene, found: charts.Objects, free: Operator, kubeconfig: Path) -> Operator:
-    """The rendered command line and environment, under a token of the rendered ServiceAccount."""
-    (account,) = (key.name for key in found if key.kind == "ServiceAccount")
-    token = scene.kubectl("create", "token", account, "-n", scene.namespace).strip()
-    own = free.log.parent / "operator.kubeconfig"
-    own.write_text(charts.kubeconfig_with_token(kubeconfig.read_text(), token))
-    command = charts.operator_command(found)
-    assert command[0] == "infisical-events"
-    environment = charts.operator_environment(found) | {"INFISICAL_EVENTS_KUBECONFIG": str(own)}
-    # Not what all of this machine's network can reach: the last flag of a name counts.
-    loopback = f"--http-address={free.url.removeprefix('http://')}"
-    return Operator([*free.command[:3], *command[1:], loopback], environment, free.log, free.url)
 
 
 def test_the_installed_operator_does_the_main_job(scene: Scene, installed: Operator) -> None:

@@ -363,7 +363,7 @@ async def test_a_full_secret_is_taken(desk: Desk) -> None:
     [
         ({"type": "kubernetes.io/tls"}, {"A": CANARY}, "data[tls.crt]: Required value"),
         ({"type": "kubernetes.io/dockerconfigjson"}, {".dockerconfigjson": CANARY}, ".dockerconfigjson"),
-        ({"labels": {"a b": "c"}}, {"A": CANARY}, 'metadata.labels: Invalid value: "a b"'),
+        ({"labels": {"a": "a b"}}, {"A": CANARY}, 'metadata.labels: Invalid value: "a b"'),
         ({"template": {}}, {"a b": CANARY}, "data[a b]: Invalid value"),
         pytest.param({}, {"A": CANARY * 70000}, "data: Too long", marks=_LARGE),
         pytest.param({}, {"A": CANARY * 200000}, "Request entity too large", marks=_LARGE),

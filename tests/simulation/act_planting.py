@@ -7,13 +7,13 @@ from typing import Any
 from unittest import mock
 
 from infisical_events.api.specs import OnFailure, OnTimeout, Order
-from infisical_events.core import planning, receipts, sources
+from infisical_events.core import planning, receipts, syncing
 from infisical_events.core.freshness import Answer
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.planning import Act, Hold, Settle
 from infisical_events.core.reasons import Reason
-from infisical_events.core.sources import Freshness, Known
-from infisical_events.runtime import budgets, deciding, freshening, keeping, records, settling
+from infisical_events.core.syncing import Freshness, Known
+from infisical_events.runtime import budgets, deciding, freshening, keeping, records, restarting, settling
 from simulation.clusters import SERVED
 from simulation.planting import Plant
 
@@ -40,23 +40,23 @@ def _unsynced() -> AbstractContextManager[Any]:
 
 @_plant("what a source had acknowledged before it was asked counts")
 def _old_acknowledgement() -> AbstractContextManager[Any]:
-    real = sources._has_synced
+    real = syncing._has_synced
 
     def has_synced(question: Any, request: Any, *rest: Any, **how: Any) -> bool:  # noqa: ANN401 - as judged
         is_told = question.source.acknowledged is not None
         return is_told or real(question, request, *rest, **how)
 
-    return mock.patch.object(sources, "_has_synced", has_synced)
+    return mock.patch.object(syncing, "_has_synced", has_synced)
 
 
 @_plant("content that the pods have is restarted for all the same")
 def _never_same() -> AbstractContextManager[Any]:
-    return mock.patch.object(Known, "has_changed", lambda *_: True)
+    return mock.patch.object(Known, "has_changed", return_value=True)
 
 
 @_plant("a Secret is written from a read that was not judged")
 def _unjudged() -> AbstractContextManager[Any]:
-    return mock.patch.object(keeping, "is_as_believed", lambda *_: True)
+    return mock.patch.object(keeping, "is_as_believed", return_value=True)
 
 
 @_plant("a Secret is written once and not kept")
@@ -76,7 +76,7 @@ def _written_once() -> Iterator[None]:
 @contextmanager
 def _cooldown_in_memory() -> Iterator[None]:
     """Each process knows only the restarts that it has made itself."""
-    patch, step, cooled = settling.restart_patch, planning._step, planning._cooled
+    patch, step, cooled = restarting.restart_patch, planning._step, planning._cooled
     made, asked = dict[tuple[int, str], Any](), list[str]()
 
     def patching(workload: Any, cause: Any, now: Any) -> Any:  # noqa: ANN401 - as patched
@@ -91,7 +91,7 @@ def _cooldown_in_memory() -> Iterator[None]:
         return cooled(made.get((SERVED.get(), asked[0])), terms)
 
     with (
-        mock.patch.object(settling, "restart_patch", patching),
+        mock.patch.object(restarting, "restart_patch", patching),
         mock.patch.object(planning, "_step", stepping),
         mock.patch.object(planning, "_cooled", cooling),
     ):
@@ -175,7 +175,7 @@ def _first_source() -> Iterator[None]:
 
 @_plant("the budget is never spent")
 def _no_budget() -> AbstractContextManager[Any]:
-    return mock.patch.object(budgets.Budget, "take", lambda *_: True)
+    return mock.patch.object(budgets.Budget, "take", return_value=True)
 
 
 @_plant("covered by a restart that came before the Secrets were fresh")

@@ -20,7 +20,7 @@ from simulation.histories import TROUBLE_SECONDS
 from simulation.infisicals import TrueChange
 from simulation.playing import FOREIGN, QUIET_SECONDS, Played, Subject
 from simulation.pods import PROGRESS_DEADLINE
-from simulation.stages import WORKLOADS, ManagedPlan, WriterPlan
+from simulation.stages import ManagedPlan, WriterPlan
 from virtual_time import EPOCH
 
 _LATE = 12.0
@@ -141,7 +141,7 @@ def _is_fresh(
 
 
 def _needed(played: Played, debt: Debt, ledger: Ledger, plan: WriterPlan | ManagedPlan) -> int | None:
-    """Which state of Infisical the Secret has to be made from; None if the debt says nothing of its folder."""
+    """Which state of Infisical the Secret has to be made from; None if the debt is about other folders."""
     if not any(change.scope.overlaps(Scope(plan.folder)) for change in debt.changes):
         return None
     held = ledger.belief.get(Part.own(plan.folder))
@@ -169,13 +169,15 @@ def _has_answered(played: Played, subject: Subject, rollout: Rollout, plan: Writ
         and is_stamp_at_least(entry.stamp, epoch, seq)
     ]
     syncs = played.cluster.writers[plan.name].syncs
-    return any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs) if asked else False
+    return (
+        any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs) if asked else False
+    )
 
 
 def is_overdue(
     played: Played, subject: Subject, rollout: Rollout, debt: Debt, plan: WriterPlan | ManagedPlan
 ) -> bool:
-    """Whether the source was given its time, or will never sync, and the spec says to restart all the same."""
+    """Whether the source had its time, or will never sync, and the spec says to restart all the same."""
     if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
         return False
     if isinstance(plan, WriterPlan) and plan.is_unable:
@@ -202,7 +204,7 @@ def _repeated(played: Played) -> Iterator[str]:
             subject = _subject_of(played, after)
             plans = [*_sources(played, subject, after.name)]
             owed = debt_of(played, subject, after)
-            if not (plans and owed and _is_syncing(subject.spec) and _knows_all(played, before, after)):
+            if not (plans and owed and _is_syncing(subject.spec) and _knows_all(before, after)):
                 continue
             if any(is_overdue(played, subject, after, owed[0], plan) for plan in plans):
                 continue
@@ -214,7 +216,7 @@ def _repeated(played: Played) -> Iterator[str]:
                 )
 
 
-def _knows_all(played: Played, before: Rollout, after: Rollout) -> bool:
+def _knows_all(before: Rollout, after: Rollout) -> bool:
     """Whether the first restart could tell what the second one has to know: the same one follows the same."""
     return before.subscription_stamp[0] == after.subscription_stamp[0]
 
@@ -353,7 +355,7 @@ def _halted(played: Played) -> Iterator[str]:
             is_resumed = any(failed.at < at <= rollout.at for at in played.resumed)
             if is_failed and is_known and not is_resumed and _is_alone(played, rollout.at):
                 yield (
-                    f"not halted: {rollout.name} was restarted at {rollout.at:.2f}, and {failed.name} has failed "
+                    f"not halted: {rollout.name} restarted at {rollout.at:.2f}; {failed.name} has failed "
                     f"since {halts_at - 3.0:.2f} ({subject.name})"
                 )
 
@@ -376,7 +378,7 @@ def _overspent(played: Played) -> Iterator[str]:
             slack = _LATE if _struck(played, _SLOW, rollout.at - 60.0 - _LATE, rollout.at) else 0.5
             recent = [r for r in made if rollout.at - 60.0 + slack < r.at <= rollout.at]
             if stage.per_minute and len(recent) > stage.per_minute:
-                yield f"overspent: process {number} made {len(recent)} restarts in the minute to {rollout.at:.2f}"
+                yield f"overspent: process {number} {len(recent)} restarts in the minute to {rollout.at:.2f}"
             rolling = _rolling_of(played, rollout)
             is_late = _struck(played, frozenset({"late_write"}), rollout.at - _LATE, rollout.at)
             if stage.most_rolling and len(rolling) >= stage.most_rolling and not is_late:
@@ -408,7 +410,7 @@ def _mismanaged(played: Played) -> Iterator[str]:
             ledgers = _ledgers_at(played, main, write.at)
             held = ledgers[-1].belief.get(Part.own(plan.folder)) if ledgers else None
             if held is not None and not _is_as_new(played, plan, write, ledgers[-1]):
-                yield f"mismanaged: {plan.name} was written at {write.at:.2f} from an older state than believed"
+                yield f"mismanaged: {plan.name} at {write.at:.2f}: older than what was believed"
         truth = played.infisical.past[-1].content(plan.folder) | foreign
         data = played.cluster.data_of(played.cluster.namespace, plan.name)
         if data != truth:
@@ -423,7 +425,7 @@ def _is_as_new(played: Played, plan: ManagedPlan, write: SecretWrite, ledger: Le
     return is_late or _index(played, plan, write) >= first
 
 
-# -- nothing is lost -------------------------------------------------------------------------------------------
+# -- nothing is lost -----------------------------------------------------------------------------------------
 
 
 def missing(played: Played, subject: Subject, name: str, due: list[TrueChange]) -> Iterator[str]:
@@ -484,4 +486,3 @@ def may_be_owed(played: Played, subject: Subject, name: str) -> str:
     if played.stage.stays_sick:
         return "another workload is sick for good"
     return ""
-

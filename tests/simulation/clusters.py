@@ -80,7 +80,7 @@ class SecretWrite:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A writer that was asked to sync: by which subscription (its annotation), with which stamp, since when."""
+    """A writer that was asked to sync: by which subscription (its annotation), for what, since when."""
 
     at: float
     writer: str
@@ -136,13 +136,13 @@ class ClusterModel(FakeCluster):
             before = self._template(namespace, workload)
             await patch(namespace, workload, body)
             after = self._template(namespace, workload)
+            if "spec" not in body:
+                return  # a note of what somebody else has rolled out
             told = json.loads(body["metadata"]["annotations"][annotations.LAST_RESTART])
             told_at = datetime.fromisoformat(told["time"])
             version = int(self.workload_of(namespace, workload.name)["metadata"]["resourceVersion"])
             for stamp in after.items() - before.items():
-                rollout = Rollout(
-                    _now(), told_at, workload.uid, workload.name, stamp, version, SERVED.get()
-                )
+                rollout = Rollout(_now(), told_at, workload.uid, workload.name, stamp, version, SERVED.get())
                 self.rollouts.append(rollout)
 
         await self._unreliable(apply, "patch_workload")
@@ -226,7 +226,9 @@ class ClusterModel(FakeCluster):
         super().create_workload(namespace, name, annotations, kind, secrets)
         self._rolled(self.workload_of(namespace, name, kind)["metadata"], by="")
 
-    def _replace(self, objects: dict[Any, Any], place: tuple[str, ...], new: dict[str, Any]) -> dict[str, Any]:
+    def _replace(
+        self, objects: dict[Any, Any], place: tuple[str, ...], new: dict[str, Any]
+    ) -> dict[str, Any]:
         old = objects[place]
         stored = super()._replace(objects, place, new)
         if objects is self._workloads and stored["spec"]["template"] != old["spec"]["template"]:

@@ -72,7 +72,8 @@ def plain_of(seed: int) -> History:
     steps = [changed(rng) for _ in range(rng.randint(2, 14))]
     steps += [_trouble(rng) for _ in range(rng.randint(0, 6))]
     steps += [
-        Step(rng.uniform(0, TROUBLE_SECONDS), "set_faults", (chosen_rates(rng),)) for _ in range(rng.randint(0, 4))
+        Step(rng.uniform(0, TROUBLE_SECONDS), "set_faults", (chosen_rates(rng),))
+        for _ in range(rng.randint(0, 4))
     ]
     steps += [Step(rng.uniform(0, 60), "start_operator") for _ in range(rng.choice((0, 0, 0, 1, 1, 2)))]
     if rng.random() < _NEIGHBOURLY:

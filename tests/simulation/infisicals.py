@@ -61,9 +61,7 @@ class Snapshot:
     def content(self, folder: Folder) -> dict[str, str]:
         """What a Secret that is made of this folder holds: its imports, later ones first, below its own."""
         sources = [*self.imports.get(folder, ()), folder]
-        return {
-            key: seen.digest for source in sources for key, seen in self.folders.get(source, {}).items()
-        }
+        return {key: seen.digest for source in sources for key, seen in self.folders.get(source, {}).items()}
 
     def _parts(self, scope: Scope) -> dict[Part, Body]:
         parts = {

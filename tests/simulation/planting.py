@@ -18,7 +18,7 @@ from infisical_events.core.ledgers import Ledger
 from infisical_events.core.planning import Act, Hold, Rules, Settle
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import Cause
-from infisical_events.runtime import looking, reconciling, records, settling
+from infisical_events.runtime import looking, reconciling, records, restarting, settling
 from simulation.clusters import ClusterModel
 from virtual_time import virtual_now
 
@@ -110,7 +110,7 @@ def _digest() -> Iterator[None]:
             return Settle(debt, Reason.ALREADY_RESTARTED, workload)
         return real(debt, workload, terms)
 
-    with mock.patch.object(settling, "restart_patch", patch), mock.patch.object(planning, "_step", step):
+    with mock.patch.object(restarting, "restart_patch", patch), mock.patch.object(planning, "_step", step):
         yield
 
 
@@ -231,7 +231,7 @@ def _debts_in_memory() -> Iterator[None]:
 @_plant("restart without a resourceVersion")
 @contextmanager
 def _patch_blindly() -> Iterator[None]:
-    real = settling.restart_patch
+    real = restarting.restart_patch
 
     def patch(*arguments: Any) -> Any:  # noqa: ANN401 - as patched
         body = copy.deepcopy(real(*arguments))
@@ -239,7 +239,7 @@ def _patch_blindly() -> Iterator[None]:
         del body["metadata"]["uid"]
         return body
 
-    with mock.patch.object(settling, "restart_patch", patch):
+    with mock.patch.object(restarting, "restart_patch", patch):
         yield
 
 
@@ -285,14 +285,14 @@ def _different_covers() -> Iterator[None]:
 @contextmanager
 def _pause_race() -> Iterator[None]:
     """A workload that is held between the list and the PATCH is restarted all the same."""
-    real = settling.restart_patch
+    real = restarting.restart_patch
 
     def patch(*arguments: Any) -> Any:  # noqa: ANN401 - as patched
         body = copy.deepcopy(real(*arguments))
         del body["metadata"]["resourceVersion"]
         return body
 
-    with mock.patch.object(settling, "restart_patch", patch):
+    with mock.patch.object(restarting, "restart_patch", patch):
         yield
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from fakes import a_digest_key
 from infisical_events.api import annotations
 from infisical_events.api.specs import Spec, parse_spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.folders import Folder
 from infisical_events.core.requests import Requests
 from infisical_events.kube.subscriptions import SubscriptionKey
@@ -224,7 +225,7 @@ class Play:
             clock=virtual_now,
             metrics=Metrics(),
             default_address=_ADDRESS,
-            allowed_addresses=(_ADDRESS,),
+            boundary=Boundary((_ADDRESS,)),
             digest_key=a_digest_key,
             budget=process.budget,
         )
@@ -382,7 +383,9 @@ class Play:
 
     def undo(self, name: str) -> None:
         """`kubectl rollout undo`: the pod template loses our stamp, the metadata keeps its receipt."""
-        marks = self.played.cluster.workload_of(NAMESPACE, name)["spec"]["template"]["metadata"]["annotations"]
+        marks = self.played.cluster.workload_of(NAMESPACE, name)["spec"]["template"]["metadata"][
+            "annotations"
+        ]
         self._edit_template(name, dict.fromkeys(marks))
         self.touch(name)
 

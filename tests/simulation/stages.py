@@ -46,7 +46,9 @@ class WriterPlan:
         """`ExternalSecret ext of prod:/payments (dead)`."""
         marks = [mark for mark in ("instant", "dead", "unable") if getattr(self, f"is_{mark}")]
         told = f" ({', '.join(marks)})" if marks else ""
-        return f"{self.kind.kind} {self.name} of {self.folder}, {self.takes:.1f} s each {self.every:.0f} s{told}"
+        return (
+            f"{self.kind.kind} {self.name} of {self.folder}, {self.takes:.1f} s each {self.every:.0f} s{told}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Stage:
         lines = [f"spec: {dict(self.fields)}", *(f"writer: {writer}" for writer in self.writers)]
         lines += [f"managed: {plan.name} of {plan.folder} ({plan.policy})" for plan in self.managed]
         lines += [
-            f"workload: {name} uses {', '.join(plan.secrets) or 'no Secret'}, wave {plan.wave}, {plan.takes:.1f} s"
+            f"workload: {name} {', '.join(plan.secrets) or 'no Secret'}, wave {plan.wave}, {plan.takes:.1f} s"
             for name, plan in self.workloads.items()
         ]
         budget = f"budget: {self.per_minute} a minute, {self.most_rolling} at a time (0: no bound)"

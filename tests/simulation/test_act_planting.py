@@ -7,7 +7,24 @@ from simulation.acts import act_of
 from simulation.playing import play
 from simulation.verdicts import violations
 
-_FOUND_BY: dict[str, tuple[int, str]] = {}
+_FOUND_BY = {
+    "Skip restarts as Restart does": (14, "repeated"),
+    "a Secret is written from a read that was not judged": (17, "unfresh"),
+    "a Secret is written once and not kept": (4, "mismanaged"),
+    "a Skip clears the debt": (19, "lost"),
+    "a failed rollout halts nobody": (35, "not halted"),
+    "a wave begins before the earlier one is done": (3, "out of order"),
+    "any rollout of somebody else covers": (9, "lost"),
+    "content that the pods have is restarted for all the same": (49, "repeated"),
+    "covered by a restart that came before the Secrets were fresh": (91, "lost"),
+    "one fresh source is enough for all": (19, "unfresh"),
+    "one more rolls out than maxConcurrent": (5, "crowded"),
+    "restarting before the source has synced": (8, "unfresh"),
+    "rollouts are followed in memory only": (0, "out of order"),
+    "the budget is never spent": (0, "overspent"),
+    "the cooldown is only in memory": (27, "hurried"),
+    "what a source had acknowledged before it was asked counts": (82, "lost"),
+}
 """By plant: the seed of a history that it breaks, and how what is said of it begins."""
 
 

@@ -109,7 +109,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a newer debt is cleared with an older one": (
-        357,
+        41,
         (
             Step(5, "start_operator"),
             Step(10, "start_operator"),

@@ -87,8 +87,16 @@ class Api:
         return await self._call("DELETE", path)
 
     async def watch(self, path: str, version: str) -> AsyncGenerator[tuple[str, Object], None]:
-        """What happens to a list after a version of it: ADDED, MODIFIED or DELETED. It ends by itself."""
-        query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(_WATCH_SECONDS)}
+        """What happens to a list after a version of it: ADDED, MODIFIED or DELETED. It ends by itself.
+
+        A BOOKMARK tells of no object: nothing has happened up to its version.
+        """
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
         timeout = aiohttp.ClientTimeout(total=None, sock_read=_WATCH_SECONDS + _SECONDS)
         async with self._session.get(path, params=query, timeout=timeout) as answer:
             if answer.status not in _OK:

@@ -10,17 +10,24 @@ from standins.calls import Api, ApiError
 from standins.resources import Object
 
 _PAUSE_SECONDS = 0.1
+_GONE = 410
 
 Listener = Callable[[Object | None, Object | None], None]
 """Told what an object was and what it is; None is not there."""
 
 
 class Mirror:
-    """The objects by name. A gap in the watch is closed by a new list; nothing is told twice."""
+    """The objects by name, told version by version, nothing twice.
+
+    A watch that ends is gone on with. Only one that the API server has forgotten is a gap, closed by a new
+    list: `gaps` counts them, for whoever judges by what was told.
+    """
 
     def __init__(self, api: Api, path: str, tell: Listener) -> None:
         self.things: dict[str, Object] = {}
         self.listed = asyncio.Event()
+        self.gaps = 0
+        self._version: str | None = None
         self._api = api
         self._path = path
         self._tell = tell
@@ -30,17 +37,29 @@ class Mirror:
         while True:
             try:
                 await self._follow()
-            except (ApiError, aiohttp.ClientError, TimeoutError, OSError):
+            except ApiError as error:
+                if error.status == _GONE:
+                    self._version = None
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except (aiohttp.ClientError, TimeoutError, OSError):
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _follow(self) -> None:
-        listing = await self._api.get(self._path)
-        self._hold(listing["items"])
-        self.listed.set()
-        changes = self._api.watch(self._path, listing["metadata"]["resourceVersion"])
+        if self._version is None:
+            await self._list()
+        changes = self._api.watch(self._path, str(self._version))
         async with contextlib.aclosing(changes):
             async for kind, thing in changes:
-                self._put(thing["metadata"]["name"], None if kind == "DELETED" else thing)
+                self._version = thing["metadata"]["resourceVersion"]
+                if kind != "BOOKMARK":
+                    self._put(thing["metadata"]["name"], None if kind == "DELETED" else thing)
+
+    async def _list(self) -> None:
+        listing = await self._api.get(self._path)
+        self._hold(listing["items"])
+        self._version = listing["metadata"]["resourceVersion"]
+        self.gaps += self.listed.is_set()
+        self.listed.set()
 
     def _hold(self, things: list[Object]) -> None:
         found = {thing["metadata"]["name"]: thing for thing in things}

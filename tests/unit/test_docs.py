@@ -105,3 +105,12 @@ def test_every_test_that_is_named_exists() -> None:
         for path, name in re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", page.read_text()):
             file = ROOT / "tests" / path
             assert re.search(rf"^(async )?def {name}\(", file.read_text(), re.MULTILINE), f"{path}::{name}"
+
+
+def test_every_threat_has_a_test() -> None:
+    """What is said of security is shown, row by row."""
+    table = (DOCS / "security.md").read_text().partition("## Threats")[2].partition("\n## ")[0]
+    rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
+
+    assert len(rows) >= 20
+    assert [row for row in rows if not re.search(r"`[a-z_/]+\.py::test_\w+` ?(, `|\|)", row)] == []

@@ -19,7 +19,18 @@ from infisical_events.infisical.logins import Tokens
 from infisical_events.infisical.requests import AuthorizedClient
 from infisical_events.infisical.sessions import Session
 from infisical_events.infisical.streaming import subscribed
-from infisical_sessions import BY_HAND, PROJECT, UNIVERSAL, V4, a_session, given, granted, logged_in, refused
+from infisical_sessions import (
+    BY_HAND,
+    LOOPBACK,
+    PROJECT,
+    UNIVERSAL,
+    V4,
+    a_session,
+    given,
+    granted,
+    logged_in,
+    refused,
+)
 from scripted_server import After, Answer, Request, always, answer, in_turn, serving, stream
 
 MEBI = 1024 * 1024
@@ -81,7 +92,7 @@ SLOW_HEAD = Answer((b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 10_000), pause
 @pytest.mark.parametrize("slow", [SLOW_HEAD, SLOW_REFUSAL])
 async def test_subscription_that_drips(slow: Answer) -> None:
     """A subscription whose head, or whose refusal, does not come to its end is given up."""
-    async with serving(always(slow)) as server, new_client(server.url) as http:
+    async with serving(always(slow)) as server, new_client(server.url, LOOPBACK) as http:
         client = AuthorizedClient(http, Tokens(http, given(BY_HAND), Attempts()))
         error = await failure(_entered(client))
     assert error.reason is Reason.UNREACHABLE

@@ -12,6 +12,7 @@ import pytest
 from infisical_events.core.reasons import Reason
 from infisical_events.infisical.calls import new_client, request_json
 from infisical_events.infisical.errors import InfisicalError
+from infisical_sessions import LOOPBACK
 
 _TRIES = 400
 """About one in thirty meets the moment between connecting and the first byte."""
@@ -43,7 +44,7 @@ def test_a_reset_on_arrival_is_a_failure_of_the_network(address: str) -> None:
     """Whenever the reset comes, it is never a defect."""
 
     async def ask() -> Reason:
-        async with new_client(address) as client:
+        async with new_client(address, LOOPBACK) as client:
             with pytest.raises(InfisicalError) as caught:
                 await request_json(client, "GET", "/api/status")
         return caught.value.reason

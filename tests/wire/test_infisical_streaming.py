@@ -30,6 +30,7 @@ from infisical_sandbox.server import Controls, Ending, Options, Sandbox
 from infisical_sandbox.server.domain import generations
 from infisical_sessions import (
     BY_HAND,
+    LOOPBACK,
     PROJECT,
     SUBSCRIBE,
     UNIVERSAL,
@@ -241,7 +242,7 @@ async def test_broken_chunk() -> None:
 @asynccontextmanager
 async def listening(url: str, watchdog: float) -> AsyncIterator[AsyncIterator[Hearing]]:
     """A stream under a short watchdog."""
-    async with new_client(url) as http:
+    async with new_client(url, LOOPBACK) as http:
         client = AuthorizedClient(http, Tokens(http, given(BY_HAND), Attempts()))
         async with subscribed(client, PROJECT, [], watchdog) as hearings:
             yield hearings

@@ -25,6 +25,7 @@ from infisical_events.kube.errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.groups import Groups
+from infisical_events.kube.owning import Own, OwnError
 from infisical_events.kube.recording import Involved, Notice, Recorder
 from infisical_events.kube.subscriptions import SubscriptionKey, Subscriptions
 from infisical_events.kube.workloads import Workloads
@@ -63,7 +64,16 @@ def status(code: int, message: str) -> Answer:
 
 def metadata(name: str, **more: object) -> dict[str, Any]:
     """An item of a metadata list."""
-    return {"metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": "7"} | more}
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": "7",
+            "namespace": "team",
+            "generation": 3,
+        }
+        | more
+    }
 
 
 def paged(pages: Mapping[str, Answer]) -> Script:
@@ -332,8 +342,8 @@ async def test_answer_that_is_no_subscription() -> None:
     ("namespaces", "uids"),
     [((), {"uid-a", "uid-b"}), (("team",), {"uid-a"}), (("team", "web"), {"uid-a", "uid-b"})],
 )
-async def test_uids(namespaces: tuple[str, ...], uids: set[str]) -> None:
-    """The uids of all namespaces, or of some."""
+async def test_listed(namespaces: tuple[str, ...], uids: set[str]) -> None:
+    """The subscriptions of all namespaces, or of some."""
     base = "/apis/events.infisical.com/v1alpha1"
     routes = {
         f"{base}/infisicaleventsubscriptions": always(page(["a", "b"])),
@@ -341,7 +351,9 @@ async def test_uids(namespaces: tuple[str, ...], uids: set[str]) -> None:
         f"{base}/namespaces/web/infisicaleventsubscriptions": always(page(["b"])),
     }
     async with reached(routed(routes)) as (kube, _):
-        assert await Subscriptions(kube).list_uids(namespaces) == uids
+        listed = await Subscriptions(kube).list(namespaces)
+    assert {one.key.uid for one in listed} == uids
+    assert {one.generation for one in listed} == {3}
 
 
 # -- workloads ----------------------------------------------------------------------------------------
@@ -375,11 +387,16 @@ async def test_workloads() -> None:
     ]
 
 
+_BATCH = ("cronjobs", "jobs")
+
+
 async def test_one_kind_cannot_be_listed() -> None:
     """When one kind cannot be listed there is no list: no workload may be taken for gone."""
     routes = {
         LIST: always(page(["web"])),
+        LIST.replace("deployments", "daemonsets"): always(page([])),
         LIST.replace("deployments", "statefulsets"): always(status(403, "no")),
+        **{LIST.replace("apps", "batch").replace("deployments", kind): always(page([])) for kind in _BATCH},
     }
     async with reached(routed(routes)) as (kube, _):
         with pytest.raises(ForbiddenError):
@@ -443,6 +460,56 @@ async def test_service_account_answer_without_token() -> None:
     async with reached(always(answer(201, {"status": {}}))) as (kube, _):
         with pytest.raises(KubernetesError):
             await CredentialReader(kube).service_account_token("team", "robot", ())
+
+
+@pytest.mark.parametrize("kind", ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"])
+async def test_a_token_for_the_api_server_is_nobodys_credential(kind: str) -> None:
+    """A Secret that holds one is not read as a login, and what it holds is not told."""
+    stored = {"type": kind, "data": {"token": base64.b64encode(b"canary-jwt").decode()}}
+    async with reached(routed({SECRET: always(answer(200, stored))})) as (kube, _):
+        with pytest.raises(OwnError, match="holds a token for the API server") as error:
+            await CredentialReader(kube).secret_value("team", REF)
+    assert "canary" not in str(error.value)
+
+
+async def test_the_operators_own_is_no_subscriptions_business() -> None:
+    """Neither its ServiceAccount nor its Secret; their namesakes in other namespaces are somebody else's."""
+    own = Own("system:serviceaccount:team:robot", frozenset({("team", "login")}))
+    data = {"token": base64.b64encode(b"s3cret").decode()}
+    granted = {"data": data, "status": {"token": "jwt"}}
+    async with reached(always(answer(200, granted))) as (kube, server):
+        reader = CredentialReader(kube, own)
+        for asking in (reader.secret_value("team", REF), reader.service_account_token("team", "robot", ())):
+            with pytest.raises(OwnError, match="the operator's own"):
+                await asking
+        assert server.requests == []
+        assert await reader.secret_value("other", REF) == "s3cret"
+        assert await reader.service_account_token("other", "robot", ()) == "jwt"
+        assert await reader.service_account_token("team", "robot2", ()) == "jwt"
+
+
+def _jwt(payload: str) -> str:
+    return f"eyJhbGciOiJub25lIn0.{base64.urlsafe_b64encode(payload.encode()).decode().rstrip('=')}.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("token", "user"),
+    [
+        (_jwt('{"sub": "system:serviceaccount:team:robot"}'), "system:serviceaccount:team:robot"),
+        ("Bearer " + _jwt('{"sub": "system:serviceaccount:team:a"}'), "system:serviceaccount:team:a"),
+        (_jwt("{}"), ""),
+        (_jwt("[]"), ""),
+        (_jwt("no JSON"), ""),
+        ("an.opaque.token", ""),
+        ("opaque", ""),
+        ("", ""),
+    ],
+)
+async def test_who_asks(token: str, user: str) -> None:
+    """The token of a ServiceAccount says whose it is; of other credentials it is not known."""
+    configuration = Configuration(host="http://127.0.0.1:1", api_key={"BearerToken": token})
+    async with ApiClient(configuration) as client:
+        assert Kube(client).user == user
 
 
 # -- Kubernetes Events --------------------------------------------------------------------------------

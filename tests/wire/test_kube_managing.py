@@ -23,6 +23,7 @@ from infisical_events.kube.errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.managing import ManagedSecrets
+from infisical_events.kube.owning import Own
 from infisical_events.kube.refusals import refusal_of
 from infisical_events.kube.subscriptions import SubscriptionKey
 from scripted_server import Answer, Request, ScriptedServer, answer, serving
@@ -300,3 +301,18 @@ async def test_no_answer_is_an_unknown_outcome() -> None:
     async with ApiClient(Configuration(host=url)) as client:
         with pytest.raises(UnknownOutcomeError):
             await ManagedSecrets(Kube(client, 5.0)).apply(KEY, a_managed(), {"A": CANARY}, "token")
+
+
+async def test_the_operators_own_secret_is_not_written() -> None:
+    """Also not where it is the subscription's neighbour: who adds keys to it could choose the operator's."""
+    own = Own(secrets=frozenset({(KEY.namespace, "env")}))
+
+    async def script(_: Request) -> Answer:
+        return answer(200, {"metadata": STORED | OWNED})
+
+    async with serving(script) as server, ApiClient(Configuration(host=server.url)) as client:
+        with pytest.raises(
+            SecretRefusedError, match=r"^Secret env is the operator's own: choose another name\.$"
+        ):
+            await ManagedSecrets(Kube(client, 5.0), own).apply(KEY, a_managed(), {"A": CANARY}, "token")
+        assert {request.method for request in server.requests} == {"GET"}

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.serving import BindError, http_server
+from infisical_events.runtime.serving import BindError, Health, http_server
 from sandboxes import free_port
 
 
@@ -20,7 +20,7 @@ async def served(
     """A client of the server."""
     port = free_port()
     async with (
-        http_server("127.0.0.1", port, metrics, lambda: ready[0], lambda: alive[0]),
+        http_server("127.0.0.1", port, metrics, Health(lambda: alive[0], lambda: ready[0])),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         yield client
@@ -66,9 +66,9 @@ async def test_port_is_taken() -> None:
     """A port that somebody has is an error, and one that was served is free again."""
     port = free_port()
     for _ in range(2):
-        async with http_server("127.0.0.1", port, Metrics(), lambda: True, lambda: True):
+        async with http_server("127.0.0.1", port, Metrics(), Health(lambda: True, lambda: True)):
             with pytest.raises(BindError, match="address already in use"):
-                async with http_server("127.0.0.1", port, Metrics(), lambda: True, lambda: True):
+                async with http_server("127.0.0.1", port, Metrics(), Health(lambda: True, lambda: True)):
                     raise AssertionError("two servers on one port")
 
 
@@ -76,7 +76,7 @@ async def test_everywhere() -> None:
     """Without a host it is served at every address of the machine."""
     port = free_port()
     async with (
-        http_server("", port, Metrics(), lambda: True, lambda: True),
+        http_server("", port, Metrics(), Health(lambda: True, lambda: True)),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         assert (await client.get("/readyz")).status_code == 200

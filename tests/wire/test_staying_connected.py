@@ -26,7 +26,7 @@ from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.relaying import relayed
 from infisical_events.runtime.supervising import Supervisor
 from infisical_sandbox.server import Controls, Ending, ResponseFault, Sandbox
-from infisical_sessions import SUBSCRIBE, TOKEN, V4, a_session, refused
+from infisical_sessions import LOOPBACK, SUBSCRIBE, TOKEN, V4, a_session, refused
 from scripted_server import After, Answer, Request, Script, always, answer, in_turn, routed, serving, stream
 
 NOTHING = answer(200, {"secrets": [], "imports": []})
@@ -48,11 +48,11 @@ class Operator:
         self.metrics = Metrics()
         world = World(
             cluster=self.cluster,
-            open_infisical=infisical_opener(DigestKeys(no_key)),
+            open_infisical=infisical_opener(DigestKeys(no_key), LOOPBACK),
             clock=utc_now,
             metrics=self.metrics,
             default_address="http://127.0.0.1",
-            allowed_addresses=("http://127.0.0.1:*",),
+            boundary=LOOPBACK,
             digest_key=a_digest_key,
         )
         self.supervisor = Supervisor(world, ())

@@ -10,6 +10,7 @@ import pytest
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
 from scenes import Operator
+from scripted_leases import PREFIX, ScriptedLeases
 from scripted_server import After, Answer, Request, answer, serving
 
 NAMESPACE = "team"
@@ -48,6 +49,7 @@ class ApiServer:
         self.refused = 0
         self.watched = asyncio.Event()
         self.changed = asyncio.Event()
+        self.leases = ScriptedLeases()
 
     def refuse(self, code: int) -> None:
         """From now on lists are refused, and watches that stand are ended."""
@@ -55,7 +57,9 @@ class ApiServer:
         self.changed.set()
 
     async def script(self, request: Request) -> Answer:
-        """Discovery, lists and watches."""
+        """Discovery, lists and watches, and Leases."""
+        if request.path.startswith(PREFIX):
+            return self.leases.served(request)
         found: dict[str, object] = {
             "/api": {"versions": ["v1"]},
             "/api/v1": {"groupVersion": "v1", "resources": CORE_KINDS},

@@ -5,10 +5,12 @@ again because objects may have been stored under an older CRD. Unknown fields ar
 that a newer CRD knows and this version does not must never be ignored silently.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -86,6 +88,10 @@ class CreationPolicy(StrEnum):
     MERGE = "Merge"
 
 
+_MOST_MISTAKES = 20
+"""Mistakes that one message tells: conditions and Events are no place for ten thousand."""
+
+
 class InvalidSpecError(ValueError):
     """The spec cannot be served; the message is a sentence that says what to change."""
 
@@ -111,11 +117,25 @@ _SENTENCES = {
     (_SECRET_PATH := r"^/[!-~]*$"): (
         "begin the path with '/' and write it in ASCII without blanks, such as /payments/**"
     ),
+    (_METADATA_KEY := r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?$"): (
+        "use a key that labels and annotations can have, such as app.kubernetes.io/name"
+    ),
     (_ADDRESS := r"^https?://[!-?A-~]+$"): (
         "write the address as https://host, without blanks and without credentials"
     ),
 }
 """What is said when text does not have the form that is demanded, as in the CRD."""
+
+
+def _no_token(secret_type: str) -> str:
+    """Kubernetes fills in such a Secret, or believes it: whoever has it made would get somebody's token."""
+    if secret_type in {"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"}:
+        raise ValueError(
+            "a Secret of this type is a token for the API server and not the operator's to write: "
+            "use another type"
+        )
+    return secret_type
+
 
 # A name becomes a part of a path in the Kubernetes API: one with '/' or '..' could leave its place.
 ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_OBJECT_NAME)]
@@ -123,6 +143,10 @@ DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern
 Slug = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_SLUG)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_IDENTIFIER)]
 SecretPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_SECRET_PATH)]
+SecretType = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_no_token)]
+LabelText = Annotated[str, StringConstraints(max_length=63)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=317, pattern=_METADATA_KEY)]
+AnnotationText = Annotated[str, StringConstraints(max_length=16384)]
 TemplateText = Annotated[str, StringConstraints(max_length=16384)]
 Address = Annotated[str, StringConstraints(max_length=256, pattern=_ADDRESS)]
 Audience = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -193,10 +217,10 @@ class ManagedSecret(Model):
     secret_path: SecretPath = "/"  # noqa: S105 - a folder, no secret
     secret_keys: Annotated[tuple[KeyPattern, ...], Field(max_length=100)] = ()
     template: dict[DataKey, TemplateText] = Field(default_factory=dict, max_length=256)
-    type: Annotated[str, StringConstraints(min_length=1, max_length=253)] = "Opaque"
+    type: SecretType = "Opaque"
     creation_policy: CreationPolicy = CreationPolicy.OWNER
-    labels: dict[str, str] = Field(default_factory=dict, max_length=64)
-    annotations: dict[str, str] = Field(default_factory=dict, max_length=64)
+    labels: dict[MetadataKey, LabelText] = Field(default_factory=dict, max_length=64)
+    annotations: dict[MetadataKey, AnnotationText] = Field(default_factory=dict, max_length=64)
 
 
 class Resync(Model):
@@ -257,15 +281,21 @@ def parse_spec(raw: object) -> Spec:
     try:
         return Spec.model_validate(raw)
     except ValidationError as error:
-        mistakes = "; ".join(_sentence(dict(mistake)) for mistake in error.errors())
-        raise InvalidSpecError(mistakes) from None
+        told = [_sentence(dict(mistake)) for mistake in error.errors()]
+        more = f"; and {len(told) - _MOST_MISTAKES} more" if len(told) > _MOST_MISTAKES else ""
+        raise InvalidSpecError("; ".join(told[:_MOST_MISTAKES]) + more) from None
+
+
+def _quoted(step: str) -> str:
+    """The name of a field, or the key of a map, which may be any text."""
+    return step if re.fullmatch(r"[\[\]\w./-]{1,64}", step, re.ASCII) else ascii(step[:64])
 
 
 def _sentence(mistake: dict[str, Any]) -> str:
     """One pydantic error as `spec.a.b[0]: what is wrong`, never with the offending value."""
     where = "spec"
     for step in mistake["loc"]:
-        where += f"[{step}]" if isinstance(step, int) else f".{step}"
+        where += f"[{step}]" if isinstance(step, int) else f".{_quoted(step)}"
     message = str(mistake["msg"]).removeprefix("Value error, ")
     if mistake["type"] == "extra_forbidden":
         message = "this version does not know the field: remove it or upgrade the operator"

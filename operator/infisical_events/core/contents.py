@@ -18,7 +18,7 @@ from infisical_events.api.specs import CreationPolicy, ManagedSecret, Spec
 from infisical_events.core.folders import Folder
 from infisical_events.core.globs import KeyFilter, compile_path_glob
 from infisical_events.core.observations import NOTHING, Body, Part, Sighting
-from infisical_events.core.templating import TemplateError, check_templates, names_of, rendered
+from infisical_events.core.templating import TemplateError, check_templates, length_of, names_of, rendered
 from infisical_events.core.wording import first_few
 
 _MOST_BYTES: Final = 1024 * 1024
@@ -126,6 +126,7 @@ def _sights(reading: Reading, part: Part, believed: Body) -> Iterator[Body]:
 
 def _data(values: Mapping[str, str], managed: ManagedSecret) -> dict[str, str]:
     if managed.template:
+        _check_bytes(length_of(managed.template, values), managed)  # before it fills the memory
         try:
             return rendered(managed.template, values)
         except TemplateError as error:
@@ -143,7 +144,10 @@ def _check_size(data: Mapping[str, str], managed: ManagedSecret) -> None:
     broken = sorted(key for key, text in data.items() if not _is_writable(text))
     if broken:
         raise ContentError(f"Secret {managed.name}: the value of {_listed(broken)} is no Unicode text.")
-    size = sum(len(text.encode()) for text in data.values())
+    _check_bytes(sum(len(text.encode()) for text in data.values()), managed)
+
+
+def _check_bytes(size: int, managed: ManagedSecret) -> None:
     if size > _MOST_BYTES:
         raise ContentError(
             f"Secret {managed.name} would hold {size} bytes, and Kubernetes admits {_MOST_BYTES}: take "

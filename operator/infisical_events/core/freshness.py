@@ -51,6 +51,11 @@ class Fresh:
     hope: timedelta = timedelta()
 
     @property
+    def known_tokens(self) -> dict[str, str]:
+        """The tokens that somebody vouches for."""
+        return {name: token for name, token in self.tokens.items() if token}
+
+    @property
     def is_stale(self) -> bool:
         """Whether the content is not known to be fresh, and may become so."""
         return self.state is Freshness.OVERDUE and bool(self.hope)

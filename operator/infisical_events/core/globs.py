@@ -13,7 +13,7 @@ match, or takes for something else than it says. Names of folders consist of ASC
 
 import fnmatch
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -21,6 +21,13 @@ from infisical_events.core.globbing import CLASS, characters_of, read
 from infisical_events.core.patterns import Steps, fits
 
 MAX_LENGTH: Final = 512
+
+MOST_PATTERNS: Final = 100
+"""Of one filter, as in the CRD: an annotation of a workload may be 256 KiB long."""
+
+LONGEST_PATH: Final = 2048
+LONGEST_KEY: Final = 32_768
+"""Characters of what is matched: what is longer no Infisical has, and matching takes time."""
 
 _LITERAL: Final = re.compile(r"[A-Za-z0-9_/-]*")
 _LITERAL_FOLDERS: Final = re.compile(r"\A(?:/[A-Za-z0-9_-]+(?=/))*")
@@ -32,7 +39,6 @@ class PathGlob:
     """A folder glob as the server understands it; made by `compile_path_glob`."""
 
     pattern: str
-    _steps: Steps = field(repr=False, compare=False)
 
     @property
     def is_literal(self) -> bool:
@@ -48,7 +54,7 @@ class PathGlob:
 
     def matches(self, path: str) -> bool:
         """Tell whether the server would deliver an event of this path, taken as it is written."""
-        return fits(self._steps, path)
+        return len(path) <= LONGEST_PATH and _is_match(self.pattern, path)
 
 
 @lru_cache(maxsize=1024)
@@ -60,10 +66,21 @@ def compile_path_glob(pattern: str) -> PathGlob:
     """
     try:
         _check_shape(pattern)
-        steps = read(pattern)
+        _steps_of(pattern)
     except ValueError as refusal:
         raise ValueError(f"the path glob {pattern[:64]!r} {refusal}") from None
-    return PathGlob(pattern, steps)
+    return PathGlob(pattern)
+
+
+@lru_cache(maxsize=1024)
+def _steps_of(pattern: str) -> Steps:
+    return read(pattern)
+
+
+@lru_cache(maxsize=4096)
+def _is_match(pattern: str, path: str) -> bool:
+    """Remembered, for ten thousand changes are in few folders."""
+    return fits(_steps_of(pattern), path)
 
 
 def _check_shape(pattern: str) -> None:
@@ -91,10 +108,14 @@ class KeyFilter:
     patterns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.patterns) > MOST_PATTERNS:
+            raise ValueError(f"there are more than {MOST_PATTERNS} key patterns: use wider ones")
         _compile_keys(self.patterns)
 
     def matches(self, key: str) -> bool:
         """Tell whether the key is included and not excluded."""
+        if not self.patterns or len(key) > LONGEST_KEY:
+            return not self.patterns
         included, excluded = _compile_keys(self.patterns)
         return (not included or _any_matches(included, key)) and not _any_matches(excluded, key)
 

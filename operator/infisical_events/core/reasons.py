@@ -14,6 +14,7 @@ class Reason(StrEnum):
     POLLING = "Polling"
     STARTING = "Starting"
     SUSPENDED = "Suspended"
+    TOO_MANY_SUBSCRIPTIONS = "TooManySubscriptions"
     INVALID_SPEC = "InvalidSpec"
 
     # Authenticated
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     REQUEST_REFUSED = "RequestRefused"
     SERVER_ERROR = "ServerError"
     UNREACHABLE = "Unreachable"
+    NETWORK_NOT_ALLOWED = "NetworkNotAllowed"
     NAME_NOT_RESOLVED = "NameNotResolved"
     TLS_FAILED = "TLSFailed"
     NOT_INFISICAL = "NotInfisical"

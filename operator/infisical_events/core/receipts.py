@@ -16,8 +16,10 @@ from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.ledgers import Debt
+from infisical_events.core.wording import escaped
 from infisical_events.core.workloads import Workload
 
+_LONGEST_KEY = 253
 _MOST_KEYS_TOLD = 20
 _SEQ = re.compile(r"[0-9]{1,19}")
 
@@ -38,16 +40,26 @@ class Receipt:
 
 def receipt_of(workload: Workload) -> Receipt:
     """Read `last-restart`; what cannot be read (edited by hand) counts as never restarted."""
+    raw = _told(workload)
     try:
-        raw = json.loads(workload.annotations.get(annotations.LAST_RESTART, "{}"))
+        secrets = {str(name): str(token) for name, token in dict(raw.get("secrets") or {}).items()}
+        if "time" not in raw:  # never restarted by this operator, and covered by somebody's rollout
+            return Receipt(None, {}, secrets)
         moment = datetime.fromisoformat(raw["time"])
         in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         stamps = {str(name): str(stamp) for name, stamp in dict(raw["stamps"]).items()}
-        secrets = {str(name): str(token) for name, token in dict(raw.get("secrets") or {}).items()}
-        is_stale = raw.get("stale") is True
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Receipt(None, {})
-    return Receipt(in_utc, stamps, secrets, is_stale)
+    return Receipt(in_utc, stamps, secrets, raw.get("stale") is True)
+
+
+def _told(workload: Workload) -> dict[str, Any]:
+    """The annotation as JSON; empty if there is none that can be read."""
+    try:
+        raw = json.loads(workload.annotations.get(annotations.LAST_RESTART, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return raw if isinstance(raw, dict) else {}
 
 
 def stamp_of(epoch: str, seq: int) -> str:
@@ -106,24 +118,38 @@ def restart_patch(workload: Workload, cause: Cause, now: datetime) -> dict[str, 
     if workload.kind.restarting is Restarting.BY_TEMPLATE:
         stamp = {annotations.revision_key(cause.subscription): cause.stamp}
         spec = {"template": {"metadata": {"annotations": stamp}}}
+    return {"metadata": _noted(workload, told), "spec": spec}
+
+
+def _noted(workload: Workload, told: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "metadata": {
-            "uid": workload.uid,
-            "resourceVersion": workload.resource_version,
-            "annotations": {annotations.LAST_RESTART: json.dumps(told, separators=(",", ":"))},
-        },
-        "spec": spec,
+        "uid": workload.uid,
+        "resourceVersion": workload.resource_version,
+        "annotations": {annotations.LAST_RESTART: json.dumps(told, separators=(",", ":"))},
     }
 
 
+def coverage_patch(workload: Workload, secrets: Mapping[str, str]) -> dict[str, Any]:
+    """The merge patch that notes with which content somebody's rollout has started the pods.
+
+    Without it a content that comes back later would pass for what the pods have.
+    """
+    told = _told(workload)
+    told["secrets"] = dict(sorted({**receipt_of(workload).secrets, **secrets}.items()))
+    return {"metadata": _noted(workload, told)}
+
+
 def describe(changes: tuple[Change, ...]) -> dict[str, Any]:
-    """Why, for a person: event types, environment, path and names of keys; never values."""
-    keys = sorted({change.key for change in changes})
+    """Why, for a person: event types, environment, path and names of keys; never values.
+
+    The names are Infisical's, which may be any text; this stands in annotations and in the status.
+    """
+    keys = sorted({escaped(change.key, _LONGEST_KEY) for change in changes})
     if len(keys) > _MOST_KEYS_TOLD:
         keys = [*keys[:_MOST_KEYS_TOLD], ANY_KEY]
     return {
         "event": ",".join(sorted({kind for change in changes for kind in change.types})),
-        "environmentSlug": ",".join(sorted({c.scope.folder.environment for c in changes})),
-        "secretPath": ",".join(sorted({str(c.scope).partition(":")[2] for c in changes})),
+        "environmentSlug": escaped(",".join(sorted({c.scope.folder.environment for c in changes}))),
+        "secretPath": escaped(",".join(sorted({str(c.scope).partition(":")[2] for c in changes}))),
         "keys": keys,
     }

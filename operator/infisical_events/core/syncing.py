@@ -113,6 +113,10 @@ class Known:
         """Whether the content is another one than the pods have, or may be."""
         return not token or self.tokens.get(name) != token
 
+    def differs(self, name: str, token: str) -> bool:
+        """Whether the content is known to be another one."""
+        return bool(token) and self.tokens.get(name, token) != token
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -127,10 +131,42 @@ class Question:
     """Of those of its Secrets that the workload uses."""
     known: Known
     timeout: timedelta
+    is_requested: bool = False
+    """Whether a person wants a restart, whatever the content is."""
 
 
 def freshness(question: Question, now: datetime) -> Freshness:
-    """Whether the source has synced since it was asked for this debt, and whether the content is another."""
+    """Whether the source has synced since it was asked for this debt, and whether the content is another.
+
+    It is asked one question at a time: a sync that is still under way for an older one would pass for the
+    answer to the newer.
+    """
+    state = _judged(question, now)
+    return Freshness.WAITING if state is Freshness.UNASKED and _is_busy(question, now) else state
+
+
+def _is_busy(question: Question, now: datetime) -> bool:
+    source, prefix = question.source, annotations.resync_key("")
+    asked = (
+        request_of(source, key.removeprefix(prefix)) for key in source.annotations if key.startswith(prefix)
+    )
+    recent = (request for request in asked if request and now < request.at + question.timeout)
+    return any(not _has_moved(question, request) for request in recent)
+
+
+def _has_moved(question: Question, request: Request) -> bool:
+    """Whether it has said anything since it was asked; one that never answers, whether its content has."""
+    source = question.source
+    if source.acknowledged is None:
+        return any(
+            request.tokens.get(name, "") != content.token for name, content in question.contents.items()
+        )
+    return source.acknowledged not in {"", request.acknowledged} or (
+        source.is_copied and _is_copied(question)
+    )
+
+
+def _judged(question: Question, now: datetime) -> Freshness:
     source = question.source
     if source.unable:
         return Freshness.OVERDUE
@@ -138,8 +174,10 @@ def freshness(question: Question, now: datetime) -> Freshness:
     if request is None or not is_stamp_at_least(request.stamp, question.epoch, question.seq):
         return Freshness.UNASKED
     tokens = {name: content.token for name, content in question.contents.items()}
-    has_changed = any(question.known.has_changed(name, token) for name, token in tokens.items())
-    if _has_synced(question, request, tokens, now, has_changed=has_changed):
+    has_changed = question.is_requested or any(
+        question.known.has_changed(name, token) for name, token in tokens.items()
+    )
+    if _has_synced(question, request, tokens, now):
         return Freshness.CHANGED if has_changed else _unchanged(request, now)
     return _unheard(question, request, now)
 
@@ -158,20 +196,21 @@ def _unheard(question: Question, request: Request, now: datetime) -> Freshness:
     return Freshness.SILENT if is_silent else Freshness.OVERDUE
 
 
-def _has_synced(
-    question: Question, request: Request, tokens: Mapping[str, str], now: datetime, *, has_changed: bool
-) -> bool:
+def _has_synced(question: Question, request: Request, tokens: Mapping[str, str], now: datetime) -> bool:
     source = question.source
     if source.acknowledged is None:
-        has_moved = any(request.tokens.get(name, "") != token for name, token in tokens.items())
-        return has_moved or (has_changed and now >= request.at + _WAS_FIRST)
+        was_first = question.is_requested or any(question.known.differs(*held) for held in tokens.items())
+        return _has_moved(question, request) or (was_first and now >= request.at + _WAS_FIRST)
+    if source.is_copied and _is_copied(question):
+        return True  # though its answer, a time in whole seconds, may be the one of before
     if source.acknowledged in {"", request.acknowledged}:
         return False
-    return not source.is_copied or _is_copied(question) or now >= request.at + _COPY_PATIENCE
+    return not source.is_copied or now >= request.at + _COPY_PATIENCE
 
 
 def _is_copied(question: Question) -> bool:
     """Whether the sync had read the question: it stands on the Secrets, too."""
     key = annotations.resync_key(question.subscription)
     asked = question.source.annotations.get(key)
-    return all(content.annotations.get(key) == asked for content in question.contents.values())
+    shown = [content.annotations.get(key) == asked for content in question.contents.values()]
+    return bool(shown) and all(shown)

@@ -45,6 +45,17 @@ def rendered(template: Mapping[str, str], values: Mapping[str, str]) -> dict[str
     return {key: _PLACEHOLDER.sub(lambda found: _text(found, values), text) for key, text in template.items()}
 
 
+def length_of(template: Mapping[str, str], values: Mapping[str, str]) -> int:
+    """How many characters all of it will have, told without making it: a value may stand in it thousandfold.
+
+    Names without a value count nothing.
+    """
+    return sum(
+        len(text) + sum(len(_text(found, values)) - len(found[0]) for found in _PLACEHOLDER.finditer(text))
+        for text in template.values()
+    )
+
+
 def names_of(template: Mapping[str, str]) -> frozenset[str]:
     """The names of all secrets that it refers to."""
     return frozenset(name for text in template.values() for name in _names(text))
@@ -90,7 +101,7 @@ def _names(text: str) -> frozenset[str]:
 
 def _text(found: re.Match[str], values: Mapping[str, str]) -> str:
     name = found["plain"] or found["quoted"]
-    return values[name] if name else found["text"]
+    return values.get(name, "") if name else found["text"]
 
 
 def _stray(text: str) -> str:

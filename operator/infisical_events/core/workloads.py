@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from infisical_events.api import annotations
@@ -23,6 +24,7 @@ class Workload:
     name: str
     resource_version: str
     annotations: Mapping[str, str]
+    created_at: datetime | None = None
 
     @property
     def words(self) -> dict[str, str]:

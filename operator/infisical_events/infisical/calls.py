@@ -5,18 +5,19 @@ and without what the request carried in confidence; headers, bodies and tokens n
 """
 
 import asyncio
+import functools
 import json
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
-from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import httpx
 
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.reasons import Reason
 from infisical_events.core.wording import on_one_line
 from infisical_events.infisical.answers import LONGEST_LIST, LONGEST_WORD, PACKING, Answer, decoded, received
@@ -26,6 +27,7 @@ from infisical_events.infisical.errors import (
     TokenRefusedError,
     UnknownRouteError,
 )
+from infisical_events.infisical.reaching import Resolve, new_transport, resolved
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds for each step of an ordinary request: httpx counts every wait for bytes by itself."""
@@ -46,20 +48,22 @@ _SHORTEST_SECRET = 8
 """Characters; hiding shorter texts would make nonsense of a message and protect nobody."""
 
 
-@cache
+@functools.cache
 def _tls_context() -> ssl.SSLContext:
     """One context for all: building it costs 18 ms and 0.7 MiB."""
     return httpx.create_ssl_context()
 
 
-def new_client(address: str) -> httpx.AsyncClient:
-    """A client for one subscription: redirects are refused, so that no token leaves its address.
+def new_client(address: str, boundary: Boundary, resolve: Resolve = resolved) -> httpx.AsyncClient:
+    """A client for one subscription, whose connections lead to that origin and nowhere else.
 
-    A client of its own keeps httpcore's pool small, whose cost is quadratic in open streams.
+    Redirects are refused, so that no token leaves its address, and the boundary has its say about where the
+    address leads. A client of its own keeps httpcore's pool small, whose cost is quadratic in open streams.
     """
+    objection = functools.partial(boundary.objection, address)
     return httpx.AsyncClient(
         base_url=address,
-        verify=_tls_context(),
+        transport=new_transport(address, _tls_context(), objection, resolve),
         timeout=TIMEOUT,
         follow_redirects=False,
         headers={

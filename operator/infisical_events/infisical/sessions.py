@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from infisical_events.api.specs import Grade, Spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.contents import Reading
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Body, Observation, Part
@@ -29,10 +30,11 @@ _DOUBTS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all sessions share: what is known of logins, and the key of the values' digests."""
+    """What all sessions share: what is known of logins, the key of values' digests, where they may lead."""
 
     attempts: Attempts
     digest_key: DigestKeySource
+    boundary: Boundary
 
 
 class Session:
@@ -59,7 +61,7 @@ class Session:
         shared: "Shared",
     ) -> AsyncIterator["Session"]:
         """A session whose connections are closed with the context."""
-        async with new_client(address) as http:
+        async with new_client(address, shared.boundary) as http:
             tokens = Tokens(http, credentials, shared.attempts)
             yield cls(AuthorizedClient(http, tokens), spec, now, shared.digest_key)
 

@@ -24,6 +24,7 @@ from infisical_events.kube.errors import (
     UnknownOutcomeError,
     error_of,
 )
+from infisical_events.kube.owning import user_of
 
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -33,7 +34,7 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 _PAGE = 500
 _LONGEST_QUOTE = 500
 """Characters of the API server's own sentence that are repeated."""
-_TIMEOUT = 30.0
+DEFAULT_TIMEOUT = 30.0
 """Seconds for a request as a whole."""
 
 _AS_US = {"fieldManager": FIELD_MANAGER}
@@ -80,11 +81,16 @@ class Kube:
     """
 
     def __init__(
-        self, client: ApiClient, timeout: float = _TIMEOUT, renewed: Renewal = _never_renewed
+        self, client: ApiClient, timeout: float = DEFAULT_TIMEOUT, renewed: Renewal = _never_renewed
     ) -> None:
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 3)
         self._renewed = renewed
+
+    @property
+    def user(self) -> str:
+        """Who asks, if it is a ServiceAccount: `system:serviceaccount:namespace:name`; else empty."""
+        return user_of(self._client.configuration.api_key.get("BearerToken", ""))
 
     async def get(self, path: str, accept: str = JSON) -> JSONObject:
         """Read one object, or what `accept` wants of it; raises KubernetesError."""
@@ -93,6 +99,24 @@ class Kube:
     async def create(self, path: str, body: JSONObject) -> JSONObject:
         """Create one object; raises KubernetesError."""
         return await self._call(_Request(method="POST", path=path, body=body, query=_AS_US))
+
+    async def replace(self, path: str, body: JSONObject) -> JSONObject:
+        """Write one object as a whole, if it still is of the resourceVersion in the body.
+
+        Raises:
+            ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
+        """
+        return await self._call(_Request(method="PUT", path=path, body=body, query=_AS_US))
+
+    async def delete(self, path: str, uid: str, resource_version: str) -> None:
+        """Delete one object, if it still is this one in this version.
+
+        Raises:
+            ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
+        """
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        await self._call(_Request(method="DELETE", path=path, body=body))
 
     async def merge_patch(self, path: str, body: JSONObject) -> JSONObject:
         """Patch one object; a resourceVersion in the body makes it a compare-and-swap.

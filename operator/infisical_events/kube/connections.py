@@ -12,7 +12,7 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from infisical_events.kube.calls import Kube
+from infisical_events.kube.calls import DEFAULT_TIMEOUT, Kube
 from infisical_events.kube.errors import KubernetesError
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -121,11 +121,17 @@ async def load_connection(access: ClusterAccess) -> Connection:
 
 
 @asynccontextmanager
-async def opened_kube(access: ClusterAccess, user_agent: str) -> AsyncIterator[Kube]:
-    """The API server, its connections closed with the context; raises KubernetesError."""
+async def opened_kube(
+    access: ClusterAccess, user_agent: str, seconds: float = DEFAULT_TIMEOUT
+) -> AsyncIterator[Kube]:
+    """The API server, its connections closed with the context; each request may take so many `seconds`.
+
+    Raises:
+        KubernetesError: there is no usable configuration.
+    """
     clients = _Clients(access, user_agent, await _opened_client(access, user_agent))
     try:
-        yield Kube(clients.current, renewed=clients.renewed)
+        yield Kube(clients.current, seconds, clients.renewed)
     finally:
         await clients.close()
 

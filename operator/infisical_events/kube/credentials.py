@@ -6,6 +6,9 @@ import binascii
 from infisical_events.api.specs import SecretKeyRef
 from infisical_events.kube.calls import Kube, path_of
 from infisical_events.kube.errors import KubernetesError
+from infisical_events.kube.owning import Own, check_type
+
+_NOTHING = Own()
 
 _TOKEN_SECONDS = 600
 """The shortest life that the API server grants; the token is used once, for a login."""
@@ -18,8 +21,9 @@ class MissingKeyError(KubernetesError):
 class CredentialReader:
     """Reads Secrets by name and asks for ServiceAccount tokens; never lists, never caches."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, own: Own = _NOTHING) -> None:
         self._kube = kube
+        self._own = own
 
     async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str:
         """One value of a Secret, without surrounding blanks (a trailing newline is a common slip).
@@ -27,9 +31,12 @@ class CredentialReader:
         Raises:
             NotFoundError: no such Secret.
             MissingKeyError: no such key in it.
+            OwnError: it is the operator's own, or holds a token for the API server.
             KubernetesError: for every other failure.
         """
+        self._own.check_secret(namespace, ref.name)
         secret = await self._kube.get(path_of("api", "v1", "namespaces", namespace, "secrets", ref.name))
+        check_type(secret.get("type"))
         encoded = (secret.get("data") or {}).get(ref.key)
         try:
             value = base64.b64decode(encoded or "", validate=True).decode().strip()
@@ -40,7 +47,8 @@ class CredentialReader:
         return value
 
     async def service_account_token(self, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
-        """A short-lived token of a ServiceAccount; raises KubernetesError."""
+        """A short-lived token of a ServiceAccount; raises KubernetesError, of the operator's own OwnError."""
+        self._own.check_account(namespace, name)
         answer = await self._kube.create(
             path_of("api", "v1", "namespaces", namespace, "serviceaccounts", name, "token"),
             {

@@ -9,9 +9,13 @@ from infisical_events.api.specs import CreationPolicy, ManagedSecret
 from infisical_events.core.secrets import SecretMetadata
 from infisical_events.kube.calls import METADATA, JSONObject, Kube
 from infisical_events.kube.errors import KubernetesError, SecretRefusedError
+from infisical_events.kube.owning import Own
 from infisical_events.kube.refusals import refusal_of
 from infisical_events.kube.secrets import Secrets, metadata_of, secret_path
 from infisical_events.kube.subscriptions import SubscriptionKey
+
+_NOTHING = Own()
+_OURS = "is the operator's own: choose another name"
 
 
 class ManagedSecrets:
@@ -21,8 +25,9 @@ class ManagedSecrets:
     entry leaves the spec stays as it is until then; an orphan, and keys that were merged, stay for good.
     """
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, own: Own = _NOTHING) -> None:
         self._kube = kube
+        self._own = own
 
     async def apply(
         self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
@@ -43,7 +48,8 @@ class ManagedSecrets:
         self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
     ) -> SecretMetadata:
         found = await Secrets(self._kube).metadata(key.namespace, managed.name)
-        objection = _objection(found, key, managed)
+        is_own = self._own.has_secret(key.namespace, managed.name)
+        objection = _OURS if is_own else _objection(found, key, managed)
         if objection:
             raise SecretRefusedError(f"Secret {managed.name} {objection}.")
         body = _manifest(key, managed, token)

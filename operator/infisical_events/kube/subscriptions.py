@@ -41,6 +41,15 @@ class StoredSubscription:
     annotations: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ListedSubscription:
+    """One object as its metadata shows it."""
+
+    key: SubscriptionKey
+    generation: int
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
 class Subscriptions:
     """The subscriptions of the cluster."""
 
@@ -63,11 +72,19 @@ class Subscriptions:
         body = {"metadata": {"uid": key.uid, "resourceVersion": resource_version}, "status": status}
         return _stored(await self._kube.merge_patch(f"{key.path}/status", body))
 
-    async def list_uids(self, namespaces: tuple[str, ...]) -> frozenset[str]:
-        """The uids of all that exist; raises KubernetesError. No namespaces means all of them."""
+    async def list(self, namespaces: tuple[str, ...]) -> tuple[ListedSubscription, ...]:
+        """All that exist; raises KubernetesError. No namespaces means all of them."""
         paths = [path_of(*_BASE, "namespaces", name, PLURAL) for name in namespaces]
         paths = paths or [path_of(*_BASE, PLURAL)]
-        return frozenset([meta["uid"] for path in paths async for meta in self._kube.list_metadata(path)])
+        return tuple([_listed(raw) for path in paths async for raw in self._kube.list_metadata(path)])
+
+
+def _listed(metadata: dict[str, Any]) -> ListedSubscription:
+    try:
+        key = SubscriptionKey(metadata["namespace"], metadata["name"], metadata["uid"])
+        return ListedSubscription(key, metadata["generation"], metadata.get("annotations") or {})
+    except (KeyError, TypeError):
+        raise KubernetesError("the API server's answer is no list of subscriptions") from None
 
 
 def _stored(raw: dict[str, Any]) -> StoredSubscription:

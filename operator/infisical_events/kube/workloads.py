@@ -59,6 +59,10 @@ def _path(kind: WorkloadKind, namespace: str, *name: str) -> str:
     return path_of("apis", kind.group, kind.version, "namespaces", namespace, kind.plural, *name)
 
 
+def _time_of(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
 def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
     return Workload(
         uid=metadata["uid"],
@@ -66,4 +70,5 @@ def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
         name=metadata["name"],
         resource_version=metadata["resourceVersion"],
         annotations=metadata.get("annotations") or {},
+        created_at=_time_of(metadata.get("creationTimestamp")),
     )

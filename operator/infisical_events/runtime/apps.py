@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import signal
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
@@ -12,25 +13,32 @@ import kopf
 
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.api.specs import Spec
+from infisical_events.core.addresses import Boundary
+from infisical_events.core.electing import Candidacy, Naming, Replica, Timing
 from infisical_events.infisical.attempts import Attempts
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.sessions import Session, Shared
+from infisical_events.kube.calls import Kube
 from infisical_events.kube.connections import opened_kube
 from infisical_events.kube.errors import KubernetesError, NotFoundError
 from infisical_events.kube.keeping import KeySecret
+from infisical_events.kube.leases import Leases
 from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.clocks import utc_now
 from infisical_events.runtime.clusters import KubeCluster
 from infisical_events.runtime.following import World
 from infisical_events.runtime.handlers import WATCH_ERRORS, kopf_settings, quiet_kopf, registry_for
+from infisical_events.runtime.holding import Holder
 from infisical_events.runtime.keys import DigestKeys
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.racing import race
-from infisical_events.runtime.serving import http_server
+from infisical_events.runtime.seats import Seats
+from infisical_events.runtime.serving import Health, http_server
 from infisical_events.runtime.settings import Settings
 from infisical_events.runtime.supervising import Supervisor
 from infisical_events.runtime.trimming import trim_forever, trimmer
+from infisical_events.runtime.watchdogs import Pulse, watched
 
 _CRD_PAUSE = 5.0
 """Seconds between looks for the custom resource while it cannot be listed."""
@@ -57,40 +65,72 @@ async def run(settings: Settings) -> None:
 
     Raises:
         KubernetesError: there is no cluster to talk to.
+        WatchBehindError: the watch tells nothing any more.
         BindError: the HTTP address cannot be had.
     """
     metrics, flags = Metrics(), _Flags()
     quiet_kopf()
     _stop_by_signals(flags.stop)
+    timing = Timing(settings.lease_duration)
     async with (
-        http_server(*settings.http_endpoint, metrics, flags.ready.is_set, lambda: not flags.gone.is_set()),
         opened_kube(settings.access, FIELD_MANAGER) as kube,
+        # Of its own: a renewal must not queue behind the requests of hundreds of subscriptions.
+        opened_kube(settings.access, FIELD_MANAGER, timing.answer) as kube_of_leases,
     ):
-        cluster = KubeCluster(kube, utc_now)
-        keys = DigestKeys(KeySecret(kube, *settings.digest_key_secret).read_or_make)
-        world = World(
-            cluster=cluster,
-            open_infisical=infisical_opener(keys),
-            digest_key=keys.current,
-            budget=Budget(
-                per_minute=settings.max_restarts_per_minute,
-                most_rolling=settings.max_concurrent_rollouts,
-            ),
-            clock=utc_now,
-            metrics=metrics,
-            default_address=settings.default_address,
-            allowed_addresses=settings.allowed_addresses,
+        world = _world(settings, kube, metrics)
+        supervisor = Supervisor(world, settings.namespaces, settings.shards, held=())
+        holder = _holder(settings, timing, kube_of_leases, supervisor, metrics)
+        world.budget.share = lambda: holder.share
+        health = Health(
+            is_alive=lambda: not flags.gone.is_set(),
+            is_ready=lambda: flags.ready.is_set() and holder.has_looked,
+            standing=lambda: holder.standing,
         )
-        supervisor = Supervisor(world, settings.namespaces)
-        await race(
-            _stopped(flags.stop), _serve(settings, cluster, supervisor, flags), trim_forever(trimmer())
-        )
+        pulse = Pulse(metrics)
+        async with http_server(*settings.http_endpoint, metrics, health):
+            with watched(pulse):
+                await race(
+                    _stopped(flags.stop),
+                    pulse.beat_forever(),
+                    holder.run(),
+                    trim_forever(trimmer()),
+                    # The last one: kopf ends all tasks that were begun after it.
+                    _serve(settings, world.cluster, supervisor, flags),
+                )
     log.info("stopped")
 
 
-def infisical_opener(keys: DigestKeys) -> InfisicalOpener:
+def _world(settings: Settings, kube: Kube, metrics: Metrics) -> World:
+    keys = DigestKeys(KeySecret(kube, *settings.digest_key_secret).read_or_make)
+    return World(
+        cluster=KubeCluster(kube, utc_now, settings.digest_key_secret),
+        open_infisical=infisical_opener(keys, settings.boundary),
+        digest_key=keys.current,
+        budget=Budget(
+            per_minute=settings.max_restarts_per_minute,
+            most_rolling=settings.max_concurrent_rollouts,
+            is_shared=len(settings.namespaces) != 1,
+        ),
+        seats=Seats(settings.max_subscriptions_per_namespace),
+        clock=utc_now,
+        metrics=metrics,
+        default_address=settings.default_address,
+        boundary=settings.boundary,
+    )
+
+
+def _holder(
+    settings: Settings, timing: Timing, kube: Kube, supervisor: Supervisor, metrics: Metrics
+) -> Holder:
+    replica = Replica(settings.identity, secrets.token_hex(4))
+    candidacy = Candidacy(replica, Naming(settings.lease_name, settings.shards), timing)
+    leases = Leases(kube, settings.lease_namespace, settings.lease_name)
+    return Holder(candidacy, leases, supervisor, utc_now, metrics)
+
+
+def infisical_opener(keys: DigestKeys, boundary: Boundary) -> InfisicalOpener:
     """Opens sessions over the real client, timed by the real clock."""
-    shared = Shared(Attempts(), keys.current)
+    shared = Shared(Attempts(), keys.current, boundary)
 
     def open_infisical(
         address: str, spec: Spec, credentials: CredentialsSource
@@ -116,10 +156,10 @@ async def _serve(settings: Settings, cluster: Cluster, supervisor: Supervisor, f
         while not flags.stop.is_set():
             await _wait_for_resource(cluster, settings.namespaces)
             where = ", ".join(settings.namespaces) or "all namespaces"
-            allowed = ", ".join(settings.allowed_addresses)
+            allowed = ", ".join(map(str, (*settings.allowed_addresses, *settings.allowed_networks)))
             log.info("serving subscriptions of %s; addresses allowed: %s", where, allowed)
-            if not await _is_cut_off(_watch(settings, supervisor, flags.ready)):
-                return  # kopf was told to stop: it takes the signals while it runs
+            if not await _is_cut_off(_watch(settings, supervisor, flags)):
+                return  # kopf was told to stop: it takes the signals while it begins
             flags.ready.clear()
             _stop_by_signals(flags.stop)
             await asyncio.sleep(_CRD_PAUSE)
@@ -138,7 +178,7 @@ async def _is_cut_off(watch: Coroutine[Any, Any, None]) -> bool:
     return False
 
 
-async def _watch(settings: Settings, supervisor: Supervisor, ready: asyncio.Event) -> None:
+async def _watch(settings: Settings, supervisor: Supervisor, flags: _Flags) -> None:
     try:
         await race(
             supervisor.sweep_forever(),
@@ -147,18 +187,26 @@ async def _watch(settings: Settings, supervisor: Supervisor, ready: asyncio.Even
                 settings=kopf_settings(),
                 clusterwide=not settings.namespaces,
                 namespaces=settings.namespaces,
-                ready_flag=ready,
+                ready_flag=flags.ready,
             ),
+            _keep_signals(flags),
         )
     finally:
         await supervisor.close()
+
+
+async def _keep_signals(flags: _Flags) -> None:
+    """Take the signals back from kopf: told to stop by one, it waits seconds for connections to /metrics."""
+    await flags.ready.wait()
+    _stop_by_signals(flags.stop)
+    await asyncio.Event().wait()
 
 
 async def _wait_for_resource(cluster: Cluster, namespaces: tuple[str, ...]) -> None:
     """An unknown resource leaves kopf idle in silence: say what is missing instead."""
     while True:
         try:
-            await cluster.list_uids(namespaces)
+            await cluster.list_subscriptions(namespaces)
         except NotFoundError:
             log.warning("the cluster does not know InfisicalEventSubscription yet: apply the CRD (crds/)")
         except KubernetesError as error:

@@ -13,6 +13,7 @@ _SLOW_PACE = {
     Reason.PROJECT_NOT_FOUND: 60.0,
     Reason.CREDENTIALS_REFUSED: 60.0,
     Reason.REQUEST_REFUSED: 60.0,
+    Reason.NETWORK_NOT_ALLOWED: 60.0,
     Reason.TLS_FAILED: 30.0,
     Reason.NOT_INFISICAL: 30.0,
     Reason.SECRET_NOT_FOUND: 10.0,

@@ -25,6 +25,7 @@ from infisical_events.core.changes import Change
 from infisical_events.core.conditions import Finding, ready, with_finding, without
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import describe
+from infisical_events.core.wording import escaped
 from infisical_events.runtime.clocks import Clock
 
 _OBSERVED_NEWS = timedelta(minutes=1)
@@ -62,7 +63,7 @@ class Board:
         """Set a condition (`ok=None` is Unknown) and Ready; tell whether its reason is news."""
         words = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
         before = {condition.type: condition for condition in self._status.conditions}
-        finding = Finding(kind, words[ok], reason, message)
+        finding = Finding(kind, words[ok], reason, escaped(message))
         now = self._clock()
         conditions = with_finding(self._status.conditions, finding, self._generation, now)
         if kind is not ConditionType.READY:
@@ -123,7 +124,7 @@ class Board:
 
     def skipped(self, reason: Reason, message: str) -> None:
         """Something came and nothing happened: say why."""
-        self._put(last_skip=LastSkip(time=self._clock(), reason=reason, message=message))
+        self._put(last_skip=LastSkip(time=self._clock(), reason=reason, message=escaped(message)))
 
     def acted(self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str) -> None:
         """Workloads were dealt with for these changes."""
@@ -171,7 +172,7 @@ class Board:
         return Acted(
             time=self._clock(),
             reason=reason,
-            message=message,
+            message=escaped(message),
             event=told["event"],
             environment_slug=told["environmentSlug"],
             secret_path=told["secretPath"],

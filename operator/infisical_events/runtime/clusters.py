@@ -4,6 +4,7 @@ from infisical_events.kube.calls import Kube
 from infisical_events.kube.credentials import CredentialReader
 from infisical_events.kube.groups import Groups
 from infisical_events.kube.managing import ManagedSecrets
+from infisical_events.kube.owning import Own
 from infisical_events.kube.recording import Notice, Recorder
 from infisical_events.kube.secrets import Secrets
 from infisical_events.kube.sources import Sources
@@ -13,21 +14,25 @@ from infisical_events.runtime.clocks import Clock
 
 
 class KubeCluster:
-    """Implements `ports.Cluster`; each method does what the kube package documents."""
+    """Implements `ports.Cluster`; each method does what the kube package documents.
 
-    def __init__(self, kube: Kube, clock: Clock) -> None:
+    `own_secret` is the namespace and name of the Secret that the operator keeps for itself.
+    """
+
+    def __init__(self, kube: Kube, clock: Clock, own_secret: tuple[str, str]) -> None:
+        own = Own(kube.user, frozenset({own_secret}))
         self._clock = clock
         self._subscriptions = Subscriptions(kube)
         groups = Groups(kube)
         self._workloads = Workloads(kube, groups)
         self._sources = Sources(kube, groups)
         self._secrets = Secrets(kube)
-        self._managed = ManagedSecrets(kube)
-        self._credentials = CredentialReader(kube)
+        self._managed = ManagedSecrets(kube, own)
+        self._credentials = CredentialReader(kube, own)
         self._recorder = Recorder(kube)
         self.get = self._subscriptions.get
         self.write_status = self._subscriptions.write_status
-        self.list_uids = self._subscriptions.list_uids
+        self.list_subscriptions = self._subscriptions.list
         self.list_workloads = self._workloads.list
         self.read_workload = self._workloads.read
         self.births_of_pods = self._workloads.births_of_pods

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from infisical_events.api.specs import Mode, Spec, parse_spec
 from infisical_events.api.statuses import ConditionType
-from infisical_events.core.addresses import is_allowed, origin_of
+from infisical_events.core.addresses import Boundary, ip_of, origin_of
 from infisical_events.core.contents import check_secrets
 from infisical_events.core.matching import selectors_of
 from infisical_events.core.planning import Rules
@@ -46,7 +46,9 @@ from infisical_events.runtime.records import (
 )
 from infisical_events.runtime.recounting import Recounter
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.restarting import Restarter
 from infisical_events.runtime.rolling import Roller
+from infisical_events.runtime.seats import Seats
 from infisical_events.runtime.settling import Settler
 from infisical_events.runtime.wakes import Wakes
 
@@ -68,10 +70,11 @@ class World:
     clock: Clock
     metrics: Metrics
     default_address: str
-    allowed_addresses: tuple[str, ...]
+    boundary: Boundary
     digest_key: DigestKeySource
     budget: Budget = field(default_factory=Budget)
     gates: Gates = field(default_factory=Gates)
+    seats: Seats = field(default_factory=Seats)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -118,7 +121,15 @@ class Follower:
         except _NotServableError as error:
             await self._rest(record, reporter, error)
         else:
-            board.proceed()
+            await race(self._superseded(), self._seated(spec, address, record, reporter))
+
+    async def _seated(self, spec: Spec, address: str, record: Record, reporter: Reporter) -> None:
+        """Serve as soon as the namespace has a seat; say so while it has none."""
+        seats = self.world.seats.of(self.key.namespace)
+        if seats.locked():
+            await self._tell_rest(record, reporter, _too_many(self.world.seats.most))
+        async with seats:
+            record.board.proceed()
             try:
                 await self._serve(spec, address, record, reporter)
             finally:  # what rolls out is followed by nobody until it is served again
@@ -133,9 +144,8 @@ class Follower:
             origin = origin_of(spec.address or self.world.default_address)
         except ValueError as error:
             raise _NotServableError(ConditionType.STALLED, Reason.INVALID_SPEC, str(error)) from None
-        if not is_allowed(origin, self.world.allowed_addresses):
-            sentence = f"{origin} is not among the operator's allowed addresses (--allowed-address)."
-            raise _NotServableError(ConditionType.STALLED, Reason.ADDRESS_NOT_ALLOWED, sentence)
+        if objection := _objection(self.world.boundary, origin):
+            raise _NotServableError(ConditionType.STALLED, Reason.ADDRESS_NOT_ALLOWED, objection)
         if spec.suspend:
             sentence = "spec.suspend is true: nothing is observed and nothing restarted."
             raise _NotServableError(ConditionType.READY, Reason.SUSPENDED, sentence)
@@ -143,10 +153,15 @@ class Follower:
 
     async def _rest(self, record: Record, reporter: Reporter, why: "_NotServableError") -> None:
         """Say why nothing is done, and wait for another spec."""
+        await self._tell_rest(record, reporter, why)
+        await self._superseded()
+
+    async def _tell_rest(self, record: Record, reporter: Reporter, why: "_NotServableError") -> None:
         record.board.rest(why.condition)
+        if why.reason is Reason.SUSPENDED:  # what is not looked at on purpose is no cause for an alert
+            self.world.metrics.forget(self.key)
         await reporter.find(why.condition, why.reason, str(why), ok=why.condition is ConditionType.STALLED)
         await record.write_status()
-        await self._superseded()
 
     async def _superseded(self) -> None:
         await self.respecced.wait()
@@ -226,6 +241,7 @@ class Follower:
             cluster=world.cluster,
             record=record,
             decider=decider,
+            restarter=Restarter(cluster=world.cluster, key=self.key, budget=world.budget, clock=world.clock),
             roller=roller,
             recounter=Recounter(reporter=reporter, metrics=world.metrics),
             budget=world.budget,
@@ -234,6 +250,23 @@ class Follower:
             rollout=spec.rollout,
             mode=spec.mode,
         )
+
+
+def _objection(boundary: Boundary, origin: str) -> str:
+    """Why nothing may be sent there, as far as the origin itself tells; empty if it may."""
+    if not boundary.admits(origin):
+        return f"{origin} is not among the operator's allowed addresses (--allowed-address)."
+    address = ip_of(origin)
+    objection = boundary.objection(origin, address) if address else ""
+    return f"{origin} names {objection}." if objection else ""
+
+
+def _too_many(most: int) -> "_NotServableError":
+    sentence = (
+        f"The operator serves {most} subscriptions of a namespace (--max-subscriptions-per-namespace): join "
+        "several into one; this one is served as soon as another is deleted."
+    )
+    return _NotServableError(ConditionType.READY, Reason.TOO_MANY_SUBSCRIPTIONS, sentence)
 
 
 class _NotServableError(Exception):

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from infisical_events.api import annotations
 from infisical_events.core.freshness import Answer, Fresh, combined
 from infisical_events.core.ledgers import Debt, Ledger
 from infisical_events.core.receipts import receipt_of, stamp_of
@@ -12,6 +13,7 @@ from infisical_events.core.secrets import SecretMetadata
 from infisical_events.core.sources import Source, content_of
 from infisical_events.core.standing import Standing
 from infisical_events.core.syncing import Content, Freshness, Known, Question, asking, freshness
+from infisical_events.core.workloads import Workload
 from infisical_events.infisical.digesting import DigestKeySource
 from infisical_events.infisical.errors import InfisicalError
 from infisical_events.kube.errors import ConflictError, KubernetesError, UnknownOutcomeError
@@ -52,6 +54,10 @@ class Freshener:
         for source in sources:
             for name, content in (await reads.contents(source, used)).items():
                 found[name] = content.token
+        if self.keeper is not None:
+            for name in self.keeper.names & used:
+                secret = await self.cluster.secret_metadata(self.key.namespace, name)
+                found[name] = secret.annotations.get(annotations.CONTENT, "") if secret else ""
         return {name: token for name, token in found.items() if token}
 
     async def sealed(self, source: Source, secret: SecretMetadata | None) -> str:
@@ -101,7 +107,7 @@ class Round:
         Raises:
             KubernetesError: a Secret cannot be read.
         """
-        known = Known({**self.ledger.tokens, **receipt_of(standing.workload).secrets})
+        known = self._known(standing.workload)
         answers, tokens = await self._kept(standing, known, debt)
         for source in list(self.sources.values()):
             contents = await self.reads.contents(source, standing.secrets)
@@ -131,6 +137,12 @@ class Round:
             answers.append(Answer(f"Secret {name}", state, kept.trouble))
         return answers, tokens
 
+    def _known(self, workload: Workload) -> Known:
+        """What its pods have; of a workload made after the baseline nobody saw that content."""
+        created, baseline = workload.created_at, self.ledger.baselined_at
+        before = self.ledger.tokens if created is None or created <= baseline else {}
+        return Known({**before, **receipt_of(workload).secrets})
+
     def _question(
         self, source: Source, contents: Mapping[str, Content], known: Known, debt: Debt
     ) -> Question:
@@ -141,8 +153,9 @@ class Round:
             seq=debt.seq,
             changes=debt.changes,
             contents=contents,
-            known=replace(known, tokens={}) if debt.is_requested else known,
+            known=known,
             timeout=self.freshener.timeout,
+            is_requested=debt.is_requested,
         )
 
     async def _answer(self, question: Question, debt: Debt) -> Answer:

@@ -9,7 +9,7 @@ import math
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
-from infisical_events.runtime.pacing import Pace, begun
+from infisical_events.runtime.turns import Turns
 
 _STEP, _AT_ONCE = 0.03, 4
 """Seconds between two connects, and how many need not wait: 37 are begun in any second at most.
@@ -25,19 +25,15 @@ class Gate:
     """The way to one address."""
 
     def __init__(self) -> None:
-        self._pace = Pace(step=_STEP, at_once=_AT_ONCE, longest=math.inf)
-        self._turns = asyncio.Lock()
+        self._turns = Turns(_STEP, _AT_ONCE)
         self._is_back = asyncio.Event()
         self._resting = 0
         self._released_at = -math.inf
         self._release: asyncio.TimerHandle | None = None
 
-    async def turn(self) -> None:
-        """Wait until one more stream may be connected; first come, first served."""
-        async with self._turns:
-            self._pace, wait = begun(self._pace, asyncio.get_running_loop().time())
-            if wait > 0:
-                await asyncio.sleep(wait)
+    async def turn(self, namespace: str = "") -> None:
+        """Wait until one more stream may be connected; the namespaces take turns."""
+        await self._turns.take(namespace)
 
     async def rest(self, seconds: float) -> None:
         """Sit out a pause after the server could not be reached, or until somebody found that it is back."""

@@ -44,6 +44,11 @@ class Keeper:
     wakes: Wakes
     kept: dict[str, Kept] = field(default_factory=dict)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the Secrets."""
+        return frozenset(managed.name for managed in self.secrets)
+
     async def keep_all(self, ledger: Ledger) -> None:
         """Write what is not as it should be; what is refused is told and tried again with the next look."""
         for managed in self.secrets:

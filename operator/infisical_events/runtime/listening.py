@@ -96,7 +96,7 @@ class Listener:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[AsyncIterator[Hearing]]:
         """A stream when its turn has come."""
-        await self.gate.turn()
+        await self.gate.turn(self.reporter.key.namespace)
         async with self.infisical.stream() as hearings:
             yield hearings
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from infisical_events.core.wording import escaped
+
 _OURS = "infisical_events"
 
 
@@ -30,17 +32,13 @@ class _TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         subscription = getattr(record, "subscription", "")
         record.about = f"[{subscription}] " if subscription else ""
-        record.message = _printable(record.message)
+        record.message = escaped(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - logging's name and its union
         """Indented, since the text of an exception may look like a log line."""
         lines = super().formatException(ei).splitlines()
-        return "\n".join(f"    {_printable(line)}" for line in lines)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return "\n".join(f"    {escaped(line)}" for line in lines)
 
 
 def configure(log_format: LogFormat, level: str) -> None:

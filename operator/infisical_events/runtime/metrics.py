@@ -19,8 +19,17 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._series: list[Counter | Gauge] = []
-        self._subscriptions = Gauge(
-            "infisical_events_subscriptions", "Subscriptions served.", registry=self.registry
+        self._subscriptions = self._of_all(Gauge, "subscriptions", "Subscriptions served.")
+        self._held = self._of_all(Gauge, "shard_held", "1 while this replica holds the shard.", "shard")
+        self._changes = self._of_all(
+            Counter, "shard_changes", "Shards that came or went, by how (acquired, released, lost).", "change"
+        )
+        self._replicas = self._of_all(Gauge, "replicas", "Replicas that share, as this one sees it.")
+        self._loop_lag = self._of_all(
+            Gauge, "loop_lag_seconds", "How late the event loop was at most in the last minute."
+        )
+        self._watch_lag = self._of_all(
+            Gauge, "watch_lag_seconds", "For how long the watch has not told what lists show."
         )
         self._connected = self._of_each(Gauge, "stream_connected", "1 while the stream is open.")
         self._reconnects = self._of_each(Counter, "stream_reconnects", "Streams had after one was lost.")
@@ -45,6 +54,10 @@ class Metrics:
             Counter, "workloads", "Workloads dealt with, by result (Restarted or a reason).", "result"
         )
 
+    def _of_all(self, kind: type[Kind], name: str, documentation: str, *labels: str) -> Kind:
+        """A metric of the process."""
+        return kind(f"infisical_events_{name}", documentation, labels, registry=self.registry)
+
     def _of_each(self, kind: type[Kind], name: str, documentation: str, *labels: str) -> Kind:
         """A metric of each subscription, whose series are forgotten with it."""
         every = (*_BY_SUBSCRIPTION, *labels)
@@ -55,6 +68,33 @@ class Metrics:
     def served(self, count: int) -> None:
         """How many subscriptions have a task."""
         self._subscriptions.set(count)
+
+    def shards(self, count: int) -> None:
+        """How many shards there are; none is held yet."""
+        for shard in range(count):
+            self._held.labels(shard).set(0)
+
+    def acquired(self, shard: int) -> None:
+        """A shard is held from now on."""
+        self._held.labels(shard).set(1)
+        self._changes.labels("acquired").inc()
+
+    def dropped(self, shard: int, change: str) -> None:
+        """A shard is not held any more: it was `released` or `lost`."""
+        self._held.labels(shard).set(0)
+        self._changes.labels(change).inc()
+
+    def replicas(self, count: int) -> None:
+        """How many replicas share, this one among them."""
+        self._replicas.set(count)
+
+    def lagged(self, seconds: float) -> None:
+        """How late the event loop was at most within the last minute."""
+        self._loop_lag.set(seconds)
+
+    def watch_lagged(self, seconds: float) -> None:
+        """For how long the watch has not told something that sweeps find; 0 when it is even with them."""
+        self._watch_lag.set(seconds)
 
     def connected(self, key: SubscriptionKey) -> None:
         """A stream was opened."""

@@ -20,7 +20,7 @@ from infisical_events.core.standing import Standing
 from infisical_events.core.workloads import Workload
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.kube.recording import Notice
-from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.kube.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 
 
 class Infisical(Protocol):
@@ -51,7 +51,9 @@ class Cluster(Protocol):
     async def write_status(  # noqa: D102
         self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
     ) -> StoredSubscription: ...
-    async def list_uids(self, namespaces: tuple[str, ...]) -> frozenset[str]: ...  # noqa: D102
+    async def list_subscriptions(  # noqa: D102
+        self, namespaces: tuple[str, ...]
+    ) -> tuple[ListedSubscription, ...]: ...
     async def list_workloads(self, namespace: str) -> tuple[Workload, ...]: ...  # noqa: D102
     async def read_workload(  # noqa: D102
         self, namespace: str, kind: str, name: str

@@ -5,6 +5,7 @@ import logging
 from infisical_events.api.resources import API_VERSION, KIND
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.reasons import Reason
+from infisical_events.core.wording import escaped
 from infisical_events.core.workloads import Workload
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.kube.recording import Involved, Notice
@@ -48,7 +49,7 @@ class Reporter:
     async def notify(self, reason: Reason, note: str, *, is_warning: bool = False) -> None:
         """A Kubernetes Event on the subscription."""
         about = Involved(API_VERSION, KIND, self.key.namespace, self.key.name, self.key.uid)
-        await self._record(Notice(about, reason, note, is_warning))
+        await self._record(Notice(about, reason, escaped(note), is_warning))
 
     async def notify_workload(
         self, workload: Workload, reason: Reason, note: str, *, is_warning: bool = False
@@ -56,7 +57,7 @@ class Reporter:
         """A Kubernetes Event on a workload."""
         kind = workload.kind
         about = Involved(kind.api_version, kind.kind, self.key.namespace, workload.name, workload.uid)
-        await self._record(Notice(about, reason, note, is_warning))
+        await self._record(Notice(about, reason, escaped(note), is_warning))
 
     async def _record(self, notice: Notice) -> None:
         """Events are a courtesy: one that cannot be written holds nothing up."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -15,19 +16,27 @@ class BindError(Exception):
     """The address to serve at cannot be had."""
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What probes ask for; `standing` is a sentence about what is held, for people."""
+
+    is_alive: Callable[[], bool]
+    is_ready: Callable[[], bool]
+    standing: Callable[[], str] = lambda: ""
+
+
 @asynccontextmanager
-async def http_server(
-    host: str, port: int, metrics: Metrics, is_ready: Callable[[], bool], is_alive: Callable[[], bool]
-) -> AsyncIterator[None]:
+async def http_server(host: str, port: int, metrics: Metrics, health: Health) -> AsyncIterator[None]:
     """Serve until the context is left; raises BindError."""
 
     async def healthz(_: web.Request) -> web.Response:
-        alive = is_alive()
+        alive = health.is_alive()
         return web.Response(text="ok\n" if alive else "the watch is gone\n", status=200 if alive else 503)
 
     async def readyz(_: web.Request) -> web.Response:
-        ready = is_ready()
-        return web.Response(text="ok\n" if ready else "starting\n", status=200 if ready else 503)
+        ready = health.is_ready()
+        lines = filter(None, ("ok" if ready else "starting", health.standing()))
+        return web.Response(text="".join(f"{line}\n" for line in lines), status=200 if ready else 503)
 
     async def exposition(_: web.Request) -> web.Response:
         body = await asyncio.to_thread(metrics.render)

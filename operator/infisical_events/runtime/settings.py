@@ -7,10 +7,14 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from infisical_events.core.addresses import DEFAULT_ALLOWED, is_allowed, origin_of
+from infisical_events.core.addresses import DEFAULT_ALLOWED, Boundary, origin_of
+from infisical_events.core.networks import Network
 from infisical_events.kube.connections import ClusterAccess
 
 _HIGHEST_PORT = 65_535
+_LONGEST_IDENTITY = 170
+"""Of the 253 characters of a Lease's name, 63 and some are for its begin."""
+_LONGEST_HOST = 63
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
 _PATTERN = re.compile(r"https?://[^\s/@]+", re.ASCII | re.IGNORECASE)
@@ -22,18 +26,32 @@ class Settings:
     """What `infisical-events run` was told.
 
     No namespaces means all of them; `http_address` is `host:port` of health, readiness and metrics;
-    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests. The
-    two bounds are over all subscriptions; 0 is none.
+    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests. Of
+    the bounds 0 is none. Subscriptions are divided into `shards`, whose Leases are in `lease_namespace`
+    and have names that begin with `lease_name`; `lease_duration` is in seconds; `identity` is the name of
+    this replica.
     """
 
     access: ClusterAccess
     namespaces: tuple[str, ...] = ()
     default_address: str = DEFAULT_ALLOWED[0]
     allowed_addresses: tuple[str, ...] = DEFAULT_ALLOWED
+    allowed_networks: tuple[Network, ...] = ()
     http_address: str = "127.0.0.1:8080"
     digest_key_secret: tuple[str, str] = ("default", "infisical-events-digest-key")
     max_restarts_per_minute: int = 120
     max_concurrent_rollouts: int = 100
+    max_subscriptions_per_namespace: int = 1000
+    shards: int = 1
+    lease_namespace: str = "default"
+    lease_name: str = "infisical-events"
+    lease_duration: int = 15
+    identity: str = "replica"
+
+    @property
+    def boundary(self) -> Boundary:
+        """Where subscriptions may have tokens sent."""
+        return Boundary(self.allowed_addresses, self.allowed_networks)
 
     @property
     def http_endpoint(self) -> tuple[str, int]:
@@ -81,6 +99,28 @@ def checked_pattern(pattern: str) -> str:
 
 def checked_default(address: str, allowed_addresses: tuple[str, ...]) -> str:
     """An address that subscriptions may be given; raises ValueError."""
-    if not is_allowed(origin_of(address), allowed_addresses):
+    if not Boundary(allowed_addresses).admits(origin_of(address)):
         raise ValueError(f"{address} is not among the allowed addresses (--allowed-address)")
     return address
+
+
+def checked_name(name: str) -> str:
+    """A part of a Lease's name, and a label's value; raises ValueError."""
+    if not _LABEL.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: lower-case letters, digits and -, at most 63 characters")
+    return name
+
+
+def checked_identity(name: str) -> str:
+    """The end of a Lease's name; raises ValueError."""
+    if len(name) > _LONGEST_IDENTITY or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name: lower-case letters, digits, -, ., at most {_LONGEST_IDENTITY} characters"
+        )
+    return name
+
+
+def some_identity(hostname: str, token: str) -> str:
+    """A name for a replica that was given none; `token` tells apart those of one host."""
+    host = re.sub(r"[^a-z0-9]+", "-", hostname.lower()).strip("-")[:_LONGEST_HOST].strip("-")
+    return f"{host or 'replica'}-{token}"

@@ -14,9 +14,7 @@ from infisical_events.core.admitting import Due, admitted
 from infisical_events.core.ledgers import Ledger, Rollout
 from infisical_events.core.planning import Act, Hold, Rules, Step, belated, clear, plan
 from infisical_events.core.reasons import Reason
-from infisical_events.core.receipts import Cause, restart_patch
 from infisical_events.core.workloads import Workload
-from infisical_events.kube.errors import ConflictError, KubernetesError, UnknownOutcomeError
 from infisical_events.runtime.backoffs import Backoff
 from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.clocks import Clock
@@ -24,6 +22,7 @@ from infisical_events.runtime.deciding import Decider, Decision
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.records import Record
 from infisical_events.runtime.recounting import Done, Recounter
+from infisical_events.runtime.restarting import Restarter
 from infisical_events.runtime.rolling import Followed, Roller
 
 _HELD_PAUSE = 15.0
@@ -53,6 +52,7 @@ class Settler:
     cluster: Cluster
     record: Record
     decider: Decider
+    restarter: Restarter
     roller: Roller
     recounter: Recounter
     budget: Budget
@@ -81,9 +81,10 @@ class Settler:
         if listed is None:
             await self.record.check()
         followed = await self.roller.follow(ledger)
+        self._count(entry.rollout for entry in followed if entry.is_kept)
         done = await self._pay(ledger, followed, listed) if ledger.debts else []
         settled = self._written(ledger, followed, done)
-        self._count(settled)
+        self._count(settled.rollouts)
         if not (settled.debts or settled.rollouts):
             self.recounter.nothing_owed()
         await self.recounter.tell(done, followed)
@@ -106,35 +107,15 @@ class Settler:
         rolling += [_rollout_of(d.step, self.clock()) for d in decisions if _is_found_paid(d.step)]
         verdicts = admitted(_due(decisions), rolling, self.rollout)
         by_uid = {decision.step.debt.uid: decision for decision in decisions}
-        held = [Done(decision) for uid, decision in by_uid.items() if not _is_restart(decision.step)]
+        held = [
+            await self.restarter.note(decision) for decision in decisions if not _is_restart(decision.step)
+        ]
         made = [
-            await self._restart(by_uid[uid], ledger, reason)
+            await self.restarter.restart(by_uid[uid], ledger.epoch, reason)
             for uid, reason in verdicts.items()
             if _is_restart(by_uid[uid].step)
         ]
         return held + made
-
-    async def _restart(self, decision: Decision, ledger: Ledger, refusal: Reason | None) -> Done:
-        step, key = decision.step, self.record.key
-        if not isinstance(step, Act):
-            return Done(decision)
-        if refusal is None and not self.budget.take(str(key), step.debt.uid):
-            refusal = Reason.BUDGET_SPENT
-        if refusal is not None:
-            return Done(replace(decision, step=Hold(step.debt, refusal), note=""))
-        tokens = {name: token for name, token in decision.fresh.tokens.items() if token}
-        cause = Cause(step.debt, key.name, ledger.epoch, tokens, decision.fresh.is_stale)
-        patch = restart_patch(step.workload, cause, self.clock())
-        try:
-            await self.cluster.patch_workload(key.namespace, step.workload, patch)
-        except ConflictError:  # it was edited since it was listed: listed and planned anew
-            return Done(decision, Reason.RESTART_FAILED, is_conflict=True)
-        except UnknownOutcomeError as error:  # done or not: its receipt will tell
-            return Done(decision, Reason.RESTART_FAILED, str(error), is_unanswered=True)
-        except KubernetesError as error:
-            return Done(decision, Reason.RESTART_FAILED, str(error))
-        obstacle = decision.standing.obstacle if decision.standing else None
-        return Done(decision, obstacle or Reason.RESTARTED)
 
     def _written(self, ledger: Ledger, followed: list[Followed], done: list[Done]) -> Ledger:
         """The ledger without what is paid, and with what rolls out for it."""
@@ -148,8 +129,8 @@ class Settler:
         written = cleared if kept == cleared.rollouts else replace(cleared, rollouts=kept)
         return belated(written, (entry.debt for entry in done if entry.is_stale), self.clock())
 
-    def _count(self, ledger: Ledger) -> None:
-        rolling = frozenset(rollout.uid for rollout in ledger.rollouts if not rollout.has_failed)
+    def _count(self, rollouts: Iterable[Rollout]) -> None:
+        rolling = frozenset(rollout.uid for rollout in rollouts if not rollout.has_failed)
         self.budget.rolls(str(self.record.key), rolling)
 
     def _pause_after(self, done: list[Done], ledger: Ledger) -> float | None:

@@ -32,6 +32,8 @@ class Operator:
             "--namespace": namespace,
             "--allowed-address": address,
             "--http-address": f"127.0.0.1:{port}",
+            "--lease-namespace": namespace,
+            "--identity": "demo",  # killed and begun anew, it goes on at once
         }
         return cls(folder, ("run", *(word for flag in flags.items() for word in flag)), port)
 

@@ -120,6 +120,30 @@ def test_nothing_unknown_is_kept() -> None:
     assert {node["type"] for node in maps} == {"string"}
 
 
+def test_no_field_leads_out_of_the_namespace() -> None:
+    """Nothing in a spec names a namespace, a file or a socket: there is nothing of the kind to be refused."""
+    names = {path.rpartition(".")[2] for path in NODES if path.startswith("spec.")} - {"secretPath"}
+
+    assert [
+        name for name in names if re.search(r"namespace|path|file|socket|mount", name, re.IGNORECASE)
+    ] == []
+
+
+def test_everything_a_user_writes_is_bounded() -> None:
+    """Lists, maps and texts of the spec have a greatest length, and numbers a range."""
+    spec = {path: node for path, node in NODES.items() if path.startswith("spec")}
+    texts = [*spec.items(), *((p, n["additionalProperties"]) for p, n in spec.items() if _is_map(n))]
+
+    assert [p for p, n in texts if n["type"] == "string" and not {"maxLength", "enum"} & {*n}] == []
+    assert [p for p, n in spec.items() if n["type"] == "array" and "maxItems" not in n] == []
+    assert [p for p, n in spec.items() if _is_map(n) and "maxProperties" not in n] == []
+    assert [p for p, n in spec.items() if n["type"] == "integer" and not {"minimum", "maximum"} <= {*n}] == []
+
+
+def _is_map(node: dict[str, object]) -> bool:
+    return "additionalProperties" in node
+
+
 def test_refusals_are_sentences() -> None:
     """Nobody is answered with a bare expression or, by `pattern`, with a regular expression."""
     speaking = {"message", "messageExpression"}

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from infisical_events.core.contents import (
     is_as_believed,
 )
 from infisical_events.core.observations import Body, Part, Sighting
+from infisical_events.core.templating import length_of, rendered
 from strategies import bodies, few_keys, own_bodies
 
 CANARY = "canary-value-9a3e"
@@ -332,3 +334,27 @@ def test_what_can_be_made_is_let_through() -> None:
     check_secrets(
         a_spec(resync={"secrets": [raw, {"name": "m", "environmentSlug": "e", "creationPolicy": "Merge"}]})
     )
+
+
+def test_a_template_is_measured_before_it_is_made() -> None:
+    """A value that a template names ten thousand times never fills the memory: 256 keys would be 500 GiB."""
+    bomb = "{{ .A }}" * 2000
+    reading = a_reading(A="a" * 1024 * 1024)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ContentError, match=r"would hold \d+ bytes"):
+            content_of(reading, a_managed(template={f"k{number}": bomb for number in range(16)}))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most < 16 * 1024 * 1024
+
+
+@given(st.dictionaries(st.sampled_from("ABC"), st.text(max_size=5)), st.text(max_size=20))
+def test_a_template_is_measured_as_it_is_made(values: dict[str, str], text: str) -> None:
+    """The length that is told is that of the text."""
+    template = {"k": text.replace("{", "") + "{{ .A }} {{ .A }}" + '{{ "{{" }}', "l": '{{ index . "B" }}'}
+    assume({"A", "B"} <= values.keys())
+
+    assert length_of(template, values) == sum(map(len, rendered(template, values).values()))

@@ -1,6 +1,7 @@
 """Path globs and key filters, by themselves; beside the original they stand in `tests/wire`."""
 
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from infisical_events.core.globs import MAX_LENGTH, KeyFilter, PathGlob, compile_path_glob
+from infisical_events.core.globs import (
+    LONGEST_KEY,
+    LONGEST_PATH,
+    MAX_LENGTH,
+    KeyFilter,
+    PathGlob,
+    compile_path_glob,
+)
 
 TABLE = Path(__file__).parents[2] / "picomatch" / "table.txt"
 REFUSED_ROWS = {"/a/", "**", "*"}
@@ -308,3 +316,38 @@ def test_key_filters_are_values() -> None:
 def test_no_key_pattern_backtracks_without_bound(pattern: str) -> None:
     """A key pattern full of stars is decided within the time that a test has."""
     assert KeyFilter((pattern,)).matches("A" * 20_000 + "C") is pattern.endswith("?")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "/" + "a*" * 250,
+        "/+(a|a|aa)+(a|a|aa)+(a|a|aa)b",
+        "/+(" + "{a,aa,aaa}" * 45 + ")",
+        "/" + "**/" * 100 + "a",
+    ],
+)
+def test_no_pattern_stalls(pattern: str) -> None:
+    """The worst path for the worst pattern takes tenths of a second, once; a longer one is nobody's."""
+    glob, begun = compile_path_glob(pattern), time.process_time()
+    for _ in range(10_000):
+        glob.matches("/" + "a" * (LONGEST_PATH - 1))
+    assert not glob.matches("/" + "a" * 10_000_000)
+    assert time.process_time() - begun < 2.0
+
+
+def test_no_filter_stalls() -> None:
+    """A hundred of the worst patterns take milliseconds for a key; a key that nobody has matches none."""
+    keys, begun = KeyFilter(tuple("*a" * 120 + f"b{number}" for number in range(100))), time.process_time()
+    assert not keys.matches("a" * LONGEST_KEY)
+    assert not KeyFilter(("*",)).matches("a" * 10_000_000)
+    assert KeyFilter().matches("a" * 10_000_000)
+    assert time.process_time() - begun < 2.0
+
+
+def test_a_filter_is_bounded() -> None:
+    """An annotation of a workload may have room for a hundred thousand patterns, and each takes compiling."""
+    begun = time.process_time()
+    with pytest.raises(ValueError, match="more than 100 key patterns"):
+        KeyFilter(tuple(f"*{number}*" for number in range(100_000)))
+    assert time.process_time() - begun < 1.0

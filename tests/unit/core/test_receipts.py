@@ -1,6 +1,7 @@
 """What a workload carries to show for which revision it was restarted."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -22,6 +23,7 @@ from factories import (
 from infisical_events.core.receipts import (
     Cause,
     Receipt,
+    coverage_patch,
     describe,
     is_paid,
     receipt_of,
@@ -145,6 +147,27 @@ def test_a_restart_keeps_the_stamps_of_its_neighbours() -> None:
     )
 
     assert receipt_of(restarted) == Receipt(at(5), {"mail": "other.3", "payments": "epoch.2"})
+
+
+def test_a_restart_before_the_secrets_were_fresh_says_so() -> None:
+    """And the next one with fresh ones does not any more."""
+    cause = Cause(a_debt(), "payments", "epoch", is_stale=True)
+    early = patched(a_workload(), restart_patch(a_workload(), cause, START))
+    mended = patched(early, restart_patch(early, replace(cause, is_stale=False), START))
+
+    assert (receipt_of(early).is_stale, receipt_of(mended).is_stale) == (True, False)
+
+
+def test_somebodys_rollout_is_noted_and_is_no_restart() -> None:
+    """The content of the Secrets alone is new in the metadata; no template and no time changes."""
+    never = a_workload()
+    restarted = patched(never, restart_patch(never, Cause(a_debt(), "payments", "epoch", {"a": "1"}), START))
+
+    for workload, secrets in ((never, {"env": "2"}), (restarted, {"a": "1", "env": "2"})):
+        patch = coverage_patch(workload, {"env": "2"})
+        before, after = receipt_of(workload), receipt_of(patched(workload, patch))
+        assert list(patch) == ["metadata"]
+        assert after == replace(before, secrets=secrets)
 
 
 def test_a_receipt_names_few_keys() -> None:

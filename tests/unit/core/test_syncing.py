@@ -124,8 +124,12 @@ def test_who_was_not_asked() -> None:
 
 @pytest.mark.parametrize(("epoch", "seq"), [("other", 9), ("epoch", 0)])
 def test_a_question_for_something_else(epoch: str, seq: int) -> None:
-    """Of another baseline, or for an earlier debt, it is not this one's."""
-    assert judged(asked(a_source(), seq, epoch=epoch), NEW) is Freshness.UNASKED
+    """Of another baseline, or for an earlier debt, it is not this one's; its answer is waited for first."""
+    source = asked(a_source(), seq, epoch=epoch)
+
+    assert judged(source, NEW) is Freshness.WAITING
+    assert judged(source, NEW, seconds=60) is Freshness.UNASKED
+    assert judged(replace(source, acknowledged="2"), NEW) is Freshness.UNASKED
 
 
 def test_a_question_for_a_later_debt() -> None:
@@ -245,13 +249,31 @@ def test_an_answer_to_an_earlier_sync() -> None:
     assert judged(replace(source, is_copied=False), NEW) is Freshness.CHANGED
 
 
+def test_an_answer_of_the_same_second() -> None:
+    """A time in whole seconds may not move; the question on the Secret proves that it was read."""
+    source = asked(a_source(STATIC_SECRET, is_copied=True))
+    mine = source.annotations[ASKED]
+
+    assert judged(source, NEW, seconds=30) is Freshness.WAITING
+    assert judged(source, NEW, **{ASKED: mine}) is Freshness.CHANGED
+
+
 def test_who_cannot_be_asked_is_late_at_once() -> None:
     """Nobody waits for it."""
     assert judged(a_source(unable="it never syncs again"), NEW) is Freshness.OVERDUE
 
 
 def test_two_subscriptions_ask_apart() -> None:
-    """The question of one is none of the other's."""
+    """The question of one is none of the other's; a sync that answers one might pass for both answers."""
     other = asking(a_source(), "mail", "epoch.9", OLD, NOW)["metadata"]["annotations"]
 
+    assert judged(a_source(annotations=other), NEW) is Freshness.WAITING
     assert judged(a_source(annotations=other, acknowledged="2"), NEW) is Freshness.UNASKED
+
+
+def test_content_that_nobody_knew() -> None:
+    """That pods may have another content is no proof that a silent source has moved; a person is served."""
+    source = asked(a_source(INFISICAL_SECRET, None))
+
+    assert judged(source, known={}, seconds=59) is Freshness.WAITING
+    assert judged(source, known={}, seconds=60) is Freshness.OVERDUE

@@ -70,3 +70,31 @@ def test_what_an_earlier_process_began_counts(clock: Clock) -> None:
     budget = Budget(most_rolling=1, now=clock)
     budget.rolls("a/x", frozenset({"1"}))
     assert taken(budget, "2", subscription="b/y") == [False]
+
+
+@pytest.mark.parametrize("bound", ["per_minute", "most_rolling"])
+@pytest.mark.parametrize(("hogs", "each"), [(1, 90), (2, 51), (3, 36), (10, 12)])
+def test_something_is_left_for_who_comes_anew(clock: Clock, bound: str, hogs: int, each: int) -> None:
+    """However much those want who were there before, and however many they are."""
+    budget = Budget(now=clock, **{bound: 120})
+    for number in range(120):
+        for hog in range(hogs):
+            budget.take(f"hog-{hog}/x", f"{hog}-{number}")
+    made = [taken(budget, f"again-{hog}", subscription=f"hog-{hog}/y") for hog in range(hogs)]
+
+    assert made == [[False]] * hogs
+    assert taken(budget, "1", subscription="team/x") == [True]
+    count = sum(len(found) for name, found in budget._rolling.items() if name.startswith("hog-0/"))
+    assert count == pytest.approx(each, abs=1)
+
+
+def test_a_single_namespace_has_all(clock: Clock) -> None:
+    """Where nobody else is served nothing has to be left."""
+    assert all(taken(Budget(per_minute=120, is_shared=False, now=clock), *map(str, range(120))))
+
+
+async def test_share() -> None:
+    """A replica has the part of the bounds that it has of the shards, and never less than one restart."""
+    for share, made in ((1.0, 8), (0.5, 4), (0.01, 1), (0.0, 1)):
+        budget = Budget(per_minute=8, is_shared=False, share=lambda share=share: share)  # type: ignore[misc] # a default
+        assert sum(budget.take("s", str(number)) for number in range(20)) == made

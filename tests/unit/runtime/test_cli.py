@@ -1,5 +1,7 @@
 """The command line and the environment become settings, and mistakes are told before anything starts."""
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from infisical_events import cli
 from infisical_events.core.addresses import DEFAULT_ALLOWED
+from infisical_events.core.networks import parse_network
 from infisical_events.kube.connections import ClusterAccess
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime import apps, logs
@@ -15,13 +18,19 @@ from infisical_events.runtime.settings import Settings
 
 OPTIONS = (
     "allowed-address",
+    "allowed-network",
     "context",
     "default-address",
     "http-address",
+    "identity",
     "kubeconfig",
+    "lease-duration",
+    "lease-name",
+    "lease-namespace",
     "log-format",
     "log-level",
     "namespace",
+    "shards",
 )
 
 
@@ -61,7 +70,9 @@ def invoke(*arguments: str, env: dict[str, str] | None = None) -> Result:
 def test_defaults(started: Started) -> None:
     """Without options all namespaces are served, tokens go to Infisical Cloud only, and the port is local."""
     assert invoke("run").exit_code == 0
-    assert started.settings == Settings(
+    assert started.settings is not None
+    assert re.fullmatch(r"[-a-z0-9]+-[0-9a-f]{6}", started.settings.identity)
+    assert replace(started.settings, identity="replica") == Settings(
         access=ClusterAccess(None, None),
         namespaces=(),
         default_address="https://app.infisical.com",
@@ -76,7 +87,13 @@ WANTED = Settings(
     namespaces=("a", "b"),
     default_address="https://i.example",
     allowed_addresses=("https://i.example", "https://*.example"),
+    allowed_networks=(parse_network("10.96.0.0/12"), parse_network("fd00::/8")),
     http_address="[::]:9090",
+    shards=4,
+    lease_namespace="ops",
+    lease_name="events",
+    lease_duration=30,
+    identity="pod-1.example",
 )
 
 
@@ -84,7 +101,9 @@ def test_options(started: Started) -> None:
     """Every option reaches the settings; those for several values are repeated."""
     arguments = "--kubeconfig /k --context c --namespace a --namespace b --default-address https://i.example"
     arguments += " --allowed-address https://i.example --allowed-address https://*.example"
-    arguments += " --http-address [::]:9090 --log-format json --log-level debug"
+    arguments += " --allowed-network 10.96.0.0/12 --allowed-network fd00::/8"
+    arguments += " --http-address [::]:9090 --log-format json --log-level debug --shards 4"
+    arguments += " --lease-namespace ops --lease-name events --lease-duration 30 --identity pod-1.example"
     assert invoke("run", *arguments.split()).exit_code == 0
     assert started.settings == WANTED
     assert WANTED.http_endpoint == ("::", 9090)
@@ -99,9 +118,15 @@ def test_environment(started: Started) -> None:
         "NAMESPACE": "a b",
         "DEFAULT_ADDRESS": "https://i.example",
         "ALLOWED_ADDRESS": "https://i.example https://*.example",
+        "ALLOWED_NETWORK": "10.96.0.0/12 fd00::/8",
         "HTTP_ADDRESS": "[::]:9090",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "debug",
+        "SHARDS": "4",
+        "LEASE_NAMESPACE": "ops",
+        "LEASE_NAME": "events",
+        "LEASE_DURATION": "30",
+        "IDENTITY": "pod-1.example",
     }
     result = invoke("run", env={f"INFISICAL_EVENTS_{name}": value for name, value in env.items()})
     assert result.exit_code == 0
@@ -138,6 +163,7 @@ def test_version() -> None:
         ("--namespace", "a.b"),
         ("--namespace", "a" * 64),
         ("--allowed-address", "infisical.example"),
+        ("--allowed-network", "10.0.0.1/8"),
         ("--allowed-address", "*"),
         ("--allowed-address", "http*://infisical.example"),
         ("--allowed-address", "https://"),
@@ -156,6 +182,13 @@ def test_version() -> None:
         ("--http-address", "localhost:http"),
         ("--http-address", "localhost:-1"),
         ("--http-address", "localhost:65536"),
+        ("--shards", "0"),
+        ("--shards", "65"),
+        ("--lease-namespace", "Team"),
+        ("--lease-name", "a.b"),
+        ("--lease-duration", "2"),
+        ("--identity", "pod_1"),
+        ("--identity", "a" * 171),
         ("--log-level", "loud"),
         ("--log-format", "xml"),
         ("--unheard-of",),

@@ -17,6 +17,14 @@ def rendered(metrics: Metrics) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith("#") and "_created" not in line]
 
 
+OF_THE_PROCESS = [
+    "infisical_events_subscriptions 0.0",
+    "infisical_events_replicas 0.0",
+    "infisical_events_loop_lag_seconds 0.0",
+    "infisical_events_watch_lag_seconds 0.0",
+]
+
+
 def filled(key: SubscriptionKey) -> Metrics:
     """Metrics of a subscription to which everything has happened once."""
     metrics = Metrics()
@@ -37,7 +45,7 @@ def told_of(metrics: Metrics, key: SubscriptionKey) -> None:
 def test_rendered() -> None:
     """Each happening is a sample that names its subscription."""
     assert rendered(filled(APP)) == [
-        "infisical_events_subscriptions 0.0",
+        *OF_THE_PROCESS,
         'infisical_events_stream_connected{namespace="team",subscription="app"} 1.0',
         f"infisical_events_stream_reconnects_total{{{ABOUT_APP}}} 1.0",
         f"infisical_events_stream_blind_seconds_total{{{ABOUT_APP}}} 1.5",
@@ -68,9 +76,24 @@ def test_forgotten_before_it_was_told_of() -> None:
     """A subscription of which nothing was told can be forgotten."""
     metrics = Metrics()
     metrics.forget(APP)
-    assert rendered(metrics) == ["infisical_events_subscriptions 0.0"]
+    assert rendered(metrics) == OF_THE_PROCESS
 
 
 def test_two_registries() -> None:
     """Two sets of metrics in one process do not meet."""
     assert rendered(filled(APP)) == rendered(filled(APP))
+
+
+def test_shards() -> None:
+    """All shards are told of, held or not, and how they came and went."""
+    metrics = Metrics()
+    metrics.shards(2)
+    metrics.acquired(0)
+    metrics.acquired(1)
+    metrics.dropped(1, "lost")
+    assert [line for line in rendered(metrics) if "shard" in line] == [
+        'infisical_events_shard_held{shard="0"} 1.0',
+        'infisical_events_shard_held{shard="1"} 0.0',
+        'infisical_events_shard_changes_total{change="acquired"} 2.0',
+        'infisical_events_shard_changes_total{change="lost"} 1.0',
+    ]

@@ -33,6 +33,7 @@ from infisical_events.runtime.reconciling import Reconciler
 from infisical_events.runtime.records import GoneError, Record
 from infisical_events.runtime.recounting import Recounter
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.restarting import Restarter
 from infisical_events.runtime.rolling import Roller
 from infisical_events.runtime.settling import Settler
 from virtual_time import in_virtual_time, virtual_now
@@ -108,6 +109,7 @@ class Team:
             decider=Decider(
                 cluster=cluster, freshener=freshener, on_timeout=spec.resync.on_timeout, clock=clock
             ),
+            restarter=Restarter(cluster=cluster, key=self.key, budget=Budget(), clock=clock),
             roller=Roller(cluster=cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=clock),
             recounter=Recounter(reporter=reporter, metrics=metrics),
             budget=Budget(),

@@ -85,3 +85,19 @@ async def test_events_are_a_courtesy(cluster: FakeCluster, reporter: Reporter) -
     cluster.fail("record", ForbiddenError("RBAC"))
     await reporter.find(ConditionType.OBSERVED, Reason.UNREACHABLE, "Away.", ok=False)
     assert reporter.board.conditions
+
+
+@pytest.mark.parametrize("odd", ["a\nb", "\u202eb", "\x00", "\x1b[2J", "\u2066", "a" * 1_000_000])
+async def test_foreign_text_steers_no_terminal(cluster: FakeCluster, reporter: Reporter, odd: str) -> None:
+    """Conditions, skips and Kubernetes Events are printable and short, whatever they have to tell of."""
+    await reporter.find(ConditionType.OBSERVED, Reason.UNREACHABLE, odd, ok=False)
+    reporter.skip(Reason.NO_CHANGE_FOUND, odd)
+    await reporter.notify_workload(a_workload(), Reason.RESTARTED, odd)
+    status = reporter.board.snapshot()
+    assert status.last_skip is not None
+    told = [notice.note for notice in cluster.notices] + [
+        condition.message for condition in status.conditions
+    ]
+    for text in (*told, status.last_skip.message):
+        assert text.isprintable()
+        assert len(text) < 5000

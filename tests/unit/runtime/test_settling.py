@@ -22,6 +22,7 @@ from factories import (
 from fakes import FakeCluster, OneKey, a_digest_key
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
 from infisical_events.api.specs import EventType, Spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.requests import Requests
 from infisical_events.core.standing import Progress
@@ -131,7 +132,7 @@ class Team:
             clock=virtual_now,
             metrics=Metrics(),
             default_address=ADDRESS,
-            allowed_addresses=(ADDRESS,),
+            boundary=Boundary((ADDRESS,)),
             digest_key=a_digest_key,
             budget=self.budget,
         )
@@ -556,6 +557,35 @@ async def test_pods_that_somebody_made_since_are_fresh() -> None:
         await asyncio.sleep(20.0)
         assert (team.rollouts("web"), team.settled) == ([0], "NothingOwed")
         assert team.status["lastSkip"]["reason"] == "CoveredByRollout"
+
+
+@in_virtual_time
+async def test_content_that_comes_back_after_somebodys_rollout() -> None:
+    """What the pods were started with by somebody else is noted, or the old content would pass for it."""
+    async with synced_team() as team:
+        await team.change()
+        team.sync("new")
+        team.cluster.put_pods("team", "web", virtual_now() + timedelta(seconds=5))
+        await asyncio.sleep(20.0)
+        assert (team.rollouts("web"), team.status["lastSkip"]["reason"]) == ([0], "CoveredByRollout")
+
+        await team.change()
+        team.sync("old")
+        await asyncio.sleep(20.0)
+        assert team.rollouts("web") == [1]
+
+
+@in_virtual_time
+async def test_a_workload_made_after_the_baseline() -> None:
+    """What the Secret had before it was made says nothing of its pods."""
+    async with synced_team() as team:
+        team.create("late", uses=["env"])
+        team.cluster.date_workload("team", "late", virtual_now())
+        await team.change()
+        for _ in range(2):
+            team.sync("old")
+            await asyncio.sleep(5.0)
+        assert (team.rollouts("web", "late"), team.settled) == ([0, 1], "NothingOwed")
 
 
 @pytest.mark.parametrize("age", [0, 2, 60])

@@ -1,7 +1,9 @@
 """One task per object: begun once, told of a new spec, ended with its object, and nothing left behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+import itertools
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,10 +12,12 @@ import pytest
 from factories import a_ledger, a_raw_spec
 from fakes import FakeCluster, a_digest_key
 from infisical_events.api.specs import Spec
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.encoding import encode
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
+from infisical_events.core.sharing import shard_of
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.streaming import Hearing
 from infisical_events.kube.errors import (
@@ -26,7 +30,8 @@ from infisical_events.kube.errors import (
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import World
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.supervising import Supervisor
+from infisical_events.runtime.seats import Seats
+from infisical_events.runtime.supervising import Supervisor, WatchBehindError
 from virtual_time import in_virtual_time, virtual_now
 
 ADDRESS = "https://app.infisical.com"
@@ -86,11 +91,12 @@ async def _silence() -> AsyncIterator[Hearing]:
 class Operator:
     """A supervisor in a world of fakes."""
 
-    def __init__(self, **world: Any) -> None:  # noqa: ANN401 - fields of World
+    def __init__(self, shards: int = 1, held: Collection[int] = (0,), **world: Any) -> None:  # noqa: ANN401 - fields of World
+        self.names = itertools.count(1)
         self.cluster = FakeCluster()
         self.infisical = QuietInfisical()
         self.metrics = Metrics()
-        fields: dict[str, Any] = {"default_address": ADDRESS, "allowed_addresses": (ADDRESS,)} | world
+        fields: dict[str, Any] = {"default_address": ADDRESS, "boundary": Boundary((ADDRESS,))} | world
         self.supervisor = Supervisor(
             World(
                 cluster=self.cluster,
@@ -101,11 +107,13 @@ class Operator:
                 **fields,
             ),
             (),
+            shards,
+            held,
         )
 
-    def create(self, name: str = "app", **fields: object) -> SubscriptionKey:
+    def create(self, name: str = "app", namespace: str = "team", **fields: object) -> SubscriptionKey:
         """An object that the watch has told of."""
-        key = self.cluster.create_subscription("team", name, a_raw_spec(**fields))
+        key = self.cluster.create_subscription(namespace, name, a_raw_spec(**fields))
         self.supervisor.upsert(key, 1)
         return key
 
@@ -145,7 +153,7 @@ async def test_seen_again() -> None:
 async def test_new_spec() -> None:
     """A new spec takes the place of the old one: one session, for the new address."""
     other = "https://eu.infisical.com"
-    operator = Operator(allowed_addresses=(ADDRESS, other))
+    operator = Operator(boundary=Boundary((ADDRESS, other)))
     key = operator.create()
     await asyncio.sleep(5.0)
     operator.cluster.edit_subscription(key, a_raw_spec(address=other))
@@ -207,7 +215,7 @@ async def test_gone_unseen() -> None:
     sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
     await asyncio.sleep(5.0)
     operator.cluster.delete_subscription(key)
-    operator.cluster.fail("list_uids", KubernetesError("away"))
+    operator.cluster.fail("list_subscriptions", KubernetesError("away"))
     await asyncio.sleep(700.0)
     assert operator.infisical.open_streams == 1
     assert operator.conditions(kept)["Ready"] == ("True", "Watching")
@@ -241,7 +249,7 @@ async def test_ended_by_mistake(caplog: pytest.LogCaptureFixture) -> None:
 async def test_sweep_fails(error: type[KubernetesError]) -> None:
     """A sweep that cannot list is followed by one that can."""
     operator = Operator()
-    operator.cluster.fail("list_uids", error("not now"), times=3)
+    operator.cluster.fail("list_subscriptions", error("not now"), times=3)
     sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
     key = operator.create()
     await asyncio.sleep(5.0)
@@ -302,6 +310,21 @@ async def test_not_served(fields: dict[str, Any], condition: tuple[str, str, str
     await asyncio.sleep(5.0)
     assert operator.conditions(key)["Ready"] == ("True", "Watching")
     assert "Stalled" not in operator.conditions(key)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_suspended_is_out_of_the_metrics() -> None:
+    """What is suspended while it is served leaves no series behind that an alert could take for trouble."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    assert operator.series()
+
+    operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(60.0)
+    assert operator.series() == []
     await operator.supervisor.close()
 
 
@@ -369,4 +392,205 @@ async def test_defect_of_one() -> None:
     operator.cluster.interpose = at_peace
     await asyncio.sleep(200.0)
     assert operator.conditions(broken)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_ten_thousand_next_door() -> None:
+    """A namespace with ten thousand subscriptions does not hold up the first one of another by a second."""
+    operator = Operator(seats=Seats(1000))
+    for number in range(10_000):
+        operator.create(f"app-{number}", "hog")
+    key = operator.create()
+    await asyncio.sleep(1.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_more_than_a_namespace_may_have() -> None:
+    """What is too much is told, waits without a stream, and is served as soon as there is room for it."""
+    operator = Operator(seats=Seats(2))
+    first, _, third = (operator.create(f"app-{number}") for number in range(3))
+    other = operator.create("app", "other")
+    await asyncio.sleep(5.0)
+    assert operator.conditions(third)["Ready"] == ("False", "TooManySubscriptions")
+    assert operator.conditions(other)["Ready"] == ("True", "Watching")
+    assert operator.infisical.open_streams == 3
+
+    operator.supervisor.remove(first.uid)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(third)["Ready"] == ("True", "Watching")
+    assert operator.infisical.open_streams == 3
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_edited_while_there_is_no_room() -> None:
+    """A subscription that waits takes note of a new spec, and one that is suspended gives up its place."""
+    operator = Operator(seats=Seats(1))
+    first, second = operator.create("a"), operator.create("b")
+    await asyncio.sleep(5.0)
+    operator.cluster.edit_subscription(second, a_raw_spec(debounceSeconds=-1))
+    operator.supervisor.upsert(second, 2)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(second)["Stalled"] == ("True", "InvalidSpec")
+
+    operator.cluster.edit_subscription(second, a_raw_spec())
+    operator.supervisor.upsert(second, 3)
+    operator.cluster.edit_subscription(first, a_raw_spec(suspend=True))
+    operator.supervisor.upsert(first, 2)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(second)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+class Shared(Operator):
+    """One of several: nothing is held at first, of two shards."""
+
+    def __init__(self) -> None:
+        super().__init__(shards=2, held=())
+
+    def create_in(self, shard: int) -> SubscriptionKey:
+        """An object of a shard."""
+        while True:
+            key = self.create(f"app-{next(self.names)}")
+            if shard_of(key.uid, 2) == shard:
+                return key
+
+    def is_served(self, key: SubscriptionKey) -> bool:
+        """Whether a session was ever opened, and a status written, for it."""
+        return "conditions" in self.cluster.status_of(key)
+
+
+@in_virtual_time
+async def test_only_what_is_held() -> None:
+    """What belongs to no shard of ours is noted, and served as soon as its shard is."""
+    operator = Shared()
+    mine, other = operator.create_in(0), operator.create_in(1)
+    await asyncio.sleep(5.0)
+    assert not operator.infisical.sessions
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert (operator.is_served(mine), operator.is_served(other)) == (True, False)
+    late = operator.create_in(0)
+    await asyncio.sleep(5.0)
+    assert operator.is_served(late)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_shard_that_is_dropped() -> None:
+    """Once a shard is dropped nothing is done for it any more, and nothing is told of it."""
+    operator = Shared()
+    operator.create_in(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    operator.supervisor.drop(0)
+    await operator.supervisor.dropped(0)
+    assert (operator.infisical.open_streams, operator.infisical.sessions) == (0, [])
+    assert operator.series() == []
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert operator.infisical.open_streams == 1
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_shard_that_comes_back_at_once() -> None:
+    """Of one object two tasks never run at a time, also if the first one takes long to end."""
+    operator = Shared()
+    key = operator.create_in(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    most = []
+
+    async def count(_: str) -> None:
+        most.append(len([task for task in asyncio.all_tasks() if str(key) in task.get_name()]))
+        assert operator.infisical.open_streams <= 1
+
+    operator.cluster.interpose = count
+    operator.supervisor.drop(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert set(most) == {1}
+    assert operator.infisical.open_streams == 1
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_gone_while_not_held() -> None:
+    """An object that is deleted while its shard is elsewhere is not served when the shard comes."""
+    operator = Shared()
+    key = operator.create_in(0)
+    operator.supervisor.remove(key.uid)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert not operator.infisical.sessions
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_watch_that_tells_nothing() -> None:
+    """News that lists show and the watch does not tell ends the process; news that it is late with do not."""
+    operator = Operator()
+    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    for _ in range(10):  # each time something is new, and told only after the sweep
+        key = operator.cluster.create_subscription("team", f"late-{next(operator.names)}", a_raw_spec())
+        await asyncio.sleep(61.0)
+        operator.supervisor.upsert(key, 1)
+    assert not sweeping.done()
+
+    operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
+    with pytest.raises(WatchBehindError, match="180 s"):
+        await sweeping
+    assert "infisical_events_watch_lag_seconds 180.0" in operator.metrics.render().decode()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_to_and_fro() -> None:
+    """A task that still ends is waited for, however often its shard comes and goes meanwhile."""
+    operator = Shared()
+    operator.create_in(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    ended = asyncio.Event()
+    [task] = [task for task in asyncio.all_tasks() if task.get_name().startswith("subscription")]
+    task.add_done_callback(lambda _: ended.set())
+    for _ in range(3):
+        operator.supervisor.drop(0)
+        operator.supervisor.hold(0)
+        await asyncio.sleep(0)
+    operator.supervisor.drop(0)
+    gc.collect()
+    await operator.supervisor.dropped(0)
+    assert ended.is_set()
+    assert (operator.infisical.sessions, operator.infisical.open_streams) == ([], 0)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_cancellation_that_is_swallowed() -> None:
+    """A task that swallows its cancellation is cancelled again, and its object is served anew."""
+    operator = Shared()
+    key = operator.create_in(0)
+    swallowed = []
+
+    async def swallow(method: str) -> None:
+        if method == "get" and not swallowed:
+            try:
+                await asyncio.sleep(1e6)
+            except asyncio.CancelledError:
+                swallowed.append(method)
+                await asyncio.sleep(1e6)
+
+    operator.cluster.interpose = swallow
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    operator.supervisor.drop(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(10.0)
+    assert swallowed
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
     await operator.supervisor.close()

@@ -1,0 +1,99 @@
+"""Where connections may lead, beneath the names: a host's name is a user's word, its address is not.
+
+`infisical.reaching` judges the very address that it is about to connect to. So neither a name that leads
+into the cluster nor one that leads elsewhere at the second look gets a request out of the operator.
+"""
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, TypeAlias
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_SIX_TO_FOUR = IPv6Network("2002::/16")
+_NAT64 = IPv6Network("64:ff9b::/96")
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
+"""RFC 1122. Linux takes 0.0.0.0 for the host itself."""
+
+_METADATA = frozenset(
+    map(
+        ip_address,
+        (
+            "169.254.169.254",  # nearly every cloud
+            "100.100.100.200",  # Alibaba Cloud
+            "168.63.129.16",  # Azure's platform, a public address
+            "192.0.0.192",  # Oracle Cloud, formerly
+            "fd00:ec2::254",  # AWS
+            "fd20:ce::254",  # Google Cloud
+        ),
+    )
+)
+"""Services that hand credentials of the machine to whoever asks from it."""
+
+
+class Kind(StrEnum):
+    """What an address is, in the words of a sentence."""
+
+    PUBLIC = "a public address"
+    PRIVATE = "a private address"
+    LOOPBACK = "a loopback address"
+    LINK_LOCAL = "a link-local address"
+    UNSPECIFIED = "an unspecified address"
+    MULTICAST = "a multicast address"
+    METADATA = "a metadata service of the cloud"
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether an Infisical may well be there, and much else: a cluster's services, or this machine."""
+        return self in {Kind.PRIVATE, Kind.LOOPBACK}
+
+
+def kind_of(address: Address) -> Kind:
+    """What an address is; one that stands for another one is what that is."""
+    plain = _plain(address)
+    return next((kind for kind, is_one in _TESTS if is_one(plain)), Kind.PUBLIC)
+
+
+def lies_in(address: Address, networks: Iterable[Network]) -> bool:
+    """Whether the address, or the one that it stands for, is one of these networks'."""
+    return any(each in network for each in (address, _plain(address)) for network in networks)
+
+
+def parse_network(text: str) -> Network:
+    """A network written as `10.96.0.0/12`, or one address; raises ValueError."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no network: write 10.96.0.0/12, fd00::/8 or one IP address") from None
+
+
+def _plain(address: Address) -> Address:
+    """The IPv4 address that packets to this IPv6 address end at, if there is one."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or (address.sixtofour if address in _SIX_TO_FOUR else None) or address
+
+
+def _is_unspecified(address: Address) -> bool:
+    return address.is_unspecified or address in _THIS_NETWORK
+
+
+def _is_private(address: Address) -> bool:
+    is_elsewhere = isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST
+    return is_elsewhere or not address.is_global
+
+
+_TESTS: Final[tuple[tuple[Kind, Callable[[Address], bool]], ...]] = (
+    (Kind.METADATA, lambda address: address in _METADATA),
+    (Kind.LINK_LOCAL, lambda address: address.is_link_local),
+    (Kind.UNSPECIFIED, _is_unspecified),
+    (Kind.MULTICAST, lambda address: address.is_multicast),
+    (Kind.LOOPBACK, lambda address: address.is_loopback),
+    (Kind.PRIVATE, _is_private),
+)
+"""The first that is true counts."""

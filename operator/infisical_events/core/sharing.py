@@ -1,0 +1,31 @@
+"""Which shard a subscription belongs to, and which replica should hold which shard."""
+
+from collections.abc import Collection, Mapping
+from hashlib import sha256
+from itertools import chain
+
+_PREFIX_BYTES = 8
+"""As much of a digest as makes all shards equally likely."""
+
+
+def shard_of(uid: str, shards: int) -> int:
+    """The shard of an object, from 0 to `shards` - 1: the same in every process and release."""
+    return int.from_bytes(sha256(uid.encode()).digest()[:_PREFIX_BYTES], "big") % shards
+
+
+def fair(holders: Mapping[int, str], replicas: Collection[str], shards: int) -> dict[int, str]:
+    """Who should hold each shard, given who does: the same answer in every replica that sees the same.
+
+    No replica gets two shards more than another, and no more shards move than that takes: whoever has most
+    keeps the odd ones. Holders that are not among the replicas are no more. Without replicas nobody holds.
+    """
+    if not replicas:
+        return {}
+    held = {name: sorted(shard for shard in range(shards) if holders.get(shard) == name) for name in replicas}
+    ranked = sorted(held, key=lambda name: (-len(held[name]), name))
+    least, odd = divmod(shards, len(ranked))
+    quota = {name: least + (rank < odd) for rank, name in enumerate(ranked)}
+    kept = {shard: name for name in ranked for shard in held[name][: quota[name]]}
+    missing = chain.from_iterable([name] * (quota[name] - len(held[name])) for name in ranked)
+    free = (shard for shard in range(shards) if shard not in kept)
+    return kept | dict(zip(free, missing, strict=True))

@@ -1,0 +1,23 @@
+"""How many subscriptions of one namespace are served at a time, so that one tenant cannot take all there is.
+
+Each that is served costs memory, a stream, and a look at every interval.
+"""
+
+import asyncio
+import sys
+from weakref import WeakValueDictionary
+
+
+class Seats:
+    """So many for each namespace; 0 is no bound."""
+
+    def __init__(self, most: int = 0) -> None:
+        self.most = most
+        self._seats = WeakValueDictionary[str, asyncio.Semaphore]()
+
+    def of(self, namespace: str) -> asyncio.Semaphore:
+        """Those of a namespace: to be entered for as long as one is served, first come, first served."""
+        seats = self._seats.get(namespace)
+        if seats is None:
+            seats = self._seats[namespace] = asyncio.Semaphore(self.most or sys.maxsize)
+        return seats

@@ -1,0 +1,40 @@
+# ruff: noqa: T201 - a program that prints
+"""`python -m acting`: sync, verify, restart once, follow, on a real control plane; ends with a table."""
+
+import argparse
+import shutil
+from functools import partial
+
+from acting.lanes import Hall
+from acting.proofs import PROOFS, play
+from acting.verdicts import table
+from chaos.programs import control_plane, fits, run, say, scratch
+from chaos.stages import kubectl
+from standins import resources
+
+
+def main() -> int:
+    """The exit code is 1 when some proof has a flaw, or could not be played."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--rounds", type=int, default=10, help="runs of each proof, or kills of those that kill"
+    )
+    parser.add_argument("--only", default="", help="names of proofs, or patterns of them, by blanks")
+    options = parser.parse_args()
+    proofs = [proof for proof in PROOFS if not options.only or fits(proof.name, options.only)]
+    if not proofs:
+        print("no proof has such a name; there are:", *(proof.name for proof in PROOFS), sep="\n  ")
+        return 2
+    with scratch("infisical-acting-") as folder, control_plane(folder) as cluster:
+        resources.serve(partial(kubectl, cluster))
+        shown = [play(Hall(cluster, folder, say), proof, options.rounds) for proof in proofs]
+    print(f"\n{table(shown)}\n")
+    if all(each.is_well for each in shown):
+        shutil.rmtree(folder)
+        return 0
+    print(f"what was written is in {folder}")
+    return 1
+
+
+if __name__ == "__main__":
+    run(main)

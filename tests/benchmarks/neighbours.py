@@ -1,0 +1,121 @@
+# ruff: noqa: T201 - a program that prints
+"""`make bench-neighbours`: how long a namespace of many subscriptions holds up the first change of another.
+
+The operator's own supervisor and loops run in real time over an API server in memory and an Infisical that
+answers at once: what is measured is what the operator itself does to the neighbour.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from factories import a_body, a_part, a_raw_spec
+from fakes import FakeCluster, OneKey, a_digest_key
+from infisical_events.api.specs import EventType, Spec
+from infisical_events.core.addresses import Boundary
+from infisical_events.core.events import SecretEvent
+from infisical_events.core.folders import Folder
+from infisical_events.core.observations import Observation
+from infisical_events.core.scopes import Scope
+from infisical_events.infisical.logins import CredentialsSource
+from infisical_events.infisical.streaming import Hearing
+from infisical_events.runtime.clocks import utc_now
+from infisical_events.runtime.following import World
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.seats import Seats
+from infisical_events.runtime.supervising import Supervisor
+
+_ADDRESS = "https://app.infisical.com"
+_EVENT = SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({"KEY"}))
+_HOGS = (0, 100, 1_000, 10_000)
+_SEATS = 1000
+
+
+@dataclass
+class _Project(OneKey):
+    """One project, whose key can be changed."""
+
+    version: int = 1
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    listening: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """The folder as it stands."""
+        return Observation(scopes, {a_part("/a"): a_body(KEY=self.version)}, utc_now(), utc_now())
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+        """An open stream, which tells of the one change."""
+        yield self._told()
+
+    async def _told(self) -> AsyncIterator[Hearing]:
+        self.listening.set()
+        await self.changed.wait()
+        yield _EVENT
+        await asyncio.get_running_loop().create_future()
+
+
+@asynccontextmanager
+async def _a_world(team: _Project) -> AsyncIterator[tuple[FakeCluster, Supervisor]]:
+    cluster, hog = FakeCluster(), _Project()
+
+    @asynccontextmanager
+    async def opened(_: str, spec: Spec, __: CredentialsSource) -> AsyncIterator[_Project]:
+        yield team if spec.project_id == "team" else hog
+
+    world = World(
+        cluster=cluster,
+        open_infisical=opened,
+        clock=utc_now,
+        metrics=Metrics(),
+        default_address=_ADDRESS,
+        boundary=Boundary((_ADDRESS,)),
+        digest_key=a_digest_key,
+        seats=Seats(_SEATS),
+    )
+    supervisor = Supervisor(world, ())
+    try:
+        yield cluster, supervisor
+    finally:
+        await supervisor.close()
+
+
+async def _measured(hogs: int) -> tuple[float, float]:
+    """Seconds until the neighbour listens, and from its change to its restart."""
+    team = _Project()
+    async with _a_world(team) as (cluster, supervisor):
+        for number in range(hogs):
+            _create(cluster, supervisor, "hog", f"app-{number}")
+        cluster.create_workload("team", "web", {"events.infisical.com/auto-reload": "true"})
+        begun = time.perf_counter()
+        _create(cluster, supervisor, "team", "app")
+        await team.listening.wait()
+        listening = time.perf_counter()
+        await asyncio.sleep(1.0)
+        change = time.perf_counter()
+        team.version += 1
+        team.changed.set()
+        async with asyncio.timeout(120):
+            while not cluster.rollouts_of("team", "web"):  # noqa: ASYNC110 - a state of the fake
+                await asyncio.sleep(0.005)
+        return listening - begun, time.perf_counter() - change
+
+
+def _create(cluster: FakeCluster, supervisor: Supervisor, namespace: str, name: str) -> None:
+    spec = a_raw_spec(projectId=namespace, debounceSeconds=0, action="Restart")
+    key = cluster.create_subscription(namespace, name, spec)
+    supervisor.upsert(key, 1)
+
+
+def main() -> None:
+    """Measure and print the table."""
+    print(f"{'next door':>10} {'listening after s':>18} {'change to restart s':>20}")
+    for hogs in _HOGS:
+        listening, restart = asyncio.run(_measured(hogs))
+        print(f"{hogs:>10} {listening:>18.2f} {restart:>20.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Alerts and dashboard: they ask for metrics that there are, and alert on what they are named for.
+
+What PromQL means is asked of Prometheus itself (`promtool`), where it is there.
+"""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import charts
+from infisical_events.core.reasons import Reason
+from infisical_events.runtime.metrics import Metrics
+
+FILES = charts.CHART / "files"
+RULES: list[dict[str, Any]] = yaml.safe_load((FILES / "alerts.yaml").read_text())["groups"][0]["rules"]
+DASHBOARD: dict[str, Any] = json.loads((FILES / "dashboard.json").read_text())
+PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
+QUERIES = [rule["expr"] for rule in RULES] + [t["expr"] for panel in PANELS for t in panel["targets"]]
+VARIABLES = {"$__rate_interval": "5m", "$__range": "6h", "$namespace": ".*", "$subscription": ".*"}
+"""What Grafana puts in place of its variables, by example."""
+
+
+def exposed() -> dict[str, set[str]]:
+    """The metrics as they are exposed, each with its labels."""
+    return {
+        f"{metric._name}{'_total' if metric._type == 'counter' else ''}": set(metric._labelnames)
+        for metric in Metrics().registry._collector_to_names
+    }
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus' own tool."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool is not there: Prometheus brings it")
+    return found
+
+
+def run(*command: str | Path) -> str:
+    """What a command says; it succeeds."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - promtool
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_queries_ask_for_what_there_is(query: str) -> None:
+    """Each metric that is asked for exists, with the labels that it is asked by."""
+    known = exposed()
+    asked = re.findall(r"(infisical_events_\w+)(?:\{([^}]*)\})?", query)
+    grouped = {label.strip() for by in re.findall(r"by \(([^)]*)\)", query) for label in by.split(",")}
+
+    assert asked
+    assert {metric for metric, _ in asked} <= set(known)
+    for metric, matchers in asked:
+        assert set(re.findall(r"(\w+)\s*[=!]", matchers)) <= known[metric]
+    assert grouped <= set().union(*(known[metric] for metric, _ in asked))
+
+
+def test_results_that_alerts_name_exist() -> None:
+    """A result is a reason that the operator gives."""
+    results = {
+        word
+        for query in QUERIES
+        for words in re.findall(r'result=~?"([^"]*)"', query)
+        for word in words.split("|")
+    }
+
+    assert results
+    assert results <= {reason.value for reason in Reason}
+
+
+def test_every_alert_is_explained() -> None:
+    """The page, the schema and the rules have the same alerts; each says how bad it is and where to look."""
+    names = [rule["alert"] for rule in RULES]
+    schema = json.loads((charts.CHART / "values.schema.json").read_text())
+    rule = schema["properties"]["metrics"]["properties"]["prometheusRule"]["properties"]
+    page = (charts.ROOT / "docs" / "metrics.md").read_text()
+    explained = re.findall(r"^\| `(Infisical\w+)` \| (\w+) \|", page, re.MULTILINE)
+
+    assert explained == [(rule["alert"], rule["labels"]["severity"]) for rule in RULES]
+    assert rule["disabled"]["items"]["enum"] == names
+    assert [r["alert"] for r in RULES if not {"summary", "description"} <= r["annotations"].keys()] == []
+
+
+def test_panels_have_their_place() -> None:
+    """Each panel says what it shows, and none covers another."""
+    cells = [
+        (x, y)
+        for panel in PANELS
+        for x, y in itertools.product(
+            range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"]),
+            range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"]),
+        )
+    ]
+
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+    assert [panel["id"] for panel in PANELS if not (panel["title"] and panel["description"])] == []
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+
+
+def test_every_metric_is_on_the_dashboard() -> None:
+    """Whatever is counted can be looked at."""
+    shown = {name for query in QUERIES for name in re.findall(r"infisical_events_\w+", query)}
+
+    assert shown == set(exposed())
+
+
+def test_alerts_fire_when_they_should(promtool: str) -> None:
+    """Played histories of the metrics lead to the alerts that are expected, and to no others."""
+    run(promtool, "test", "rules", Path(__file__).parents[1] / "alerts" / "histories.yaml")
+
+
+def test_queries_of_the_dashboard_are_promql(promtool: str, tmp_path: Path) -> None:
+    """Prometheus understands every query, its variables filled in."""
+    rules = []
+    for number, query in enumerate(QUERIES):
+        for variable, value in VARIABLES.items():
+            query = query.replace(variable, value)  # noqa: PLW2901 - one after the other
+        rules.append({"record": f"query:{number}", "expr": query})
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+
+    assert f"{len(QUERIES)} rules found" in run(promtool, "check", "rules", file)

@@ -1,0 +1,91 @@
+"""Whatever a subscription names, the requests stay below its own namespace."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from urllib.parse import unquote
+
+import pytest
+from kubernetes.aio.client import ApiClient, Configuration
+
+from factories import a_workload
+from infisical_events.api.resources import WORKLOAD_KINDS
+from infisical_events.api.specs import ManagedSecret, SecretKeyRef
+from infisical_events.core.sources import Source
+from infisical_events.kube.calls import Kube
+from infisical_events.kube.errors import KubernetesError
+from infisical_events.kube.recording import Involved, Notice
+from infisical_events.kube.sources import SOURCE_KINDS
+from infisical_events.kube.subscriptions import SubscriptionKey
+from infisical_events.runtime.clusters import KubeCluster
+from scripted_server import Answer, Request, answer, serving
+from virtual_time import virtual_now
+
+NAMES = (
+    "login",
+    "../../other/secrets/theirs",
+    "..",
+    "a/../../../namespaces/other",
+    "a?b=c",
+    "a#b",
+    "a%2f..%2fb",
+    "a\r\nb",
+)
+HOME = "team"
+
+
+def calls_of(cluster: KubeCluster, name: str) -> list[Callable[[], Awaitable[object]]]:
+    """Everything that is done for a subscription, with this name wherever something is named."""
+    ref = SecretKeyRef.model_construct(name=name, key="token")
+    managed = ManagedSecret.model_construct(
+        name=name, environment_slug="prod", labels={}, annotations={}, type="Opaque"
+    )
+    key = SubscriptionKey(HOME, name, "uid")
+    workload = replace(a_workload(), name=name)
+    sources = [Source(kind, name, "uid", "1", frozenset({name}), {}) for kind in SOURCE_KINDS]
+    about = Involved("apps/v1", "Deployment", HOME, name, "uid")
+    return [
+        lambda: cluster.get(key),
+        lambda: cluster.write_status(key, "1", {}),
+        lambda: cluster.secret_value(HOME, ref),
+        lambda: cluster.service_account_token(HOME, name, ()),
+        lambda: cluster.secret_metadata(HOME, name),
+        lambda: cluster.apply_secret(key, managed, {}, "token"),
+        lambda: cluster.list_workloads(HOME),
+        *(lambda kind=kind: cluster.read_workload(HOME, kind.kind, name) for kind in WORKLOAD_KINDS),
+        lambda: cluster.births_of_pods(HOME, name),
+        lambda: cluster.patch_workload(HOME, workload, {}),
+        lambda: cluster.list_sources(HOME),
+        *(lambda source=source: cluster.ask_source(HOME, source, {}) for source in sources),
+        lambda: cluster.record(Notice(about, "Reason", "note")),
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_every_request_stays_in_the_namespace(name: str) -> None:
+    """A name is one segment of a path, however it is spelled; only the discovery lies elsewhere."""
+
+    async def script(_: Request) -> Answer:
+        return answer(200, {"items": [], "metadata": {}, "resources": []})
+
+    async with serving(script) as server, ApiClient(Configuration(host=server.url)) as client:
+        cluster = KubeCluster(Kube(client, 5.0), virtual_now, ("operator", "own"))
+        refused = 0
+        for call in calls_of(cluster, name):
+            try:
+                await call()
+            except KubernetesError:
+                refused += 1
+        paths = [request.path for request in server.requests]
+
+    assert len(paths) + refused >= len(calls_of(cluster, name))
+    assert [path for path in paths if not _is_at_home(path, name)] == []
+
+
+def _is_at_home(path: str, name: str) -> bool:
+    """Whether it is the discovery's, or below the namespace with the name as one segment at most."""
+    segments = path.strip("/").split("/")
+    if segments[0] == "apis" and len(segments) == 3:
+        return True
+    *_, namespace = segments[: segments.index("namespaces") + 2]
+    behind = [unquote(segment) for segment in segments[segments.index("namespaces") + 2 :]]
+    return namespace == HOME and ".." not in behind and behind[1:2] in ([], [name])
