@@ -22,6 +22,12 @@ from infisical_sandbox.server.controls import Controls
 
 Manifest = dict[str, Any]
 EVERY_EVENT = ("secret:create", "secret:update", "secret:delete", "secret:import-mutation")
+_NAMELESS = (
+    "import pwd, runpy; del pwd.getpwuid;"
+    "runpy.run_module('infisical_events', run_name='__main__', alter_sys=True)"
+)
+"""The operator where its user has no name, as in a container."""
+_NO_NAME = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "")
 _QUIET_SECONDS = 2.5
 """Longer than debounce, status pause and one round of looking again together."""
 
@@ -133,8 +139,10 @@ class Operator:
             f"--digest-key-secret={home}/infisical-events-digest-key",
             f"--lease-namespace={home}",
         )
-        command = [sys.executable, "-m", "infisical_events", *arguments, *outside]
-        environment = charts.operator_environment(found) | {"INFISICAL_EVENTS_KUBECONFIG": str(own)}
+        command = [sys.executable, "-c", _NAMELESS, *arguments, *outside]
+        environment = (
+            charts.operator_environment(found) | _NO_NAME | {"INFISICAL_EVENTS_KUBECONFIG": str(own)}
+        )
         return cls(command, environment, folder / "operator.log", f"http://{address}")
 
     def start(self) -> None:

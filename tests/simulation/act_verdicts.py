@@ -23,6 +23,9 @@ from simulation.pods import PROGRESS_DEADLINE
 from simulation.stages import ManagedPlan, WriterPlan
 from virtual_time import EPOCH
 
+_AT_LAST = 1e9
+"""Seconds: after all that happens."""
+
 _LATE = 12.0
 """Seconds by which a write may come late: a slow call, and a slow answer before it."""
 
@@ -468,6 +471,8 @@ def excuse(
     """Why the pods may be without a change for ever: what the spec chose, or what is still owed."""
     if is_owed(played, subject, name):
         return may_be_owed(played, subject, name)
+    if played.cluster.pods.is_sick(played.standings[name][-1].uid, _AT_LAST):
+        return "its new pods never get ready"
     if plan is None:
         return ""
     if isinstance(plan, WriterPlan):

@@ -17,9 +17,6 @@ from infisical_events.core.changes import Change
 from infisical_events.core.receipts import is_stamp_at_least
 from infisical_events.core.sources import Source
 
-_COPY_PATIENCE = timedelta(seconds=5)
-"""How long the question is looked for on the Secret: it is copied there by a sync that has read it."""
-
 _WAS_FIRST = timedelta(seconds=10)
 """How long a source that answers nothing is given to move again, if it had moved before it was asked."""
 
@@ -201,11 +198,10 @@ def _has_synced(question: Question, request: Request, tokens: Mapping[str, str],
     if source.acknowledged is None:
         was_first = question.is_requested or any(question.known.differs(*held) for held in tokens.items())
         return _has_moved(question, request) or (was_first and now >= request.at + _WAS_FIRST)
-    if source.is_copied and _is_copied(question):
-        return True  # though its answer, a time in whole seconds, may be the one of before
-    if source.acknowledged in {"", request.acknowledged}:
-        return False
-    return not source.is_copied or now >= request.at + _COPY_PATIENCE
+    if source.is_copied:
+        # A sync that was under way answers as well; and an answer in whole seconds may be that of before.
+        return _is_copied(question)
+    return source.acknowledged not in {"", request.acknowledged}
 
 
 def _is_copied(question: Question) -> bool:

@@ -44,6 +44,9 @@ _CRD_PAUSE = 5.0
 """Seconds between looks for the custom resource while it cannot be listed."""
 _LONGEST_QUOTE = 500
 """Characters of the API server's own sentence that are repeated."""
+_IDENTITY: Any = "infisical-events"
+"""Who kopf would be among its peers, of which there are none: left to itself it asks for the user's name,
+and the user of a pod has none, so that the operator would end before it begins."""
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +191,7 @@ async def _watch(settings: Settings, supervisor: Supervisor, flags: _Flags) -> N
                 clusterwide=not settings.namespaces,
                 namespaces=settings.namespaces,
                 ready_flag=flags.ready,
+                identity=_IDENTITY,
             ),
             _keep_signals(flags),
         )

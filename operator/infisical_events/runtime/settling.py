@@ -81,10 +81,10 @@ class Settler:
         if listed is None:
             await self.record.check()
         followed = await self.roller.follow(ledger)
-        self._count(entry.rollout for entry in followed if entry.is_kept)
         done = await self._pay(ledger, followed, listed) if ledger.debts else []
         settled = self._written(ledger, followed, done)
-        self._count(settled.rollouts)
+        maybe = [_rollout_of(e.decision.step, self.clock()) for e in done if e.is_unanswered]
+        self._count((*settled.rollouts, *maybe))
         if not (settled.debts or settled.rollouts):
             self.recounter.nothing_owed()
         await self.recounter.tell(done, followed)
@@ -105,6 +105,7 @@ class Settler:
         decisions = await self.decider.decide(steps, ledger)
         rolling = [entry.rollout for entry in followed if entry.is_kept]
         rolling += [_rollout_of(d.step, self.clock()) for d in decisions if _is_found_paid(d.step)]
+        self._count(rolling)
         verdicts = admitted(_due(decisions), rolling, self.rollout)
         by_uid = {decision.step.debt.uid: decision for decision in decisions}
         held = [
