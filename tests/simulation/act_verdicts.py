@@ -260,8 +260,11 @@ def _rolling(played: Played, rollout: Rollout, by: str) -> list[str]:
     found = []
     for uid in pods.rolls:
         newest = pods.newest(uid, rollout.at)
-        is_ours = newest is not None and newest.by == by and uid != rollout.uid
-        if is_ours and _is_there(played, uid) and pods.progress(uid, rollout.at) is Progress.UNDER_WAY:
+        if newest is None or newest.by != by or uid == rollout.uid:
+            continue
+        is_given_up = pods.has_failed_by(uid, newest, rollout.at)  # it may still come to a good end
+        is_going = pods.progress(uid, rollout.at) is Progress.UNDER_WAY and not is_given_up
+        if is_going and _is_there(played, uid):
             found.append(uid)
     return found
 
@@ -320,9 +323,8 @@ def _was_due(played: Played, subject: Subject, later: Rollout, rollout: Rollout)
     """Whether what a later restart was made for was owed, and held by nobody, at the time of another one."""
     epoch, seq = _epoch_and_seq(later)
     ledgers = _ledgers_at(played, subject, rollout.at)
-    is_owed = bool(ledgers) and any(
-        (debt.uid, debt.seq) == (later.uid, seq) and ledgers[-1].epoch == epoch for debt in ledgers[-1].debts
-    )
+    debts = ledgers[-1].debts if ledgers and ledgers[-1].epoch == epoch else ()
+    is_owed = any((debt.uid, debt.seq) == (later.uid, seq) and not debt.is_late for debt in debts)
     is_held = later.name in played.held or _may_time_out(played, subject, later.name)
     return is_owed and later.at > rollout.at and not is_held
 
@@ -438,7 +440,8 @@ def missing(played: Played, subject: Subject, name: str, due: list[TrueChange]) 
     """
     uid, pods = played.standings[name][-1].uid, played.cluster.pods
     end = TROUBLE_SECONDS + QUIET_SECONDS + played.stage.patience
-    oldest = pods.alive(uid, end)[0]
+    # Pods of who is sick for good are not replaced, whoever restarts it.
+    oldest = pods.alive(uid, end)[-1 if pods.is_sick(uid, end) else 0]
     for plan in _sources(played, subject, name):
         mine = [c for c in due if c.change.scope.folder == plan.folder]
         if not mine:

@@ -73,6 +73,11 @@ class Pods:
         has_failed = at > newest.at + PROGRESS_DEADLINE and self.is_sick(uid, at)
         return Progress.FAILED if has_failed else Progress.UNDER_WAY
 
+    def has_failed_by(self, uid: str, roll: Roll, at: float) -> bool:
+        """Whether it had not ended in time, whatever became of it afterwards."""
+        told_at = roll.at + PROGRESS_DEADLINE
+        return told_at < at and self.end_of(uid, roll) > told_at and self.is_sick(uid, told_at)
+
     def newest(self, uid: str, at: float) -> Roll | None:
         """The newest rollout that had begun by then."""
         return next((roll for roll in reversed(self.rolls[uid]) if roll.at <= at), None)

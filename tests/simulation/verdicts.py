@@ -193,7 +193,7 @@ def _superfluous(played: Played, subject: Subject) -> Iterator[str]:
             stamps = [r.subscription_stamp for r in rollouts]
             if len(stamps) != len(set(stamps)):
                 yield f"twice: {name} was restarted twice for one of {stamps}"
-            allowance = _allowance(played, subject, name)
+            allowance = _allowance(played, subject, name) + _belated(played, subject, uid)
             for number, rollout in enumerate(rollouts, start=1):
                 causes = {
                     c.at for c in played.infisical.changes if c.at <= rollout.at and _may_concern(subject, c)
@@ -218,6 +218,12 @@ def _allowance(played: Played, subject: Subject, name: str) -> int:
     standings = played.standings[name]
     appeared = len(standings) - (bool(standings) and standings[0].at == 0.0)
     return 2 * claims + appeared + len(subject.specs) - 1 + len(subject.births)
+
+
+def _belated(played: Played, subject: Subject, uid: str) -> int:
+    """How many restarts were made before the Secrets were fresh, and are owed once more for the same."""
+    late = (debt for entry in _ledgers_of(played, subject) for debt in entry.ledger.debts if debt.is_late)
+    return len({debt.seq for debt in late if debt.uid == uid})
 
 
 def _not_owed(played: Played) -> Iterator[str]:

@@ -176,7 +176,12 @@ class Writer:
     def _spec(self) -> dict[str, Any]:
         if self.plan.kind is INFISICAL_SECRET:
             target = {"secretName": self.plan.name, "secretNamespace": self._cluster.namespace}
-            return {"managedKubeSecretReferences": [target], "syncConfig": {"resyncInterval": "60s"}}
+            scope = {"envSlug": self.plan.folder.environment, "secretsPath": self.plan.folder.path}
+            return {
+                "authentication": {"universalAuth": {"secretsScope": scope}},
+                "managedKubeSecretReferences": [target],
+                "syncConfig": {"resyncInterval": "60s"},
+            }
         if self.plan.kind is STATIC_SECRET:
             return {"targets": [{"kind": "Secret", "name": self.plan.name}]}
         return {"refreshPolicy": "CreatedOnce" if self.plan.is_unable else "Periodic"}
