@@ -9,7 +9,6 @@ from simulation.verdicts import violations
 
 _FOUND_BY = {
     "Skip restarts as Restart does": (14, "repeated"),
-    "a Secret is written from a read that was not judged": (17, "unfresh"),
     "a Secret is written once and not kept": (4, "mismanaged"),
     "a Skip clears the debt": (19, "lost"),
     "a failed rollout halts nobody": (35, "not halted"),
