@@ -426,7 +426,7 @@ def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
 
 def _listed(namespace: str, name: str, metadata: JSONObject) -> ListedSubscription:
     key = SubscriptionKey(namespace, name, metadata["uid"])
-    return ListedSubscription(key, metadata["generation"], dict(metadata.get("annotations") or {}))
+    return ListedSubscription(key, metadata["generation"])
 
 
 def _stored(raw: JSONObject) -> StoredSubscription:

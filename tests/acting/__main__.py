@@ -2,13 +2,12 @@
 """`python -m acting`: sync, verify, restart once, follow, on a real control plane; ends with a table."""
 
 import argparse
-import shutil
 from functools import partial
 
 from acting.lanes import Hall
 from acting.proofs import PROOFS, play
 from acting.verdicts import table
-from chaos.programs import control_plane, fits, run, say, scratch
+from chaos.programs import concluded, control_plane, fits, run, say, scratch
 from chaos.stages import kubectl
 from standins import resources
 
@@ -29,11 +28,7 @@ def main() -> int:
         resources.serve(partial(kubectl, cluster))
         shown = [play(Hall(cluster, folder, say), proof, options.rounds) for proof in proofs]
     print(f"\n{table(shown)}\n")
-    if all(each.is_well for each in shown):
-        shutil.rmtree(folder)
-        return 0
-    print(f"what was written is in {folder}")
-    return 1
+    return concluded(folder, is_well=all(each.is_well for each in shown))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 """`python -m chaos faults`, `python -m chaos soak`: on real processes, as long as wanted, with a verdict."""
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from chaos import replicas, soaking, stages, waiting
 from chaos.playing import Theatre, play
-from chaos.programs import control_plane, fits, run, say, scratch
+from chaos.programs import concluded, control_plane, fits, run, say, scratch
 from chaos.proxying import Loop
 from chaos.rows import ROWS, Row
 from chaos.verdicts import Told, table
@@ -44,11 +43,7 @@ def faults(options: argparse.Namespace) -> int:
     with scratch("infisical-chaos-") as folder, Loop() as loop, control_plane(folder) as cluster:
         told = played(Theatre(cluster, loop, folder, say), rows, options.rounds, options.jobs)
     print(f"\n{table(told)}\n")
-    if all(row.is_well for row in told):
-        shutil.rmtree(folder)
-        return 0
-    print(f"what was written is in {folder}")
-    return 1
+    return concluded(folder, is_well=all(row.is_well for row in told))
 
 
 def soak(options: argparse.Namespace) -> int:
@@ -66,10 +61,8 @@ def soak(options: argparse.Namespace) -> int:
     for name, told in verdicts.items():
         print(f"\n{name}", *told, sep="\n  ")
     is_well = all(verdict.holds for told in verdicts.values() for verdict in told)
-    print("" if is_well else f"\nwhat was written is in {folder}")
-    if is_well:
-        shutil.rmtree(folder)
-    return 0 if is_well else 1
+    print()
+    return concluded(folder, is_well=is_well)
 
 
 def main() -> int:

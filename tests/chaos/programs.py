@@ -42,6 +42,15 @@ def scratch(prefix: str) -> Iterator[Path]:
         raise
 
 
+def concluded(folder: Path, *, is_well: bool) -> int:
+    """The exit code: what was written is kept, and said where, only if something is not well."""
+    if is_well:
+        shutil.rmtree(folder)
+        return 0
+    print(f"what was written is in {folder}")
+    return 1
+
+
 @contextmanager
 def control_plane(folder: Path) -> Iterator[Cluster]:
     """One of this run alone; it does not outlive this process, however that ends."""

@@ -31,6 +31,10 @@ class ResourceKind:
         return f"{self.group}/{self.version}"
 
 
+TOKEN_TYPES = frozenset({"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"})
+"""Types of Secrets with tokens for the API server: no credentials for Infisical, and not ours to write."""
+
+
 class Restarting(Enum):
     """How a kind of workload is restarted."""
 

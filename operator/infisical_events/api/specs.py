@@ -22,6 +22,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from infisical_events.api.resources import TOKEN_TYPES
+
 
 class EventType(StrEnum):
     """The four events of Infisical's Event Subscriptions, verbatim."""
@@ -129,7 +131,7 @@ _SENTENCES = {
 
 def _no_token(secret_type: str) -> str:
     """Kubernetes fills in such a Secret, or believes it: whoever has it made would get somebody's token."""
-    if secret_type in {"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"}:
+    if secret_type in TOKEN_TYPES:
         raise ValueError(
             "a Secret of this type is a token for the API server and not the operator's to write: "
             "use another type"

@@ -158,9 +158,12 @@ def _has_moved(question: Question, request: Request) -> bool:
         return any(
             request.tokens.get(name, "") != content.token for name, content in question.contents.items()
         )
-    return source.acknowledged not in {"", request.acknowledged} or (
-        source.is_copied and _is_copied(question)
-    )
+    return _has_answered(source, request) or (source.is_copied and _is_copied(question))
+
+
+def _has_answered(source: Source, request: Request) -> bool:
+    """Whether it acknowledges another sync than it did when it was asked."""
+    return source.acknowledged not in {"", request.acknowledged}
 
 
 def _judged(question: Question, now: datetime) -> Freshness:
@@ -201,7 +204,7 @@ def _has_synced(question: Question, request: Request, tokens: Mapping[str, str],
     if source.is_copied:
         # A sync that was under way answers as well; and an answer in whole seconds may be that of before.
         return _is_copied(question)
-    return source.acknowledged not in {"", request.acknowledged}
+    return _has_answered(source, request)
 
 
 def _is_copied(question: Question) -> bool:

@@ -7,6 +7,7 @@ transport, its configuration and its authentication are used as they are.
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -41,6 +42,11 @@ _AS_US = {"fieldManager": FIELD_MANAGER}
 _IDENTITY = {"name", "uid", "resourceVersion"}
 
 JSONObject = dict[str, Any]
+
+
+def time_of(text: str) -> datetime:
+    """A time as the API server writes it, in UTC; raises ValueError."""
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def path_of(*segments: str) -> str:

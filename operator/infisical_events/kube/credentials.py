@@ -6,9 +6,7 @@ import binascii
 from infisical_events.api.specs import SecretKeyRef
 from infisical_events.kube.calls import Kube, path_of
 from infisical_events.kube.errors import KubernetesError
-from infisical_events.kube.owning import Own, check_type
-
-_NOTHING = Own()
+from infisical_events.kube.owning import OWNS_NOTHING, Own, check_type
 
 _TOKEN_SECONDS = 600
 """The shortest life that the API server grants; the token is used once, for a login."""
@@ -21,7 +19,7 @@ class MissingKeyError(KubernetesError):
 class CredentialReader:
     """Reads Secrets by name and asks for ServiceAccount tokens; never lists, never caches."""
 
-    def __init__(self, kube: Kube, own: Own = _NOTHING) -> None:
+    def __init__(self, kube: Kube, own: Own = OWNS_NOTHING) -> None:
         self._kube = kube
         self._own = own
 

@@ -9,12 +9,11 @@ from infisical_events.api.specs import CreationPolicy, ManagedSecret
 from infisical_events.core.secrets import SecretMetadata
 from infisical_events.kube.calls import METADATA, JSONObject, Kube
 from infisical_events.kube.errors import KubernetesError, SecretRefusedError
-from infisical_events.kube.owning import Own
+from infisical_events.kube.owning import OWNS_NOTHING, Own
 from infisical_events.kube.refusals import refusal_of
 from infisical_events.kube.secrets import Secrets, metadata_of, secret_path
 from infisical_events.kube.subscriptions import SubscriptionKey
 
-_NOTHING = Own()
 _OURS = "is the operator's own: choose another name"
 
 
@@ -25,7 +24,7 @@ class ManagedSecrets:
     entry leaves the spec stays as it is until then; an orphan, and keys that were merged, stay for good.
     """
 
-    def __init__(self, kube: Kube, own: Own = _NOTHING) -> None:
+    def __init__(self, kube: Kube, own: Own = OWNS_NOTHING) -> None:
         self._kube = kube
         self._own = own
 

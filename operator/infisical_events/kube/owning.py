@@ -8,10 +8,8 @@ import base64
 import json
 from dataclasses import dataclass, field
 
+from infisical_events.api.resources import TOKEN_TYPES
 from infisical_events.kube.errors import ForbiddenError
-
-_TOKEN_TYPES = frozenset({"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"})
-"""Secrets that hold tokens for the API server: nobody's credentials for Infisical."""
 
 
 class OwnError(ForbiddenError):
@@ -40,9 +38,13 @@ class Own:
         return (namespace, name) in self.secrets
 
 
+OWNS_NOTHING = Own()
+"""For who keeps nothing for itself."""
+
+
 def check_type(kind: object) -> None:
     """Raises OwnError for the type of a Secret that holds a token for the API server."""
-    if kind in _TOKEN_TYPES:
+    if kind in TOKEN_TYPES:
         raise OwnError("it holds a token for the API server, which is sent nowhere: name another Secret")
 
 

@@ -1,11 +1,11 @@
 """Reading the metadata of Secrets by name: no value travels, and nothing is listed or watched."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.core.secrets import SecretMetadata
-from infisical_events.kube.calls import METADATA, JSONObject, Kube, path_of
+from infisical_events.kube.calls import METADATA, JSONObject, Kube, path_of, time_of
 from infisical_events.kube.errors import KubernetesError, NotFoundError
 
 
@@ -61,5 +61,5 @@ def _data_keys(entry: JSONObject) -> Iterable[str]:
 
 
 def _newest(times: Iterable[str | None]) -> datetime | None:
-    moments = [datetime.fromisoformat(time).astimezone(UTC) for time in times if time]
+    moments = [time_of(time) for time in times if time]
     return max(moments, default=None)

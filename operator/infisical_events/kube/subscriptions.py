@@ -47,7 +47,6 @@ class ListedSubscription:
 
     key: SubscriptionKey
     generation: int
-    annotations: dict[str, str] = field(default_factory=dict)
 
 
 class Subscriptions:
@@ -82,7 +81,7 @@ class Subscriptions:
 def _listed(metadata: dict[str, Any]) -> ListedSubscription:
     try:
         key = SubscriptionKey(metadata["namespace"], metadata["name"], metadata["uid"])
-        return ListedSubscription(key, metadata["generation"], metadata.get("annotations") or {})
+        return ListedSubscription(key, metadata["generation"])
     except (KeyError, TypeError):
         raise KubernetesError("the API server's answer is no list of subscriptions") from None
 

@@ -1,12 +1,12 @@
 """Workloads: listed by their metadata, read in full when something is owed, changed by one patch each."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 
 from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
 from infisical_events.core.standing import Standing, standing_of
 from infisical_events.core.workloads import Workload
-from infisical_events.kube.calls import METADATA_LIST, JSONObject, Kube, path_of
+from infisical_events.kube.calls import METADATA_LIST, JSONObject, Kube, path_of, time_of
 from infisical_events.kube.errors import KubernetesError, NotFoundError
 from infisical_events.kube.groups import Groups
 
@@ -48,7 +48,7 @@ class Workloads:
         path = path_of("api", "v1", "namespaces", namespace, "pods")
         pods = [item["metadata"] async for item in self._kube.list(path, selector, METADATA_LIST)]
         living = (pod for pod in pods if "deletionTimestamp" not in pod)
-        return tuple(datetime.fromisoformat(pod["creationTimestamp"]).astimezone(UTC) for pod in living)
+        return tuple(time_of(pod["creationTimestamp"]) for pod in living)
 
     async def patch(self, namespace: str, workload: Workload, body: JSONObject) -> None:
         """Apply a merge patch; raises KubernetesError."""
@@ -59,16 +59,13 @@ def _path(kind: WorkloadKind, namespace: str, *name: str) -> str:
     return path_of("apis", kind.group, kind.version, "namespaces", namespace, kind.plural, *name)
 
 
-def _time_of(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text).astimezone(UTC) if text else None
-
-
 def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
+    created = metadata.get("creationTimestamp")
     return Workload(
         uid=metadata["uid"],
         kind=kind,
         name=metadata["name"],
         resource_version=metadata["resourceVersion"],
         annotations=metadata.get("annotations") or {},
-        created_at=_time_of(metadata.get("creationTimestamp")),
+        created_at=time_of(created) if created else None,
     )

@@ -64,6 +64,17 @@ async def test_ended() -> None:
     assert not ended.is_set()
 
 
+def ended(program: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, which has to come to an end."""
+    return subprocess.run(  # noqa: S603 - our own program
+        (sys.executable, "-c", textwrap.dedent(program)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def test_wedged() -> None:
     """The process ends with the place where it hangs, and without what the variables there hold."""
     program = """
@@ -84,13 +95,7 @@ def test_wedged() -> None:
 
         asyncio.run(main())
     """
-    done = subprocess.run(  # noqa: S603 - our own program
-        (sys.executable, "-c", textwrap.dedent(program)),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = ended(program)
     assert done.returncode == watchdogs._EXIT_CODE
     assert "the event loop stands still" in done.stderr
     assert "in hangs" in done.stderr
@@ -115,13 +120,7 @@ def test_wedged_without_python() -> None:
 
         asyncio.run(main())
     """
-    done = subprocess.run(  # noqa: S603 - our own program
-        (sys.executable, "-c", textwrap.dedent(program)),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = ended(program)
     assert done.returncode == 1
     assert "Timeout" in done.stderr
     assert " in main" in done.stderr
