@@ -54,6 +54,11 @@ def _never_same() -> AbstractContextManager[Any]:
     return mock.patch.object(Known, "has_changed", return_value=True)
 
 
+@_plant("a Secret is written from a read that was not judged")
+def _unjudged() -> AbstractContextManager[Any]:
+    return mock.patch.object(keeping, "is_as_believed", return_value=True)
+
+
 @_plant("a Secret is written once and not kept")
 @contextmanager
 def _written_once() -> Iterator[None]:

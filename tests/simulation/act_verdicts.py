@@ -15,7 +15,7 @@ from infisical_events.core.observations import NOTHING, Part
 from infisical_events.core.receipts import is_stamp_at_least
 from infisical_events.core.scopes import Scope
 from infisical_events.core.standing import Progress
-from simulation.clusters import Rollout, SecretWrite
+from simulation.clusters import Asked, Rollout, SecretWrite
 from simulation.histories import TROUBLE_SECONDS
 from simulation.infisicals import TrueChange
 from simulation.playing import FOREIGN, QUIET_SECONDS, Played, Subject
@@ -28,6 +28,9 @@ _AT_LAST = 1e9
 
 _LATE = 12.0
 """Seconds by which a write may come late: a slow call, and a slow answer before it."""
+
+WAS_FIRST = 10.0
+"""Seconds that a source which never answers is given to move again, as `docs/resync.md` tells."""
 
 _SLOW = frozenset({"slow_call", "late_write"})
 
@@ -138,7 +141,9 @@ def _is_fresh(
     held = _content(played, plan.name, version=rollout.version)
     if needed is None or (held is not None and _index(played, plan, held) >= needed):
         return True
-    if isinstance(plan, WriterPlan) and _has_answered(played, subject, rollout, plan):
+    if isinstance(plan, WriterPlan) and (
+        _has_answered(played, subject, rollout, plan) or _seemed_first(played, subject, rollout, plan)
+    ):
         return True
     return is_overdue(played, subject, rollout, debt, plan)
 
@@ -164,17 +169,36 @@ def _index(played: Played, plan: WriterPlan | ManagedPlan, held: SecretWrite) ->
 
 def _has_answered(played: Played, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
     """Whether it was asked for this or later, and has synced since."""
-    epoch, seq = _epoch_and_seq(rollout)
-    asked = [
-        entry.at
-        for entry in played.cluster.asked
-        if (entry.writer, entry.key) == (plan.name, resync_key(subject.name))
-        and is_stamp_at_least(entry.stamp, epoch, seq)
-    ]
+    asked = [entry.at for entry in _asked_for(played, subject, rollout, plan)]
     syncs = played.cluster.writers[plan.name].syncs
     return (
         any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs) if asked else False
     )
+
+
+def _seemed_first(played: Played, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
+    """Whether it never answers, had another content than the pods, and was given time to move again."""
+    asked = _asked_for(played, subject, rollout, plan)
+    before = [roll for roll in played.cluster.pods.rolls[rollout.uid] if roll.at < rollout.at]
+    if plan.kind is not INFISICAL_SECRET or not asked or not before:
+        return False
+    begun_with = _content(played, plan.name, at=before[-1].first_birth)
+    held = _content(played, plan.name, version=rollout.version)
+    is_other = begun_with is not None and held is not None and begun_with.content != held.content
+    return is_other and rollout.at >= min(entry.at for entry in asked) + WAS_FIRST
+
+
+def _asked_for(
+    played: Played, subject: Subject, rollout: Rollout, plan: WriterPlan | ManagedPlan
+) -> list[Asked]:
+    """When the source was asked for this restart or a later one."""
+    epoch, seq = _epoch_and_seq(rollout)
+    return [
+        entry
+        for entry in played.cluster.asked
+        if (entry.writer, entry.key) == (plan.name, resync_key(subject.name))
+        and is_stamp_at_least(entry.stamp, epoch, seq)
+    ]
 
 
 def is_overdue(
@@ -185,13 +209,7 @@ def is_overdue(
         return False
     if isinstance(plan, WriterPlan) and plan.is_unable:
         return True
-    epoch, seq = _epoch_and_seq(rollout)
-    asked = [
-        entry.since
-        for entry in played.cluster.asked
-        if (entry.writer, entry.key) == (plan.name, resync_key(subject.name))
-        and is_stamp_at_least(entry.stamp, epoch, seq)
-    ]
+    asked = [entry.since for entry in _asked_for(played, subject, rollout, plan)]
     since = min([_seconds(debt), *asked])
     return rollout.at >= since + subject.spec.resync.timeout_seconds
 
@@ -475,12 +493,19 @@ def excuse(
         return "its new pods never get ready"
     if plan is None:
         return ""
-    if isinstance(plan, WriterPlan):
-        syncs = played.cluster.writers[plan.name].syncs
-        if any(sync.is_stale and sync.seen_at >= change.at - _LATE for sync in syncs):
-            return "its writer read a state that lagged"
-        if plan.is_dead or plan.is_unable:
-            return "its source never syncs again"
+    return _excuse_of(played, subject, name, change, plan) if isinstance(plan, WriterPlan) else ""
+
+
+def _excuse_of(played: Played, subject: Subject, name: str, change: TrueChange, plan: WriterPlan) -> str:
+    """Why a source may leave the pods without a change."""
+    syncs = played.cluster.writers[plan.name].syncs
+    if any(sync.is_stale and sync.seen_at >= change.at - _LATE for sync in syncs):
+        return "it read a state that lagged"
+    if plan.is_dead or plan.is_unable:
+        return "it never syncs again"
+    mine = [r for r in rollouts_of(played, subject) if r.name == name and r.at >= change.at]
+    if any(_seemed_first(played, subject, rollout, plan) for rollout in mine):
+        return "it never answers, and seemed to have synced before it was asked"
     return ""
 
 

@@ -4,7 +4,9 @@ import pytest
 
 from simulation.act_planting import ACT_PLANTS
 from simulation.acts import act_of
+from simulation.histories import History, Step
 from simulation.playing import play
+from simulation.stages import PAYMENTS, ManagedPlan, Stage, WorkloadPlan
 from simulation.verdicts import violations
 
 _FOUND_BY = {
@@ -24,20 +26,50 @@ _FOUND_BY = {
     "the cooldown is only in memory": (27, "hurried"),
     "what a source had acknowledged before it was asked counts": (82, "lost"),
 }
-"""By plant: the seed of a history that it breaks, and how what is said of it begins."""
+"""By plant: a seed that found it once and is tried first, and how what is said of it begins."""
+
+_SEARCH = 500
+
+_UNJUDGED = "a Secret is written from a read that was not judged"
+
+_LAGGING = Stage(
+    fields={"cooldownSeconds": 0},
+    managed=(ManagedPlan("own", PAYMENTS),),
+    workloads={"api": WorkloadPlan(("own",))},
+)
+"""One Secret that the operator writes; every second read is up to 20 s old while it is changed."""
 
 
 def test_every_plant_is_found() -> None:
     """No plant is without its proof."""
-    assert _FOUND_BY.keys() == ACT_PLANTS.keys()
+    assert _FOUND_BY.keys() | {_UNJUDGED} == ACT_PLANTS.keys()
 
 
-@pytest.mark.parametrize("name", sorted(ACT_PLANTS))
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", sorted(_FOUND_BY))
 def test_a_bug_planted_into_the_act_breaks_an_invariant(name: str) -> None:
-    """With the bug the history is broken in the way that it should be; without it it is well."""
-    seed, invariant = _FOUND_BY[name]
+    """With the bug some history is broken in the way that it should be; without it that one is well."""
+    first, invariant = _FOUND_BY[name]
     with ACT_PLANTS[name]():
-        broken = violations(play(act_of(seed)))
+        found = next((seed for seed in (first, *range(_SEARCH)) if invariant in _broken(seed)), None)
 
-    assert any(sentence.startswith(f"{invariant}:") for sentence in broken), broken
-    assert violations(play(act_of(seed))) == []
+    assert found is not None, f"{name} was not found in {_SEARCH} histories"
+    assert _broken(found) == set()
+
+
+def _broken(seed: int) -> set[str]:
+    """The invariants that the history breaks, by the words that their sentences begin with."""
+    return {sentence.partition(":")[0] for sentence in violations(play(act_of(seed)))}
+
+
+def test_a_secret_from_an_unjudged_read() -> None:
+    """With the bug a lagging read counts for the state that is believed; without it the scene is well."""
+    steps = (
+        Step(60, "set_faults", ((("stale_read", 0.5),),)),
+        *(Step(70 + 5 * n, "write", (PAYMENTS, "A")) for n in range(14)),
+    )
+    scene = History(0, steps, _LAGGING)
+    with ACT_PLANTS[_UNJUDGED]():
+        assert violations(play(scene))
+
+    assert violations(play(scene)) == []
