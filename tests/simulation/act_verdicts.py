@@ -467,8 +467,8 @@ def missing(played: Played, subject: Subject, name: str, due: list[TrueChange]) 
         begun_with = _content(played, plan.name, at=oldest.first_birth)
         truth = played.infisical.past[-1].content(plan.folder)
         told = {k: v for k, v in (begun_with.content if begun_with else {}).items() if k not in FOREIGN}
-        needed = next(n for n, s in enumerate(played.infisical.past) if s.at >= mine[-1].at)
-        is_new = begun_with is not None and _index(played, plan, begun_with) >= needed
+        since = (state for state in played.infisical.past if state.at >= mine[-1].at)
+        is_new = any(state.content(plan.folder) == told for state in since)
         if told != truth and not is_new and not excuse(played, subject, name, mine[-1], plan):
             yield (
                 f"lost: the pods of {name} have {told} of {plan.name} in the end, and {mine[-1].change} at "

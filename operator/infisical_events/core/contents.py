@@ -11,12 +11,15 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 from infisical_events.api.resources import GROUP, MANAGED_BY
 from infisical_events.api.specs import CreationPolicy, ManagedSecret, Spec
 from infisical_events.core.folders import Folder
 from infisical_events.core.globs import KeyFilter, compile_path_glob
+from infisical_events.core.judging import HORIZON
+from infisical_events.core.ledgers import Ledger
 from infisical_events.core.observations import NOTHING, Body, Part, Sighting
 from infisical_events.core.templating import TemplateError, check_templates, length_of, names_of, rendered
 from infisical_events.core.wording import first_few
@@ -82,6 +85,21 @@ def is_as_believed(reading: Reading, belief: Mapping[Part, Body]) -> bool:
     What the belief does not tell of is left out: so a reading that shows more than is believed agrees.
     """
     return all(body.agrees(seen) for part, body in belief.items() for seen in _sights(reading, part, body))
+
+
+def may_lack_import(reading: Reading, ledger: Ledger, now: datetime) -> bool:
+    """Whether an import that was found in a tree a moment ago may be this folder's, and missing here.
+
+    A recursive look does not tell which of its folders an import belongs to. So for as long as a read may
+    lag, one that does not show it may be older than what is believed.
+    """
+    sources = {part.source for part in reading.parts}
+    folders = {part.folder for part in reading.parts if part.source is None}
+    return any(
+        part.source not in sources and held.body != NOTHING and any(map(part.scope.covers, folders))
+        for part, held in ledger.belief.items()
+        if part.scope.recursive and ledger.baselined_at < held.accepted_at and now <= held.accepted_at + HORIZON
+    )
 
 
 def check_secrets(spec: Spec) -> None:

@@ -180,6 +180,7 @@ def _encode_debt(debt: Debt, most: int) -> dict[str, Any]:
         "changes": [str(change) for change in changes],
         "requested": debt.is_requested,
         "late": debt.is_late,
+        "early": debt.is_early,
     }
 
 
@@ -193,6 +194,7 @@ def _decode_debt(raw: Mapping[str, Any]) -> Debt:
         changes=tuple(map(Change.parse, raw["changes"])),
         is_requested=raw.get("requested") is True,
         is_late=raw.get("late") is True,
+        is_early=raw.get("early") is True,
     )
 
 

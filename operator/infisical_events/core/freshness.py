@@ -59,7 +59,12 @@ class Fresh:
     @property
     def is_stale(self) -> bool:
         """Whether the content is not known to be fresh, and may become so."""
-        return self.state is Freshness.EARLY or (self.state is Freshness.OVERDUE and bool(self.hope))
+        return self.is_early or (self.state is Freshness.OVERDUE and bool(self.hope))
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the only doubt is that it moved before a source was asked which never answers."""
+        return self.state is Freshness.EARLY
 
     @property
     def has_changed(self) -> bool:

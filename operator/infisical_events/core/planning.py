@@ -111,7 +111,10 @@ def request(ledger: Ledger, subscription: str, workloads: Iterable[Workload], no
 
 
 def belated(ledger: Ledger, restarted: Iterable[Debt], now: datetime) -> Ledger:
-    """Owe another restart to those restarted before their Secrets were fresh, once these have changed."""
+    """Owe another restart to those restarted before their Secrets were fresh, once these have changed.
+
+    The debts are those that were paid, `is_early` where that restart is most likely to have had all.
+    """
     owed = {debt.uid for debt in ledger.debts}
     late = tuple(
         replace(debt, seq=ledger.seq + 1, since=now, is_requested=False, is_late=True)

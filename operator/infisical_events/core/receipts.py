@@ -29,13 +29,14 @@ class Receipt:
     """When this operator last restarted a workload, and the stamp of each subscription.
 
     `secrets` is what the content of its Secrets was by then, in their sources' words; `is_stale` tells
-    that it was not known to be fresh.
+    that it was not known to be fresh, and `is_early` that it most likely was.
     """
 
     time: datetime | None
     stamps: dict[str, str]
     secrets: dict[str, str] = field(default_factory=dict)
     is_stale: bool = False
+    is_early: bool = False
 
 
 def receipt_of(workload: Workload) -> Receipt:
@@ -50,7 +51,7 @@ def receipt_of(workload: Workload) -> Receipt:
         stamps = {str(name): str(stamp) for name, stamp in dict(raw["stamps"]).items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Receipt(None, {})
-    return Receipt(in_utc, stamps, secrets, raw.get("stale") is True)
+    return Receipt(in_utc, stamps, secrets, raw.get("stale") is True, raw.get("early") is True)
 
 
 def _told(workload: Workload) -> dict[str, Any]:
@@ -87,6 +88,7 @@ class Cause:
     epoch: str
     secrets: Mapping[str, str] = field(default_factory=dict)
     is_stale: bool = False
+    is_early: bool = False
 
     @property
     def stamp(self) -> str:
@@ -113,6 +115,8 @@ def restart_patch(workload: Workload, cause: Cause, now: datetime) -> dict[str, 
         told["secrets"] = dict(sorted(secrets.items()))
     if cause.is_stale:
         told["stale"] = True
+    if cause.is_early:
+        told["early"] = True
     # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
     spec: dict[str, Any] = {"restartAt": rfc3339(now + timedelta(seconds=1))}
     if workload.kind.restarting is Restarting.BY_TEMPLATE:

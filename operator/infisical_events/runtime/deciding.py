@@ -124,7 +124,8 @@ def _settled(act: Act, fresh: Fresh, other: str) -> Settle | None:
     elif other:
         reason = Reason.RESTARTED_BY_SOMEONE_ELSE
     elif act.debt.is_late and not fresh.has_changed:
-        reason = Reason.RESYNC_TIMED_OUT if fresh.state else Reason.NO_SOURCE
+        unmoved = Reason.NO_DATA_CHANGE if act.debt.is_early else Reason.RESYNC_TIMED_OUT
+        reason = unmoved if fresh.state else Reason.NO_SOURCE
     elif act.action is Action.RESYNC:
         reason = _resynced(act, fresh)
     return Settle(act.debt, reason, act.workload) if reason else None

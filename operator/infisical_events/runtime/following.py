@@ -219,6 +219,7 @@ class Follower:
                 cluster=world.cluster,
                 reporter=reporter,
                 wakes=wakes,
+                clock=world.clock,
             )
         return Freshener(
             cluster=world.cluster,

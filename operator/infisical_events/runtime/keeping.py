@@ -8,12 +8,13 @@ import logging
 from dataclasses import dataclass, field
 
 from infisical_events.api.specs import ManagedSecret
-from infisical_events.core.contents import ContentError, content_of, folder_of, is_as_believed
+from infisical_events.core.contents import ContentError, content_of, folder_of, is_as_believed, may_lack_import
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.reasons import Reason
 from infisical_events.core.secrets import SecretMetadata
 from infisical_events.infisical.errors import InfisicalError
 from infisical_events.kube.errors import KubernetesError
+from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.ports import Cluster, Infisical
 from infisical_events.runtime.reporting import Reporter
 from infisical_events.runtime.wakes import Wakes
@@ -21,6 +22,8 @@ from infisical_events.runtime.wakes import Wakes
 log = logging.getLogger(__name__)
 
 _NOT_AS_BELIEVED = "Infisical shows another state than was looked at: everything is looked at again"
+_MAY_LACK_IMPORT = "an import has changed that may be this folder's: it is read again for up to a minute"
+_OF_A_MOMENT = {_NOT_AS_BELIEVED, _MAY_LACK_IMPORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Keeper:
     cluster: Cluster
     reporter: Reporter
     wakes: Wakes
+    clock: Clock
     kept: dict[str, Kept] = field(default_factory=dict)
 
     @property
@@ -80,6 +84,8 @@ class Keeper:
         if not is_as_believed(reading, {part: held.body for part, held in ledger.belief.items()}):
             self.wakes.ring()
             return Kept(ledger.seq, trouble=_NOT_AS_BELIEVED)
+        if may_lack_import(reading, ledger, self.clock()):
+            return Kept(ledger.seq, trouble=_MAY_LACK_IMPORT)
         content = content_of(reading, managed)
         key = self.reporter.key
         secret = await self.cluster.apply_secret(key, managed, content.data, content.token)
@@ -88,7 +94,7 @@ class Keeper:
     async def _tell(self, managed: ManagedSecret, before: Kept | None, kept: Kept) -> None:
         name = f"Secret {managed.name}"
         if kept.trouble:
-            if (before is None or before.trouble != kept.trouble) and kept.trouble != _NOT_AS_BELIEVED:
+            if (before is None or before.trouble != kept.trouble) and kept.trouble not in _OF_A_MOMENT:
                 log.warning("%s is not written: %s", name, kept.trouble, extra=self.reporter.extra)
                 note = f"{name} is not written: {kept.trouble}"
                 await self.reporter.notify(Reason.SECRET_REFUSED, note, is_warning=True)

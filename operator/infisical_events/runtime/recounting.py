@@ -1,7 +1,7 @@
 """Telling what became of debts and rollouts: each thing once, in status, Events, log and metrics."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from infisical_events.api.statuses import ConditionType, WorkloadResult
@@ -89,6 +89,19 @@ class Done:
         return is_begun and self.decision.fresh.is_stale
 
     @property
+    def belated(self) -> Debt:
+        """What is still owed for a stale one, under an old number."""
+        step, is_early = self.decision.step, self.decision.fresh.is_early
+        if isinstance(step, Settle) and step.reason is Reason.ALREADY_RESTARTED:
+            is_early = step.workload is not None and receipt_of(step.workload).is_early
+        return replace(self.debt, is_early=is_early)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it was restarted with most likely all there is, and is only watched for a while."""
+        return self.debt.is_early and self.result in {Reason.RESYNCING, Reason.RESYNC_TIMED_OUT}
+
+    @property
     def until(self) -> datetime | None:
         """When it may be done, if that is known."""
         return self.decision.step.until if isinstance(self.decision.step, Hold) else None
@@ -120,7 +133,7 @@ class Recounter:
         for end in followed:
             if end.result is not None:
                 await self._tell_end(end, end.result)
-        news = [entry for entry in done if self._is_news(entry)]
+        news = [entry for entry in done if not entry.is_watched and self._is_news(entry)]
         for entry in news:
             self.metrics.dealt(self.reporter.key, entry.told)
         acted = [entry for entry in news if entry.told in _ACTED]
@@ -133,7 +146,10 @@ class Recounter:
             self.reporter.board.acted(changes, results, _summary(results))
         for entry in news:
             await self._tell_of(entry)
-        self._sum_up([entry for entry in done if entry.is_owed], followed)
+        owed = [entry for entry in done if entry.is_owed]
+        self._sum_up([entry for entry in owed if not entry.is_watched], followed)
+        if owed and all(entry.is_watched for entry in done) and not followed:
+            self.nothing_owed(owed[0].note)
 
     def forget_paid(self, ledger: Ledger) -> None:
         """Drop what was told of debts that are no more."""
@@ -141,9 +157,11 @@ class Recounter:
         self.told = {uid: told for uid, told in self.told.items() if uid in owed}
         self.unanswered = {(uid, seq) for uid, seq in self.unanswered if uid in owed}
 
-    def nothing_owed(self) -> None:
-        """Nothing is left to be done."""
+    def nothing_owed(self, watched: str = "") -> None:
+        """Nothing is left to be done; who is watched all the same may be told."""
         message = "Every change that was found has been dealt with."
+        if watched:
+            message += f" What never answers may still bring another content, and is watched: {watched}."
         board = self.reporter.board
         board.find(ConditionType.SETTLED, ok=True, reason=Reason.NOTHING_OWED, message=message)
 

@@ -128,7 +128,7 @@ class Settler:
                 rollouts[rollout.uid] = rollout
         kept = tuple(rollouts.values())
         written = cleared if kept == cleared.rollouts else replace(cleared, rollouts=kept)
-        return belated(written, (entry.debt for entry in done if entry.is_stale), self.clock())
+        return belated(written, (entry.belated for entry in done if entry.is_stale), self.clock())
 
     def _count(self, rollouts: Iterable[Rollout]) -> None:
         rolling = frozenset(rollout.uid for rollout in rollouts if not rollout.has_failed)
@@ -143,7 +143,7 @@ class Settler:
             return self.backoff.pause()
         self.backoff.reset()
         self.conflicts.reset()
-        held = {entry.result for entry in done if entry.is_owed}
+        held = {entry.result for entry in done if entry.is_owed and not entry.is_watched}
         if Reason.RESYNCING in held:
             return self.syncing.pause()
         self.syncing.reset()
@@ -171,10 +171,10 @@ def _rollout_of(step: Step, now: datetime) -> Rollout:
 
 
 def _due(decisions: Iterable[Decision]) -> list[Due]:
-    """What waits for its turn; a workload that its owner or a dead source holds makes nobody wait."""
+    """What waits for its turn; who is held by its owner or a dead source, or is restarted, holds up nobody."""
     due = []
     for step in (decision.step for decision in decisions):
-        is_waiting = isinstance(step, Hold) and step.reason not in _HELD_ALONE
+        is_waiting = isinstance(step, Hold) and step.reason not in _HELD_ALONE and not step.debt.is_late
         if _is_restart(step) or is_waiting:
             wave = step.workload.wave if step.workload else 0
             due.append(Due(step.debt.uid, step.debt.name, wave, is_ready=_is_restart(step)))

@@ -106,6 +106,9 @@ def test_a_damaged_ledger_is_read_or_unreadable(way: tuple[str | int, ...], valu
     assert decode(encode(ledger)) == ledger
 
 
+FLAGS = ("requested", "late", "early")
+
+
 @pytest.mark.parametrize("way", [place for place in places(STORED) if place and isinstance(place[-1], str)])
 def test_an_incomplete_ledger(way: tuple[str, ...]) -> None:
     """A missing field is refused; lists that an earlier version did not write are empty."""
@@ -115,8 +118,8 @@ def test_an_incomplete_ledger(way: tuple[str, ...]) -> None:
         parent = parent[step]
     damaged = with_value(STORED, above, {name: value for name, value in parent.items() if name != last})
 
-    if last in {*LATER_LISTS, *LATER_TEXTS, "requested", "late"}:
-        absent = {"requested": False, "late": False} | dict.fromkeys(LATER_TEXTS, "")
+    if last in {*LATER_LISTS, *LATER_TEXTS, *FLAGS}:
+        absent = dict.fromkeys(FLAGS, False) | dict.fromkeys(LATER_TEXTS, "")
         assert encode(decode(damaged)) == with_value(STORED, way, absent.get(last, []))
     else:
         with pytest.raises(UnreadableLedgerError):
