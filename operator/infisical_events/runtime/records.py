@@ -7,6 +7,7 @@ write whose answer was lost is noticed before anything is done that the stored l
 import asyncio
 import logging
 from contextlib import suppress
+from typing import Any
 
 from infisical_events.core.encoding import UnreadableLedgerError, decode, encode, is_stored_as
 from infisical_events.core.ledgers import Ledger
@@ -35,6 +36,19 @@ class GoneError(Exception):
 
     A 404 is no proof of that: proxies and API servers that lag behind a new CRD say it, too.
     """
+
+
+class OutdatedResourceError(KubernetesError):
+    """The API server drops fields of the ledger, as it does under an earlier version's CRD.
+
+    What is owed would be forgotten with them, or done again for a person who asked for it once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the cluster's CRD is older than the operator and has no place for all of the ledger: "
+            "apply the CRD of this version"
+        )
 
 
 class LedgerMovedError(Exception):
@@ -73,6 +87,7 @@ class Record:
 
         Raises:
             LedgerMovedError: another one than that is stored by now.
+            OutdatedResourceError: a part of it is; nothing may be done for it.
             SupersededError, GoneError, KubernetesError: as `write_status`.
         """
         async with self._lock:
@@ -121,10 +136,14 @@ class Record:
         if ledger is not None:
             status["ledger"] = encode(ledger)
         try:
-            return await self._cluster.write_status(self.key, self._version, status)
+            stored = await self._cluster.write_status(self.key, self._version, status)
         except KubernetesError:
             self.board.changed.set()  # what the board had to say is still news
             raise
+        if ledger is not None and not _has_all(stored.status.get("ledger"), status["ledger"]):
+            self._version = stored.resource_version
+            raise OutdatedResourceError
+        return stored
 
     async def _is_stored(self, ledger: Ledger | None) -> bool:
         """After a conflict or an unknown outcome: read again, and tell whether the write had happened."""
@@ -142,6 +161,13 @@ class Record:
             self.ledger = found
             raise LedgerMovedError
         return False
+
+
+def _has_all(stored: Any, written: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether all that was written is stored; what a later version has left beside it does not matter."""
+    if isinstance(written, dict) and isinstance(stored, dict):
+        return all(key in stored and _has_all(stored[key], value) for key, value in written.items())
+    return bool(stored == written)
 
 
 def ledger_of(stored: StoredSubscription) -> Ledger | None:
