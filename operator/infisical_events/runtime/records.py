@@ -73,6 +73,8 @@ class Record:
         self.unreadable = ""
         """Why the stored ledger could not be read, if so."""
         self.ledger = self._read(stored)
+        self._in_part: Ledger | None = None
+        """What is left of the last ledger that was written, if not all of it is: nobody goes on with that."""
 
     def _read(self, stored: StoredSubscription) -> Ledger | None:
         """The stored ledger; None, which asks for a baseline, when there is none or it cannot be read."""
@@ -111,6 +113,7 @@ class Record:
         """See that the object is still there, ours to serve, and owes what is remembered.
 
         Raises:
+            OutdatedResourceError: a part of what was written is owed.
             SupersededError, GoneError, LedgerMovedError, KubernetesError: it is not, or nobody can tell.
         """
         async with self._lock:
@@ -125,7 +128,8 @@ class Record:
                     return
                 continue
             self._version = stored.resource_version
-            self.ledger = ledger or self.ledger
+            if ledger is not None:
+                self.ledger, self._in_part = ledger, None
             return
         raise LedgerMovedError
 
@@ -141,7 +145,7 @@ class Record:
             self.board.changed.set()  # what the board had to say is still news
             raise
         if ledger is not None and not _has_all(stored.status.get("ledger"), status["ledger"]):
-            self._version = stored.resource_version
+            self._version, self._in_part = stored.resource_version, self._read(stored)
             raise OutdatedResourceError
         return stored
 
@@ -158,6 +162,8 @@ class Record:
             self.ledger = ledger
             return True
         if not is_stored_as(self.ledger, found):
+            if self._in_part is not None and is_stored_as(self._in_part, found):
+                raise OutdatedResourceError
             self.ledger = found
             raise LedgerMovedError
         return False

@@ -284,8 +284,13 @@ async def test_a_ledger_that_is_stored_in_part() -> None:
     record = await world.read()
     with pytest.raises(OutdatedResourceError, match="apply the CRD"):
         await store(record, LEDGER)
-    assert record.ledger is None
     await record.write_status()
+    with pytest.raises(OutdatedResourceError):
+        await record.check()
+    world.cluster.label_subscription(world.key, "team")
+    with pytest.raises(OutdatedResourceError):
+        await record.write_status()
+    assert record.ledger is None
 
     world.cluster.__class__ = FakeCluster
     await store(record, LEDGER)
