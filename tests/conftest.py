@@ -109,10 +109,18 @@ def cluster(pytestconfig: pytest.Config) -> Cluster | ForeignCluster:
 
 
 @pytest.fixture
-def private_cluster(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Cluster]:
+def cluster_options() -> dict[str, Any]:
+    """How `private_cluster` is made besides its folder; a file of tests overrides it."""
+    return {}
+
+
+@pytest.fixture
+def private_cluster(
+    tmp_path: Path, pytestconfig: pytest.Config, cluster_options: dict[str, Any]
+) -> Iterator[Cluster]:
     """A control plane of this test alone, to break at will; ready in about 4 s."""
     _, owner = pytestconfig.stash[_STATE]
-    own = Cluster(tmp_path / "cluster")
+    own = Cluster(tmp_path / "cluster", **cluster_options)
     try:
         yield own.up(while_pid=owner)
     finally:

@@ -111,6 +111,18 @@ class FakeCluster:
         self._subscriptions[namespace, name] = self._created(namespace, name) | {"spec": copy.deepcopy(spec)}
         return SubscriptionKey(namespace, name, self._subscriptions[namespace, name]["metadata"]["uid"])
 
+    def put_back(self, subscription: JSONObject, workload: JSONObject) -> SubscriptionKey:
+        """A subscription and a Deployment as they were stored by an earlier version of the operator."""
+        for objects, stored, kind in (
+            (self._subscriptions, subscription, ()),
+            (self._workloads, workload, (DEPLOYMENT.kind,)),
+        ):
+            raw: JSONObject = copy.deepcopy(stored)
+            raw["metadata"]["resourceVersion"] = str(next(self._versions))
+            objects[raw["metadata"]["namespace"], *kind, raw["metadata"]["name"]] = raw  # type: ignore[index]
+        metadata = subscription["metadata"]
+        return SubscriptionKey(metadata["namespace"], metadata["name"], metadata["uid"])
+
     def edit_subscription(self, key: SubscriptionKey, spec: JSONObject) -> None:
         """Another spec: the generation moves."""
         stored = self._subscriptions[key.namespace, key.name]

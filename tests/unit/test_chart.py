@@ -24,24 +24,7 @@ NAME = charts.RELEASE
 KEY_ROLE = f"{NAME}-key"
 LEASES_ROLE = f"{NAME}-leases"
 
-RULES = {
-    ("events.infisical.com", "infisicaleventsubscriptions", "get list watch"),
-    ("events.infisical.com", "infisicaleventsubscriptions/status", "patch"),
-    ("apps", "deployments", "get list patch"),
-    ("apps", "statefulsets", "get list patch"),
-    ("apps", "daemonsets", "get list patch"),
-    ("argoproj.io", "rollouts", "get list patch"),
-    ("batch", "cronjobs", "get list"),
-    ("batch", "jobs", "get list"),
-    ("", "pods", "list"),
-    ("secrets.infisical.com", "infisicalsecrets", "list patch"),
-    ("secrets.infisical.com", "infisicalstaticsecrets", "list patch"),
-    ("external-secrets.io", "externalsecrets", "list patch"),
-    ("", "secrets", "get create patch"),
-    ("", "serviceaccounts/token", "create"),
-    ("", "events", "create"),
-}
-"""All that the operator may do: API group, resource, verbs."""
+README = (charts.CHART / "README.md").read_text()
 
 
 def pod(found: Objects) -> dict[str, Any]:
@@ -81,9 +64,26 @@ def test_objects_by_default(render: Render) -> None:
     }
 
 
+def documented(table: int) -> set[tuple[str, str, str]]:
+    """The rules of a table of rights in the chart's page, as `granted` tells those of a role."""
+    tables = README.split("| API group | resource | verbs | what for |\n|---|---|---|---|\n")
+    rows = tables[table].partition("\n\n")[0].splitlines()
+    cells = [[cell.strip().replace("`", "") for cell in row.strip("|").split("|")] for row in rows]
+    return {("" if group == "core" else group, resource, verbs) for group, resource, verbs, _ in cells}
+
+
 def test_rights(render: Render) -> None:
-    """The operator may do what it does, and nothing else."""
-    assert granted(render()[Key("ClusterRole", NAME)]) == RULES
+    """The operator may do what the chart's page says, and nothing else."""
+    assert granted(render()[Key("ClusterRole", NAME)]) == documented(1)
+
+
+def test_rights_at_home(render: Render) -> None:
+    """So it is with its own Secret and its Leases."""
+    found = render()
+    own = ((KEY_ROLE, charts.NAMESPACE), (LEASES_ROLE, charts.NAMESPACE))
+    roles = [granted(found[Key("Role", *place)]) for place in own]
+    named = {(group, resource.partition(",")[0], verbs) for group, resource, verbs in documented(2)}
+    assert set[tuple[str, str, str]]().union(*roles) == named
 
 
 def test_rights_to_the_operators_own_secret(render: Render) -> None:
@@ -128,7 +128,7 @@ def test_chosen_namespaces(render: Render) -> None:
     assert {key for key in found if "Role" in key.kind} == {
         Key(kind, name, namespace) for kind in ("Role", "RoleBinding") for name, namespace in places
     }
-    assert granted(found[Key("Role", NAME, "shop")]) == RULES
+    assert granted(found[Key("Role", NAME, "shop")]) == documented(1)
     assert charts.operator_command(found)[2:4] == ["--namespace=shop", "--namespace=mail"]
 
 

@@ -1,11 +1,13 @@
 """Prometheus metrics on a registry of their own; `docs/metrics.md` explains each."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from infisical_events.api.specs import EventType
+from infisical_events.core.owing import Owed
 from infisical_events.kube.subscriptions import SubscriptionKey
 
 Kind = TypeVar("Kind", Counter, Gauge)
@@ -53,6 +55,16 @@ class Metrics:
         self._workloads = self._of_each(
             Counter, "workloads", "Workloads dealt with, by result (Restarted or a reason).", "result"
         )
+        self._owed = self._of_each(
+            Gauge, "restarts_owed", "Workloads that are owed a restart, by why it is not made yet.", "reason"
+        )
+        self._owed_since = self._of_each(
+            Gauge,
+            "restarts_owed_since_timestamp_seconds",
+            "Since when the first of them is owed one, in Unix time.",
+            "reason",
+        )
+        self._owed_for: dict[tuple[str, str], frozenset[str]] = {}
 
     def _of_all(self, kind: type[Kind], name: str, documentation: str, *labels: str) -> Kind:
         """A metric of the process."""
@@ -131,8 +143,21 @@ class Metrics:
         """A workload was restarted, skipped or failed."""
         self._workloads.labels(key.namespace, key.name, result).inc()
 
+    def owes(self, key: SubscriptionKey, owed: Mapping[str, Owed]) -> None:
+        """What is owed now, by reason; what is not named is not owed any more."""
+        place = key.namespace, key.name
+        for reason in self._owed_for.pop(place, frozenset()) - owed.keys():
+            self._owed.remove(*place, reason)
+            self._owed_since.remove(*place, reason)
+        for reason, each in owed.items():
+            self._owed.labels(*place, reason).set(each.count)
+            self._owed_since.labels(*place, reason).set(each.since.timestamp())
+        if owed:
+            self._owed_for[place] = frozenset(owed)
+
     def forget(self, key: SubscriptionKey) -> None:
         """The subscription is gone, and its series with it."""
+        self._owed_for.pop((key.namespace, key.name), None)
         labels = {"namespace": key.namespace, "subscription": key.name}
         for metric in self._series:
             metric.remove_by_labels(labels)

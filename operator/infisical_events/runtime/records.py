@@ -7,6 +7,7 @@ write whose answer was lost is noticed before anything is done that the stored l
 import asyncio
 import logging
 from contextlib import suppress
+from typing import Any
 
 from infisical_events.core.encoding import UnreadableLedgerError, decode, encode, is_stored_as
 from infisical_events.core.ledgers import Ledger
@@ -37,6 +38,19 @@ class GoneError(Exception):
     """
 
 
+class OutdatedResourceError(KubernetesError):
+    """The API server drops fields of the ledger, as it does under an earlier version's CRD.
+
+    What is owed would be forgotten with them, or done again for a person who asked for it once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the cluster's CRD is older than the operator and has no place for all of the ledger: "
+            "apply the CRD of this version"
+        )
+
+
 class LedgerMovedError(Exception):
     """Somebody else wrote the ledger: what was planned on the old one is void."""
 
@@ -59,6 +73,8 @@ class Record:
         self.unreadable = ""
         """Why the stored ledger could not be read, if so."""
         self.ledger = self._read(stored)
+        self._in_part: Ledger | None = None
+        """What is left of the last ledger that was written, if not all of it is: nobody goes on with that."""
 
     def _read(self, stored: StoredSubscription) -> Ledger | None:
         """The stored ledger; None, which asks for a baseline, when there is none or it cannot be read."""
@@ -73,6 +89,7 @@ class Record:
 
         Raises:
             LedgerMovedError: another one than that is stored by now.
+            OutdatedResourceError: a part of it is; nothing may be done for it.
             SupersededError, GoneError, KubernetesError: as `write_status`.
         """
         async with self._lock:
@@ -96,6 +113,7 @@ class Record:
         """See that the object is still there, ours to serve, and owes what is remembered.
 
         Raises:
+            OutdatedResourceError: a part of what was written is owed.
             SupersededError, GoneError, LedgerMovedError, KubernetesError: it is not, or nobody can tell.
         """
         async with self._lock:
@@ -110,7 +128,8 @@ class Record:
                     return
                 continue
             self._version = stored.resource_version
-            self.ledger = ledger or self.ledger
+            if ledger is not None:
+                self.ledger, self._in_part = ledger, None
             return
         raise LedgerMovedError
 
@@ -121,10 +140,14 @@ class Record:
         if ledger is not None:
             status["ledger"] = encode(ledger)
         try:
-            return await self._cluster.write_status(self.key, self._version, status)
+            stored = await self._cluster.write_status(self.key, self._version, status)
         except KubernetesError:
             self.board.changed.set()  # what the board had to say is still news
             raise
+        if ledger is not None and not _has_all(stored.status.get("ledger"), status["ledger"]):
+            self._version, self._in_part = stored.resource_version, self._read(stored)
+            raise OutdatedResourceError
+        return stored
 
     async def _is_stored(self, ledger: Ledger | None) -> bool:
         """After a conflict or an unknown outcome: read again, and tell whether the write had happened."""
@@ -139,9 +162,18 @@ class Record:
             self.ledger = ledger
             return True
         if not is_stored_as(self.ledger, found):
+            if self._in_part is not None and is_stored_as(self._in_part, found):
+                raise OutdatedResourceError
             self.ledger = found
             raise LedgerMovedError
         return False
+
+
+def _has_all(stored: Any, written: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether all that was written is stored; what a later version has left beside it does not matter."""
+    if isinstance(written, dict) and isinstance(stored, dict):
+        return all(key in stored and _has_all(stored[key], value) for key, value in written.items())
+    return bool(stored == written)
 
 
 def ledger_of(stored: StoredSubscription) -> Ledger | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from infisical_events.api.statuses import ConditionType, WorkloadResult
 from infisical_events.core.changes import folded, named
 from infisical_events.core.ledgers import Debt, Ledger
+from infisical_events.core.owing import owed_by_reason
 from infisical_events.core.planning import Hold, Settle
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import receipt_of
@@ -151,11 +152,16 @@ class Recounter:
         if owed and all(entry.is_watched for entry in done) and not followed:
             self.nothing_owed(owed[0].note)
 
+    def owes(self, ledger: Ledger) -> None:
+        """Have it counted what a ledger owes, and why it is not done yet as far as that was told."""
+        self.metrics.owes(self.reporter.key, owed_by_reason(ledger.debts, self.told))
+
     def forget_paid(self, ledger: Ledger) -> None:
         """Drop what was told of debts that are no more."""
-        owed = {debt.uid for debt in ledger.debts}
-        self.told = {uid: told for uid, told in self.told.items() if uid in owed}
-        self.unanswered = {(uid, seq) for uid, seq in self.unanswered if uid in owed}
+        left = {debt.uid for debt in ledger.debts}
+        self.told = {uid: told for uid, told in self.told.items() if uid in left}
+        self.unanswered = {(uid, seq) for uid, seq in self.unanswered if uid in left}
+        self.owes(ledger)
 
     def nothing_owed(self, watched: str = "") -> None:
         """Nothing is left to be done; who is watched all the same may be told."""

@@ -75,6 +75,8 @@ class Settler:
                 its receipts.
         """
         ledger = self.record.ledger
+        if ledger is not None:
+            self.recounter.owes(ledger)  # also where nothing can be done for it now
         if ledger is None or not (ledger.debts or ledger.rollouts):
             self.recounter.nothing_owed()
             return None

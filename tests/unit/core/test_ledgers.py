@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,13 +29,14 @@ from infisical_events.api.specs import Grade
 from infisical_events.core.diffing import diff
 from infisical_events.core.encoding import FORMAT, UnreadableLedgerError, decode, encode, is_stored_as
 from infisical_events.core.judging import Belief
-from infisical_events.core.ledgers import Claim, Ledger, Parked
+from infisical_events.core.ledgers import Claim, Header, Ledger, Parked, Rollout
 from infisical_events.core.observations import Body, Sighting, short_id
 from strategies import json_values, ledgers, texts
 
 CANARY = "canary-3f9c"
 STORED = encode(reports.LEDGER)
 OWN = a_part("/a")
+LEDGERS = Path(__file__).parents[2] / "ledgers"
 
 
 def places(value: object, way: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -269,3 +271,48 @@ def test_the_first_format_is_read_on() -> None:
     assert (len(ledger.claims), len(ledger.credits), ledger.epoch) == (1, 1, "k3v9")
     assert (ledger.header.grade, ledger.header.key_id) == (Grade.VERSIONS, "")
     assert encode(ledger)["format"] == FORMAT
+
+
+def written(number: int) -> Any:  # noqa: ANN401 - JSON
+    """What the operator wrote that stored this format; it says itself what each of its fields is."""
+    return json.loads((LEDGERS / f"format-{number}.json").read_text())["full"]
+
+
+def test_the_second_format_is_read_on() -> None:
+    """Digests of values, folded folders and what was parked are taken over as well."""
+    ledger, body = (
+        decode(written(2)),
+        Body.of({"KEY": Sighting("id1", 3, "dig1"), "OTHER": Sighting("id2", 1)}),
+    )
+
+    assert ledger.header == Header("p", "https://i.example", Grade.VALUES, "key-1")
+    assert ledger.believed(a_part("/a")) == Belief(body, at(0), frozenset({"id0"}))
+    assert ledger.believed(a_part("/a/big")).body == body.folded()
+    assert ledger.parked == {a_part("/left"): Parked(Belief(body, at(2)), at(4))}
+    (debt,) = ledger.debts
+    assert (debt.uid, debt.seq, debt.since, debt.is_requested, debt.is_late) == (
+        "uid-2",
+        7,
+        at(5),
+        False,
+        False,
+    )
+    assert (len(ledger.claims), len(ledger.credits), ledger.rollouts, ledger.tokens) == (1, 1, (), {})
+    assert encode(ledger)["format"] == FORMAT
+
+
+def test_the_third_format_before_late_debts_is_read_on() -> None:
+    """Rollouts, tokens and what people have asked for are taken over; nothing is late."""
+    ledger = decode(written(3))
+
+    assert ledger.rollouts == (Rollout("uid-7", "StatefulSet", "db", 6, at(9), wave=2, has_failed=True),)
+    assert (ledger.restart_at, ledger.resume_at, ledger.tokens) == ("monday", "tuesday", {"env": "t1"})
+    assert [(debt.is_requested, debt.is_late) for debt in ledger.debts] == [(True, False)]
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_what_was_read_of_an_earlier_format_is_written_whole(number: int) -> None:
+    """Written anew and read again it is the same: an upgrade forgets nothing the second time either."""
+    ledger = decode(written(number))
+
+    assert decode(json.loads(json.dumps(encode(ledger)))) == ledger

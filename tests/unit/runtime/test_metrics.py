@@ -1,14 +1,19 @@
 """What Prometheus reads, and what it stops to read."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from infisical_events.api.specs import EventType
+from infisical_events.core.owing import Owed
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.metrics import Metrics
 
 APP = SubscriptionKey("team", "app", "uid-1")
 ABOUT_APP = 'namespace="team",subscription="app"'
 WEB = SubscriptionKey("team", "web", "uid-2")
+
+
+SINCE = "infisical_events_restarts_owed_since_timestamp_seconds"
+MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def rendered(metrics: Metrics) -> list[str]:
@@ -37,9 +42,10 @@ def told_of(metrics: Metrics, key: SubscriptionKey) -> None:
     metrics.connected(key)
     metrics.reconnected(key)
     metrics.was_blind(key, 1.5)
-    metrics.heard(key, EventType.UPDATE, datetime(2030, 1, 1, tzinfo=UTC), is_matched=True)
+    metrics.heard(key, EventType.UPDATE, MOMENT, is_matched=True)
     metrics.passed(key, "ok")
     metrics.dealt(key, "Restarted")
+    metrics.owes(key, {"Paused": Owed(2, MOMENT)})
 
 
 def test_rendered() -> None:
@@ -53,6 +59,8 @@ def test_rendered() -> None:
         f'infisical_events_received_total{{event="secret:update",matched="true",{ABOUT_APP}}} 1.0',
         'infisical_events_passes_total{namespace="team",result="ok",subscription="app"} 1.0',
         'infisical_events_workloads_total{namespace="team",result="Restarted",subscription="app"} 1.0',
+        'infisical_events_restarts_owed{namespace="team",reason="Paused",subscription="app"} 2.0',
+        SINCE + '{namespace="team",reason="Paused",subscription="app"} 1.893456e+09',
     ]
 
 
@@ -63,13 +71,35 @@ def test_disconnected() -> None:
     assert 'infisical_events_stream_connected{namespace="team",subscription="app"} 0.0' in rendered(metrics)
 
 
+def test_what_is_not_owed_any_more() -> None:
+    """Only what is owed now is told of, each reason for itself; nothing at all when all is done."""
+    metrics = filled(APP)
+    metrics.owes(APP, {"Pending": Owed(1, MOMENT + timedelta(seconds=5))})
+    assert [line.rpartition(" ")[2] for line in rendered(metrics) if "owed" in line] == [
+        "1.0",
+        "1.893456005e+09",
+    ]
+    metrics.owes(APP, {})
+    metrics.owes(APP, {})
+    assert not any("owed" in line for line in rendered(metrics))
+
+
+def test_owed_again_after_it_was_forgotten() -> None:
+    """A subscription that was suspended, or served elsewhere for a while, is told of as before."""
+    metrics = filled(APP)
+    metrics.forget(APP)
+    metrics.owes(APP, {})
+    metrics.owes(APP, {"Paused": Owed(1, MOMENT)})
+    assert sum("owed" in line for line in rendered(metrics)) == 2
+
+
 def test_forgotten() -> None:
     """Nothing is told of a subscription that is gone, and everything of the others."""
     metrics = filled(APP)
     told_of(metrics, WEB)
     metrics.forget(APP)
     assert not any("app" in line for line in rendered(metrics))
-    assert sum("web" in line for line in rendered(metrics)) == 7
+    assert sum("web" in line for line in rendered(metrics)) == 9
 
 
 def test_forgotten_before_it_was_told_of() -> None:

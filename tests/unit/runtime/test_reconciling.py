@@ -155,6 +155,36 @@ async def test_first_look_restarts_nothing() -> None:
     assert [notice.reason for notice in team.cluster.notices] == ["BaselineRecorded"]
 
 
+def owed_for(process: Process) -> dict[str, float]:
+    """How many workloads wait for a restart by the metrics, by reason."""
+    metrics = process.metrics.registry.collect()
+    return {
+        sample.labels["reason"]: sample.value
+        for metric in metrics
+        for sample in metric.samples
+        if sample.name == "infisical_events_restarts_owed"
+    }
+
+
+@in_virtual_time
+async def test_what_is_owed_can_be_scraped() -> None:
+    """From the write on, with the reason for which it waits if that is known; until it is done."""
+    team = Team()
+    team.cluster.annotate_workload("team", "web", PAUSED)
+    process = await team.changed()
+    team.cluster.fail("list_workloads", KubernetesError("down"))
+    with pytest.raises(KubernetesError, match="down"):
+        await process.settle()
+    assert owed_for(process) == {"Pending": 1.0}
+
+    await process.settle()
+    assert owed_for(process) == {"Paused": 1.0}
+
+    team.cluster.annotate_workload("team", "web", dict.fromkeys(PAUSED))
+    await process.settle()
+    assert (owed_for(process), team.rollouts) == ({}, 1)
+
+
 @in_virtual_time
 async def test_change_restarts_once() -> None:
     """A change restarts what it concerns once, is told on both objects, and leaves nothing owed."""

@@ -15,11 +15,12 @@ from infisical_events.core.encoding import FORMAT, encode
 from infisical_events.core.ledgers import Header, Ledger
 from infisical_events.core.reasons import Reason
 from infisical_events.kube.errors import KubernetesError, NotFoundError, UnknownOutcomeError
-from infisical_events.kube.subscriptions import SubscriptionKey
+from infisical_events.kube.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.runtime.boards import Board
 from infisical_events.runtime.records import (
     GoneError,
     LedgerMovedError,
+    OutdatedResourceError,
     Record,
     SupersededError,
     keep_written,
@@ -261,6 +262,49 @@ async def test_unreadable_ledger(raw: object) -> None:
     world = Stored()
     world.cluster.overwrite_status(world.key, {"ledger": raw})
     assert (await world.read()).ledger is None
+
+
+class Outdated(FakeCluster):
+    """A cluster whose CRD is of before there were requests: the API server drops what it does not know."""
+
+    async def write_status(
+        self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
+    ) -> StoredSubscription:
+        """As in `kube.subscriptions`."""
+        known = {name: value for name, value in status.get("ledger", {}).items() if name != "restartAt"}
+        kept = status | ({"ledger": known} if known else {})
+        return await super().write_status(key, resource_version, kept)
+
+
+@in_virtual_time
+async def test_a_ledger_that_is_stored_in_part() -> None:
+    """Under an older CRD nothing counts as written down; once that is mended, the same is written."""
+    world = Stored()
+    world.cluster.__class__ = Outdated
+    record = await world.read()
+    with pytest.raises(OutdatedResourceError, match="apply the CRD"):
+        await store(record, LEDGER)
+    await record.write_status()
+    with pytest.raises(OutdatedResourceError):
+        await record.check()
+    world.cluster.label_subscription(world.key, "team")
+    with pytest.raises(OutdatedResourceError):
+        await record.write_status()
+    assert record.ledger is None
+
+    world.cluster.__class__ = FakeCluster
+    await store(record, LEDGER)
+    assert await world.ledger() == LEDGER == record.ledger
+
+
+@in_virtual_time
+async def test_fields_of_a_later_version() -> None:
+    """What a version after this one has left in the ledger stays there, and disturbs nothing."""
+    world = Stored()
+    world.cluster.overwrite_status(world.key, {"ledger": {"format": FORMAT + 1, "later": "field"}})
+    record = await world.read()
+    await store(record, LEDGER)
+    assert await world.ledger() == LEDGER
 
 
 # -- news ---------------------------------------------------------------------------------------------

@@ -1,0 +1,125 @@
+"""`helm upgrade` from a version with less in its custom resource and ledger: what is owed is done once."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.conftest import kubectl_for
+
+import charts
+import schemas
+from infisical_events.core.encoding import FORMAT
+from infisical_sandbox.cluster import Cluster
+from infisical_sandbox.server import Sandbox
+from scenes import Manifest, Operator, Scene, credentials, subscription, workload
+
+pytestmark = pytest.mark.cluster
+
+HOME, SHOP = charts.NAMESPACE, "shop"
+LATER_FIELDS = {
+    "spec": ("cooldownSeconds", "resync", "rollout"),
+    "status": (
+        "history",
+        "observation",
+        "lastHandledReconcileAt",
+        "lastHandledRestartAt",
+        "lastHandledResumeAt",
+    ),
+}
+"""What the custom resource did not have when the ledger's format was the first."""
+FIRST = json.loads((charts.ROOT / "tests" / "ledgers" / "format-1.json").read_text())["scenes"]["owed"]
+FIRST_LEDGER: Manifest = FIRST["subscription"]["status"]["ledger"]
+PAUSED = {"events.infisical.com/auto-reload": "true", "events.infisical.com/paused": "true"}
+
+
+def first(ledger: Any, like: Any = FIRST_LEDGER) -> Any:  # noqa: ANN401 - JSON
+    """A ledger of today with those fields alone that the first format had."""
+    if isinstance(like, dict):
+        return {key: first(value, like[key]) for key, value in ledger.items() if key in like}
+    if isinstance(like, list) and like:
+        return [first(value, like[0]) for value in ledger]
+    return ledger
+
+
+def earlier(*, knows_all_of_the_ledger: bool) -> Manifest:
+    """The custom resource as it was then; with or without a place for what the ledger has had since."""
+    crd: Manifest = yaml.safe_load(schemas.CRD_FILE.read_text())
+    (version,) = crd["spec"]["versions"]
+    properties = version["schema"]["openAPIV3Schema"]["properties"]
+    for part, fields in LATER_FIELDS.items():
+        for name in fields:
+            del properties[part]["properties"][name]
+    ledger = properties["status"]["properties"]["ledger"]
+    if not knows_all_of_the_ledger:
+        ledger["properties"] = {k: field for k, field in ledger["properties"].items() if k in FIRST_LEDGER}
+    return crd
+
+
+def chart_of(crd: Manifest, folder: Path) -> Path:
+    """The chart with another custom resource."""
+    shutil.copytree(charts.CHART, folder)
+    (folder / "files" / "crds" / schemas.CRD_FILE.name).write_text(yaml.safe_dump(crd))
+    return folder
+
+
+@pytest.fixture
+def shop(
+    private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
+) -> Iterator[Scene]:
+    """A namespace with an Infisical, and the operator as a process that is not begun."""
+    kubectl = kubectl_for(private_cluster)
+    for name in (HOME, SHOP):
+        kubectl("create", "namespace", name)
+    operator = Operator.serving(SHOP, private_cluster.kubeconfig, tmp_path)
+    try:
+        yield Scene(SHOP, kubectl, eventually, sandbox, operator)
+    finally:
+        operator.kill()
+
+
+def downgrade(scene: Scene) -> None:
+    """The ledger as the first format would have had it."""
+    ledger = first(scene.get("ies", "payments")["status"]["ledger"]) | {"format": 1}
+    patch = json.dumps([{"op": "replace", "path": "/status/ledger", "value": ledger}])
+    where = ("ies", "payments", "-n", SHOP, "--subresource=status", "--type=json")
+    scene.kubectl("patch", *where, "-p", patch)
+
+
+def owed(scene: Scene) -> list[str]:
+    """The workloads that something is owed to, as it is stored."""
+    return [debt["name"] for debt in scene.get("ies", "payments")["status"]["ledger"]["debts"]]
+
+
+def test_what_is_owed_outlives_an_upgrade(shop: Scene, private_cluster: Cluster, tmp_path: Path) -> None:
+    """Under the earlier custom resource nothing is done, which is said; after the upgrade it is done once."""
+
+    def helm(verb: str, chart: Path) -> None:
+        command = (verb, charts.RELEASE, str(chart), "--namespace", HOME)
+        charts.helm(private_cluster.binaries / "helm", *command, kubeconfig=private_cluster.kubeconfig)
+
+    helm("install", chart_of(earlier(knows_all_of_the_ledger=True), tmp_path / "before"))
+    usual = subscription(shop.sandbox, cooldownSeconds=None, resyncIntervalSeconds=10)
+    shop.apply(credentials(shop.sandbox), workload(annotations=PAUSED), usual)
+    shop.operator.start()
+    shop.watching()
+    shop.change(DB_PASSWORD="second")
+    shop.eventually(lambda: owed(shop) == ["api"])
+    assert shop.operator.stop() == 0
+    downgrade(shop)
+
+    helm("upgrade", chart_of(earlier(knows_all_of_the_ledger=False), tmp_path / "first"))
+    shop.change(DB_PASSWORD="third")
+    shop.operator.start()
+    assert "apply the CRD of this version" in shop.has_reason("Observed", "LedgerNotStored")["message"]
+
+    helm("upgrade", charts.CHART)
+    shop.watching()
+    assert (owed(shop), shop.get("ies", "payments")["status"]["ledger"]["format"]) == (["api"], FORMAT)
+    held = shop.generation()
+    shop.apply(workload())
+    shop.restarts(1, since=held + 1)  # a Deployment's generation counts annotations too
+    shop.eventually(lambda: not owed(shop))
