@@ -98,7 +98,9 @@ def may_lack_import(reading: Reading, ledger: Ledger, now: datetime) -> bool:
     return any(
         part.source not in sources and held.body != NOTHING and any(map(part.scope.covers, folders))
         for part, held in ledger.belief.items()
-        if part.scope.recursive and ledger.baselined_at < held.accepted_at and now <= held.accepted_at + HORIZON
+        if part.scope.recursive
+        and ledger.baselined_at < held.accepted_at
+        and now <= held.accepted_at + HORIZON
     )
 
 

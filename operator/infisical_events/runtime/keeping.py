@@ -8,7 +8,13 @@ import logging
 from dataclasses import dataclass, field
 
 from infisical_events.api.specs import ManagedSecret
-from infisical_events.core.contents import ContentError, content_of, folder_of, is_as_believed, may_lack_import
+from infisical_events.core.contents import (
+    ContentError,
+    content_of,
+    folder_of,
+    is_as_believed,
+    may_lack_import,
+)
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.reasons import Reason
 from infisical_events.core.secrets import SecretMetadata
