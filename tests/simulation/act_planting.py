@@ -12,6 +12,7 @@ from infisical_events.core.freshness import Answer
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.planning import Act, Hold, Settle
 from infisical_events.core.reasons import Reason
+from infisical_events.core.sources import Source
 from infisical_events.core.syncing import Freshness, Known
 from infisical_events.runtime import budgets, deciding, freshening, keeping, records, restarting, settling
 from simulation.clusters import SERVED
@@ -38,9 +39,9 @@ def _unsynced() -> AbstractContextManager[Any]:
     return _judging(lambda state: Freshness.CHANGED if state is Freshness.WAITING else state)
 
 
-@_plant("content that moved before its source was asked has every change")
-def _early_is_all() -> AbstractContextManager[Any]:
-    return _judging(lambda state: Freshness.CHANGED if state is Freshness.EARLY else state)
+@_plant("content of a source that never answers has every change")
+def _guess_is_proof() -> AbstractContextManager[Any]:
+    return mock.patch.object(Source, "answers", property(lambda _: True))
 
 
 @_plant("what a source had acknowledged before it was asked counts")

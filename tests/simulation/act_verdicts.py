@@ -170,10 +170,13 @@ def _index(played: Played, plan: WriterPlan | ManagedPlan, held: SecretWrite) ->
 def _has_answered(played: Played, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
     """Whether it was asked for this or later, and has synced since."""
     asked = [entry.at for entry in _asked_for(played, subject, rollout, plan)]
+    if not asked:
+        return False
+    if plan.kind is INFISICAL_SECRET:  # its content is all that it says, whatever it had read by then
+        writes = [w for w in played.cluster.secret_writes if w.name == plan.name]
+        return any(w.at >= min(asked) and w.version < rollout.version for w in writes)
     syncs = played.cluster.writers[plan.name].syncs
-    return (
-        any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs) if asked else False
-    )
+    return any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs)
 
 
 def _seemed_first(played: Played, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:

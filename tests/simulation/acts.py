@@ -7,6 +7,7 @@ from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, ST
 from simulation.histories import TROUBLE_SECONDS, History, Step, changed, chosen_rates, plain_of
 from simulation.stages import (
     CARDS,
+    KEYS,
     OTHER,
     PAYMENTS,
     WORKLOADS,
@@ -35,7 +36,17 @@ def act_of(seed: int) -> History:
         steps.append(Step(rng.uniform(0, 60), "start_operator"))
     if rng.random() < 0.25:
         steps.append(Step(rng.uniform(0, 60), "add_neighbour", (rng.randint(0, 1),)))
+    steps += _followed(random.Random(f"{seed} followed"), steps)  # noqa: S311 - a simulation
     return History(seed, tuple(sorted(steps, key=lambda step: step.at)), stage)
+
+
+def _followed(rng: random.Random, steps: list[Step]) -> list[Step]:
+    """A change right after another one, while who writes the Secret is at work for the first."""
+    writes = [step for step in steps if step.verb == "write"]
+    if not writes or rng.random() < 0.7:
+        return []
+    first = rng.choice(writes)
+    return [Step(first.at + rng.uniform(0.2, 6.0), "write", (first.arguments[0], rng.choice(KEYS)))]
 
 
 def _stage(rng: random.Random) -> Stage:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from infisical_events.core.receipts import Doubt
 from infisical_events.core.syncing import Freshness
 from infisical_events.core.wording import first_few
 
@@ -13,25 +14,29 @@ _ORDER = (
     Freshness.UNASKED,
     Freshness.WAITING,
     Freshness.OVERDUE,
-    Freshness.EARLY,
     Freshness.CHANGED,
     Freshness.SILENT,
     Freshness.SAME,
 )
 """Which state speaks for all of a workload's sources: the first that one of them is in."""
 
+_TOLD_OF = (Freshness.CHANGED, Freshness.SAME)
+"""States that tell of a sync."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What one source can vouch for; `name` and `trouble` are for people.
 
-    `hope` is how long an answer may still come after it was due.
+    `hope` is how long an answer may still come after it was due; `is_proven` tells whether what it vouches
+    for is its own word, and not a guess by its content.
     """
 
     name: str
     state: Freshness
     trouble: str = ""
     hope: timedelta = timedelta.max
+    is_proven: bool = True
 
     def __str__(self) -> str:
         """`ExternalSecret payments (could not get secret data)`."""
@@ -42,14 +47,16 @@ class Answer:
 class Fresh:
     """The Secrets of a workload, together; no state where nobody is known to write any of them.
 
-    `note` names the sources that the state is about, `hope` is the longest of theirs and of those whose
-    content moved early; `tokens` is what the content is now, by the Secrets' names.
+    `note` names the sources that the state is about, `hope` is the longest of those that may still answer;
+    `tokens` is what the content is now, by the Secrets' names. With `is_guess` the content of some source
+    that never answers was taken for what is newest.
     """
 
     state: Freshness | None
     note: str = ""
     tokens: Mapping[str, str] = field(default_factory=dict)
     hope: timedelta = timedelta()
+    is_guess: bool = False
 
     @property
     def known_tokens(self) -> dict[str, str]:
@@ -57,19 +64,11 @@ class Fresh:
         return {name: token for name, token in self.tokens.items() if token}
 
     @property
-    def is_stale(self) -> bool:
-        """Whether the content is not known to be fresh, and may become so."""
-        return self.is_early or (self.state is Freshness.OVERDUE and bool(self.hope))
-
-    @property
-    def is_early(self) -> bool:
-        """Whether the only doubt is that it moved before a source was asked which never answers."""
-        return self.state is Freshness.EARLY
-
-    @property
-    def has_changed(self) -> bool:
-        """Whether the content is another one than the pods have, as far as anybody can tell."""
-        return self.state in {Freshness.CHANGED, Freshness.EARLY}
+    def doubt(self) -> Doubt | None:
+        """Why what pods begin with now may have to be replaced."""
+        if self.state is Freshness.OVERDUE:
+            return Doubt.STALE if self.hope else None
+        return Doubt.EARLY if self.is_guess else None
 
 
 def combined(answers: Iterable[Answer], tokens: Mapping[str, str], unfollowed: Iterable[str]) -> Fresh:
@@ -84,9 +83,9 @@ def combined(answers: Iterable[Answer], tokens: Mapping[str, str], unfollowed: I
     for state in _ORDER:
         if state in by_state:
             told = Freshness.OVERDUE if state is Freshness.SILENT else state
-            doubted = [*by_state[state], *by_state.get(Freshness.EARLY, ())]
-            hope = max(answer.hope for answer in doubted)
-            return Fresh(told, first_few(by_state[state], _MOST_TOLD), tokens, hope)
+            guesses = [answer for s in _TOLD_OF for answer in by_state.get(s, ()) if not answer.is_proven]
+            hope = max(answer.hope for answer in (*by_state[state], *guesses))
+            return Fresh(told, first_few(by_state[state], _MOST_TOLD), tokens, hope, bool(guesses))
     aside = ", ".join(unfollowed)
     note = "none of its Secrets is written by this operator, the Infisical operator or External Secrets"
     return Fresh(None, f"{note}; {aside} is not followed" if aside else note, tokens)

@@ -43,8 +43,7 @@ class Debt:
 
     `is_requested` tells that a person wants it whatever has changed; `is_late`, that it was restarted
     for them before its Secrets were known to be fresh, and is owed another one if their content changes.
-    `is_early` tells of such a one that most likely it had all: its content had moved before its source,
-    which never answers, was asked.
+    `is_early` tells of such a one that most likely it had all: a source that never answers had moved.
     """
 
     uid: str

@@ -1,14 +1,14 @@
 """What to do for a workload that is owed a restart: a pure function of what is known now."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.specs import Action
 from infisical_events.core.changes import Change, folded
-from infisical_events.core.ledgers import Claim, Debt, Ledger
+from infisical_events.core.ledgers import Claim, Debt, Ledger, Rollout
 from infisical_events.core.reasons import Reason
-from infisical_events.core.receipts import is_paid, receipt_of
+from infisical_events.core.receipts import Doubt, is_paid, receipt_of
 from infisical_events.core.workloads import Workload, concerning
 
 
@@ -28,6 +28,8 @@ class Settle:
     debt: Debt
     reason: Reason
     workload: Workload | None = None
+    doubt: Doubt | None = None
+    """Of a restart that its receipt tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ def owe(
     moment can count as coverage. A claim is owed to those not restarted since it was heard.
     """
     seq = ledger.seq + 1
-    debts = {debt.uid: debt for debt in ledger.debts}
+    workloads = tuple(workloads)
+    found = _with_found_paid(ledger, subscription, workloads)
+    debts = {debt.uid: debt for debt in found.debts}
     for workload in workloads:
         restarted = receipt_of(workload).time
         claimed = (c.change for c in selected.claims if restarted is None or restarted <= c.heard_at)
@@ -84,8 +88,6 @@ def owe(
         if not mine:
             continue
         old = debts.get(workload.uid)
-        if old and is_paid(workload, subscription, ledger.epoch, old.seq):
-            old = None
         mine = (*old.changes, *mine) if old else mine
         since = max(restarted or now, now)
         kind, name = workload.kind.kind, workload.name
@@ -93,11 +95,35 @@ def owe(
         debts[workload.uid] = Debt(workload.uid, kind, name, seq, since, folded(mine), is_requested)
     if all(debt.seq <= ledger.seq for debt in debts.values()):
         return ledger
-    return replace(ledger, seq=seq, debts=tuple(debts.values()))
+    return replace(found, seq=seq, debts=tuple(debts.values()))
+
+
+def _with_found_paid(ledger: Ledger, subscription: str, workloads: Iterable[Workload]) -> Ledger:
+    """The ledger where debts that receipts show to be paid have become rollouts, before others replace them.
+
+    What such a restart leaves in doubt stays owed.
+    """
+    debts, rollouts = [], {rollout.uid: rollout for rollout in ledger.rollouts}
+    by_uid = {workload.uid: workload for workload in workloads}
+    for debt in ledger.debts:
+        workload = by_uid.get(debt.uid)
+        if workload is None or not is_paid(workload, subscription, ledger.epoch, debt.seq):
+            debts.append(debt)
+            continue
+        receipt = receipt_of(workload)
+        begun = receipt.time or debt.since
+        rollouts[debt.uid] = Rollout(debt.uid, debt.kind, debt.name, debt.seq, begun, workload.wave)
+        if doubt := receipt.doubts.get(subscription):
+            debts.append(_belated(debt, doubt))
+    if len(debts) == len(ledger.debts) and tuple(debts) == ledger.debts:
+        return ledger
+    return replace(ledger, debts=tuple(debts), rollouts=tuple(rollouts.values()))
 
 
 def request(ledger: Ledger, subscription: str, workloads: Iterable[Workload], now: datetime) -> Ledger:
     """Owe every workload of the subscription a restart, because a person asks for it."""
+    workloads = tuple(workloads)
+    ledger = _with_found_paid(ledger, subscription, workloads)
     seq = ledger.seq + 1
     debts = {debt.uid: debt for debt in ledger.debts}
     asked = [workload for workload in workloads if workload.is_subscribed_to(subscription)]
@@ -110,18 +136,19 @@ def request(ledger: Ledger, subscription: str, workloads: Iterable[Workload], no
     return replace(ledger, seq=seq, debts=tuple(debts.values())) if asked else ledger
 
 
-def belated(ledger: Ledger, restarted: Iterable[Debt], now: datetime) -> Ledger:
-    """Owe another restart to those restarted before their Secrets were fresh, once these have changed.
-
-    The debts are those that were paid, `is_early` where that restart is most likely to have had all.
-    """
+def belated(ledger: Ledger, restarted: Mapping[Debt, Doubt], now: datetime) -> Ledger:
+    """Owe another restart to those restarted before their Secrets were known to be fresh, if these change."""
     owed = {debt.uid for debt in ledger.debts}
     late = tuple(
-        replace(debt, seq=ledger.seq + 1, since=now, is_requested=False, is_late=True)
-        for debt in restarted
+        replace(_belated(debt, doubt), seq=ledger.seq + 1, since=now)
+        for debt, doubt in restarted.items()
         if debt.uid not in owed
     )
     return replace(ledger, seq=ledger.seq + 1, debts=(*ledger.debts, *late)) if late else ledger
+
+
+def _belated(debt: Debt, doubt: Doubt) -> Debt:
+    return replace(debt, is_requested=False, is_late=True, is_early=doubt is Doubt.EARLY)
 
 
 def plan(
@@ -148,7 +175,8 @@ def _step(debt: Debt, workload: Workload | None, terms: _Terms) -> Step:
         return Settle(debt, Reason.WORKLOAD_GONE)
     restarted, action = receipt_of(workload).time, workload.action(terms.rules.action)
     if reason := _why_nothing(debt, workload, terms, restarted, action):
-        return Settle(debt, reason, workload)
+        doubts = receipt_of(workload).doubts if reason is Reason.ALREADY_RESTARTED else {}
+        return Settle(debt, reason, workload, doubts.get(terms.subscription))
     cooled = _cooled(restarted, terms) if action is not Action.RESYNC else None
     if workload.is_paused or cooled:
         reason = Reason.PAUSED if workload.is_paused else Reason.COOLING_DOWN

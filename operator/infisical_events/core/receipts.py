@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from infisical_events.api import annotations
@@ -24,19 +25,27 @@ _MOST_KEYS_TOLD = 20
 _SEQ = re.compile(r"[0-9]{1,19}")
 
 
+class Doubt(StrEnum):
+    """Why pods may have begun with content that is not the newest."""
+
+    STALE = "Stale"
+    """A source had not answered in time."""
+    EARLY = "Early"
+    """A source that never answers had another content, perhaps an older change's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """When this operator last restarted a workload, and the stamp of each subscription.
 
-    `secrets` is what the content of its Secrets was by then, in their sources' words; `is_stale` tells
-    that it was not known to be fresh, and `is_early` that it most likely was.
+    `secrets` is what the content of its Secrets was by then, in their sources' words; `doubts` has why it
+    may have to be replaced, by the subscription whose change it was made for.
     """
 
     time: datetime | None
     stamps: dict[str, str]
     secrets: dict[str, str] = field(default_factory=dict)
-    is_stale: bool = False
-    is_early: bool = False
+    doubts: Mapping[str, Doubt] = field(default_factory=dict)
 
 
 def receipt_of(workload: Workload) -> Receipt:
@@ -49,9 +58,10 @@ def receipt_of(workload: Workload) -> Receipt:
         moment = datetime.fromisoformat(raw["time"])
         in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         stamps = {str(name): str(stamp) for name, stamp in dict(raw["stamps"]).items()}
+        doubts = {str(name): Doubt(doubt) for name, doubt in dict(raw.get("doubts") or {}).items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Receipt(None, {})
-    return Receipt(in_utc, stamps, secrets, raw.get("stale") is True, raw.get("early") is True)
+    return Receipt(in_utc, stamps, secrets, doubts)
 
 
 def _told(workload: Workload) -> dict[str, Any]:
@@ -87,8 +97,7 @@ class Cause:
     subscription: str
     epoch: str
     secrets: Mapping[str, str] = field(default_factory=dict)
-    is_stale: bool = False
-    is_early: bool = False
+    doubt: Doubt | None = None
 
     @property
     def stamp(self) -> str:
@@ -113,10 +122,11 @@ def restart_patch(workload: Workload, cause: Cause, now: datetime) -> dict[str, 
     secrets = receipt.secrets | dict(cause.secrets)
     if secrets:
         told["secrets"] = dict(sorted(secrets.items()))
-    if cause.is_stale:
-        told["stale"] = True
-    if cause.is_early:
-        told["early"] = True
+    doubts = {name: doubt for name, doubt in receipt.doubts.items() if name != cause.subscription}
+    if cause.doubt:
+        doubts[cause.subscription] = cause.doubt
+    if doubts:
+        told["doubts"] = dict(sorted(doubts.items()))
     # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
     spec: dict[str, Any] = {"restartAt": rfc3339(now + timedelta(seconds=1))}
     if workload.kind.restarting is Restarting.BY_TEMPLATE:

@@ -34,7 +34,7 @@ class Source:
 
     `acknowledged` moves with each sync that it answers to; a source without any is told by the content
     alone. `reads` is what it takes from Infisical, None if that is not known. `trouble` is its own
-    sentence; `unable` is why it cannot be asked.
+    sentence; `unable` is why it never syncs again, `deaf` why it cannot be asked and syncs by itself.
     """
 
     kind: ResourceKind
@@ -48,12 +48,18 @@ class Source:
     reads: tuple[Scope, ...] | None = None
     trouble: str = ""
     unable: str = ""
+    deaf: str = ""
     ask: Mapping[str, Any] = field(default_factory=dict)
     """What of its spec has to be patched for it to take notice, besides the annotation."""
 
     def __str__(self) -> str:
         """`ExternalSecret payments`."""
         return f"{self.kind.kind} {self.name}"
+
+    @property
+    def answers(self) -> bool:
+        """Whether it tells that it has synced, and its content is as new as it was asked for."""
+        return self.acknowledged is not None and not self.deaf
 
     @property
     def hope(self) -> timedelta:
@@ -92,6 +98,7 @@ def source_of(kind: ResourceKind, stored: JSONObject) -> Source:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         annotations=metadata.get("annotations") or {},
+        deaf=_why_deaf(metadata),
         **told,
     )
 
@@ -183,6 +190,17 @@ def _external_secret(name: str, spec: JSONObject, status: JSONObject, _namespace
         "trouble": _trouble(ready),
         "unable": _why_unable(spec),
     }
+
+
+def _why_deaf(metadata: JSONObject) -> str:
+    """External Secrets' own controller puts back the annotations of what a ClusterExternalSecret made."""
+    owners = (f"{o['kind']} {o['name']}" for o in metadata.get("ownerReferences") or ())
+    owner = next((told for told in owners if told.startswith("ClusterExternalSecret ")), "")
+    return (
+        f"it is made by {on_one_line(owner)}, which takes the question back: waited for as it syncs by itself"
+        if owner
+        else ""
+    )
 
 
 def _why_unable(spec: JSONObject) -> str:

@@ -25,10 +25,16 @@ _ASK_AGAIN = timedelta(seconds=1)
 
 _MOST_ATTEMPTS = 2
 
+_MOST_AHEAD = timedelta(minutes=1)
+"""A question further in the future was put by a clock that is wrong, or by a hand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A question put to a source: for which stamp, since when, what it said and had written by then."""
+    """A question put to a source: for which stamp, what it said and had written by then.
+
+    `since` is when it was asked first without an answer, for an older stamp perhaps.
+    """
 
     stamp: str
     since: datetime
@@ -44,12 +50,9 @@ class Freshness(Enum):
     UNASKED = auto()
     WAITING = auto()
     CHANGED = auto()
-    """It has synced since it was asked, and the content is another one."""
-    EARLY = auto()
-    """It never answers, and its content is another one than the pods have, but had moved before it was
-    asked: perhaps for an older change alone."""
+    """It has synced since it was asked, as far as it tells, and the content is another one."""
     SAME = auto()
-    """It has synced since, and the content is what the pods have."""
+    """It has synced since, as far as it tells, and the content is what the pods have."""
     SILENT = auto()
     """It never answers, its content has not moved in time, and no change is known that it should show."""
     OVERDUE = auto()
@@ -63,11 +66,11 @@ class Content:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-def request_of(source: Source, subscription: str) -> Request | None:
-    """The question that it was asked last; None if there is none, or none that can be read."""
+def request_of(source: Source, subscription: str, now: datetime) -> Request | None:
+    """The question that it was asked last; None if there is none, or none that can be read or be true."""
     try:
         raw = json.loads(source.annotations.get(annotations.resync_key(subscription), ""))
-        return Request(
+        request = Request(
             stamp=str(raw["stamp"]),
             since=datetime.fromisoformat(raw["since"]).astimezone(UTC),
             attempt=int(raw["attempt"]),
@@ -77,21 +80,29 @@ def request_of(source: Source, subscription: str) -> Request | None:
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
+    return request if max(request.at, request.since) <= now + _MOST_AHEAD else None
 
 
-def asking(
-    source: Source, subscription: str, stamp: str, tokens: Mapping[str, str], now: datetime
-) -> dict[str, Any]:
-    """The merge patch that asks a source to sync, under the version that it was read with."""
-    before = request_of(source, subscription)
+def asking(question: "Question", stamp: str, now: datetime) -> dict[str, Any]:
+    """The merge patch that asks a source to sync, under the version that it was read with.
+
+    What it was asked shortly before and left unanswered counts for its time: else changes that come
+    faster than its time is over would keep all restarts waiting.
+    """
+    source, subscription = question.source, question.subscription
+    before = request_of(source, subscription, now)
     is_again = before is not None and before.stamp == stamp
+    is_pending = before is not None and (
+        is_again
+        or (now < before.at + 2 * question.timeout and not _has_moved(question, subscription, before))
+    )
     request = {
         "stamp": stamp,
-        "since": (before.since if before and is_again else now).astimezone(UTC).isoformat(),
+        "since": (before.since if before and is_pending else now).astimezone(UTC).isoformat(),
         "attempt": before.attempt + 1 if before and is_again else 1,
         "at": now.astimezone(UTC).isoformat(),
         "acknowledged": source.acknowledged or "",
-        "tokens": dict(sorted(tokens.items())),
+        "tokens": dict(sorted(question.tokens.items())),
     }
     return {
         "metadata": {
@@ -115,7 +126,22 @@ class Known:
 
     def differs(self, name: str, token: str) -> bool:
         """Whether the content is known to be another one."""
-        return bool(token) and self.tokens.get(name, token) != token
+        return is_other(self.tokens.get(name, ""), token)
+
+
+def is_other(before: str, now: str) -> bool:
+    """Whether two tokens tell of different content: both are known, under one key."""
+    return bool(before and now) and before != now and key_of(before) == key_of(now)
+
+
+def sealed(key_id: str, digest: str) -> str:
+    """A token of content: a digest and by which key it was made."""
+    return f"{key_id}:{digest}"
+
+
+def key_of(token: str) -> str:
+    """By which key a token was made; empty for one that was made without."""
+    return token.rpartition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +157,20 @@ class Question:
     """Of those of its Secrets that the workload uses."""
     known: Known
     timeout: timedelta
+    since: datetime
+    """When the restart was owed."""
     is_requested: bool = False
     """Whether a person wants a restart, whatever the content is."""
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """Of the content of its Secrets, by their names."""
+        return {name: content.token for name, content in self.contents.items()}
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether a restart is wanted for the content that there is."""
+        return self.is_requested or any(self.known.differs(*held) for held in self.tokens.items())
 
 
 def freshness(question: Question, now: datetime) -> Freshness:
@@ -151,7 +189,7 @@ def _is_busy(question: Question, now: datetime) -> bool:
     return any(
         now < request.at + question.timeout and not _has_moved(question, asker, request)
         for asker in askers
-        if (request := request_of(source, asker))
+        if (request := request_of(source, asker, now)) and _can_tell(question, request)
     )
 
 
@@ -159,9 +197,8 @@ def _has_moved(question: Question, asker: str, request: Request) -> bool:
     """Whether it has said anything since it was asked; one that never answers, whether its content has."""
     source = question.source
     if source.acknowledged is None:
-        return any(
-            request.tokens.get(name, "") != content.token for name, content in question.contents.items()
-        )
+        held = ((request.tokens.get(name, ""), content.token) for name, content in question.contents.items())
+        return any(is_other(before, token) or (token and not before) for before, token in held)
     return _has_answered(source, request) or (source.is_copied and _is_copied(question, asker))
 
 
@@ -174,25 +211,41 @@ def _judged(question: Question, now: datetime) -> Freshness:
     source = question.source
     if source.unable:
         return Freshness.OVERDUE
-    request = request_of(source, question.subscription)
-    if request is None or not is_stamp_at_least(request.stamp, question.epoch, question.seq):
+    if source.deaf:
+        return _overheard(question, now)
+    request = request_of(source, question.subscription, now)
+    if request is None or not _is_for(question, request):
         return Freshness.UNASKED
-    tokens = {name: content.token for name, content in question.contents.items()}
-    has_changed = question.is_requested or any(
-        question.known.has_changed(name, token) for name, token in tokens.items()
-    )
     if _has_synced(question, request):
-        return Freshness.CHANGED if has_changed else _unchanged(request, now)
-    if source.acknowledged is None and now >= request.at + _WAS_FIRST:
-        if question.is_requested and not question.changes:
-            return Freshness.CHANGED
-        if question.is_requested or any(question.known.differs(*held) for held in tokens.items()):
-            return Freshness.EARLY
+        has_changed = any(question.known.has_changed(*held) for held in question.tokens.items())
+        return Freshness.CHANGED if question.is_requested or has_changed else _unchanged(source, request, now)
+    if source.acknowledged is None and question.is_worth_it and now >= request.at + _WAS_FIRST:
+        return Freshness.CHANGED
     return _unheard(question, request, now)
 
 
-def _unchanged(request: Request, now: datetime) -> Freshness:
-    if request.attempt >= _MOST_ATTEMPTS:
+def _is_for(question: Question, request: Request) -> bool:
+    """Whether it was asked for this or later, and its answer can be told."""
+    is_asked = is_stamp_at_least(request.stamp, question.epoch, question.seq)
+    return is_asked and _can_tell(question, request)
+
+
+def _can_tell(question: Question, request: Request) -> bool:
+    """Whether an answer would be seen: what content alone tells takes the key of when it was asked."""
+    held = ((request.tokens.get(name, ""), token) for name, token in question.tokens.items())
+    is_comparable = all(key_of(before) == key_of(token) for before, token in held if before and token)
+    return is_comparable or question.source.acknowledged is not None
+
+
+def _overheard(question: Question, now: datetime) -> Freshness:
+    """Who cannot be asked syncs by itself, and its content tells."""
+    if question.is_worth_it:
+        return Freshness.CHANGED
+    return Freshness.OVERDUE if now >= question.since + question.timeout else Freshness.WAITING
+
+
+def _unchanged(source: Source, request: Request, now: datetime) -> Freshness:
+    if request.attempt >= _MOST_ATTEMPTS or source.acknowledged is None:
         return Freshness.SAME
     return Freshness.UNASKED if now >= request.at + _ASK_AGAIN else Freshness.WAITING
 

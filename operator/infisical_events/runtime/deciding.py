@@ -11,6 +11,7 @@ from infisical_events.core.planning import Act, Hold, Settle, Step
 from infisical_events.core.reasons import Reason
 from infisical_events.core.standing import Progress, Standing
 from infisical_events.core.syncing import Freshness
+from infisical_events.core.workloads import Workload
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.freshening import Freshener, Round
@@ -18,6 +19,9 @@ from infisical_events.runtime.ports import Cluster
 
 _LONGEST_WAIT = timedelta(minutes=5)
 """How long a rollout that somebody else began is waited for: it may be stuck for want of this restart."""
+
+_WATCH = timedelta(minutes=10)
+"""How long a source that never answers is watched after a restart: its sync may have read an older state."""
 
 _TICK = timedelta(seconds=2)
 """Times of the API server are whole seconds, and several of them may have clocks of their own."""
@@ -61,7 +65,7 @@ class Decider:
     async def _decide(self, act: Act, ledger: Ledger, freshening: Round | None) -> Decision:
         namespace, workload = self.freshener.key.namespace, act.workload
         standing = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
-        if standing is None or standing.workload.words != workload.words:
+        if standing is None or not _is_same(standing.workload, workload):
             return Decision(Hold(act.debt, Reason.JUST_EDITED, workload=workload))
         act = replace(act, workload=standing.workload)
         other = "" if workload.ignores_others else standing.restarted_by
@@ -82,7 +86,8 @@ class Decider:
             return Hold(act.debt, Reason.RESYNCING, workload=act.workload)
         if fresh.state is not Freshness.OVERDUE:
             return None
-        is_hopeful = self.clock() - act.debt.since < fresh.hope
+        hope = min(fresh.hope, _WATCH) if act.debt.is_early else fresh.hope
+        is_hopeful = self.clock() - act.debt.since < hope
         if is_hopeful if act.debt.is_late else self.on_timeout is OnTimeout.SKIP:
             return Hold(act.debt, Reason.RESYNC_TIMED_OUT, workload=act.workload)
         return None
@@ -96,7 +101,7 @@ class Decider:
         """
         standing = decision.standing
         is_ours = any(rollout.uid == act.workload.uid for rollout in ledger.rollouts)
-        if not decision.fresh.has_changed or standing is None or freshening is None or is_ours:
+        if decision.fresh.state is not Freshness.CHANGED or standing is None or freshening is None or is_ours:
             return decision
         is_waited_for = self.clock() < act.debt.since + _LONGEST_WAIT
         if standing.progress is Progress.UNDER_WAY and is_waited_for:
@@ -116,6 +121,11 @@ class Decider:
         return bool(births) and min(births) > written + _TICK
 
 
+def _is_same(read: Workload, listed: Workload) -> bool:
+    """Whether it is still the one that the debt is of, and its owner has not said something else since."""
+    return read.uid == listed.uid and read.words == listed.words
+
+
 def _settled(act: Act, fresh: Fresh, other: str) -> Settle | None:
     """Why nothing is restarted although the Secrets are as fresh as they get."""
     reason = None
@@ -123,7 +133,7 @@ def _settled(act: Act, fresh: Fresh, other: str) -> Settle | None:
         reason = Reason.NO_DATA_CHANGE
     elif other:
         reason = Reason.RESTARTED_BY_SOMEONE_ELSE
-    elif act.debt.is_late and not fresh.has_changed:
+    elif act.debt.is_late and fresh.state is not Freshness.CHANGED:
         unmoved = Reason.NO_DATA_CHANGE if act.debt.is_early else Reason.RESYNC_TIMED_OUT
         reason = unmoved if fresh.state else Reason.NO_SOURCE
     elif act.action is Action.RESYNC:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api import annotations
@@ -12,7 +12,7 @@ from infisical_events.core.receipts import receipt_of, stamp_of
 from infisical_events.core.secrets import SecretMetadata
 from infisical_events.core.sources import Source, content_of
 from infisical_events.core.standing import Standing
-from infisical_events.core.syncing import Content, Freshness, Known, Question, asking, freshness
+from infisical_events.core.syncing import Content, Freshness, Known, Question, asking, freshness, sealed
 from infisical_events.core.workloads import Workload
 from infisical_events.infisical.digesting import DigestKeySource
 from infisical_events.infisical.errors import InfisicalError
@@ -48,7 +48,7 @@ class Freshener:
         Raises:
             KubernetesError: nothing can be said.
         """
-        sources = await self.cluster.list_sources(self.key.namespace)
+        sources = await self.cluster.list_sources(self.key.namespace) if await self._has_key() else []
         used = frozenset[str]().union(*(standing.secrets for standing in standings))
         reads, found = Reads(freshener=self), {}
         for source in sources:
@@ -60,17 +60,28 @@ class Freshener:
                 found[name] = secret.annotations.get(annotations.CONTENT, "") if secret else ""
         return {name: token for name, token in found.items() if token}
 
+    async def _has_key(self) -> bool:
+        try:
+            await self.digest_key()
+        except InfisicalError as error:
+            log.warning("contents of Secrets are not compared with those of now: %s", error)
+            return False
+        return True
+
     async def sealed(self, source: Source, secret: SecretMetadata | None) -> str:
-        """A token of a Secret's content that tells nothing of it; empty, which equals nothing, if unknown."""
+        """A token of a Secret's content that tells nothing of it; empty if there is none.
+
+        Raises:
+            KubernetesError: there is no key to make it with.
+        """
         content = content_of(source, secret)
         if not content or secret is None:
             return ""
         try:
             key = await self.digest_key()
         except InfisicalError as error:
-            log.warning("content of Secrets cannot be compared: %s", error)
-            return ""
-        return key.digest(f"{self.key.namespace}/{secret.name}", content)
+            raise KubernetesError(f"contents of Secrets cannot be compared: {error}") from None
+        return sealed(key.id, key.digest(f"{self.key.namespace}/{secret.name}", content))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -155,14 +166,16 @@ class Round:
             contents=contents,
             known=known,
             timeout=self.freshener.timeout,
+            since=debt.since,
             is_requested=debt.is_requested,
         )
 
     async def _answer(self, question: Question, debt: Debt) -> Answer:
         source, now = question.source, self.freshener.clock()
-        state, trouble = freshness(question, now), source.unable or source.trouble
+        state, trouble = freshness(question, now), source.unable or source.trouble or source.deaf
         if state is not Freshness.UNASKED:
-            return Answer(str(source), state, trouble, source.hope)
+            is_proven = source.answers or not debt.changes
+            return Answer(str(source), state, trouble, source.hope, is_proven)
         try:
             await self._ask(source, question)
         except (ConflictError, UnknownOutcomeError):
@@ -177,8 +190,7 @@ class Round:
         freshener = self.freshener
         stamp = stamp_of(self.ledger.epoch, self.ledger.seq)
         contents = await self.reads.contents(source, source.secrets)
-        tokens = {name: content.token for name, content in contents.items()}
-        patch = asking(source, question.subscription, stamp, tokens, freshener.clock())
+        patch = asking(replace(question, contents=contents), stamp, freshener.clock())
         log.info("asking %s to sync", source, extra={"subscription": str(freshener.key)})
         asked = await freshener.cluster.ask_source(freshener.key.namespace, source, patch)
         self.sources[source.uid] = asked

@@ -29,7 +29,16 @@ class DigestKeys:
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if self._known is None or now >= self._known[1]:
-                self._known = DigestKey((await self._text()).encode()), now + _FRESH
+                self._known = await self._read_key(), now + _FRESH
+            return self._known[0]
+
+    async def _read_key(self) -> DigestKey:
+        """One that cannot be read again is used on: digests of it can be compared with those of before."""
+        try:
+            return DigestKey((await self._text()).encode())
+        except InfisicalError:
+            if self._known is None:
+                raise
             return self._known[0]
 
     async def _text(self) -> str:

@@ -1,7 +1,7 @@
 """Telling what became of debts and rollouts: each thing once, in status, Events, log and metrics."""
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from infisical_events.api.statuses import ConditionType, WorkloadResult
@@ -10,7 +10,7 @@ from infisical_events.core.ledgers import Debt, Ledger
 from infisical_events.core.owing import owed_by_reason
 from infisical_events.core.planning import Hold, Settle
 from infisical_events.core.reasons import Reason
-from infisical_events.core.receipts import receipt_of
+from infisical_events.core.receipts import Doubt
 from infisical_events.core.syncing import Freshness
 from infisical_events.runtime.deciding import Decision
 from infisical_events.runtime.metrics import Metrics
@@ -79,23 +79,16 @@ class Done:
         return self.result is Reason.RESTART_FAILED or isinstance(self.decision.step, Hold)
 
     @property
-    def is_stale(self) -> bool:
-        """Whether its pods began before their Secrets were known to be fresh, and that may be mended."""
+    def doubt(self) -> Doubt | None:
+        """Why its pods may have begun with content that is not the newest, if that may be mended."""
         step = self.decision.step
         if self.is_owed:
-            return False
-        if isinstance(step, Settle) and step.reason is Reason.ALREADY_RESTARTED:
-            return step.workload is not None and receipt_of(step.workload).is_stale
+            return None
+        if isinstance(step, Settle) and step.doubt:
+            return step.doubt
         is_begun = self.made is not None or self.result is Reason.COVERED_BY_ROLLOUT
-        return is_begun and self.decision.fresh.is_stale
-
-    @property
-    def belated(self) -> Debt:
-        """What is still owed for a stale one, under an old number."""
-        step, is_early = self.decision.step, self.decision.fresh.is_early
-        if isinstance(step, Settle) and step.reason is Reason.ALREADY_RESTARTED:
-            is_early = step.workload is not None and receipt_of(step.workload).is_early
-        return replace(self.debt, is_early=is_early)
+        is_found_same = self.result is Reason.NO_DATA_CHANGE and not self.debt.is_early
+        return self.decision.fresh.doubt if is_begun or is_found_same else None
 
     @property
     def is_watched(self) -> bool:

@@ -47,7 +47,7 @@ class Restarter:
         if refusal is not None:
             return Done(replace(decision, step=Hold(step.debt, refusal), note=""))
         fresh = decision.fresh
-        cause = Cause(step.debt, key.name, epoch, fresh.known_tokens, fresh.is_stale, fresh.is_early)
+        cause = Cause(step.debt, key.name, epoch, fresh.known_tokens, fresh.doubt)
         patch = restart_patch(step.workload, cause, self.clock())
         try:
             await self.cluster.patch_workload(key.namespace, step.workload, patch)

@@ -130,7 +130,8 @@ class Settler:
                 rollouts[rollout.uid] = rollout
         kept = tuple(rollouts.values())
         written = cleared if kept == cleared.rollouts else replace(cleared, rollouts=kept)
-        return belated(written, (entry.belated for entry in done if entry.is_stale), self.clock())
+        doubted = {entry.debt: doubt for entry in done if (doubt := entry.doubt)}
+        return belated(written, doubted, self.clock())
 
     def _count(self, rollouts: Iterable[Rollout]) -> None:
         rolling = frozenset(rollout.uid for rollout in rollouts if not rollout.has_failed)
@@ -173,7 +174,7 @@ def _rollout_of(step: Step, now: datetime) -> Rollout:
 
 
 def _due(decisions: Iterable[Decision]) -> list[Due]:
-    """What waits for its turn; who is held by its owner or a dead source, or is restarted, holds up nobody."""
+    """What waits for its turn; who is held by its owner or a dead source, or restarted, holds up nobody."""
     due = []
     for step in (decision.step for decision in decisions):
         is_waiting = isinstance(step, Hold) and step.reason not in _HELD_ALONE and not step.debt.is_late

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from infisical_events.core.freshness import Answer, combined
+from infisical_events.core.receipts import Doubt
 from infisical_events.core.syncing import Freshness
 
 SILENT, OVERDUE, CHANGED, SAME = Freshness.SILENT, Freshness.OVERDUE, Freshness.CHANGED, Freshness.SAME
-EARLY = Freshness.EARLY
 WAITING, UNASKED = Freshness.WAITING, Freshness.UNASKED
 
 
@@ -24,8 +24,6 @@ WAITING, UNASKED = Freshness.WAITING, Freshness.UNASKED
         ((SAME, SILENT), OVERDUE),
         ((SILENT,), OVERDUE),
         ((SILENT, CHANGED, OVERDUE), OVERDUE),
-        ((CHANGED, EARLY), EARLY),
-        ((EARLY, OVERDUE), OVERDUE),
     ],
 )
 def test_what_the_sources_are_together(states: tuple[Freshness, ...], together: Freshness) -> None:
@@ -41,22 +39,27 @@ def test_who_may_still_answer() -> None:
     dead = Answer("ExternalSecret b", OVERDUE, "it never syncs again", timedelta())
     fresh = Answer("ExternalSecret c", CHANGED)
 
-    assert (combined([late, dead, fresh], {}, ()).hope, combined([late], {}, ()).is_stale) == (
+    assert (combined([late, dead, fresh], {}, ()).hope, combined([late], {}, ()).doubt) == (
         late.hope,
-        True,
+        Doubt.STALE,
     )
-    assert not combined([dead, fresh], {}, ()).is_stale
-    assert not combined([fresh], {}, ()).is_stale
+    assert combined([dead, fresh], {}, ()).doubt is None
+    assert combined([fresh], {}, ()).doubt is None
 
 
-def test_content_that_moved_early() -> None:
-    """Is worth a restart, and perhaps not the last one; also beside a source that never answers again."""
-    early = Answer("InfisicalSecret a", EARLY, hope=timedelta(hours=1))
+@pytest.mark.parametrize("state", [CHANGED, SAME])
+def test_content_that_nobody_answers_for(state: Freshness) -> None:
+    """Is taken for what is newest, and perhaps is not; also beside a source that never answers again."""
+    guess = Answer("InfisicalSecret a", state, hope=timedelta(hours=1), is_proven=False)
+    fresh = Answer("ExternalSecret c", CHANGED)
     dead = Answer("ExternalSecret b", OVERDUE, "it never syncs again", timedelta())
-    told = combined([early, Answer("ExternalSecret c", CHANGED)], {}, ())
 
-    assert (told.has_changed, told.is_stale) == (True, True)
-    assert combined([dead, early], {}, ()).is_stale
+    assert (combined([guess], {}, ()).state, combined([guess], {}, ()).doubt) == (state, Doubt.EARLY)
+    assert (combined([guess, fresh], {}, ()).state, combined([guess, fresh], {}, ()).doubt) == (
+        CHANGED,
+        Doubt.EARLY,
+    )
+    assert combined([dead, guess], {}, ()).doubt is Doubt.STALE
 
 
 def test_no_source_at_all() -> None:

@@ -41,7 +41,7 @@ from infisical_events.core.planning import (
     request,
 )
 from infisical_events.core.reasons import Reason
-from infisical_events.core.receipts import Cause, restart_patch
+from infisical_events.core.receipts import Cause, Doubt, restart_patch
 from infisical_events.core.workloads import Workload
 
 CHANGED = Selected((a_change("A"),))
@@ -55,11 +55,16 @@ def owed(ledger: Ledger, *workloads: Workload, selected: Selected = CHANGED, sec
 
 
 def restarted(
-    workload: Workload, ledger: Ledger, seconds: float = 70, subscription: str = "payments"
+    workload: Workload,
+    ledger: Ledger,
+    seconds: float = 70,
+    subscription: str = "payments",
+    doubt: Doubt | None = None,
 ) -> Workload:
     """The workload after it was restarted for what the ledger owes it."""
     (debt,) = (debt for debt in ledger.debts if debt.uid == workload.uid)
-    return patched(workload, restart_patch(workload, Cause(debt, subscription, ledger.epoch), at(seconds)))
+    cause = Cause(debt, subscription, ledger.epoch, doubt=doubt)
+    return patched(workload, restart_patch(workload, cause, at(seconds)))
 
 
 def planned(ledger: Ledger, *workloads: Workload) -> Step:
@@ -417,6 +422,23 @@ def test_a_restart_that_came_too_early_is_owed_another_one() -> None:
     ledger = a_ledger(None, a_debt("api", 2), seq=2)
     late = replace(paid, seq=3, since=at(90), is_requested=False, is_late=True)
 
-    assert belated(ledger, [paid], at(90)) == replace(ledger, seq=3, debts=(*ledger.debts, late))
-    assert belated(ledger, [a_debt("api", 1)], at(90)) is ledger
-    assert belated(ledger, [], at(90)) is ledger
+    for doubt, is_early in ((Doubt.STALE, False), (Doubt.EARLY, True)):
+        owed = replace(ledger, seq=3, debts=(*ledger.debts, replace(late, is_early=is_early)))
+        assert belated(ledger, {paid: doubt}, at(90)) == owed
+    assert belated(ledger, {a_debt("api", 1): Doubt.STALE}, at(90)) is ledger
+    assert belated(ledger, {}, at(90)) is ledger
+
+
+def test_a_debt_that_was_paid_is_followed_when_another_one_takes_its_place() -> None:
+    """The restart, of which only its receipt tells, rolls out; what it left in doubt stays owed."""
+    ledger, later = a_ledger(None, a_debt("web", 1), seq=1), a_change("B", path="/b")
+    workload = restarted(a_workload(), ledger)
+    doubted = restarted(a_workload(), ledger, doubt=Doubt.STALE)
+
+    owed = owe(ledger, "payments", Selected((later,)), [workload], at(90))
+    both = owe(ledger, "payments", Selected((later,)), [doubted], at(90))
+
+    assert [(rollout.uid, rollout.seq) for rollout in owed.rollouts] == [(workload.uid, 1)]
+    assert owed.debts[0].changes == (later,)
+    assert set(both.debts[0].changes) == {*ledger.debts[0].changes, later}
+    assert owe(ledger, "payments", Selected(()), [workload], at(90)) is ledger

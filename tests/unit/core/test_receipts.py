@@ -22,6 +22,7 @@ from factories import (
 )
 from infisical_events.core.receipts import (
     Cause,
+    Doubt,
     Receipt,
     coverage_patch,
     describe,
@@ -150,12 +151,14 @@ def test_a_restart_keeps_the_stamps_of_its_neighbours() -> None:
 
 
 def test_a_restart_before_the_secrets_were_fresh_says_so() -> None:
-    """And the next one with fresh ones does not any more."""
-    cause = Cause(a_debt(), "payments", "epoch", is_stale=True)
-    early = patched(a_workload(), restart_patch(a_workload(), cause, START))
-    mended = patched(early, restart_patch(early, replace(cause, is_stale=False), START))
+    """Until the next one for the same subscription with fresh ones."""
+    cause = Cause(a_debt(), "payments", "epoch", doubt=Doubt.STALE)
+    stale = patched(a_workload(), restart_patch(a_workload(), cause, START))
+    others = patched(stale, restart_patch(stale, replace(cause, subscription="mail", doubt=None), START))
+    mended = patched(others, restart_patch(others, replace(cause, doubt=None), START))
 
-    assert (receipt_of(early).is_stale, receipt_of(mended).is_stale) == (True, False)
+    doubts = [receipt_of(workload).doubts for workload in (stale, others, mended)]
+    assert doubts == [{"payments": Doubt.STALE}, {"payments": Doubt.STALE}, {}]
 
 
 def test_somebodys_rollout_is_noted_and_is_no_restart() -> None:

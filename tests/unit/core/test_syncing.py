@@ -30,11 +30,21 @@ def a_source(kind: ResourceKind = EXTERNAL_SECRET, acknowledged: str | None = "1
     return replace(plain, **fields)
 
 
+def a_question(
+    source: Source, tokens: dict[str, str], known: dict[str, str] = OLD, **annotations: str
+) -> Question:
+    """For the debt with the number 1, which is owed since `NOW`."""
+    contents = {name: Content(token, annotations) for name, token in tokens.items()}
+    return Question(
+        source, "payments", "epoch", 1, CHANGES, contents, Known(known), timeout=TIMEOUT, since=NOW
+    )
+
+
 def asked(
     source: Source, seq: int = 1, tokens: dict[str, str] = OLD, now: datetime = NOW, epoch: str = "epoch"
 ) -> Source:
     """The source as it stands when it was asked."""
-    patch = asking(source, "payments", f"{epoch}.{seq}", tokens, now)
+    patch = asking(a_question(source, tokens), f"{epoch}.{seq}", now)
     return replace(source, annotations={**source.annotations, **patch["metadata"]["annotations"]})
 
 
@@ -47,15 +57,13 @@ def judged(
     **annotations: str,
 ) -> Freshness:
     """What the source can vouch for, `seconds` after `NOW`, for the debt with the number 1."""
-    contents = {name: Content(token, annotations) for name, token in tokens.items()}
-    question = Question(source, "payments", "epoch", 1, CHANGES, contents, Known(known), TIMEOUT)
-    return freshness(question, NOW + timedelta(seconds=seconds))
+    return freshness(a_question(source, tokens, known, **annotations), NOW + timedelta(seconds=seconds))
 
 
 def test_a_source_is_asked_by_one_patch() -> None:
     """Under the version that was read; it says for what, since when, and what was there by then."""
     source = a_source(INFISICAL_SECRET, None, ask={"spec": {"syncConfig": {"resyncInterval": "60s"}}})
-    patch = asking(source, "payments", "epoch.7", {"env": "old", "a": ""}, NOW)
+    patch = asking(a_question(source, {"env": "old", "a": ""}), "epoch.7", NOW)
     told = json.loads(patch["metadata"]["annotations"].pop(ASKED))
 
     assert patch == {
@@ -73,15 +81,21 @@ def test_a_source_is_asked_by_one_patch() -> None:
 
 
 def test_asked_again() -> None:
-    """For the same stamp it is another attempt since the same moment; for another one a new question."""
-    first = asked(a_source())
-    again = request_of(asked(first, now=NOW + TIMEOUT), "payments")
-    other = request_of(asked(first, 2, now=NOW + TIMEOUT), "payments")
+    """For the same stamp it is another attempt; its time runs from when it was left without an answer."""
+    first, late = asked(a_source()), NOW + TIMEOUT
+    again = request_of(asked(first, now=late), "payments", late)
+    other = request_of(asked(first, 2, now=late), "payments", late)
+    answered = request_of(asked(replace(first, acknowledged="2"), 2, now=late), "payments", late)
+    forgotten = request_of(asked(first, 2, now=late + TIMEOUT), "payments", late + TIMEOUT)
 
-    assert again is not None
-    assert other is not None
-    assert (again.attempt, again.since, again.at) == (2, NOW, NOW + TIMEOUT)
-    assert (other.attempt, other.since, other.at) == (1, NOW + TIMEOUT, NOW + TIMEOUT)
+    assert again
+    assert other
+    assert answered
+    assert forgotten
+    assert (again.attempt, again.since, again.at) == (2, NOW, late)
+    assert (other.attempt, other.since, other.at) == (1, NOW, late)
+    assert (answered.attempt, answered.since) == (1, late)
+    assert (forgotten.attempt, forgotten.since) == (1, late + TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -96,13 +110,15 @@ def test_asked_again() -> None:
         '{"stamp":"epoch.1","since":"?","attempt":1,"at":"?","acknowledged":"","tokens":{}}',
         '{"stamp":"epoch.1","since":"2026-01-02","attempt":"x","at":"2026-01-02","acknowledged":"","tokens":{}}',
         "[" * 100_000,
+        '{"stamp":"epoch.1","since":"2026-01-02","attempt":1,"at":"2060-01-02","acknowledged":"","tokens":{}}',
+        '{"stamp":"epoch.1","since":"9999-12-31","attempt":1,"at":"2026-01-02","acknowledged":"","tokens":{}}',
     ],
 )
 def test_a_question_edited_by_hand(text: str) -> None:
-    """What cannot be read was never asked."""
+    """What cannot be read, or is of the future, was never asked."""
     source = a_source(annotations={ASKED: text})
 
-    assert request_of(source, "payments") is None
+    assert request_of(source, "payments", NOW) is None
     assert judged(source) is Freshness.UNASKED
 
 
@@ -232,31 +248,55 @@ def test_who_answers_nothing_and_reads_something_else() -> None:
 
 
 def test_who_answers_nothing_and_had_synced_first() -> None:
-    """Is given ten seconds to move again, then taken for what it is: perhaps an older change's content."""
+    """Is given ten seconds to move again, then taken for fresh."""
     source = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
 
     assert judged(source, NEW, seconds=9.9) is Freshness.WAITING
-    assert judged(source, NEW, seconds=10) is Freshness.EARLY
+    assert judged(source, NEW, seconds=10) is Freshness.CHANGED
 
 
 def test_a_person_wants_a_restart_of_who_answers_nothing() -> None:
-    """Its Secrets are as fresh as is wanted after ten seconds, unless they lack a change as well."""
+    """Its Secrets are as fresh as is wanted after ten seconds."""
     source = asked(a_source(INFISICAL_SECRET, None))
-    contents = {name: Content(token, {}) for name, token in OLD.items()}
-    asking_for = Question(
-        source, "payments", "epoch", 1, (), contents, Known(OLD), TIMEOUT, is_requested=True
-    )
-    later = NOW + timedelta(seconds=10)
+    question = replace(a_question(source, OLD), is_requested=True)
 
-    assert freshness(asking_for, NOW) is Freshness.WAITING
-    assert freshness(asking_for, later) is Freshness.CHANGED
-    assert freshness(replace(asking_for, changes=CHANGES), later) is Freshness.EARLY
+    assert freshness(question, NOW) is Freshness.WAITING
+    assert freshness(question, NOW + timedelta(seconds=10)) is Freshness.CHANGED
 
 
 def test_who_answers_nothing_and_moved_back() -> None:
-    """Content that moved to what the pods have is asked for once more, then the same."""
+    """Content that moved to what the pods have is the same; it could not be seen to move twice."""
     source = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
-    assert judged(source, OLD, seconds=1) is Freshness.UNASKED
+    assert judged(source, OLD, seconds=1) is Freshness.SAME
+
+
+def test_a_key_that_was_rotated() -> None:
+    """Tokens under two keys tell nothing of each other: who is told by content alone is asked once more."""
+    before, after = {"env": "1:old"}, {"env": "2:old"}
+    silent = asked(a_source(INFISICAL_SECRET, None), tokens=before)
+    again = asked(silent, tokens=after)
+
+    assert judged(silent, after, known=before, seconds=30) is Freshness.UNASKED
+    assert judged(again, after, known=before, seconds=30) is Freshness.WAITING
+    assert judged(again, {"env": "2:new"}, known=before, seconds=30) is Freshness.CHANGED
+
+
+def test_a_secret_that_there_was_not() -> None:
+    """Has moved when there is one; one that is gone has not."""
+    source = asked(a_source(INFISICAL_SECRET, None), tokens={"env": ""})
+
+    assert judged(source, {"env": ""}) is Freshness.WAITING
+    assert judged(source, NEW) is Freshness.CHANGED
+    assert judged(asked(source, tokens=OLD), {"env": ""}) is Freshness.WAITING
+
+
+def test_who_cannot_be_asked_and_syncs_by_itself() -> None:
+    """Is never asked, and told by its content; its time runs from when the restart was owed."""
+    source = a_source(deaf="it is made by somebody who takes the question back")
+
+    assert judged(source, seconds=59) is Freshness.WAITING
+    assert judged(source, NEW, seconds=59) is Freshness.CHANGED
+    assert judged(source, seconds=60) is Freshness.OVERDUE
 
 
 def test_an_answer_to_an_earlier_sync() -> None:
@@ -287,7 +327,8 @@ def test_who_cannot_be_asked_is_late_at_once() -> None:
 
 def test_two_subscriptions_ask_apart() -> None:
     """The question of one is none of the other's; a sync that answers one might pass for both answers."""
-    other = asking(a_source(), "mail", "epoch.9", OLD, NOW)["metadata"]["annotations"]
+    question = replace(a_question(a_source(), OLD), subscription="mail")
+    other = asking(question, "epoch.9", NOW)["metadata"]["annotations"]
 
     assert judged(a_source(annotations=other), NEW) is Freshness.WAITING
     assert judged(a_source(annotations=other, acknowledged="2"), NEW) is Freshness.UNASKED
