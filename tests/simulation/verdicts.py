@@ -6,6 +6,7 @@ fails any more, the system reaches its goal, and from then on leaves it alone.
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from infisical_events.api.annotations import revision_key
 from infisical_events.api.specs import Action, EventType, Grade
@@ -398,9 +399,19 @@ def _unstable(played: Played) -> Iterator[str]:
     for rollout in played.cluster.rollouts:
         if rollout.at > quiet:
             yield f"unstable: {rollout.name} was restarted at {rollout.at:.2f}"
+    before: dict[str, Ledger] = {}
     for entry in played.cluster.ledgers:
-        if entry.at > quiet:
+        if entry.at > quiet and not _ends_watch(before.get(entry.subscription), entry.ledger):
             yield f"unstable: a ledger was written at {entry.at:.2f}"
+        before[entry.subscription] = entry.ledger
+
+
+def _ends_watch(before: Ledger | None, after: Ledger) -> bool:
+    """Whether no more was written than that a source which never answers was watched for long enough."""
+    if before is None:
+        return False
+    left = tuple(debt for debt in before.debts if not debt.is_early or debt in after.debts)
+    return left != before.debts and replace(before, debts=left) == after
 
 
 def settled_belief(played: Played) -> Mapping[str, str]:
