@@ -27,6 +27,7 @@ from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.credentials import credentials_source
 from infisical_events.runtime.deciding import Decider
+from infisical_events.runtime.explaining import Explainer
 from infisical_events.runtime.freshening import Freshener
 from infisical_events.runtime.gates import Gates
 from infisical_events.runtime.keeping import Keeper
@@ -184,7 +185,9 @@ class Follower:
                 cluster=world.cluster,
                 record=record,
                 reporter=reporter,
-                metrics=world.metrics,
+                explainer=Explainer(
+                    record=record, reporter=reporter, metrics=world.metrics, clock=world.clock
+                ),
                 clock=world.clock,
             )
             settler = self._settler(spec, record, reporter, freshener)
