@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from acting.lanes import Lane, Setting, one_pod, using
-from acting.sources import UNSEEN, Variant
+from acting.sources import NATIVE, UNSEEN, Variant
 from chaos import waiting
 
 _SECRET = "payments-env"
@@ -22,6 +22,8 @@ def setting(kind: str, variant: Variant) -> Setting:
 def run(kind: str, variant: Variant) -> Callable[[Lane, int], None]:
     """One change, or one that changes no content."""
     if variant is Variant.SAME:
+        if kind == NATIVE:
+            return _same_as_restarted
         return _refused if _never_answers(kind, variant) else _same
     return _silent if variant is Variant.SILENT else lambda lane, _: _changed(lane, variant)
 
@@ -56,6 +58,13 @@ def _refused(lane: Lane, _: int) -> None:
     lane.change_some()
     lane.expect_restart()
     lane.until(lane.is_restarted, f"restart {len(lane.expected)}")
+
+
+def _same_as_restarted(lane: Lane, number: int) -> None:
+    """Pods may have been started before there was the Secret; what they have is known from a restart on."""
+    if not lane.expected:
+        _changed(lane, Variant.SLOW)
+    _same(lane, number)
 
 
 def _same(lane: Lane, _: int) -> None:

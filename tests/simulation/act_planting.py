@@ -38,6 +38,11 @@ def _unsynced() -> AbstractContextManager[Any]:
     return _judging(lambda state: Freshness.CHANGED if state is Freshness.WAITING else state)
 
 
+@_plant("content that moved before its source was asked has every change")
+def _early_is_all() -> AbstractContextManager[Any]:
+    return _judging(lambda state: Freshness.CHANGED if state is Freshness.EARLY else state)
+
+
 @_plant("what a source had acknowledged before it was asked counts")
 def _old_acknowledgement() -> AbstractContextManager[Any]:
     real = syncing._has_synced

@@ -493,19 +493,16 @@ def excuse(
         return "its new pods never get ready"
     if plan is None:
         return ""
-    return _excuse_of(played, subject, name, change, plan) if isinstance(plan, WriterPlan) else ""
+    return _excuse_of(played, change, plan) if isinstance(plan, WriterPlan) else ""
 
 
-def _excuse_of(played: Played, subject: Subject, name: str, change: TrueChange, plan: WriterPlan) -> str:
+def _excuse_of(played: Played, change: TrueChange, plan: WriterPlan) -> str:
     """Why a source may leave the pods without a change."""
     syncs = played.cluster.writers[plan.name].syncs
     if any(sync.is_stale and sync.seen_at >= change.at - _LATE for sync in syncs):
         return "it read a state that lagged"
     if plan.is_dead or plan.is_unable:
         return "it never syncs again"
-    mine = [r for r in rollouts_of(played, subject) if r.name == name and r.at >= change.at]
-    if any(_seemed_first(played, subject, rollout, plan) for rollout in mine):
-        return "it never answers, and seemed to have synced before it was asked"
     return ""
 
 

@@ -13,6 +13,7 @@ _ORDER = (
     Freshness.UNASKED,
     Freshness.WAITING,
     Freshness.OVERDUE,
+    Freshness.EARLY,
     Freshness.CHANGED,
     Freshness.SILENT,
     Freshness.SAME,
@@ -41,8 +42,8 @@ class Answer:
 class Fresh:
     """The Secrets of a workload, together; no state where nobody is known to write any of them.
 
-    `note` names the sources that the state is about, `hope` is the longest of theirs; `tokens` is what
-    their content is now, by the Secrets' names.
+    `note` names the sources that the state is about, `hope` is the longest of theirs and of those whose
+    content moved early; `tokens` is what the content is now, by the Secrets' names.
     """
 
     state: Freshness | None
@@ -58,7 +59,12 @@ class Fresh:
     @property
     def is_stale(self) -> bool:
         """Whether the content is not known to be fresh, and may become so."""
-        return self.state is Freshness.OVERDUE and bool(self.hope)
+        return self.state is Freshness.EARLY or (self.state is Freshness.OVERDUE and bool(self.hope))
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the content is another one than the pods have, as far as anybody can tell."""
+        return self.state in {Freshness.CHANGED, Freshness.EARLY}
 
 
 def combined(answers: Iterable[Answer], tokens: Mapping[str, str], unfollowed: Iterable[str]) -> Fresh:
@@ -73,7 +79,8 @@ def combined(answers: Iterable[Answer], tokens: Mapping[str, str], unfollowed: I
     for state in _ORDER:
         if state in by_state:
             told = Freshness.OVERDUE if state is Freshness.SILENT else state
-            hope = max(answer.hope for answer in by_state[state])
+            doubted = [*by_state[state], *by_state.get(Freshness.EARLY, ())]
+            hope = max(answer.hope for answer in doubted)
             return Fresh(told, first_few(by_state[state], _MOST_TOLD), tokens, hope)
     aside = ", ".join(unfollowed)
     note = "none of its Secrets is written by this operator, the Infisical operator or External Secrets"

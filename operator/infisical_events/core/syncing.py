@@ -45,6 +45,9 @@ class Freshness(Enum):
     WAITING = auto()
     CHANGED = auto()
     """It has synced since it was asked, and the content is another one."""
+    EARLY = auto()
+    """It never answers, and its content is another one than the pods have, but had moved before it was
+    asked: perhaps for an older change alone."""
     SAME = auto()
     """It has synced since, and the content is what the pods have."""
     SILENT = auto()
@@ -144,21 +147,22 @@ def freshness(question: Question, now: datetime) -> Freshness:
 
 def _is_busy(question: Question, now: datetime) -> bool:
     source, prefix = question.source, annotations.resync_key("")
-    asked = (
-        request_of(source, key.removeprefix(prefix)) for key in source.annotations if key.startswith(prefix)
+    askers = [key.removeprefix(prefix) for key in source.annotations if key.startswith(prefix)]
+    return any(
+        now < request.at + question.timeout and not _has_moved(question, asker, request)
+        for asker in askers
+        if (request := request_of(source, asker))
     )
-    recent = (request for request in asked if request and now < request.at + question.timeout)
-    return any(not _has_moved(question, request) for request in recent)
 
 
-def _has_moved(question: Question, request: Request) -> bool:
+def _has_moved(question: Question, asker: str, request: Request) -> bool:
     """Whether it has said anything since it was asked; one that never answers, whether its content has."""
     source = question.source
     if source.acknowledged is None:
         return any(
             request.tokens.get(name, "") != content.token for name, content in question.contents.items()
         )
-    return _has_answered(source, request) or (source.is_copied and _is_copied(question))
+    return _has_answered(source, request) or (source.is_copied and _is_copied(question, asker))
 
 
 def _has_answered(source: Source, request: Request) -> bool:
@@ -177,8 +181,13 @@ def _judged(question: Question, now: datetime) -> Freshness:
     has_changed = question.is_requested or any(
         question.known.has_changed(name, token) for name, token in tokens.items()
     )
-    if _has_synced(question, request, tokens, now):
+    if _has_synced(question, request):
         return Freshness.CHANGED if has_changed else _unchanged(request, now)
+    if source.acknowledged is None and now >= request.at + _WAS_FIRST:
+        if question.is_requested and not question.changes:
+            return Freshness.CHANGED
+        if question.is_requested or any(question.known.differs(*held) for held in tokens.items()):
+            return Freshness.EARLY
     return _unheard(question, request, now)
 
 
@@ -196,20 +205,19 @@ def _unheard(question: Question, request: Request, now: datetime) -> Freshness:
     return Freshness.SILENT if is_silent else Freshness.OVERDUE
 
 
-def _has_synced(question: Question, request: Request, tokens: Mapping[str, str], now: datetime) -> bool:
+def _has_synced(question: Question, request: Request) -> bool:
     source = question.source
     if source.acknowledged is None:
-        was_first = question.is_requested or any(question.known.differs(*held) for held in tokens.items())
-        return _has_moved(question, request) or (was_first and now >= request.at + _WAS_FIRST)
+        return _has_moved(question, question.subscription, request)
     if source.is_copied:
         # A sync that was under way answers as well; and an answer in whole seconds may be that of before.
-        return _is_copied(question)
+        return _is_copied(question, question.subscription)
     return _has_answered(source, request)
 
 
-def _is_copied(question: Question) -> bool:
-    """Whether the sync had read the question: it stands on the Secrets, too."""
-    key = annotations.resync_key(question.subscription)
+def _is_copied(question: Question, subscription: str) -> bool:
+    """Whether the sync had read what a subscription asked: it stands on the Secrets, too."""
+    key = annotations.resync_key(subscription)
     asked = question.source.annotations.get(key)
     shown = [content.annotations.get(key) == asked for content in question.contents.values()]
     return bool(shown) and all(shown)

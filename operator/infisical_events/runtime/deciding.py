@@ -96,7 +96,7 @@ class Decider:
         """
         standing = decision.standing
         is_ours = any(rollout.uid == act.workload.uid for rollout in ledger.rollouts)
-        if decision.fresh.state is not Freshness.CHANGED or standing is None or freshening is None or is_ours:
+        if not decision.fresh.has_changed or standing is None or freshening is None or is_ours:
             return decision
         is_waited_for = self.clock() < act.debt.since + _LONGEST_WAIT
         if standing.progress is Progress.UNDER_WAY and is_waited_for:
@@ -123,7 +123,7 @@ def _settled(act: Act, fresh: Fresh, other: str) -> Settle | None:
         reason = Reason.NO_DATA_CHANGE
     elif other:
         reason = Reason.RESTARTED_BY_SOMEONE_ELSE
-    elif act.debt.is_late and fresh.state is not Freshness.CHANGED:
+    elif act.debt.is_late and not fresh.has_changed:
         reason = Reason.RESYNC_TIMED_OUT if fresh.state else Reason.NO_SOURCE
     elif act.action is Action.RESYNC:
         reason = _resynced(act, fresh)

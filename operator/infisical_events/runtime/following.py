@@ -27,6 +27,7 @@ from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.credentials import credentials_source
 from infisical_events.runtime.deciding import Decider
+from infisical_events.runtime.explaining import Explainer
 from infisical_events.runtime.freshening import Freshener
 from infisical_events.runtime.gates import Gates
 from infisical_events.runtime.keeping import Keeper
@@ -50,6 +51,7 @@ from infisical_events.runtime.restarting import Restarter
 from infisical_events.runtime.rolling import Roller
 from infisical_events.runtime.seats import Seats
 from infisical_events.runtime.settling import Settler
+from infisical_events.runtime.slicing import Slices
 from infisical_events.runtime.wakes import Wakes
 
 _EDIT_PAUSE = 0.2
@@ -75,6 +77,7 @@ class World:
     budget: Budget = field(default_factory=Budget)
     gates: Gates = field(default_factory=Gates)
     seats: Seats = field(default_factory=Seats)
+    slices: Slices = field(default_factory=Slices)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -184,8 +187,11 @@ class Follower:
                 cluster=world.cluster,
                 record=record,
                 reporter=reporter,
-                metrics=world.metrics,
+                explainer=Explainer(
+                    record=record, reporter=reporter, metrics=world.metrics, clock=world.clock
+                ),
                 clock=world.clock,
+                slices=world.slices,
             )
             settler = self._settler(spec, record, reporter, freshener)
             listener = Listener(
@@ -196,6 +202,7 @@ class Follower:
                 metrics=world.metrics,
                 clock=world.clock,
                 gate=world.gates.to(address),
+                slices=world.slices,
             )
             interval = float(spec.resync_interval_seconds)
             passing = Passing(reconciler, settler, wakes, interval, freshener.keeper)

@@ -77,7 +77,7 @@ class Passing:
         except InfisicalError as error:
             self._wakes.keep(heard)
             await self._blame(error)
-            self._reconciler.metrics.passed(reconciler.record.key, error.reason)
+            reconciler.explainer.passed(error.reason)
             pause = self._backoff.pause(error.reason, error.retry_after)
             # A wake is no reason to look earlier than the server or a person needs; otherwise it is,
             # for a stream that was opened again tells that the server is back.
@@ -87,11 +87,11 @@ class Passing:
         except (KubernetesError, LedgerMovedError) as error:
             self._wakes.keep(heard)
             log.warning("pass not stored: %s", error, extra=reconciler.reporter.extra)
-            self._reconciler.metrics.passed(reconciler.record.key, Reason.KUBERNETES_REFUSED)
+            reconciler.explainer.passed(Reason.KUBERNETES_REFUSED)
             return self._backoff.pause(), None
         self._backoff.reset()
         self._wakes.keep(outcome.unshown)
-        self._reconciler.metrics.passed(reconciler.record.key, "ok")
+        reconciler.explainer.passed("ok")
         return self._pause_after(outcome), outcome
 
     async def _keep(self, outcome: Outcome) -> None:

@@ -6,38 +6,36 @@ before `settling` does anything for it. `core.passes` and `core.planning` decide
 
 import logging
 import secrets
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from infisical_events.api.specs import Action, Mode, Spec
-from infisical_events.api.statuses import ConditionType, WorkloadResult
-from infisical_events.core.changes import Change, folded, named
+from infisical_events.api.statuses import ConditionType
+from infisical_events.core.changes import named
 from infisical_events.core.grades import Look, begun, taken_in
 from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Ledger
-from infisical_events.core.matching import Selection, Selector, select
+from infisical_events.core.matching import Selection, Selector, select, selecting
+from infisical_events.core.owing import owing
 from infisical_events.core.passes import Absorbed
-from infisical_events.core.planning import Selected, owe, request
+from infisical_events.core.planning import Selected, request
 from infisical_events.core.reasons import Reason
 from infisical_events.core.requests import Requests, is_new
-from infisical_events.core.telling import untold
-from infisical_events.core.workloads import Workload, narrowing_of
+from infisical_events.core.workloads import Workload
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.asking import Asked
 from infisical_events.runtime.clocks import Clock
+from infisical_events.runtime.explaining import Explainer
 from infisical_events.runtime.freshening import Freshener
 from infisical_events.runtime.looking import Looker
-from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.records import Record
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.slicing import Slices
 
 log = logging.getLogger(__name__)
 
 _EPOCH_BYTES = 6
-
-_DAMAGE_NEWS = timedelta(minutes=15)
-"""How long a condition says that the ledger could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +75,9 @@ class Reconciler:
     cluster: Cluster
     record: Record
     reporter: Reporter
-    metrics: Metrics
+    explainer: Explainer
     clock: Clock
+    slices: Slices = field(default_factory=Slices)
 
     async def observe(self, heard: tuple[Heard, ...], *, is_whole: bool = True) -> Outcome:
         """Look, take in what changed, and store what is owed for it.
@@ -96,7 +95,7 @@ class Reconciler:
         named = None if is_whole or self._is_asked(ledger) else await self.looker.named(ledger, heard)
         if ledger is not None and named is not None:
             await self.reporter.logged_in()
-            found = self._taken_in(ledger, named, heard)
+            found = await self._taken_in(ledger, named, heard)
             if not found.selection.selected:
                 return await self._settle(ledger, found, heard, is_whole=False)
         look = await self.looker.whole(ledger, heard)
@@ -105,7 +104,7 @@ class Reconciler:
             await self._begin(look, tokens, planned_on=ledger)
             return Outcome()
         seen = (*(named.observations if named else ()), *look.observations)
-        found = self._taken_in(ledger, replace(look, observations=seen), heard)
+        found = await self._taken_in(ledger, replace(look, observations=seen), heard)
         return await self._settle(ledger, found, heard, is_whole=True)
 
     async def _tokens(self) -> dict[str, str]:
@@ -135,15 +134,16 @@ class Reconciler:
         await self._store(ledger, planned_on)
         self._tell_handled(asked)
         self.record.unreadable = ""
-        await self._tell_sight(look, unreadable)
+        await self.explainer.sight(look, unreadable)
         keys = sum(observation.key_count for observation in look.observations)
         note = f"{keys} keys recorded as they stand; changes from now on count."
         log.info("baseline: %s", note, extra=self.reporter.extra)
         await self.reporter.notify(Reason.BASELINE_RECORDED, note)
 
-    def _taken_in(self, ledger: Ledger, look: Look, heard: tuple[Heard, ...]) -> _Found:
+    async def _taken_in(self, ledger: Ledger, look: Look, heard: tuple[Heard, ...]) -> _Found:
         absorbed = taken_in(ledger, look, heard, self.clock())
-        return _Found(look, absorbed, select(self.selectors, absorbed.changes))
+        steps = selecting(self.selectors, absorbed.changes)
+        return _Found(look, absorbed, await self.slices.carry_out(self.record.key.namespace, steps))
 
     async def _settle(
         self, ledger: Ledger, found: _Found, heard: tuple[Heard, ...], *, is_whole: bool
@@ -154,7 +154,7 @@ class Reconciler:
         owed, workloads = absorbed.ledger, None
         if selected := Selected(selection.selected, claims):
             workloads = await self.cluster.list_workloads(self.record.key.namespace)
-            owed = self._owing(owed, selected, workloads)
+            owed = await self._owing(owed, selected, workloads)
         elif selection.refusal is not None:
             told = named(absorbed.changes)
             self.reporter.skip(selection.refusal, f"{told} was found and not selected by spec.events.")
@@ -165,19 +165,21 @@ class Reconciler:
             await self._store(owed, ledger)
         if is_whole:
             self._tell_handled(asked)
-        await self._tell_missed(found, heard)
+        await self.explainer.missed(found.selection.selected, heard)
         if is_whole:
-            await self._tell_sight(found.look)
-        self._explain_unseen(heard, absorbed.unshown, absorbed.changes)
+            await self.explainer.sight(found.look)
+        self.explainer.unseen(heard, absorbed.unshown, absorbed.changes)
         return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims), workloads, is_whole)
 
-    def _owing(self, ledger: Ledger, selected: Selected, workloads: tuple[Workload, ...]) -> Ledger:
+    async def _owing(self, ledger: Ledger, selected: Selected, workloads: tuple[Workload, ...]) -> Ledger:
         """The ledger with what is owed now; a dry run only tells what would be, and owes nothing."""
-        owed = owe(ledger, self.record.key.name, selected, workloads, self.clock())
-        self._explain(selected, workloads, is_owed=owed is not ledger)
+        key = self.record.key
+        steps = owing(ledger, key.name, selected, workloads, self.clock())
+        owed = await self.slices.carry_out(key.namespace, steps)
+        self.explainer.concerned(selected, workloads, is_owed=owed is not ledger)
         if self.spec.mode is Mode.ENFORCE:
             return owed
-        self._tell_would(owed)
+        self.explainer.would(owed)
         return ledger
 
     def _is_asked(self, ledger: Ledger | None) -> bool:
@@ -201,7 +203,7 @@ class Reconciler:
                 workloads = await self.cluster.list_workloads(self.record.key.namespace)
             owed = request(ledger, self.record.key.name, workloads, self.clock())
             if self.spec.mode is Mode.DRY_RUN:
-                self._tell_would(owed)
+                self.explainer.would(owed)
                 owed = ledger
             ledger = replace(owed, restart_at=asked.restart_at)
         return ledger, workloads
@@ -215,20 +217,6 @@ class Reconciler:
         }
         self.reporter.board.handled(**{name: value for name, value in values.items() if value})
 
-    def _tell_would(self, owed: Ledger) -> None:
-        """What a dry run leaves undone."""
-        debts = [debt for debt in owed.debts if debt.seq == owed.seq]
-        if not debts:
-            return
-        changes = folded(change for debt in debts for change in debt.changes)
-        results = [
-            WorkloadResult(kind=debt.kind, name=debt.name, result=Reason.WOULD_RESTART) for debt in debts
-        ]
-        message = f"{len(debts)} workloads would be restarted: spec.mode is DryRun."
-        self.reporter.board.would(changes, results, message)
-        names = ", ".join(f"{debt.kind} {debt.name}" for debt in debts)
-        log.info("would restart %s: %s", names, named(changes), extra=self.reporter.extra)
-
     async def _store(self, ledger: Ledger, planned_on: Ledger | None) -> None:
         """Write down what is known; what cannot be is said, since nothing is acted on before."""
         try:
@@ -237,58 +225,3 @@ class Reconciler:
             message = f"What was seen cannot be stored, so nothing is restarted for it: {error}."
             await self.reporter.find(ConditionType.OBSERVED, Reason.LEDGER_NOT_STORED, message, ok=False)
             raise
-
-    async def _tell_missed(self, found: _Found, heard: tuple[Heard, ...]) -> None:
-        missed = untold(found.selection.selected, heard)
-        if missed:
-            note = f"No event had told of {len(missed)} changes: found by looking: {named(missed)}."
-            log.info("missed: %s", note, extra=self.reporter.extra)
-            await self.reporter.notify(Reason.MISSED_CHANGES_FOUND, note)
-
-    async def _tell_sight(self, look: Look, unreadable: str = "") -> None:
-        """Say what is watched and by which means."""
-        board, scopes = self.reporter.board, ", ".join(map(str, look.scopes))
-        keys = look.observations[-1].key_count if look.observations else 0
-        board.observed(look.header.grade, keys)
-        self.metrics.observed(self.record.key, look.header.grade, keys, self.clock())
-        if not unreadable and self._is_new_after_damage():
-            return
-        reason, message = Reason.UP_TO_DATE, f"{keys} keys are watched in {scopes}."
-        if look.is_blind:
-            reason = Reason.EVENTS_ONLY
-            message = f"Changes in {scopes} are known by events alone: what happens without a stream is lost."
-        if unreadable:
-            reason = Reason.LEDGER_UNREADABLE
-            message = f"{unreadable}: a new baseline was made. Restart by hand what may have missed a change."
-        await self.reporter.find(ConditionType.OBSERVED, reason, message, ok=True)
-
-    def _is_new_after_damage(self) -> bool:
-        """Whether people should still read that the ledger was begun anew, and not only in an Event."""
-        ledger, conditions = self.record.ledger, self.reporter.board.conditions
-        is_told = any(condition.reason == Reason.LEDGER_UNREADABLE for condition in conditions)
-        return is_told and ledger is not None and self.clock() < ledger.baselined_at + _DAMAGE_NEWS
-
-    def _explain(self, selected: Selected, workloads: tuple[Workload, ...], *, is_owed: bool) -> None:
-        for workload in workloads:
-            for mistake in narrowing_of(workload).mistakes:
-                name = f"{workload.kind.kind} {workload.name}"
-                log.warning("%s: %s", name, mistake, extra=self.reporter.extra)
-        if not is_owed:
-            told = named((*selected.changes, *(claim.change for claim in selected.claims)))
-            self.reporter.skip(
-                Reason.NO_WORKLOAD_CONCERNED,
-                f"{told}: no Deployment, StatefulSet or DaemonSet of this namespace is annotated "
-                'events.infisical.com/auto-reload: "true" (or names this subscription) and concerned by it.',
-            )
-
-    def _explain_unseen(
-        self, heard: tuple[Heard, ...], unshown: tuple[Heard, ...], changes: tuple[Change, ...]
-    ) -> None:
-        """An event whose change never showed was accounted for before, or has been undone."""
-        given_up = [entry for entry in heard if entry not in unshown and entry.event.keys]
-        if given_up and not changes:
-            self.reporter.skip(
-                Reason.NO_CHANGE_FOUND,
-                f"{given_up[-1].event.type} in {given_up[-1].event.folder} was heard, and the state shows "
-                "no change since the last restart for it.",
-            )

@@ -79,14 +79,14 @@ class Done:
 
     @property
     def is_stale(self) -> bool:
-        """Whether it was restarted before its Secrets were known to be fresh, and that may be mended."""
+        """Whether its pods began before their Secrets were known to be fresh, and that may be mended."""
         step = self.decision.step
-        if self.told is Reason.RESTART_FAILED or isinstance(step, Hold):
+        if self.is_owed:
             return False
-        if isinstance(step, Settle):
-            is_found = step.reason is Reason.ALREADY_RESTARTED
-            return is_found and step.workload is not None and receipt_of(step.workload).is_stale
-        return self.made is not None and self.decision.fresh.is_stale
+        if isinstance(step, Settle) and step.reason is Reason.ALREADY_RESTARTED:
+            return step.workload is not None and receipt_of(step.workload).is_stale
+        is_begun = self.made is not None or self.result is Reason.COVERED_BY_ROLLOUT
+        return is_begun and self.decision.fresh.is_stale
 
     @property
     def until(self) -> datetime | None:

@@ -8,6 +8,7 @@ from infisical_events.core.freshness import Answer, combined
 from infisical_events.core.syncing import Freshness
 
 SILENT, OVERDUE, CHANGED, SAME = Freshness.SILENT, Freshness.OVERDUE, Freshness.CHANGED, Freshness.SAME
+EARLY = Freshness.EARLY
 WAITING, UNASKED = Freshness.WAITING, Freshness.UNASKED
 
 
@@ -23,6 +24,8 @@ WAITING, UNASKED = Freshness.WAITING, Freshness.UNASKED
         ((SAME, SILENT), OVERDUE),
         ((SILENT,), OVERDUE),
         ((SILENT, CHANGED, OVERDUE), OVERDUE),
+        ((CHANGED, EARLY), EARLY),
+        ((EARLY, OVERDUE), OVERDUE),
     ],
 )
 def test_what_the_sources_are_together(states: tuple[Freshness, ...], together: Freshness) -> None:
@@ -44,6 +47,16 @@ def test_who_may_still_answer() -> None:
     )
     assert not combined([dead, fresh], {}, ()).is_stale
     assert not combined([fresh], {}, ()).is_stale
+
+
+def test_content_that_moved_early() -> None:
+    """Is worth a restart, and perhaps not the last one; also beside a source that never answers again."""
+    early = Answer("InfisicalSecret a", EARLY, hope=timedelta(hours=1))
+    dead = Answer("ExternalSecret b", OVERDUE, "it never syncs again", timedelta())
+    told = combined([early, Answer("ExternalSecret c", CHANGED)], {}, ())
+
+    assert (told.has_changed, told.is_stale) == (True, True)
+    assert combined([dead, early], {}, ()).is_stale
 
 
 def test_no_source_at_all() -> None:

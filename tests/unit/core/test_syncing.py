@@ -132,6 +132,17 @@ def test_a_question_for_something_else(epoch: str, seq: int) -> None:
     assert judged(replace(source, acknowledged="2"), NEW) is Freshness.UNASKED
 
 
+def test_a_question_of_another_subscription() -> None:
+    """It is waited for as well, until that very question stands on the Secrets."""
+    source = asked(a_source(STATIC_SECRET, is_copied=True))
+    theirs = "events.infisical.com/resync-ledger"
+    source = replace(source, annotations={theirs: source.annotations[ASKED]})
+
+    assert judged(source, NEW) is Freshness.WAITING
+    assert judged(source, NEW, **{ASKED: source.annotations[theirs]}) is Freshness.WAITING
+    assert judged(source, NEW, **{theirs: source.annotations[theirs]}) is Freshness.UNASKED
+
+
 def test_a_question_for_a_later_debt() -> None:
     """It is one for this debt as well."""
     assert judged(asked(a_source(), 9)) is Freshness.WAITING
@@ -221,11 +232,25 @@ def test_who_answers_nothing_and_reads_something_else() -> None:
 
 
 def test_who_answers_nothing_and_had_synced_first() -> None:
-    """Is given ten seconds to move again, then taken for fresh."""
+    """Is given ten seconds to move again, then taken for what it is: perhaps an older change's content."""
     source = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
 
     assert judged(source, NEW, seconds=9.9) is Freshness.WAITING
-    assert judged(source, NEW, seconds=10) is Freshness.CHANGED
+    assert judged(source, NEW, seconds=10) is Freshness.EARLY
+
+
+def test_a_person_wants_a_restart_of_who_answers_nothing() -> None:
+    """Its Secrets are as fresh as is wanted after ten seconds, unless they lack a change as well."""
+    source = asked(a_source(INFISICAL_SECRET, None))
+    contents = {name: Content(token, {}) for name, token in OLD.items()}
+    asking_for = Question(
+        source, "payments", "epoch", 1, (), contents, Known(OLD), TIMEOUT, is_requested=True
+    )
+    later = NOW + timedelta(seconds=10)
+
+    assert freshness(asking_for, NOW) is Freshness.WAITING
+    assert freshness(asking_for, later) is Freshness.CHANGED
+    assert freshness(replace(asking_for, changes=CHANGES), later) is Freshness.EARLY
 
 
 def test_who_answers_nothing_and_moved_back() -> None:

@@ -16,6 +16,7 @@ from infisical_events.core.reasons import Reason
 from infisical_events.infisical.errors import InfisicalError, LoginError
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime.boards import Board
+from infisical_events.runtime.explaining import Explainer
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.passing import Passing
 from infisical_events.runtime.reconciling import Outcome, Reconciler
@@ -41,7 +42,6 @@ class Scripted:
         self.wholes: list[bool] = []
         self.settlements: list[float] = []
         self.clock = virtual_now
-        self.metrics = Metrics()
 
     async def observe(self, heard: tuple[Heard, ...], *, is_whole: bool) -> Outcome:
         """A look that takes a while."""
@@ -72,7 +72,10 @@ class Passed:
         self.reconciler = Scripted(looks, settlements)
         self.board = Board({}, 1, virtual_now)
         self.reconciler.reporter = Reporter(cluster, key, self.board)  # type: ignore[attr-defined] # of Reconciler
-        self.reconciler.record = cast("Record", self.reconciler.reporter)  # type: ignore[attr-defined] # has its key
+        record = cast("Record", self.reconciler.reporter)  # has its key
+        self.reconciler.explainer = Explainer(  # type: ignore[attr-defined] # of Reconciler
+            record=record, reporter=self.reconciler.reporter, metrics=Metrics(), clock=virtual_now
+        )
         self.wakes = Wakes(QUIET)
         self.passing = Passing(
             cast("Reconciler", self.reconciler), cast("Settler", self.reconciler), self.wakes, INTERVAL

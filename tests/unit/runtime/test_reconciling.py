@@ -26,6 +26,7 @@ from infisical_events.runtime.asking import Asked
 from infisical_events.runtime.boards import Board
 from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.deciding import Decider
+from infisical_events.runtime.explaining import Explainer
 from infisical_events.runtime.freshening import Freshener
 from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.metrics import Metrics
@@ -99,7 +100,7 @@ class Team:
             cluster=self.cluster,
             record=record,
             reporter=reporter,
-            metrics=metrics,
+            explainer=Explainer(record=record, reporter=reporter, metrics=metrics, clock=virtual_now),
             clock=virtual_now,
         )
         cluster, clock = self.cluster, virtual_now
