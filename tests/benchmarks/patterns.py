@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - a program that prints
-"""`make bench-patterns`: how long a tenant's changes and key patterns hold up the event loop, and a neighbour.
+"""`make bench-patterns`: how long a tenant's changes and key patterns hold up the event loop and a neighbour.
 
 The tenant's computations are those of its looks: what of its changes its spec selects, and whom of its
 workloads that concerns. A neighbour with one change asks for the same meanwhile, again and again.
