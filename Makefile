@@ -85,12 +85,15 @@ simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST
 simulate-small: $(installed) ## Every script of two steps with every placement of FAULTS=2 faults (about an hour).
 	PYTHONPATH=tests $(bin)/python -m simulation --small $(FAULTS)
 
-.PHONY: bench bench-neighbours
+.PHONY: bench bench-neighbours bench-patterns
 bench: $(installed) ## What projects of 10,000 and 40,000 keys cost: time, memory, size of the ledger.
 	PYTHONPATH=tests $(bin)/python tests/benchmarks/large_projects.py
 
 bench-neighbours: $(installed) ## How long 10,000 subscriptions of a namespace hold up the first change of another.
 	PYTHONPATH=tests $(bin)/python tests/benchmarks/neighbours.py
+
+bench-patterns: $(installed) ## How long a tenant's worst key patterns hold up the event loop (some minutes).
+	PYTHONPATH=tests $(bin)/python tests/benchmarks/patterns.py
 
 # atheris has no wheel for some machines, so it is no requirement.
 fuzz: $(installed) ## Whether anything said on a stream gets out of its reader: SECONDS=600.

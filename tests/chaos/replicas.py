@@ -180,7 +180,7 @@ class _World:
     witness: Witness
     pool: ThreadPoolExecutor
     strikes: list[Strike] = field(default_factory=list)
-    healings: list[tuple[float, Replica, Blow]] = field(default_factory=list)
+    healings: "list[tuple[float, Replica, Blow, Future[None]]]" = field(default_factory=list)
     begun: "list[Future[None]]" = field(default_factory=list)
 
     def strike(self, blow: Blow, replica: Replica) -> None:
@@ -189,17 +189,19 @@ class _World:
         now = time.monotonic()
         self.strikes.append(Strike(blow.name, replica.identity, now, shards))
         replica.outages.append((now, inf))
-        self.healings.append((now + blow.seconds, replica, blow))
-        self.begun.append(self.pool.submit(lambda: blow.strike(replica) and None))
+        struck = self.pool.submit(lambda: blow.strike(replica) and None)
+        self.healings.append((now + blow.seconds, replica, blow, struck))
+        self.begun.append(struck)
 
     def heal(self, now: float) -> None:
         """Undo what has lasted long enough."""
         due = [one for one in self.healings if one[0] <= now]
         self.healings = [one for one in self.healings if one[0] > now]
-        for _, replica, blow in due:
-            self.begun.append(self.pool.submit(self._heal_one, replica, blow))
+        for _, replica, blow, struck in due:
+            self.begun.append(self.pool.submit(self._heal_one, replica, blow, struck))
 
-    def _heal_one(self, replica: Replica, blow: Blow) -> None:
+    def _heal_one(self, replica: Replica, blow: Blow, struck: "Future[None]") -> None:
+        struck.result()  # the end of a life may take longer than was meant: two of one replica are none of it
         blow.heal(replica)
         since, _ = replica.outages.pop()
         replica.outages.append((since, time.monotonic()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import logging
 import math
 import random
@@ -21,6 +22,7 @@ from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.budgets import Budget
 from infisical_events.runtime.following import Follower, World
 from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.slicing import SLICE, Slices
 from simulation.clusters import NAMESPACE, SERVED, ClusterModel
 from simulation.faults import Crash, Faults
 from simulation.histories import TROUBLE_SECONDS, History
@@ -121,6 +123,12 @@ class Life:
     ended: float = math.inf
 
 
+def _shortest() -> Slices:
+    """Slices that are over after one step each: anything may happen between any two."""
+    ticks = itertools.count()
+    return Slices(lambda: next(ticks) * SLICE)
+
+
 @dataclass(eq=False, slots=True)
 class _Process:
     """One operator: it lives and dies as a whole; all its subscriptions have one budget."""
@@ -128,6 +136,7 @@ class _Process:
     number: int
     life: Life
     budget: Budget
+    slices: Slices = field(default_factory=_shortest)
     followers: dict[str, Follower] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
 
@@ -228,6 +237,7 @@ class Play:
             boundary=Boundary((_ADDRESS,)),
             digest_key=a_digest_key,
             budget=process.budget,
+            slices=process.slices,
         )
         follower = process.followers[subject.name] = Follower(world=world, key=subject.key)
         context = copy_context()

@@ -1,6 +1,8 @@
 """The API server at the wire: what is asked of it, and every way in which it can fail."""
 
+import asyncio
 import base64
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -232,6 +234,25 @@ async def test_nobody_there() -> None:
     async with ApiClient(Configuration(host=url)) as client:
         with pytest.raises(UnknownOutcomeError):
             await Kube(client).get("/api")
+
+
+@pytest.mark.parametrize("cancelled_after", [0.0, 0.3])
+async def test_who_is_cancelled_while_the_process_is_frozen(cancelled_after: float) -> None:
+    """A cancellation and the end of a request that are due at once, in either order, are a cancellation."""
+    async with reached(always(Answer((), After.SILENCE)), seconds=0.2) as (kube, server):
+        asking = asyncio.create_task(kube.get("/api/v1/nodes/x"))
+        async with asyncio.timeout(10.0):
+            while not server.requests:  # noqa: ASYNC110 - a state of the server
+                await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(cancelled_after, asking.cancel)
+        _freeze(0.5)
+        await asyncio.wait({asking})
+        assert asking.cancelled()
+
+
+def _freeze(seconds: float) -> None:
+    """Nothing runs, as after SIGSTOP, and all timers of this time are due together."""
+    threading.Event().wait(seconds)
 
 
 @pytest.mark.parametrize("given", [*BROKEN.values(), status(401, "Unauthorized"), HTML])

@@ -1,32 +1,40 @@
-"""What is owed at a moment, summed up by why it is not done yet: what metrics tell of a ledger's debts."""
+"""What `planning.owe` does, in steps: a namespace may have many workloads with many key patterns each."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
-from infisical_events.core.ledgers import Debt
-
-PENDING = "Pending"
-"""Of what has not been tried yet, or is tried again at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """How many workloads wait for their restart for one reason, and since when the first of them does."""
-
-    count: int
-    since: datetime
+from infisical_events.api import annotations
+from infisical_events.core.ledgers import Claim, Ledger
+from infisical_events.core.matching import Selector, select, selecting
+from infisical_events.core.planning import Selected, owe
+from infisical_events.core.stepping import Steps
+from infisical_events.core.workloads import Workload, narrowing_of
 
 
-def owed_by_reason(debts: Iterable[Debt], reasons: Mapping[str, tuple[int, str]]) -> dict[str, Owed]:
-    """What is owed, by the reason for which it waits; `reasons` has that of a debt's number, by its uid.
+def owing(
+    ledger: Ledger, subscription: str, selected: Selected, workloads: Iterable[Workload], now: datetime
+) -> Steps[Ledger]:
+    """The ledger with a debt for every workload that something concerns, as `planning.owe` has it."""
+    owed = ledger
+    for workload in workloads:
+        if not workload.is_subscribed_to(subscription):
+            continue
+        selector = narrowing_of(workload).selector
+        concerning = yield from selecting((selector,), selected.changes)
+        mine = Selected(concerning.selected, _claims(selector, selected))
+        before = replace(owed, seq=ledger.seq)  # debts of one look have one number
+        after = owe(before, subscription, mine, (_any_key(workload),), now) if mine else before
+        owed = owed if after is before else after
+        yield
+    return owed
 
-    Late debts are left out: their restart was made, and another one is due only if a source syncs after all.
-    """
-    waiting: dict[str, list[datetime]] = defaultdict(list)
-    for debt in debts:
-        if not debt.is_late:
-            number, reason = reasons.get(debt.uid, (debt.seq, PENDING))
-            waiting[str(reason) if number == debt.seq else PENDING].append(debt.since)
-    return {reason: Owed(len(since), min(since)) for reason, since in waiting.items()}
+
+def _claims(selector: Selector, selected: Selected) -> tuple[Claim, ...]:
+    return tuple(claim for claim in selected.claims if select((selector,), (claim.change,)).selected)
+
+
+def _any_key(workload: Workload) -> Workload:
+    """The workload without its key patterns, for changes that have passed them."""
+    kept = {key: text for key, text in workload.annotations.items() if key != annotations.SECRET_KEYS}
+    return replace(workload, annotations=kept)

@@ -4,6 +4,7 @@ The typed methods of the client cost a millisecond each in models that nobody re
 transport, its configuration and its authentication are used as they are.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -90,7 +91,10 @@ class Kube:
         self, client: ApiClient, timeout: float = DEFAULT_TIMEOUT, renewed: Renewal = _never_renewed
     ) -> None:
         self._client = client
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 3)
+        self._seconds = timeout
+        # The total is kept by us: aiohttp's own takes a cancellation in the same turn of the loop for that of
+        # its timer, and who was cancelled goes on. After a freeze all that was due comes in one turn.
+        self._patience = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
         self._renewed = renewed
 
     @property
@@ -192,8 +196,9 @@ class Kube:
     async def _answer(self, client: ApiClient, request: _Request) -> JSONObject:
         prepared = await _prepared(client, request)
         try:
-            response = await client.call_api(*prepared, _request_timeout=self._timeout)
-            data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
+            async with asyncio.timeout(self._seconds):
+                response = await client.call_api(*prepared, _request_timeout=self._patience)
+                data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
         except (aiohttp.ClientError, OSError, ApiException) as error:
             raise UnknownOutcomeError(f"no answer from the API server ({type(error).__name__})") from None
         except ValueError as error:  # a token or an address that cannot be written into a request

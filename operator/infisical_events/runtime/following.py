@@ -51,6 +51,7 @@ from infisical_events.runtime.restarting import Restarter
 from infisical_events.runtime.rolling import Roller
 from infisical_events.runtime.seats import Seats
 from infisical_events.runtime.settling import Settler
+from infisical_events.runtime.slicing import Slices
 from infisical_events.runtime.wakes import Wakes
 
 _EDIT_PAUSE = 0.2
@@ -76,6 +77,7 @@ class World:
     budget: Budget = field(default_factory=Budget)
     gates: Gates = field(default_factory=Gates)
     seats: Seats = field(default_factory=Seats)
+    slices: Slices = field(default_factory=Slices)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -189,6 +191,7 @@ class Follower:
                     record=record, reporter=reporter, metrics=world.metrics, clock=world.clock
                 ),
                 clock=world.clock,
+                slices=world.slices,
             )
             settler = self._settler(spec, record, reporter, freshener)
             listener = Listener(
@@ -199,6 +202,7 @@ class Follower:
                 metrics=world.metrics,
                 clock=world.clock,
                 gate=world.gates.to(address),
+                slices=world.slices,
             )
             interval = float(spec.resync_interval_seconds)
             passing = Passing(reconciler, settler, wakes, interval, freshener.keeper)

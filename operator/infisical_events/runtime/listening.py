@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.events import NotUnderstood, SecretEvent
 from infisical_events.core.judging import Heard
-from infisical_events.core.matching import Selector, changes_of, select
+from infisical_events.core.matching import Selector, changes_of, selecting
 from infisical_events.core.reasons import Reason
 from infisical_events.core.wording import first_few
 from infisical_events.infisical.errors import (
@@ -33,6 +33,7 @@ from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Infisical
 from infisical_events.runtime.relaying import LIFE, Hearing, Replaced, relayed
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.slicing import Slices
 from infisical_events.runtime.wakes import Wakes
 
 _LIVED = {StreamGivenUpError: 60.0, StreamRefusedError: 150.0}
@@ -61,6 +62,7 @@ class Listener:
     metrics: Metrics
     clock: Clock
     gate: Gate = field(default_factory=Gate)
+    slices: Slices = field(default_factory=Slices)
     life: float = LIFE
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
     lifetime: Lifetime = field(default_factory=Lifetime)
@@ -141,20 +143,22 @@ class Listener:
                 log.warning("a frame was not understood: %s", hearing.why, extra=self.reporter.extra)
                 self.wakes.ring()
             else:
-                self._hear(hearing)
+                await self._hear(hearing)
 
     def _ring(self) -> None:
         self._rang_at = _now()
         self.wakes.ring()
 
-    def _hear(self, event: SecretEvent) -> None:
+    async def _hear(self, event: SecretEvent) -> None:
         """Count the event; one that the spec does not select is a skip with a reason, and no wake."""
-        selection = select(self.selectors, changes_of(event))
+        heard = Heard(event, self.clock())
+        steps = selecting(self.selectors, changes_of(event))
+        selection = await self.slices.carry_out(self.reporter.key.namespace, steps)
         self.reporter.board.heard(is_matched=bool(selection.selected))
         self.metrics.heard(self.reporter.key, event.type, self.clock(), is_matched=bool(selection.selected))
         if selection.selected:
             log.info("heard %s", describe(event), extra=self.reporter.extra)
-            self.wakes.ring(Heard(event, self.clock()))
+            self.wakes.ring(heard)
         elif selection.refusal:
             self.reporter.skip(
                 selection.refusal, f"{describe(event)} was heard and not selected by spec.events."

@@ -7,7 +7,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.owing import Owed
+from infisical_events.core.backlog import Owed
 from infisical_events.kube.subscriptions import SubscriptionKey
 
 Kind = TypeVar("Kind", Counter, Gauge)

@@ -6,7 +6,7 @@ before `settling` does anything for it. `core.passes` and `core.planning` decide
 
 import logging
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from infisical_events.api.specs import Action, Mode, Spec
@@ -15,9 +15,10 @@ from infisical_events.core.changes import named
 from infisical_events.core.grades import Look, begun, taken_in
 from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Ledger
-from infisical_events.core.matching import Selection, Selector, select
+from infisical_events.core.matching import Selection, Selector, select, selecting
+from infisical_events.core.owing import owing
 from infisical_events.core.passes import Absorbed
-from infisical_events.core.planning import Selected, owe, request
+from infisical_events.core.planning import Selected, request
 from infisical_events.core.reasons import Reason
 from infisical_events.core.requests import Requests, is_new
 from infisical_events.core.workloads import Workload
@@ -30,6 +31,7 @@ from infisical_events.runtime.looking import Looker
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.records import Record
 from infisical_events.runtime.reporting import Reporter
+from infisical_events.runtime.slicing import Slices
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ class Reconciler:
     reporter: Reporter
     explainer: Explainer
     clock: Clock
+    slices: Slices = field(default_factory=Slices)
 
     async def observe(self, heard: tuple[Heard, ...], *, is_whole: bool = True) -> Outcome:
         """Look, take in what changed, and store what is owed for it.
@@ -92,7 +95,7 @@ class Reconciler:
         named = None if is_whole or self._is_asked(ledger) else await self.looker.named(ledger, heard)
         if ledger is not None and named is not None:
             await self.reporter.logged_in()
-            found = self._taken_in(ledger, named, heard)
+            found = await self._taken_in(ledger, named, heard)
             if not found.selection.selected:
                 return await self._settle(ledger, found, heard, is_whole=False)
         look = await self.looker.whole(ledger, heard)
@@ -101,7 +104,7 @@ class Reconciler:
             await self._begin(look, tokens, planned_on=ledger)
             return Outcome()
         seen = (*(named.observations if named else ()), *look.observations)
-        found = self._taken_in(ledger, replace(look, observations=seen), heard)
+        found = await self._taken_in(ledger, replace(look, observations=seen), heard)
         return await self._settle(ledger, found, heard, is_whole=True)
 
     async def _tokens(self) -> dict[str, str]:
@@ -137,9 +140,10 @@ class Reconciler:
         log.info("baseline: %s", note, extra=self.reporter.extra)
         await self.reporter.notify(Reason.BASELINE_RECORDED, note)
 
-    def _taken_in(self, ledger: Ledger, look: Look, heard: tuple[Heard, ...]) -> _Found:
+    async def _taken_in(self, ledger: Ledger, look: Look, heard: tuple[Heard, ...]) -> _Found:
         absorbed = taken_in(ledger, look, heard, self.clock())
-        return _Found(look, absorbed, select(self.selectors, absorbed.changes))
+        steps = selecting(self.selectors, absorbed.changes)
+        return _Found(look, absorbed, await self.slices.carry_out(self.record.key.namespace, steps))
 
     async def _settle(
         self, ledger: Ledger, found: _Found, heard: tuple[Heard, ...], *, is_whole: bool
@@ -150,7 +154,7 @@ class Reconciler:
         owed, workloads = absorbed.ledger, None
         if selected := Selected(selection.selected, claims):
             workloads = await self.cluster.list_workloads(self.record.key.namespace)
-            owed = self._owing(owed, selected, workloads)
+            owed = await self._owing(owed, selected, workloads)
         elif selection.refusal is not None:
             told = named(absorbed.changes)
             self.reporter.skip(selection.refusal, f"{told} was found and not selected by spec.events.")
@@ -167,9 +171,11 @@ class Reconciler:
         self.explainer.unseen(heard, absorbed.unshown, absorbed.changes)
         return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims), workloads, is_whole)
 
-    def _owing(self, ledger: Ledger, selected: Selected, workloads: tuple[Workload, ...]) -> Ledger:
+    async def _owing(self, ledger: Ledger, selected: Selected, workloads: tuple[Workload, ...]) -> Ledger:
         """The ledger with what is owed now; a dry run only tells what would be, and owes nothing."""
-        owed = owe(ledger, self.record.key.name, selected, workloads, self.clock())
+        key = self.record.key
+        steps = owing(ledger, key.name, selected, workloads, self.clock())
+        owed = await self.slices.carry_out(key.namespace, steps)
         self.explainer.concerned(selected, workloads, is_owed=owed is not ledger)
         if self.spec.mode is Mode.ENFORCE:
             return owed

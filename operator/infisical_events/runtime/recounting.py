@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from infisical_events.api.statuses import ConditionType, WorkloadResult
+from infisical_events.core.backlog import owed_by_reason
 from infisical_events.core.changes import folded, named
 from infisical_events.core.ledgers import Debt, Ledger
-from infisical_events.core.owing import owed_by_reason
 from infisical_events.core.planning import Hold, Settle
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import Doubt

@@ -213,14 +213,19 @@ async def _run_in_turn(former: frozenset[asyncio.Task[None]], turns: Turns, foll
 
 
 async def _gone(tasks: AbstractSet[asyncio.Task[None]]) -> None:
-    """Wait for tasks that were cancelled, and cancel them again: code of others may swallow a cancellation.
+    """Wait for tasks that were cancelled; those that outlive it are cancelled again, which is told.
 
-    One that outlives that is left to itself; what it still tries is refused by the ledger.
+    A library that ends its own timeouts by cancelling who waits can take our cancellation for its own, as
+    the total timeout of aiohttp does. Without a second one such a task would serve on for a shard that
+    another replica has, and an object that comes back would wait for its end for ever. One that outlives
+    all of them is left to itself; what it still tries is refused by the ledger.
     """
     for _ in range(_MOST_CANCELS):
         if not tasks:
             return
         _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_PAUSE)
+        if tasks:
+            log.warning("%d tasks outlive their cancellation: they are cancelled again", len(tasks))
         for task in tasks:
             task.cancel()
     if tasks:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.owing import Owed
+from infisical_events.core.backlog import Owed
 from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.metrics import Metrics
 

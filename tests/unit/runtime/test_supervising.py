@@ -5,11 +5,12 @@ import gc
 import itertools
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from factories import a_ledger, a_raw_spec
+from factories import a_body, a_ledger, a_part, a_raw_spec
 from fakes import FakeCluster, a_digest_key
 from infisical_events.api.specs import Spec
 from infisical_events.core.addresses import Boundary
@@ -31,6 +32,7 @@ from infisical_events.kube.subscriptions import SubscriptionKey
 from infisical_events.runtime.following import World
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.seats import Seats
+from infisical_events.runtime.slicing import SLICE, Slices
 from infisical_events.runtime.supervising import Supervisor, WatchBehindError
 from virtual_time import in_virtual_time, virtual_now
 
@@ -593,4 +595,40 @@ async def test_a_cancellation_that_is_swallowed() -> None:
     await asyncio.sleep(10.0)
     assert swallowed
     assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+class Changing(QuietInfisical):
+    """A project with one key, which can be changed."""
+
+    version = 1
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """The folder as it stands."""
+        parts = {a_part("/a"): a_body(KEY=self.version)}
+        return Observation(scopes, parts, virtual_now(), virtual_now())
+
+
+@in_virtual_time
+async def test_a_spec_that_changes_between_two_slices() -> None:
+    """What was found under the old spec and not written down yet is found under the new one, once."""
+    ticks = itertools.count()
+    operator = Operator(slices=Slices(lambda: next(ticks) * SLICE))
+    operator.infisical = infisical = Changing()
+    world = replace(operator.supervisor._world, open_infisical=infisical.opened)
+    operator.supervisor = Supervisor(world, ())
+    names = [f"web-{number}" for number in range(50)]
+    for name in names:
+        operator.cluster.create_workload("team", name, {"events.infisical.com/auto-reload": "true"})
+    key = operator.create()
+    await asyncio.sleep(10.0)
+    infisical.version += 1
+    for generation in (2, 3, 4):
+        spec = a_raw_spec(debounceSeconds=generation, action="Restart")
+        operator.cluster.edit_subscription(key, spec)
+        operator.supervisor.upsert(key, generation)
+        await asyncio.sleep(1.0)
+        assert not any(operator.cluster.rollouts_of("team", name) for name in names)
+    await asyncio.sleep(60.0)
+    assert {operator.cluster.rollouts_of("team", name) for name in names} == {1}
     await operator.supervisor.close()
