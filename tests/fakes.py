@@ -222,6 +222,10 @@ class FakeCluster:
             self._sources[place] = self._created(namespace, name)
         self._sources[place] = self._replace(self._sources, place, self._sources[place] | fields)
 
+    def own_source(self, namespace: str, kind: ResourceKind, name: str, owner: JSONObject) -> None:
+        """An object of another operator was made by this owner."""
+        self._sources[namespace, kind.kind, name]["metadata"]["ownerReferences"] = [owner]
+
     def source_of(self, namespace: str, kind: ResourceKind, name: str) -> JSONObject:
         """The object as it is stored."""
         return self._sources[namespace, kind.kind, name]

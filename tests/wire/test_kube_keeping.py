@@ -99,3 +99,14 @@ async def test_a_rotated_key_is_taken_up(pass_time: Callable[[float], None]) -> 
         pass_time(61.0)
         assert await keys.current() != first
     assert len(server.requests) == asked + 1
+
+
+async def test_a_key_that_cannot_be_read_again_is_used_on(pass_time: Callable[[float], None]) -> None:
+    """Another one, or none, would make everything incomparable."""
+    cluster = Cluster()
+    async with kept_in(cluster) as (secret, _):
+        keys = DigestKeys(secret.read_or_make)
+        first = await keys.current()
+        cluster.refuses = True
+        pass_time(61.0)
+        assert await keys.current() == first

@@ -95,11 +95,19 @@ class Reads:
         """The content of those of these Secrets that the source writes; raises KubernetesError."""
         return {name: await self._content(source, name) for name in sorted(source.secrets & used)}
 
-    async def _content(self, source: Source, name: str) -> Content:
+    async def written_token(self, name: str) -> str:
+        """What the operator wrote last into one of its own; empty if nothing."""
+        secret = await self._secret(name)
+        return secret.annotations.get(annotations.CONTENT, "") if secret else ""
+
+    async def _secret(self, name: str) -> SecretMetadata | None:
         if name not in self.secrets:
             namespace = self.freshener.key.namespace
             self.secrets[name] = await self.freshener.cluster.secret_metadata(namespace, name)
-        secret = self.secrets[name]
+        return self.secrets[name]
+
+    async def _content(self, source: Source, name: str) -> Content:
+        secret = await self._secret(name)
         return Content(await self.freshener.sealed(source, secret), secret.annotations if secret else {})
 
 
@@ -138,9 +146,11 @@ class Round:
         if freshener.keeper is None:
             return answers, tokens
         for name, kept in (await freshener.keeper.kept_for(standing.secrets, self.ledger)).items():
-            is_late = freshener.clock() >= debt.since + freshener.timeout
+            is_late = not kept.is_held and freshener.clock() >= debt.since + freshener.timeout
             state = Freshness.OVERDUE if is_late else Freshness.WAITING
-            if kept.secret is not None:
+            if kept.secret is None:
+                tokens[name] = await self.reads.written_token(name)
+            else:
                 self.reads.secrets[name] = kept.secret
                 tokens[name] = kept.token
                 has_changed = debt.is_requested or known.has_changed(name, kept.token)

@@ -34,12 +34,16 @@ _OF_A_MOMENT = {_NOT_AS_BELIEVED, _MAY_LACK_IMPORT}
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What became of one Secret under one revision of the ledger; no `secret` where there is a `trouble`."""
+    """What became of one Secret under one revision of the ledger; no `secret` where there is a `trouble`.
+
+    One that `is_held` is read again until it is known to lack nothing, which ends by itself.
+    """
 
     seq: int
     secret: SecretMetadata | None = None
     token: str = ""
     trouble: str = ""
+    is_held: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -91,7 +95,7 @@ class Keeper:
             self.wakes.ring()
             return Kept(ledger.seq, trouble=_NOT_AS_BELIEVED)
         if may_lack_import(reading, ledger, self.clock()):
-            return Kept(ledger.seq, trouble=_MAY_LACK_IMPORT)
+            return Kept(ledger.seq, trouble=_MAY_LACK_IMPORT, is_held=True)
         content = content_of(reading, managed)
         key = self.reporter.key
         secret = await self.cluster.apply_secret(key, managed, content.data, content.token)

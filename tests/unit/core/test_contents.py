@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from factories import a_body, a_part, a_spec
+from factories import a_belief, a_body, a_ledger, a_part, a_spec, at
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.contents import (
     ContentError,
@@ -19,7 +19,9 @@ from infisical_events.core.contents import (
     check_secrets,
     content_of,
     is_as_believed,
+    may_lack_import,
 )
+from infisical_events.core.judging import Belief
 from infisical_events.core.observations import Body, Part, Sighting
 from infisical_events.core.templating import length_of, rendered
 from strategies import bodies, few_keys, own_bodies
@@ -285,6 +287,34 @@ def test_an_import_is_compared_with_a_recursive_look(version: int, agrees: bool)
     belief = {a_part("/**", source="/shared"): a_body(rank=3, A=version), a_part("/a/**"): a_body()}
 
     assert is_as_believed(seen_as({SHARED: a_body(rank=0, A=1)}), belief) is agrees
+
+
+@pytest.mark.parametrize(
+    ("accepted", "now", "may_lack"),
+    [(30, 31, True), (30, 90, True), (30, 91, False), (0, 1, False)],
+    ids=["just now", "a minute ago", "longer ago", "in the baseline"],
+)
+def test_an_import_of_a_tree_that_is_not_shown(accepted: float, now: float, may_lack: bool) -> None:  # noqa: FBT001 - a case
+    """It may be this folder's, in a read that lags, for as long as reads may."""
+    tree = {a_part("/**", source="/shared"): a_belief(a_body(A=1), accepted)}
+
+    assert may_lack_import(seen_as({}), a_ledger(tree), at(now)) is may_lack
+    assert not may_lack_import(seen_as({SHARED: a_body(A=1)}), a_ledger(tree), at(now))
+
+
+@pytest.mark.parametrize(
+    "belief",
+    [
+        {a_part("/**", source="/shared"): a_belief(seconds=30)},
+        {a_part("/b/**", source="/shared"): a_belief(a_body(A=1), 30)},
+        {SHARED: a_belief(a_body(A=1), 30)},
+        {a_part("/a/b"): a_belief(a_body(A=1), 30)},
+    ],
+    ids=["gone", "of another tree", "of this folder", "no import"],
+)
+def test_what_a_read_of_the_folder_cannot_lack(belief: dict[Part, Belief]) -> None:
+    """Only what may be there and is not shown is missing; what must be there is compared."""
+    assert not may_lack_import(seen_as({}), a_ledger(belief), at(31))
 
 
 # -- specs that can never be served -------------------------------------------------------------------

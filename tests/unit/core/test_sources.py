@@ -130,6 +130,16 @@ def test_the_acknowledgement_of_an_external_secret(status: object, acknowledged:
     assert (source.acknowledged, source.trouble) == (acknowledged, trouble)
 
 
+def test_who_takes_the_question_back() -> None:
+    """What a ClusterExternalSecret made cannot be asked; what anybody else made can."""
+    made = {"kind": "ClusterExternalSecret", "name": "all\n"}
+    deaf = source_of(EXTERNAL_SECRET, stored(ownerReferences=[{"kind": "Other", "name": "x"}, made]))
+
+    assert (deaf.deaf.startswith("it is made by ClusterExternalSecret all ,"), deaf.answers) == (True, False)
+    assert source_of(EXTERNAL_SECRET, stored(ownerReferences=[{"kind": "Other", "name": "x"}])).answers
+    assert not source_of(INFISICAL_SECRET, stored({})).answers
+
+
 @pytest.mark.parametrize(
     ("spec", "is_able"),
     [

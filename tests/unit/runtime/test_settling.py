@@ -24,8 +24,11 @@ from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, Wo
 from infisical_events.api.specs import EventType, Spec
 from infisical_events.core.addresses import Boundary
 from infisical_events.core.events import SecretEvent
+from infisical_events.core.reasons import Reason
 from infisical_events.core.requests import Requests
 from infisical_events.core.standing import Progress
+from infisical_events.infisical.digesting import DigestKey
+from infisical_events.infisical.errors import InfisicalError
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.streaming import Hearing
 from infisical_events.kube.errors import ForbiddenError, KubernetesError
@@ -89,8 +92,14 @@ class Team:
         for name in workloads:
             self.create(name)
         self.infisical, self.budget, self.syncs = Telling(), budget or Budget(), 1
+        self.has_key = True
         self.task: asyncio.Task[None] | None = None
         self.follower: Follower | None = None
+
+    async def _key(self) -> DigestKey:
+        if not self.has_key:
+            raise InfisicalError(Reason.KUBERNETES_REFUSED, "The key of digests cannot be had.")
+        return await a_digest_key()
 
     async def _called(self, method: str) -> None:
         self.calls.append((method, asyncio.get_running_loop().time()))
@@ -133,7 +142,7 @@ class Team:
             metrics=Metrics(),
             default_address=ADDRESS,
             boundary=Boundary((ADDRESS,)),
-            digest_key=a_digest_key,
+            digest_key=self._key,
             budget=self.budget,
         )
         self.follower = Follower(world=world, key=self.key)
@@ -374,6 +383,79 @@ async def test_a_silent_source_beside_one_that_changed() -> None:
         assert (team.rollouts("web"), team.settled) == ([0], "Resyncing")
         await asyncio.sleep(10.0)
         assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
+
+
+@in_virtual_time
+async def test_who_never_answers_is_watched_after_the_restart() -> None:
+    """What it wrote may have been an older change's: content that moves again is another restart, quietly."""
+    team = Team()
+    team.create("web", uses=["own"])
+    team.write_silently("old")
+    async with team:
+        await team.change()
+        team.write_silently("older change")
+        await asyncio.sleep(30.0)
+        assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
+
+        team.write_silently("newest")
+        await asyncio.sleep(30.0)
+        assert (team.rollouts("web"), team.settled) == ([2], "NothingOwed")
+        assert [reason for reason in team.told if "Timed" in reason or "Warn" in reason] == []
+
+        await asyncio.sleep(720.0)
+        team.write_silently("of a change that nobody selects")
+        await asyncio.sleep(60.0)
+        assert (team.rollouts("web"), team.status["ledger"]["debts"]) == ([2], [])
+
+
+@in_virtual_time
+async def test_a_key_that_cannot_be_read_is_no_other_content() -> None:
+    """Without the key nothing can be compared: the restart waits for it, and says so."""
+    team = Team()
+    team.create("web", uses=["own"])
+    team.write_silently("old")
+    async with team:
+        await team.change(3.0)
+        team.has_key = False
+        await asyncio.sleep(300.0)
+        assert (team.rollouts("web"), team.settled) == ([0], "KubernetesRefused")
+
+
+@in_virtual_time
+async def test_a_workload_that_is_made_anew_while_it_is_decided() -> None:
+    """Is none of those that the debt is of: its pods began after the change."""
+    team = synced_team(action="Restart")
+
+    async def recreate(method: str) -> None:
+        if method == "read_workload" and team.status["ledger"]["debts"]:
+            team.cluster.interpose = team._called
+            team.cluster.delete_workload("team", "web")
+            team.create("web", uses=["env"])
+
+    async with team:
+        team.cluster.interpose = recreate
+        await team.change(60.0)
+        assert (team.rollouts("web"), team.settled) == ([0], "NothingOwed")
+
+
+@in_virtual_time
+async def test_a_question_that_is_taken_back() -> None:
+    """A ClusterExternalSecret takes it back: its ExternalSecret is not asked, and heard all the same."""
+    team = synced_team(resync={"onTimeout": "Skip"})
+    owner = {
+        "apiVersion": "external-secrets.io/v1",
+        "kind": "ClusterExternalSecret",
+        "name": "all",
+        "uid": "1",
+    }
+    team.cluster.own_source("team", EXTERNAL_SECRET, "env", owner)
+    async with team:
+        await team.change(120.0)
+        assert (team.rollouts("web"), team.count("ask_source"), team.settled) == ([0], 0, "ResyncTimedOut")
+
+        team.sync("new")
+        await asyncio.sleep(60.0)
+        assert (team.rollouts("web"), team.count("ask_source")) == ([1], 0)
 
 
 @in_virtual_time
