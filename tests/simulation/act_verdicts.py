@@ -406,8 +406,8 @@ def _overspent(played: Played) -> Iterator[str]:
             if stage.per_minute and len(recent) > stage.per_minute:
                 yield f"overspent: process {number} {len(recent)} restarts in the minute to {rollout.at:.2f}"
             rolling = _rolling_of(played, rollout)
-            is_late = _struck(played, frozenset({"late_write"}), rollout.at - _LATE, rollout.at)
-            if stage.most_rolling and len(rolling) >= stage.most_rolling and not is_late:
+            # A second operator may have replaced the debt in between, so that its rollout is nobody's.
+            if stage.most_rolling and len(rolling) >= stage.most_rolling and _is_alone(played, rollout.at):
                 yield (
                     f"overspent: process {number} restarted {rollout.name} at {rollout.at:.2f} while "
                     f"{len(rolling)} others rolled out for it"
