@@ -11,9 +11,10 @@ from infisical_events.core import planning, receipts, syncing
 from infisical_events.core.freshness import Answer
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.planning import Act, Hold, Settle
+from infisical_events.core.questions import Known
 from infisical_events.core.reasons import Reason
 from infisical_events.core.sources import Source
-from infisical_events.core.syncing import Freshness, Known
+from infisical_events.core.syncing import Freshness
 from infisical_events.runtime import budgets, deciding, freshening, keeping, records, restarting, settling
 from simulation.clusters import SERVED
 from simulation.planting import Plant

@@ -1,19 +1,18 @@
-"""How a source is asked to sync, and how one knows that it did.
+"""How one knows that a source has synced, and whether the content is another one then."""
 
-A source is asked by an annotation of its own that says for which revision of which subscription, and
-what it had acknowledged before. So a retry, or a process that begins anew, finds the question and the
-answer where they are, and asks nothing twice.
-"""
-
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any
 
 from infisical_events.api import annotations
-from infisical_events.core.changes import Change
+from infisical_events.core.questions import (
+    Question,
+    Request,
+    has_answered,
+    has_moved,
+    is_copied,
+    key_of,
+    request_of,
+)
 from infisical_events.core.receipts import is_stamp_at_least
 from infisical_events.core.sources import Source
 
@@ -24,24 +23,6 @@ _ASK_AGAIN = timedelta(seconds=1)
 """A source that finds the same data is asked once more: it may have read a replica that lags."""
 
 _MOST_ATTEMPTS = 2
-
-_MOST_AHEAD = timedelta(minutes=1)
-"""A question further in the future was put by a clock that is wrong, or by a hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A question put to a source: for which stamp, what it said and had written by then.
-
-    `since` is when it was asked first without an answer, for an older stamp perhaps.
-    """
-
-    stamp: str
-    since: datetime
-    attempt: int
-    at: datetime
-    acknowledged: str
-    tokens: Mapping[str, str]
 
 
 class Freshness(Enum):
@@ -58,121 +39,6 @@ class Freshness(Enum):
     OVERDUE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """One Secret as it is judged: a token of its content, under the operator's key, and its annotations."""
-
-    token: str = ""
-    annotations: Mapping[str, str] = field(default_factory=dict)
-
-
-def request_of(source: Source, subscription: str, now: datetime) -> Request | None:
-    """The question that it was asked last; None if there is none, or none that can be read or be true."""
-    try:
-        raw = json.loads(source.annotations.get(annotations.resync_key(subscription), ""))
-        request = Request(
-            stamp=str(raw["stamp"]),
-            since=datetime.fromisoformat(raw["since"]).astimezone(UTC),
-            attempt=int(raw["attempt"]),
-            at=datetime.fromisoformat(raw["at"]).astimezone(UTC),
-            acknowledged=str(raw["acknowledged"]),
-            tokens={str(name): str(token) for name, token in dict(raw["tokens"]).items()},
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return None
-    return request if max(request.at, request.since) <= now + _MOST_AHEAD else None
-
-
-def asking(question: "Question", stamp: str, now: datetime) -> dict[str, Any]:
-    """The merge patch that asks a source to sync, under the version that it was read with.
-
-    What it was asked shortly before and left unanswered counts for its time: else changes that come
-    faster than its time is over would keep all restarts waiting.
-    """
-    source, subscription = question.source, question.subscription
-    before = request_of(source, subscription, now)
-    is_again = before is not None and before.stamp == stamp
-    is_pending = before is not None and (
-        is_again
-        or (now < before.at + 2 * question.timeout and not _has_moved(question, subscription, before))
-    )
-    request = {
-        "stamp": stamp,
-        "since": (before.since if before and is_pending else now).astimezone(UTC).isoformat(),
-        "attempt": before.attempt + 1 if before and is_again else 1,
-        "at": now.astimezone(UTC).isoformat(),
-        "acknowledged": source.acknowledged or "",
-        "tokens": dict(sorted(question.tokens.items())),
-    }
-    return {
-        "metadata": {
-            "uid": source.uid,
-            "resourceVersion": source.resource_version,
-            "annotations": {annotations.resync_key(subscription): json.dumps(request, separators=(",", ":"))},
-        },
-        **source.ask,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What one workload's pods were started with, by the name of the Secret; absent if nobody knows."""
-
-    tokens: Mapping[str, str]
-
-    def has_changed(self, name: str, token: str) -> bool:
-        """Whether the content is another one than the pods have, or may be."""
-        return not token or self.tokens.get(name) != token
-
-    def differs(self, name: str, token: str) -> bool:
-        """Whether the content is known to be another one."""
-        return is_other(self.tokens.get(name, ""), token)
-
-
-def is_other(before: str, now: str) -> bool:
-    """Whether two tokens tell of different content: both are known, under one key."""
-    return bool(before and now) and before != now and key_of(before) == key_of(now)
-
-
-def sealed(key_id: str, digest: str) -> str:
-    """A token of content: a digest and by which key it was made."""
-    return f"{key_id}:{digest}"
-
-
-def key_of(token: str) -> str:
-    """By which key a token was made; empty for one that was made without."""
-    return token.rpartition(":")[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """All that is known of a source when it is judged for one workload."""
-
-    source: Source
-    subscription: str
-    epoch: str
-    seq: int
-    changes: tuple[Change, ...]
-    contents: Mapping[str, Content]
-    """Of those of its Secrets that the workload uses."""
-    known: Known
-    timeout: timedelta
-    since: datetime
-    """When the restart was owed."""
-    is_requested: bool = False
-    """Whether a person wants a restart, whatever the content is."""
-
-    @property
-    def tokens(self) -> dict[str, str]:
-        """Of the content of its Secrets, by their names."""
-        return {name: content.token for name, content in self.contents.items()}
-
-    @property
-    def is_worth_it(self) -> bool:
-        """Whether a restart is wanted for the content that there is."""
-        return self.is_requested or any(self.known.differs(*held) for held in self.tokens.items())
-
-
 def freshness(question: Question, now: datetime) -> Freshness:
     """Whether the source has synced since it was asked for this debt, and whether the content is another.
 
@@ -187,24 +53,10 @@ def _is_busy(question: Question, now: datetime) -> bool:
     source, prefix = question.source, annotations.resync_key("")
     askers = [key.removeprefix(prefix) for key in source.annotations if key.startswith(prefix)]
     return any(
-        now < request.at + question.timeout and not _has_moved(question, asker, request)
+        now < request.at + question.timeout and not has_moved(question, asker, request)
         for asker in askers
         if (request := request_of(source, asker, now)) and _can_tell(question, request)
     )
-
-
-def _has_moved(question: Question, asker: str, request: Request) -> bool:
-    """Whether it has said anything since it was asked; one that never answers, whether its content has."""
-    source = question.source
-    if source.acknowledged is None:
-        held = ((request.tokens.get(name, ""), content.token) for name, content in question.contents.items())
-        return any(is_other(before, token) or (token and not before) for before, token in held)
-    return _has_answered(source, request) or (source.is_copied and _is_copied(question, asker))
-
-
-def _has_answered(source: Source, request: Request) -> bool:
-    """Whether it acknowledges another sync than it did when it was asked."""
-    return source.acknowledged not in {"", request.acknowledged}
 
 
 def _judged(question: Question, now: datetime) -> Freshness:
@@ -261,16 +113,8 @@ def _unheard(question: Question, request: Request, now: datetime) -> Freshness:
 def _has_synced(question: Question, request: Request) -> bool:
     source = question.source
     if source.acknowledged is None:
-        return _has_moved(question, question.subscription, request)
+        return has_moved(question, question.subscription, request)
     if source.is_copied:
         # A sync that was under way answers as well; and an answer in whole seconds may be that of before.
-        return _is_copied(question, question.subscription)
-    return _has_answered(source, request)
-
-
-def _is_copied(question: Question, subscription: str) -> bool:
-    """Whether the sync had read what a subscription asked: it stands on the Secrets, too."""
-    key = annotations.resync_key(subscription)
-    asked = question.source.annotations.get(key)
-    shown = [content.annotations.get(key) == asked for content in question.contents.values()]
-    return bool(shown) and all(shown)
+        return is_copied(question, question.subscription)
+    return has_answered(source, request)

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from infisical_events.api import annotations
 from infisical_events.core.freshness import Answer, Fresh, combined
 from infisical_events.core.ledgers import Debt, Ledger
+from infisical_events.core.questions import Content, Known, Question, asking, sealed
 from infisical_events.core.receipts import receipt_of, stamp_of
 from infisical_events.core.secrets import SecretMetadata
 from infisical_events.core.sources import Source, content_of
 from infisical_events.core.standing import Standing
-from infisical_events.core.syncing import Content, Freshness, Known, Question, asking, freshness, sealed
+from infisical_events.core.syncing import Freshness, freshness
 from infisical_events.core.workloads import Workload
 from infisical_events.infisical.digesting import DigestKeySource
 from infisical_events.infisical.errors import InfisicalError

@@ -10,8 +10,9 @@ from hypothesis import given
 
 from factories import a_change, a_scope, at
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
+from infisical_events.core.questions import Content, Known, Question, asking, request_of
 from infisical_events.core.sources import Source
-from infisical_events.core.syncing import Content, Freshness, Known, Question, asking, freshness, request_of
+from infisical_events.core.syncing import Freshness, freshness
 from strategies import json_values
 
 ASKED = "events.infisical.com/resync-payments"
