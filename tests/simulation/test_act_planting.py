@@ -18,7 +18,7 @@ _FOUND_BY = {
     "a wave begins before the earlier one is done": (3, "out of order"),
     "any rollout of somebody else covers": (9, "lost"),
     "content that the pods have is restarted for all the same": (49, "repeated"),
-    "covered by a restart that came before the Secrets were fresh": (91, "lost"),
+    "covered by a restart that came before the Secrets were fresh": (804, "lost"),
     "one fresh source is enough for all": (19, "unfresh"),
     "one more rolls out than maxConcurrent": (5, "crowded"),
     "restarting before the source has synced": (8, "unfresh"),
