@@ -114,3 +114,8 @@ def test_every_threat_has_a_test() -> None:
 
     assert len(rows) >= 20
     assert [row for row in rows if not re.search(r"`[a-z_/]+\.py::test_\w+` ?(, `|\|)", row)] == []
+
+
+def test_no_page_upgrades_with_the_old_defaults() -> None:
+    """`--reuse-values` would keep the digest of the old image, and lack the values that are new."""
+    assert [page for page in PAGES if re.search(r"(?<![-\w])--reuse-values", page.read_text())] == []
