@@ -171,6 +171,7 @@ def test_http_addresses(render: Render, address: str) -> None:
             {"extraVolumeMounts": [{"name": "a", "mountPath": "/ca"}, {"name": "b", "mountPath": "/ca"}]},
             "extraVolumeMounts has /ca twice",
         ),
+        ({"serviceAccount": {"create": False}}, "serviceAccount.create=false needs serviceAccount.name"),
         ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "leave that label to the chart"),
         ({"allowedNetworks": ["999.1.1.1/8"]}, "/allowedNetworks/0"),
         ({"allowedNetworks": ["10.0.0.0/33"]}, "/allowedNetworks/0"),

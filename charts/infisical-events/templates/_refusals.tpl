@@ -3,6 +3,9 @@ What a schema cannot say about the values: each is refused with a sentence befor
 and not by the operator's first breath or halfway by the API server.
 */}}
 {{- define "infisical-events.refusals" -}}
+{{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
+{{- fail "serviceAccount.create=false needs serviceAccount.name: otherwise the rights of the operator would go to the ServiceAccount `default`, and to each pod of the namespace that names none" }}
+{{- end }}
 {{- with .Values.defaultAddress }}
 {{- if ne "true" (include "infisical-events.isAllowed" (list . $.Values.allowedAddresses)) }}
 {{- fail (printf "defaultAddress %s is matched by no entry of allowedAddresses (%s), so the operator would send no credentials there: add it to allowedAddresses" . (join ", " (include "infisical-events.allowed" $.Values.allowedAddresses | fromJsonArray))) }}
