@@ -161,7 +161,7 @@ def test_command_by_default(render: Render) -> None:
     assert charts.operator_command(render()) == [
         "infisical-events",
         "run",
-        "--http-address=0.0.0.0:8080",
+        "--http-address=:8080",
         "--max-restarts-per-minute=120",
         "--max-concurrent-rollouts=100",
         "--max-subscriptions-per-namespace=1000",
