@@ -77,6 +77,31 @@ def test_rights(render: Render) -> None:
     assert granted(render()[Key("ClusterRole", NAME)]) == documented(1)
 
 
+TOKENS = ("", "serviceaccounts/token", "create")
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop"]])
+@pytest.mark.parametrize(
+    ("rbac", "lost", "left"),
+    [
+        ({"serviceAccountTokens": False}, {TOKENS}, set[tuple[str, str, str]]()),
+        ({"writeSecrets": False}, {("", "secrets", "get create patch")}, {("", "secrets", "get")}),
+    ],
+)
+def test_rights_that_nobody_uses(
+    render: Render,
+    namespaces: list[str],
+    rbac: dict[str, bool],
+    lost: set[tuple[str, str, str]],
+    left: set[tuple[str, str, str]],
+) -> None:
+    """Tokens of ServiceAccounts and the writing of Secrets can be left out, and nothing else goes."""
+    found = render(rbac=rbac, scopedNamespaces=namespaces)
+    role = found[Key("Role", NAME, "shop") if namespaces else Key("ClusterRole", NAME)]
+
+    assert granted(role) == documented(1) - lost | left
+
+
 def test_rights_at_home(render: Render) -> None:
     """So it is with its own Secret and its Leases."""
     found = render()
