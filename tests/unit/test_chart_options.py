@@ -183,6 +183,18 @@ def test_rule_has_the_alerts(everything: Objects, render: Render) -> None:
     assert rule["metadata"]["labels"]["release"] == "a"
 
 
+@pytest.mark.parametrize(
+    ("monitor", "job"), [("serviceMonitor", f"{NAME}-metrics"), ("podMonitor", f"{HOME}/{NAME}")]
+)
+def test_absence_is_that_of_the_release(render: Render, monitor: str, job: str) -> None:
+    """With a monitor of the chart no other installation keeps the alert silent when this one is gone."""
+    found = render(metrics={"prometheusRule": {"enabled": True}, monitor: {"enabled": True}})
+    (group,) = found[Key("PrometheusRule", NAME, HOME)]["spec"]["groups"]
+    (absent,) = (rule for rule in group["rules"] if rule["alert"] == "InfisicalEventsAbsent")
+
+    assert absent["expr"] == f'absent(infisical_events_subscriptions{{namespace="{HOME}", job="{job}"}})'
+
+
 def test_dashboard_is_the_file(everything: Objects) -> None:
     """Grafana's sidecar gets the dashboard as it is, and finds it by its label."""
     dashboard = everything[Key("ConfigMap", f"{NAME}-dashboard", HOME)]

@@ -17,6 +17,10 @@ have dots, which the names of Services and the operator's --lease-name may not.
 {{- end }}
 {{- end }}
 
+{{- define "infisical-events.service" -}}
+{{- include "infisical-events.fullname" . | trunc 55 | trimSuffix "-" }}-metrics
+{{- end }}
+
 {{- define "infisical-events.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "infisical-events.fullname" .) .Values.serviceAccount.name }}
