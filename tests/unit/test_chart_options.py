@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ EVERYTHING: dict[str, Any] = {
         "enabled": True,
         "metricsFrom": PEERS,
         "dnsTo": [{"namespaceSelector": {}}],
+        "dnsPorts": [53, 5353],
         "apiServer": {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [8443]},
         "infisical": {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [443, 8080]},
         "extraEgress": [{"ports": [{"port": 3128}]}],
@@ -230,6 +232,9 @@ def test_network_policy_narrowed(everything: Objects) -> None:
 
     assert [rule["from"] for rule in policy["ingress"]] == [PEERS]
     assert dns["to"] == [{"namespaceSelector": {}}]
+    assert {(port["port"], port["protocol"]) for port in dns["ports"]} == set(
+        product((53, 5353), ("UDP", "TCP"))
+    )
     assert api_server == {
         "ports": [{"port": 8443, "protocol": "TCP"}],
         "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],

@@ -102,7 +102,7 @@ def test_wrong_types_are_refused_for_each_value(render: Render) -> None:
             "podLabels": {"a": 1},
             "podSecurityContext": {"runAsUser": 0, "runAsNonRoot": False},
             "podDisruptionBudget": {"maxUnavailable": "half"},
-            "networkPolicy": {"infisical": {"ports": [0]}, "apiServer": {"ports": []}},
+            "networkPolicy": {"infisical": {"ports": [0]}, "apiServer": {"ports": []}, "dnsPorts": []},
             "metrics": {
                 "serviceMonitor": {"interval": "often"},
                 "prometheusRule": {"disabled": ["InfisicalStreamIsUp"]},
