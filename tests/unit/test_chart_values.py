@@ -21,7 +21,7 @@ Render = Callable[..., Objects]
 
 VALUES = yaml.safe_load((charts.CHART / "values.yaml").read_text())
 SCHEMA = json.loads((charts.CHART / "values.schema.json").read_text())
-FREE = ("resources", "podSecurityContext", "metrics.dashboard.labels")
+FREE = ("resources", "dnsConfig", "podSecurityContext", "metrics.dashboard.labels")
 """Values that users fill themselves, each of them one value."""
 
 
@@ -101,7 +101,9 @@ def test_wrong_types_are_refused_for_each_value(render: Render) -> None:
             "log": {"level": "warn"},
             "podLabels": {"a": 1},
             "podSecurityContext": {"runAsUser": 0, "runAsNonRoot": False},
-            "podDisruptionBudget": {"maxUnavailable": "half"},
+            "podDisruptionBudget": {"maxUnavailable": "half", "minAvailable": "all"},
+            "leaseDuration": 2,
+            "digestKeySecret": "Key",
             "networkPolicy": {"infisical": {"ports": [0]}, "apiServer": {"ports": []}, "dnsPorts": []},
             "metrics": {
                 "serviceMonitor": {"interval": "often"},
@@ -172,6 +174,7 @@ def test_http_addresses(render: Render, address: str) -> None:
             "extraVolumeMounts has /ca twice",
         ),
         ({"serviceAccount": {"create": False}}, "serviceAccount.create=false needs serviceAccount.name"),
+        ({"commonLabels": {"app.kubernetes.io/version": "1"}}, "commonLabels: app.kubernetes.io/version is"),
         ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "leave that label to the chart"),
         ({"allowedNetworks": ["999.1.1.1/8"]}, "/allowedNetworks/0"),
         ({"allowedNetworks": ["10.0.0.0/33"]}, "/allowedNetworks/0"),

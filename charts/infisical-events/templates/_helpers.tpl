@@ -40,6 +40,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "infisical-events.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* These labels and more, which win: (list $ labels). */}}
+{{- define "infisical-events.labelsAnd" -}}
+{{- merge (dict) (index . 1) (include "infisical-events.labels" (index . 0) | fromYaml) | toYaml }}
+{{- end }}
+
+{{- define "infisical-events.digestKeySecret" -}}
+{{- default "infisical-events-digest-key" .Values.digestKeySecret }}
 {{- end }}
 
 {{- define "infisical-events.image" -}}

@@ -16,6 +16,11 @@ and not by the operator's first breath or halfway by the API server.
 {{- fail (printf "allowedNetworks: %s is an address within a network: write the network's first address before the slash, or the address alone" .) }}
 {{- end }}
 {{- end }}
+{{- range list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "app.kubernetes.io/component" "helm.sh/chart" }}
+{{- if hasKey $.Values.commonLabels . }}
+{{- fail (printf "commonLabels: %s is the chart's own label: leave it out" .) }}
+{{- end }}
+{{- end }}
 {{- range list "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
 {{- if hasKey $.Values.podLabels . }}
 {{- fail (printf "podLabels: by %s the operator's pods are selected: leave that label to the chart (nameOverride)" .) }}
