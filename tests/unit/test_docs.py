@@ -15,7 +15,14 @@ from infisical_events.runtime.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "charts").glob("*/README.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.glob("*.md"),
+        *(ROOT / "charts").glob("*/README.md"),
+        *(ROOT / ".github").glob("*.md"),
+    ]
+)
 SOURCES = (ROOT / "operator" / "infisical_events").rglob("*.py")
 
 
