@@ -1,6 +1,7 @@
 """The command line: `infisical-events run`. The only reader of the environment."""
 
 import asyncio
+import os
 import secrets
 import socket
 import sys
@@ -12,6 +13,7 @@ from click.core import ParameterSource
 
 from infisical_events.core.addresses import DEFAULT_ALLOWED
 from infisical_events.core.networks import Network, parse_network
+from infisical_events.infisical.trusting import TrustError, check_trust
 from infisical_events.kube.connections import ClusterAccess, own_namespace
 from infisical_events.kube.errors import KubernetesError
 from infisical_events.runtime import apps, logs
@@ -70,6 +72,14 @@ def _checked_default(context: click.Context, address: str, allowed_addresses: tu
         checked_default(address, allowed_addresses)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--default-address") from None
+
+
+def _check_trust() -> None:
+    """A mistake in these variables, which httpx reads, is told like one in an option."""
+    try:
+        check_trust(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+    except TrustError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -215,6 +225,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
 ) -> None:
     """Run the operator until it is told to stop (SIGTERM, Ctrl-C)."""
     _checked_default(click_context, default_address, allowed_addresses)
+    _check_trust()
     logs.configure(logs.LogFormat(log_format), log_level)
     settings = Settings(
         access=ClusterAccess(kubeconfig, context),

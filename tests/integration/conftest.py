@@ -14,10 +14,12 @@ from standins import resources
 
 
 @pytest.fixture(scope="session")
-def crd(kubectl: Callable[..., str]) -> None:
+def crd(kubectl: Callable[..., str], eventually: Callable[..., Any]) -> None:
     """The custom resource is served."""
+    established = ("wait", "--for=condition=Established", f"crd/{schemas.CRD['metadata']['name']}")
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(schemas.CRD_FILE))
-    kubectl("wait", "--for=condition=Established", f"crd/{schemas.CRD['metadata']['name']}", "--timeout=30s")
+    # Asked too early, before there are any conditions, kubectl does not wait but fails.
+    eventually(lambda: kubectl(*established, "--timeout=10s"), seconds=30)
 
 
 @pytest.fixture

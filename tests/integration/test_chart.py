@@ -4,6 +4,7 @@ Each test has a cluster of its own, because a CRD and cluster-wide rights are ev
 """
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -204,3 +205,20 @@ def test_one_file_installation(private_cluster: Cluster, eventually: Eventually)
     kubectl("delete", "-f", manifest)
 
     eventually(lambda: everything(kubectl) == before)
+
+
+def test_a_one_file_uninstallation_that_keeps_subscriptions(kubectl: Kubectl, eventually: Eventually) -> None:
+    """By the selector that the page has, `delete` leaves the CRD, subscriptions and the namespace."""
+    page = (charts.ROOT / "docs" / "installation.md").read_text()
+    (selector,) = re.findall(r"delete -f deploy/install\.yaml -l '([^']+)'", page)
+    manifest = str(charts.ROOT / "deploy" / "install.yaml")
+    before = everything(kubectl)
+
+    kubectl("apply", "-f", manifest)
+    kubectl("apply", "-n", "shop", "-f", str(SUBSCRIPTION))
+    kubectl("delete", "-f", manifest, "-l", selector)
+
+    kept = f"customresourcedefinition.apiextensions.k8s.io/{CRD_NAME}"
+    eventually(lambda: everything(kubectl) == before | {kept})
+    assert kubectl("get", "ies", "payments", "-n", "shop", "-o", "name")
+    assert kubectl("get", "namespace", HOME, "-o", "name")

@@ -24,10 +24,13 @@ SAMPLES = schemas.ROOT / "deploy" / "samples"
 
 
 @pytest.fixture(scope="module")
-def kubectl(kubectl: Kubectl) -> Kubectl:
+def kubectl(kubectl: Kubectl, eventually: Callable[..., Any]) -> Kubectl:
     """The session's kubectl, where the CRD is established."""
     kubectl("apply", "--server-side", "-f", str(schemas.CRD_FILE))
-    kubectl("wait", "crd", schemas.CRD["metadata"]["name"], "--for=condition=Established")
+    name = schemas.CRD["metadata"]["name"]
+    eventually(
+        lambda: kubectl("wait", "crd", name, "--for=condition=Established", "--timeout=10s"), seconds=30
+    )
     return kubectl
 
 

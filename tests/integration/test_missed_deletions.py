@@ -26,7 +26,8 @@ def gap(
     """A subscription that is served in a cluster of this test alone, and a Deployment that it concerns."""
     kubectl = kubectl_for(private_cluster)
     kubectl("apply", "--server-side", "-f", str(schemas.CRD_FILE))
-    kubectl("wait", "--for=condition=Established", f"crd/{schemas.CRD['metadata']['name']}", "--timeout=30s")
+    name = f"crd/{schemas.CRD['metadata']['name']}"
+    eventually(lambda: kubectl("wait", "--for=condition=Established", name, "--timeout=10s"), seconds=30)
     kubectl("create", "namespace", NAMESPACE)
     eventually(lambda: kubectl("get", "serviceaccount", "default", "-n", NAMESPACE))
     operator = Operator.serving(NAMESPACE, private_cluster.kubeconfig, tmp_path)

@@ -77,6 +77,31 @@ def test_rights(render: Render) -> None:
     assert granted(render()[Key("ClusterRole", NAME)]) == documented(1)
 
 
+TOKENS = ("", "serviceaccounts/token", "create")
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop"]])
+@pytest.mark.parametrize(
+    ("rbac", "lost", "left"),
+    [
+        ({"serviceAccountTokens": False}, {TOKENS}, set[tuple[str, str, str]]()),
+        ({"writeSecrets": False}, {("", "secrets", "get create patch")}, {("", "secrets", "get")}),
+    ],
+)
+def test_rights_that_nobody_uses(
+    render: Render,
+    namespaces: list[str],
+    rbac: dict[str, bool],
+    lost: set[tuple[str, str, str]],
+    left: set[tuple[str, str, str]],
+) -> None:
+    """Tokens of ServiceAccounts and the writing of Secrets can be left out, and nothing else goes."""
+    found = render(rbac=rbac, scopedNamespaces=namespaces)
+    role = found[Key("Role", NAME, "shop") if namespaces else Key("ClusterRole", NAME)]
+
+    assert granted(role) == documented(1) - lost | left
+
+
 def test_rights_at_home(render: Render) -> None:
     """So it is with its own Secret and its Leases."""
     found = render()
@@ -92,6 +117,9 @@ def test_rights_to_the_operators_own_secret(render: Render) -> None:
 
     assert granted(role) == {("", "secrets", "get"), ("", "secrets", "create")}
     assert [rule.get("resourceNames") for rule in role["rules"]] == [[cli.DIGEST_KEY_SECRET], None]
+
+    named = render(digestKeySecret="mine")[Key("Role", KEY_ROLE, charts.NAMESPACE)]
+    assert [rule.get("resourceNames") for rule in named["rules"]] == [["mine"], None]
 
 
 def test_rights_to_leases(render: Render) -> None:
@@ -161,12 +189,13 @@ def test_command_by_default(render: Render) -> None:
     assert charts.operator_command(render()) == [
         "infisical-events",
         "run",
-        "--http-address=0.0.0.0:8080",
+        "--http-address=:8080",
         "--max-restarts-per-minute=120",
         "--max-concurrent-rollouts=100",
         "--max-subscriptions-per-namespace=1000",
         "--shards=1",
         f"--lease-name={NAME}",
+        "--lease-duration=15",
         "--log-format=json",
         "--log-level=info",
     ]
@@ -187,6 +216,8 @@ def test_command_with_values(render: Render) -> None:
         replicaCount=3,
         shards=2,
         fullnameOverride="events",
+        leaseDuration=30,
+        digestKeySecret="key",
         log={"format": "text", "level": "debug"},
         extraEnv=[{"name": "HTTPS_PROXY", "value": "http://proxy.example.com"}],
     )
@@ -206,6 +237,8 @@ def test_command_with_values(render: Render) -> None:
         "--max-subscriptions-per-namespace=20",
         "--shards=2",
         "--lease-name=events",
+        "--lease-duration=30",
+        f"--digest-key-secret={charts.NAMESPACE}/key",
         "--log-format=text",
         "--log-level=debug",
     ]
@@ -232,6 +265,7 @@ def test_operator_understands_its_command(render: Render) -> None:
     [
         ("maxRestartsPerMinute", "max_restarts_per_minute"),
         ("maxConcurrentRollouts", "max_concurrent_rollouts"),
+        ("leaseDuration", "lease_duration"),
     ],
 )
 def test_bounds_are_the_operators(value: str, option: str) -> None:
@@ -304,12 +338,25 @@ def test_pod_options(render: Render) -> None:
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"operator": "Exists"}],
         "affinity": {"nodeAffinity": {}},
+        "hostAliases": [{"ip": "10.1.2.3", "hostnames": ["infisical.example"]}],
+        "dnsConfig": {"nameservers": ["10.1.2.4"], "options": [{"name": "ndots", "value": "1"}]},
     }
     found = render(**options, podLabels={"team": "a"}, podAnnotations={"note": "b"})
     metadata = found[Key("Deployment", NAME, charts.NAMESPACE)]["spec"]["template"]["metadata"]
 
     assert {name: pod(found)[name] for name in options} == options
     assert (metadata["labels"]["team"], metadata["annotations"]["note"]) == ("a", "b")
+
+
+def test_deployment_options(render: Render) -> None:
+    """What a cluster demands of Deployments can be said, and variables come from where they are kept."""
+    source = {"secretRef": {"name": "proxy"}}
+    found = render(deploymentAnnotations={"note": "a"}, revisionHistoryLimit=0, extraEnvFrom=[source])
+    deployment = found[Key("Deployment", NAME, charts.NAMESPACE)]
+
+    assert deployment["metadata"]["annotations"] == {"note": "a"}
+    assert deployment["spec"]["revisionHistoryLimit"] == 0
+    assert charts.container(found)["envFrom"] == [source]
 
 
 def test_long_names_fit(helm: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ EVERYTHING: dict[str, Any] = {
             "labels": {"release": "a"},
             "interval": "15s",
             "scrapeTimeout": "5s",
+            "relabelings": [{"targetLabel": "cluster", "replacement": "a"}],
+            "metricRelabelings": [{"action": "drop", "regex": "python_.*", "sourceLabels": ["__name__"]}],
         },
         "prometheusRule": {"enabled": True, "labels": {"release": "a"}, "disabled": ["InfisicalStreamFlaps"]},
         "dashboard": {"enabled": True, "labels": {"folder": "a"}, "annotations": {"note": "a"}},
@@ -37,6 +40,7 @@ EVERYTHING: dict[str, Any] = {
         "enabled": True,
         "metricsFrom": PEERS,
         "dnsTo": [{"namespaceSelector": {}}],
+        "dnsPorts": [53, 5353],
         "apiServer": {"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [8443]},
         "infisical": {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [443, 8080]},
         "extraEgress": [{"ports": [{"port": 3128}]}],
@@ -112,6 +116,18 @@ def test_every_object_is_the_releases(everything: Objects) -> None:
     assert set(owners.values()) == {NAME}
 
 
+def test_every_object_has_the_common_labels(render: Render) -> None:
+    """So have the pods, by which they are not selected; a label of the object's own wins."""
+    found = render(**EVERYTHING, commonLabels={"team": "a", "release": "b"}, podLabels={"release": "c"})
+    labels = {key: o["metadata"].get("labels", {}) for key, o in found.items() if key.name != "mine"}
+    deployment = found[Key("Deployment", NAME, HOME)]["spec"]
+
+    assert {key for key, own in labels.items() if own.get("team") != "a"} == set()
+    assert labels[Key("ServiceMonitor", NAME, HOME)]["release"] == "a"
+    assert deployment["template"]["metadata"]["labels"].items() >= {"team": "a", "release": "c"}.items()
+    assert "team" not in deployment["selector"]["matchLabels"]
+
+
 @pytest.mark.parametrize(
     "values", [{}, EVERYTHING, {"podSecurityContext": {"runAsUser": None, "runAsGroup": None}}]
 )
@@ -143,10 +159,16 @@ def test_service_monitor_finds_the_service(everything: Objects) -> None:
     """It selects the Service and its port; what the metrics call a namespace stays what it is."""
     monitor = everything[Key("ServiceMonitor", NAME, HOME)]
     service = everything[Key("Service", f"{NAME}-metrics", HOME)]
+    asked = EVERYTHING["metrics"]["serviceMonitor"]
 
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"] == [
-        {"port": "http", "path": "/metrics", "honorLabels": True, "interval": "15s", "scrapeTimeout": "5s"}
+        {
+            "port": "http",
+            "path": "/metrics",
+            "honorLabels": True,
+            **{name: value for name, value in asked.items() if name not in {"enabled", "labels"}},
+        }
     ]
     assert monitor["metadata"]["labels"]["release"] == "a"
 
@@ -181,6 +203,18 @@ def test_rule_has_the_alerts(everything: Objects, render: Render) -> None:
         a["alert"] for a in group["rules"]
     } == {"InfisicalStreamFlaps"}
     assert rule["metadata"]["labels"]["release"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("monitor", "job"), [("serviceMonitor", f"{NAME}-metrics"), ("podMonitor", f"{HOME}/{NAME}")]
+)
+def test_absence_is_that_of_the_release(render: Render, monitor: str, job: str) -> None:
+    """With a monitor of the chart no other installation keeps the alert silent when this one is gone."""
+    found = render(metrics={"prometheusRule": {"enabled": True}, monitor: {"enabled": True}})
+    (group,) = found[Key("PrometheusRule", NAME, HOME)]["spec"]["groups"]
+    (absent,) = (rule for rule in group["rules"] if rule["alert"] == "InfisicalEventsAbsent")
+
+    assert absent["expr"] == f'absent(infisical_events_subscriptions{{namespace="{HOME}", job="{job}"}})'
 
 
 def test_dashboard_is_the_file(everything: Objects) -> None:
@@ -218,6 +252,9 @@ def test_network_policy_narrowed(everything: Objects) -> None:
 
     assert [rule["from"] for rule in policy["ingress"]] == [PEERS]
     assert dns["to"] == [{"namespaceSelector": {}}]
+    assert {(port["port"], port["protocol"]) for port in dns["ports"]} == set(
+        product((53, 5353), ("UDP", "TCP"))
+    )
     assert api_server == {
         "ports": [{"port": 8443, "protocol": "TCP"}],
         "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
@@ -228,15 +265,26 @@ def test_network_policy_narrowed(everything: Objects) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "bound"), [({}, 1), ({"maxUnavailable": "50%"}, "50%"), ({"maxUnavailable": 0}, 0)]
+    ("values", "bound"),
+    [
+        ({}, {"maxUnavailable": 1}),
+        ({"maxUnavailable": "50%"}, {"maxUnavailable": "50%"}),
+        ({"maxUnavailable": 0}, {"maxUnavailable": 0}),
+        ({"minAvailable": 0}, {"minAvailable": 0}),
+        ({"minAvailable": "50%"}, {"minAvailable": "50%"}),
+    ],
 )
-def test_disruption_budget(render: Render, values: Manifest, bound: int | str) -> None:
+def test_disruption_budget(render: Render, values: Manifest, bound: Manifest) -> None:
     """It bounds what a drain takes of the operator's pods, and never protects a broken one."""
     found = render(podDisruptionBudget={"enabled": True, **values})
     budget = found[Key("PodDisruptionBudget", NAME, HOME)]["spec"]
 
     assert selects_the_pod(found, budget["selector"]["matchLabels"])
-    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (bound, "AlwaysAllow")
+    assert budget == {
+        "selector": budget["selector"],
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        **bound,
+    }
 
 
 def test_spread(everything: Objects) -> None:

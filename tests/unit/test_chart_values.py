@@ -3,19 +3,25 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import charts
 from charts import Objects
+from infisical_events import cli
+from infisical_events.core.addresses import DEFAULT_ALLOWED
+from infisical_events.runtime import apps, logs
+from infisical_events.runtime.settings import Settings
 
 Render = Callable[..., Objects]
 
 VALUES = yaml.safe_load((charts.CHART / "values.yaml").read_text())
 SCHEMA = json.loads((charts.CHART / "values.schema.json").read_text())
-FREE = ("resources", "podSecurityContext", "metrics.dashboard.labels")
+FREE = ("resources", "dnsConfig", "podSecurityContext", "metrics.dashboard.labels")
 """Values that users fill themselves, each of them one value."""
 
 
@@ -95,8 +101,10 @@ def test_wrong_types_are_refused_for_each_value(render: Render) -> None:
             "log": {"level": "warn"},
             "podLabels": {"a": 1},
             "podSecurityContext": {"runAsUser": 0, "runAsNonRoot": False},
-            "podDisruptionBudget": {"maxUnavailable": "half"},
-            "networkPolicy": {"infisical": {"ports": [0]}, "apiServer": {"ports": []}},
+            "podDisruptionBudget": {"maxUnavailable": "half", "minAvailable": "all"},
+            "leaseDuration": 2,
+            "digestKeySecret": "Key",
+            "networkPolicy": {"infisical": {"ports": [0]}, "apiServer": {"ports": []}, "dnsPorts": []},
             "metrics": {
                 "serviceMonitor": {"interval": "often"},
                 "prometheusRule": {"disabled": ["InfisicalStreamIsUp"]},
@@ -107,6 +115,11 @@ def test_wrong_types_are_refused_for_each_value(render: Render) -> None:
             "topologySpreadConstraints": [{"maxSkew": 1}],
         },
         {"allowedAddresses": ["https://infisical.example/"], "httpAddress": "::1:8080"},
+        {
+            "defaultAddress": "https://infisical.example/api",
+            "httpAddress": ":99999",
+        },
+        {"defaultAddress": "https://infisical.example:65536", "httpAddress": ":0"},
         {"httpAddress": "127.1.2.3:8080"},
         {"httpAddress": "localhost:8080"},
         {"httpAddress": "[::1]:8080"},
@@ -137,6 +150,114 @@ def test_http_addresses(render: Render, address: str) -> None:
 
     assert f"--http-address={address}" in charts.operator_command(found)
     assert charts.container(found)["ports"][0]["containerPort"] == int(address.rpartition(":")[2])
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            {"defaultAddress": "https://infisical.example.com"},
+            f"is matched by no entry of allowedAddresses ({', '.join(DEFAULT_ALLOWED)})",
+        ),
+        (
+            {
+                "defaultAddress": "http://a.example",
+                "allowedAddresses": ["https://*.example", "http://b.example"],
+            },
+            "matched by no entry of allowedAddresses (https://*.example, http://b.example)",
+        ),
+        ({"allowedNetworks": ["10.0.0.1/8"]}, "10.0.0.1/8 is an address within a network"),
+        ({"extraEnv": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}, "extraEnv has A twice"),
+        ({"extraVolumes": [{"name": "ca"}, {"name": "ca"}]}, "extraVolumes has ca twice"),
+        (
+            {"extraVolumeMounts": [{"name": "a", "mountPath": "/ca"}, {"name": "b", "mountPath": "/ca"}]},
+            "extraVolumeMounts has /ca twice",
+        ),
+        ({"serviceAccount": {"create": False}}, "serviceAccount.create=false needs serviceAccount.name"),
+        ({"commonLabels": {"app.kubernetes.io/version": "1"}}, "commonLabels: app.kubernetes.io/version is"),
+        ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "leave that label to the chart"),
+        ({"allowedNetworks": ["999.1.1.1/8"]}, "/allowedNetworks/0"),
+        ({"allowedNetworks": ["10.0.0.0/33"]}, "/allowedNetworks/0"),
+        ({"allowedNetworks": ["fd00::/129"]}, "/allowedNetworks/0"),
+        ({"extraEnv": [{"name": "INFISICAL_EVENTS_IDENTITY", "value": "a"}]}, "/extraEnv/0/name"),
+        ({"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}, "/extraVolumes/0/name"),
+        ({"extraVolumeMounts": [{"name": "a", "mountPath": "/tmp"}]}, "/extraVolumeMounts/0/mountPath"),  # noqa: S108
+    ],
+)
+def test_what_would_be_refused_later_is_refused_at_once(
+    render: Render, values: dict[str, Any], told: str
+) -> None:
+    """What the operator or the API server would refuse, halfway through an installation, Helm refuses."""
+    assert told in refusal(render, values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"defaultAddress": "https://eu.infisical.com"},
+        {
+            "defaultAddress": "HTTPS://Infisical.example:443/",
+            "allowedAddresses": ["https://infisical.example"],
+        },
+        {"defaultAddress": "http://10.1.2.3:8080", "allowedAddresses": ["http://10.1.?.3:*"]},
+        {"defaultAddress": "https://[fd00::1]:8443", "allowedAddresses": ["https://[fd00::1]:8443"]},
+        {"allowedAddresses": ["https://infisical.example"]},
+        {
+            "allowedNetworks": [
+                "10.1.2.3",
+                "10.0.0.0/8",
+                "0.0.0.0/0",
+                "10.1.2.3/32",
+                "fd00::/8",
+                "fd00::1",
+                "::/0",
+            ]
+        },
+    ],
+    ids=str,
+)
+def test_the_operator_takes_what_the_chart_takes(
+    render: Render, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
+) -> None:
+    """With addresses and networks that Helm admits the operator starts."""
+    started = []
+
+    async def run(settings: Settings) -> None:
+        started.append(settings)
+
+    monkeypatch.setattr(apps, "run", run)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    result = CliRunner().invoke(cli.main, charts.operator_command(render(**values))[1:])
+
+    assert (result.exit_code, len(started)) == (0, 1), result.output
+
+
+def test_clouds_hosts_are_the_operators(render: Render) -> None:
+    """Each host that the operator allows by itself may be the default without a word."""
+    for address in DEFAULT_ALLOWED:
+        assert f"--default-address={address}" in charts.operator_command(render(defaultAddress=address))
+
+
+def test_a_name_with_dots(helm: Path) -> None:
+    """A release's name may have dots; a Service's and a Lease's may not."""
+    on = "metrics.service.enabled=true"
+    found = charts.objects(charts.helm(helm, "template", "prod.v1", str(charts.CHART), "--set", on))
+
+    assert {key.name for key in found if key.kind in {"Service", "Deployment"}} == {
+        "prod-v1-infisical-events",
+        "prod-v1-infisical-events-metrics",
+    }
+    assert "--lease-name=prod-v1-infisical-events" in charts.operator_command(found)
+
+
+def test_an_annotation_of_ones_own_wins(render: Render) -> None:
+    """The pod's annotations are said once each."""
+    name = "kubectl.kubernetes.io/default-container"
+    (deployment,) = (
+        o for key, o in render(podAnnotations={name: "mine"}).items() if key.kind == "Deployment"
+    )
+
+    assert deployment["spec"]["template"]["metadata"]["annotations"] == {name: "mine"}
 
 
 def test_subchart_values_are_taken(render: Render) -> None:

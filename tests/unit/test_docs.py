@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+import charts
 import schemas
 from infisical_events import cli
 from infisical_events.api import annotations
@@ -13,7 +15,14 @@ from infisical_events.runtime.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "charts").glob("*/README.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.glob("*.md"),
+        *(ROOT / "charts").glob("*/README.md"),
+        *(ROOT / ".github").glob("*.md"),
+    ]
+)
 SOURCES = (ROOT / "operator" / "infisical_events").rglob("*.py")
 
 
@@ -114,3 +123,40 @@ def test_every_threat_has_a_test() -> None:
 
     assert len(rows) >= 20
     assert [row for row in rows if not re.search(r"`[a-z_/]+\.py::test_\w+` ?(, `|\|)", row)] == []
+
+
+def test_values_that_pages_set_exist() -> None:
+    """Nobody is told to set what the chart refuses."""
+    values = yaml.safe_load((charts.CHART / "values.yaml").read_text())
+    for page in PAGES:
+        text = page.read_text()
+        for name in {*re.findall(r"--set ([\w.]+)=", text), *re.findall(r"`([\w.]+)=(?:true|false)`", text)}:
+            assert _has(values, name.split(".")), f"{page.name}: {name}"
+        assert "watchNamespaces" not in text or page.name == "installation.md", page.name
+
+
+def _has(values: object, path: list[str]) -> bool:
+    return not path or (isinstance(values, dict) and path[0] in values and _has(values[path[0]], path[1:]))
+
+
+def test_every_sample_is_told_of() -> None:
+    """The page on installing says what each sample is for; what it has applied is real enough to work."""
+    page = (DOCS / "installation.md").read_text()
+    applied = set(re.findall(r"-f deploy/samples/([\w-]+\.yaml)", page))
+
+    assert {file.name for file in (ROOT / "deploy" / "samples").iterdir() if file.name not in page} == set()
+    assert applied == {"credentials.yaml", "subscription.yaml", "deployment.yaml"}
+
+
+def test_images_of_samples_have_a_version() -> None:
+    """What is pulled today is what is pulled tomorrow."""
+    samples = "".join(file.read_text() for file in (ROOT / "deploy" / "samples").iterdir())
+    images = re.findall(r"image: (\S+)", samples)
+
+    assert images
+    assert [image for image in images if not re.search(r":[\w.-]+$", image)] == []
+
+
+def test_no_page_upgrades_with_the_old_defaults() -> None:
+    """`--reuse-values` would keep the digest of the old image, and lack the values that are new."""
+    assert [page for page in PAGES if re.search(r"(?<![-\w])--reuse-values", page.read_text())] == []

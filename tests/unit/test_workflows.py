@@ -1,13 +1,17 @@
 """The workflows of the public forge: what can be known of them without running them."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from infisical_sandbox.cluster import programs
+
 ROOT = Path(__file__).parents[2]
+RELEASE = ROOT / ".github" / "workflows" / "release.yaml"
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 
 
@@ -54,3 +58,59 @@ def test_what_they_name_exists() -> None:
         for path in re.findall(r"\b((?:deploy|charts|docs)/[\w./-]+\w)", text)
         if not (ROOT / path).exists()
     ] == []
+
+
+def script(name: str) -> str:
+    """What a step of the release runs, by the beginning of its name."""
+    (found,) = (s["run"] for s in steps(RELEASE) if s.get("name", "").startswith(name))
+    return str(found)
+
+
+def test_helm_is_the_one_of_the_tests() -> None:
+    """The chart is packaged by the helm that it was tested with, and not by the newest of the day."""
+    (setup,) = (step for step in steps(RELEASE) if "setup-helm" in step.get("uses", ""))
+
+    assert setup["with"]["version"] == f"v{programs.HELM}"
+
+
+def test_names_of_images_are_in_lower_case(tmp_path: Path) -> None:
+    """A registry refuses capitals, which an owner's name may have."""
+    lines = [line for line in script("Name what is published").splitlines() if "GITHUB_ENV" in line]
+    env = {
+        "GITHUB_ENV": str(tmp_path / "env"),
+        "GITHUB_REPOSITORY": "Acme/Events",
+        "GITHUB_REPOSITORY_OWNER": "Acme",
+    }
+    subprocess.run(["/bin/bash", "-euc", "\n".join(lines)], env=env, check=True)  # noqa: S603 - our own lines
+
+    assert (tmp_path / "env").read_text() == "IMAGE=ghcr.io/acme/events\nCHARTS=ghcr.io/acme/charts\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "notes"), [("1.2.0", "\n- Two.\n\n"), ("1.1.0", "\n- One.\n"), ("1.2", "")]
+)
+def test_notes_are_those_of_the_version(tmp_path: Path, version: str, notes: str) -> None:
+    """The page of a release has its section of the changelog; without one there is no release."""
+    log = "# Changelog\n\n## [Unreleased]\n\n## [1.2.0] - 2030-01-01\n\n- Two.\n\n## [1.1.0]\n\n- One.\n"
+    (tmp_path / "CHANGELOG.md").write_text(log)
+    lines = [
+        line for line in script("Make the page").splitlines() if "notes.md" in line and "gh " not in line
+    ]
+    command = ["/bin/bash", "-euc", "\n".join(lines)]
+    done = subprocess.run(  # noqa: S603 - our own lines
+        command, env={"VERSION": version, "PATH": "/usr/bin:/bin"}, cwd=tmp_path, check=False
+    )
+
+    assert (tmp_path / "notes.md").read_text() == notes
+    assert (done.returncode == 0) is bool(notes)
+
+
+def test_what_is_pinned_is_watched() -> None:
+    """Actions, the base of the image and Python's packages are looked after, each where it is."""
+    watched = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+
+    assert {(each["package-ecosystem"], each["directory"]) for each in watched} == {
+        ("github-actions", "/"),
+        ("docker", "/deploy"),
+        ("pip", "/"),
+    }

@@ -15,7 +15,7 @@ from infisical_events.core.networks import parse_network
 from infisical_events.core.reasons import Reason
 from infisical_events.infisical.calls import new_client, request_json
 from infisical_events.infisical.errors import InfisicalError
-from infisical_events.infisical.reaching import GuardedBackend, Resolve
+from infisical_events.infisical.reaching import GuardedBackend, Resolve, proxy_to
 from infisical_sessions import PROJECT, a_session, logged_in
 from scripted_server import ScriptedServer, always, answer, serving
 
@@ -209,3 +209,27 @@ async def test_a_proxy_of_the_environment_is_asked(proxied: pytest.MonkeyPatch, 
         async with new_client("http://infisical.example", TENANTS, names(("10.0.0.1",))) as client:
             with pytest.raises(InfisicalError, match="--allowed-network"):
                 await request_json(client, "GET", "/x")
+
+
+@pytest.mark.parametrize(
+    ("excepted", "origin", "is_straight"),
+    [
+        ("10.0.0.0/8", "http://10.1.2.3:8080", True),
+        ("localhost, 10.0.0.0/8 ,.svc", "http://10.1.2.3", True),
+        ("10.1.2.4/8", "http://10.1.2.3", True),
+        ("fd00::/8", "http://[fd00::1]:8080", True),
+        ("fd00::1", "http://[fd00::1]", True),
+        ("10.0.0.0/8", "http://11.1.2.3", False),
+        ("10.0.0.0/8", "http://10.example", False),
+        ("fd00::/8", "http://10.1.2.3", False),
+        ("10.0.0.0/99,/8", "http://10.1.2.3", False),
+    ],
+)
+def test_networks_are_left_out_of_a_proxy(
+    proxied: pytest.MonkeyPatch, excepted: str, origin: str, *, is_straight: bool
+) -> None:
+    """NO_PROXY may have networks, for addresses that are given as numbers."""
+    proxied.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    proxied.setenv("NO_PROXY", excepted)
+
+    assert (proxy_to(origin) is None) is is_straight

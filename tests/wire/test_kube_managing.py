@@ -203,7 +203,7 @@ _POLICY = (
         (status(403, 'secrets "env" is forbidden: exceeded quota: small, requested: count/secrets=1'),
          "does not fit into the quota small"),
         (status(403, 'secrets is forbidden: User "a" cannot patch resource "secrets" in API group ""'),
-         "grant the operator's ServiceAccount get, create and patch"),
+         "grant the operator's ServiceAccount get, create and patch (rbac.writeSecrets)"),
         (status(400, f"{_WEBHOOK}no"), "is refused by the admission webhook no.example.com"),
         (status(422, f"{_POLICY}no"), "is refused by the policy none"),
         (status(422, 'Secret "env" is invalid: data[tls.crt]: Required value'),

@@ -34,11 +34,13 @@ that the operator uses; there is none to list or watch Secrets.
 # the Secrets that it has the operator write (spec.resync.secrets).
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, create, patch]
+  verbs: [get{{ if .Values.rbac.writeSecrets }}, create, patch{{ end }}]
+{{- if .Values.rbac.serviceAccountTokens }}
 # Tokens for spec.authentication.kubernetesAuth.
 - apiGroups: [""]
   resources: [serviceaccounts/token]
   verbs: [create]
+{{- end }}
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     TOO_MANY_SUBSCRIPTIONS = "TooManySubscriptions"
     INVALID_SPEC = "InvalidSpec"
+    INTERNAL_ERROR = "InternalError"
 
     # Authenticated
     LOGGED_IN = "LoggedIn"

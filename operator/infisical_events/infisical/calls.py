@@ -28,6 +28,7 @@ from infisical_events.infisical.errors import (
     UnknownRouteError,
 )
 from infisical_events.infisical.reaching import Resolve, new_transport, resolved
+from infisical_events.infisical.trusting import tls_context
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds for each step of an ordinary request: httpx counts every wait for bytes by itself."""
@@ -48,12 +49,6 @@ _SHORTEST_SECRET = 8
 """Characters; hiding shorter texts would make nonsense of a message and protect nobody."""
 
 
-@functools.cache
-def _tls_context() -> ssl.SSLContext:
-    """One context for all: building it costs 18 ms and 0.7 MiB."""
-    return httpx.create_ssl_context()
-
-
 def new_client(address: str, boundary: Boundary, resolve: Resolve = resolved) -> httpx.AsyncClient:
     """A client for one subscription, whose connections lead to that origin and nowhere else.
 
@@ -63,7 +58,7 @@ def new_client(address: str, boundary: Boundary, resolve: Resolve = resolved) ->
     objection = functools.partial(boundary.objection, address)
     return httpx.AsyncClient(
         base_url=address,
-        transport=new_transport(address, _tls_context(), objection, resolve),
+        transport=new_transport(address, tls_context(), objection, resolve),
         timeout=TIMEOUT,
         follow_redirects=False,
         headers={

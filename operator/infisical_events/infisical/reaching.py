@@ -13,8 +13,9 @@ import itertools
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
-from ipaddress import ip_address
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -22,6 +23,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
+from infisical_events.core.addresses import ip_of
 from infisical_events.core.networks import Address
 from infisical_events.core.reasons import Reason
 from infisical_events.infisical.errors import InfisicalError
@@ -53,18 +55,30 @@ def new_transport(
     address: str, context: ssl.SSLContext, objection: Objection, resolve: Resolve = resolved
 ) -> httpx.AsyncBaseTransport:
     """The way to one origin: over the environment's proxy for it, or straight to where it may lead."""
-    if proxy := _proxy_to(address):
+    if proxy := proxy_to(address):
         return httpx.AsyncHTTPTransport(verify=context, proxy=proxy)
     return _StraightTransport(context, GuardedBackend(objection, resolve))
 
 
-def _proxy_to(address: str) -> str | None:
+def proxy_to(address: str) -> str | None:
     """The proxy that the environment names, unless it excepts this host."""
     parts, proxies = urlsplit(address), getproxies()
-    if proxy_bypass(parts.netloc):
+    if proxy_bypass(parts.netloc) or _lies_in_excepted(address, proxies.get("no", "")):
         return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _lies_in_excepted(origin: str, excepted: str) -> bool:
+    """Whether the origin names an IP address in a network of NO_PROXY, which urllib takes for names."""
+    address = ip_of(origin)
+    return address is not None and any(address in network for network in _networks(excepted))
+
+
+def _networks(excepted: str) -> Iterator[IPv4Network | IPv6Network]:
+    for entry in excepted.split(","):
+        with suppress(ValueError):  # a name, which urllib has judged
+            yield ip_network(entry.strip(), strict=False)
 
 
 class _StraightTransport(httpx.AsyncHTTPTransport):

@@ -57,7 +57,7 @@ _ADVICE: Final = (
     ),
     (
         r"cannot (?:get|create|patch) resource",
-        "cannot be written: grant the operator's ServiceAccount get, create and patch of secrets here",
+        "cannot be written: grant the operator's ServiceAccount get, create and patch (rbac.writeSecrets)",
     ),
     (r"", "is refused by the API server: change the entry in resync.secrets"),
 )

@@ -11,7 +11,8 @@ from infisical_events.infisical.logins import (
     UniversalCredentials,
 )
 from infisical_events.kube.credentials import MissingKeyError
-from infisical_events.kube.errors import KubernetesError, NotFoundError
+from infisical_events.kube.errors import ForbiddenError, KubernetesError, NotFoundError
+from infisical_events.kube.owning import OwnError
 from infisical_events.runtime.ports import Cluster
 
 
@@ -56,5 +57,7 @@ async def _account_token(cluster: Cluster, namespace: str, name: str, audiences:
         sentence = f"There is no ServiceAccount {name} in namespace {namespace}: create it."
         raise LoginError(Reason.SERVICE_ACCOUNT_NOT_FOUND, sentence) from None
     except KubernetesError as error:
-        sentence = f"No token for ServiceAccount {name}: {error}."
+        is_missing = isinstance(error, ForbiddenError) and not isinstance(error, OwnError)
+        cause = "the operator has no right to such tokens here (the chart's rbac.serviceAccountTokens): "
+        sentence = f"No token for ServiceAccount {name}: {cause if is_missing else ''}{error}."
         raise LoginError(Reason.KUBERNETES_REFUSED, sentence) from None

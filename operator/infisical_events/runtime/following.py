@@ -1,7 +1,7 @@
 """The life of one subscription: load it, serve its spec until that changes, never give up.
 
 The only broad `except` of the program is here: a defect met while serving one subscription is
-logged, waited out and met again, while all others go on.
+logged, told on its status, waited out and met again, while all others go on.
 """
 
 import asyncio
@@ -93,38 +93,61 @@ class Follower:
         """Serve until the object is gone or the task is cancelled."""
         backoff = Backoff(first=1.0, longest=60.0)
         now = asyncio.get_running_loop().time
+        begun, defect = now(), None
         while True:
-            begun = now()
             try:
-                await self._serve_stored()
+                await (self._serve_stored() if defect is None else self._confess(defect))
             except GoneError:
                 return
             except SupersededError:
+                begun, defect = now(), None
                 await asyncio.sleep(_EDIT_PAUSE)
                 continue
             except (KubernetesError, LedgerMovedError) as error:
                 log.warning("%s", error, extra={"subscription": str(self.key)})
-            except Exception:
+            except Exception as error:
                 log.exception("unexpected", extra={"subscription": str(self.key)})
+                if defect is None:
+                    defect = error
+                    continue  # told before it is waited out
             if now() - begun > _HEALTHY:
                 backoff.reset()
             await asyncio.sleep(backoff.pause())
+            begun, defect = now(), None
 
     async def _serve_stored(self) -> None:
         self.respecced.clear()
-        stored = await self.world.cluster.get(self.key)
-        if stored.uid != self.key.uid or stored.is_deleting:
-            raise GoneError
+        stored, record, reporter = await self._loaded()
         self.asked.put(Requests.of(stored.annotations))
-        board = Board(stored.status, stored.generation, self.world.clock)
-        record = Record(self.world.cluster, self.key, stored, board)
-        reporter = Reporter(self.world.cluster, self.key, board)
         try:
             spec, address = self._understood(stored)
         except _NotServableError as error:
             await self._rest(record, reporter, error)
         else:
             await race(self._superseded(), self._seated(spec, address, record, reporter))
+
+    async def _loaded(self) -> tuple[StoredSubscription, Record, Reporter]:
+        stored = await self.world.cluster.get(self.key)
+        if stored.uid != self.key.uid or stored.is_deleting:
+            raise GoneError
+        board = Board(stored.status, stored.generation, self.world.clock)
+        record = Record(self.world.cluster, self.key, stored, board)
+        return stored, record, Reporter(self.world.cluster, self.key, board)
+
+    async def _confess(self, defect: Exception) -> None:
+        """Tell what nobody foresaw where people and alerts look: its text is foreign, and for the log."""
+        self.world.metrics.passed(self.key, Reason.INTERNAL_ERROR)
+        _, record, reporter = await self._loaded()
+        sentence = (
+            f"The operator failed in a way that it does not know ({type(defect).__name__}) and tries again: "
+            "its log has the details; please report them."
+        )
+        is_news = record.board.find(
+            ConditionType.READY, ok=False, reason=Reason.INTERNAL_ERROR, message=sentence
+        )
+        await record.write_status()
+        if is_news:
+            await reporter.notify(Reason.INTERNAL_ERROR, sentence, is_warning=True)
 
     async def _seated(self, spec: Spec, address: str, record: Record, reporter: Reporter) -> None:
         """Serve as soon as the namespace has a seat; say so while it has none."""

@@ -2,8 +2,10 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from click.testing import CliRunner, Result
 
@@ -200,6 +202,39 @@ def test_mistakes(started: Started, arguments: tuple[str, ...]) -> None:
     assert result.exit_code == 2
     assert arguments[0] in result.output
     assert started.settings is None
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read (no such file or directory)"),
+        ("no certificate", "has no certificate in PEM form"),
+        ("", "has no certificate in PEM form"),
+    ],
+)
+def test_no_authorities(started: Started, tmp_path: Path, content: str | None, told: str) -> None:
+    """A file of authorities that is of no use is told by variable and name before anything is started."""
+    file = tmp_path / "ca.crt"
+    if content is not None:
+        file.write_text(content)
+    result = invoke("run", env={"SSL_CERT_FILE": str(file)})
+    assert result.exit_code == 2
+    assert f"SSL_CERT_FILE={file} {told}" in result.output
+    assert started.settings is None
+
+
+def test_no_folder_of_authorities(started: Started, tmp_path: Path) -> None:
+    """So is a folder that is not there."""
+    result = invoke("run", env={"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(tmp_path / "certs")})
+    assert result.exit_code == 2
+    assert f"SSL_CERT_DIR={tmp_path / 'certs'} is no folder" in result.output
+    assert started.settings is None
+
+
+def test_authorities(started: Started) -> None:
+    """A file in PEM form is trusted."""
+    assert invoke("run", env={"SSL_CERT_FILE": certifi.where()}).exit_code == 0
+    assert started.settings is not None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from infisical_events.core.reasons import Reason
 from infisical_events.infisical.errors import LoginError
 from infisical_events.infisical.logins import AccessToken, KubernetesCredentials, UniversalCredentials
 from infisical_events.kube.errors import ForbiddenError, KubernetesError
+from infisical_events.kube.owning import OwnError
 from infisical_events.runtime.credentials import credentials_source
 
 UNIVERSAL = {
@@ -60,6 +61,19 @@ async def test_rotated(cluster: FakeCluster) -> None:
     await read()
     cluster.put_secret("team", "login", {"token": "n3xt"})
     assert await read() == AccessToken("n3xt")
+
+
+async def test_no_right_to_tokens(cluster: FakeCluster) -> None:
+    """Where the chart grants no tokens its value is named; the operator's own is another matter."""
+    read = credentials_source(cluster, "team", spec(KUBERNETES))
+    cluster.fail("service_account_token", ForbiddenError("serviceaccounts/token is forbidden"))
+    with pytest.raises(LoginError, match=r"rbac\.serviceAccountTokens.*is forbidden") as caught:
+        await read()
+    assert caught.value.reason is Reason.KUBERNETES_REFUSED
+
+    cluster.fail("service_account_token", OwnError("it is the operator's own"))
+    with pytest.raises(LoginError, match=r"^No token for ServiceAccount robot: it is the operator's own\.$"):
+        await read()
 
 
 @METHODS

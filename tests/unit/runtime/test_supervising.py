@@ -45,6 +45,7 @@ class QuietInfisical:
     def __init__(self) -> None:
         self.sessions: list[tuple[str, Spec]] = []
         self.open_streams = 0
+        self.defect: Exception | None = None
 
     @asynccontextmanager
     async def opened(
@@ -54,6 +55,8 @@ class QuietInfisical:
         credentials: CredentialsSource,  # noqa: ARG002 - of the port
     ) -> AsyncIterator["QuietInfisical"]:
         """A session, counted while it is open."""
+        if self.defect is not None:
+            raise self.defect
         self.sessions.append((address, spec))
         try:
             yield self
@@ -312,6 +315,44 @@ async def test_not_served(fields: dict[str, Any], condition: tuple[str, str, str
     await asyncio.sleep(5.0)
     assert operator.conditions(key)["Ready"] == ("True", "Watching")
     assert "Stalled" not in operator.conditions(key)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_defect_is_told() -> None:
+    """An error that nobody foresaw is told on the status, once as an Event, and counted, while it lasts."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+
+    operator.infisical.defect = RuntimeError("canary: foreign text")
+    operator.cluster.edit_subscription(key, a_raw_spec(debounceSeconds=3))
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(30.0)
+    assert operator.conditions(key)["Ready"] == ("False", "InternalError")
+    assert "RuntimeError" in str(operator.cluster.status_of(key))
+    assert "canary" not in str(operator.cluster.status_of(key))
+    assert [notice.reason for notice in operator.cluster.notices].count("InternalError") == 1
+    assert any("passes_total" in line and "InternalError" in line for line in operator.series())
+
+    operator.infisical.defect = None
+    await asyncio.sleep(70.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_defect_that_cannot_be_told_is_waited_out() -> None:
+    """Where its status cannot be written the subscription is tried again all the same."""
+    operator = Operator()
+    operator.infisical.defect = RuntimeError("once")
+    operator.cluster.fail("write_status", ForbiddenError("not now"))
+    key = operator.create()
+    await asyncio.sleep(0.5)
+    operator.infisical.defect = None
+    await asyncio.sleep(10.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
     await operator.supervisor.close()
 
 
