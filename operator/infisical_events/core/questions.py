@@ -89,6 +89,8 @@ class Question:
     """When the restart was owed."""
     is_requested: bool = False
     """Whether a person wants a restart, whatever the content is."""
+    is_watched: bool = False
+    """Whether it was restarted already with content that nobody answers for: nobody is asked again."""
 
     @property
     def tokens(self) -> dict[str, str]:
@@ -122,13 +124,19 @@ def asking(question: Question, stamp: str, now: datetime) -> dict[str, Any]:
     """The merge patch that asks a source to sync, under the version that it was read with.
 
     What it was asked shortly before and left unanswered counts for its time: else changes that come
-    faster than its time is over would keep all restarts waiting.
+    faster than its time is over would keep all restarts waiting. One that never answers may have found
+    the same data, so its time is always a new one.
     """
     source, subscription = question.source, question.subscription
     before = request_of(source, subscription, now)
     is_again = before is not None and before.stamp == stamp
     is_pending = before is not None and (
-        is_again or (now < before.at + 2 * question.timeout and not has_moved(question, subscription, before))
+        is_again
+        or (
+            source.acknowledged is not None
+            and now < before.at + 2 * question.timeout
+            and not has_moved(question, subscription, before)
+        )
     )
     request = {
         "stamp": stamp,

@@ -63,8 +63,14 @@ def _judged(question: Question, now: datetime) -> Freshness:
     source = question.source
     if source.unable:
         return Freshness.OVERDUE
-    if source.deaf:
-        return _overheard(question, now)
+    if question.is_watched:
+        return Freshness.CHANGED if question.is_worth_it else _unmoved(source)
+    return _overheard(question, now) if source.deaf else _heard(question, now)
+
+
+def _heard(question: Question, now: datetime) -> Freshness:
+    """What it has answered, as far as it answers."""
+    source = question.source
     request = request_of(source, question.subscription, now)
     if request is None or not _is_for(question, request):
         return Freshness.UNASKED
@@ -87,6 +93,11 @@ def _can_tell(question: Question, request: Request) -> bool:
     held = ((request.tokens.get(name, ""), token) for name, token in question.tokens.items())
     is_comparable = all(key_of(before) == key_of(token) for before, token in held if before and token)
     return is_comparable or question.source.acknowledged is not None
+
+
+def _unmoved(source: Source) -> Freshness:
+    """After a restart: who has answered for the content that it had, and who may still bring another one."""
+    return Freshness.SAME if source.answers else Freshness.OVERDUE
 
 
 def _overheard(question: Question, now: datetime) -> Freshness:

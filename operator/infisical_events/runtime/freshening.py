@@ -179,6 +179,7 @@ class Round:
             timeout=self.freshener.timeout,
             since=debt.since,
             is_requested=debt.is_requested,
+            is_watched=debt.is_early,
         )
 
     async def _answer(self, question: Question, debt: Debt) -> Answer:

@@ -118,7 +118,10 @@ def _apply(kubectl: Kubectl, infisical: LocalInfisical, folder: Folder, story: S
     files = manifests.written(infisical, folder.path / "manifests")
     story.command("kubectl apply -f crds/")
     story.quote(kubectl("apply", "-f", str(manifests.CRDS)))
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(manifests.CRDS))
+    established = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
+    asked = ("get", "--filename", str(manifests.CRDS), "--output", established)
+    # `kubectl wait` fails at once where there are no conditions yet.
+    waiting.until(lambda: kubectl(*asked).strip() == "True", seconds=30, what="the CRD to be served")
     names = ",".join(file.name for file in files)
     story.command(kubectl.shown("apply", "-f", f"deploy/samples/{{{names}}}"))
     story.quote(kubectl("apply", *(f"--filename={file}" for file in files)))

@@ -99,6 +99,15 @@ def test_asked_again() -> None:
     assert (forgotten.attempt, forgotten.since) == (1, late + TIMEOUT)
 
 
+def test_who_never_answers_is_always_asked_anew() -> None:
+    """It may have found the same data: its time for the next change begins with that."""
+    first, late = asked(a_source(INFISICAL_SECRET, None)), NOW + TIMEOUT
+    other = request_of(asked(first, 2, now=late), "payments", late)
+
+    assert other
+    assert other.since == late
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -333,6 +342,21 @@ def test_two_subscriptions_ask_apart() -> None:
 
     assert judged(a_source(annotations=other), NEW) is Freshness.WAITING
     assert judged(a_source(annotations=other, acknowledged="2"), NEW) is Freshness.UNASKED
+
+
+def test_what_is_watched_is_not_asked() -> None:
+    """Its content tells whether another restart is due; who answers for it has done so."""
+    silent, answering = a_source(INFISICAL_SECRET, None), a_source()
+    same, moved = (
+        [
+            freshness(replace(a_question(source, tokens), is_watched=True), NOW)
+            for source in (silent, answering)
+        ]
+        for tokens in (OLD, NEW)
+    )
+
+    assert same == [Freshness.OVERDUE, Freshness.SAME]
+    assert moved == [Freshness.CHANGED, Freshness.CHANGED]
 
 
 def test_content_that_nobody_knew() -> None:
