@@ -119,8 +119,8 @@ def _unfresh(played: Played) -> Iterator[str]:
     for subject in played.subjects:
         for rollout in rollouts_of(played, subject):
             owed = debt_of(played, subject, rollout)
-            if owed is None or not _is_syncing(subject.spec):
-                continue
+            if owed is None or owed[0].is_early or not _is_syncing(subject.spec):
+                continue  # what is watched is restarted because its content has moved again
             for plan in _sources(played, subject, rollout.name):
                 if not _is_fresh(played, subject, rollout, owed, plan):
                     yield (
