@@ -14,7 +14,7 @@ from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Claim, Header, Ledger, under
 from infisical_events.core.matching import changes_of
 from infisical_events.core.observations import Observation
-from infisical_events.core.passes import Absorbed, Sight, absorb_all, baseline
+from infisical_events.core.passes import Absorbed, Sight, absorb_all, baseline, debts_within
 from infisical_events.core.scopes import Scope
 
 
@@ -67,9 +67,17 @@ def _believing_events(ledger: Ledger, scopes: tuple[Scope, ...], heard: Iterable
 
 
 def _blind(ledger: Ledger, scopes: tuple[Scope, ...]) -> Ledger:
-    return replace(ledger, scopes=scopes, belief={}, claims=(), credits=(), parked={})
+    debts = debts_within(ledger.debts, scopes)
+    return replace(ledger, scopes=scopes, debts=debts, belief={}, claims=(), credits=(), parked={})
 
 
 def _seeing(ledger: Ledger, observation: Observation) -> Ledger:
-    """There is something to look at at last: it is believed as it stands, and what is owed stays owed."""
-    return replace(baseline(ledger.header, ledger.epoch, observation), seq=ledger.seq, debts=ledger.debts)
+    """There is something to look at at last: it is believed as it stands, and all else stays as it was."""
+    seen = baseline(ledger.header, ledger.epoch, observation)
+    return replace(
+        ledger,
+        baselined_at=seen.baselined_at,
+        scopes=seen.scopes,
+        debts=debts_within(ledger.debts, seen.scopes),
+        belief=seen.belief,
+    )

@@ -14,7 +14,7 @@ from infisical_events.core.changes import Change, united
 from infisical_events.core.claiming import CLAIM_PATIENCE, match_imports
 from infisical_events.core.diffing import diff
 from infisical_events.core.judging import HORIZON, Belief, Heard, Verdict, doubtful_loss, judge
-from infisical_events.core.ledgers import Claim, Header, Ledger, Parked, clamped
+from infisical_events.core.ledgers import Claim, Debt, Header, Ledger, Parked, clamped
 from infisical_events.core.observations import NOTHING, Body, Observation, Part, is_covered
 from infisical_events.core.scopes import Scope
 from infisical_events.core.telling import told
@@ -154,14 +154,21 @@ def _rescoped(ledger: Ledger, observation: Observation, now: datetime) -> Ledger
     scopes = observation.scopes
     gone = (part for part in ledger.belief if part.source is None and not is_covered(part, scopes))
     parked |= {part: Parked(ledger.belief[part], now) for part in gone}
-    debts = []
-    for debt in ledger.debts:
-        kept = tuple(c for c in debt.changes if any(s.overlaps(c.scope) for s in scopes))
-        if kept or debt.is_requested:
-            debts.append(replace(debt, changes=kept))
     claims = tuple(c for c in ledger.claims if any(s.covers(c.folder) for s in scopes))
     belief = _carried(ledger, observation)
-    return replace(ledger, belief=belief, debts=tuple(debts), claims=claims, parked=parked)
+    return replace(
+        ledger, belief=belief, debts=debts_within(ledger.debts, scopes), claims=claims, parked=parked
+    )
+
+
+def debts_within(debts: Iterable[Debt], scopes: Iterable[Scope]) -> tuple[Debt, ...]:
+    """What of the debts lies in these scopes, or was asked for by a person."""
+    scopes, left = tuple(scopes), []
+    for debt in debts:
+        kept = tuple(c for c in debt.changes if any(scope.overlaps(c.scope) for scope in scopes))
+        if kept or debt.is_requested:
+            left.append(replace(debt, changes=kept))
+    return tuple(left)
 
 
 def _carried(ledger: Ledger, observation: Observation) -> dict[Part, Belief]:
