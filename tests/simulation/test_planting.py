@@ -89,7 +89,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a merged debt keeps its old number": (
-        28,
+        1,
         (
             _faults(69, lost_answer=0.7, slow_call=0.3),
             Step(70, "write", (PAYMENTS, "A")),
@@ -109,7 +109,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a newer debt is cleared with an older one": (
-        41,
+        1340,
         (
             Step(5, "start_operator"),
             Step(10, "start_operator"),
