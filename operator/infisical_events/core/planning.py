@@ -115,7 +115,7 @@ def _with_found_paid(ledger: Ledger, subscription: str, workloads: Iterable[Work
         rollouts[debt.uid] = Rollout(debt.uid, debt.kind, debt.name, debt.seq, begun, workload.wave)
         if doubt := receipt.doubts.get(subscription):
             debts.append(_belated(debt, doubt))
-    if len(debts) == len(ledger.debts) and tuple(debts) == ledger.debts:
+    if tuple(debts) == ledger.debts:
         return ledger
     return replace(ledger, debts=tuple(debts), rollouts=tuple(rollouts.values()))
 

@@ -49,16 +49,15 @@ class Freshener:
         Raises:
             KubernetesError: nothing can be said.
         """
-        sources = await self.cluster.list_sources(self.key.namespace) if await self._has_key() else []
         used = frozenset[str]().union(*(standing.secrets for standing in standings))
+        sources = [s for s in await self.cluster.list_sources(self.key.namespace) if s.secrets & used]
         reads, found = Reads(freshener=self), {}
-        for source in sources:
+        for source in sources if sources and await self._has_key() else ():
             for name, content in (await reads.contents(source, used)).items():
                 found[name] = content.token
         if self.keeper is not None:
             for name in self.keeper.names & used:
-                secret = await self.cluster.secret_metadata(self.key.namespace, name)
-                found[name] = secret.annotations.get(annotations.CONTENT, "") if secret else ""
+                found[name] = await reads.written_token(name)
         return {name: token for name, token in found.items() if token}
 
     async def _has_key(self) -> bool:
