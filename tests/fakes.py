@@ -19,6 +19,7 @@ from factories import a_body, a_part
 from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
+from infisical_events.core.addresses import Boundary
 from infisical_events.core.folders import Folder
 from infisical_events.core.observations import Observation
 from infisical_events.core.scopes import Scope
@@ -32,6 +33,9 @@ from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoun
 from infisical_events.kube.recording import Notice
 from infisical_events.kube.sources import SOURCE_KINDS
 from infisical_events.kube.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
+from infisical_events.runtime.following import World
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.ports import InfisicalOpener
 from virtual_time import virtual_now
 
 JSONObject = dict[str, Any]
@@ -63,6 +67,23 @@ class OneKey:
 async def a_digest_key() -> DigestKey:
     """The key of digests, as the operator's own Secret has it."""
     return DigestKey(b"a key that lies in the namespace of the operator")
+
+
+def a_world(
+    cluster: "FakeCluster",
+    open_infisical: InfisicalOpener,
+    address: str,
+    **fields: Any,  # noqa: ANN401 - of World
+) -> World:
+    """What a process is given to serve subscriptions of one Infisical in virtual time."""
+    usual = {"metrics": Metrics(), "digest_key": a_digest_key, "boundary": Boundary((address,))}
+    return World(
+        cluster=cluster,
+        open_infisical=open_infisical,
+        clock=virtual_now,
+        default_address=address,
+        **usual | fields,
+    )
 
 
 async def _at_once(_: str) -> None:

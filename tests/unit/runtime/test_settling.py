@@ -19,10 +19,9 @@ from factories import (
     a_folder,
     a_raw_spec,
 )
-from fakes import FakeCluster, OneKey, a_digest_key
+from fakes import FakeCluster, OneKey, a_digest_key, a_world
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
 from infisical_events.api.specs import EventType, Spec
-from infisical_events.core.addresses import Boundary
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.reasons import Reason
 from infisical_events.core.requests import Requests
@@ -33,8 +32,7 @@ from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.streaming import Hearing
 from infisical_events.kube.errors import ForbiddenError, KubernetesError
 from infisical_events.runtime.budgets import Budget
-from infisical_events.runtime.following import Follower, World
-from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.following import Follower
 from virtual_time import in_virtual_time, virtual_now
 
 GROUP = "events.infisical.com"
@@ -135,16 +133,8 @@ class Team:
 
     async def start(self) -> None:
         """A process begins, and takes a baseline if there is none."""
-        world = World(
-            cluster=self.cluster,
-            open_infisical=self.infisical.opened,
-            clock=virtual_now,
-            metrics=Metrics(),
-            default_address=ADDRESS,
-            boundary=Boundary((ADDRESS,)),
-            digest_key=self._key,
-            budget=self.budget,
-        )
+        opened = self.infisical.opened
+        world = a_world(self.cluster, opened, ADDRESS, digest_key=self._key, budget=self.budget)
         self.follower = Follower(world=world, key=self.key)
         self.task = asyncio.get_running_loop().create_task(self.follower.run())
         await asyncio.sleep(5.0)

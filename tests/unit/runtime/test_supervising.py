@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from factories import a_body, a_ledger, a_part, a_raw_spec
-from fakes import FakeCluster, a_digest_key
+from fakes import FakeCluster, a_world
 from infisical_events.api.specs import Spec
 from infisical_events.core.addresses import Boundary
 from infisical_events.core.encoding import encode
@@ -29,7 +29,6 @@ from infisical_events.kube.errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.subscriptions import SubscriptionKey
-from infisical_events.runtime.following import World
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.seats import Seats
 from infisical_events.runtime.slicing import SLICE, Slices
@@ -101,16 +100,8 @@ class Operator:
         self.cluster = FakeCluster()
         self.infisical = QuietInfisical()
         self.metrics = Metrics()
-        fields: dict[str, Any] = {"default_address": ADDRESS, "boundary": Boundary((ADDRESS,))} | world
         self.supervisor = Supervisor(
-            World(
-                cluster=self.cluster,
-                open_infisical=self.infisical.opened,
-                clock=virtual_now,
-                metrics=self.metrics,
-                digest_key=a_digest_key,
-                **fields,
-            ),
+            a_world(self.cluster, self.infisical.opened, ADDRESS, metrics=self.metrics, **world),
             (),
             shards,
             held,

@@ -13,16 +13,13 @@ from typing import Any, Self
 
 import pytest
 
-from fakes import FakeCluster, OneKey, a_digest_key
+from fakes import FakeCluster, OneKey, a_world
 from infisical_events.api.specs import Spec
-from infisical_events.core.addresses import Boundary
 from infisical_events.core.encoding import FORMAT
 from infisical_events.infisical.logins import CredentialsSource
 from infisical_events.infisical.streaming import Hearing
-from infisical_events.runtime.budgets import Budget
-from infisical_events.runtime.following import Follower, World
-from infisical_events.runtime.metrics import Metrics
-from virtual_time import in_virtual_time, virtual_now
+from infisical_events.runtime.following import Follower
+from virtual_time import in_virtual_time
 
 LEDGERS = Path(__file__).parents[2] / "ledgers"
 FORMATS = (1, 2, 3)
@@ -71,16 +68,7 @@ class Upgraded:
 
     async def __aenter__(self) -> Self:
         await asyncio.sleep(SINCE_SECONDS)
-        world = World(
-            cluster=self.cluster,
-            open_infisical=self.infisical.opened,
-            clock=virtual_now,
-            metrics=Metrics(),
-            default_address=ADDRESS,
-            boundary=Boundary((ADDRESS,)),
-            digest_key=a_digest_key,
-            budget=Budget(),
-        )
+        world = a_world(self.cluster, self.infisical.opened, ADDRESS)
         self._task = asyncio.get_running_loop().create_task(Follower(world=world, key=self.key).run())
         await asyncio.sleep(LOOKED_SECONDS)
         return self
