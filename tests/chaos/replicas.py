@@ -251,7 +251,9 @@ def replicas(theatre: Theatre, subscriptions: int, seconds: float) -> list[Verdi
     """So many subscriptions with a Deployment each; 5 changes a second, and every 10 s a blow."""
     with _world(theatre, subscriptions) as world:
         waiting.until(
-            lambda: _is_served(world, subscriptions), seconds=_SERVED_SECONDS, what="everything is served"
+            lambda: _is_served(world, subscriptions) and _is_known(world, subscriptions),
+            seconds=_SERVED_SECONDS,
+            what="everything is served",
         )
         world.infisical.changes()
         theatre.say(f"replicas: {subscriptions} subscriptions served; {_CHANGES_PER_SECOND} changes a second")
@@ -282,6 +284,12 @@ def replicas(theatre: Theatre, subscriptions: int, seconds: float) -> list[Verdi
 
 def _is_served(world: _World, subscriptions: int) -> bool:
     return sum(connected(replica.operator) for replica in world.replicas) == subscriptions
+
+
+def _is_known(world: _World, subscriptions: int) -> bool:
+    """Whether each has its baseline: what changes before there is one is part of it, and no change."""
+    listed = world.api.subscriptions(world.namespace)
+    return sum("ledger" in one.get("status", {}) for one in listed) == subscriptions
 
 
 def _load(theatre: Theatre, world: _World, folders: Sequence[str], seconds: float) -> None:

@@ -82,6 +82,14 @@ class Api:
         except httpx.HTTPError:
             return {}
 
+    def subscriptions(self, namespace: str) -> list[dict[str, Any]]:
+        """All subscriptions of a namespace; none while the API server does not answer."""
+        try:
+            answer = self.http.get(f"{_RESOURCES}/{namespace}/infisicaleventsubscriptions")
+            return list(answer.raise_for_status().json()["items"])
+        except httpx.HTTPError:
+            return []
+
     def kubeconfig(self, path: Path, port: int) -> Path:
         """A kubeconfig of the administrator at one of our ports."""
         kubeconfigs.write(
