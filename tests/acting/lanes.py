@@ -237,7 +237,7 @@ class Killer:
     def _kill(self) -> None:
         try:
             while not self.is_done:
-                self._ending.wait(self.rng.uniform(0.0, _LONGEST_LIFE))
+                self._ending.wait(self.rng.expovariate(1 / _MEAN_LIFE))
                 if self._ending.is_set():
                     return
                 self.operator.kill()
@@ -248,8 +248,11 @@ class Killer:
             self._ending.set()
 
 
-_LONGEST_LIFE = 4.0
-"""Seconds: what an act takes, so that a kill hits any part of it."""
+_MEAN_LIFE = 2.0
+"""Seconds between a start and a kill: half of what an act takes, so that a kill hits any part of it.
+
+Without memory, so that some lives are long enough for whatever a loaded machine makes of an act.
+"""
 
 
 def numbers(most: int, killer: Killer | None = None) -> Iterator[int]:

@@ -10,11 +10,10 @@ import itertools
 import time
 from contextlib import suppress
 
-from factories import UPDATE, a_change, a_ledger, a_spec, a_workload, an_entry, at
+from factories import UPDATE, a_change, a_spec, a_workload, an_entry
 from infisical_events.core.changes import Change
+from infisical_events.core.concerns import Selected, concerned
 from infisical_events.core.matching import selecting, selectors_of
-from infisical_events.core.owing import owing
-from infisical_events.core.planning import Selected
 from infisical_events.core.stepping import Steps, finished
 from infisical_events.runtime.slicing import Slices
 
@@ -39,7 +38,7 @@ def _selection(count: int) -> Steps[object]:
 def _narrowing(count: int) -> Steps[object]:
     words = [{"secret_keys": ",".join(_patterns(number))} for number in range(_WORKLOADS)]
     workloads = tuple(a_workload(f"web-{number}", **given) for number, given in enumerate(words))
-    return owing(a_ledger(), "app", Selected(_changes(count)), workloads, at(0))
+    return concerned("app", Selected(_changes(count)), workloads)
 
 
 async def _measured(steps: Steps[object], *, is_sliced: bool) -> tuple[float, float, float]:

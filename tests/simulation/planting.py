@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from infisical_events.api.specs import Action
-from infisical_events.core import grades, judging, owing, passes, planning, receipts
+from infisical_events.core import grades, judging, passes, planning, receipts
 from infisical_events.core.judging import Belief, Verdict
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.planning import Act, Hold, Rules, Settle
@@ -76,7 +76,7 @@ def _refreshing() -> AbstractContextManager[Any]:
 @contextmanager
 def _held_back() -> Iterator[None]:
     planned_on: list[Ledger] = []
-    absorb, owe = grades.absorb_all, owing.owe
+    absorb, owe = grades.absorb_all, reconciling.owe
 
     def absorbing(ledger: Ledger, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
         planned_on[:] = [ledger]
@@ -88,7 +88,7 @@ def _held_back() -> Iterator[None]:
 
     with (
         mock.patch.object(grades, "absorb_all", absorbing),
-        mock.patch.object(owing, "owe", owed_now),
+        mock.patch.object(reconciling, "owe", owed_now),
     ):
         yield
 
@@ -189,7 +189,7 @@ def _claims_in_memory() -> Iterator[None]:
 
 @_plant("a merged debt keeps its old number")
 def _old_seq() -> AbstractContextManager[Any]:
-    real = owing.owe
+    real = reconciling.owe
 
     def owe(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
         before = {debt.uid: debt.seq for debt in ledger.debts}
@@ -197,7 +197,7 @@ def _old_seq() -> AbstractContextManager[Any]:
         debts = tuple(replace(debt, seq=before.get(debt.uid, debt.seq)) for debt in owed.debts)
         return replace(owed, debts=debts)
 
-    return mock.patch.object(owing, "owe", owe)
+    return mock.patch.object(reconciling, "owe", owe)
 
 
 @_plant("acting before it is written down")
@@ -409,13 +409,13 @@ def _uncovered() -> Iterator[None]:
 @contextmanager
 def _merge_paid() -> Iterator[None]:
     """Only where debts are merged: what is planned still knows that it was paid."""
-    real = owing.owe
+    real = reconciling.owe
 
     def owe(*arguments: Any) -> Ledger:  # noqa: ANN401 - as owed
         with mock.patch.object(planning, "is_paid", return_value=False):
             return real(*arguments)
 
-    with mock.patch.object(owing, "owe", owe):
+    with mock.patch.object(reconciling, "owe", owe):
         yield
 
 

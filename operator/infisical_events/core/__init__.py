@@ -5,7 +5,7 @@ Read in the order of the data's way: `folders` and `globs` (where; `globbing` an
 (whether to believe it), `diffing` and `changes` (what changed), `matching` (whom it concerns), `ledgers`
 (what is believed and owed; `encoding` stores it), `claiming` and `telling` (what was heard for what was
 seen), `passes` and `grades` (the ledger's steps), `workloads` and `receipts` (who is restarted, and what it
-carries), `planning` (what to do for it; `owing` in steps, `backlog` summed up), `sources`, `questions`,
-`syncing` and `freshness` (whether its Secrets are fresh), `admitting` (whose turn it is), `conditions` and
-`reasons` (what to say), `addresses` (where a token may go).
+carries), `concerns` (what concerns which workload), `planning` (what to do for it; `backlog` sums up),
+`sources`, `questions`, `syncing` and `freshness` (whether its Secrets are fresh), `admitting` (whose turn it
+is), `conditions` and `reasons` (what to say), `addresses` (where a token may go).
 """

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from infisical_events.api.specs import Action
 from infisical_events.core.changes import Change, folded
-from infisical_events.core.ledgers import Claim, Debt, Ledger, Rollout
+from infisical_events.core.concerns import Concern
+from infisical_events.core.ledgers import Debt, Ledger, Rollout
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import Doubt, is_paid, receipt_of
 from infisical_events.core.workloads import Workload, concerning
@@ -53,49 +54,31 @@ class Rules:
     cooldown: timedelta = timedelta()
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """What the spec selects of an observation: changes seen, and claims believed unseen."""
-
-    changes: tuple[Change, ...]
-    claims: tuple[Claim, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there is anything at all."""
-        return bool(self.changes or self.claims)
-
-
-def owe(
-    ledger: Ledger, subscription: str, selected: Selected, workloads: Iterable[Workload], now: datetime
-) -> Ledger:
+def owe(ledger: Ledger, subscription: str, concerns: Iterable[Concern], now: datetime) -> Ledger:
     """Add a debt for every workload that something concerns; the workloads were listed after the look.
 
     `since` is never before the workload's newest restart, so that only a restart made after this
     moment can count as coverage. A claim is owed to those not restarted since it was heard.
     """
-    seq = ledger.seq + 1
-    workloads = tuple(workloads)
-    found = _with_found_paid(ledger, subscription, workloads)
-    debts = {debt.uid: debt for debt in found.debts}
-    for workload in workloads:
-        restarted = receipt_of(workload).time
-        claimed = (c.change for c in selected.claims if restarted is None or restarted <= c.heard_at)
-        mine = (
-            concerning(workload, (*selected.changes, *claimed))
-            if workload.is_subscribed_to(subscription)
-            else ()
-        )
-        if not mine:
-            continue
+    owed = [(concern.workload, changes) for concern in concerns if (changes := _owed_for(concern))]
+    if not owed:
+        return ledger
+    ledger = _with_found_paid(ledger, subscription, [workload for workload, _ in owed])
+    seq, debts = ledger.seq + 1, {debt.uid: debt for debt in ledger.debts}
+    for workload, changes in owed:
         old = debts.get(workload.uid)
-        mine = (*old.changes, *mine) if old else mine
-        since = max(restarted or now, now)
+        merged = folded((*old.changes, *changes) if old else changes)
+        since = max(receipt_of(workload).time or now, now)
         kind, name = workload.kind.kind, workload.name
         is_requested = old is not None and old.is_requested
-        debts[workload.uid] = Debt(workload.uid, kind, name, seq, since, folded(mine), is_requested)
-    if all(debt.seq <= ledger.seq for debt in debts.values()):
-        return ledger
-    return replace(found, seq=seq, debts=tuple(debts.values()))
+        debts[workload.uid] = Debt(workload.uid, kind, name, seq, since, merged, is_requested)
+    return replace(ledger, seq=seq, debts=tuple(debts.values()))
+
+
+def _owed_for(concern: Concern) -> tuple[Change, ...]:
+    restarted, selected = receipt_of(concern.workload).time, concern.selected
+    claims = (claim for claim in selected.claims if restarted is None or restarted <= claim.heard_at)
+    return (*selected.changes, *(claim.change for claim in claims))
 
 
 def _with_found_paid(ledger: Ledger, subscription: str, workloads: Iterable[Workload]) -> Ledger:

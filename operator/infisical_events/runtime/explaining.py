@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from infisical_events.api.statuses import ConditionType, WorkloadResult
 from infisical_events.core.changes import Change, folded, named
+from infisical_events.core.concerns import Selected
 from infisical_events.core.grades import Look
 from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Ledger
-from infisical_events.core.planning import Selected
 from infisical_events.core.reasons import Reason
 from infisical_events.core.telling import untold
 from infisical_events.core.workloads import Workload, narrowing_of

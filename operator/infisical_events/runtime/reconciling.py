@@ -12,13 +12,13 @@ from datetime import datetime
 from infisical_events.api.specs import Action, Mode, Spec
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.changes import named
+from infisical_events.core.concerns import Selected, concerned
 from infisical_events.core.grades import Look, begun, taken_in
 from infisical_events.core.judging import Heard
 from infisical_events.core.ledgers import Ledger
 from infisical_events.core.matching import Selection, Selector, select, selecting
-from infisical_events.core.owing import owing
 from infisical_events.core.passes import Absorbed
-from infisical_events.core.planning import Selected, request
+from infisical_events.core.planning import owe, request
 from infisical_events.core.reasons import Reason
 from infisical_events.core.requests import Requests, is_new
 from infisical_events.core.workloads import Workload
@@ -174,8 +174,8 @@ class Reconciler:
     async def _owing(self, ledger: Ledger, selected: Selected, workloads: tuple[Workload, ...]) -> Ledger:
         """The ledger with what is owed now; a dry run only tells what would be, and owes nothing."""
         key = self.record.key
-        steps = owing(ledger, key.name, selected, workloads, self.clock())
-        owed = await self.slices.carry_out(key.namespace, steps)
+        concerns = await self.slices.carry_out(key.namespace, concerned(key.name, selected, workloads))
+        owed = owe(ledger, key.name, concerns, self.clock())
         self.explainer.concerned(selected, workloads, is_owed=owed is not ledger)
         if self.spec.mode is Mode.ENFORCE:
             return owed

@@ -26,12 +26,12 @@ from factories import (
 from infisical_events.api.resources import WorkloadKind
 from infisical_events.api.specs import Action
 from infisical_events.core.changes import ANY_KEY, Change
+from infisical_events.core.concerns import Selected, concerned
 from infisical_events.core.ledgers import Claim, Ledger
 from infisical_events.core.planning import (
     Act,
     Hold,
     Rules,
-    Selected,
     Settle,
     Step,
     belated,
@@ -42,6 +42,7 @@ from infisical_events.core.planning import (
 )
 from infisical_events.core.reasons import Reason
 from infisical_events.core.receipts import Cause, Doubt, restart_patch
+from infisical_events.core.stepping import finished
 from infisical_events.core.workloads import Workload
 
 CHANGED = Selected((a_change("A"),))
@@ -51,7 +52,8 @@ CLAIMED = Selected((), (Claim(a_folder("/a"), at(10)),))
 
 def owed(ledger: Ledger, *workloads: Workload, selected: Selected = CHANGED, seconds: float = 60) -> Ledger:
     """The ledger after a change was found at second 60."""
-    return owe(ledger, "payments", selected, workloads, at(seconds))
+    concerns = finished(concerned("payments", selected, workloads))
+    return owe(ledger, "payments", concerns, at(seconds))
 
 
 def restarted(
@@ -435,10 +437,10 @@ def test_a_debt_that_was_paid_is_followed_when_another_one_takes_its_place() -> 
     workload = restarted(a_workload(), ledger)
     doubted = restarted(a_workload(), ledger, doubt=Doubt.STALE)
 
-    owed = owe(ledger, "payments", Selected((later,)), [workload], at(90))
-    both = owe(ledger, "payments", Selected((later,)), [doubted], at(90))
+    alone = owed(ledger, workload, selected=Selected((later,)), seconds=90)
+    both = owed(ledger, doubted, selected=Selected((later,)), seconds=90)
 
-    assert [(rollout.uid, rollout.seq) for rollout in owed.rollouts] == [(workload.uid, 1)]
-    assert owed.debts[0].changes == (later,)
+    assert [(rollout.uid, rollout.seq) for rollout in alone.rollouts] == [(workload.uid, 1)]
+    assert alone.debts[0].changes == (later,)
     assert set(both.debts[0].changes) == {*ledger.debts[0].changes, later}
-    assert owe(ledger, "payments", Selected(()), [workload], at(90)) is ledger
+    assert owed(ledger, workload, selected=Selected(()), seconds=90) is ledger
