@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -74,8 +75,13 @@ def _value(scene: Scene, name: str) -> str:
 
 
 def _refusals(scene: Scene, name: str = "payments") -> str:
-    """The sentences of the Events about Secrets that are not written."""
-    query = (f"involvedObject.name={name}", "reason=SecretRefused")
+    """The sentences about Secrets that are not written."""
+    return _events(scene, name, "SecretRefused")
+
+
+def _events(scene: Scene, name: str, reason: str) -> str:
+    """The sentences of the Events of one reason about a subscription."""
+    query = (f"involvedObject.name={name}", f"reason={reason}")
     return scene.kubectl(
         "get",
         "events",
@@ -166,3 +172,61 @@ def test_two_entries_for_one_secret_are_refused(scene: Scene) -> None:
 
     with pytest.raises(KubectlError, match="Duplicate value"):
         scene.kubectl("create", "-n", scene.namespace, "-f", "-", stdin=json.dumps(twice))
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        pytest.param({"events": ["secret:rotate"]}, 'Unsupported value: "secret:rotate"', id="event"),
+        pytest.param({"action": "Reboot"}, 'Unsupported value: "Reboot"', id="action"),
+        pytest.param({"resync": {"onTimeout": "Panic"}}, 'Unsupported value: "Panic"', id="on-timeout"),
+        pytest.param(
+            {"resync": {"secrets": [{**_entries("env")[0], "creationPolicy": "Steal"}]}},
+            'Unsupported value: "Steal"',
+            id="policy",
+        ),
+        pytest.param(
+            {"resync": {"sources": [{"kind": "Vault"}]}}, 'unknown field "spec.resync.sources"', id="field"
+        ),
+    ],
+)
+def test_what_is_of_no_known_kind_is_refused(scene: Scene, spec: Manifest, sentence: str) -> None:
+    """With a sentence of the API server that names the value or the field."""
+    made = subscription(scene.sandbox, **spec)
+
+    with pytest.raises(KubectlError, match=re.escape(sentence)):
+        scene.kubectl("create", "-n", scene.namespace, "-f", "-", stdin=json.dumps(made))
+
+
+def test_kinds_that_nobody_here_knows_hold_up_no_other(scene: Scene) -> None:
+    """A Secret of whomever: said with the restart. What is no kind of workload of ours stays as it is."""
+    sealed = _secret("sealed", "theirs")
+    sealed["metadata"]["ownerReferences"] = [
+        {
+            "apiVersion": "bitnami.com/v1alpha1",
+            "kind": "SealedSecret",
+            "name": "sealed",
+            "uid": "none-of-ours",
+        }
+    ]
+    bare = workload("bare")
+    bare["kind"] = "ReplicaSet"
+    spec = {"action": "ResyncThenRestart", "resync": {"secrets": _entries("good")}}
+    scene.apply(credentials(scene.sandbox), sealed, bare)
+    scene.apply(*(using(name, workload(name)) for name in ("sealed", "good")))
+    scene.apply(subscription(scene.sandbox, **spec))
+    scene.operator.start()
+    scene.watching()
+    scene.eventually(lambda: _value(scene, "good") == "first")
+
+    scene.change(DB_PASSWORD="second")
+    for name in ("sealed", "good"):
+        scene.restarts(1, name)
+
+    assert [_value(scene, name) for name in ("sealed", "good")] == ["theirs", "second"]
+    assert scene.generation("bare", "replicaset") == 1
+    told = _events(scene, "payments", "Restarted")
+    assert (
+        "Deployment sealed restarted: secret:update prod:/payments DB_PASSWORD; none of its Secrets" in told
+    )
+    assert "Deployment good restarted: secret:update prod:/payments DB_PASSWORD; Secret good." in told

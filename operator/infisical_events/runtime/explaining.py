@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.statuses import ConditionType, WorkloadResult
 from infisical_events.core.changes import Change, folded, named
 from infisical_events.core.concerns import Selected
@@ -18,6 +19,8 @@ from infisical_events.runtime.clocks import Clock
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.records import Record
 from infisical_events.runtime.reporting import Reporter
+
+_KINDS = " or ".join((", ".join(kind.kind for kind in WORKLOAD_KINDS[:-1]), WORKLOAD_KINDS[-1].kind))
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +82,7 @@ class Explainer:
             told = named((*selected.changes, *(claim.change for claim in selected.claims)))
             self.reporter.skip(
                 Reason.NO_WORKLOAD_CONCERNED,
-                f"{told}: no Deployment, StatefulSet or DaemonSet of this namespace is annotated "
+                f"{told}: no {_KINDS} of this namespace is annotated "
                 'events.infisical.com/auto-reload: "true" (or names this subscription) and concerned by it.',
             )
 
