@@ -123,6 +123,7 @@ PROOFS = (
         for variant in (Variant.SLOW, Variant.FAILING, Variant.SILENT, Variant.SAME)
     ),
     _bounds("killed-bound", bounds.run, is_killed=True),
+    _bounds("killed-halt", bounds.run_halted, is_killed=True),
     *(_bursts(kind, is_killed=True) for kind in KINDS),
     *(_orders(kind, Variant.SLOW, is_killed=True) for kind in KINDS),
 )

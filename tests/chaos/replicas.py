@@ -75,9 +75,14 @@ class Replica:
         if self.operator.process is not None:
             self.operator.process.send_signal(number)
 
-    def was_well(self, begin: float, end: float) -> bool:
-        """Whether nothing was done to it in all this time."""
-        return all(until < begin or since > end for since, until in self.outages)
+    def well_since(self, moment: float) -> float | None:
+        """Since when nothing was done to it, as of a moment; None if something was just then."""
+        begun = [until for since, until in self.outages if since <= moment]
+        return None if any(until > moment for until in begun) else max(begun, default=0.0)
+
+    def back_at(self, moment: float) -> float:
+        """When it was well again after what was done to it at a moment."""
+        return next(until for since, until in self.outages if since == moment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,9 @@ BLOWS = (
         lambda replica: replica.to_api.accept(),
     ),
 )
+
+_SURVIVED = {blow.name for blow in BLOWS if blow.heal is not Replica.begin}
+"""Blows after which a replica goes on under its name, and may still have what nobody took."""
 
 
 class Register:
@@ -162,12 +170,11 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """Seconds until a shard of a replica that was struck had another holder."""
+    """A shard of a replica that was struck had another holder, or should have had one."""
 
     blow: str
-    seconds: float
-    is_timed: bool
-    """Whether another replica was well all that time, so that it could take it."""
+    seconds: float | None
+    """For how long another replica could have taken it, and had not; None if there was none."""
 
 
 @dataclass(slots=True)
@@ -269,7 +276,7 @@ def replicas(theatre: Theatre, subscriptions: int, seconds: float) -> list[Verdi
             theatre.say(line)
         lost, double = lost_in(changes, rollouts), doubled_in(changes, rollouts)
         restarts = sum(one.count for one in rollouts)
-        slowest = max([one.seconds for one in taken if one.is_timed], default=0.0)
+        slowest = max((one.seconds or 0.0 for one in taken), default=0.0)
         return [
             without_defect(theatre.folder / "replicas"),
             Verdict(is_reached, "in the end every subscription is served by one replica and owes nothing"),
@@ -359,16 +366,21 @@ def taken_over(
     register: Mapping[int, Sequence[tuple[float, str]]],
     replicas: Sequence[Replica],
 ) -> list[TakeOver]:
-    """For each shard of each replica that was struck; those that came back before others took it are none."""
+    """For each shard of each replica that was struck; what it still had when it came back was not taken."""
     found = []
+    by_name = {replica.name: replica for replica in replicas}
     for strike in strikes:
-        others = [one for one in replicas if not strike.identity.startswith(f"{one.name}-")]
+        victim = by_name[strike.identity.partition("-")[0]]
+        back = victim.back_at(strike.at) if strike.blow in _SURVIVED else inf
+        others = [replica for replica in replicas if replica is not victim]
         for shard in strike.shards:
             later = (at for at, who in register[shard] if at > strike.at and who not in {"", strike.identity})
-            if (at := next(later, None)) is not None:
-                until = min(at, strike.at + _MOST_TAKE_OVER)
-                is_timed = any(one.was_well(strike.at, until) for one in others)
-                found.append(TakeOver(strike.blow, at - strike.at, is_timed))
+            taken = next(later, inf)
+            at = min(taken, back)
+            since = [well for other in others if (well := other.well_since(at)) is not None]
+            seconds = at - max(strike.at, min(since)) if since else None
+            if taken <= back or (seconds or 0.0) > _MOST_TAKE_OVER:
+                found.append(TakeOver(strike.blow, seconds))
     return found
 
 
@@ -378,7 +390,7 @@ def table(strikes: Sequence[Strike], taken: Sequence[TakeOver]) -> list[str]:
     for name in [*(blow.name for blow in BLOWS), ""]:
         mine = [one for one in taken if name in {one.blow, ""}]
         times = sum(strike.blow == name or not name for strike in strikes)
-        seconds = sorted(one.seconds for one in mine if one.is_timed)
+        seconds = sorted(one.seconds for one in mine if one.seconds is not None)
         told = [f"{part(seconds, share):6.1f}" for share in (0.5, 0.99, 1.0)] if seconds else ["     -"] * 3
         lines.append(f"{name or 'all':12} {times:5} {len(mine):6} {len(seconds):6} {' '.join(told)}")
     return lines

@@ -1,9 +1,11 @@
 """What is lost and what is double is found in plain values: the chaos itself can fail."""
 
-from types import SimpleNamespace
+from unittest import mock
+
+import pytest
 
 from chaos.infisicals import Change
-from chaos.replicas import Strike, doubled_in, lost_in, taken_over
+from chaos.replicas import Replica, Strike, doubled_in, lost_in, taken_over
 from chaos.rollouts import Rollout
 from chaos.soaking import busiest
 from chaos.verdicts import Told, judged, table
@@ -91,12 +93,38 @@ def test_a_restart_without_a_change_of_its_own_is_double() -> None:
     assert lost_in(changes, early) == ["pay"]
 
 
-def test_a_take_over_is_timed_where_somebody_could() -> None:
-    """From the blow to another holder, if that one was well until then; whoever comes back takes nothing."""
-    two = SimpleNamespace(name="two", was_well=lambda _, until: until <= 26)
-    strikes = [Strike("stopped", "one-1", 10.0, (0, 1))]
-    register = {0: [(1.0, "one-1"), (25.0, "two-1"), (60.0, "one-1")], 1: [(1.0, "one-1"), (11.0, "")]}
+def a_replica(name: str, *outages: tuple[float, float]) -> Replica:
+    """One without a process, and when it was out of order."""
+    return Replica(name, mock.Mock(), mock.Mock(), outages=[*outages])
 
-    [taken] = taken_over(strikes, register, [SimpleNamespace(name="one"), two])  # type: ignore[list-item] # as a Replica
 
-    assert (taken.seconds, taken.is_timed) == (15.0, True)
+@pytest.mark.parametrize(
+    ("outage", "taken_at", "expected"),
+    [
+        pytest.param((0.0, 5.0), 25.0, [15.0], id="well all the time"),
+        pytest.param((5.0, 20.0), 36.0, [16.0], id="well since 20"),
+        pytest.param((5.0, 45.0), 40.0, [None], id="not well"),
+        pytest.param((0.0, 5.0), 55.0, [40.0], id="taken too late, when it had come back"),
+        pytest.param((5.0, 30.0), 55.0, [], id="come back before it had to be taken"),
+    ],
+)
+def test_a_take_over_is_timed_from_when_another_one_could(
+    outage: tuple[float, float], taken_at: float, expected: list[float | None]
+) -> None:
+    """From the blow, or from when another replica was well again, to the other holder."""
+    replicas = [a_replica("one", (10.0, 50.0)), a_replica("two", outage)]
+    register = {0: [(1.0, "one-1"), (taken_at, "two-1")]}
+
+    taken = taken_over([Strike("stopped", "one-1", 10.0, (0,))], register, replicas)
+
+    assert [each.seconds for each in taken] == expected
+
+
+def test_who_was_killed_never_comes_back() -> None:
+    """Its next life is another holder, and what was its own is taken whenever that is."""
+    replicas = [a_replica("one", (10.0, 19.0)), a_replica("two")]
+    register = {0: [(1.0, "one-1"), (26.0, "one-2")]}
+
+    [taken] = taken_over([Strike("killed", "one-1", 10.0, (0,))], register, replicas)
+
+    assert taken.seconds == 16.0
