@@ -13,7 +13,7 @@ from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.events import SecretEvent
 from infisical_events.core.folders import Folder, canonical
 from infisical_events.core.judging import Belief, Heard
-from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked
+from infisical_events.core.ledgers import Claim, Credit, Debt, Doubt, Header, Ledger, Parked
 from infisical_events.core.observations import Body, Observation, Part, Sighting
 from infisical_events.core.scopes import Scope
 
@@ -60,7 +60,8 @@ whole_bodies = st.builds(
 wide_bodies = whole_bodies | whole_bodies.map(Body.folded)
 several_changes = st.lists(changes, max_size=3).map(tuple)
 flags = st.booleans()
-debts = st.builds(Debt, texts, texts, texts, st.integers(0), moments, several_changes, flags, flags)
+doubts = st.none() | st.sampled_from(Doubt)
+debts = st.builds(Debt, texts, texts, texts, st.integers(0), moments, several_changes, flags, doubts)
 wide_beliefs = st.builds(Belief, wide_bodies, moments, st.frozensets(texts))
 ledgers = st.builds(
     Ledger,

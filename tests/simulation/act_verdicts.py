@@ -119,7 +119,7 @@ def _unfresh(played: Played) -> Iterator[str]:
     for subject in played.subjects:
         for rollout in rollouts_of(played, subject):
             owed = debt_of(played, subject, rollout)
-            if owed is None or owed[0].is_early or not _is_syncing(subject.spec):
+            if owed is None or owed[0].is_watched or not _is_syncing(subject.spec):
                 continue  # what is watched is restarted because its content has moved again
             for plan in _sources(played, subject, rollout.name):
                 if not _is_fresh(played, subject, rollout, owed, plan):
@@ -345,7 +345,7 @@ def _was_due(played: Played, subject: Subject, later: Rollout, rollout: Rollout)
     epoch, seq = _epoch_and_seq(later)
     ledgers = _ledgers_at(played, subject, rollout.at)
     debts = ledgers[-1].debts if ledgers and ledgers[-1].epoch == epoch else ()
-    is_owed = any((debt.uid, debt.seq) == (later.uid, seq) and not debt.is_late for debt in debts)
+    is_owed = any((debt.uid, debt.seq) == (later.uid, seq) and debt.doubt is None for debt in debts)
     is_held = later.name in played.held or _may_time_out(played, subject, later.name)
     return is_owed and later.at > rollout.at and not is_held
 

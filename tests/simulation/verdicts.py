@@ -223,7 +223,7 @@ def _allowance(played: Played, subject: Subject, name: str) -> int:
 
 def _belated(played: Played, subject: Subject, uid: str) -> int:
     """How many restarts were made before the Secrets were fresh, and are owed once more for the same."""
-    late = (debt for entry in _ledgers_of(played, subject) for debt in entry.ledger.debts if debt.is_late)
+    late = (debt for entry in _ledgers_of(played, subject) for debt in entry.ledger.debts if debt.doubt)
     return len({debt.seq for debt in late if debt.uid == uid})
 
 
@@ -327,7 +327,7 @@ def _unfounded(played: Played, subject: Subject, ledgers: list[StoredLedger]) ->
         for debt in new.debts:
             if not all(any(s.overlaps(c.scope) for s in new.scopes) for c in debt.changes):
                 yield f"unfounded: {debt} is owed outside of the scope at {entry.at:.2f}"
-            if debt.seq == new.seq > old.seq and not debt.is_late and old.header.grade is not Grade.EVENTS:
+            if debt.seq == new.seq > old.seq and debt.doubt is None and old.header.grade is not Grade.EVENTS:
                 for change in set(debt.changes) - owed.get(debt.uid, set()):
                     if not _is_founded(change, old, new):
                         yield f"unfounded: {change} is owed to {debt.name} at {entry.at:.2f}"
@@ -410,7 +410,7 @@ def _ends_watch(before: Ledger | None, after: Ledger) -> bool:
     """Whether no more was written than that a source which never answers was watched for long enough."""
     if before is None:
         return False
-    left = tuple(debt for debt in before.debts if not debt.is_early or debt in after.debts)
+    left = tuple(debt for debt in before.debts if not debt.is_watched or debt in after.debts)
     return left != before.debts and replace(before, debts=left) == after
 
 

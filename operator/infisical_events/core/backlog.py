@@ -26,7 +26,7 @@ def owed_by_reason(debts: Iterable[Debt], reasons: Mapping[str, tuple[int, str]]
     """
     waiting: dict[str, list[datetime]] = defaultdict(list)
     for debt in debts:
-        if not debt.is_late:
+        if debt.doubt is None:
             number, reason = reasons.get(debt.uid, (debt.seq, PENDING))
             waiting[str(reason) if number == debt.seq else PENDING].append(debt.since)
     return {reason: Owed(len(since), min(since)) for reason, since in waiting.items()}

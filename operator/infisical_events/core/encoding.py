@@ -10,7 +10,7 @@ from infisical_events.api.specs import Grade
 from infisical_events.core.changes import LONGEST_LIST, Change, folded
 from infisical_events.core.folders import Folder
 from infisical_events.core.judging import Belief
-from infisical_events.core.ledgers import Claim, Credit, Debt, Header, Ledger, Parked, Rollout
+from infisical_events.core.ledgers import Claim, Credit, Debt, Doubt, Header, Ledger, Parked, Rollout
 from infisical_events.core.observations import Body, Part
 from infisical_events.core.scopes import Scope
 
@@ -179,8 +179,8 @@ def _encode_debt(debt: Debt, most: int) -> dict[str, Any]:
         "since": _encode_time(debt.since),
         "changes": [str(change) for change in changes],
         "requested": debt.is_requested,
-        "late": debt.is_late,
-        "early": debt.is_early,
+        "late": debt.doubt is not None,
+        "early": debt.is_watched,
     }
 
 
@@ -193,9 +193,14 @@ def _decode_debt(raw: Mapping[str, Any]) -> Debt:
         since=_decode_time(raw["since"]),
         changes=tuple(map(Change.parse, raw["changes"])),
         is_requested=raw.get("requested") is True,
-        is_late=raw.get("late") is True,
-        is_early=raw.get("early") is True,
+        doubt=_decode_doubt(raw),
     )
+
+
+def _decode_doubt(raw: Mapping[str, Any]) -> Doubt | None:
+    if raw.get("late") is not True:
+        return None
+    return Doubt.EARLY if raw.get("early") is True else Doubt.STALE
 
 
 def _encode_rollout(rollout: Rollout) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from infisical_events.core.receipts import Doubt
+from infisical_events.core.ledgers import Doubt
 from infisical_events.core.syncing import Freshness
 from infisical_events.core.wording import first_few
 

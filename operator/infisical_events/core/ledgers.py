@@ -8,6 +8,7 @@ retry, a duplicate event or a second replica finds what it needs. `docs/ledger.m
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from infisical_events.api.specs import EventType, Grade
 from infisical_events.core.changes import ANY_KEY, Change
@@ -37,13 +38,21 @@ class Header:
         return (self.project_id, self.address) == (other.project_id, other.address)
 
 
+class Doubt(StrEnum):
+    """Why pods may have begun with content that is not the newest."""
+
+    STALE = "Stale"
+    """A source had not answered in time."""
+    EARLY = "Early"
+    """A source that never answers had another content, perhaps an older change's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Debt:
     """What one workload (by uid) is owed: a restart for `changes`, seen first at `since`.
 
-    `is_requested` tells that a person wants it whatever has changed; `is_late`, that it was restarted
-    for them before its Secrets were known to be fresh, and is owed another one if their content changes.
-    `is_early` tells of such a one that most likely it had all: a source that never answers had moved.
+    `is_requested` tells that a person wants it whatever has changed. With a `doubt` it was restarted for
+    them with content that may not have been the newest, and is owed another one if that changes.
     """
 
     uid: str
@@ -53,8 +62,12 @@ class Debt:
     since: datetime
     changes: tuple[Change, ...]
     is_requested: bool = False
-    is_late: bool = False
-    is_early: bool = False
+    doubt: Doubt | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether its pods most likely have all: nobody is asked again, and a person need not know."""
+        return self.doubt is Doubt.EARLY
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from infisical_events.api.specs import Action
 from infisical_events.core.changes import Change, folded
 from infisical_events.core.concerns import Concern
-from infisical_events.core.ledgers import Debt, Ledger, Rollout
+from infisical_events.core.ledgers import Debt, Doubt, Ledger, Rollout
 from infisical_events.core.reasons import Reason
-from infisical_events.core.receipts import Doubt, is_paid, receipt_of
+from infisical_events.core.receipts import is_paid, receipt_of
 from infisical_events.core.workloads import Workload, concerning
 
 
@@ -131,7 +131,7 @@ def belated(ledger: Ledger, restarted: Mapping[Debt, Doubt], now: datetime) -> L
 
 
 def _belated(debt: Debt, doubt: Doubt) -> Debt:
-    return replace(debt, is_requested=False, is_late=True, is_early=doubt is Doubt.EARLY)
+    return replace(debt, is_requested=False, doubt=doubt)
 
 
 def plan(

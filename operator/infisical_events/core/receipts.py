@@ -9,29 +9,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
 from infisical_events.core.changes import ANY_KEY, Change
-from infisical_events.core.ledgers import Debt
+from infisical_events.core.ledgers import Debt, Doubt
 from infisical_events.core.wording import escaped
 from infisical_events.core.workloads import Workload
 
 _LONGEST_KEY = 253
 _MOST_KEYS_TOLD = 20
 _SEQ = re.compile(r"[0-9]{1,19}")
-
-
-class Doubt(StrEnum):
-    """Why pods may have begun with content that is not the newest."""
-
-    STALE = "Stale"
-    """A source had not answered in time."""
-    EARLY = "Early"
-    """A source that never answers had another content, perhaps an older change's."""
 
 
 @dataclass(frozen=True, slots=True)

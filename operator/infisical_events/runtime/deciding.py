@@ -86,9 +86,9 @@ class Decider:
             return Hold(act.debt, Reason.RESYNCING, workload=act.workload)
         if fresh.state is not Freshness.OVERDUE:
             return None
-        hope = min(fresh.hope, _WATCH) if act.debt.is_early else fresh.hope
+        hope = min(fresh.hope, _WATCH) if act.debt.is_watched else fresh.hope
         is_hopeful = self.clock() - act.debt.since < hope
-        if is_hopeful if act.debt.is_late else self.on_timeout is OnTimeout.SKIP:
+        if is_hopeful if act.debt.doubt else self.on_timeout is OnTimeout.SKIP:
             return Hold(act.debt, Reason.RESYNC_TIMED_OUT, workload=act.workload)
         return None
 
@@ -133,8 +133,8 @@ def _settled(act: Act, fresh: Fresh, other: str) -> Settle | None:
         reason = Reason.NO_DATA_CHANGE
     elif other:
         reason = Reason.RESTARTED_BY_SOMEONE_ELSE
-    elif act.debt.is_late and fresh.state is not Freshness.CHANGED:
-        unmoved = Reason.NO_DATA_CHANGE if act.debt.is_early else Reason.RESYNC_TIMED_OUT
+    elif act.debt.doubt and fresh.state is not Freshness.CHANGED:
+        unmoved = Reason.NO_DATA_CHANGE if act.debt.is_watched else Reason.RESYNC_TIMED_OUT
         reason = unmoved if fresh.state else Reason.NO_SOURCE
     elif act.action is Action.RESYNC:
         reason = _resynced(act, fresh)

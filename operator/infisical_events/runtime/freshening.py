@@ -178,7 +178,7 @@ class Round:
             timeout=self.freshener.timeout,
             since=debt.since,
             is_requested=debt.is_requested,
-            is_watched=debt.is_early,
+            is_watched=debt.is_watched,
         )
 
     async def _answer(self, question: Question, debt: Debt) -> Answer:

@@ -7,10 +7,9 @@ from datetime import datetime
 from infisical_events.api.statuses import ConditionType, WorkloadResult
 from infisical_events.core.backlog import owed_by_reason
 from infisical_events.core.changes import folded, named
-from infisical_events.core.ledgers import Debt, Ledger
+from infisical_events.core.ledgers import Debt, Doubt, Ledger
 from infisical_events.core.planning import Hold, Settle
 from infisical_events.core.reasons import Reason
-from infisical_events.core.receipts import Doubt
 from infisical_events.core.syncing import Freshness
 from infisical_events.runtime.deciding import Decision
 from infisical_events.runtime.metrics import Metrics
@@ -87,13 +86,13 @@ class Done:
         if isinstance(step, Settle) and step.doubt:
             return step.doubt
         is_begun = self.made is not None or self.result is Reason.COVERED_BY_ROLLOUT
-        is_found_same = self.result is Reason.NO_DATA_CHANGE and not self.debt.is_early
+        is_found_same = self.result is Reason.NO_DATA_CHANGE and not self.debt.is_watched
         return self.decision.fresh.doubt if is_begun or is_found_same else None
 
     @property
     def is_watched(self) -> bool:
         """Whether it was restarted with most likely all there is, and is only watched for a while."""
-        return self.debt.is_early and self.result in {Reason.RESYNCING, Reason.RESYNC_TIMED_OUT}
+        return self.debt.is_watched and self.result in {Reason.RESYNCING, Reason.RESYNC_TIMED_OUT}
 
     @property
     def until(self) -> datetime | None:
@@ -209,7 +208,7 @@ class Recounter:
             self.reporter.skip(told, f"{name}: {entry.why}{note}.")
             if told in {Reason.RESYNCED, Reason.NEXT_RUN_IS_FRESH}:
                 self.reporter.board.resynced()
-            if told in _ALARMING and not entry.debt.is_late:
+            if told in _ALARMING and entry.debt.doubt is None:
                 await self.reporter.notify(told, f"{name} waits{note}.", is_warning=True)
 
     async def _tell_timeout(self, entry: Done) -> None:

@@ -177,7 +177,7 @@ def _due(decisions: Iterable[Decision]) -> list[Due]:
     """What waits for its turn; who is held by its owner or a dead source, or restarted, holds up nobody."""
     due = []
     for step in (decision.step for decision in decisions):
-        is_waiting = isinstance(step, Hold) and step.reason not in _HELD_ALONE and not step.debt.is_late
+        is_waiting = isinstance(step, Hold) and step.reason not in _HELD_ALONE and not step.debt.doubt
         if _is_restart(step) or is_waiting:
             wave = step.workload.wave if step.workload else 0
             due.append(Due(step.debt.uid, step.debt.name, wave, is_ready=_is_restart(step)))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from factories import a_debt, at
 from infisical_events.core.backlog import Owed, owed_by_reason
+from infisical_events.core.ledgers import Doubt
 from infisical_events.core.reasons import Reason
 
 
@@ -27,4 +28,4 @@ def test_what_was_told_of_an_earlier_debt_is_no_reason() -> None:
 
 def test_late_debts_are_no_restarts_that_are_owed() -> None:
     """Their restart was made; nothing at all is owed when only they are left."""
-    assert owed_by_reason([replace(a_debt("a", 1), is_late=True)], {}) == {}
+    assert owed_by_reason([replace(a_debt("a", 1), doubt=Doubt.STALE)], {}) == {}

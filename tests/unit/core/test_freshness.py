@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from infisical_events.core.freshness import Answer, combined
-from infisical_events.core.receipts import Doubt
+from infisical_events.core.ledgers import Doubt
 from infisical_events.core.syncing import Freshness
 
 SILENT, OVERDUE, CHANGED, SAME = Freshness.SILENT, Freshness.OVERDUE, Freshness.CHANGED, Freshness.SAME

@@ -290,12 +290,12 @@ def test_the_second_format_is_read_on() -> None:
     assert ledger.believed(a_part("/a/big")).body == body.folded()
     assert ledger.parked == {a_part("/left"): Parked(Belief(body, at(2)), at(4))}
     (debt,) = ledger.debts
-    assert (debt.uid, debt.seq, debt.since, debt.is_requested, debt.is_late) == (
+    assert (debt.uid, debt.seq, debt.since, debt.is_requested, debt.doubt) == (
         "uid-2",
         7,
         at(5),
         False,
-        False,
+        None,
     )
     assert (len(ledger.claims), len(ledger.credits), ledger.rollouts, ledger.tokens) == (1, 1, (), {})
     assert encode(ledger)["format"] == FORMAT
@@ -307,7 +307,7 @@ def test_the_third_format_before_late_debts_is_read_on() -> None:
 
     assert ledger.rollouts == (Rollout("uid-7", "StatefulSet", "db", 6, at(9), wave=2, has_failed=True),)
     assert (ledger.restart_at, ledger.resume_at, ledger.tokens) == ("monday", "tuesday", {"env": "t1"})
-    assert [(debt.is_requested, debt.is_late) for debt in ledger.debts] == [(True, False)]
+    assert [(debt.is_requested, debt.doubt) for debt in ledger.debts] == [(True, None)]
 
 
 @pytest.mark.parametrize("number", [2, 3])

@@ -27,7 +27,7 @@ from infisical_events.api.resources import WorkloadKind
 from infisical_events.api.specs import Action
 from infisical_events.core.changes import ANY_KEY, Change
 from infisical_events.core.concerns import Selected, concerned
-from infisical_events.core.ledgers import Claim, Ledger
+from infisical_events.core.ledgers import Claim, Doubt, Ledger
 from infisical_events.core.planning import (
     Act,
     Hold,
@@ -41,7 +41,7 @@ from infisical_events.core.planning import (
     request,
 )
 from infisical_events.core.reasons import Reason
-from infisical_events.core.receipts import Cause, Doubt, restart_patch
+from infisical_events.core.receipts import Cause, restart_patch
 from infisical_events.core.stepping import finished
 from infisical_events.core.workloads import Workload
 
@@ -422,10 +422,10 @@ def test_a_restart_that_came_too_early_is_owed_another_one() -> None:
     """As a new debt that no receipt has paid and nobody asked for; a newer debt serves as well."""
     paid = replace(a_debt("web", 1), is_requested=True)
     ledger = a_ledger(None, a_debt("api", 2), seq=2)
-    late = replace(paid, seq=3, since=at(90), is_requested=False, is_late=True)
+    late = replace(paid, seq=3, since=at(90), is_requested=False)
 
-    for doubt, is_early in ((Doubt.STALE, False), (Doubt.EARLY, True)):
-        owed = replace(ledger, seq=3, debts=(*ledger.debts, replace(late, is_early=is_early)))
+    for doubt in Doubt:
+        owed = replace(ledger, seq=3, debts=(*ledger.debts, replace(late, doubt=doubt)))
         assert belated(ledger, {paid: doubt}, at(90)) == owed
     assert belated(ledger, {a_debt("api", 1): Doubt.STALE}, at(90)) is ledger
     assert belated(ledger, {}, at(90)) is ledger
