@@ -59,6 +59,7 @@ class Reason(StrEnum):
     RESTARTED = "Restarted"
     RESTART_FAILED = "RestartFailed"
     MISSED_CHANGES_FOUND = "MissedChangesFound"
+    ANNOTATION_NOT_UNDERSTOOD = "AnnotationNotUnderstood"
 
     RESYNCED = "Resynced"
     ROLLED_OUT = "RolledOut"

@@ -1,8 +1,8 @@
 """What a look has found, told to people: what is watched, and why nothing is done about a change."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from infisical_events.api.resources import WORKLOAD_KINDS
@@ -24,6 +24,9 @@ _KINDS = " or ".join((", ".join(kind.kind for kind in WORKLOAD_KINDS[:-1]), WORK
 
 log = logging.getLogger(__name__)
 
+_MOST_MISTAKEN = 10
+"""Workloads whose annotations are told of after one look: the restarts wait for it."""
+
 _DAMAGE_NEWS = timedelta(minutes=15)
 """How long a condition says that the ledger could not be read."""
 
@@ -36,6 +39,8 @@ class Explainer:
     reporter: Reporter
     metrics: Metrics
     clock: Clock
+    mistakes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was told of each workload's annotations, by its uid."""
 
     def passed(self, result: str) -> None:
         """Count a look by how it ended: `ok`, or the reason why not."""
@@ -72,19 +77,32 @@ class Explainer:
         is_told = any(condition.reason == Reason.LEDGER_UNREADABLE for condition in conditions)
         return is_told and ledger is not None and self.clock() < ledger.baselined_at + _DAMAGE_NEWS
 
-    def concerned(self, selected: Selected, workloads: tuple[Workload, ...], *, is_owed: bool) -> None:
-        """Whom the changes concern: mistakes in the annotations of workloads, and that it is nobody."""
-        for workload in workloads:
-            for mistake in narrowing_of(workload).mistakes:
-                name = f"{workload.kind.kind} {workload.name}"
-                log.warning("%s: %s", name, mistake, extra=self.reporter.extra)
-        if not is_owed:
-            told = named((*selected.changes, *(claim.change for claim in selected.claims)))
-            self.reporter.skip(
-                Reason.NO_WORKLOAD_CONCERNED,
-                f"{told}: no {_KINDS} of this namespace is annotated "
-                'events.infisical.com/auto-reload: "true" (or names this subscription) and concerned by it.',
+    def nobody(self, selected: Selected) -> None:
+        """The changes concern no workload."""
+        told = named((*selected.changes, *(claim.change for claim in selected.claims)))
+        self.reporter.skip(
+            Reason.NO_WORKLOAD_CONCERNED,
+            f"{told}: no {_KINDS} of this namespace is annotated "
+            'events.infisical.com/auto-reload: "true" (or names this subscription) and concerned by it.',
+        )
+
+    async def mistaken(self, workloads: Iterable[Workload]) -> None:
+        """Annotations that narrow nothing since they make no sense: told to their owner, once each."""
+        found = {
+            workload.uid: (workload, mistakes)
+            for workload in workloads
+            if workload.is_subscribed_to(self.record.key.name)
+            and (mistakes := narrowing_of(workload).mistakes)
+        }
+        news = [told for uid, told in found.items() if self.mistakes.get(uid) != told[1]]
+        for workload, mistakes in news[:_MOST_MISTAKEN]:
+            note = f"Not understood, so it counts as not there: {'; '.join(mistakes)}."
+            log.warning("%s %s: %s", workload.kind.kind, workload.name, note, extra=self.reporter.extra)
+            await self.reporter.notify_workload(
+                workload, Reason.ANNOTATION_NOT_UNDERSTOOD, note, is_warning=True
             )
+            self.mistakes[workload.uid] = mistakes
+        self.mistakes = {uid: told for uid, told in self.mistakes.items() if uid in found}
 
     def unseen(
         self, heard: tuple[Heard, ...], unshown: tuple[Heard, ...], changes: tuple[Change, ...]

@@ -166,6 +166,8 @@ class Reconciler:
         if is_whole:
             self._tell_handled(asked)
         await self.explainer.missed(found.selection.selected, heard)
+        if workloads is not None:
+            await self.explainer.mistaken(workloads)
         if is_whole:
             await self.explainer.sight(found.look)
         self.explainer.unseen(heard, absorbed.unshown, absorbed.changes)
@@ -176,7 +178,8 @@ class Reconciler:
         key = self.record.key
         concerns = await self.slices.carry_out(key.namespace, concerned(key.name, selected, workloads))
         owed = owe(ledger, key.name, concerns, self.clock())
-        self.explainer.concerned(selected, workloads, is_owed=owed is not ledger)
+        if owed is ledger:
+            self.explainer.nobody(selected)
         if self.spec.mode is Mode.ENFORCE:
             return owed
         self.explainer.would(owed)

@@ -371,6 +371,33 @@ async def test_nobody_concerned() -> None:
 
 
 @in_virtual_time
+async def test_annotations_that_make_no_sense() -> None:
+    """They narrow nothing, which the workload itself is told once, and again when they are others."""
+    team = Team()
+    words = {"events.infisical.com/secret-keys": "[no pattern", "events.infisical.com/wave": "first"}
+    team.cluster.annotate_workload("team", "web", words)
+    team.cluster.annotate_workload("team", "other", words)  # it did not opt in
+    reconciler = await team.changed()
+
+    def told() -> list[tuple[str, str]]:
+        mistaken = (n for n in team.cluster.notices if n.reason == Reason.ANNOTATION_NOT_UNDERSTOOD)
+        return [(notice.about.name, notice.note) for notice in mistaken]
+
+    [(name, note)] = told()
+    assert name == "web"
+    assert "events.infisical.com/secret-keys" in note
+    assert "events.infisical.com/wave: write a whole number" in note
+
+    team.infisical.version += 1
+    await reconciler.observe(())
+    assert len(told()) == 1
+    team.cluster.annotate_workload("team", "web", {"events.infisical.com/wave": None})
+    team.infisical.version += 1
+    await reconciler.observe(())
+    assert len(told()) == 2
+
+
+@in_virtual_time
 async def test_list_that_fails_settles_nothing() -> None:
     """When workloads cannot be listed none is taken for gone: what is owed stays owed."""
     team = Team()
