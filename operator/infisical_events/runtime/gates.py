@@ -11,10 +11,11 @@ from weakref import WeakValueDictionary
 
 from infisical_events.runtime.turns import Turns
 
-_STEP, _AT_ONCE = 0.03, 4
-"""Seconds between two connects, and how many need not wait: 37 are begun in any second at most.
+_STEP, _AT_ONCE = 0.04, 4
+"""Seconds between two connects, and how many need not wait: 29 are begun in any second at most.
 
-On the way some are delayed and arrive together with later ones, and 50 at once would be a herd.
+On the way some are delayed, by more than half a second where the loop is busy, and arrive together with
+later ones; 50 at once would be a herd.
 """
 
 _BETWEEN_RELEASES = 5.0
