@@ -266,7 +266,7 @@ async def test_spread() -> None:
         operator.create(f"app-{n}")
     await asyncio.sleep(1.0)
     assert 10 <= operator.infisical.open_streams <= 70
-    await asyncio.sleep(14.0)
+    await asyncio.sleep(20.0)
     assert operator.infisical.open_streams == 500
     await operator.supervisor.close()
 
