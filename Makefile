@@ -17,6 +17,8 @@ WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 SEEDS ?= 10000
 FIRST ?= 0
 SEED ?=
+BASE ?= HEAD
+CALM ?=
 FAULTS ?= 2
 SECONDS ?= 60
 ROUNDS ?= 4
@@ -85,7 +87,11 @@ simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST
 simulate-small: $(installed) ## Every script of two steps with every placement of FAULTS=2 faults (about an hour).
 	PYTHONPATH=tests $(bin)/python -m simulation --small $(FAULTS)
 
-.PHONY: bench bench-neighbours bench-patterns
+.PHONY: compare
+compare: $(installed) ## Whether this tree writes what another revision wrote, seed by seed: BASE=revision SEEDS=2000 CALM=1.
+	PYTHONPATH=tests $(bin)/python -m simulation.compare $(BASE) --seeds $(SEEDS) --first $(FIRST) $(if $(CALM),--calm)
+
+.PHONY: bench bench-neighbours bench-patterns event-path
 bench: $(installed) ## What projects of 10,000 and 40,000 keys cost: time, memory, size of the ledger.
 	PYTHONPATH=tests $(bin)/python tests/benchmarks/large_projects.py
 
@@ -94,6 +100,9 @@ bench-neighbours: $(installed) ## How long 10,000 subscriptions of a namespace h
 
 bench-patterns: $(installed) ## How long a tenant's worst key patterns hold up the event loop (some minutes).
 	PYTHONPATH=tests $(bin)/python tests/benchmarks/patterns.py
+
+event-path: $(installed) ## The way of one event from the frame to the patch: files, functions, changes of file.
+	PYTHONPATH=tests $(bin)/python tests/benchmarks/event_path.py
 
 # atheris has no wheel for some machines, so it is no requirement.
 fuzz: $(installed) ## Whether anything said on a stream gets out of its reader: SECONDS=600.

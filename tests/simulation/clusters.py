@@ -89,6 +89,16 @@ class Asked:
     since: float
 
 
+@dataclass(frozen=True, slots=True)
+class AppliedWrite:
+    """What the operator sent and the API server took: the comparison of two revisions goes by these."""
+
+    at: float
+    kind: str
+    name: str
+    body: Mapping[str, Any]
+
+
 class ClusterModel(FakeCluster):
     """Implements `runtime.ports.Cluster` for any number of operators at once."""
 
@@ -102,6 +112,7 @@ class ClusterModel(FakeCluster):
         self.ledgers: list[StoredLedger] = []
         self.secret_writes: list[SecretWrite] = []
         self.asked: list[Asked] = []
+        self.applied: list[AppliedWrite] = []
         self.pods = Pods()
 
     async def _interposed(self, method: str) -> None:
@@ -123,6 +134,7 @@ class ClusterModel(FakeCluster):
         async def apply() -> StoredSubscription:
             stored = await write(key, resource_version, status)
             if "ledger" in status:
+                self._note("ledger", key.uid, status["ledger"])
                 self.ledgers.append(StoredLedger(_now(), key.uid, decode(stored.status["ledger"])))
             return stored
 
@@ -135,6 +147,7 @@ class ClusterModel(FakeCluster):
         async def apply() -> None:
             before = self._template(namespace, workload)
             await patch(namespace, workload, body)
+            self._note("workload", workload.name, body)
             after = self._template(namespace, workload)
             if "spec" not in body:
                 return  # a note of what somebody else has rolled out
@@ -154,6 +167,7 @@ class ClusterModel(FakeCluster):
         async def apply() -> Source:
             before = self.source_of(namespace, source.kind, source.name)["metadata"]
             asked = await ask(namespace, source, body)
+            self._note("sync request", source.name, body)
             after = self.source_of(namespace, source.kind, source.name)["metadata"]
             ((key, text),) = body["metadata"]["annotations"].items()
             request = json.loads(text)
@@ -177,6 +191,7 @@ class ClusterModel(FakeCluster):
             if looked_at is not None and looked_at != found:
                 raise ConflictError("the Secret was written since it was looked at")
             written = await write(key, managed, data, token)
+            self._note("secret", managed.name, {"data": dict(data), "content": token})
             if written != found:
                 content = self.data_of(key.namespace, managed.name)
                 self._journal(managed.name, content, len(self.infisical.past) - 1, is_ours=True)
@@ -244,6 +259,9 @@ class ClusterModel(FakeCluster):
     def _journal(self, name: str, content: Mapping[str, str], seen: int, *, is_ours: bool = False) -> None:
         version = int(self._kept[NAMESPACE, name].resource_version)
         self.secret_writes.append(SecretWrite(_now(), version, name, dict(content), seen, is_ours))
+
+    def _note(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
+        self.applied.append(AppliedWrite(_now(), kind, name, body))
 
     def _template(self, namespace: str, workload: Workload) -> dict[str, str]:
         raw = self._workloads.get((namespace, workload.kind.kind, workload.name))

@@ -39,6 +39,17 @@ class Faults:
             raise Crash(where)
 
 
+class Calm(Faults):
+    """Nothing goes wrong, and no call takes any time: what is done does not hang on the order of calls."""
+
+    def set(self, rates: Mapping[str, float]) -> None:
+        """Whatever is asked for, nothing goes wrong."""
+
+    def latency(self) -> float:
+        """No time at all."""
+        return 0.0
+
+
 class Placed(Faults):
     """Faults at chosen places: every question "does it go wrong here?" has a number, in order.
 
