@@ -108,7 +108,7 @@ event-path: $(installed) ## The way of one event from the frame to the patch: fi
 fuzz: $(installed) ## Whether anything said on a stream gets out of its reader: SECONDS=600.
 	@$(bin)/python -c "import atheris" 2>/dev/null || \
 		$(bin)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: "atheris>=3,<4" || true
-	PYTHONPATH=tests $(bin)/python -m fuzzing --seconds $(SECONDS)
+	PYTHONPATH=tests $(bin)/python -m fuzz --seconds $(SECONDS)
 
 wire: $(installed) ## Tests over real sockets.
 	$(pytest) tests/wire $(ARGS)
@@ -118,15 +118,15 @@ integration: programs ## Tests against a real control plane.
 
 .PHONY: chaos soak
 chaos: programs ## Faults on real processes: ROUNDS=4 tries of each, ONLY="api-* operator-killed" for some; ends with a table.
-	PYTHONPATH=tests $(bin)/python -m chaos faults --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
+	PYTHONPATH=tests $(bin)/python -m e2e.faults faults --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
 
 soak: programs ## Long runs: short streams, an Infisical that dies CYCLES=3 times, replicas that fail; SECONDS=180 ONLY=replicas.
-	PYTHONPATH=tests $(bin)/python -m chaos soak --cycles $(CYCLES) $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) \
+	PYTHONPATH=tests $(bin)/python -m e2e.faults soak --cycles $(CYCLES) $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) \
 		--only "$(ONLY)" $(ARGS)
 
 .PHONY: prove
 prove: programs ## Sync, verify, restart once, follow: ROUNDS=4 runs of each proof, ONLY="order-* halt" for some; ends with a table.
-	PYTHONPATH=tests $(bin)/python -m acting --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
+	PYTHONPATH=tests $(bin)/python -m e2e.restart_order --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
 
 # Ahead of pytest, so that a first build (about 10 minutes) shows its progress.
 .PHONY: programs

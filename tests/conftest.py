@@ -24,7 +24,7 @@ from typing import Any, NoReturn, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-from infisical_sandbox.cluster import Cluster, ClusterError, providing
+from local_cluster import Cluster, ClusterError, providing
 
 Value = TypeVar("Value")
 

@@ -1,5 +1,5 @@
 """`python -m infisical_events`."""
 
-from infisical_events.cli import main
+from infisical_events.cli.commands import main
 
 main()

@@ -16,17 +16,17 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 import infisical_events
-from factories import a_raw_spec, an_entry
-from fakes import FakeCluster, a_digest_key
-from infisical_events.kube.subscriptions import SubscriptionKey
-from infisical_events.runtime.apps import infisical_opener
-from infisical_events.runtime.clocks import utc_now
-from infisical_events.runtime.following import World
-from infisical_events.runtime.keys import DigestKeys
+from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.runtime.app.bootstrap import infisical_opener
+from infisical_events.runtime.app.digest_keys import DigestKeys
+from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.supervising import Supervisor
+from infisical_events.runtime.sharding.supervisor import Supervisor
+from infisical_events.runtime.subscription.runner import World
 from infisical_sandbox.server import Controls, Options, Sandbox
-from infisical_sessions import LOOPBACK
+from support.builders import a_raw_spec, an_entry
+from support.fake_cluster import FakeCluster, a_digest_key
+from support.infisical_sessions import LOOPBACK
 
 _PACKAGE = str(Path(infisical_events.__file__).parent)
 _DECODED_IN, _DECODING = "core/events.py", "decode"

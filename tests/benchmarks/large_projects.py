@@ -14,16 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from factories import a_spec, an_entry
 from infisical_events.api.specs import Grade
-from infisical_events.core.encoding import encode
-from infisical_events.core.grades import Look, begun, taken_in
-from infisical_events.core.ledgers import Header
-from infisical_events.core.scopes import scopes_of
-from infisical_events.infisical.logins import UniversalCredentials
-from infisical_events.runtime.clocks import utc_now
+from infisical_events.core.ledger.codec import encode
+from infisical_events.core.ledger.ledger import Header
+from infisical_events.core.ledger.observation_modes import Look, begun, taken_in
+from infisical_events.core.paths.scopes import scopes_of
+from infisical_events.infisical.tokens import UniversalCredentials
+from infisical_events.runtime.clock import utc_now
 from infisical_sandbox.server import Controls, Options, Sandbox
-from infisical_sessions import a_session
+from support.builders import a_spec, an_entry
+from support.infisical_sessions import a_session
 
 _FOLDERS = 20
 _ROWS = tuple((grade, keys) for grade in (Grade.VERSIONS, Grade.VALUES) for keys in (100, 10_000, 40_000))

@@ -11,21 +11,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from factories import a_body, a_part, a_raw_spec
-from fakes import FakeCluster, OneKey, a_digest_key
 from infisical_events.api.specs import EventType, Spec
-from infisical_events.core.addresses import Boundary
-from infisical_events.core.events import SecretEvent
-from infisical_events.core.folders import Folder
-from infisical_events.core.observations import Observation
-from infisical_events.core.scopes import Scope
-from infisical_events.infisical.logins import CredentialsSource
-from infisical_events.infisical.streaming import Hearing
-from infisical_events.runtime.clocks import utc_now
-from infisical_events.runtime.following import World
+from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.events import SecretEvent
+from infisical_events.core.snapshots.snapshots import Observation
+from infisical_events.infisical.event_stream import Hearing
+from infisical_events.infisical.tokens import CredentialsSource
+from infisical_events.runtime.clock import utc_now
+from infisical_events.runtime.limits.namespace_slots import Seats
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.seats import Seats
-from infisical_events.runtime.supervising import Supervisor
+from infisical_events.runtime.sharding.supervisor import Supervisor
+from infisical_events.runtime.subscription.runner import World
+from support.builders import a_body, a_part, a_raw_spec
+from support.fake_cluster import FakeCluster, OneKey, a_digest_key
 
 _ADDRESS = "https://app.infisical.com"
 _EVENT = SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({"KEY"}))

@@ -10,12 +10,12 @@ import itertools
 import time
 from contextlib import suppress
 
-from factories import UPDATE, a_change, a_spec, a_workload, an_entry
-from infisical_events.core.changes import Change
-from infisical_events.core.concerns import Selected, concerned
-from infisical_events.core.matching import selecting, selectors_of
-from infisical_events.core.stepping import Steps, finished
-from infisical_events.runtime.slicing import Slices
+from infisical_events.core.interruptible import Steps, finished
+from infisical_events.core.restarts.affected_workloads import Selected, concerned
+from infisical_events.core.snapshots.changes import Change
+from infisical_events.core.snapshots.selectors import selecting, selectors_of
+from infisical_events.runtime.limits.cooperative_scheduler import Slices
+from support.builders import UPDATE, a_change, a_spec, a_workload, an_entry
 
 _ENTRIES, _PATTERNS = 10, 100
 _SIZES = (100, 1_000, 10_000)

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-import scenes
-import schemas
 from infisical_sandbox.server import Sandbox
 from infisical_sandbox.server.options import Options
-from standins import resources
+from support import operator_process, schemas
+from support.fake_controllers import resources
 
 
 @pytest.fixture(scope="session")
@@ -45,19 +44,23 @@ def scene(
     eventually: Callable[..., Any],
     sandbox: Sandbox,
     tmp_path: Path,
-) -> Iterator[scenes.Scene]:
+) -> Iterator[operator_process.Scene]:
     """Everything there, the operator not begun."""
-    operator = scenes.Operator.serving(namespace, cluster.kubeconfig, tmp_path)
+    operator = operator_process.Operator.serving(namespace, cluster.kubeconfig, tmp_path)
     try:
-        yield scenes.Scene(namespace, kubectl, eventually, sandbox, operator)
+        yield operator_process.Scene(namespace, kubectl, eventually, sandbox, operator)
     finally:
         operator.kill()
 
 
 @pytest.fixture
-def shop(scene: scenes.Scene) -> scenes.Scene:
+def shop(scene: operator_process.Scene) -> operator_process.Scene:
     """The usual case: credentials, one subscription, one annotated Deployment, the operator watching."""
-    scene.apply(scenes.credentials(scene.sandbox), scenes.workload(), scenes.subscription(scene.sandbox))
+    scene.apply(
+        operator_process.credentials(scene.sandbox),
+        operator_process.workload(),
+        operator_process.subscription(scene.sandbox),
+    )
     scene.operator.start()
     scene.watching()
     return scene

@@ -14,11 +14,10 @@ import pytest
 import yaml
 from tests.conftest import KubectlError, kubectl_for
 
-import charts
-import schemas
-from infisical_sandbox.cluster import Cluster
 from infisical_sandbox.server import Sandbox
-from scenes import Operator, Scene, credentials, subscription, workload
+from local_cluster import Cluster
+from support import charts, schemas
+from support.operator_process import Operator, Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 

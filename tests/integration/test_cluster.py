@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from infisical_sandbox.cluster import Cluster, ClusterError
-from infisical_sandbox.cluster.layouts import Layout
-from infisical_sandbox.cluster.records import load
+from local_cluster import Cluster, ClusterError
+from local_cluster.layouts import Layout
+from local_cluster.records import load
 
 pytestmark = pytest.mark.cluster
 
@@ -40,7 +40,7 @@ def _survivors(marker: Path) -> list[str]:
 
 def _up(state: Path) -> subprocess.Popen[bytes]:
     """Run `cluster up` on its own, but not beyond this test session."""
-    command = (sys.executable, "-m", "infisical_sandbox", "cluster", "up", f"--state={state}")
+    command = (sys.executable, "-m", "infisical_demo", "cluster", "up", f"--state={state}")
     guarded = (*command, f"--while-pid={os.getpid()}")
     return subprocess.Popen(guarded, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
 
@@ -236,7 +236,7 @@ def test_down_ends_what_a_killed_up_started(tmp_path: Path, eventually: Eventual
 def test_a_killed_owner_takes_its_cluster_along(tmp_path: Path, eventually: Eventually) -> None:
     """The guardian ends the cluster of a process that had no chance to do it itself."""
     state = tmp_path / "cluster"
-    script = "from pathlib import Path; import os, sys; from infisical_sandbox.cluster import Cluster;"
+    script = "from pathlib import Path; import os, sys; from local_cluster import Cluster;"
     script += "Cluster(Path(sys.argv[1])).up(while_pid=os.getpid()); print('up', flush=True); input()"
     with subprocess.Popen(  # noqa: S603
         (sys.executable, "-c", script, state), stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from tests.conftest import KubectlError
 
-import mistakes
-import reports
-import schemas
 from infisical_events.api import resources
 from infisical_events.api.specs import InvalidSpecError, Spec, parse_spec
 from infisical_events.api.statuses import Status
-from infisical_events.core import encoding
+from infisical_events.core.ledger import codec
+from support import invalid_specs, reports, schemas
 
 pytestmark = pytest.mark.cluster
 
@@ -65,12 +63,12 @@ def refusals(kubectl: Kubectl, specs: list[dict[str, Any]]) -> dict[int, str]:
 @pytest.fixture(scope="module")
 def answers(kubectl: Kubectl) -> dict[str, str]:
     """What the API server answers to each mistake."""
-    said = refusals(kubectl, [mistake.spec for mistake in mistakes.MISTAKES])
-    return {str(mistake): said.get(number, "") for number, mistake in enumerate(mistakes.MISTAKES)}
+    said = refusals(kubectl, [mistake.spec for mistake in invalid_specs.MISTAKES])
+    return {str(mistake): said.get(number, "") for number, mistake in enumerate(invalid_specs.MISTAKES)}
 
 
-@pytest.mark.parametrize("mistake", mistakes.MISTAKES, ids=str)
-def test_refusals_say_what_to_change(mistake: mistakes.Mistake, answers: dict[str, str]) -> None:
+@pytest.mark.parametrize("mistake", invalid_specs.MISTAKES, ids=str)
+def test_refusals_say_what_to_change(mistake: invalid_specs.Mistake, answers: dict[str, str]) -> None:
     """A mistake is refused with the field's path and words that help."""
     field, words = re.escape(mistake.named), re.escape(mistake.told)
 
@@ -106,7 +104,7 @@ _METHODS = (
     {"universalAuth": {"clientIdRef": _REF, "clientSecretRef": _REF}},
     {"kubernetesAuth": {"identityId": "a", "serviceAccountName": "b", "audiences": ["c"]}},
 )
-_COMPLETE = mistakes.GOOD | {
+_COMPLETE = invalid_specs.GOOD | {
     "address": "https://a.example",
     "resync": {"secrets": [{"name": "a", "environmentSlug": "b", "secretKeys": ["C"]}]},
     "rollout": {"maxConcurrent": 1},
@@ -132,9 +130,9 @@ def edge_cases() -> Iterator[tuple[str, dict[str, Any]]]:
     for path, leaf in schemas.of_model(Spec).items():
         field = path.replace("[]", ".0")
         base = next((base for base in _BASES if has(base, field)), _COMPLETE)
-        for value in (*values(leaf, base, field), mistakes.REMOVED):
-            if value is not mistakes.REMOVED or has(base, field):
-                yield f"{path} = {value!r:.60}", mistakes.with_field(base, field, value)
+        for value in (*values(leaf, base, field), invalid_specs.REMOVED):
+            if value is not invalid_specs.REMOVED or has(base, field):
+                yield f"{path} = {value!r:.60}", invalid_specs.with_field(base, field, value)
 
 
 def has(spec: Any, field: str) -> bool:  # noqa: ANN401 - JSON
@@ -170,7 +168,7 @@ def long_strings(limit: int) -> list[str]:
 
 def test_unknown_field_is_named(kubectl: Kubectl, namespace: str) -> None:
     """A typing error is told, not dropped."""
-    manifest = subscription("typo", mistakes.GOOD | {"debounceSecond": 3})
+    manifest = subscription("typo", invalid_specs.GOOD | {"debounceSecond": 3})
 
     with pytest.raises(KubectlError, match=r'unknown field "spec\.debounceSecond"'):
         kubectl("apply", "-n", namespace, "--validate=strict", "-f", "-", stdin=json.dumps(manifest))
@@ -191,8 +189,8 @@ def test_defaults_are_filled_in(kubectl: Kubectl, namespace: str) -> None:
     """Whoever reads a stored subscription sees what holds, and it means what was written."""
     stored = create(kubectl, namespace)["spec"]
 
-    assert parse_spec(stored) == parse_spec(mistakes.GOOD)
-    assert {field: stored[field] for field in stored if field not in mistakes.GOOD} == {
+    assert parse_spec(stored) == parse_spec(invalid_specs.GOOD)
+    assert {field: stored[field] for field in stored if field not in invalid_specs.GOOD} == {
         "action": "ResyncThenRestart",
         "debounceSeconds": 1,
         "cooldownSeconds": 30,
@@ -205,7 +203,7 @@ def test_defaults_are_filled_in(kubectl: Kubectl, namespace: str) -> None:
 
 def create(kubectl: Kubectl, namespace: str) -> dict[str, Any]:
     """Store the smallest subscription and return it as stored."""
-    manifest = json.dumps(subscription("payments", mistakes.GOOD))
+    manifest = json.dumps(subscription("payments", invalid_specs.GOOD))
     stored: dict[str, Any] = json.loads(
         kubectl("create", "-n", namespace, "-o", "json", "-f", "-", stdin=manifest)
     )
@@ -225,7 +223,7 @@ def report(kubectl: Kubectl, namespace: str, status: object) -> dict[str, Any]:
 
 def everything() -> dict[str, Any]:
     """A status in which nothing is missing."""
-    return reports.STATUS.as_patch() | {"ledger": encoding.encode(reports.LEDGER)}
+    return reports.STATUS.as_patch() | {"ledger": codec.encode(reports.LEDGER)}
 
 
 def test_status_comes_back_as_written(kubectl: Kubectl, namespace: str) -> None:
@@ -234,7 +232,7 @@ def test_status_comes_back_as_written(kubectl: Kubectl, namespace: str) -> None:
 
     stored = report(kubectl, namespace, everything())
 
-    assert encoding.decode(stored.pop("ledger")) == reports.LEDGER
+    assert codec.decode(stored.pop("ledger")) == reports.LEDGER
     assert Status.model_validate(stored) == reports.STATUS
     assert stored == reports.STATUS.as_patch()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from infisical_sandbox.cluster import Cluster
+from local_cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -34,7 +34,7 @@ def begin(cluster: Cluster, tmp_path: Path) -> Begin:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return subprocess.Popen(  # noqa: S603 - our own program
-                (sys.executable, "-m", "infisical_sandbox", "demo", *arguments),
+                (sys.executable, "-m", "infisical_demo", "demo", *arguments),
                 env=environ,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -132,7 +132,7 @@ def test_a_kept_demo_runs_on_until_it_is_stopped(
         command = play.removeprefix("  $ infisical-sandbox ").split()
         ready = tmp_path / "state" / "demo" / "infisical.json"
         play_environ = os.environ | {"INFISICAL_SANDBOX_READY_FILE": str(ready)}
-        program = (sys.executable, "-m", "infisical_sandbox")
+        program = (sys.executable, "-m", "infisical_demo")
         generation = (
             "get",
             "deployment",

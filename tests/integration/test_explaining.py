@@ -7,7 +7,7 @@ import pytest
 
 from infisical_sandbox.server.controls import Controls
 from infisical_sandbox.server.faults import ResponseFault
-from scenes import Scene, credentials, subscription, workload
+from support.operator_process import Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 

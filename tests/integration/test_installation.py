@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-import charts
 from infisical_sandbox.server import Sandbox
 from infisical_sandbox.server.domain.records import KubernetesSettings
 from infisical_sandbox.server.options import Options
-from scenes import Operator, Scene, credentials, subscription, workload
+from support import charts
+from support.operator_process import Operator, Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 

@@ -8,7 +8,7 @@ from infisical_sandbox.server.controls import Controls
 from infisical_sandbox.server.domain import generations
 from infisical_sandbox.server.faults import Ending
 from infisical_sandbox.server.options import Options
-from scenes import Scene, credentials, subscription, workload
+from support.operator_process import Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 

@@ -9,16 +9,21 @@ from typing import Any
 import pytest
 from tests.conftest import KubectlError
 
-import mistakes
 from infisical_events.api import resources
 from infisical_events.api.specs import ManagedSecret
-from infisical_events.core.secrets import SecretMetadata
-from infisical_events.kube.calls import Kube
-from infisical_events.kube.connections import ClusterAccess, opened_kube
-from infisical_events.kube.errors import ConflictError, KubernetesError, NotFoundError, SecretRefusedError
-from infisical_events.kube.managing import ManagedSecrets
-from infisical_events.kube.secrets import Secrets
-from infisical_events.kube.subscriptions import SubscriptionKey
+from infisical_events.core.sync.secret_metadata import SecretMetadata
+from infisical_events.kube.api_client import Kube
+from infisical_events.kube.kubeconfig import ClusterAccess, opened_kube
+from infisical_events.kube.kubernetes_errors import (
+    ConflictError,
+    KubernetesError,
+    NotFoundError,
+    SecretRefusedError,
+)
+from infisical_events.kube.managed_secrets import ManagedSecrets
+from infisical_events.kube.secret_client import Secrets
+from infisical_events.kube.subscription_client import SubscriptionKey
+from support import invalid_specs
 
 pytestmark = pytest.mark.cluster
 
@@ -45,7 +50,7 @@ class Desk:
             "apiVersion": resources.API_VERSION,
             "kind": resources.KIND,
             "metadata": {"name": name},
-            "spec": mistakes.GOOD,
+            "spec": invalid_specs.GOOD,
         }
         stored = json.loads(self.run("create", "-o", "json", "-f", "-", stdin=json.dumps(manifest)))
         return SubscriptionKey(self.namespace, name, stored["metadata"]["uid"])

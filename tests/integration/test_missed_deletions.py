@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-import schemas
 from conftest import kubectl_for
-from infisical_sandbox.cluster import Cluster
 from infisical_sandbox.server import Sandbox
 from infisical_sandbox.server.controls import Controls
-from scenes import Operator, Scene, credentials, subscription, workload
+from local_cluster import Cluster
+from support import schemas
+from support.operator_process import Operator, Scene, credentials, subscription, workload
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-import charts
-from scenes import Manifest, Scene, credentials, subscription, workload
+from support import charts
+from support.operator_process import Manifest, Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 from tests.conftest import KubectlError
 
-from acting.lanes import using
-from scenes import Manifest, Scene, credentials, subscription, workload
+from e2e.restart_order.lanes import using
+from support.operator_process import Manifest, Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 

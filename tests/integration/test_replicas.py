@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scenes import Operator, Scene, credentials, subscription, workload
+from support.operator_process import Operator, Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from acting.judging import carried
-from acting.lanes import using
-from acting.sources import FOREIGN, KINDS, NATIVE
-from acting.witnesses import Witness
-from scenes import Manifest, Scene, credentials, subscription, workload
-from standins import manifests
-from standins.controllers import Controller
-from standins.external_secrets import ExternalSecrets
-from standins.options import Options, holding
-from standins.playing import Stage, staged
+from e2e.restart_order.judging import carried
+from e2e.restart_order.lanes import using
+from e2e.restart_order.sources import FOREIGN, KINDS, NATIVE
+from e2e.restart_order.witnesses import Witness
+from support.fake_controllers import manifests
+from support.fake_controllers.controllers import Controller
+from support.fake_controllers.external_secrets import ExternalSecrets
+from support.fake_controllers.options import Options, holding
+from support.fake_controllers.playing import Stage, staged
+from support.operator_process import Manifest, Scene, credentials, subscription, workload
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("foreign_crds")]
 

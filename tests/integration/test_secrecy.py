@@ -7,7 +7,7 @@ import pytest
 
 from infisical_sandbox.server.controls import Controls
 from infisical_sandbox.server.faults import Ending, ResponseFault
-from scenes import Operator, Scene, credentials, subscription, workload
+from support.operator_process import Operator, Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import pytest
 from tests.conftest import KubectlError
 
-import hostile
-from hostile import ATTACKS, BIDI, KEYS, Attack, End
 from infisical_sandbox.server.controls import Controls
-from mistakes import with_field
-from scenes import Manifest, Scene, credentials, subscription, workload
+from support import malicious_specs
+from support.invalid_specs import with_field
+from support.malicious_specs import ATTACKS, BIDI, KEYS, Attack, End
+from support.operator_process import Manifest, Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 
@@ -57,7 +57,7 @@ def _catch(listening: socket.socket, trap: Trap) -> None:
 def attacker(kubectl: Callable[..., str]) -> Iterator[str]:
     """The attacker's namespace, and a victim's one that nobody serves, with what the attacks are after."""
     tag = secrets.token_hex(4)
-    names = [f"test-attacker-{tag}", f"test-{hostile.VICTIM}-{tag}"]
+    names = [f"test-attacker-{tag}", f"test-{malicious_specs.VICTIM}-{tag}"]
     for name in names:
         kubectl("create", "namespace", name)
     kubectl("create", "secret", "generic", "login", f"--from-literal=token={CANARY}", "-n", names[1])

@@ -10,12 +10,11 @@ import pytest
 import yaml
 from tests.conftest import kubectl_for
 
-import charts
-import schemas
-from infisical_events.core.encoding import FORMAT
-from infisical_sandbox.cluster import Cluster
+from infisical_events.core.ledger.codec import FORMAT
 from infisical_sandbox.server import Sandbox
-from scenes import Manifest, Operator, Scene, credentials, subscription, workload
+from local_cluster import Cluster
+from support import charts, schemas
+from support.operator_process import Manifest, Operator, Scene, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 

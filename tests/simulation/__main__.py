@@ -7,11 +7,11 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
-from simulation.acts import history_of
-from simulation.playing import play
-from simulation.scripts import Case, cases, scripts
+from simulation.invariants import is_unavoidable, violations
+from simulation.restart_scenarios import history_of
+from simulation.run import play
 from simulation.shrinking import shrunk
-from simulation.verdicts import is_unavoidable, violations
+from simulation.small_scope import Case, cases, scripts
 
 _UNAVOIDABLE_SHARE = 0.001
 """More histories than this in which a late event and a stale read deceive are a defect all the same."""

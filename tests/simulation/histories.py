@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from simulation.stages import CARDS, KEYS, OTHER, PAYMENTS, PLAIN, SHARED, WORKLOADS, Stage
+from simulation.environment import CARDS, KEYS, OTHER, PAYMENTS, PLAIN, SHARED, WORKLOADS, Stage
 
 TROUBLE_SECONDS = 150.0
 """How long things happen; afterwards there is quiet."""

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from simulation.histories import History
-from simulation.playing import play
-from simulation.verdicts import violations
+from simulation.invariants import violations
+from simulation.run import play
 
 
 def shrunk(history: History) -> History:

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from simulation.acts import history_of
 from simulation.histories import TROUBLE_SECONDS, VARIANTS, History, Step, plain_of
-from simulation.playing import play
-from simulation.scripts import Case, Script, cases, scripts
-from simulation.verdicts import settled_belief, violations
+from simulation.invariants import settled_belief, violations
+from simulation.restart_scenarios import history_of
+from simulation.run import play
+from simulation.small_scope import Case, Script, cases, scripts
 
 _HISTORIES = 2000
 _CHUNK = 100

@@ -17,9 +17,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from unittest import mock
 
-from simulation.acts import history_of
 from simulation.faults import Calm
-from simulation.playing import play
+from simulation.restart_scenarios import history_of
+from simulation.run import play
 
 
 def _epochs() -> Callable[[int], str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import charts
+from support import charts
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-import charts
-from infisical_events.core.reasons import Reason
+from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.metrics import Metrics
+from support import charts
 
 FILES = charts.CHART / "files"
 RULES: list[dict[str, Any]] = yaml.safe_load((FILES / "alerts.yaml").read_text())["groups"][0]["rules"]

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-import charts
-import schemas
-from charts import Key, Objects
-from infisical_events import cli
+from infisical_events.cli import commands as cli
+from support import charts, schemas
+from support.charts import Key, Objects
 
 Render = Callable[..., Objects]
 

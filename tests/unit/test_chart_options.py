@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-import charts
-import pod_security
-from charts import Key, Manifest, Objects
+from support import charts, pod_security
+from support.charts import Key, Manifest, Objects
 
 Render = Callable[..., Objects]
 

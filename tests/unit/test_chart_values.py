@@ -10,12 +10,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-import charts
-from charts import Objects
-from infisical_events import cli
-from infisical_events.core.addresses import DEFAULT_ALLOWED
-from infisical_events.runtime import apps, logs
-from infisical_events.runtime.settings import Settings
+from infisical_events.cli import commands as cli
+from infisical_events.core.egress.address_allowlist import DEFAULT_ALLOWED
+from infisical_events.runtime.app import bootstrap, logging_setup
+from infisical_events.runtime.app.settings import Settings
+from support import charts
+from support.charts import Objects
 
 Render = Callable[..., Objects]
 
@@ -225,8 +225,8 @@ def test_the_operator_takes_what_the_chart_takes(
     async def run(settings: Settings) -> None:
         started.append(settings)
 
-    monkeypatch.setattr(apps, "run", run)
-    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    monkeypatch.setattr(bootstrap, "run", run)
+    monkeypatch.setattr(logging_setup, "configure", lambda *_: None)
     result = CliRunner().invoke(cli.main, charts.operator_command(render(**values))[1:])
 
     assert (result.exit_code, len(started)) == (0, 1), result.output

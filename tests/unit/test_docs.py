@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-import charts
-import schemas
-from infisical_events import cli
 from infisical_events.api import annotations
-from infisical_events.core.reasons import Reason
+from infisical_events.cli import commands as cli
+from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.metrics import Metrics
+from support import charts, schemas
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_sandbox.cluster import programs
+from local_cluster import programs
 
 ROOT = Path(__file__).parents[2]
 RELEASE = ROOT / ".github" / "workflows" / "release.yaml"

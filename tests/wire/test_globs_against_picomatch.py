@@ -14,7 +14,7 @@ from typing import TypeAlias
 import pytest
 from filelock import FileLock
 
-from infisical_events.core.globs import compile_path_glob
+from infisical_events.core.paths.path_globs import compile_path_glob
 
 ORACLE = Path(__file__).parents[1] / "picomatch"
 VERSION = json.loads((ORACLE / "package.json").read_text())["dependencies"]["picomatch"]

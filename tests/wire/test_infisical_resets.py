@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from infisical_events.core.reasons import Reason
-from infisical_events.infisical.calls import new_client, request_json
-from infisical_events.infisical.errors import InfisicalError
-from infisical_sessions import LOOPBACK
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.http_client import new_client, request_json
+from infisical_events.infisical.infisical_errors import InfisicalError
+from support.infisical_sessions import LOOPBACK
 
 _TRIES = 400
 """About one in thirty meets the moment between connecting and the first byte."""

@@ -5,19 +5,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from factories import a_spec
 from infisical_events.api.specs import ManagedSecret, Spec
-from infisical_events.core.contents import content_of, is_as_believed
-from infisical_events.core.folders import Folder
-from infisical_events.core.observations import NOTHING, Observation, Part
-from infisical_events.core.reasons import Reason
-from infisical_events.core.scopes import Scope
-from infisical_events.infisical.digesting import DigestKey
-from infisical_events.infisical.errors import InfisicalError
-from infisical_events.infisical.sessions import Session
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.snapshots import NOTHING, Observation, Part
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.sync.managed_secret_content import content_of, is_as_believed
+from infisical_events.core.sync.value_digests import DigestKey
+from infisical_events.infisical.infisical_errors import InfisicalError
+from infisical_events.infisical.session import Session
 from infisical_sandbox.server import Controls, Sandbox
-from infisical_sessions import DIGEST_KEY, a_sandbox_session, a_session
-from scripted_server import always, answer, serving
+from support.builders import a_spec
+from support.infisical_sessions import DIGEST_KEY, a_sandbox_session, a_session
+from support.scripted_server import always, answer, serving
 
 A = Scope.parse("prod:/a")
 OWN = Part.own(Folder("prod", "/a"))

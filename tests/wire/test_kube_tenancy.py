@@ -7,18 +7,18 @@ from urllib.parse import unquote
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
-from factories import a_workload
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
-from infisical_events.core.sources import Source
-from infisical_events.kube.calls import Kube
-from infisical_events.kube.errors import KubernetesError
-from infisical_events.kube.recording import Involved, Notice
-from infisical_events.kube.sources import SOURCE_KINDS
-from infisical_events.kube.subscriptions import SubscriptionKey
-from infisical_events.runtime.clusters import KubeCluster
-from scripted_server import Answer, Request, answer, serving
-from virtual_time import virtual_now
+from infisical_events.core.sync.secret_providers import Source
+from infisical_events.kube.api_client import Kube
+from infisical_events.kube.event_recorder import Involved, Notice
+from infisical_events.kube.kubernetes_errors import KubernetesError
+from infisical_events.kube.provider_client import SOURCE_KINDS
+from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.runtime.app.kube_cluster import KubeCluster
+from support.builders import a_workload
+from support.scripted_server import Answer, Request, answer, serving
+from support.virtual_time import virtual_now
 
 NAMES = (
     "login",

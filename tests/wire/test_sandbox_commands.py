@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from infisical_sandbox.server import Sandbox
 from infisical_sandbox.server.running import write_ready_file
 from infisical_sandbox.server.secret_commands import secrets
-from sandboxes import DEADLINE
+from support.sandbox_client import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

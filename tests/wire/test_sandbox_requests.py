@@ -12,7 +12,7 @@ import pytest
 from infisical_sandbox.server import Controls, Options, ResponseFault, Sandbox
 from infisical_sandbox.server.domain import generations
 from infisical_sandbox.server.domain.records import TokenSettings
-from sandboxes import a_client, login, until
+from support.sandbox_client import a_client, login, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,7 +12,7 @@ import pytest
 
 from infisical_sandbox.server import Controls, Ending, Options, Sandbox
 from infisical_sandbox.server.domain import generations
-from sandboxes import ALL_EVENTS, DEADLINE, SUBSCRIBE, a_client, a_stream, entries, until
+from support.sandbox_client import ALL_EVENTS, DEADLINE, SUBSCRIBE, a_client, a_stream, entries, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,22 +12,33 @@ from typing import Any
 
 import pytest
 
-import survivors
-from factories import a_raw_spec, an_entry
-from fakes import FakeCluster, a_digest_key
-from fuzzing.sayings import A
-from infisical_events.infisical.errors import InfisicalError
-from infisical_events.kube.subscriptions import SubscriptionKey
-from infisical_events.runtime.apps import infisical_opener
-from infisical_events.runtime.clocks import utc_now
-from infisical_events.runtime.following import World
-from infisical_events.runtime.keys import DigestKeys
+from fuzz.corpus import A
+from infisical_events.infisical.infisical_errors import InfisicalError
+from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.runtime.app.bootstrap import infisical_opener
+from infisical_events.runtime.app.digest_keys import DigestKeys
+from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.relaying import relayed
-from infisical_events.runtime.supervising import Supervisor
+from infisical_events.runtime.sharding.supervisor import Supervisor
+from infisical_events.runtime.stream.stream_handover import relayed
+from infisical_events.runtime.subscription.runner import World
 from infisical_sandbox.server import Controls, Ending, ResponseFault, Sandbox
-from infisical_sessions import LOOPBACK, SUBSCRIBE, TOKEN, V4, a_session, refused
-from scripted_server import After, Answer, Request, Script, always, answer, in_turn, routed, serving, stream
+from support import leaks
+from support.builders import a_raw_spec, an_entry
+from support.fake_cluster import FakeCluster, a_digest_key
+from support.infisical_sessions import LOOPBACK, SUBSCRIBE, TOKEN, V4, a_session, refused
+from support.scripted_server import (
+    After,
+    Answer,
+    Request,
+    Script,
+    always,
+    answer,
+    in_turn,
+    routed,
+    serving,
+    stream,
+)
 
 NOTHING = answer(200, {"secrets": [], "imports": []})
 OPEN = stream([], After.SILENCE)
@@ -262,11 +273,11 @@ async def test_streams_that_are_over_are_gone() -> None:
     script = in_turn(*[stream([A], After.CLOSE), stream([A], After.RESET), refusal] * 11, OPEN)
     async with serving(always_subscribed(script)) as server, a_session(server.url) as session:
         await _over(session.stream)  # what is made once is made
-        with survivors.uncollected():
-            before = survivors.objects()
+        with leaks.uncollected():
+            before = leaks.objects()
             for _ in range(32):
                 await _over(session.stream)
-            assert survivors.objects() - before == Counter()
+            assert leaks.objects() - before == Counter()
 
 
 async def _over(open_stream: Any) -> None:  # noqa: ANN401 - of a session
@@ -279,27 +290,27 @@ async def test_outages_leave_no_error(operator: Operator) -> None:
     refusal = refused(500, "InternalServerError", "Something went wrong")
     script = in_turn(OPEN_AND_CLOSED, OPEN_AND_CLOSED, refusal, Answer((), After.RESET), OPEN)
     async with serving(an_infisical(script)) as server:
-        with survivors.uncollected():
-            before, there = survivors.errors(), survivors.objects()
+        with leaks.uncollected():
+            before, there = leaks.errors(), leaks.objects()
             key = operator.subscribe("app", server.url)
             await until(lambda: len(server.asked(SUBSCRIBE)) == 5 and operator.is_watching(key), seconds=30.0)
-            assert survivors.errors() - before == Counter()
-            assert (survivors.objects() - there)["_Leg"] == 1
+            assert leaks.errors() - before == Counter()
+            assert (leaks.objects() - there)["_Leg"] == 1
         await operator.supervisor.close()
 
 
 async def test_edited_specs_leave_nothing(operator: Operator) -> None:
     """Of what served a spec that was replaced nothing is left, also before garbage is collected."""
     async with serving(an_infisical(always(OPEN))) as server:
-        with survivors.uncollected():
-            before, there = survivors.errors(), survivors.objects()
+        with leaks.uncollected():
+            before, there = leaks.errors(), leaks.objects()
             key = operator.subscribe("app", server.url)
             await until(lambda: operator.is_watching(key))
             for number in range(2, 5):
                 operator.edit(key, debounceSeconds=number)
                 await until(lambda count=number: len(server.asked(SUBSCRIBE)) == count)  # type: ignore[misc]
-            assert survivors.errors() - before == Counter()
-            assert (survivors.objects() - there)["Listener"] == 1
+            assert leaks.errors() - before == Counter()
+            assert (leaks.objects() - there)["Listener"] == 1
         await operator.supervisor.close()
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from infisical_events.core.requests import Requests
-from infisical_events.runtime.wakes import Wakes
+from infisical_events.core.restarts.user_requests import Requests
+from infisical_events.runtime.triggers import Wakes
 
 
 class Asked:

@@ -7,8 +7,8 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.backlog import Owed
-from infisical_events.kube.subscriptions import SubscriptionKey
+from infisical_events.core.restarts.pending_summary import Owed
+from infisical_events.kube.subscription_client import SubscriptionKey
 
 Kind = TypeVar("Kind", Counter, Gauge)
 

@@ -9,18 +9,18 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
-from infisical_events.core.contents import Reading
-from infisical_events.core.events import NotUnderstood, SecretEvent
-from infisical_events.core.folders import Folder
-from infisical_events.core.observations import Observation
-from infisical_events.core.scopes import Scope
-from infisical_events.core.secrets import SecretMetadata
-from infisical_events.core.sources import Source
-from infisical_events.core.standing import Standing
-from infisical_events.core.workloads import Workload
-from infisical_events.infisical.logins import CredentialsSource
-from infisical_events.kube.recording import Notice
-from infisical_events.kube.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.restarts.workload_state import Standing
+from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+from infisical_events.core.snapshots.snapshots import Observation
+from infisical_events.core.sync.managed_secret_content import Reading
+from infisical_events.core.sync.secret_metadata import SecretMetadata
+from infisical_events.core.sync.secret_providers import Source
+from infisical_events.infisical.tokens import CredentialsSource
+from infisical_events.kube.event_recorder import Notice
+from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
 
 
 class Infisical(Protocol):

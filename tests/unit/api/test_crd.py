@@ -7,13 +7,11 @@ from dataclasses import replace
 import pytest
 import yaml
 
-import mistakes
-import reports
-import schemas
 from infisical_events.api import resources
 from infisical_events.api.specs import InvalidSpecError, Spec, parse_spec
 from infisical_events.api.statuses import ConditionType, Status
-from infisical_events.core import encoding
+from infisical_events.core.ledger import codec
+from support import invalid_specs, reports, schemas
 
 SAMPLES = schemas.ROOT / "deploy" / "samples"
 NODES = {
@@ -68,7 +66,7 @@ def test_status_is_not_bounded() -> None:
 def test_ledger_is_declared() -> None:
     """The API server keeps every field of the ledger; what it does not know it would prune."""
     declared = schemas.of_crd(schemas.STATUS["properties"]["ledger"])
-    written = dict(_written(encoding.encode(reports.LEDGER)))
+    written = dict(_written(codec.encode(reports.LEDGER)))
 
     assert {path: field.format or field.type for path, field in declared.items()} == written
 
@@ -154,7 +152,7 @@ def test_refusals_are_sentences() -> None:
 
 def test_every_rule_is_provoked() -> None:
     """The table of mistakes holds one for each rule, and one for each value that is not there yet."""
-    told = {mistake.told for mistake in mistakes.MISTAKES}
+    told = {mistake.told for mistake in invalid_specs.MISTAKES}
     said = {
         schemas.sentence(rule, value)
         for _, node, rule in RULES
@@ -164,8 +162,8 @@ def test_every_rule_is_provoked() -> None:
     assert said - told == set()
 
 
-@pytest.mark.parametrize("mistake", mistakes.MISTAKES, ids=str)
-def test_models_refuse_the_same_mistakes(mistake: mistakes.Mistake) -> None:
+@pytest.mark.parametrize("mistake", invalid_specs.MISTAKES, ids=str)
+def test_models_refuse_the_same_mistakes(mistake: invalid_specs.Mistake) -> None:
     """What the API server refuses the models refuse too, in the same words where it has any."""
     sentences = {schemas.sentence(rule, mistake.value) for _, _, rule in RULES}
 
@@ -177,7 +175,7 @@ def test_models_refuse_the_same_mistakes(mistake: mistakes.Mistake) -> None:
 
 def test_good_spec_is_good() -> None:
     """The spec into which the mistakes are put has none itself."""
-    assert parse_spec(mistakes.GOOD).project_id == mistakes.GOOD["projectId"]
+    assert parse_spec(invalid_specs.GOOD).project_id == invalid_specs.GOOD["projectId"]
 
 
 @pytest.mark.parametrize("name", ["subscription.yaml", "subscription-full.yaml"])

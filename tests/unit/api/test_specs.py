@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from factories import a_raw_spec, a_spec, an_entry
 from infisical_events.api.specs import (
     Action,
     EventType,
@@ -15,7 +14,8 @@ from infisical_events.api.specs import (
     UniversalAuth,
     parse_spec,
 )
-from strategies import json_values
+from support.builders import a_raw_spec, a_spec, an_entry
+from support.strategies import json_values
 
 CANARY = "canary-3f9c"
 REF = {"name": "infisical", "key": "token"}

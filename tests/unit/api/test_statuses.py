@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import reports
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.statuses import Status, rfc3339
+from support import reports
 
 zones = st.integers(-23, 23).map(lambda hours: timezone(timedelta(hours=hours)))
 

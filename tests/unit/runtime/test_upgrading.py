@@ -13,13 +13,13 @@ from typing import Any, Self
 
 import pytest
 
-from fakes import FakeCluster, OneKey, a_world
 from infisical_events.api.specs import Spec
-from infisical_events.core.encoding import FORMAT
-from infisical_events.infisical.logins import CredentialsSource
-from infisical_events.infisical.streaming import Hearing
-from infisical_events.runtime.following import Follower
-from virtual_time import in_virtual_time
+from infisical_events.core.ledger.codec import FORMAT
+from infisical_events.infisical.event_stream import Hearing
+from infisical_events.infisical.tokens import CredentialsSource
+from infisical_events.runtime.subscription.runner import Follower
+from support.fake_cluster import FakeCluster, OneKey, a_world
+from support.virtual_time import in_virtual_time
 
 LEDGERS = Path(__file__).parents[2] / "ledgers"
 FORMATS = (1, 2, 3)

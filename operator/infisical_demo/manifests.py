@@ -1,0 +1,61 @@
+"""What the demo applies: the project's CRD and samples, with this demo's addresses and credentials."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infisical_demo.errors import DemoError
+from infisical_demo.infisicals import LocalInfisical
+
+_ROOT = Path(__file__).parents[2]
+CRDS = _ROOT / "crds"
+SAMPLES = _ROOT / "deploy" / "samples"
+NAME = "payments"
+"""The name of both samples, the Deployment and the subscription."""
+
+Manifest = dict[str, Any]
+
+
+def written(infisical: LocalInfisical, folder: Path) -> tuple[Path, ...]:
+    """Write the manifests for this Infisical into a folder that only its owner may read.
+
+    Raises:
+        DemoError: the samples are not there, because this is no checkout of the project.
+    """
+    subscription = _subscription(_sample("subscription.yaml"), infisical)
+    credentials = _credentials(_sample("credentials.yaml"), infisical.facts)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    files = {"credentials.yaml": credentials, "subscription.yaml": subscription}
+    for name, manifest in files.items():
+        (folder / name).write_text(yaml.safe_dump(manifest, sort_keys=False))
+    return (folder / "credentials.yaml", SAMPLES / "deployment.yaml", folder / "subscription.yaml")
+
+
+def _sample(name: str) -> Manifest:
+    try:
+        manifest: Manifest = yaml.safe_load((SAMPLES / name).read_text())
+    except FileNotFoundError as error:
+        raise DemoError(
+            f"{error.filename} is missing: the demo runs from a checkout of the project"
+        ) from error
+    return manifest
+
+
+def _credentials(sample: Manifest, facts: Mapping[str, Any]) -> Manifest:
+    return {**sample, "stringData": {key: facts[key] for key in ("clientId", "clientSecret")}}
+
+
+def _subscription(sample: Manifest, infisical: LocalInfisical) -> Manifest:
+    """The sample for this server, narrowed to some keys, so that there is something to leave out."""
+    (entry,) = sample["spec"]["events"]
+    conditions = {**entry["conditions"], "environmentSlug": infisical.environment, "secretKeys": ["DB_*"]}
+    spec = {
+        **sample["spec"],
+        "address": infisical.url,
+        "projectSlug": infisical.facts["projectSlug"],
+        "events": [{**entry, "conditions": conditions}],
+        "cooldownSeconds": 0,  # one restart after the other is what there is to see
+    }
+    return {**sample, "spec": spec}

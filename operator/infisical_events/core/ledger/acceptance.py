@@ -1,0 +1,128 @@
+"""Whether a body that was read may be believed.
+
+Reads lag behind: database replicas, cached responses. A belief once accepted never goes back because
+of a read younger than the horizon; a real roll-back is believed after it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from infisical_events.api.specs import EventType
+from infisical_events.core.snapshots.changes import Change
+from infisical_events.core.snapshots.diffs import diff
+from infisical_events.core.snapshots.events import SecretEvent
+from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part
+
+HORIZON = timedelta(seconds=60)
+"""The longest age of a read that is tolerated: replication lag and caches of the server."""
+
+_FEW = 3
+"""A folder with fewer secrets is lost as a whole or not at all."""
+
+_IMPORT = EventType.IMPORT_MUTATION
+_UPDATE = frozenset({EventType.UPDATE})
+_DELETE = frozenset({EventType.DELETE})
+
+
+class Verdict(Enum):
+    """What becomes of a body that was read."""
+
+    SAME = auto()
+    ACCEPTED = auto()
+    SUSPECT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """A body and the moment it was accepted; equal reads do not refresh that moment.
+
+    `gone` are the ids that left shortly before: a secret made anew has another id, so a read that
+    shows one of them is an old one.
+    """
+
+    body: Body
+    accepted_at: datetime
+    gone: frozenset[str] = frozenset()
+
+    def succeeded_by(self, body: Body, at: datetime) -> "Belief":
+        """The next belief; what is gone is remembered while a read may still show it."""
+        remembered = self.gone if at <= self.accepted_at + HORIZON else frozenset()
+        return Belief(body.completed(self.body), at, (remembered | self.body.ids) - body.ids)
+
+    def confirmed_by(self, body: Body) -> "Belief":
+        """The same belief, after a body that agrees with it and may know more."""
+        return replace(self, body=body.completed(self.body))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An event and when it was heard."""
+
+    event: SecretEvent
+    at: datetime
+
+
+def judge(part: Part, believed: Belief, seen: Body, started: datetime, heard: Iterable[Heard]) -> Verdict:
+    """Judge a body whose read started at `started` against what is believed of its part."""
+    if believed.body.agrees(seen):
+        return Verdict.SAME
+    if started > believed.accepted_at + HORIZON:
+        return Verdict.ACCEPTED
+    steps = _steps(believed.body, seen)
+    if any(step < 0 for step in steps) or not believed.gone.isdisjoint(seen.ids):
+        return Verdict.SUSPECT  # whatever was heard: an event may be late, and the read older than it
+    later = [entry.event for entry in heard if entry.at > believed.accepted_at]
+    is_newer = any(steps) or _is_corroborated(part, believed.body, seen, later)
+    return Verdict.ACCEPTED if is_newer else Verdict.SUSPECT
+
+
+def doubtful_loss(
+    part: Part, believed: Belief, seen: Body, started: datetime, heard: Iterable[Heard]
+) -> str | None:
+    """A key to ask for, when a read would be believed although most keys left without a word.
+
+    The server leaves out silently what an identity may no longer describe. So the loss of all keys of
+    a folder, or of more than half of at least three, has to be confirmed by asking for one of them.
+    """
+    before = believed.body.sightings.keys()
+    lost = before - seen.sightings.keys()
+    is_most = lost == before or 2 * len(lost) > len(before) >= _FEW
+    if part.source is not None or not lost or not is_most:
+        return None
+    is_told = _is_corroborated(part, believed.body, seen, [entry.event for entry in heard])
+    is_believed = judge(part, believed, seen, started, heard) is Verdict.ACCEPTED
+    return min(lost) if is_believed and not is_told else None
+
+
+def _steps(believed: Body, seen: Body) -> list[int]:
+    """By how many versions each secret that both know was changed; one step up proves `seen` newer."""
+    before = {sighting.id: sighting.version for sighting in believed.sightings.values()}
+    return [
+        sighting.version - before[sighting.id]
+        for sighting in seen.sightings.values()
+        if sighting.id in before
+    ]
+
+
+def _is_corroborated(part: Part, believed: Body, seen: Body, events: Iterable[SecretEvent]) -> bool:
+    """Every difference was told by an event that was heard after the belief was accepted."""
+    if part.source is not None:
+        # The event names no keys, and comes late. So it vouches only for an import that was not there:
+        # a lagging read takes back what is believed, and hardly shows what there never was.
+        is_told = any(event.type is _IMPORT and part.scope.covers(event.folder) for event in events)
+        return believed == NOTHING and is_told
+    told: dict[str, set[EventType]] = defaultdict(set)
+    for event in events:
+        for key in event.keys if event.folder == part.folder else ():
+            told[key].add(event.type)
+    return all(_is_told(change, told[change.key]) for change in diff(part, believed, seen))
+
+
+def _is_told(change: Change, told: set[EventType]) -> bool:
+    """Whether events tell of the change; the create of an upsert is told as an update."""
+    others = change.types - _DELETE
+    is_loss_told = change.types & _DELETE <= told
+    return is_loss_told and (not others or not told.isdisjoint(others | _UPDATE))

@@ -1,0 +1,239 @@
+"""The ledger as JSON in `status.ledger`, and back: bounded, versioned, and refused when it is malformed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from infisical_events.api.specs import Grade
+from infisical_events.core.ledger.acceptance import Belief
+from infisical_events.core.ledger.ledger import Claim, Credit, Debt, Doubt, Header, Ledger, Parked, Rollout
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.changes import LONGEST_LIST, Change, folded
+from infisical_events.core.snapshots.snapshots import Body, Part
+
+FORMAT = 3
+"""The version of this encoding; one that is not read is replaced by a fresh baseline."""
+
+_READABLE = frozenset({1, 2, FORMAT})
+"""1 had no digests of values, folded bodies or parked parts; 2 had no rollouts, tokens or requests."""
+
+_ROOM = 900_000
+"""Characters of JSON for the belief: the API server stores objects of about 1.5 MB all in all."""
+
+_ROOM_FOR_DEBTS = 300_000
+"""Characters of JSON for what is owed, if it can be told so shortly: 1,400 workloads at once."""
+
+
+class UnreadableLedgerError(ValueError):
+    """The stored ledger was edited by hand, cut off or written by another format version."""
+
+
+def encode(ledger: Ledger) -> dict[str, Any]:
+    """As JSON for `status.ledger`: lists instead of maps, since a merge patch never removes map keys.
+
+    Where it would not fit, the largest folders are folded: the memory of which keys they have is kept by
+    the process, and lost with it.
+    """
+    header = ledger.header
+    belief, room_left = _fitting(ledger.belief)
+    return {
+        "format": FORMAT,
+        "header": {
+            "projectId": header.project_id,
+            "address": header.address,
+            "grade": header.grade.value,
+            "keyId": header.key_id,
+        },
+        "epoch": ledger.epoch,
+        "seq": ledger.seq,
+        "baselinedAt": _encode_time(ledger.baselined_at),
+        "scope": [str(scope) for scope in ledger.scopes],
+        "belief": belief,
+        "debts": _encode_debts(ledger.debts),
+        "claims": [
+            {"folder": str(claim.folder), "heardAt": _encode_time(claim.heard_at)} for claim in ledger.claims
+        ],
+        "credits": [
+            {"scope": str(credit.scope), "until": _encode_time(credit.until)} for credit in ledger.credits
+        ],
+        "parked": _encode_parked(ledger.parked, room_left),
+        "rollouts": [_encode_rollout(rollout) for rollout in ledger.rollouts],
+        "restartAt": ledger.restart_at,
+        "resumeAt": ledger.resume_at,
+        "tokens": [{"secret": name, "token": token} for name, token in sorted(ledger.tokens.items())],
+    }
+
+
+def is_stored_as(ledger: Ledger | None, other: Ledger | None) -> bool:
+    """Whether two ledgers are the same once they are stored: what was folded is not known any more."""
+    if ledger is None or other is None:
+        return ledger is other
+    return ledger == other or encode(ledger) == encode(other)
+
+
+def _fitting(belief: Mapping[Part, Belief]) -> tuple[list[dict[str, Any]], int]:
+    """The belief encoded, as many folders folded, the largest first, as have to be; the room that is left."""
+    entries = {part: _encode_belief(part, held) for part, held in belief.items()}
+    size = {part: len(json.dumps(entry)) for part, entry in entries.items()}
+    room_left = _ROOM - sum(size.values())
+    for part in sorted(size, key=lambda part: (-size[part], str(part))):
+        if room_left >= 0:
+            break
+        entries[part] = _encode_belief(
+            part, replace(belief[part], body=belief[part].body.folded(), gone=frozenset())
+        )
+        room_left += size[part] - len(json.dumps(entries[part]))
+    return [entries[part] for part in sorted(entries, key=str)], room_left
+
+
+def _encode_parked(parked: Mapping[Part, Parked], room: int) -> list[dict[str, Any]]:
+    """None at all where they do not fit: they only spare a restart when an edit and a stale read meet."""
+    entries = [
+        _encode_belief(part, left.belief) | {"leftAt": _encode_time(left.left_at)}
+        for part, left in sorted(parked.items(), key=lambda item: str(item[0]))
+    ]
+    return entries if len(json.dumps(entries)) <= room else []
+
+
+def decode(raw: object) -> Ledger:
+    """The inverse of `encode`.
+
+    Raises:
+        UnreadableLedgerError: for anything that has not the shape which `encode` of this version gives.
+    """
+    try:
+        return _decode(raw)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        # The cause may quote the ledger, which is foreign text by now: only its kind is told.
+        raise UnreadableLedgerError(f"status.ledger is malformed ({type(error).__name__})") from None
+
+
+def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - whatever is stored; every miss raises
+    if raw["format"] not in _READABLE:
+        raise UnreadableLedgerError("status.ledger has another format version")
+    return Ledger(
+        header=_decode_header(**raw["header"]),
+        epoch=str(raw["epoch"]),
+        seq=int(raw["seq"]),
+        baselined_at=_decode_time(raw["baselinedAt"]),
+        scopes=tuple(map(Scope.parse, raw["scope"])),
+        belief={Part.parse(entry["part"]): _decode_belief(entry) for entry in raw["belief"]},
+        debts=tuple(map(_decode_debt, raw.get("debts", ()))),
+        claims=tuple(
+            Claim(Folder.parse(claim["folder"]), _decode_time(claim["heardAt"]))
+            for claim in raw.get("claims", ())
+        ),
+        credits=tuple(
+            Credit(Scope.parse(credit["scope"]), _decode_time(credit["until"]))
+            for credit in raw.get("credits", ())
+        ),
+        parked={
+            Part.parse(entry["part"]): Parked(_decode_belief(entry), _decode_time(entry["leftAt"]))
+            for entry in raw.get("parked", ())
+        },
+        rollouts=tuple(map(_decode_rollout, raw.get("rollouts", ()))),
+        restart_at=str(raw.get("restartAt", "")),
+        resume_at=str(raw.get("resumeAt", "")),
+        tokens={str(entry["secret"]): str(entry["token"]) for entry in raw.get("tokens", ())},
+    )
+
+
+def _decode_header(projectId: str, address: str, grade: str, keyId: str = "") -> Header:  # noqa: N803 - as stored
+    return Header(str(projectId), str(address), Grade(grade), str(keyId))
+
+
+def _encode_belief(part: Part, held: Belief) -> dict[str, Any]:
+    return {
+        "part": str(part),
+        "body": held.body.encode(),
+        "acceptedAt": _encode_time(held.accepted_at),
+        "gone": sorted(held.gone),
+    }
+
+
+def _decode_belief(raw: Mapping[str, Any]) -> Belief:
+    gone = frozenset(map(str, raw.get("gone", ())))
+    return Belief(Body.decode(raw["body"]), _decode_time(raw["acceptedAt"]), gone)
+
+
+def _encode_debts(debts: tuple[Debt, ...]) -> list[dict[str, Any]]:
+    """All debts; of many the changes are told less exactly, so that nobody's is missing."""
+    encoded = [_encode_debt(debt, LONGEST_LIST) for debt in debts]
+    for most in (10, 1):
+        if len(json.dumps(encoded)) <= _ROOM_FOR_DEBTS:
+            break
+        encoded = [_encode_debt(debt, most) for debt in debts]
+    return encoded
+
+
+def _encode_debt(debt: Debt, most: int) -> dict[str, Any]:
+    changes = debt.changes if len(debt.changes) <= most else folded(debt.changes, most)
+    return {
+        "uid": debt.uid,
+        "kind": debt.kind,
+        "name": debt.name,
+        "seq": debt.seq,
+        "since": _encode_time(debt.since),
+        "changes": [str(change) for change in changes],
+        "requested": debt.is_requested,
+        "late": debt.doubt is not None,
+        "early": debt.is_watched,
+    }
+
+
+def _decode_debt(raw: Mapping[str, Any]) -> Debt:
+    return Debt(
+        uid=str(raw["uid"]),
+        kind=str(raw["kind"]),
+        name=str(raw["name"]),
+        seq=int(raw["seq"]),
+        since=_decode_time(raw["since"]),
+        changes=tuple(map(Change.parse, raw["changes"])),
+        is_requested=raw.get("requested") is True,
+        doubt=_decode_doubt(raw),
+    )
+
+
+def _decode_doubt(raw: Mapping[str, Any]) -> Doubt | None:
+    if raw.get("late") is not True:
+        return None
+    return Doubt.EARLY if raw.get("early") is True else Doubt.STALE
+
+
+def _encode_rollout(rollout: Rollout) -> dict[str, Any]:
+    return {
+        "uid": rollout.uid,
+        "kind": rollout.kind,
+        "name": rollout.name,
+        "seq": rollout.seq,
+        "begunAt": _encode_time(rollout.begun_at),
+        "wave": rollout.wave,
+        "failed": rollout.has_failed,
+    }
+
+
+def _decode_rollout(raw: Mapping[str, Any]) -> Rollout:
+    return Rollout(
+        uid=str(raw["uid"]),
+        kind=str(raw["kind"]),
+        name=str(raw["name"]),
+        seq=int(raw["seq"]),
+        begun_at=_decode_time(raw["begunAt"]),
+        wave=int(raw["wave"]),
+        has_failed=raw["failed"] is True,
+    )
+
+
+def _encode_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds: `Judging` compares moments finer than seconds."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _decode_time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.astimezone(UTC)

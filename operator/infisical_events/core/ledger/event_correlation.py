@@ -1,0 +1,70 @@
+"""Import mutations heard and import differences seen: each pair is one restart, not two.
+
+The event of an import comes seconds after its change can be seen, names no keys, and is also sent when
+something changed that no list shows (a secret that others refer to).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from infisical_events.api.specs import EventType
+from infisical_events.core.ledger.acceptance import Heard
+from infisical_events.core.ledger.ledger import Claim, Credit, Ledger
+from infisical_events.core.snapshots.changes import Change
+
+CLAIM_PATIENCE = timedelta(seconds=5)
+"""How long an import mutation is looked for before it is believed unseen (a reference changed)."""
+
+CREDIT_LIFE = timedelta(seconds=60)
+"""How long a seen import mutation waits for its event: the server sends it 4 s late per level."""
+
+_IMPORT = frozenset({EventType.IMPORT_MUTATION})
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """The claims that stay open, the credits that stay, and the claims that are believed now."""
+
+    claims: tuple[Claim, ...]
+    credits: tuple[Credit, ...]
+    believed: tuple[Claim, ...]
+
+
+def match_imports(
+    ledger: Ledger, changes: Iterable[Change], heard: tuple[Heard, ...], now: datetime
+) -> Imports:
+    """Pair import mutations heard with import differences seen; believe what stays unseen.
+
+    A claim without a difference may be a changed reference, which no list shows. It is believed
+    once, after a while. A difference without a claim is ahead of its event, which then owes nothing.
+    """
+    visible = {change.scope for change in changes if change.types == _IMPORT}
+    credits_left = [credit for credit in ledger.credits if credit.until > now]
+    unclaimed = set(visible)
+    claims: list[Claim] = []
+    believed: list[Claim] = []
+    for claim in _claims(ledger, heard):
+        seen = [scope for scope in visible if scope.covers(claim.folder)]
+        paid = [credit for credit in credits_left if credit.scope.covers(claim.folder)]
+        if seen:
+            unclaimed.difference_update(seen)
+        elif paid:
+            credits_left.remove(paid[0])
+        elif now >= claim.heard_at + CLAIM_PATIENCE:
+            believed.append(claim)
+        else:
+            claims.append(claim)
+    fresh = [Credit(scope, now + CREDIT_LIFE) for scope in sorted(unclaimed)]
+    return Imports(tuple(claims), (*credits_left, *fresh), tuple(believed))
+
+
+def _claims(ledger: Ledger, heard: tuple[Heard, ...]) -> tuple[Claim, ...]:
+    """The open claims and the new ones of folders in scope, one per folder: the oldest."""
+    claims = {claim.folder: claim for claim in ledger.claims}
+    for entry in heard:
+        folder = entry.event.folder
+        in_scope = any(scope.covers(folder) for scope in ledger.scopes)
+        if entry.event.type is EventType.IMPORT_MUTATION and in_scope:
+            claims.setdefault(folder, Claim(folder, entry.at))
+    return tuple(claims.values())

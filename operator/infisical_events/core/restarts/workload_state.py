@@ -1,0 +1,202 @@
+"""A workload in full: which Secrets its pods use, how its rollout stands, who else restarts it.
+
+Read one by one and only when something is owed; lists stay metadata-only.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.status.reasons import Reason
+
+JSONObject = Mapping[str, Any]
+
+_RELOADED_BY_INFISICAL = "secrets.infisical.com/auto-reload"
+_RELOADER = "reloader.stakater.com"
+_SWITCHES = (f"{_RELOADER}/auto", f"{_RELOADER}/search", f"secret.{_RELOADER}/auto")
+_LISTS = (f"secret.{_RELOADER}/reload",)
+
+
+class Progress(Enum):
+    """How far a rollout has come, as `kubectl rollout status` tells it."""
+
+    COMPLETE = auto()
+    UNDER_WAY = auto()
+    FAILED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One workload as it stands.
+
+    `unfollowed` names what brings secrets into the pods and is followed by nobody here; `obstacle` is why
+    a changed template would roll nothing out; `selector` finds the workload's pods.
+    """
+
+    workload: Workload
+    secrets: frozenset[str] = frozenset()
+    unfollowed: tuple[str, ...] = ()
+    progress: Progress = Progress.COMPLETE
+    obstacle: Reason | None = None
+    template_annotations: Mapping[str, str] = field(default_factory=dict)
+    selector: str = ""
+
+    @property
+    def restarted_by(self) -> str:
+        """The annotation by which another operator restarts this workload, too; empty if there is none."""
+        marks = {**self.template_annotations, **self.workload.annotations}
+        if marks.get(_RELOADED_BY_INFISICAL) == "true":
+            return _RELOADED_BY_INFISICAL
+        switched = (key for key in _SWITCHES if marks.get(key) == "true")
+        listed = (key for key in _LISTS if marks.get(key))
+        return next(itertools.chain(switched, listed), "")
+
+
+def standing_of(workload: Workload, stored: JSONObject) -> Standing:
+    """Read a stored object; `workload` is its metadata as of the same read.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ValueError: it has not the shape of its kind.
+    """
+    spec = stored["spec"]
+    template = _template(workload.kind.kind, spec)
+    pod_spec = template.get("spec") or {}
+    return Standing(
+        workload=workload,
+        secrets=frozenset(_secrets(pod_spec)),
+        unfollowed=tuple(sorted(_unfollowed(pod_spec))),
+        progress=_PROGRESS.get(workload.kind.kind, _complete)(
+            spec, stored.get("status") or {}, stored["metadata"]
+        ),
+        obstacle=_obstacle(workload.kind.kind, spec),
+        template_annotations=(template.get("metadata") or {}).get("annotations") or {},
+        selector=_selector(spec),
+    )
+
+
+def _template(kind: str, spec: JSONObject) -> JSONObject:
+    template: JSONObject = (spec["jobTemplate"]["spec"] if kind == "CronJob" else spec).get("template") or {}
+    return template
+
+
+def _selector(spec: JSONObject) -> str:
+    """Empty where the pods are not to be found by labels alone."""
+    selector = spec.get("selector") or {}
+    labels = selector.get("matchLabels") or {}
+    if selector.get("matchExpressions") or not labels:
+        return ""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def _secrets(pod_spec: JSONObject) -> Iterable[str]:
+    """The names of the Secrets which the pods mount, read into their environment, or pull images with."""
+    for container in _each(pod_spec, "initContainers", "containers", "ephemeralContainers"):
+        for variable in _each(container, "env"):
+            yield from _named(variable.get("valueFrom") or {}, "secretKeyRef", "name")
+        for source in _each(container, "envFrom"):
+            yield from _named(source, "secretRef", "name")
+    for volume in _each(pod_spec, "volumes"):
+        yield from _named(volume, "secret", "secretName")
+        for source in _each(volume.get("projected") or {}, "sources"):
+            yield from _named(source, "secret", "name")
+    for reference in _each(pod_spec, "imagePullSecrets"):
+        yield from _named({"reference": reference}, "reference", "name")
+
+
+def _unfollowed(pod_spec: JSONObject) -> Iterable[str]:
+    """Volumes of the Secrets Store CSI driver: their driver fetches by itself, past any Secret."""
+    for volume in _each(pod_spec, "volumes"):
+        attributes = (volume.get("csi") or {}).get("volumeAttributes") or {}
+        if name := attributes.get("secretProviderClass"):
+            yield f"SecretProviderClass {name}"
+
+
+def _each(holder: JSONObject, *fields: str) -> Iterable[JSONObject]:
+    for name in fields:
+        yield from holder.get(name) or ()
+
+
+def _named(holder: JSONObject, field_name: str, name: str) -> Iterable[str]:
+    found = (holder.get(field_name) or {}).get(name)
+    if isinstance(found, str) and found:
+        yield found
+
+
+def _obstacle(kind: str, spec: JSONObject) -> Reason | None:
+    if kind in {"Deployment", "Rollout"} and spec.get("paused"):
+        return Reason.ROLLOUT_PAUSED
+    if kind in {"StatefulSet", "DaemonSet"} and (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
+        return Reason.ROLLOUT_ON_DELETE
+    return None
+
+
+def _complete(_spec: JSONObject, _status: JSONObject, _metadata: JSONObject) -> Progress:
+    return Progress.COMPLETE
+
+
+def _is_unseen(status: JSONObject, metadata: JSONObject) -> bool:
+    """Whether its controller has not looked at the newest spec; Argo writes the generation as text."""
+    return int(status.get("observedGeneration") or 0) < int(metadata["generation"])
+
+
+def _of(*conditions: bool) -> Progress:
+    return Progress.UNDER_WAY if any(conditions) else Progress.COMPLETE
+
+
+def _deployment(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> Progress:
+    if _is_unseen(status, metadata):
+        return Progress.UNDER_WAY
+    if any(
+        condition.get("reason") == "ProgressDeadlineExceeded" for condition in _each(status, "conditions")
+    ):
+        return Progress.FAILED
+    updated = status.get("updatedReplicas") or 0
+    return _of(
+        updated < spec.get("replicas", 1),
+        (status.get("replicas") or 0) > updated,
+        (status.get("availableReplicas") or 0) < updated,
+    )
+
+
+def _stateful_set(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> Progress:
+    if _is_unseen(status, metadata):
+        return Progress.UNDER_WAY
+    wanted = spec.get("replicas", 1)
+    strategy = spec.get("updateStrategy") or {}
+    kept = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    updated = status.get("updatedReplicas") or 0
+    is_partial = kept > 0 or strategy.get("type") == "OnDelete"
+    return _of(
+        (status.get("availableReplicas") or 0) < wanted,
+        updated < max(0, wanted - kept),
+        not is_partial and status.get("updateRevision") != status.get("currentRevision"),
+    )
+
+
+def _daemon_set(_spec: JSONObject, status: JSONObject, metadata: JSONObject) -> Progress:
+    if _is_unseen(status, metadata):
+        return Progress.UNDER_WAY
+    wanted = status.get("desiredNumberScheduled") or 0
+    return _of(
+        (status.get("updatedNumberScheduled") or 0) < wanted, (status.get("numberAvailable") or 0) < wanted
+    )
+
+
+def _argo_rollout(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> Progress:
+    if _is_unseen(status, metadata):
+        return Progress.UNDER_WAY
+    if status.get("phase") == "Degraded":
+        return Progress.FAILED
+    is_asked = spec.get("restartAt") and spec.get("restartAt") != status.get("restartedAt")
+    return _of(bool(is_asked), status.get("phase") not in {None, "Healthy"})
+
+
+_PROGRESS = {
+    "Deployment": _deployment,
+    "StatefulSet": _stateful_set,
+    "DaemonSet": _daemon_set,
+    "Rollout": _argo_rollout,
+}

@@ -1,0 +1,121 @@
+"""A workload as the operator sees it: metadata only."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from infisical_events.api import annotations
+from infisical_events.api.resources import GROUP, Restarting, WorkloadKind
+from infisical_events.api.specs import Action, EventType
+from infisical_events.core.paths.path_globs import KeyFilter, compile_path_glob
+from infisical_events.core.snapshots.changes import Change
+from infisical_events.core.snapshots.selectors import ALL_TYPES, Selector, select
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Identity, version and annotations of a Deployment, StatefulSet or the like."""
+
+    uid: str
+    kind: WorkloadKind
+    name: str
+    resource_version: str
+    annotations: Mapping[str, str]
+    created_at: datetime | None = None
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The annotations by which it is decided; others differ between a list and a read of a DaemonSet."""
+        return {key: text for key, text in self.annotations.items() if key.startswith(f"{GROUP}/")}
+
+    @property
+    def is_paused(self) -> bool:
+        """Held by its owner: what it is owed is done on release."""
+        return annotations.is_true(self.annotations, annotations.PAUSED)
+
+    @property
+    def ignores_others(self) -> bool:
+        """Whether it is to be restarted though another operator is told to restart it, too."""
+        return annotations.is_true(self.annotations, annotations.IGNORE_OTHERS)
+
+    @property
+    def wave(self) -> int:
+        """Its place where workloads roll out one after the other: lower ones first, 0 if it has none."""
+        try:
+            return int(self.annotations.get(annotations.WAVE, "0")[:9])
+        except ValueError:
+            return 0
+
+    def action(self, otherwise: Action) -> Action:
+        """What is to be done for it; what runs once is never restarted."""
+        if self.kind.restarting is Restarting.NEVER:
+            return Action.RESYNC
+        try:
+            return Action(self.annotations.get(annotations.ACTION, otherwise))
+        except ValueError:
+            return otherwise
+
+    def is_subscribed_to(self, subscription: str) -> bool:
+        """Whether it opted in, to this subscription by name or to all of its namespace."""
+        names = annotations.listed(self.annotations, annotations.SUBSCRIPTION)
+        if names:
+            return subscription in names
+        return annotations.is_true(self.annotations, annotations.AUTO_RELOAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """What of a subscription concerns one workload, and what in its annotations makes no sense.
+
+    A narrowing that cannot be read narrows nothing: a restart too many is better than one too few.
+    """
+
+    selector: Selector
+    mistakes: tuple[str, ...]
+
+
+def narrowing_of(workload: Workload) -> Narrowing:
+    """Read the narrowing annotations of a workload."""
+    mistakes: list[str] = []
+
+    def read(key: str, parse: Callable[[tuple[str, ...]], T], otherwise: T) -> T:
+        values = annotations.listed(workload.annotations, key)
+        try:
+            return parse(values) if values else otherwise
+        except ValueError as error:
+            mistakes.append(f"annotation {key}: {error}")
+            return otherwise
+
+    selector = Selector(
+        types=read(annotations.EVENTS, _event_types, ALL_TYPES),
+        environments=read(annotations.ENVIRONMENT, frozenset, None),
+        path=read(annotations.SECRET_PATH, lambda values: compile_path_glob(",".join(values)), None),
+        keys=read(annotations.SECRET_KEYS, KeyFilter, KeyFilter(())),
+    )
+    mistakes += _other_mistakes(workload)
+    return Narrowing(selector, tuple(mistakes))
+
+
+def _other_mistakes(workload: Workload) -> Iterable[str]:
+    action = workload.annotations.get(annotations.ACTION)
+    if action is not None and action not in set(Action):
+        yield f"annotation {annotations.ACTION}: write one of {', '.join(Action)}"
+    wave = workload.annotations.get(annotations.WAVE)
+    if wave is not None and str(workload.wave) != wave.strip():
+        yield f"annotation {annotations.WAVE}: write a whole number such as 1"
+
+
+def concerning(workload: Workload, changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Those of the changes that concern the workload."""
+    return select((narrowing_of(workload).selector,), changes).selected
+
+
+def _event_types(values: tuple[str, ...]) -> frozenset[EventType]:
+    known = ", ".join(EventType)
+    try:
+        return frozenset(map(EventType, values))
+    except ValueError:
+        raise ValueError(f"write some of {known}, separated by commas") from None

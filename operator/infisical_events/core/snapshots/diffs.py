@@ -1,0 +1,67 @@
+"""From two bodies of one part to the changes between them, attributed as Infisical would tell them."""
+
+from collections.abc import Iterator
+
+from infisical_events.api.specs import EventType
+from infisical_events.core.snapshots.changes import ANY_KEY, Change
+from infisical_events.core.snapshots.snapshots import Body, Part, Sighting
+
+_CREATE = frozenset({EventType.CREATE})
+_UPDATE = frozenset({EventType.UPDATE})
+_DELETE = frozenset({EventType.DELETE})
+_IMPORT = frozenset({EventType.IMPORT_MUTATION})
+
+
+_ANY_OF_OWN = _CREATE | _UPDATE | _DELETE
+
+
+def diff(part: Part, before: Body, after: Body) -> tuple[Change, ...]:
+    """The changes of one part; an import's differences are mutations of the importing folder.
+
+    Of a folded body nobody can say which keys changed, nor how.
+    """
+    if before.agrees(after):
+        return ()
+    if before.fold:
+        return (Change(part.scope, ANY_KEY, _ANY_OF_OWN if part.source is None else _IMPORT),)
+    if part.source is not None:
+        return _import_changes(part, before, after)
+    return tuple(_own_changes(part, before, after))
+
+
+def _own_changes(part: Part, before: Body, after: Body) -> Iterator[Change]:
+    stayed = before.ids & after.ids
+    for key in sorted(before.sightings.keys() | after.sightings.keys()):
+        old, new = before.sightings.get(key), after.sightings.get(key)
+        if old is not None and new is not None and (old.id, old.version) == (new.id, new.version):
+            if not old.agrees(new):  # its value alone: what it refers to changed, told as an import mutation
+                yield Change(part.scope, key, _IMPORT)
+        else:
+            yield Change(part.scope, key, _types_of_loss(old, stayed) | _types_of_gain(new, stayed))
+
+
+def _types_of_loss(old: Sighting | None, stayed: frozenset[str]) -> frozenset[EventType]:
+    """What a key had is gone, or has another version or name: a rename is told as an update."""
+    if old is None:
+        return frozenset()
+    return _UPDATE if old.id in stayed else _DELETE
+
+
+def _types_of_gain(new: Sighting | None, stayed: frozenset[str]) -> frozenset[EventType]:
+    """A new secret that was already changed since has been both created and updated."""
+    if new is None:
+        return frozenset()
+    if new.id in stayed:
+        return _UPDATE
+    return _CREATE if new.version <= 1 else _CREATE | _UPDATE
+
+
+def _import_changes(part: Part, before: Body, after: Body) -> tuple[Change, ...]:
+    keys = before.sightings.keys() | after.sightings.keys()
+    if before.rank == after.rank:
+        keys = {key for key in keys if not _is_same(before.sightings.get(key), after.sightings.get(key))}
+    return tuple(Change(part.scope, key, _IMPORT) for key in sorted(keys) or (ANY_KEY,))
+
+
+def _is_same(old: Sighting | None, new: Sighting | None) -> bool:
+    return old is not None and new is not None and old.agrees(new)

@@ -1,0 +1,96 @@
+"""What a stream can say: frames of the Events API decoded into values.
+
+Two generations of payloads are understood: `{projectType, data}` with `secretKey`, and the older
+`{type, data}` with `secretKeys` (a string there, in spite of its name). What cannot be understood is
+kept as `NotUnderstood`, because the state decides, not the event: it still is a reason to look.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infisical_events.api.specs import EventType
+from infisical_events.core.paths.folders import Folder, canonical
+
+_IMPORT = EventType.IMPORT_MUTATION
+
+
+@dataclass(frozen=True, slots=True)
+class SecretEvent:
+    """One change as Infisical tells it; `keys` is empty for an import mutation."""
+
+    type: EventType
+    folder: Folder
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """A frame that is no event of the four; `why` never repeats foreign text."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """`event: error`: the server is about to end the stream (lost permission, or its own trouble)."""
+
+
+Frame = SecretEvent | NotUnderstood | Refused
+
+
+def decode(name: str, data: str) -> tuple[Frame, ...]:
+    """Decode one Server-Sent Event.
+
+    A ping has no data, and the reader may make up empty events of its own: both decode to nothing.
+    """
+    if name == "error":
+        return (Refused(),)
+    if not data or name == "ping":
+        return ()
+    try:
+        envelope = json.loads(data)
+    except ValueError:
+        return (NotUnderstood("the data is not JSON"),)
+    except RecursionError:
+        return (NotUnderstood("the data is nested too deeply"),)
+    return _events(envelope)
+
+
+def _events(envelope: object) -> tuple[Frame, ...]:
+    data = envelope.get("data") if isinstance(envelope, Mapping) else None
+    if not isinstance(data, Mapping):
+        return (NotUnderstood("the envelope has no data object"),)
+    kind = data.get("eventType", data.get("event"))
+    if not isinstance(kind, str) or kind not in set(EventType):
+        return (NotUnderstood("the event type is unknown"),)
+    payload = data.get("payload")
+    items = payload if isinstance(payload, list) else [payload]
+    grouped: dict[Folder, set[str]] = defaultdict(set)
+    for item in items:
+        if not (isinstance(item, Mapping) and _is_placed(item)):
+            return (NotUnderstood("an item names no environment and path"),)
+        folder = Folder(item["environment"], canonical(item["secretPath"]))
+        grouped[folder].update(_keys(item))
+    if not grouped:
+        return (NotUnderstood("the payload is empty"),)
+    event_type = EventType(kind)
+    return tuple(
+        SecretEvent(event_type, folder, frozenset() if event_type is _IMPORT else frozenset(keys))
+        for folder, keys in grouped.items()
+    )
+
+
+def _is_placed(item: Mapping[str, Any]) -> bool:
+    return isinstance(item.get("environment"), str) and isinstance(item.get("secretPath"), str)
+
+
+def _keys(item: Mapping[str, Any]) -> Iterator[str]:
+    for field in ("secretKey", "secretKeys"):
+        value = item.get(field)
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            yield from (key for key in value if isinstance(key, str))

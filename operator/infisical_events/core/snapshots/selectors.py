@@ -1,0 +1,111 @@
+"""Whom a change concerns: the conditions of a spec and the narrowing annotations of a workload.
+
+An event heard live is turned into changes first. So what was heard and what was found after a gap
+pass through the same test and cannot be treated differently.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from infisical_events.api.specs import EventType, Spec
+from infisical_events.core.interruptible import Steps, finished
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.path_globs import KeyFilter, PathGlob, compile_path_glob
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.changes import ANY_KEY, Change
+from infisical_events.core.snapshots.events import SecretEvent
+from infisical_events.core.status.reasons import Reason
+
+ALL_TYPES = frozenset(EventType)
+
+_BY_DISTANCE = (
+    Reason.EVENT_TYPE_NOT_SELECTED,
+    Reason.ENVIRONMENT_NOT_SELECTED,
+    Reason.PATH_NOT_SELECTED,
+    Reason.KEYS_NOT_SELECTED,
+)
+"""The later in this order, the closer a change came to being selected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A test for changes; `None` stands for "any"."""
+
+    types: frozenset[EventType]
+    environments: frozenset[str] | None
+    path: PathGlob | None
+    keys: KeyFilter
+
+    def refusal(self, change: Change) -> Reason | None:
+        """Why this selector does not select the change; None when it does."""
+        if not self.types & change.types:
+            return Reason.EVENT_TYPE_NOT_SELECTED
+        if self.environments is not None and change.scope.folder.environment not in self.environments:
+            return Reason.ENVIRONMENT_NOT_SELECTED
+        if self.path is not None and not _reaches(self.path, change.scope):
+            return Reason.PATH_NOT_SELECTED
+        if change.key != ANY_KEY and not self.keys.matches(change.key):
+            return Reason.KEYS_NOT_SELECTED
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The changes that were selected, and for the others the reason that came closest."""
+
+    selected: tuple[Change, ...]
+    refusal: Reason | None
+
+
+def selectors_of(spec: Spec) -> tuple[Selector, ...]:
+    """One selector per entry of `spec.events`.
+
+    Raises:
+        ValueError: a glob or a key pattern is not acceptable, with a sentence that says why.
+    """
+    return tuple(
+        Selector(
+            types=frozenset({entry.event}),
+            environments=frozenset({entry.conditions.environment_slug}),
+            path=compile_path_glob(entry.conditions.secret_path),
+            keys=KeyFilter(entry.conditions.secret_keys),
+        )
+        for entry in spec.events
+    )
+
+
+def select(selectors: Iterable[Selector], changes: Iterable[Change]) -> Selection:
+    """The changes that at least one selector selects."""
+    return finished(selecting(selectors, changes))
+
+
+def selecting(selectors: Iterable[Selector], changes: Iterable[Change]) -> Steps[Selection]:
+    """The same in steps: ten thousand changes and a thousand bad patterns take half a minute."""
+    tests = tuple(selectors)
+    selected: list[Change] = []
+    closest: Reason | None = None
+    for change in changes:
+        refusals = []
+        for test in tests:
+            refusals.append(test.refusal(change))
+            yield
+        if None in refusals:
+            selected.append(change)
+        else:
+            closest = max(filter(None, [closest, *refusals]), key=_BY_DISTANCE.index)
+    return Selection(tuple(selected), closest)
+
+
+def changes_of(event: SecretEvent) -> tuple[Change, ...]:
+    """What a heard event claims, as changes."""
+    types = frozenset({event.type})
+    keys = sorted(event.keys) or [ANY_KEY]
+    return tuple(Change(Scope(event.folder), key, types) for key in keys)
+
+
+def _reaches(glob: PathGlob, scope: Scope) -> bool:
+    """Whether the glob matches the folder, or for a recursive scope a folder that may lie in it."""
+    if not scope.recursive:
+        return glob.matches(scope.folder.path)
+    reach = Scope(Folder(scope.folder.environment, glob.base), recursive=not glob.is_literal)
+    return reach.overlaps(scope)

@@ -1,0 +1,211 @@
+"""What was seen: the state of the subscribed folders, reduced to ids, versions and keyed digests.
+
+No value gets in here; where Secrets are written, `core.contents` has them. A secret's id is shortened to a
+digest: it only has to tell secrets apart.
+
+What is known of a secret may be less than all: its value was not read, or only that nothing had changed
+was stored of a large folder. Two sightings *agree* when they are the same as far as both know.
+"""
+
+import hashlib
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+
+_ID_LENGTH = 10
+"""Characters of base64: 60 bits, so that a million secrets collide once in two million projects."""
+
+
+def short_id(identifier: str) -> str:
+    """A digest of a secret's id, short enough to be stored ten thousand times."""
+    return _digest(identifier)[:_ID_LENGTH]
+
+
+def _digest(text: str) -> str:
+    return (
+        urlsafe_b64encode(hashlib.sha256(text.encode(errors="surrogatepass")).digest()).decode().rstrip("=")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One secret as it stood: which one (`id`, shortened), its version, and a keyed digest of its value.
+
+    The digest is empty where values were not read. It tells of what no version shows: a secret that
+    refers to another one changes with that.
+    """
+
+    id: str
+    version: int
+    digest: str = ""
+
+    def agrees(self, other: "Sighting") -> bool:
+        """Whether both are the same as far as both know."""
+        is_told_apart = bool(self.digest and other.digest) and self.digest != other.digest
+        return (self.id, self.version) == (other.id, other.version) and not is_told_apart
+
+    def completed(self, earlier: "Sighting | None") -> "Sighting":
+        """With the digest of an earlier sighting that agrees, if this one has none."""
+        if self.digest or earlier is None or not self.agrees(earlier):
+            return self
+        return replace(self, digest=earlier.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A unit of belief: the own secrets of one folder, or one entry of the imports seen in a scope.
+
+    The server's recursive list does not tell which folder below the scope imports what. So an import
+    belongs to the scope it was seen in: to a folder when that was looked at alone.
+    """
+
+    scope: Scope
+    source: Folder | None = None
+
+    def __str__(self) -> str:
+        """`prod:/a` for own secrets, `prod:/a<-dev:/shared` for an import, as it is stored."""
+        return str(self.scope) if self.source is None else f"{self.scope}<-{self.source}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """The inverse of `str()`; raises ValueError for what is no part."""
+        scope, arrow, source = text.partition("<-")
+        return cls(Scope.parse(scope), Folder.parse(source) if arrow else None)
+
+    @classmethod
+    def own(cls, folder: Folder) -> "Part":
+        """The own secrets of one folder."""
+        return cls(Scope(folder))
+
+    @property
+    def folder(self) -> Folder:
+        """The folder that the part's changes are attributed to."""
+        return self.scope.folder
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """All keys of one part, unfiltered. `rank` is an import's place in its list (later ones win).
+
+    A folded body knows its keys only by `fold`, a digest over all of them: enough to tell whether
+    something changed, and not what.
+    """
+
+    sightings: Mapping[str, Sighting]
+    rank: int = 0
+    fold: str = ""
+
+    @classmethod
+    def of(cls, sightings: Mapping[str, Sighting], rank: int = 0) -> "Body":
+        """A body that nobody can change any more."""
+        return cls(MappingProxyType(dict(sightings)), rank)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Which secrets are in it, as far as that is known."""
+        return frozenset(sighting.id for sighting in self.sightings.values())
+
+    def folded(self) -> "Body":
+        """What is left when the keys are not kept: ids and versions count, digests of values do not."""
+        if self.fold or not self.sightings:
+            return self
+        known = sorted((key, seen.id, seen.version) for key, seen in self.sightings.items())
+        return Body(MappingProxyType({}), self.rank, _digest(json.dumps(known)))
+
+    def agrees(self, seen: "Body") -> bool:
+        """Whether a body that was seen whole is this one, as far as this one knows."""
+        if self.fold:
+            return self == seen.folded()
+        return (
+            self.rank == seen.rank
+            and self.sightings.keys() == seen.sightings.keys()
+            and all(sighting.agrees(seen.sightings[key]) for key, sighting in self.sightings.items())
+        )
+
+    def completed(self, earlier: "Body") -> "Body":
+        """With what an earlier body knew of secrets that are still the same."""
+        if not any(sighting.digest for sighting in earlier.sightings.values()):
+            return self
+        known = {key: seen.completed(earlier.sightings.get(key)) for key, seen in self.sightings.items()}
+        return replace(self, sightings=MappingProxyType(known))
+
+    def without_digests(self) -> "Body":
+        """What is left when values are not read any more, or their digests have another key."""
+        if not any(sighting.digest for sighting in self.sightings.values()):
+            return self
+        plain = {key: replace(seen, digest="") for key, seen in self.sightings.items()}
+        return replace(self, sightings=MappingProxyType(plain))
+
+    def encode(self) -> str:
+        """One string per part: JSON, sorted, without blanks."""
+        entries: Any = self.fold or {key: _encoded(seen) for key, seen in self.sightings.items()}
+        return json.dumps([self.rank, entries], sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, text: str) -> "Body":
+        """The inverse of `encode`; raises ValueError, TypeError or AttributeError when malformed."""
+        rank, entries = json.loads(text)
+        if isinstance(entries, str):
+            return cls(MappingProxyType({}), int(rank), entries)
+        return cls.of({key: _decoded(*entry) for key, entry in entries.items()}, int(rank))
+
+
+def _encoded(sighting: Sighting) -> list[str | int]:
+    known = (sighting.id, sighting.version, sighting.digest)
+    return list(known if sighting.digest else known[:2])
+
+
+def _decoded(identifier: object, version: Any, digest: object = "") -> Sighting:  # noqa: ANN401 - JSON
+    return Sighting(str(identifier), int(version), str(digest))
+
+
+NOTHING = Body.of({})
+"""The body of a part that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look: which scopes were looked at, what stood there, and between which two moments.
+
+    Of `unsure` parts it tells nothing: they may be hidden instead of gone, or were not looked at.
+    `key_id` names the key of the values' digests; it is empty where no values were read.
+    """
+
+    scopes: tuple[Scope, ...]
+    parts: Mapping[Part, Body]
+    started: datetime
+    finished: datetime
+    unsure: frozenset[Part] = frozenset()
+    key_id: str = ""
+
+    def doubting(self, parts: Iterable[Part]) -> "Observation":
+        """The same look, in which these parts are not told for sure."""
+        return replace(self, unsure=self.unsure | frozenset(parts))
+
+    def within(self, scopes: tuple[Scope, ...], believed: Iterable[Part]) -> "Observation":
+        """A look at some folders, as one at all these scopes that tells nothing of the other parts.
+
+        An import that a recursive scope shows is not recognised in a look at one folder.
+        """
+        parts = {part: body for part, body in self.parts.items() if is_covered(part, scopes)}
+        unseen = frozenset(part for part in believed if not is_covered(part, self.scopes))
+        return replace(self, scopes=scopes, parts=parts, unsure=self.unsure | unseen)
+
+    @property
+    def key_count(self) -> int:
+        """How many keys were seen, imported ones included."""
+        return sum(len(body.sightings) for body in self.parts.values())
+
+
+def is_covered(part: Part, scopes: Iterable[Scope]) -> bool:
+    """Whether a look at these scopes would have shown the part if it were there."""
+    if part.source is None:
+        return any(scope.covers(part.folder) for scope in scopes)
+    return part.scope in scopes

@@ -1,0 +1,243 @@
+"""What a Secret that the operator writes itself shall hold, from one look with values at a folder.
+
+This is where values are: in a `Reading`, and in the `Content` made of it. Neither shows them in a `repr`,
+no message names one, and the token by which contents are compared is made of ids, versions and keyed
+digests.
+"""
+
+import hashlib
+import json
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from infisical_events.api.resources import GROUP, MANAGED_BY
+from infisical_events.api.specs import CreationPolicy, ManagedSecret, Spec
+from infisical_events.core.ledger.acceptance import HORIZON
+from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.path_globs import KeyFilter, compile_path_glob
+from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part, Sighting
+from infisical_events.core.status.text import first_few
+from infisical_events.core.sync.templates import TemplateError, check_templates, length_of, names_of, rendered
+
+_MOST_BYTES: Final = 1024 * 1024
+"""Kubernetes' `MaxSecretSize`: all values together, decoded."""
+_LONGEST_KEY: Final = 253
+_DATA_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
+_TOKEN_LENGTH: Final = 27
+"""Characters of base64: 162 bits."""
+_DEFAULT_TYPE: Final = "Opaque"
+_MOST_NAMES: Final = 5
+"""Names that one sentence has."""
+
+
+class ContentError(ValueError):
+    """A Secret cannot be made as its spec has it; the message says what to change and names no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One folder as it was read with values: its own part, also when that is empty, and its imports.
+
+    `values` has the values of each part under the keys of its sightings.
+    """
+
+    parts: Mapping[Part, Body]
+    values: Mapping[Part, Mapping[str, str]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a Secret shall hold: text by data key, a token of it, and what was seen when it was read."""
+
+    data: Mapping[str, str] = field(repr=False)
+    token: str
+    parts: Mapping[Part, Body]
+
+
+def folder_of(managed: ManagedSecret) -> Folder:
+    """The folder that it is made from."""
+    return Folder(managed.environment_slug, managed.secret_path)
+
+
+def content_of(reading: Reading, managed: ManagedSecret) -> Content:
+    """What the Secret shall hold.
+
+    Raises:
+        ContentError: it cannot be made.
+    """
+    winners = _winners(reading, managed)
+    values = {key: reading.values[part][key] for key, part in winners.items()}
+    data = _data(values, managed)
+    _check_size(data, managed)
+    used = names_of(managed.template) if managed.template else winners.keys()
+    seen = {key: reading.parts[winners[key]].sightings[key] for key in used}
+    return Content(data, _token(seen, managed), reading.parts)
+
+
+def is_as_believed(reading: Reading, belief: Mapping[Part, Body]) -> bool:
+    """Whether all that is believed of this folder was seen in the same ids and versions.
+
+    What the belief does not tell of is left out: so a reading that shows more than is believed agrees.
+    """
+    return all(body.agrees(seen) for part, body in belief.items() for seen in _sights(reading, part, body))
+
+
+def may_lack_import(reading: Reading, ledger: Ledger, now: datetime) -> bool:
+    """Whether an import that was found in a tree a moment ago may be this folder's, and missing here.
+
+    A recursive look does not tell which of its folders an import belongs to. So for as long as a read may
+    lag, one that does not show it may be older than what is believed.
+    """
+    sources = {part.source for part in reading.parts}
+    folders = {part.folder for part in reading.parts if part.source is None}
+    return any(
+        part.source not in sources and held.body != NOTHING and any(map(part.scope.covers, folders))
+        for part, held in ledger.belief.items()
+        if part.scope.recursive
+        and ledger.baselined_at < held.accepted_at
+        and now <= held.accepted_at + HORIZON
+    )
+
+
+def check_secrets(spec: Spec) -> None:
+    """Refuse a spec with a Secret that can never be made, beyond what the CRD and the models check.
+
+    Raises:
+        ValueError: with one sentence per mistake, each naming its field.
+    """
+    check_templates(spec)
+    mistakes = [
+        f"spec.resync.secrets[{place}].{mistake}"
+        for place, managed in enumerate(spec.resync.secrets)
+        for mistake in _mistakes(managed)
+    ]
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
+
+
+def _winners(reading: Reading, managed: ManagedSecret) -> dict[str, Part]:
+    """The part that each selected key is taken from.
+
+    Own secrets win over imports, and later entries of the list of imports over earlier ones, as the
+    server's own resolver has it.
+    """
+    keys = KeyFilter(managed.secret_keys)
+    ordered = sorted(reading.parts.items(), key=lambda entry: (entry[0].source is None, entry[1].rank))
+    return {key: part for part, body in ordered for key in body.sightings if keys.matches(key)}
+
+
+def _sights(reading: Reading, part: Part, believed: Body) -> Iterator[Body]:
+    """What was seen in place of a believed part; nothing where the look tells nothing of it.
+
+    An import that a recursive look has shown has no folder and another place in another list.
+    """
+    if any(part.scope == seen.scope for seen in reading.parts):
+        yield reading.parts.get(part, NOTHING)
+        return
+    for seen, body in reading.parts.items():
+        if part.source is not None and part.source == seen.source and part.scope.covers(seen.folder):
+            yield replace(body, rank=believed.rank)
+
+
+def _data(values: Mapping[str, str], managed: ManagedSecret) -> dict[str, str]:
+    if managed.template:
+        _check_bytes(length_of(managed.template, values), managed)  # before it fills the memory
+        try:
+            return rendered(managed.template, values)
+        except TemplateError as error:
+            raise ContentError(f"Secret {managed.name} of {folder_of(managed)}: {error}.") from None
+    invalid = sorted(key for key in values if not _is_data_key(key))
+    if invalid:
+        raise ContentError(
+            f"Secret {managed.name}: no Secret can have a key that is called {_listed(invalid)}: give it "
+            "another name by the template, or leave it out by secretKeys."
+        )
+    return dict(values)
+
+
+def _check_size(data: Mapping[str, str], managed: ManagedSecret) -> None:
+    broken = sorted(key for key, text in data.items() if not _is_writable(text))
+    if broken:
+        raise ContentError(f"Secret {managed.name}: the value of {_listed(broken)} is no Unicode text.")
+    _check_bytes(sum(len(text.encode()) for text in data.values()), managed)
+
+
+def _check_bytes(size: int, managed: ManagedSecret) -> None:
+    if size > _MOST_BYTES:
+        raise ContentError(
+            f"Secret {managed.name} would hold {size} bytes, and Kubernetes admits {_MOST_BYTES}: take "
+            "fewer secrets by secretKeys, or make several Secrets of them."
+        )
+
+
+def _is_writable(text: str) -> bool:
+    """Whether it has no half of a surrogate pair in it, which JSON can name and UTF-8 cannot write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_data_key(key: str) -> bool:
+    """Kubernetes' `IsConfigMapKey`: these characters, and nothing that leads out of a volume's folder."""
+    return (
+        len(key) <= _LONGEST_KEY
+        and _DATA_KEY.fullmatch(key) is not None
+        and key != "."
+        and not key.startswith("..")
+    )
+
+
+def _listed(names: list[str]) -> str:
+    """A few names, on one line, however long and odd."""
+    return first_few([ascii(name[:64]) for name in names], _MOST_NAMES)
+
+
+def _token(seen: Mapping[str, Sighting], managed: ManagedSecret) -> str:
+    """All that decides on the content but the values, so that an edit of the spec is another content."""
+    known = [
+        sorted((key, sighting.id, sighting.version, sighting.digest) for key, sighting in seen.items()),
+        managed.template,
+        managed.type,
+        managed.labels,
+        managed.annotations,
+        managed.creation_policy,
+    ]
+    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).digest()
+    return urlsafe_b64encode(digest).decode()[:_TOKEN_LENGTH]
+
+
+def _mistakes(managed: ManagedSecret) -> Iterator[str]:
+    yield from _mistakes_of_selection(managed)
+    for key in sorted(managed.template):
+        if not _is_data_key(key):
+            yield f"template: a Secret can have no key {key[:64]!a}, for it would lead out of a volume"
+    if managed.creation_policy is CreationPolicy.MERGE and managed.type != _DEFAULT_TYPE:
+        yield "type: a Secret that keys are added to keeps its own type: leave it out"
+    if MANAGED_BY in managed.labels:
+        yield f"labels: {MANAGED_BY} is written by the operator: leave it out"
+    for key in sorted(managed.annotations):
+        if key.startswith(f"{GROUP}/"):
+            yield f"annotations: {key[:64]!a} is the operator's: leave it out"
+
+
+def _mistakes_of_selection(managed: ManagedSecret) -> Iterator[str]:
+    try:
+        if not compile_path_glob(managed.secret_path).is_literal:
+            yield "secretPath: a Secret is made from one folder: write its path without a glob"
+    except ValueError as error:
+        yield f"secretPath: {error}"
+    try:
+        keys = KeyFilter(managed.secret_keys)
+    except ValueError as error:
+        yield f"secretKeys: {error}"
+        return
+    left_out = sorted(name for name in names_of(managed.template) if not keys.matches(name))
+    if left_out:
+        yield f"template: it refers to {_listed(left_out)}, which secretKeys leaves out"

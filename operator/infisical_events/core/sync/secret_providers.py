@@ -1,0 +1,226 @@
+"""What writes a Kubernetes Secret: the three kinds of objects of others, as each of them is read."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
+from infisical_events.core.paths.folders import Folder, canonical
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.changes import Change
+from infisical_events.core.status.text import on_one_line
+from infisical_events.core.sync.secret_metadata import SecretMetadata
+
+JSONObject = Mapping[str, Any]
+
+TOKENS = {
+    INFISICAL_SECRET: "secrets.infisical.com/version",
+    STATIC_SECRET: "secrets.infisical.com/version",
+    EXTERNAL_SECRET: "reconcile.external-secrets.io/data-hash",
+}
+"""The annotation of a Secret by which each kind says what its content is: it moves with the data alone."""
+
+_LONGEST_SILENCE = timedelta(hours=1)
+"""The longest interval at which a source looks by itself that never answers: it may move until then."""
+
+_LONGEST_TROUBLE = 200
+"""Characters of a source's own sentence that are repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One object that writes Secrets.
+
+    `acknowledged` moves with each sync that it answers to; a source without any is told by the content
+    alone. `reads` is what it takes from Infisical, None if that is not known. `trouble` is its own
+    sentence; `unable` is why it never syncs again, `deaf` why it cannot be asked and syncs by itself.
+    """
+
+    kind: ResourceKind
+    name: str
+    uid: str
+    resource_version: str
+    secrets: frozenset[str]
+    annotations: Mapping[str, str]
+    acknowledged: str | None = None
+    is_copied: bool = False
+    reads: tuple[Scope, ...] | None = None
+    trouble: str = ""
+    unable: str = ""
+    deaf: str = ""
+    ask: Mapping[str, Any] = field(default_factory=dict)
+    """What of its spec has to be patched for it to take notice, besides the annotation."""
+
+    def __str__(self) -> str:
+        """`ExternalSecret payments`."""
+        return f"{self.kind.kind} {self.name}"
+
+    @property
+    def answers(self) -> bool:
+        """Whether it tells that it has synced, and its content is as new as it was asked for."""
+        return self.acknowledged is not None and not self.deaf
+
+    @property
+    def hope(self) -> timedelta:
+        """How long after its time is over an answer may still come."""
+        if self.unable:
+            return timedelta()
+        return _LONGEST_SILENCE if self.acknowledged is None else timedelta.max
+
+    def may_read(self, changes: Iterable[Change]) -> bool:
+        """Whether some of the changes may lie in what it takes from Infisical itself."""
+        return self.reads is None or any(
+            scope.overlaps(change.scope) for scope in self.reads for change in changes
+        )
+
+
+def content_of(source: Source, secret: SecretMetadata | None) -> str:
+    """What the content of a Secret is, in its source's words; empty when nobody says.
+
+    It may be a plain digest of values, so it is compared and told elsewhere only under a key.
+    """
+    return secret.annotations.get(TOKENS[source.kind], "") if secret else ""
+
+
+def source_of(kind: ResourceKind, stored: JSONObject) -> Source:
+    """Read a stored object of one of the three kinds.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ValueError: it has not the shape of its kind.
+    """
+    metadata, spec = stored["metadata"], stored.get("spec") or {}
+    status = stored.get("status") or {}
+    told = _READERS[kind](metadata["name"], spec, status, metadata.get("namespace", ""))
+    return Source(
+        kind=kind,
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        annotations=metadata.get("annotations") or {},
+        deaf=_why_deaf(metadata),
+        **told,
+    )
+
+
+def _conditions(status: JSONObject) -> dict[str, JSONObject]:
+    return {condition["type"]: condition for condition in status.get("conditions") or ()}
+
+
+def _infisical_secret(_name: str, spec: JSONObject, _status: JSONObject, namespace: str) -> dict[str, Any]:
+    """The official operator's v1alpha1: only another spec is a reason for it to look, and it answers nothing.
+
+    The same interval in other words is another spec.
+    """
+    single = spec.get("managedSecretReference")
+    targets = [*([single] if single else []), *(spec.get("managedKubeSecretReferences") or ())]
+    names = (t["secretName"] for t in targets if t.get("secretNamespace", namespace) == namespace)
+    return {
+        "secrets": frozenset(names),
+        "reads": _scopes(spec),
+        "ask": {"spec": {"syncConfig": _asking_config(spec)}},
+    }
+
+
+def _scopes(spec: JSONObject) -> tuple[Scope, ...] | None:
+    """What each of its ways to log in is to read; its operator takes the first that works."""
+    ways = (spec.get("authentication") or {}).values()
+    scopes = [way["secretsScope"] for way in ways if way and "secretsScope" in way]
+    read = (
+        Scope(Folder(str(s["envSlug"]), canonical(str(s["secretsPath"]))), bool(s.get("recursive")))
+        for s in scopes
+    )
+    return tuple(read) or None
+
+
+def _asking_config(spec: JSONObject) -> dict[str, Any]:
+    """The `syncConfig` that says the same in other words.
+
+    Where there is none, older fields of the spec count, and would not any more beside a new one.
+    """
+    config = spec.get("syncConfig")
+    heeded: JSONObject = spec if config is None else config
+    is_instant = bool(heeded.get("instantUpdates"))
+    seconds = spec.get("resyncInterval") if config is None else None
+    interval = f"{seconds}s" if seconds else "1h" if is_instant else "5m"
+    told = {"resyncInterval": reworded(str((config or {}).get("resyncInterval") or interval))}
+    return told | {"instantUpdates": True} if config is None and is_instant else told
+
+
+def reworded(interval: str) -> str:
+    """The same duration in other words: `1m` is `60s`, `90s` is `090s`.
+
+    One number and one unit, since its operator reads nothing else.
+    """
+    number, unit = interval[:-1], interval[-1:]
+    if number.isascii() and number.isdecimal():
+        if unit == "m":
+            return f"{int(number) * 60}s"
+        if unit == "s" and int(number) > 0 and int(number) % 60 == 0:
+            return f"{int(number) // 60}m"
+    is_padded = interval.startswith("0") and interval[1:2].isdecimal()
+    return interval[1:] if is_padded else f"0{interval}"
+
+
+def _static_secret(_name: str, spec: JSONObject, status: JSONObject, namespace: str) -> dict[str, Any]:
+    """The official operator's v1beta1: any annotation makes it look; the time of success is its answer."""
+    targets = [
+        target
+        for target in spec.get("targets") or ()
+        if target.get("kind", "Secret") == "Secret" and target.get("namespace", namespace) == namespace
+    ]
+    conditions = _conditions(status)
+    success = conditions.get("secrets.infisical.com/LastSuccessfulReconcileAt", {})
+    last = conditions.get("secrets.infisical.com/LastReconcileStatus", {})
+    return {
+        "secrets": frozenset(target["name"] for target in targets),
+        "acknowledged": str(success.get("message") or ""),
+        "is_copied": not any(target.get("metadata") for target in targets),
+        "trouble": _trouble(last),
+    }
+
+
+def _external_secret(name: str, spec: JSONObject, status: JSONObject, _namespace: str) -> dict[str, Any]:
+    """External Secrets: any annotation is a reason to look, and part of what it says it has synced."""
+    ready = _conditions(status).get("Ready", {})
+    is_ready = ready.get("status") == "True"
+    return {
+        "secrets": frozenset({(spec.get("target") or {}).get("name") or name}),
+        "acknowledged": str(status.get("syncedResourceVersion") or "") if is_ready else "",
+        "trouble": _trouble(ready),
+        "unable": _why_unable(spec),
+    }
+
+
+def _why_deaf(metadata: JSONObject) -> str:
+    """External Secrets' own controller puts back the annotations of what a ClusterExternalSecret made."""
+    owners = (f"{o['kind']} {o['name']}" for o in metadata.get("ownerReferences") or ())
+    owner = next((told for told in owners if told.startswith("ClusterExternalSecret ")), "")
+    return (
+        f"it is made by {on_one_line(owner)}, which takes the question back: waited for as it syncs by itself"
+        if owner
+        else ""
+    )
+
+
+def _why_unable(spec: JSONObject) -> str:
+    policy, interval = spec.get("refreshPolicy", "Periodic"), str(spec.get("refreshInterval", "1h"))
+    if policy == "CreatedOnce":
+        return "refreshPolicy CreatedOnce never syncs again"
+    if policy == "Periodic" and interval.strip("0hms.") == "":
+        return f"refreshInterval {interval} never syncs again: use refreshPolicy OnChange"
+    return ""
+
+
+def _trouble(condition: JSONObject) -> str:
+    """What a condition says when it is not true: a sentence of foreign origin, on one line and capped."""
+    if condition.get("status") != "False":
+        return ""
+    return on_one_line(str(condition.get("message") or ""))[:_LONGEST_TROUBLE]
+
+
+_READERS = {
+    INFISICAL_SECRET: _infisical_secret,
+    STATIC_SECRET: _static_secret,
+    EXTERNAL_SECRET: _external_secret,
+}

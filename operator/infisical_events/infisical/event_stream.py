@@ -1,0 +1,200 @@
+"""The stream: one POST that does not end, read as Server-Sent Events.
+
+Any byte is life (the server pings every 15 s), silence longer than the watchdog is death, and every
+end of the stream is a disconnect: nothing tells a stream that is over from one that is finished.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import httpx
+import httpx_sse
+
+from infisical_events.api.specs import Spec
+from infisical_events.core.snapshots.events import Frame, NotUnderstood, Refused, SecretEvent, decode
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.authorized_client import AuthorizedClient, bearer
+from infisical_events.infisical.http_client import refusal, translated
+from infisical_events.infisical.infisical_errors import (
+    InfisicalError,
+    StreamEndedError,
+    StreamGivenUpError,
+    StreamRefusedError,
+    TokenRefusedError,
+    UnknownRouteError,
+)
+from infisical_events.infisical.responses import LONGEST_WORD, Answer, packing_of, received, unpacked
+from infisical_events.infisical.sse_lines import EndlessEventError, lines_of
+
+SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
+
+WATCHDOG = 45.0
+"""Seconds without any byte after which the stream is given up: three missed pings."""
+
+_TIMEOUT = 10.0
+"""Seconds for each step of a subscription other than waiting for bytes."""
+
+_CONNECTING = 30.0
+"""Seconds from a subscription's request to the head of its answer, or to the end of a refusal."""
+
+_SAY_NOTHING = {"ping", "message", "error"}
+"""Names of events without data that are complete; `message` is one without a name."""
+
+_FRAMEWORKS_404 = "(Route POST:"
+"""How an Infisical says that it does not know this endpoint; what stands in between says it otherwise."""
+
+Hearing = SecretEvent | NotUnderstood
+"""What an open stream yields: an event, or a frame that is only a reason to look."""
+
+
+def register_of(spec: Spec) -> list[dict[str, object]]:
+    """The `register` array of the request, without what only the operator matches."""
+    places = dict.fromkeys(
+        (entry.event, entry.conditions.environment_slug, entry.conditions.secret_path)
+        for entry in spec.events
+    )
+    return [
+        {"event": str(event), "conditions": {"environmentSlug": environment, "secretPath": path}}
+        for event, environment, path in places
+    ]
+
+
+@asynccontextmanager
+async def subscribed(
+    client: AuthorizedClient,
+    project_id: str,
+    register: Iterable[Mapping[str, object]],
+    watchdog: float = WATCHDOG,
+    connecting: float = _CONNECTING,
+) -> AsyncIterator[AsyncIterator[Hearing]]:
+    """An open stream; leaving the context closes it. `watchdog` and `connecting` are in seconds.
+
+    Raises:
+        InfisicalError: the subscription was refused or could not be made.
+        StreamEndedError: while iterating, when the stream is over for whatever cause.
+    """
+    body = {"projectId": project_id, "register": list(register)}
+    request = _Request(body, httpx.Timeout(_TIMEOUT, read=watchdog), connecting)
+    async with AsyncExitStack() as stack:
+        yield _hearings(await _connected(client, request, stack))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    body: Mapping[str, object]
+    patience: httpx.Timeout
+    connecting: float
+
+
+async def _connected(client: AuthorizedClient, request: _Request, stack: AsyncExitStack) -> httpx.Response:
+    """Subscribe with the current token, and once more with a new one if that is refused."""
+    try:
+        return await _connected_once(client, request, stack)
+    except TokenRefusedError:
+        return await _connected_once(client, request, stack)
+
+
+async def _connected_once(
+    client: AuthorizedClient, request: _Request, stack: AsyncExitStack
+) -> httpx.Response:
+    """The response, which the stack closes; one that is no stream is closed at once."""
+    token = await client.tokens.current()
+    connecting = httpx_sse.aconnect_sse(
+        client.http,
+        "POST",
+        SUBSCRIBE_PATH,
+        json=request.body,
+        headers=bearer(token) | {"Accept-Encoding": "identity"},
+        timeout=request.patience,
+    )
+    try:
+        async with translated(request.connecting), AsyncExitStack() as attempt:
+            source = await attempt.enter_async_context(connecting)
+            await _check(source.response)
+            stack.push_async_exit(attempt.pop_all())
+    except TokenRefusedError:
+        client.tokens.refuse(token)
+        raise
+    return source.response
+
+
+async def _check(response: httpx.Response) -> None:
+    if response.status_code != httpx.codes.OK:
+        raise _subscribe_refusal(await received(response, LONGEST_WORD))
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        raise InfisicalError(
+            Reason.NOT_INFISICAL, "The answer is no event stream: a proxy may stand in between."
+        )
+    packing_of(response)
+
+
+def _subscribe_refusal(answer: Answer) -> InfisicalError:
+    """At this endpoint 400 is the plan, 429 without rate-limit headers the limit of connections."""
+    error = refusal(answer)
+    is_expelled = "does not belong to this organization" in str(error)  # a 400 as well, on older servers
+    if answer.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
+        return InfisicalError(
+            Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS,
+            f"{error} Event Subscriptions need a plan that has them; until then changes are found by "
+            "looking every resyncIntervalSeconds.",
+        )
+    if isinstance(error, UnknownRouteError) and _FRAMEWORKS_404 in error.quote:
+        return InfisicalError(
+            Reason.EVENTS_NOT_SUPPORTED,
+            "This Infisical has no Event Subscriptions: upgrade it; until then changes are found by looking "
+            "every resyncIntervalSeconds.",
+        )
+    is_limiter = "x-ratelimit-limit" in answer.headers or "retry-after" in answer.headers
+    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
+        return InfisicalError(
+            Reason.CONNECTION_LIMIT_REACHED,
+            "The project has as many event streams as it may have (100): remove subscriptions or join "
+            "several into one; until then changes are found by looking every resyncIntervalSeconds.",
+        )
+    if error.reason is Reason.PERMISSION_DENIED:
+        return InfisicalError(
+            error.reason,
+            f"{error} Subscribing needs the Secret Events permission for each event and path.",
+        )
+    return error
+
+
+class _Told:
+    """A response as httpx-sse reads it, which does no more than split text into lines: one line at a time."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self.headers = response.headers
+
+    def aiter_text(self) -> AsyncIterator[str]:
+        return lines_of(unpacked(self._response))
+
+
+async def _hearings(response: httpx.Response) -> AsyncIterator[Hearing]:
+    try:
+        async for sse in httpx_sse.EventSource(cast("httpx.Response", _Told(response))).aiter_sse():
+            for frame in _frames(sse):
+                if isinstance(frame, Refused):
+                    cause = "the server withdrew the permission or could not check it"
+                    raise _ended(cause, StreamRefusedError)
+                yield frame
+    except httpx.ReadTimeout:
+        raise _ended("nothing was heard for too long", StreamGivenUpError) from None
+    except httpx.HTTPError as error:
+        raise _ended(f"the connection broke ({type(error).__name__})") from None
+    except EndlessEventError:
+        raise _ended("an event had no end", StreamGivenUpError) from None
+    raise _ended("the server closed it")
+
+
+def _frames(sse: httpx_sse.ServerSentEvent) -> tuple[Frame, ...]:
+    """What was said; an event with a name and without data lost them, and may have been any."""
+    if not sse.data and sse.event not in _SAY_NOTHING:
+        return (NotUnderstood("the event has no data"),)
+    return decode(sse.event, sse.data)
+
+
+def _ended(cause: str, kind: type[StreamEndedError] = StreamEndedError) -> StreamEndedError:
+    return kind(Reason.STREAM_ENDED, f"The stream ended: {cause}; it is opened again.")

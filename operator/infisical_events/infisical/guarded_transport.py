@@ -1,0 +1,178 @@
+"""Connections of which the network address is judged, and not the name alone.
+
+Whoever owns a name decides where it leads, and may decide anew between two questions. So it is resolved
+once for each connection; what is judged are the addresses that came of it, and one of these, as a number,
+is what is connected to. TLS goes on to verify the name.
+
+Proxies of the environment (HTTPS_PROXY, NO_PROXY) are the administrator's. Behind one it is the proxy that
+resolves the name and that has to bound where it leads.
+"""
+
+import asyncio
+import itertools
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+import httpx
+
+from infisical_events.core.egress.address_allowlist import ip_of
+from infisical_events.core.egress.network_policy import Address
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.infisical_errors import InfisicalError
+
+Resolve = Callable[[str, int], Awaitable[tuple[str, ...]]]
+"""The IP addresses of a host, best first; raises OSError."""
+
+Objection = Callable[[Address], str]
+"""What speaks against an address, as the end of a sentence; empty if nothing does."""
+
+_MOST_CONNECTIONS = 100
+_MOST_IDLE = 20
+_LONGEST_IDLE = 5.0
+"""Seconds. These three are httpx's own."""
+
+_STAGGER = 0.25
+"""Seconds before the next address is tried beside the last one (RFC 8305)."""
+
+log = logging.getLogger(__name__)
+
+
+async def resolved(host: str, port: int) -> tuple[str, ...]:
+    """As the machine resolves names; raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def new_transport(
+    address: str, context: ssl.SSLContext, objection: Objection, resolve: Resolve = resolved
+) -> httpx.AsyncBaseTransport:
+    """The way to one origin: over the environment's proxy for it, or straight to where it may lead."""
+    if proxy := proxy_to(address):
+        return httpx.AsyncHTTPTransport(verify=context, proxy=proxy)
+    return _StraightTransport(context, GuardedBackend(objection, resolve))
+
+
+def proxy_to(address: str) -> str | None:
+    """The proxy that the environment names, unless it excepts this host."""
+    parts, proxies = urlsplit(address), getproxies()
+    if proxy_bypass(parts.netloc) or _lies_in_excepted(address, proxies.get("no", "")):
+        return None
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _lies_in_excepted(origin: str, excepted: str) -> bool:
+    """Whether the origin names an IP address in a network of NO_PROXY, which urllib takes for names."""
+    address = ip_of(origin)
+    return address is not None and any(address in network for network in _networks(excepted))
+
+
+def _networks(excepted: str) -> Iterator[IPv4Network | IPv6Network]:
+    for entry in excepted.split(","):
+        with suppress(ValueError):  # a name, which urllib has judged
+            yield ip_network(entry.strip(), strict=False)
+
+
+class _StraightTransport(httpx.AsyncHTTPTransport):
+    """httpx's own, over a pool whose connections are made by us: it has no parameter for that."""
+
+    def __init__(self, context: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=_MOST_CONNECTIONS,
+            max_keepalive_connections=_MOST_IDLE,
+            keepalive_expiry=_LONGEST_IDLE,
+            network_backend=backend,
+        )
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Makes TCP connections, to addresses alone that nothing speaks against."""
+
+    def __init__(self, objection: Objection, resolve: Resolve = resolved) -> None:
+        self._objection = objection
+        self._resolve = resolve
+        self._plain = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the interface
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect within `timeout` seconds, the resolution included.
+
+        Raises:
+            InfisicalError: NETWORK_NOT_ALLOWED; no packet was sent.
+            httpcore.ConnectError, httpcore.ConnectTimeout: as for any connection.
+        """
+
+        def connecting(address: str) -> Awaitable[httpcore.AsyncNetworkStream]:
+            return self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+
+        try:
+            async with asyncio.timeout(timeout):
+                addresses = self._admitted(host, await self._resolve(host, port))
+                return await _first_of(addresses, connecting)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait before the pool tries again."""
+        await asyncio.sleep(seconds)
+
+    def _admitted(self, host: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Those that may be connected to; which the others are is for the log, not for whoever asked."""
+        objections = {address: self._objection(ip_address(address)) for address in addresses}
+        admitted = tuple(address for address, objection in objections.items() if not objection)
+        if addresses and not admitted:
+            address, objection = next(iter(objections.items()))
+            log.warning("not connected to %s at %s: %s", host, address, objection)
+            raise InfisicalError(Reason.NETWORK_NOT_ALLOWED, f"The server's name leads to {objection}.")
+        return admitted
+
+
+async def _first_of(
+    addresses: tuple[str, ...], connecting: Callable[[str], Awaitable[httpcore.AsyncNetworkStream]]
+) -> httpcore.AsyncNetworkStream:
+    """The first connection that is made; each address gets a start before the next one (RFC 8305).
+
+    Raises:
+        httpcore.ConnectError, httpcore.ConnectTimeout: of the last address, when none can be reached.
+    """
+    left, running = iter(addresses), set[asyncio.Future[httpcore.AsyncNetworkStream]]()
+    failure: BaseException = httpcore.ConnectError("the name has no address")
+    try:
+        while True:
+            running |= {asyncio.ensure_future(connecting(address)) for address in itertools.islice(left, 1)}
+            if not running:
+                raise failure
+            done, _ = await asyncio.wait(running, timeout=_STAGGER, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in done:
+                running.remove(attempt)
+                failure = attempt.exception() or failure
+                if attempt.exception() is None:
+                    return attempt.result()
+    finally:
+        await _abandon(running)
+
+
+async def _abandon(attempts: Iterable[asyncio.Future[httpcore.AsyncNetworkStream]]) -> None:
+    """End attempts that nobody needs any more; some may have a connection by now."""
+    for attempt in attempts:
+        attempt.cancel()
+    for made in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(made, httpcore.AsyncNetworkStream):
+            await made.aclose()

@@ -1,0 +1,123 @@
+"""Reading an answer that may be anything: piece by piece, unpacked, and no more than can be true.
+
+`calls` reads whole answers with it and `streaming` a stream's bytes. httpx would unpack whatever it gets
+at once, and a packed kilobyte may be a megabyte, or a gigabyte when it is packed twice.
+"""
+
+import json
+import zlib
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.infisical_errors import InfisicalError
+
+PACKING = "gzip"
+"""What is asked for with `Accept-Encoding`, and all that is understood."""
+
+LONGEST_LIST = 64 * 1024 * 1024
+"""Bytes, unpacked: a list of 10,000 secrets, their imports included, has 3.3 million."""
+
+LONGEST_WORD = 64 * 1024
+"""Bytes, unpacked, of a login's answer or of a refusal."""
+
+_MOST_VALUES = 3_000_000
+"""Values in one answer, as commas and brackets tell: 100,000 secrets. A value takes up to 240 bytes;
+64 MiB of nothing but empty objects would be 1.5 GiB.
+"""
+
+_PIECE = 64 * 1024
+"""Bytes that are unpacked at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer."""
+
+    request: httpx.Request = field(repr=False)
+    status_code: int
+    headers: httpx.Headers = field(repr=False)
+    content: bytes = field(repr=False)
+
+
+async def received(response: httpx.Response, longest: int) -> Answer:
+    """Read a response to its end; a refusal that is longer than any is known by its status alone.
+
+    Raises:
+        InfisicalError: NOT_INFISICAL, more than `longest` bytes.
+        httpx.HTTPError: the connection broke, or the packing did.
+    """
+    is_refusal = response.status_code >= httpx.codes.MULTIPLE_CHOICES
+    content = await _collected(response, LONGEST_WORD if is_refusal else longest)
+    if content is None and not is_refusal:
+        sentence = (
+            f"The answer is longer than {longest} bytes: check that spec.address is an Infisical server."
+        )
+        raise InfisicalError(Reason.NOT_INFISICAL, sentence)
+    return Answer(response.request, response.status_code, response.headers, content or b"")
+
+
+async def _collected(response: httpx.Response, longest: int) -> bytes | None:
+    """All bytes, unpacked; None as soon as there are more of them than `longest`."""
+    content = bytearray()
+    async with aclosing(unpacked(response)) as pieces:
+        async for piece in pieces:
+            content += piece
+            if len(content) > longest:
+                return None
+    return bytes(content)
+
+
+async def unpacked(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The bytes of a body as they come, in pieces of 64 KiB at most.
+
+    Raises:
+        httpx.HTTPError: the connection broke; DecodingError for a packing that is broken or unknown.
+    """
+    is_packed = packing_of(response) == PACKING
+    unpack = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if is_packed else None
+    async for piece in response.aiter_raw():
+        if unpack is None:
+            yield piece
+            continue
+        try:
+            for part in _parts(unpack, piece):
+                yield part
+        except zlib.error:
+            raise httpx.DecodingError("broken packing", request=response.request) from None
+        if unpack.eof:  # zlib would keep all that comes behind
+            return
+
+
+def packing_of(response: httpx.Response) -> str:
+    """`gzip` or `identity`; raises DecodingError for what is not understood."""
+    packing = response.headers.get("content-encoding", "").strip().lower() or "identity"
+    if packing not in {"identity", PACKING}:
+        raise httpx.DecodingError("unknown packing", request=response.request)
+    return packing
+
+
+def _parts(unpack: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
+    """What these bytes add, never more than a piece at a time."""
+    while part := unpack.decompress(packed, _PIECE):
+        yield part
+        packed = unpack.unconsumed_tail
+
+
+def decoded(answer: Answer) -> Any:  # noqa: ANN401 - JSON
+    """The JSON body; raises InfisicalError when it is none, or one that would fill the memory."""
+    if sum(answer.content.count(mark) for mark in (b",", b"{", b"[")) > _MOST_VALUES:
+        sentence = (
+            "The answer holds more values than a list can: check that spec.address is an Infisical server."
+        )
+        raise InfisicalError(Reason.NOT_INFISICAL, sentence)
+    try:
+        return json.loads(answer.content)
+    except (ValueError, RecursionError):
+        raise InfisicalError(
+            Reason.NOT_INFISICAL, "The answer is not JSON: check that spec.address is an Infisical server."
+        ) from None

@@ -1,0 +1,127 @@
+"""What a list of secrets says: ids and versions, digests of values under a key, or the values themselves.
+
+`observing` asks for the lists. Of secrets only the shared ones count: a personal override is nobody's
+workload's business.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infisical_events.core.paths.folders import Folder, canonical
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part, Sighting, short_id
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.sync.managed_secret_content import Reading
+from infisical_events.core.sync.value_digests import DigestKey
+from infisical_events.infisical.infisical_errors import InfisicalError
+
+Parts = Mapping[Part, Body]
+
+_HIDDEN = "<hidden-by-infisical>"
+"""What stands in the place of a value; it must never get into a Secret."""
+
+_LONGEST_NAME = 64
+"""Characters of a secret's name that a sentence has."""
+
+
+def parse_list(scope: Scope, answer: object, key: DigestKey | None = None) -> Parts:
+    """A list's body as parts.
+
+    Raises:
+        InfisicalError: the body has not the shape that every server version has.
+    """
+    try:
+        return _parts(scope, answer, key)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        raise _unknown_shape() from None
+
+
+def _unknown_shape() -> InfisicalError:
+    return InfisicalError(
+        Reason.NOT_INFISICAL, "The list of secrets has an unknown shape: check spec.address."
+    )
+
+
+def parse_reading(scope: Scope, answer: object, key: DigestKey | None = None) -> Reading:
+    """A list's body with its values; the folder's own part is there, also when it is empty.
+
+    Raises:
+        InfisicalError: PERMISSION_DENIED, a value is hidden; NOT_INFISICAL as `parse_list`.
+    """
+    parts = {Part(scope): NOTHING, **parse_list(scope, answer, key)}
+    values = {part: _values(part, brought.secrets) for part, brought in _brought(scope, answer).items()}
+    return Reading(parts, {Part(scope): {}, **values})
+
+
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """What a list has for one part."""
+
+    rank: int
+    secrets: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
+
+
+def _parts(scope: Scope, answer: Any, key: DigestKey | None) -> Parts:  # noqa: ANN401 - JSON; every miss raises
+    return {
+        part: Body.of(
+            {_text(secret["secretKey"]): _sighting(secret, key) for secret in brought.secrets}, brought.rank
+        )
+        for part, brought in _brought(scope, answer).items()
+    }
+
+
+def _brought(scope: Scope, answer: Any) -> dict[Part, _Brought]:  # noqa: ANN401 - as above
+    found: dict[Part, _Brought] = {}
+    for secret in _shared(answer["secrets"]):
+        path = canonical(secret.get("secretPath") or "/") if scope.recursive else scope.folder.path
+        part = Part.own(Folder(scope.folder.environment, path))
+        found.setdefault(part, _Brought(0)).secrets.append(secret)
+    for rank, entry in enumerate(answer.get("imports") or ()):
+        source = Folder(_text(entry["environment"]), canonical(entry["secretPath"]))
+        secrets = list(_shared(entry["secrets"]))
+        if secrets:
+            found[Part(scope, source)] = _Brought(rank, secrets)
+    return found
+
+
+def _values(part: Part, secrets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The values of one part, whose secrets are known to have the shape of such.
+
+    Raises:
+        InfisicalError: one of them is not shown, or is none.
+    """
+    values = {}
+    for secret in secrets:
+        name, value = secret["secretKey"], secret.get("secretValue")
+        if secret.get("secretValueHidden") or value == _HIDDEN:
+            raise InfisicalError(
+                Reason.PERMISSION_DENIED,
+                f"Infisical hides the value of {name[:_LONGEST_NAME]!a} in {part.source or part.folder}.",
+            )
+        if not isinstance(value, str):
+            raise _unknown_shape()
+        values[name] = value
+    return values
+
+
+def _shared(secrets: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    return (secret for secret in secrets if secret.get("type", "shared") == "shared")
+
+
+def _sighting(secret: Mapping[str, Any], key: DigestKey | None) -> Sighting:
+    identifier = str(secret["id"])
+    return Sighting(short_id(identifier), int(secret["version"]), _digest(secret, identifier, key))
+
+
+def _digest(secret: Mapping[str, Any], identifier: str, key: DigestKey | None) -> str:
+    """Empty for a value that is not shown: of it only the version is known."""
+    value = secret.get("secretValue")
+    is_shown = isinstance(value, str) and not secret.get("secretValueHidden")
+    return key.digest(identifier, str(value)) if key and is_shown else ""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value

@@ -1,0 +1,256 @@
+"""One request to the API server with plain JSON in and out.
+
+The typed methods of the client cost a millisecond each in models that nobody reads here; its
+transport, its configuration and its authentication are used as they are.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client.api_client import RequestSerialized
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.config import ConfigException
+
+from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.core.status.text import on_one_line
+from infisical_events.kube.kubernetes_errors import (
+    KubernetesError,
+    UnauthorizedError,
+    UnknownOutcomeError,
+    error_of,
+)
+from infisical_events.kube.protected_objects import user_of
+
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PAGE = 500
+_LONGEST_QUOTE = 500
+"""Characters of the API server's own sentence that are repeated."""
+DEFAULT_TIMEOUT = 30.0
+"""Seconds for a request as a whole."""
+
+_AS_US = {"fieldManager": FIELD_MANAGER}
+_IDENTITY = {"name", "uid", "resourceVersion"}
+
+JSONObject = dict[str, Any]
+
+
+def time_of(text: str) -> datetime:
+    """A time as the API server writes it, in UTC; raises ValueError."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def path_of(*segments: str) -> str:
+    """A path of the API; a segment that comes from a user can never become two, or climb.
+
+    Raises:
+        KubernetesError: a segment is no name.
+    """
+    if any(segment in {"", ".", ".."} for segment in segments):
+        raise KubernetesError("a name in a request is empty or made of dots")
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """All that a request can carry but who asks."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: JSONObject | None = None
+    accept: str = JSON
+    content_type: str = JSON
+
+
+Renewal = Callable[[ApiClient], Awaitable[ApiClient]]
+"""From a client whose credentials were refused to one with fresh ones, or to the same if there are none."""
+
+
+async def _never_renewed(client: ApiClient) -> ApiClient:
+    return client
+
+
+class Kube:
+    """The API server, by the verbs that are used.
+
+    After a 401 nothing has been done, so any request is made once more if `renewed` has another client.
+    """
+
+    def __init__(
+        self, client: ApiClient, timeout: float = DEFAULT_TIMEOUT, renewed: Renewal = _never_renewed
+    ) -> None:
+        self._client = client
+        self._seconds = timeout
+        # The total is kept by us: aiohttp's own takes a cancellation in the same turn of the loop for that of
+        # its timer, and who was cancelled goes on. After a freeze all that was due comes in one turn.
+        self._patience = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
+        self._renewed = renewed
+
+    @property
+    def user(self) -> str:
+        """Who asks, if it is a ServiceAccount: `system:serviceaccount:namespace:name`; else empty."""
+        return user_of(self._client.configuration.api_key.get("BearerToken", ""))
+
+    async def get(self, path: str, accept: str = JSON) -> JSONObject:
+        """Read one object, or what `accept` wants of it; raises KubernetesError."""
+        return await self._call(_Request(method="GET", path=path, accept=accept))
+
+    async def create(self, path: str, body: JSONObject) -> JSONObject:
+        """Create one object; raises KubernetesError."""
+        return await self._call(_Request(method="POST", path=path, body=body, query=_AS_US))
+
+    async def replace(self, path: str, body: JSONObject) -> JSONObject:
+        """Write one object as a whole, if it still is of the resourceVersion in the body.
+
+        Raises:
+            ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
+        """
+        return await self._call(_Request(method="PUT", path=path, body=body, query=_AS_US))
+
+    async def delete(self, path: str, uid: str, resource_version: str) -> None:
+        """Delete one object, if it still is this one in this version.
+
+        Raises:
+            ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
+        """
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        await self._call(_Request(method="DELETE", path=path, body=body))
+
+    async def merge_patch(self, path: str, body: JSONObject) -> JSONObject:
+        """Patch one object; a resourceVersion in the body makes it a compare-and-swap.
+
+        Raises:
+            ConflictError: the object is not the one that was read.
+            UnknownOutcomeError: the patch may have been applied all the same.
+            KubernetesError: for every other refusal.
+        """
+        return await self._call(
+            _Request(method="PATCH", path=path, body=body, query=_AS_US, content_type=MERGE_PATCH)
+        )
+
+    async def apply(self, path: str, body: JSONObject, *, is_forced: bool, accept: str = JSON) -> JSONObject:
+        """Apply one object on the server's side, and read it or what `accept` wants of it; JSON is YAML, too.
+
+        Raises:
+            ConflictError: another field manager owns what is applied, or the object is another version.
+            UnknownOutcomeError, KubernetesError: as `merge_patch`.
+        """
+        query = {**_AS_US, "force": str(is_forced).lower()}
+        return await self._call(
+            _Request(
+                method="PATCH",
+                path=path,
+                body=body,
+                query=query,
+                content_type=APPLY_PATCH,
+                accept=accept,
+            )
+        )
+
+    async def list_metadata(self, path: str) -> AsyncIterator[JSONObject]:
+        """The metadata of all objects, read consistently and page by page; raises KubernetesError.
+
+        Each has its name, uid and resourceVersion.
+        """
+        async for item in self.list(path, accept=METADATA_LIST):
+            yield item["metadata"]
+
+    async def list(self, path: str, selector: str = "", accept: str = JSON) -> AsyncIterator[JSONObject]:
+        """All objects, or those with the labels of `selector`, consistently and page by page.
+
+        Raises:
+            KubernetesError: of any page.
+        """
+        query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page = await self._call(_Request(method="GET", path=path, query=query, accept=accept))
+            for item in _items_of(page):
+                yield item
+            following = (page.get("metadata") or {}).get("continue")
+            if not following:
+                return
+            query = {**query, "continue": following}
+
+    async def _call(self, request: _Request) -> JSONObject:
+        client = self._client
+        try:
+            return await self._answer(client, request)
+        except UnauthorizedError:
+            self._client = await self._renewed(client)
+            if self._client is client:
+                raise
+        return await self._answer(self._client, request)
+
+    async def _answer(self, client: ApiClient, request: _Request) -> JSONObject:
+        prepared = await _prepared(client, request)
+        try:
+            async with asyncio.timeout(self._seconds):
+                response = await client.call_api(*prepared, _request_timeout=self._patience)
+                data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
+        except (aiohttp.ClientError, OSError, ApiException) as error:
+            raise UnknownOutcomeError(f"no answer from the API server ({type(error).__name__})") from None
+        except ValueError as error:  # a token or an address that cannot be written into a request
+            raise _unmade(error) from None
+        return _decoded(response.status, data)
+
+
+async def _prepared(client: ApiClient, request: _Request) -> RequestSerialized:
+    """The request with its credentials, which may have to be read from a file for it."""
+    try:
+        return await client.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query.items()),
+            header_params={"Accept": request.accept, "Content-Type": request.content_type},
+            body=request.body,
+            auth_settings=["BearerToken"],
+        )
+    except (ApiException, ConfigException, OSError, ValueError) as error:
+        raise _unmade(error) from None
+
+
+def _unmade(error: Exception) -> KubernetesError:
+    """Of a request that was not sent. What the error says is not repeated: it may be a token."""
+    return KubernetesError(f"no request to the API server can be made ({type(error).__name__})")
+
+
+def _items_of(page: JSONObject) -> list[JSONObject]:
+    """An empty list of metadata is null; anything else that is no list must not pass for an empty one."""
+    try:
+        found: list[JSONObject] = list(page["items"] or ())
+        is_whole = all(item["metadata"].keys() >= _IDENTITY for item in found)
+    except (KeyError, TypeError, AttributeError):
+        is_whole = False
+    if not is_whole:
+        raise KubernetesError("the API server's answer is no list")
+    return found
+
+
+def _decoded(status: int, data: bytes) -> JSONObject:
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        answer = None
+    if not 200 <= status < 300:  # noqa: PLR2004 - the statuses of success
+        raise error_of(status, _message_of(answer))
+    if not isinstance(answer, dict):
+        raise KubernetesError("the API server's answer is no object")
+    return answer
+
+
+def _message_of(answer: object) -> str:
+    """The sentence of a Status object, on one line and capped; empty for whatever a proxy says."""
+    message = answer.get("message") if isinstance(answer, dict) else None
+    return on_one_line(str(message or ""))[:_LONGEST_QUOTE]

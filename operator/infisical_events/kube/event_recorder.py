@@ -1,0 +1,68 @@
+"""Kubernetes Events: what `kubectl describe` shows below an object."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.kube.api_client import Kube, path_of
+
+_LONGEST_NOTE = 1024
+"""Characters that the API server admits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Involved:
+    """The object that an Event is about."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One Event: `reason` in CamelCase, `note` a sentence."""
+
+    about: Involved
+    reason: str
+    note: str
+    is_warning: bool = False
+
+
+class Recorder:
+    """Writes Events; the caller decides what happens when that fails."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def record(self, notice: Notice, now: datetime) -> None:
+        """Write one Event in the namespace of its object; raises KubernetesError."""
+        about = notice.about
+        stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await self._kube.create(
+            path_of("api", "v1", "namespaces", about.namespace, "events"),
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": f"{about.name[:200]}.{uuid.uuid4().hex[:16]}"},
+                "involvedObject": {
+                    "apiVersion": about.api_version,
+                    "kind": about.kind,
+                    "namespace": about.namespace,
+                    "name": about.name,
+                    "uid": about.uid,
+                },
+                "type": "Warning" if notice.is_warning else "Normal",
+                "reason": notice.reason,
+                "message": notice.note[:_LONGEST_NOTE],
+                "source": {"component": FIELD_MANAGER},
+                "reportingComponent": FIELD_MANAGER,
+                "reportingInstance": FIELD_MANAGER,
+                "firstTimestamp": stamp,
+                "lastTimestamp": stamp,
+                "count": 1,
+            },
+        )

@@ -1,0 +1,184 @@
+"""Finding the API server and the right to talk to it: in-cluster or by a kubeconfig."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import yaml
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from infisical_events.kube.api_client import DEFAULT_TIMEOUT, Kube
+from infisical_events.kube.kubernetes_errors import KubernetesError
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_SERVICE_ACCOUNT_TOKEN = _SERVICE_ACCOUNT / "token"
+
+_RENEWAL_PAUSE = 30.0
+"""Seconds between two readings because of refused credentials: an exec plugin may be slow, and no
+request of the client before the last one is then still under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """Which cluster: both None means in-cluster if possible, else the default kubeconfig."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a client needs to reach an API server; paths name files, `token` may be rotated soon."""
+
+    server: str
+    ca_path: str | None
+    certificate_path: str | None
+    private_key_path: str | None
+    is_insecure: bool
+    scheme: str | None
+    token: str | None
+    proxy: str | None
+    trusts_environment: bool
+    """Whether HTTPS_PROXY and NO_PROXY count, as they do for kubectl."""
+
+
+async def load_configuration(access: ClusterAccess) -> Configuration:
+    """Read the configuration afresh, so that rotated tokens are picked up.
+
+    Raises:
+        KubernetesError: there is no usable configuration; the sentence says what was tried.
+    """
+    configuration = Configuration()
+    try:
+        if _is_in_cluster(access):
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # theirs
+        else:
+            await config.load_kube_config(  # type: ignore[no-untyped-call] # theirs
+                config_file=access.kubeconfig,
+                context=access.context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+    except (config.ConfigException, aiohttp.ClientError, OSError) as error:
+        raise _unusable(access, str(error)) from None
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError, KeyError) as error:
+        # Of a file that is no kubeconfig. What it says is not repeated: it may be a key.
+        raise _unusable(access, f"the file is no kubeconfig: {type(error).__name__}") from None
+    _require_supported(access, configuration)
+    # In a cluster a proxy is one to Infisical, never to the API server.
+    configuration.client_session_kwargs = {"trust_env": not _is_in_cluster(access)}
+    # Files of tokens often end with a newline.
+    configuration.api_key = {name: token.strip() for name, token in configuration.api_key.items()}
+    return configuration
+
+
+def _require_supported(access: ClusterAccess, configuration: Configuration) -> None:
+    """Raises KubernetesError for what kopf or aiohttp cannot do: it would fail later, and in riddles."""
+    if configuration.tls_server_name:
+        raise _unusable(access, "tls-server-name is not supported")
+    if configuration.proxy and not configuration.proxy.startswith(("http://", "https://")):
+        raise _unusable(access, "proxy-url is supported for http and https only")
+
+
+def _unusable(access: ClusterAccess, why: str) -> KubernetesError:
+    where = access.kubeconfig or "the default places"
+    advice = "run in a cluster, or give --kubeconfig and --context"
+    return KubernetesError(f"no usable cluster configuration in {where} ({why}): {advice}")
+
+
+def _is_in_cluster(access: ClusterAccess) -> bool:
+    return not (access.kubeconfig or access.context) and _SERVICE_ACCOUNT_TOKEN.exists()
+
+
+def own_namespace() -> str:
+    """The namespace that the operator runs in; `default` outside of a cluster."""
+    try:
+        return (_SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
+    except OSError:
+        return "default"
+
+
+async def load_connection(access: ClusterAccess) -> Connection:
+    """The same for clients that are not of the kubernetes package."""
+    configuration = await load_configuration(access)
+    scheme, _, token = configuration.api_key.get("BearerToken", "").rpartition(" ")
+    return Connection(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        is_insecure=not configuration.verify_ssl,
+        scheme=scheme or ("Bearer" if token else None),
+        token=token or None,
+        proxy=configuration.proxy,
+        trusts_environment=not _is_in_cluster(access),
+    )
+
+
+@asynccontextmanager
+async def opened_kube(
+    access: ClusterAccess, user_agent: str, seconds: float = DEFAULT_TIMEOUT
+) -> AsyncIterator[Kube]:
+    """The API server, its connections closed with the context; each request may take so many `seconds`.
+
+    Raises:
+        KubernetesError: there is no usable configuration.
+    """
+    clients = _Clients(access, user_agent, await _opened_client(access, user_agent))
+    try:
+        yield Kube(clients.current, seconds, clients.renewed)
+    finally:
+        await clients.close()
+
+
+async def _opened_client(access: ClusterAccess, user_agent: str) -> ApiClient:
+    configuration = await load_configuration(access)
+    try:
+        client = ApiClient(configuration)
+    except OSError as error:  # files and contents of certificates
+        raise _unusable(access, f"certificates: {error}") from None
+    client.user_agent = user_agent
+    return client
+
+
+class _Clients:
+    """The client in use. Another one takes its place when its credentials are refused.
+
+    Tokens of a file or of an exec plugin end, and so do client certificates, which a client reads once:
+    hence a whole client and not another header.
+    """
+
+    def __init__(self, access: ClusterAccess, user_agent: str, client: ApiClient) -> None:
+        self.current = client
+        self._former: ApiClient | None = None
+        self._access = access
+        self._user_agent = user_agent
+        self._lock = asyncio.Lock()
+        self._tried = -math.inf
+
+    async def renewed(self, refused: ApiClient) -> ApiClient:
+        """Read the configuration afresh, once for all who were refused at the same time.
+
+        Raises:
+            KubernetesError: there is no usable configuration any more.
+        """
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if refused is self.current and now - self._tried >= _RENEWAL_PAUSE:
+                self._tried = now
+                client = await _opened_client(self._access, self._user_agent)
+                # Requests of others may be under way in it for a while.
+                former, self._former, self.current = self._former, self.current, client
+                if former is not None:
+                    await former.close()  # type: ignore[no-untyped-call] # theirs
+        return self.current
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in filter(None, (self.current, self._former)):
+            await client.close()  # type: ignore[no-untyped-call] # theirs

@@ -1,0 +1,83 @@
+"""Reading and writing Leases, by compare-and-swap only; what they mean is decided by `core.electing`.
+
+The client library brings an elector of its own. It is not used: it knows one Lease at a time and no share,
+waits five minutes for an answer, and lets the work go on when a connection breaks.
+"""
+
+from math import ceil
+
+from infisical_events.api.resources import FIELD_MANAGER, GROUP, MANAGED_BY
+from infisical_events.core.sharding.leases import Lease
+from infisical_events.kube.api_client import JSONObject, Kube, path_of
+from infisical_events.kube.kubernetes_errors import KubernetesError
+
+_API_VERSION = "coordination.k8s.io/v1"
+_LABEL = f"{GROUP}/leases"
+"""Has the prefix of the Leases' names, so that those of one installation can be listed."""
+
+
+class Leases:
+    """The Leases of one installation in one namespace."""
+
+    def __init__(self, kube: Kube, namespace: str, prefix: str) -> None:
+        self._kube = kube
+        self._path = path_of("apis", *_API_VERSION.split("/"), "namespaces", namespace, "leases")
+        self._prefix = prefix
+
+    async def list(self) -> tuple[Lease, ...]:
+        """All of them, read consistently; raises KubernetesError."""
+        found = self._kube.list(self._path, f"{_LABEL}={self._prefix}")
+        return tuple([_lease_of(raw) async for raw in found])
+
+    async def write(self, lease: Lease) -> Lease:
+        """Create it if it has no version yet, else replace that version; it as it is stored now.
+
+        Raises:
+            ConflictError: somebody else was faster.
+            NotFoundError: it was deleted.
+            UnknownOutcomeError: it may have been written all the same.
+            KubernetesError: for every other refusal.
+        """
+        body = self._manifest(lease)
+        if lease.version:
+            return _lease_of(await self._kube.replace(f"{self._path}/{lease.name}", body))
+        return _lease_of(await self._kube.create(self._path, body))
+
+    async def remove(self, lease: Lease) -> None:
+        """Delete this version of it; raises as `write`."""
+        await self._kube.delete(f"{self._path}/{lease.name}", lease.uid, lease.version)
+
+    def _manifest(self, lease: Lease) -> JSONObject:
+        identity = {"uid": lease.uid, "resourceVersion": lease.version} if lease.version else {}
+        labels = {MANAGED_BY: FIELD_MANAGER, _LABEL: self._prefix}
+        spec = {
+            "holderIdentity": lease.holder,
+            "leaseDurationSeconds": ceil(lease.duration),
+            "acquireTime": lease.acquired,
+            "renewTime": lease.renewed,
+            "leaseTransitions": lease.transitions,
+        }
+        return {
+            "apiVersion": _API_VERSION,
+            "kind": "Lease",
+            "metadata": {"name": lease.name, "labels": labels, **identity},
+            "spec": {name: value for name, value in spec.items() if value != ""},
+        }
+
+
+def _lease_of(raw: JSONObject) -> Lease:
+    """Raises KubernetesError when it has another shape."""
+    try:
+        metadata, spec = raw["metadata"], raw.get("spec") or {}
+        return Lease(
+            name=metadata["name"],
+            holder=spec.get("holderIdentity") or "",
+            duration=float(spec.get("leaseDurationSeconds") or 0),
+            acquired=spec.get("acquireTime") or "",
+            renewed=spec.get("renewTime") or "",
+            transitions=int(spec.get("leaseTransitions") or 0),
+            uid=metadata["uid"],
+            version=metadata["resourceVersion"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise KubernetesError("the API server's answer is no Lease") from None

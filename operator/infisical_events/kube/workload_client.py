@@ -1,0 +1,71 @@
+"""Workloads: listed by their metadata, read in full when something is owed, changed by one patch each."""
+
+import asyncio
+from datetime import datetime
+
+from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
+from infisical_events.core.restarts.workload_state import Standing, standing_of
+from infisical_events.core.restarts.workloads import Workload
+from infisical_events.kube.api_client import METADATA_LIST, JSONObject, Kube, path_of, time_of
+from infisical_events.kube.discovery import Groups
+from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
+
+
+class Workloads:
+    """The workloads of a namespace."""
+
+    def __init__(self, kube: Kube, groups: Groups) -> None:
+        self._kube = kube
+        self._groups = groups
+
+    async def list(self, namespace: str) -> tuple[Workload, ...]:
+        """All of them as they are now: no cache, no `resourceVersion=0`; raises KubernetesError."""
+        listed = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in WORKLOAD_KINDS))
+        return tuple(workload for workloads in listed for workload in workloads)
+
+    async def _list_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...]:
+        if not (kind.is_builtin or await self._groups.has(kind)):
+            return ()
+        found = [metadata async for metadata in self._kube.list_metadata(_path(kind, namespace))]
+        return tuple(_workload(kind, metadata) for metadata in found if "deletionTimestamp" not in metadata)
+
+    async def read(self, namespace: str, kind: str, name: str) -> Standing | None:
+        """One of them in full, as it is now; None when it is not there; raises KubernetesError."""
+        known = next((entry for entry in WORKLOAD_KINDS if entry.kind == kind), None)
+        if known is None:  # the ledger was edited by hand
+            return None
+        try:
+            stored = await self._kube.get(_path(known, namespace, name))
+        except NotFoundError:
+            return None
+        try:
+            return standing_of(_workload(known, stored["metadata"]), stored)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise KubernetesError(f"the API server's answer is no {kind}") from None
+
+    async def births_of_pods(self, namespace: str, selector: str) -> tuple[datetime, ...]:
+        """When each pod with these labels was made, in whole seconds; raises KubernetesError."""
+        path = path_of("api", "v1", "namespaces", namespace, "pods")
+        pods = [item["metadata"] async for item in self._kube.list(path, selector, METADATA_LIST)]
+        living = (pod for pod in pods if "deletionTimestamp" not in pod)
+        return tuple(time_of(pod["creationTimestamp"]) for pod in living)
+
+    async def patch(self, namespace: str, workload: Workload, body: JSONObject) -> None:
+        """Apply a merge patch; raises KubernetesError."""
+        await self._kube.merge_patch(_path(workload.kind, namespace, workload.name), body)
+
+
+def _path(kind: WorkloadKind, namespace: str, *name: str) -> str:
+    return path_of("apis", kind.group, kind.version, "namespaces", namespace, kind.plural, *name)
+
+
+def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
+    created = metadata.get("creationTimestamp")
+    return Workload(
+        uid=metadata["uid"],
+        kind=kind,
+        name=metadata["name"],
+        resource_version=metadata["resourceVersion"],
+        annotations=metadata.get("annotations") or {},
+        created_at=time_of(created) if created else None,
+    )

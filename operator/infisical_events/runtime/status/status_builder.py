@@ -1,0 +1,230 @@
+"""What is to be said about one subscription: its status in the making.
+
+Tasks note what they find; `records` writes it. Everything that survives a restart of the operator
+is taken over from the stored status first.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from infisical_events.api.statuses import (
+    Acted,
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    LastSkip,
+    ObservationStatus,
+    Status,
+    WorkloadResult,
+)
+from infisical_events.core.restarts.restart_records import describe
+from infisical_events.core.snapshots.changes import Change
+from infisical_events.core.status.conditions import Finding, ready, with_finding, without
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import escaped
+from infisical_events.runtime.clock import Clock
+
+_OBSERVED_NEWS = timedelta(minutes=1)
+"""How old the time of the last look may be in the status: every look would be a write otherwise."""
+
+
+_MOST_HISTORY = 10
+_MOST_WORKLOADS = 50
+
+
+class Board:
+    """The status of one generation of one subscription."""
+
+    def __init__(self, stored: dict[str, Any], generation: int, clock: Clock) -> None:
+        self._clock = clock
+        self._generation = generation
+        self._status = _restored(stored).model_copy(update={"observed_generation": generation})
+        self._blind_since: datetime | None = clock()
+        self._has_connected = False
+        self.changed = asyncio.Event()
+        self.urgent = asyncio.Event()
+
+    def snapshot(self) -> Status:
+        """The status as of now."""
+        blind = self._status.stream.blind_seconds + self._blind_seconds()
+        stream = self._status.stream.model_copy(update={"blind_seconds": blind})
+        return self._status.model_copy(update={"stream": stream})
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions as of now."""
+        return self._status.conditions
+
+    def find(self, kind: ConditionType, *, ok: bool | None, reason: Reason, message: str) -> bool:
+        """Set a condition (`ok=None` is Unknown) and Ready; tell whether its reason is news."""
+        words = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
+        before = {condition.type: condition for condition in self._status.conditions}
+        finding = Finding(kind, words[ok], reason, escaped(message))
+        now = self._clock()
+        conditions = with_finding(self._status.conditions, finding, self._generation, now)
+        if kind is not ConditionType.READY:
+            conditions = with_finding(conditions, ready(conditions), self._generation, now)
+        self._put(conditions=conditions)
+        old = before.get(kind)
+        return old is None or (old.status, old.reason) != (finding.status, finding.reason)
+
+    def rest(self, why: ConditionType) -> None:
+        """Nothing is done, as `why` is about to say: what else was found, but for Ready, is void."""
+        kept = {ConditionType.READY, why}
+        self._put(conditions=tuple(c for c in self._status.conditions if c.type in kept))
+
+    def proceed(self) -> None:
+        """The spec is served: no longer stalled, and the first findings are on their way."""
+        self._put(conditions=without(self._status.conditions, ConditionType.STALLED))
+        message = "Not found out yet."
+        for kind in (ConditionType.AUTHENTICATED, ConditionType.STREAMING, ConditionType.OBSERVED):
+            if all(condition.type is not kind for condition in self._status.conditions):
+                self.find(kind, ok=None, reason=Reason.STARTING, message=message)
+
+    def connected(self) -> None:
+        """The stream is open: the blind time ends."""
+        stream = self._status.stream
+        update = {
+            "connected_since": self._clock(),
+            "blind_seconds": stream.blind_seconds + self._blind_seconds(),
+            "reconnects": stream.reconnects + self._has_connected,
+        }
+        self._blind_since = None
+        self._has_connected = True
+        self._put(stream=stream.model_copy(update=update))
+
+    def disconnected(self) -> None:
+        """The stream is over: the blind time begins."""
+        if self._blind_since is None:
+            self._blind_since = self._clock()
+            self._put(stream=self._status.stream.model_copy(update={"connected_since": None}))
+
+    def heard(self, *, is_matched: bool) -> None:
+        """An event arrived."""
+        counters = self._status.counters
+        update = {
+            "events_received": counters.events_received + 1,
+            "events_matched": counters.events_matched + is_matched,
+        }
+        stream = self._status.stream.model_copy(update={"last_event_time": self._clock()})
+        self._put(counters=counters.model_copy(update=update), stream=stream)
+
+    def observed(self, grade: str, keys: int) -> None:
+        """Infisical was looked at; the time alone is news once a minute."""
+        before, now = self._status.observation, self._clock()
+        after = ObservationStatus(grade=grade, last_observed_time=now, keys=keys)
+        is_recent = before.last_observed_time and now - before.last_observed_time < _OBSERVED_NEWS
+        if is_recent and (before.grade, before.keys) == (grade, keys):
+            return
+        self._put(observation=after)
+
+    def skipped(self, reason: Reason, message: str) -> None:
+        """Something came and nothing happened: say why."""
+        self._put(last_skip=LastSkip(time=self._clock(), reason=reason, message=escaped(message)))
+
+    def acted(self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str) -> None:
+        """Workloads were dealt with for these changes."""
+        now, done = self._clock(), tuple(results)
+        restarts = sum(result.result != Reason.RESTART_FAILED for result in done)
+        reason = Reason.RESTARTED if restarts else Reason.RESTART_FAILED
+        action = self._action(changes, reason, done, message)
+        counters = self._status.counters
+        counters = counters.model_copy(update={"restarts": counters.restarts + restarts})
+        self._remember(action, counters=counters, **({"last_restart_time": now} if restarts else {}))
+
+    def would(self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str) -> None:
+        """Workloads would have been dealt with for these changes."""
+        self._remember(self._action(changes, Reason.WOULD_RESTART, tuple(results), message))
+
+    def resynced(self) -> None:
+        """The Secrets of a workload were made fresh, and nothing else was to be done."""
+        counters = self._status.counters
+        self._put(counters=counters.model_copy(update={"resyncs": counters.resyncs + 1}))
+
+    def ended(self, kind: str, name: str, result: Reason) -> None:
+        """A rollout came to its end: the newest action that has begun it tells so."""
+        history = list(self._status.history)
+        for place, action in enumerate(history):
+            if any((each.kind, each.name) == (kind, name) for each in action.workloads):
+                history[place] = _with_end(action, kind, name, result, self._clock())
+                break
+        last = self._status.last_action
+        if last is not None:
+            last = _with_end(last, kind, name, result, self._clock())
+        self._put(history=tuple(history), last_action=last)
+
+    def handled(self, **values: str) -> None:
+        """A person's request, by its annotation's value, was taken up."""
+        self._put(**values)
+
+    def _remember(self, action: Acted, **update: Any) -> None:  # noqa: ANN401 - fields of Status
+        history = (_bounded(action), *self._status.history)[:_MOST_HISTORY]
+        self._put(last_action=action, history=history, **update)
+
+    def _action(
+        self, changes: tuple[Change, ...], reason: Reason, done: tuple[WorkloadResult, ...], message: str
+    ) -> Acted:
+        told = describe(changes)
+        return Acted(
+            time=self._clock(),
+            reason=reason,
+            message=escaped(message),
+            event=told["event"],
+            environment_slug=told["environmentSlug"],
+            secret_path=told["secretPath"],
+            keys=tuple(told["keys"]),
+            workloads=done,
+        )
+
+    def _blind_seconds(self) -> int:
+        if self._blind_since is None:
+            return 0
+        return max(0, round((self._clock() - self._blind_since).total_seconds()))
+
+    def _put(self, **update: Any) -> None:  # noqa: ANN401 - fields of Status
+        was_ready = _ready_status(self._status)
+        status = self._status.model_copy(update=update)
+        if status == self._status:
+            return
+        self._status = status
+        self.changed.set()
+        if _ready_status(status) != was_ready:
+            self.urgent.set()
+
+
+def _bounded(action: Acted) -> Acted:
+    """With the first of many workloads only: ten of these are kept."""
+    return action.model_copy(update={"workloads": action.workloads[:_MOST_WORKLOADS]})
+
+
+def _with_end(action: Acted, kind: str, name: str, result: Reason, now: datetime) -> Acted:
+    """The same action with a workload's rollout ended; it is completed with the last one."""
+    mine = [
+        (each.kind, each.name) == (kind, name) and each.result == Reason.RESTARTED
+        for each in action.workloads
+    ]
+    if not any(mine):
+        return action
+    workloads = tuple(
+        each.model_copy(update={"result": result}) if is_mine else each
+        for each, is_mine in zip(action.workloads, mine, strict=True)
+    )
+    is_over = all(each.result != Reason.RESTARTED for each in workloads)
+    return action.model_copy(update={"workloads": workloads, "completed_time": now if is_over else None})
+
+
+def _ready_status(status: Status) -> ConditionStatus | None:
+    return next((c.status for c in status.conditions if c.type is ConditionType.READY), None)
+
+
+def _restored(stored: dict[str, Any]) -> Status:
+    """What an earlier process wrote; what cannot be read is begun afresh."""
+    try:
+        status = Status.model_validate({key: value for key, value in stored.items() if key != "ledger"})
+    except ValidationError:
+        return Status()
+    return status.model_copy(update={"stream": status.stream.model_copy(update={"connected_since": None})})

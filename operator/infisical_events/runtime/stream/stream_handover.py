@@ -1,0 +1,220 @@
+"""A stream that does not end with the hour: each is replaced before its end, the new one opened first.
+
+The server ends every stream after an hour, and what stands in between perhaps sooner. Two streams overlap
+for a moment instead of none being open; what both of them tell then is heard once.
+"""
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
+
+LIFE = 3000.0
+"""Seconds after which a stream is replaced, at the latest: 10 minutes before the server's end of it."""
+
+_RETRY, _SOONEST_RETRY = 60.0, 1.0
+"""Seconds until the next try when the successor could not be had; the old stream stays open."""
+
+_RETRY_SHARE = 0.1
+"""The part of a short life after which that is tried again."""
+
+_OVERLAP, _OVERLAP_SHARE = 2.0, 0.5
+"""Seconds that a stream is read on beside its successor, for what is on its way; of a short life a part."""
+
+
+class Replaced:
+    """The stream is another one from here on: a reason to look, as after each connect."""
+
+
+REPLACED: Final = Replaced()
+
+Hearing = SecretEvent | NotUnderstood
+StreamOpener = Callable[[], AbstractAsyncContextManager[AsyncIterator[Hearing]]]
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def relayed(open_stream: StreamOpener, life: Callable[[], float]) -> AsyncIterator["Relay"]:
+    """An open stream that is replaced when it is as old as `life` says, in seconds, with jitter.
+
+    Raises:
+        InfisicalError: the first stream cannot be had; while iterating, the stream that is open ended.
+    """
+    relay = Relay(open_stream, life)
+    try:
+        await relay.begin()
+        yield relay
+    finally:
+        await relay.close()
+
+
+class _Leg:
+    """One stream from its opening to its close, in a task of its own, which tells all to one queue.
+
+    It lets go of what ended it: an error has the frames that it came through, and so all of this stream. To
+    keep one another they would need nobody else, and stay until the garbage collector comes.
+    """
+
+    def __init__(self, open_stream: StreamOpener, queue: "asyncio.Queue[_Told]") -> None:
+        self.opened_at = 0.0
+        self.is_replaced = False
+        self._queue = queue
+        self._error: BaseException | None = None
+        self._task: asyncio.Task[None] | None = asyncio.create_task(self._run(open_stream))
+        self._task.add_done_callback(self._told_over)
+
+    def end(self) -> None:
+        """Close it soon; never waits."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def ended(self) -> None:
+        """Wait until it is closed, by whatever."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        self._error = None
+
+    def failure(self) -> BaseException | None:
+        """What ended it, once; None if that was `end`."""
+        error, self._error = self._error, None
+        return error
+
+    async def _run(self, open_stream: StreamOpener) -> None:
+        async with open_stream() as hearings:
+            self.opened_at = asyncio.get_running_loop().time()
+            self._queue.put_nowait(_Opened(self))
+            async for hearing in hearings:
+                self._queue.put_nowait(_Said(self, hearing))
+        raise StreamEndedError(Reason.STREAM_ENDED, "The stream ended; it is opened again.")
+
+    def _told_over(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        self._error = None if task.cancelled() else task.exception()
+        self._queue.put_nowait(_Over(self))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    leg: _Leg
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    leg: _Leg
+    hearing: Hearing
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    leg: _Leg
+
+
+_Told = _Opened | _Said | _Over
+
+
+class Relay:
+    """The stream that is open, the one that is to succeed it, and the one that it has succeeded."""
+
+    def __init__(self, open_stream: StreamOpener, life: Callable[[], float]) -> None:
+        self._open_stream = open_stream
+        self._life = life
+        self._queue = asyncio.Queue[_Told]()
+        self._legs = set[_Leg]()
+        self._leg = self._begun()
+        self._former: _Leg | None = None
+        self._ahead = defaultdict[Hearing, int](int)
+        self._due: float | None = None
+
+    @property
+    def opened_at(self) -> float:
+        """When the stream that is open was opened, in seconds of the loop's clock."""
+        return self._leg.opened_at
+
+    async def begin(self) -> None:
+        """Wait for the first stream; raises InfisicalError when it cannot be had."""
+        told = await self._queue.get()
+        if isinstance(told, _Over):
+            self._over(told.leg)
+        self._due = self._lived_out()
+
+    async def close(self) -> None:
+        """End all that is open, and wait for their ends."""
+        for leg in self._legs:
+            leg.end()
+        await asyncio.gather(*(leg.ended() for leg in self._legs))
+
+    async def hearings(self) -> AsyncIterator[Hearing | Replaced]:
+        """What is heard, and when the stream became another one."""
+        while True:
+            try:
+                async with asyncio.timeout_at(self._due):
+                    told = await self._queue.get()
+            except TimeoutError:
+                self._due = None  # until it is known what becomes of the successor
+                self._begun()
+                continue
+            if isinstance(told, _Opened):
+                self._succeed(told.leg)
+            elif isinstance(told, _Over):
+                self._over(told.leg)
+                if told.leg.is_replaced:
+                    yield REPLACED  # only now has all been heard that it told
+            elif self._is_news(told):
+                yield told.hearing
+
+    def _begun(self) -> _Leg:
+        leg = _Leg(self._open_stream, self._queue)
+        self._legs.add(leg)
+        return leg
+
+    def _succeed(self, successor: _Leg) -> None:
+        """The successor is open: what it succeeds is read on for a moment."""
+        self._former, self._leg = self._leg, successor
+        self._former.is_replaced = True
+        self._ahead.clear()
+        self._due = self._lived_out()
+        overlap = min(_OVERLAP, _OVERLAP_SHARE * self._life())
+        asyncio.get_running_loop().call_later(overlap, self._former.end)
+
+    def _over(self, leg: _Leg) -> None:
+        self._legs.remove(leg)
+        if leg is self._former:
+            self._former = None
+        if leg.is_replaced:
+            leg.failure()
+        else:
+            self._failed(leg)
+
+    def _failed(self, leg: _Leg) -> None:
+        """The end of the open stream ends all; a successor that cannot be had is tried again."""
+        error = leg.failure()
+        if leg is self._leg or not isinstance(error, InfisicalError):
+            try:
+                raise error or asyncio.CancelledError
+            finally:
+                del error  # which has this frame
+        log.info("no new stream yet beside the one that is open: %s", error)
+        retry = min(_RETRY, max(_RETRY_SHARE * self._life(), _SOONEST_RETRY))
+        self._due = asyncio.get_running_loop().time() + retry
+
+    def _is_news(self, said: _Said) -> bool:
+        """Whether the other one of two open streams has not told it already."""
+        if self._former is None:
+            return True
+        side = 1 if said.leg is self._former else -1
+        is_news = self._ahead[said.hearing] * side >= 0
+        self._ahead[said.hearing] += side
+        return is_news
+
+    def _lived_out(self) -> float:
+        now = asyncio.get_running_loop().time()
+        return now + self._life() * random.uniform(0.8, 1.0)  # noqa: S311 - jitter against a herd

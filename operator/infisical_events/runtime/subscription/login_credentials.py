@@ -1,0 +1,63 @@
+"""From the spec's authentication to credentials, read in the subscription's own namespace."""
+
+from infisical_events.api.specs import SecretKeyRef, Spec
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.infisical_errors import LoginError
+from infisical_events.infisical.tokens import (
+    AccessToken,
+    Credentials,
+    CredentialsSource,
+    KubernetesCredentials,
+    UniversalCredentials,
+)
+from infisical_events.kube.credential_reader import MissingKeyError
+from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError
+from infisical_events.kube.protected_objects import OwnError
+from infisical_events.runtime.ports import Cluster
+
+
+def credentials_source(cluster: Cluster, namespace: str, spec: Spec) -> CredentialsSource:
+    """A reader of the credentials as they are at the moment of each login, so that rotation works."""
+    authentication = spec.authentication
+
+    async def read() -> Credentials:
+        if universal := authentication.universal_auth:
+            return UniversalCredentials(
+                await _secret_value(cluster, namespace, universal.client_id_ref),
+                await _secret_value(cluster, namespace, universal.client_secret_ref),
+            )
+        if kubernetes := authentication.kubernetes_auth:
+            name, audiences = kubernetes.service_account_name, kubernetes.audiences
+            return KubernetesCredentials(
+                kubernetes.identity_id, await _account_token(cluster, namespace, name, audiences)
+            )
+        if authentication.access_token_ref is None:
+            raise AssertionError("the spec's model admits exactly one method")
+        return AccessToken(await _secret_value(cluster, namespace, authentication.access_token_ref))
+
+    return read
+
+
+async def _secret_value(cluster: Cluster, namespace: str, ref: SecretKeyRef) -> str:
+    try:
+        return await cluster.secret_value(namespace, ref)
+    except NotFoundError:
+        sentence = f"There is no Secret {ref.name} in namespace {namespace}: create it with key {ref.key}."
+        raise LoginError(Reason.SECRET_NOT_FOUND, sentence) from None
+    except MissingKeyError as error:
+        raise LoginError(Reason.SECRET_NOT_FOUND, f"{error}: add it to the Secret.") from None
+    except KubernetesError as error:
+        raise LoginError(Reason.KUBERNETES_REFUSED, f"Secret {ref.name} cannot be read: {error}.") from None
+
+
+async def _account_token(cluster: Cluster, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
+    try:
+        return await cluster.service_account_token(namespace, name, audiences)
+    except NotFoundError:
+        sentence = f"There is no ServiceAccount {name} in namespace {namespace}: create it."
+        raise LoginError(Reason.SERVICE_ACCOUNT_NOT_FOUND, sentence) from None
+    except KubernetesError as error:
+        is_missing = isinstance(error, ForbiddenError) and not isinstance(error, OwnError)
+        cause = "the operator has no right to such tokens here (the chart's rbac.serviceAccountTokens): "
+        sentence = f"No token for ServiceAccount {name}: {cause if is_missing else ''}{error}."
+        raise LoginError(Reason.KUBERNETES_REFUSED, sentence) from None

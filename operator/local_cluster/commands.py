@@ -1,0 +1,184 @@
+"""The command line of the local control plane: `infisical-sandbox cluster ...`.
+
+Progress goes to standard error, results to standard output. Exit codes: 0 good, 1 an error or a
+cluster that is not well, 3 (status only) no cluster is up.
+"""
+
+import contextlib
+import functools
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, ParamSpec
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from local_cluster import layouts, programs, providing
+from local_cluster.clusters import Cluster, ComponentStatus
+from local_cluster.errors import ClusterError
+
+_NOT_UP = 3
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+P = ParamSpec("P")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception, unless somebody (nohup) has them ignored."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _told(command: Callable[P, None]) -> Callable[P, None]:
+    """Tell errors in a sentence, and clean up when stopped."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with _stoppable():
+            try:
+                command(*args, **kwargs)
+            except ClusterError as error:
+                raise click.ClickException(str(error)) from error
+
+    return run
+
+
+_state = click.option(
+    "--state",
+    type=_FOLDER,
+    envvar="INFISICAL_SANDBOX_STATE",
+    default=lambda: layouts.default_state(os.environ),
+    show_default="~/.local/state/infisical-sandbox/cluster",
+    help="The folder that holds everything the cluster writes.",
+)
+_binaries = click.option(
+    "--binaries",
+    type=_FOLDER,
+    help="A folder with programs to use before any other (default: KUBEBUILDER_ASSETS).",
+)
+_mirror = click.option(
+    "--mirror",
+    envvar="INFISICAL_SANDBOX_MIRROR",
+    help="A base url to download from instead of the publishers: MIRROR/<host>/<path>.",
+)
+
+
+@click.group("cluster")
+def cluster() -> None:
+    """A real Kubernetes control plane on this machine, its nodes played by kwok."""
+
+
+@cluster.command()
+@_state
+@_binaries
+@_mirror
+@click.option(
+    "--kubeconfig",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the administrator's kubeconfig (default: in the state folder).",
+)
+@click.option("--nodes", type=click.IntRange(1, 100), default=2, show_default=True)
+@click.option("--audit-log", is_flag=True, help="Record who did what (metadata only).")
+@click.option("--while-pid", type=int, help="Take the cluster down when this process ends.")
+@_told
+def up(  # noqa: PLR0913, PLR0917 - one parameter per option
+    state: Path,
+    binaries: Path | None,
+    mirror: str | None,
+    kubeconfig: Path | None,
+    nodes: int,
+    audit_log: bool,  # noqa: FBT001 - click passes it by name
+    while_pid: int | None,
+) -> None:
+    """Start the control plane, or whatever of it does not run; ready in about 4 s.
+
+    The very first time the programs are downloaded, or built from source in about 10 minutes.
+    """
+    started = Cluster(
+        state,
+        nodes=nodes,
+        kubeconfig=kubeconfig,
+        audit_log=audit_log,
+        sources=providing.sources(os.environ, given=binaries, mirror=mirror),
+        say=_say,
+    ).up(while_pid=while_pid)
+    _say(f"ready: {len(started.status())} components, {nodes} nodes")
+    click.echo(f"export KUBECONFIG={shlex.quote(str(started.kubeconfig))}")
+
+
+@cluster.command()
+@_state
+@_told
+def down(state: Path) -> None:
+    """End the control plane and remove everything it wrote."""
+    _say(f"{state}: down" if Cluster(state).down() else f"{state}: no cluster was up")
+
+
+@cluster.command()
+@_state
+@_told
+def status(state: Path) -> None:
+    """Show the components. Exit code 0: all well, 1: some are not, 3: no cluster is up."""
+    found = Cluster(state).status()
+    if not found:
+        _say(f"{state}: no cluster is up")
+        sys.exit(_NOT_UP)
+    Console().print(_table(found))
+    sys.exit(0 if all(component.state == "running" for component in found) else 1)
+
+
+@cluster.command()
+@_state
+@_told
+def env(state: Path) -> None:
+    """Print shell commands for kubectl and helm: eval "$(infisical-sandbox cluster env)"."""
+    here = Cluster(state)
+    click.echo(f"export KUBECONFIG={shlex.quote(str(here.kubeconfig))}")
+    click.echo(f'export PATH={shlex.quote(str(here.binaries))}:"$PATH"')
+
+
+@cluster.command()
+@_binaries
+@_mirror
+@_told
+def binaries(binaries: Path | None, mirror: str | None) -> None:
+    """Make the programs present and print their folder; nothing is started."""
+    origin = providing.sources(os.environ, given=binaries, mirror=mirror)
+    click.echo(providing.provide(origin, _say, programs.PROGRAMS))
+
+
+def _table(found: tuple[ComponentStatus, ...]) -> Table:
+    table = Table("COMPONENT", "STATE", "PID", "PORT", "MEMORY", "CPU", box=None, pad_edge=False)
+    for component in found:
+        used = component.usage
+        table.add_row(
+            component.name,
+            component.state,
+            str(component.pid or "-"),
+            str(component.port or "-"),
+            f"{used.resident:.0f} MiB" if used else "-",
+            f"{used.processor:.1f} s" if used else "-",
+        )
+    return table

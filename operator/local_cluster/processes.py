@@ -1,0 +1,194 @@
+"""Processes that outlive whoever started them, and are only touched while they are still the same.
+
+A pid alone is not an identity: it may belong to somebody else by now. Together with its start time
+and the boot it is. A process that has ended but was not yet collected by its parent is gone.
+"""
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pydantic
+
+from local_cluster import errors, waiting
+
+# Fields of /proc/<pid>/stat, counted from the one after the name; see proc_pid_stat(5).
+_STATE, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _START_TIME, _RESIDENT_PAGES = 0, 11, 12, 17, 19, 21
+_TERMINATE_SECONDS = 5.0
+_KILL_SECONDS = 10.0
+_LOOK_MILLISECONDS = 1000
+
+
+class Process(pydantic.BaseModel):
+    """Names one process for good: `started` is in clock ticks since the boot `boot`."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    pid: int
+    started: int
+    boot: str
+
+
+class Usage(pydantic.BaseModel):
+    """What a process has used: resident memory in MiB, processor time in seconds."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    resident: float
+    processor: float
+
+
+def spawn(executable: Path, arguments: Iterable[str], environ: Mapping[str, str], log: Path) -> Process:
+    """Start a program in a session of its own, appending its output to `log`.
+
+    Raises:
+        ClusterError: the program cannot be executed.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        pid = os.posix_spawn(
+            executable,
+            (str(executable), *arguments),
+            environ,
+            file_actions=(
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, append, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
+        )
+    except OSError as error:
+        raise errors.ClusterError(f"cannot run {executable}: {error.strerror}") from error
+    return identify(pid)
+
+
+def identify(pid: int) -> Process:
+    """Return the identity of a running process.
+
+    Raises:
+        ClusterError: there is no such process.
+    """
+    fields = _stat(pid)
+    if not fields:
+        raise errors.ClusterError(f"there is no process {pid}")
+    return Process(pid=pid, started=int(fields[_START_TIME]), boot=_boot())
+
+
+def state(process: Process) -> str:
+    """Return `running`, `paused` or `gone`."""
+    fields = _stat(process.pid)
+    if not fields or int(fields[_START_TIME]) != process.started or _boot() != process.boot:
+        return "gone"
+    # A dead first thread does not mean a dead process: the others may still hold its sockets.
+    if fields[_STATE] in "ZX" and int(fields[_THREADS]) <= 1:
+        return "gone"
+    return "paused" if fields[_STATE] in "Tt" else "running"
+
+
+def usage(process: Process) -> Usage | None:
+    """Return what the process has used; None if it is gone."""
+    fields = _stat(process.pid)
+    if not fields or state(process) == "gone":
+        return None
+    ticks = int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])
+    return Usage(
+        resident=int(fields[_RESIDENT_PAGES]) * os.sysconf("SC_PAGE_SIZE") / 2**20,
+        processor=ticks / os.sysconf("SC_CLK_TCK"),
+    )
+
+
+def send(process: Process, number: signal.Signals) -> bool:
+    """Send a signal if the process is still the same; tell whether it was sent."""
+    if state(process) == "gone":
+        _reap(process.pid)
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)
+    return True
+
+
+def terminate(process: Process) -> None:
+    """Stop a process politely, then by force; return when it is gone."""
+    send(process, signal.SIGTERM)
+    send(process, signal.SIGCONT)  # a paused process cannot obey
+    try:
+        wait_gone(process, _TERMINATE_SECONDS)
+    except errors.ClusterError:
+        kill(process)
+
+
+def kill(process: Process) -> None:
+    """Stop a process by force; return when it is gone."""
+    send(process, signal.SIGKILL)
+    wait_gone(process, _KILL_SECONDS)
+
+
+def wait_gone(process: Process, seconds: float) -> None:
+    """Wait until a process is gone.
+
+    Raises:
+        ClusterError: it is still there.
+    """
+    waiting.until(lambda: _is_gone(process), seconds=seconds, what=f"the end of {process.pid}")
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back interrupts between starting a process and writing down that it was started."""
+    held: list[signal.Signals] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    try:
+        before = {n: signal.signal(n, lambda got, _: held.append(signal.Signals(got))) for n in numbers}
+    except ValueError:  # not the main thread: no handler can run here
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for late in held:
+        signal.raise_signal(late)
+
+
+def wait_for_end(process: Process) -> None:
+    """Wait until the process ends, a second at most: what else may have changed is looked at then."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(_LOOK_MILLISECONDS)
+    finally:
+        os.close(descriptor)
+
+
+def _is_gone(process: Process) -> bool:
+    if state(process) != "gone":
+        return False
+    _reap(process.pid)
+    return True
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):  # somebody else's child, or reaped already
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/<pid>/stat after the name, which may hold any character."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,0 +1,156 @@
+"""The local Infisical as a process of its own, so that it can be killed, frozen and started again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from e2e.faults import waiting
+
+_START_SECONDS = 60
+_END_SECONDS = 20
+_ENVIRONMENT = "prod"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One new version of a secret, at the moment (wall and monotonic seconds) at which it was made."""
+
+    path: str
+    key: str
+    version: int
+    wall: float
+    monotonic: float
+
+
+@dataclass(slots=True)
+class Infisical:
+    """`url` is where subscriptions look for it: behind the proxy. Its state survives in a file."""
+
+    folder: Path
+    port: int
+    options: Sequence[str] = ()
+    url: str = ""
+    process: subprocess.Popen[bytes] | None = None
+    ready: dict[str, Any] = field(default_factory=dict)
+    noted: int = 0
+    _http: httpx.Client | None = None
+
+    @property
+    def project_id(self) -> str:
+        """The ready-made project."""
+        return str(self.ready["projectId"])
+
+    @property
+    def client_id(self) -> str:
+        """The client id of the ready-made identity."""
+        return str(self.ready["clientId"])
+
+    @property
+    def client_secret(self) -> str:
+        """The client secret of the ready-made identity."""
+        return str(self.ready["clientSecret"])
+
+    def start(self) -> None:
+        """Begin on the same port and file, wait until it serves, and log in."""
+        told = self.folder / "infisical.json"
+        told.unlink(missing_ok=True)
+        command = (sys.executable, "-m", "infisical_demo", "server", "--port", str(self.port), "--admin")
+        kept = ("--db", str(self.folder / "infisical.db"), "--ready-file", str(told), "--quiet")
+        with (self.folder / "infisical.log").open("ab") as output:
+            self.process = subprocess.Popen(  # noqa: S603 - our own program
+                (*command, *kept, *self.options), env=os.environ, stdout=output, stderr=output
+            )
+        waiting.until(lambda: told.exists() or self._ended(), seconds=_START_SECONDS, what="Infisical serves")
+        self.ready = json.loads(told.read_text())
+        self._http = httpx.Client(base_url=self.ready["url"], timeout=30, trust_env=False)
+        self.noted = 0
+        self.log_in()
+
+    def kill(self) -> None:
+        """SIGKILL; return when it is gone."""
+        self.signal(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait(_END_SECONDS)
+        self.process = None
+        if self._http is not None:
+            self._http.close()
+        self._http = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal if it runs."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def admin(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Throw a switch."""
+        authorized = {"Authorization": f"Bearer {self.ready['adminToken']}"}
+        return self._call(method, f"/__admin__{path}", body, authorized)
+
+    def fail(self, route: str, **how: object) -> None:
+        """Let requests that match go wrong until `heal`."""
+        self.admin("POST", "/responses", {"route": route, "count": 100_000} | how)
+
+    def heal(self) -> None:
+        """Turn all switches off."""
+        self.admin("DELETE", "/faults")
+
+    def create(self, path: str, keys: Sequence[str]) -> None:
+        """Make secrets in a folder, in one call; the folder is made too."""
+        parent, name = path.rsplit("/", 1)
+        scope = {"projectId": self.project_id, "environment": _ENVIRONMENT}
+        self._call("POST", "/api/v2/folders", scope | {"path": parent or "/", "name": name})
+        items = [{"secretKey": key, "secretValue": "first"} for key in keys]
+        self._call("POST", "/api/v4/secrets/batch", scope | {"secretPath": path, "secrets": items})
+
+    def write(self, path: str, key: str, value: str) -> None:
+        """Give a secret a new value."""
+        where = {"projectId": self.project_id, "environment": _ENVIRONMENT, "secretPath": path}
+        self._call("PATCH", f"/api/v4/secrets/{key}", where | {"secretValue": value})
+
+    def change(self, path: str, key: str, value: str) -> Change:
+        """Give a secret a new value; what the journal says of it."""
+        self.write(path, key, value)
+        return self.changes()[-1]
+
+    def changes(self) -> list[Change]:
+        """The changes since the last question."""
+        entries = self.admin("GET", f"/journal?since={self.noted}")["entries"]
+        self.noted = max([self.noted, *(entry["number"] for entry in entries)])
+        return [
+            Change(
+                entry["secretPath"], entry["secretKey"], entry["version"], entry["wall"], entry["monotonic"]
+            )
+            for entry in entries
+            if entry["kind"] == "secret"
+        ]
+
+    def _ended(self) -> bool:
+        if self.process is not None and self.process.poll() is not None:
+            log = (self.folder / "infisical.log").read_text()[-2000:]
+            raise AssertionError(f"the local Infisical ended:\n{log}")
+        return False
+
+    def log_in(self) -> None:
+        """Get a token for the changes that are made here."""
+        credentials = {"clientId": self.client_id, "clientSecret": self.client_secret}
+        if self._http is not None:
+            self._http.headers.pop("Authorization", None)
+            answer = self._call("POST", "/api/v1/auth/universal-auth/login", credentials)
+            self._http.headers["Authorization"] = f"Bearer {answer['accessToken']}"
+
+    def _call(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        if self._http is None:
+            raise AssertionError("the local Infisical does not run")
+        answer = self._http.request(method, path, json=body, headers=headers)
+        answer.raise_for_status()
+        return dict(answer.json())

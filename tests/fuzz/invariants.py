@@ -1,0 +1,29 @@
+"""What is true of every stream, whatever bytes come: the one question of the fuzzer."""
+
+import asyncio
+
+from fuzz.corpus import B, heard, update
+from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+
+LONGEST_CUT = 256
+"""Bytes of a chunk at most, where the first byte says where to cut."""
+
+
+def cut(given: bytes) -> list[bytes]:
+    """Chunks as the first byte says, which is not said itself; 0 cuts nowhere."""
+    size, said = (given[0] or LONGEST_CUT * LONGEST_CUT), given[1:]
+    return [said[begin : begin + size] for begin in range(0, len(said), size)]
+
+
+def hold(runner: asyncio.Runner, chunks: list[bytes]) -> None:
+    """Only an end is raised, cuts mean nothing, and what comes behind an empty line is heard.
+
+    Raises:
+        AssertionError: one of these is not so.
+        Exception: something else than the end of a stream got out of it.
+    """
+    said, end = runner.run(heard(chunks))
+    assert all(isinstance(hearing, SecretEvent | NotUnderstood) for hearing in said)
+    assert runner.run(heard([b"".join(chunks)])) == (said, end)
+    later, end = runner.run(heard([*chunks, b"\n\n", B]))
+    assert later[-1:] == [update("B")] or "withdrew" in end or "no end" in end

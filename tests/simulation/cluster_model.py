@@ -1,0 +1,311 @@
+"""The Kubernetes of the simulation: the one in memory, with latency, conflicts, lost and late writes.
+
+It keeps a journal of what really was written, in the order of the resourceVersions: the judges go by that and
+not by what an operator says.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from infisical_events.api import annotations
+from infisical_events.api.resources import WorkloadKind
+from infisical_events.api.specs import ManagedSecret
+from infisical_events.core.ledger.codec import decode
+from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.restarts.workload_state import Standing
+from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.sync.secret_metadata import SecretMetadata
+from infisical_events.core.sync.secret_providers import Source
+from infisical_events.kube.event_recorder import Notice
+from infisical_events.kube.kubernetes_errors import (
+    ConflictError,
+    KubernetesError,
+    NotFoundError,
+    UnknownOutcomeError,
+)
+from infisical_events.kube.subscription_client import StoredSubscription, SubscriptionKey
+from simulation.environment import PLAIN, Stage
+from simulation.faults import Faults
+from simulation.infisical_model import InfisicalModel
+from simulation.pods import Pods, Roll
+from support.fake_cluster import DEPLOYMENT, FakeCluster
+from support.virtual_time import EPOCH, virtual_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from simulation.secret_writers import Writer
+
+NAMESPACE = "shop"
+
+SERVED: ContextVar[int] = ContextVar("served", default=0)
+"""Which process asks: a number that its tasks are begun with."""
+
+_REVISION = annotations.revision_key("")
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A pod template that our patch really changed; `told_at` is the time that its receipt tells."""
+
+    at: float
+    told_at: datetime
+    uid: str
+    name: str
+    subscription_stamp: tuple[str, str]
+    version: int = 0
+    process: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLedger:
+    """A ledger that was stored, and when."""
+
+    at: float
+    subscription: str
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class SecretWrite:
+    """A content that a Secret got: under which resourceVersion, and from which state of Infisical."""
+
+    at: float
+    version: int
+    name: str
+    content: Mapping[str, str]
+    seen: int
+    is_ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A writer that was asked to sync: by which subscription (its annotation), for what, since when."""
+
+    at: float
+    writer: str
+    key: str
+    stamp: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedWrite:
+    """What the operator sent and the API server took: the comparison of two revisions goes by these."""
+
+    at: float
+    kind: str
+    name: str
+    body: Mapping[str, Any]
+
+
+class ClusterModel(FakeCluster):
+    """Implements `runtime.ports.Cluster` for any number of operators at once."""
+
+    namespace = NAMESPACE
+
+    def __init__(self, faults: Faults, infisical: InfisicalModel, stage: Stage = PLAIN) -> None:
+        super().__init__(self._interposed)
+        self.faults, self.infisical, self.stage = faults, infisical, stage
+        self.writers: dict[str, Writer] = {}
+        self.rollouts: list[Rollout] = []
+        self.ledgers: list[StoredLedger] = []
+        self.secret_writes: list[SecretWrite] = []
+        self.asked: list[Asked] = []
+        self.applied: list[AppliedWrite] = []
+        self.pods = Pods()
+
+    async def _interposed(self, method: str) -> None:
+        await self.faults.crash_point(f"before {method}")
+        await asyncio.sleep(self.faults.latency())
+        if self.faults.strikes("api_error"):
+            raise KubernetesError("the API server answered 500")
+
+    # -- runtime.ports.Cluster --------------------------------------------------------------------------
+
+    async def write_status(
+        self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
+    ) -> StoredSubscription:
+        """May conflict by a stranger's edit, may be applied and its answer lost, now or later."""
+        if self.faults.strikes("stranger_edit"):
+            self.label_subscription(key, f"l{len(self.ledgers)}-{_now()}")
+        write = super().write_status
+
+        async def apply() -> StoredSubscription:
+            stored = await write(key, resource_version, status)
+            if "ledger" in status:
+                self._note("ledger", key.uid, status["ledger"])
+                self.ledgers.append(StoredLedger(_now(), key.uid, decode(stored.status["ledger"])))
+            return stored
+
+        return await self._unreliable(apply, "write_status")
+
+    async def patch_workload(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
+        """May be applied and its answer lost, now or later."""
+        patch = super().patch_workload
+
+        async def apply() -> None:
+            before = self._template(namespace, workload)
+            await patch(namespace, workload, body)
+            self._note("workload", workload.name, body)
+            after = self._template(namespace, workload)
+            if "spec" not in body:
+                return  # a note of what somebody else has rolled out
+            told = json.loads(body["metadata"]["annotations"][annotations.LAST_RESTART])
+            told_at = datetime.fromisoformat(told["time"])
+            version = int(self.workload_of(namespace, workload.name)["metadata"]["resourceVersion"])
+            for stamp in after.items() - before.items():
+                rollout = Rollout(_now(), told_at, workload.uid, workload.name, stamp, version, SERVED.get())
+                self.rollouts.append(rollout)
+
+        await self._unreliable(apply, "patch_workload")
+
+    async def ask_source(self, namespace: str, source: Source, body: dict[str, Any]) -> Source:
+        """May be applied and its answer lost; the writer notices what was applied."""
+        ask = super().ask_source
+
+        async def apply() -> Source:
+            before = self.source_of(namespace, source.kind, source.name)["metadata"]
+            asked = await ask(namespace, source, body)
+            self._note("sync request", source.name, body)
+            after = self.source_of(namespace, source.kind, source.name)["metadata"]
+            ((key, text),) = body["metadata"]["annotations"].items()
+            request = json.loads(text)
+            since = (datetime.fromisoformat(request["since"]) - EPOCH).total_seconds()
+            self.asked.append(Asked(_now(), source.name, key, request["stamp"], since))
+            self.writers[source.name].noticed(is_of_spec=after["generation"] != before["generation"])
+            return asked
+
+        asked: Source = await self._unreliable(apply, "ask_source")
+        return asked
+
+    async def apply_secret(
+        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
+    ) -> SecretMetadata:
+        """Under the version that it was looked at with; may be applied and its answer lost, now or later."""
+        write = super().apply_secret
+        looked_at = self._kept.get((key.namespace, managed.name))
+
+        async def apply() -> SecretMetadata:
+            found = self._kept.get((key.namespace, managed.name))
+            if looked_at is not None and looked_at != found:
+                raise ConflictError("the Secret was written since it was looked at")
+            written = await write(key, managed, data, token)
+            self._note("secret", managed.name, {"data": dict(data), "content": token})
+            if written != found:
+                content = self.data_of(key.namespace, managed.name)
+                self._journal(managed.name, content, len(self.infisical.past) - 1, is_ours=True)
+            return written
+
+        written: SecretMetadata = await self._unreliable(apply, "apply_secret")
+        return written
+
+    async def read_workload(self, namespace: str, kind: str, name: str) -> Standing | None:
+        """With the rollout as it goes on here."""
+        standing = await super().read_workload(namespace, kind, name)
+        if standing is None:
+            return None
+        return replace(standing, progress=self.pods.progress(standing.workload.uid, _now()))
+
+    async def births_of_pods(self, namespace: str, selector: str) -> tuple[datetime, ...]:
+        """In whole seconds, as the API server tells them."""
+        await super().births_of_pods(namespace, selector)
+        raw = self._workloads.get((namespace, DEPLOYMENT.kind, selector.removeprefix("app=")))
+        births = self.pods.births(raw["metadata"]["uid"], _now()) if raw else []
+        return tuple(EPOCH + timedelta(seconds=int(birth)) for birth in births)
+
+    async def record(self, notice: Notice) -> None:  # noqa: ARG002 - the port's signature
+        """Events are not part of the simulation."""
+        self.notices.clear()
+
+    # -- what controllers and people do -------------------------------------------------------------------
+
+    def write_secret(
+        self, name: str, content: Mapping[str, str], words: Mapping[str, str], seen: int
+    ) -> None:
+        """What another operator writes; what is there already is no write."""
+        found = self._kept.get((NAMESPACE, name))
+        if found is None or found.annotations != words:
+            self.keep_secret(NAMESPACE, name, words, written_at=virtual_now().replace(microsecond=0))
+            self._journal(name, content, seen)
+
+    def create_workload(
+        self,
+        namespace: str,
+        name: str,
+        annotations: Mapping[str, str],
+        kind: WorkloadKind = DEPLOYMENT,
+        secrets: "Iterable[str]" = (),
+    ) -> None:
+        """Its pods are born at once, with the Secrets as they are."""
+        super().create_workload(namespace, name, annotations, kind, secrets)
+        self._rolled(self.workload_of(namespace, name, kind)["metadata"], by="")
+
+    def _replace(
+        self, objects: dict[Any, Any], place: tuple[str, ...], new: dict[str, Any]
+    ) -> dict[str, Any]:
+        old = objects[place]
+        stored = super()._replace(objects, place, new)
+        if objects is self._workloads and stored["spec"]["template"] != old["spec"]["template"]:
+            marks = [each["spec"]["template"]["metadata"]["annotations"].items() for each in (old, stored)]
+            news = [key for key, _ in marks[1] - marks[0] if key.startswith(_REVISION)]
+            self._rolled(stored["metadata"], by=news[0] if news else "")
+        return stored
+
+    def _rolled(self, metadata: Mapping[str, Any], *, by: str) -> None:
+        takes = self.stage.workload(metadata["name"]).takes
+        self.pods.roll(metadata["uid"], Roll(_now(), int(metadata["resourceVersion"]), takes, by))
+
+    def _journal(self, name: str, content: Mapping[str, str], seen: int, *, is_ours: bool = False) -> None:
+        version = int(self._kept[NAMESPACE, name].resource_version)
+        self.secret_writes.append(SecretWrite(_now(), version, name, dict(content), seen, is_ours))
+
+    def _note(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
+        self.applied.append(AppliedWrite(_now(), kind, name, body))
+
+    def _template(self, namespace: str, workload: Workload) -> dict[str, str]:
+        raw = self._workloads.get((namespace, workload.kind.kind, workload.name))
+        if raw is None:
+            return {}
+        found: dict[str, str] = raw["spec"]["template"]["metadata"]["annotations"]
+        return dict(found)
+
+    async def _unreliable(self, apply: Callable[[], Any], method: str) -> Any:  # noqa: ANN401 - as applied
+        if self.faults.strikes("lost_request"):
+            raise UnknownOutcomeError("no answer")
+        if self.faults.strikes("late_write"):
+            asyncio.get_running_loop().call_later(self.faults.latency(), _later, apply)
+            raise UnknownOutcomeError("no answer")
+        applied = await apply()
+        await self.faults.crash_point(f"after {method}")
+        if self.faults.strikes("lost_answer"):
+            raise UnknownOutcomeError("no answer")
+        return applied
+
+
+def _later(apply: Callable[[], Any]) -> None:
+    """A request that was given up by the client and arrives all the same; nobody hears how it went."""
+
+    async def run() -> None:
+        try:
+            await apply()
+        except (ConflictError, NotFoundError, KubernetesError):
+            return
+        except BaseException as crash:
+            if type(crash).__name__ != "Crash":
+                raise
+
+    _LATE.add(task := asyncio.get_running_loop().create_task(run()))
+    task.add_done_callback(_LATE.discard)
+
+
+_LATE: set[asyncio.Task[None]] = set()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,126 @@
+"""What a play begins with: folders, keys, workloads, who writes their Secrets, and the rules of the spec.
+
+`PLAIN` is the stage of most histories: two workloads that fetch their secrets themselves and are restarted
+at once. All that `docs/resync.md` tells of is on the stages of `simulation.acts`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infisical_events.api.resources import ResourceKind
+from infisical_events.core.paths.folders import Folder
+
+PAYMENTS, CARDS, SHARED, OTHER = (
+    Folder("prod", "/payments"),
+    Folder("prod", "/payments/cards"),
+    Folder("dev", "/shared"),
+    Folder("prod", "/other"),
+)
+ACT_PATIENCE = 120.0
+"""Seconds beyond those that a plain history needs to come to rest."""
+
+KEYS = ("A", "B", "C")
+WORKLOADS = ("api", "web", "job")
+"""The first two are there from the beginning; the last one is created in some histories."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriterPlan:
+    """An object of another operator that writes the Secret of its own name from one folder.
+
+    `takes` is the longest that a sync takes and `every` its own interval, in seconds; an instant one hears
+    of changes by itself; a dead one never syncs again; one that is unable says so in its spec.
+    """
+
+    kind: ResourceKind
+    name: str
+    folder: Folder
+    takes: float = 1.0
+    every: float = 3600.0
+    is_instant: bool = False
+    is_dead: bool = False
+    is_unable: bool = False
+
+    def __str__(self) -> str:
+        """`ExternalSecret ext of prod:/payments (dead)`."""
+        marks = [mark for mark in ("instant", "dead", "unable") if getattr(self, f"is_{mark}")]
+        told = f" ({', '.join(marks)})" if marks else ""
+        return (
+            f"{self.kind.kind} {self.name} of {self.folder}, {self.takes:.1f} s each {self.every:.0f} s{told}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedPlan:
+    """A Secret that the operator itself writes from one folder."""
+
+    name: str
+    folder: Folder
+    policy: str = "Owner"
+
+    def as_spec(self) -> dict[str, Any]:
+        """As an entry of `spec.resync.secrets`."""
+        place = {"environmentSlug": self.folder.environment, "secretPath": self.folder.path}
+        return {"name": self.name, **place, "creationPolicy": self.policy}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadPlan:
+    """Which Secrets the pods of a workload use, its wave, and how many seconds its rollouts take."""
+
+    secrets: tuple[str, ...] = ()
+    wave: int = 0
+    takes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How a play begins.
+
+    `fields` are those of the spec that stay as they are; `per_minute` and `most_rolling` are the budget of
+    each process; `stays_sick` is who never becomes available again once it was sick.
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=lambda: {"action": "Restart", "cooldownSeconds": 0})
+    writers: tuple[WriterPlan, ...] = ()
+    managed: tuple[ManagedPlan, ...] = ()
+    workloads: Mapping[str, WorkloadPlan] = field(default_factory=dict)
+    per_minute: int = 0
+    most_rolling: int = 0
+    stays_sick: bool = False
+
+    def workload(self, name: str) -> WorkloadPlan:
+        """Its plan."""
+        return self.workloads.get(name, WorkloadPlan())
+
+    def spec_fields(self, *, is_first: bool) -> dict[str, Any]:
+        """Of a subscription's spec; the first one alone writes Secrets."""
+        resync = dict(self.fields.get("resync") or {})
+        if self.managed and is_first:
+            resync["secrets"] = [plan.as_spec() for plan in self.managed]
+        return {**self.fields, **({"resync": resync} if resync else {})}
+
+    @property
+    def patience(self) -> float:
+        """Seconds that all of it takes longer than restarts alone: waves, budgets, cooldowns, timeouts."""
+        return 0.0 if self.is_plain else ACT_PATIENCE
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing to it but restarts."""
+        return self == PLAIN
+
+    def __str__(self) -> str:
+        """One line per thing, for a person who replays it."""
+        lines = [f"spec: {dict(self.fields)}", *(f"writer: {writer}" for writer in self.writers)]
+        lines += [f"managed: {plan.name} of {plan.folder} ({plan.policy})" for plan in self.managed]
+        lines += [
+            f"workload: {name} {', '.join(plan.secrets) or 'no Secret'}, wave {plan.wave}, {plan.takes:.1f} s"
+            for name, plan in self.workloads.items()
+        ]
+        budget = f"budget: {self.per_minute} a minute, {self.most_rolling} at a time (0: no bound)"
+        return "\n".join((*lines, budget))
+
+
+PLAIN = Stage()

@@ -1,0 +1,297 @@
+"""A small model of Infisical: folders with versions, imports, events that may get lost, reads that lag.
+
+It knows the truth (every change and when) and shows the operator only what a real server would.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from infisical_events.api.specs import EventType, Grade, Spec
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.changes import ANY_KEY, Change
+from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+from infisical_events.core.snapshots.snapshots import NOTHING, Body, Observation, Part, Sighting
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.sync.managed_secret_content import Reading
+from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
+from simulation.faults import Faults
+from support.virtual_time import virtual_now
+
+_FAN_OUT = 4.0
+"""Seconds from a change to the import mutation of its importers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrueChange:
+    """What really happened, whoever noticed; `before` and `after` are the key's sightings.
+
+    `source` is the folder from which an import brings the key; None for a folder's own secrets.
+    """
+
+    at: float
+    change: Change
+    before: Sighting | None
+    after: Sighting | None
+    source: Folder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole state as of one moment."""
+
+    at: float
+    folders: Mapping[Folder, Mapping[str, Sighting]]
+    imports: Mapping[Folder, tuple[Folder, ...]]
+    _shown: dict[tuple[Scope, bool], Mapping[Part, Body]] = field(default_factory=dict, compare=False)
+
+    def parts(self, scope: Scope, *, with_values: bool = True) -> Mapping[Part, Body]:
+        """What a list of this scope shows, with digests of the values or without."""
+        asked = (scope, with_values)
+        if asked not in self._shown:
+            parts = self._parts(scope)
+            plain = {part: body.without_digests() for part, body in parts.items()}
+            self._shown[asked] = MappingProxyType(parts if with_values else plain)
+        return self._shown[asked]
+
+    def content(self, folder: Folder) -> dict[str, str]:
+        """What a Secret that is made of this folder holds: its imports, later ones first, below its own."""
+        sources = [*self.imports.get(folder, ()), folder]
+        return {key: seen.digest for source in sources for key, seen in self.folders.get(source, {}).items()}
+
+    def _parts(self, scope: Scope) -> dict[Part, Body]:
+        parts = {
+            Part.own(folder): Body.of(sightings)
+            for folder, sightings in self.folders.items()
+            if sightings and scope.covers(folder)
+        }
+        sources = [s for folder, listed in self.imports.items() if scope.covers(folder) for s in listed]
+        for rank, source in enumerate(sources):
+            if imported := self.folders.get(source):
+                parts[Part(scope, source)] = Body.of(imported, rank)
+        return parts
+
+
+@dataclass(eq=False, slots=True)
+class _Stream:
+    """One open stream; None in the queue is its end."""
+
+    queue: asyncio.Queue[SecretEvent | NotUnderstood | None] = field(default_factory=asyncio.Queue)
+
+
+class InfisicalModel:
+    """The server: its state, its past, and the streams that are open."""
+
+    def __init__(self, faults: Faults, rng: random.Random) -> None:
+        self.faults = faults
+        self._rng = rng
+        self._folders: dict[Folder, dict[str, Sighting]] = {}
+        self._imports: dict[Folder, list[Folder]] = {}
+        self._streams: dict[_Stream, None] = {}  # in the order of their opening: sets have none
+        self._ids = 0
+        self._values = 0
+        self.changes: list[TrueChange] = []
+        self.past: list[Snapshot] = [self._snapshot()]
+        self.listeners: list[Callable[[Folder], None]] = []
+
+    def begin(self) -> None:
+        """What was done so far has long been so: no read is old enough to be from before."""
+        self.changes.clear()
+        self.past[:] = self.past[-1:]
+
+    # -- what people do -----------------------------------------------------------------------------
+
+    def write(self, folder: Folder, key: str, *, is_told: bool = True) -> None:
+        """Create or update a secret; `is_told=False` is a rotation, which sends no event."""
+        held = self._folders.setdefault(folder, {})
+        before = held.get(key)
+        if before is None:
+            self._ids += 1
+            after, kind = Sighting(f"id{self._ids}", 1, self._value()), EventType.CREATE
+        else:
+            after, kind = Sighting(before.id, before.version + 1, self._value()), EventType.UPDATE
+        held[key] = after
+        self._happened(folder, key, kind, before, after, is_told=is_told)
+
+    def remove(self, folder: Folder, key: str) -> None:
+        """Delete a secret that may not be there."""
+        before = self._folders.get(folder, {}).pop(key, None)
+        if before is not None:
+            self._happened(folder, key, EventType.DELETE, before, None, is_told=True)
+
+    def toggle_import(self, folder: Folder, source: Folder) -> None:
+        """Add an import, or remove it."""
+        listed = self._imports.setdefault(folder, [])
+        is_gone = source in listed
+        (listed.remove if is_gone else listed.append)(source)
+        self.past.append(self._snapshot())
+        for key, brought in (self._folders.get(source) or {ANY_KEY: None}).items():
+            before, after = (brought, None) if is_gone else (None, brought)
+            self._note(folder, key, EventType.IMPORT_MUTATION, before, after, source)
+        self._tell(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=0.0)
+
+    def touch_reference(self, folder: Folder) -> None:
+        """What a folder's secrets refer to changed elsewhere: heard here, and shown by their values alone."""
+        held = self._folders.get(folder, {})
+        for key, before in held.items():
+            held[key] = replace(before, digest=self._value())
+            self._note(folder, key, EventType.IMPORT_MUTATION, before, held[key])
+        if held:
+            self.past.append(self._snapshot())
+        else:
+            self._note(folder, ANY_KEY, EventType.IMPORT_MUTATION, None, None)
+        self._tell(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=_FAN_OUT)
+
+    def _value(self) -> str:
+        """The digest of a value that nothing had before."""
+        self._values += 1
+        return f"d{self._values}"
+
+    def cut_streams(self) -> None:
+        """End every stream."""
+        for stream in self._streams:
+            stream.queue.put_nowait(None)
+
+    def _happened(
+        self,
+        folder: Folder,
+        key: str,
+        kind: EventType,
+        before: Sighting | None,
+        after: Sighting | None,
+        *,
+        is_told: bool,
+    ) -> None:
+        self.past.append(self._snapshot())
+        self._note(folder, key, kind, before, after)
+        if is_told:
+            self._tell(SecretEvent(kind, folder, frozenset({key})), after=0.0)
+        for importer, sources in self._imports.items():
+            if folder in sources:
+                self._note(importer, key, EventType.IMPORT_MUTATION, before, after, folder)
+                self._tell(SecretEvent(EventType.IMPORT_MUTATION, importer, frozenset()), after=_FAN_OUT)
+
+    def _note(
+        self,
+        folder: Folder,
+        key: str,
+        kind: EventType,
+        before: Sighting | None,
+        after: Sighting | None,
+        source: Folder | None = None,
+    ) -> None:
+        change = Change(Scope(folder), key, frozenset({kind}))
+        self.changes.append(TrueChange(_now(), change, before, after, source))
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            _now(),
+            {folder: dict(held) for folder, held in self._folders.items()},
+            {folder: tuple(listed) for folder, listed in self._imports.items()},
+        )
+
+    # -- what the operator gets of it -----------------------------------------------------------------
+
+    def _tell(self, event: SecretEvent, after: float) -> None:
+        """Emit an event after a while to the streams that are open then, and to who writes Secrets."""
+        for listener in self.listeners:
+            listener(event.folder)
+        asyncio.get_running_loop().call_later(after, self._emit, event)
+
+    def _emit(self, event: SecretEvent) -> None:
+        loop = asyncio.get_running_loop()
+        for stream in tuple(self._streams):
+            for _ in range(1 + self.faults.strikes("duplicate_event")):
+                late = self._rng.uniform(0, 10) if self.faults.strikes("late_event") else 0.0
+                if not self.faults.strikes("lost_event"):
+                    loop.call_later(late, stream.queue.put_nowait, event)
+
+    def read(self) -> Snapshot:
+        """The state as a read shows it: now, or up to 20 s ago while reads lag."""
+        if not self.faults.strikes("stale_read"):
+            return self.past[-1]
+        return self.past[self.index_at(_now() - self._rng.uniform(0, 20))]
+
+    def index_at(self, at: float) -> int:
+        """The place in the past of the state that a moment had."""
+        return next((n for n in reversed(range(len(self.past))) if self.past[n].at <= at), 0)
+
+    def open_stream(self) -> _Stream:
+        """A stream that hears from now on."""
+        stream = _Stream()
+        self._streams[stream] = None
+        return stream
+
+    def close_stream(self, stream: _Stream) -> None:
+        """The client is gone."""
+        self._streams.pop(stream, None)
+
+
+class SessionModel:
+    """Implements `runtime.ports.Infisical` over the model."""
+
+    def __init__(self, server: InfisicalModel, spec: Spec) -> None:
+        self._server = server
+        self._reads_values = spec.observe is Grade.VALUES
+
+    async def login(self) -> None:
+        """Costs a moment; may fail."""
+        await self._call()
+
+    async def project_id(self) -> str:
+        """There is one project."""
+        return "project"
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """Read scope by scope; each read may lag by another while."""
+        started = virtual_now()
+        parts: dict[Part, Body] = {}
+        for scope in scopes:
+            await self._call()
+            parts.update(self._server.read().parts(scope, with_values=self._reads_values))
+            await self._server.faults.crash_point("read")
+        key_id = "key" if self._reads_values else ""
+        return Observation(scopes, parts, started, virtual_now(), key_id=key_id)
+
+    async def is_gone(self, folder: Folder, key: str) -> bool:
+        """Ask for one secret; the answer may lag as any read."""
+        await self._call()
+        return key not in self._server.read().folders.get(folder, {})
+
+    async def read_values(self, folder: Folder) -> Reading:
+        """Read one folder and its imports with their values; the read may lag as any."""
+        await self._call()
+        parts = {Part.own(folder): NOTHING, **self._server.read().parts(Scope(folder))}
+        values = {part: {key: s.digest for key, s in body.sightings.items()} for part, body in parts.items()}
+        return Reading(parts, values)
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+        """Hear what is told from now on, until it is cut."""
+        await self._call()
+        stream = self._server.open_stream()
+        try:
+            yield _hearings(stream)
+        finally:
+            self._server.close_stream(stream)
+
+    async def _call(self) -> None:
+        faults = self._server.faults
+        await faults.crash_point("call")
+        await asyncio.sleep(faults.latency())
+        if faults.strikes("infisical_error"):
+            raise InfisicalError(Reason.UNREACHABLE, "No answer from the server.")
+
+
+async def _hearings(stream: _Stream) -> AsyncIterator[SecretEvent | NotUnderstood]:
+    while (heard := await stream.queue.get()) is not None:
+        yield heard
+    raise StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

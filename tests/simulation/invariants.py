@@ -1,0 +1,421 @@
+"""The invariants: what must be true of every history, whatever went wrong in it.
+
+The last of them is eventual stability, as Anvil (OSDI 2024) states it: once nothing changes and nothing
+fails any more, the system reaches its goal, and from then on leaves it alone.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from infisical_events.api.annotations import revision_key
+from infisical_events.api.specs import Action, EventType, Grade
+from infisical_events.core.ledger.ledger import Debt, Ledger
+from infisical_events.core.paths.scopes import scopes_of
+from infisical_events.core.restarts.restart_records import stamp_of
+from infisical_events.core.snapshots.changes import ANY_KEY, Change
+from infisical_events.core.snapshots.selectors import select, selectors_of
+from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part, Sighting, is_covered
+from simulation.cluster_model import Rollout, StoredLedger
+from simulation.environment import WORKLOADS
+from simulation.histories import TROUBLE_SECONDS
+from simulation.infisical_model import Snapshot, TrueChange
+from simulation.restart_invariants import act_violations, excuse, may_be_owed, missing
+from simulation.run import MAIN, QUIET_SECONDS, Played, Subject
+
+BOUND = 280.0
+"""Seconds from the end of all trouble within which every restart is made and nothing is written any more.
+
+An interval (60 s), a horizon (60 s) and another interval for what was suspect, and a minute's backoff, with
+their jitter and the pauses of looks and settlements.
+"""
+
+_RACE = 15.0
+"""Seconds: what happened longer ago than this was known to whoever listed; a slow call takes 5 s."""
+
+_IMPORT = frozenset({EventType.IMPORT_MUTATION})
+
+
+def violations(played: Played) -> list[str]:
+    """Every broken invariant as a sentence; empty for a history that went well."""
+    return [
+        *played.errors,
+        *_lost(played),
+        *_not_owed(played),
+        *_unstable(played),
+        *(() if played.stage.is_plain else act_violations(played)),
+        *(broken for subject in played.subjects for broken in _violations_of(played, subject)),
+    ]
+
+
+def _violations_of(played: Played, subject: Subject) -> Iterator[str]:
+    ledgers = [entry for entry in played.cluster.ledgers if entry.subscription in subject.uids]
+    yield from _superfluous(played, subject)
+    yield from _unsettled(played, subject, ledgers)
+    yield from _unobserved(played, ledgers)
+    yield from _unfounded(played, subject, ledgers)
+
+
+def is_unavoidable(played: Played, broken: list[str]) -> bool:
+    """Whether it is the one thing that nobody can tell apart: no loss, but a restart or two too many.
+
+    A late event of an earlier delete or create, heard together with a read from back then, looks like
+    the same thing happening again.
+    """
+    struck = {name for _, name in played.faults.struck} if played.faults else set()
+    is_hostile = "stale_read" in struck and not struck.isdisjoint({"late_event", "duplicate_event"})
+    return is_hostile and all(text.startswith(("regress", "superfluous")) for text in broken)
+
+
+# -- nothing is lost ------------------------------------------------------------------------------
+
+
+def _lost(played: Played) -> Iterator[str]:
+    """A change that concerns a workload is followed by a restart of that workload, whoever makes it."""
+    for subject, name in itertools.product(played.subjects, WORKLOADS):
+        standings = played.standings[name]
+        if not standings or subject.name not in standings[-1].opted_in:
+            continue
+        since = _since(played, subject, name)
+        due = [c for c in played.infisical.changes if c.at > since and _must_be_found(played, subject, c)]
+        if not due:
+            continue
+        last = due[-1]
+        if played.stage.workload(name).secrets and subject.spec.action is not Action.RESTART:
+            yield from missing(played, subject, name, due)
+            continue
+        until = max(last.at, TROUBLE_SECONDS) + BOUND + played.stage.patience
+        after = [
+            r for r in played.cluster.rollouts if r.uid == standings[-1].uid and last.at <= r.at <= until
+        ]
+        if not after and not excuse(played, subject, name, last, None):
+            yield f"lost: {name} was not restarted after {last.change} at {last.at:.2f} ({subject.name})"
+
+
+def _since(played: Played, subject: Subject, name: str) -> float:
+    """From when on the workload was concerned by the subscription without a break."""
+    last = played.standings[name][-1]
+    runs = itertools.takewhile(
+        lambda standing: standing.uid == last.uid and subject.name in standing.opted_in,
+        reversed(played.standings[name]),
+    )
+    return min(standing.at for standing in runs)
+
+
+def _must_be_found(played: Played, subject: Subject, true: TrueChange) -> bool:
+    """Selected by every spec from then on, inside the baseline of that moment, and not undone since."""
+    ledger = _ledger_at(played, subject, true.at)
+    later = [entry for entry in subject.specs if entry.at > true.at]
+    before = [entry for entry in subject.specs if entry.at <= true.at]
+    in_force = [*before[-1:], *later]
+    if ledger is None or not all(select(selectors_of(s.spec), (true.change,)).selected for s in in_force):
+        return False
+    if not all(_can_show(entry.spec.observe, true) for entry in in_force):
+        return False
+    folder = true.change.scope.folder
+    later_births = [birth for birth in subject.births if birth >= true.at]
+    if later_births:  # what changes before a recreated subscription has its baseline is swallowed
+        return False
+    ledgers = [ledger, *(e.ledger for e in _ledgers_of(played, subject) if e.at > true.at)]
+    if not all(any(scope.covers(folder) for scope in one.scopes) for one in ledgers):
+        return False
+    if any(one.header.grade is Grade.EVENTS for one in ledgers):
+        return False
+    return not _may_cancel(played, true, ledger)
+
+
+def _can_show(grade: Grade | None, true: TrueChange) -> bool:
+    """Whether a look by that grade shows the change: a value that changed alone has no version."""
+    is_by_value = true.before and true.after and _version(true.before) == _version(true.after)
+    return grade is not Grade.EVENTS and (grade is Grade.VALUES or not is_by_value)
+
+
+def _version(sighting: Sighting) -> tuple[str, int]:
+    return sighting.id, sighting.version
+
+
+def _may_cancel(played: Played, true: TrueChange, ledger: Ledger) -> bool:
+    """What no two observations can tell apart may lead to one restart or to none.
+
+    The key was, then or later, as the ledger believed it to be when the change happened; or it is an
+    import mutation without any visible trace, which is lost when the process dies before it is
+    written down; or its value changed while the ledger did not know it.
+    """
+    if true.before is None and true.after is None:
+        return True
+    believed = _believed(ledger, true)
+    if believed and true.after and believed.agrees(true.after):
+        return True
+    place = (true.change.scope, true.change.key, true.source)
+    return any(
+        other.at >= true.at
+        and place == (other.change.scope, other.change.key, other.source)
+        and _is_same(other.after, believed)
+        for other in played.infisical.changes
+    )
+
+
+def _is_same(one: Sighting | None, other: Sighting | None) -> bool:
+    return one.agrees(other) if one and other else one is other
+
+
+def _believed(ledger: Ledger, true: TrueChange) -> Sighting | None:
+    """What the ledger believed of the changed key."""
+    folder = true.change.scope.folder
+    for part, held in ledger.belief.items():
+        if (
+            part.source == true.source
+            and part.scope.covers(folder)
+            and (part.source or part.folder == folder)
+        ):
+            return held.body.sightings.get(true.change.key)
+    return None
+
+
+def _ledgers_of(played: Played, subject: Subject) -> list[StoredLedger]:
+    return [entry for entry in played.cluster.ledgers if entry.subscription in subject.uids]
+
+
+def _ledger_at(played: Played, subject: Subject, at: float) -> Ledger | None:
+    born = max((birth for birth in subject.births if birth <= at), default=0.0)
+    stored = [entry.ledger for entry in _ledgers_of(played, subject) if born <= entry.at <= at]
+    return stored[-1] if stored else None
+
+
+# -- nothing is done twice, or for nothing ------------------------------------------------------------
+
+
+def _superfluous(played: Played, subject: Subject) -> Iterator[str]:
+    """No workload is restarted without a change, and none twice for the same revision."""
+    is_blind = any(entry.spec.observe is Grade.EVENTS for entry in subject.specs)
+    for name in WORKLOADS:
+        for uid in {standing.uid for standing in played.standings[name]}:
+            rollouts = [r for r in _rollouts_of(played, subject) if r.uid == uid]
+            stamps = [r.subscription_stamp for r in rollouts]
+            if len(stamps) != len(set(stamps)):
+                yield f"twice: {name} was restarted twice for one of {stamps}"
+            allowance = _allowance(played, subject, name) + _belated(played, subject, uid)
+            for number, rollout in enumerate(rollouts, start=1):
+                causes = {
+                    c.at for c in played.infisical.changes if c.at <= rollout.at and _may_concern(subject, c)
+                }
+                if number > len(causes) + allowance and not is_blind:
+                    told = f"{number} restarts by {rollout.at:.2f} for {len(causes)} changes"
+                    yield f"superfluous: {name} had {told} ({subject.name})"
+
+
+def _rollouts_of(played: Played, subject: Subject) -> list[Rollout]:
+    key = revision_key(subject.name)
+    return [rollout for rollout in played.cluster.rollouts if rollout.subscription_stamp[0] == key]
+
+
+def _may_concern(subject: Subject, true: TrueChange) -> bool:
+    return any(select(selectors_of(entry.spec), (true.change,)).selected for entry in subject.specs)
+
+
+def _allowance(played: Played, subject: Subject, name: str) -> int:
+    """What cannot be avoided: late or doubled import claims, and a workload or scope that just appeared."""
+    claims = sum(c.change.types == _IMPORT for c in played.infisical.changes)
+    standings = played.standings[name]
+    appeared = len(standings) - (bool(standings) and standings[0].at == 0.0)
+    return 2 * claims + appeared + len(subject.specs) - 1 + len(subject.births)
+
+
+def _belated(played: Played, subject: Subject, uid: str) -> int:
+    """How many restarts were made before the Secrets were fresh, and are owed once more for the same."""
+    late = (debt for entry in _ledgers_of(played, subject) for debt in entry.ledger.debts if debt.doubt)
+    return len({debt.seq for debt in late if debt.uid == uid})
+
+
+def _not_owed(played: Played) -> Iterator[str]:
+    """Every restart was owed to that very workload, written down before, and not covered by another one."""
+    for subject in played.subjects:
+        for rollout in _rollouts_of(played, subject):
+            debt = _debt_of(played, subject, rollout)
+            if debt is None:
+                yield f"not owed: {rollout.name} was restarted at {rollout.at:.2f} for nothing written down"
+                continue
+            if subject.spec.action is not Action.RESTART:  # then the content of its Secrets decides
+                continue
+            others = [
+                other
+                for other in played.cluster.rollouts
+                if other.uid == rollout.uid
+                and other.subscription_stamp[0] != rollout.subscription_stamp[0]
+                and other.at < rollout.at
+                and other.told_at > debt.since
+            ]
+            if others:
+                yield (
+                    f"covered: {rollout.name} was restarted at {rollout.at:.2f} by {subject.name}, "
+                    f"and by another subscription at {others[-1].at:.2f} for the same"
+                )
+
+
+def _debt_of(played: Played, subject: Subject, rollout: Rollout) -> Debt | None:
+    """What the restart's stamp stands for."""
+    for entry in reversed(_ledgers_of(played, subject)):
+        for debt in entry.ledger.debts:
+            is_it = stamp_of(entry.ledger.epoch, debt.seq) == rollout.subscription_stamp[1]
+            if entry.at <= rollout.at and debt.uid == rollout.uid and is_it:
+                return debt
+    return None
+
+
+# -- the ledger ---------------------------------------------------------------------------------------
+
+
+def _unsettled(played: Played, subject: Subject, ledgers: list[StoredLedger]) -> Iterator[str]:
+    """After quiet, the belief is the state and nothing is owed."""
+    stored = ledgers[-1].ledger if ledgers else None
+    if stored is None:
+        yield f"unsettled: no ledger was ever stored ({subject.name})"
+        return
+    for debt in stored.debts:
+        if not may_be_owed(played, subject, debt.name):
+            yield f"unsettled: still owed: {debt}"
+    scopes = scopes_of(subject.spec)
+    if stored.scopes != scopes:
+        yield f"unsettled: the ledger covers {stored.scopes}"
+        return
+    if stored.header.grade is not (subject.spec.observe or Grade.VERSIONS):
+        yield f"unsettled: observed by {stored.header.grade}"
+    belief = {part: held.body for part, held in stored.belief.items() if held.body != NOTHING}
+    truth = truth_of(played, subject)
+    if belief != truth:
+        yield f"unsettled: believed {_short(belief)}, true {_short(truth)}"
+
+
+def truth_of(played: Played, subject: Subject) -> Mapping[Part, Body]:
+    """What the subscription has to believe in the end."""
+    if subject.spec.observe is Grade.EVENTS:
+        return {}
+    state, by_value = played.infisical.past[-1], subject.spec.observe is Grade.VALUES
+    scopes = scopes_of(subject.spec)
+    return {part: body for scope in scopes for part, body in state.parts(scope, with_values=by_value).items()}
+
+
+def _unobserved(played: Played, ledgers: list[StoredLedger]) -> Iterator[str]:
+    """The belief of a part never holds what was not there, and never goes back."""
+    reached: dict[tuple[str, Part], int] = {}
+    for entry in ledgers:
+        for part, held in entry.ledger.belief.items():
+            if not is_covered(part, entry.ledger.scopes):
+                yield f"unobserved: {part} is believed outside of the scope at {entry.at:.2f}"
+            place = (entry.ledger.epoch, part)
+            index = _latest_index(played.infisical.past, part, held.body, entry.at)
+            if index is None:
+                yield f"unobserved: {part} was never {held.body.encode()} (believed at {entry.at:.2f})"
+            elif index < reached.get(place, 0):
+                yield f"regress: the belief of {part} went back at {entry.at:.2f}"
+            else:
+                first = _first_index(played.infisical.past, part, held.body)
+                reached[place] = max(reached.get(place, 0), first)
+
+
+def _unfounded(played: Played, subject: Subject, ledgers: list[StoredLedger]) -> Iterator[str]:
+    """What is newly owed was seen to change between this belief and the one before, or was claimed."""
+    for before, entry in itertools.pairwise(ledgers):
+        old, new = before.ledger, entry.ledger
+        if old.epoch != new.epoch:
+            continue
+        owed = {
+            debt.uid: set(debt.changes)
+            for debt in old.debts
+            if not _was_paid(played, subject, old.epoch, debt, entry.at - _RACE)
+        }
+        for debt in new.debts:
+            if not all(any(s.overlaps(c.scope) for s in new.scopes) for c in debt.changes):
+                yield f"unfounded: {debt} is owed outside of the scope at {entry.at:.2f}"
+            if debt.seq == new.seq > old.seq and debt.doubt is None and old.header.grade is not Grade.EVENTS:
+                for change in set(debt.changes) - owed.get(debt.uid, set()):
+                    if not _is_founded(change, old, new):
+                        yield f"unfounded: {change} is owed to {debt.name} at {entry.at:.2f}"
+
+
+def _was_paid(played: Played, subject: Subject, epoch: str, debt: Debt, at: float) -> bool:
+    """Whether the restart for a debt had long been made."""
+    stamps = {stamp_of(epoch, seq) for seq in range(debt.seq, debt.seq + 50)}
+    rollouts = _rollouts_of(played, subject)
+    return any(r.uid == debt.uid and r.subscription_stamp[1] in stamps and r.at <= at for r in rollouts)
+
+
+def _is_founded(change: Change, old: Ledger, new: Ledger) -> bool:
+    """Whether some part of that place differs in that key; one change may stand for an own and an import."""
+    if change.key == ANY_KEY:
+        return change.types == _IMPORT
+    if new.header.grade is Grade.EVENTS:  # the last look's belief is gone with it
+        return True
+    if old.scopes != new.scopes and change.types == _IMPORT:  # what a last look shows leaves with its scope
+        return True
+    for part in old.belief.keys() | new.belief.keys():
+        is_import = part.source is not None
+        was_covered = part in old.belief or is_covered(part, old.scopes) or is_import
+        before, after = old.believed(part).body, new.believed(part).body
+        by_value = _is_by_value(before.sightings.get(change.key), after.sightings.get(change.key))
+        is_kind = bool(change.types & _IMPORT) if is_import or by_value else change.types != _IMPORT
+        if (
+            part.scope.overlaps(change.scope)
+            and is_kind
+            and was_covered
+            and _differs(before, after, change.key)
+        ):
+            return True
+    return False
+
+
+def _is_by_value(before: Sighting | None, after: Sighting | None) -> bool:
+    return before is not None and after is not None and _version(before) == _version(after)
+
+
+def _differs(before: Body, after: Body, key: str) -> bool:
+    old, new = before.sightings.get(key), after.sightings.get(key)
+    return before.rank != after.rank or not _is_same(old, new)
+
+
+def _latest_index(past: list[Snapshot], part: Part, body: Body, at: float) -> int | None:
+    found = [
+        n for n, s in enumerate(past) if s.at <= at and body.agrees(s.parts(part.scope).get(part, NOTHING))
+    ]
+    return found[-1] if found else None
+
+
+def _first_index(past: list[Snapshot], part: Part, body: Body) -> int:
+    return next(n for n, s in enumerate(past) if body.agrees(s.parts(part.scope).get(part, NOTHING)))
+
+
+def _short(parts: Mapping[Part, Body]) -> dict[str, str]:
+    return {str(part): body.encode() for part, body in parts.items()}
+
+
+# -- quiet ----------------------------------------------------------------------------------------------
+
+
+def _unstable(played: Played) -> Iterator[str]:
+    """When all has been quiet for long enough, no workload and no ledger is touched any more."""
+    quiet = TROUBLE_SECONDS + BOUND + played.stage.patience
+    if quiet >= TROUBLE_SECONDS + QUIET_SECONDS + played.stage.patience:
+        raise AssertionError("the plays are too short to tell")
+    for rollout in played.cluster.rollouts:
+        if rollout.at > quiet:
+            yield f"unstable: {rollout.name} was restarted at {rollout.at:.2f}"
+    before: dict[str, Ledger] = {}
+    for entry in played.cluster.ledgers:
+        if entry.at > quiet and not _ends_watch(before.get(entry.subscription), entry.ledger):
+            yield f"unstable: a ledger was written at {entry.at:.2f}"
+        before[entry.subscription] = entry.ledger
+
+
+def _ends_watch(before: Ledger | None, after: Ledger) -> bool:
+    """Whether no more was written than that a source which never answers was watched for long enough."""
+    if before is None:
+        return False
+    left = tuple(debt for debt in before.debts if not debt.is_watched or debt in after.debts)
+    return left != before.debts and replace(before, debts=left) == after
+
+
+def settled_belief(played: Played) -> Mapping[str, str]:
+    """What the main subscription believes in the end, without the past that led there."""
+    (main,) = (subject for subject in played.subjects if subject.name == MAIN)
+    ledger = _ledgers_of(played, main)[-1].ledger
+    return {str(part): held.body.encode() for part, held in ledger.belief.items() if held.body != NOTHING}

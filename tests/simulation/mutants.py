@@ -1,0 +1,448 @@
+"""Bugs planted into the operator: each a design that looks simpler and loses or repeats restarts.
+
+A plant is a context in which the product code behaves that way. The product has no switch for it.
+"""
+
+import copy
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from infisical_events.api.specs import Action
+from infisical_events.core.ledger import acceptance, observation_modes, transitions
+from infisical_events.core.ledger.acceptance import Belief, Verdict
+from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.restarts import planner, restart_records
+from infisical_events.core.restarts.planner import Act, Hold, Rules, Settle
+from infisical_events.core.restarts.restart_records import Cause
+from infisical_events.core.status.reasons import Reason
+from infisical_events.runtime.reconcile import reconciler, snapshot_reader
+from infisical_events.runtime.restarts import restart_controller, workload_patcher
+from infisical_events.runtime.status import subscription_store
+from simulation.cluster_model import ClusterModel
+from support.virtual_time import virtual_now
+
+Plant = Callable[[], AbstractContextManager[Any]]
+
+PLANTS: dict[str, Plant] = {}
+
+
+def _plant(name: str) -> Callable[[Plant], Plant]:
+    def register(make: Plant) -> Plant:
+        PLANTS[name] = make
+        return make
+
+    return register
+
+
+@_plant("no judging of reads")
+def _no_judging() -> AbstractContextManager[Any]:
+    def judge(_part: Any, believed: Belief, seen: Any, *_: Any) -> Verdict:  # noqa: ANN401 - as judged
+        return Verdict.SAME if believed.body == seen else Verdict.ACCEPTED
+
+    return mock.patch.object(transitions, "judge", judge)
+
+
+@_plant("judging versions but not existence")
+def _versions_only() -> AbstractContextManager[Any]:
+    def judge(_part: Any, believed: Belief, seen: Any, *_: Any) -> Verdict:  # noqa: ANN401 - as judged
+        if believed.body == seen:
+            return Verdict.SAME
+        is_older = any(step < 0 for step in acceptance._steps(believed.body, seen))
+        return Verdict.SUSPECT if is_older else Verdict.ACCEPTED
+
+    return mock.patch.object(transitions, "judge", judge)
+
+
+@_plant("what left is not remembered")
+def _nothing_gone() -> AbstractContextManager[Any]:
+    return mock.patch.object(Belief, "succeeded_by", lambda _, body, at: Belief(body, at))
+
+
+@_plant("equal reads refresh the moment of acceptance")
+def _refreshing() -> AbstractContextManager[Any]:
+    real = transitions.absorb
+
+    def absorb(ledger: Ledger, observation: Any, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
+        fresh = {
+            part: replace(held, accepted_at=observation.finished) for part, held in ledger.belief.items()
+        }
+        return real(replace(ledger, belief=fresh), observation, *rest)
+
+    return mock.patch.object(transitions, "absorb", absorb)
+
+
+@_plant("the belief is held back until the workloads are done")
+@contextmanager
+def _held_back() -> Iterator[None]:
+    planned_on: list[Ledger] = []
+    absorb, owe = observation_modes.absorb_all, reconciler.owe
+
+    def absorbing(ledger: Ledger, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
+        planned_on[:] = [ledger]
+        return absorb(ledger, *rest)
+
+    def owed_now(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
+        owed = owe(ledger, *rest)
+        return owed if owed is ledger else replace(owed, belief=planned_on[0].belief)
+
+    with (
+        mock.patch.object(observation_modes, "absorb_all", absorbing),
+        mock.patch.object(reconciler, "owe", owed_now),
+    ):
+        yield
+
+
+@_plant("a digest of the changes as stamp")
+@contextmanager
+def _digest() -> Iterator[None]:
+    def digest(debt: Any) -> str:  # noqa: ANN401 - a debt
+        return "-".join(sorted(map(str, debt.changes))).replace(" ", "_")
+
+    def patch(workload: Any, cause: Any, now: Any) -> Any:  # noqa: ANN401 - as patched
+        with mock.patch.object(restart_records, "stamp_of", return_value=digest(cause.debt)):
+            return restart_records.restart_patch(workload, cause, now)
+
+    real = planner._step
+
+    def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
+        if workload and restart_records.receipt_of(workload).stamps.get(terms.subscription) == digest(debt):
+            return Settle(debt, Reason.ALREADY_RESTARTED, workload)
+        return real(debt, workload, terms)
+
+    with (
+        mock.patch.object(workload_patcher, "restart_patch", patch),
+        mock.patch.object(planner, "_step", step),
+    ):
+        yield
+
+
+@_plant("workloads are listed from a cache")
+@contextmanager
+def _cached_list() -> Iterator[None]:
+    real, cache = ClusterModel.list_workloads, dict[int, list[Any]]()
+
+    async def listed(self: ClusterModel, namespace: str) -> Any:  # noqa: ANN401 - as listed
+        seen = cache.setdefault(id(self), [])
+        seen.append(await real(self, namespace))
+        return seen[max(0, len(seen) - 1 - random.randint(0, 2))]  # noqa: S311 - a simulation
+
+    with mock.patch.object(ClusterModel, "list_workloads", listed):
+        yield
+
+
+@_plant("the subscription is read from a cache")
+@contextmanager
+def _cached_get() -> Iterator[None]:
+    real, cache = ClusterModel.get, dict[str, list[Any]]()
+
+    async def get(self: ClusterModel, key: Any) -> Any:  # noqa: ANN401 - as read
+        seen = cache.setdefault(f"{id(self)} {key.uid}", [])
+        seen.append(await real(self, key))
+        old = seen[max(0, len(seen) - 2)]
+        return replace(seen[-1], status=old.status)
+
+    with mock.patch.object(ClusterModel, "get", get):
+        yield
+
+
+@_plant("no epoch")
+def _no_epoch() -> AbstractContextManager[Any]:
+    return mock.patch.object(reconciler.secrets, "token_urlsafe", return_value="always")
+
+
+@_plant("a widened scope is read as creates")
+def _no_baseline_of_scope() -> AbstractContextManager[Any]:
+    real = transitions._judge_all
+
+    def judge_all(ledger: Ledger, observation: Any, *rest: Any) -> Any:  # noqa: ANN401 - as judged
+        return real(replace(ledger, scopes=observation.scopes), observation, *rest)
+
+    return mock.patch.object(transitions, "_judge_all", judge_all)
+
+
+@_plant("no last look at the scopes before an edit")
+def _no_last_look() -> AbstractContextManager[Any]:
+    async def none(*_: object) -> tuple[()]:
+        return ()
+
+    return mock.patch.object(snapshot_reader.Looker, "_last_sight", none)
+
+
+@_plant("a new baseline on every edit")
+@contextmanager
+def _baseline_on_edit() -> Iterator[None]:
+    real = subscription_store.ledger_of
+
+    def ledger_of(stored: Any) -> Ledger | None:  # noqa: ANN401 - as stored
+        is_edited = stored.status.get("observedGeneration") != stored.generation
+        return None if is_edited else real(stored)
+
+    with mock.patch.object(subscription_store, "ledger_of", ledger_of):
+        yield
+
+
+@_plant("claims are not stored")
+@contextmanager
+def _claims_in_memory() -> Iterator[None]:
+    real = subscription_store.encode
+    with mock.patch.object(subscription_store, "encode", lambda ledger: real(replace(ledger, claims=()))):
+        yield
+
+
+@_plant("a merged debt keeps its old number")
+def _old_seq() -> AbstractContextManager[Any]:
+    real = reconciler.owe
+
+    def owe(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
+        before = {debt.uid: debt.seq for debt in ledger.debts}
+        owed = real(ledger, *rest)
+        debts = tuple(replace(debt, seq=before.get(debt.uid, debt.seq)) for debt in owed.debts)
+        return replace(owed, debts=debts)
+
+    return mock.patch.object(reconciler, "owe", owe)
+
+
+@_plant("acting before it is written down")
+@contextmanager
+def _act_first() -> Iterator[None]:
+    real = subscription_store.Record.write_ledger
+
+    async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
+        new = [debt for debt in ledger.debts if planned_on is None or debt not in planned_on.debts]
+        workloads = await self._cluster.list_workloads(self.key.namespace) if new else ()
+        rules = Rules(action=Action.RESTART)
+        for step in planner.plan(ledger, self.key.name, workloads, rules, virtual_now()):
+            if isinstance(step, Act) and step.debt in new:
+                cause = Cause(step.debt, self.key.name, ledger.epoch)
+                body = restart_records.restart_patch(step.workload, cause, step.debt.since)
+                await self._cluster.patch_workload(self.key.namespace, step.workload, body)
+        await real(self, ledger, planned_on=planned_on)
+
+    with mock.patch.object(subscription_store.Record, "write_ledger", write):
+        yield
+
+
+@_plant("debts only in memory")
+@contextmanager
+def _debts_in_memory() -> Iterator[None]:
+    real = subscription_store.encode
+    with mock.patch.object(subscription_store, "encode", lambda ledger: real(replace(ledger, debts=()))):
+        yield
+
+
+@_plant("restart without a resourceVersion")
+@contextmanager
+def _patch_blindly() -> Iterator[None]:
+    real = workload_patcher.restart_patch
+
+    def patch(*arguments: Any) -> Any:  # noqa: ANN401 - as patched
+        body = copy.deepcopy(real(*arguments))
+        del body["metadata"]["resourceVersion"]
+        del body["metadata"]["uid"]
+        return body
+
+    with mock.patch.object(workload_patcher, "restart_patch", patch):
+        yield
+
+
+@_plant("status without compare-and-swap")
+@contextmanager
+def _blind_status() -> Iterator[None]:
+    real = ClusterModel.write_status
+
+    async def write(self: ClusterModel, key: Any, _version: str, status: Any) -> Any:  # noqa: ANN401 - as written
+        now = self._subscriptions[key.namespace, key.name]["metadata"]["resourceVersion"]
+        return await real(self, key, now, status)
+
+    with mock.patch.object(ClusterModel, "write_status", write):
+        yield
+
+
+@_plant("debts of a left scope are kept")
+def _keep_left() -> AbstractContextManager[Any]:
+    real = transitions._rescoped
+    return mock.patch.object(
+        transitions, "_rescoped", lambda ledger, *rest: replace(real(ledger, *rest), debts=ledger.debts)
+    )
+
+
+@_plant("covered by a different restart instead of a later one")
+@contextmanager
+def _different_covers() -> Iterator[None]:
+    real = planner._step
+
+    def step(debt: Any, workload: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
+        planned = real(debt, workload, *rest)
+        if isinstance(planned, Act | Hold) and workload:
+            restarted = restart_records.receipt_of(workload).time
+            if restarted is not None and restarted != debt.since:
+                return Settle(debt, Reason.COVERED_BY_NEIGHBOUR)
+        return planned
+
+    with mock.patch.object(planner, "_step", step):
+        yield
+
+
+@_plant("a restart goes through although its workload was held meanwhile")
+@contextmanager
+def _pause_race() -> Iterator[None]:
+    """A workload that is held between the list and the PATCH is restarted all the same."""
+    real = workload_patcher.restart_patch
+
+    def patch(*arguments: Any) -> Any:  # noqa: ANN401 - as patched
+        body = copy.deepcopy(real(*arguments))
+        del body["metadata"]["resourceVersion"]
+        return body
+
+    with mock.patch.object(workload_patcher, "restart_patch", patch):
+        yield
+
+
+@_plant("an unpaid debt counts as paid when another is merged")
+def _merge_forgets() -> AbstractContextManager[Any]:
+    return mock.patch.object(planner, "is_paid", return_value=True)
+
+
+@_plant("a 304 is taken for unchanged")
+@contextmanager
+def _not_modified() -> Iterator[None]:
+    """What was received before is not judged again, although it was never believed."""
+    real, received = transitions.judge, dict[str, Any]()
+
+    def judge(part: Any, believed: Belief, seen: Any, *rest: Any) -> Verdict:  # noqa: ANN401 - as judged
+        is_not_modified = received.get(str(part)) == seen
+        received[str(part)] = seen
+        return Verdict.SAME if is_not_modified else real(part, believed, seen, *rest)
+
+    with mock.patch.object(transitions, "judge", judge):
+        yield
+
+
+@_plant("workloads are listed before the look")
+@contextmanager
+def _list_first() -> Iterator[None]:
+    real = reconciler.Reconciler.observe
+
+    class Listed:
+        """A cluster whose workloads were listed a while ago."""
+
+        def __init__(self, cluster: Any, workloads: Any) -> None:  # noqa: ANN401 - of the port
+            self._cluster, self._workloads = cluster, workloads
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the port
+            return getattr(self._cluster, name)
+
+        async def list_workloads(self, _: str) -> Any:  # noqa: ANN401 - of the port
+            return self._workloads
+
+    async def observe(self: Any, *heard: Any, **how: Any) -> Any:  # noqa: ANN401 - as observed
+        cluster = self.cluster
+        self.cluster = Listed(cluster, await cluster.list_workloads(self.record.key.namespace))
+        try:
+            return await real(self, *heard, **how)
+        finally:
+            self.cluster = cluster
+
+    with mock.patch.object(reconciler.Reconciler, "observe", observe):
+        yield
+
+
+@_plant("debts are kept by the workload's name")
+@contextmanager
+def _by_name() -> Iterator[None]:
+    real = restart_controller.plan
+
+    def plan(ledger: Ledger, subscription: str, workloads: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
+        named = {(workload.kind.kind, workload.name): workload for workload in workloads}
+        heirs = {
+            debt.uid: replace(named[debt.kind, debt.name], uid=debt.uid)
+            for debt in ledger.debts
+            if (debt.kind, debt.name) in named
+        }
+        steps = real(ledger, subscription, heirs.values(), *rest)
+        return tuple(
+            replace(step, workload=named[step.debt.kind, step.debt.name]) if isinstance(step, Act) else step
+            for step in steps
+        )
+
+    with mock.patch.object(restart_controller, "plan", plan):
+        yield
+
+
+@_plant("a newer debt is cleared with an older one")
+@contextmanager
+def _clear_newer() -> Iterator[None]:
+    """What is cleared is taken out of whatever is stored by now, and not only up to its number."""
+    real = subscription_store.Record.write_ledger
+
+    async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
+        kept = {debt.uid for debt in ledger.debts}
+        paid = {debt.uid for debt in planned_on.debts} - kept if planned_on else set()
+        if not paid:
+            await real(self, ledger, planned_on=planned_on)
+            return
+        async with self._lock:
+            stored = await self._cluster.get(self.key)
+            self._version, self._generation = stored.resource_version, stored.generation
+            current = subscription_store.ledger_of(stored)
+            if current is not None:
+                debts = tuple(debt for debt in current.debts if debt.uid not in paid)
+                await self._write(replace(current, debts=debts, rollouts=ledger.rollouts))
+
+    with mock.patch.object(subscription_store.Record, "write_ledger", write):
+        yield
+
+
+@_plant("no coverage by a neighbour's restart")
+@contextmanager
+def _uncovered() -> Iterator[None]:
+    real = planner._step
+
+    def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
+        planned = real(debt, workload, terms)
+        is_covered = isinstance(planned, Settle) and planned.reason is Reason.COVERED_BY_NEIGHBOUR
+        return Act(workload, debt, terms.rules.action) if is_covered else planned
+
+    with mock.patch.object(planner, "_step", step):
+        yield
+
+
+@_plant("a debt that was paid is merged into the next one")
+@contextmanager
+def _merge_paid() -> Iterator[None]:
+    """Only where debts are merged: what is planned still knows that it was paid."""
+    real = reconciler.owe
+
+    def owe(*arguments: Any) -> Ledger:  # noqa: ANN401 - as owed
+        with mock.patch.object(planner, "is_paid", return_value=False):
+            return real(*arguments)
+
+    with mock.patch.object(reconciler, "owe", owe):
+        yield
+
+
+@_plant("nothing is looked for again")
+@contextmanager
+def _no_second_look() -> Iterator[None]:
+    real = transitions.absorb
+
+    def absorb(*arguments: Any) -> Any:  # noqa: ANN401 - as absorbed
+        return replace(real(*arguments), unshown=(), look_again=None)
+
+    with (
+        mock.patch.object(transitions, "absorb", absorb),
+        mock.patch.object(acceptance, "HORIZON", acceptance.HORIZON * 100),
+    ):
+        yield
+
+
+@_plant("an import mutation seen first is not set off")
+def _no_credit() -> AbstractContextManager[Any]:
+    real = transitions.absorb
+    return mock.patch.object(
+        transitions, "absorb", lambda ledger, *rest: real(replace(ledger, credits=()), *rest)
+    )

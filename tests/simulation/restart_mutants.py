@@ -1,0 +1,215 @@
+"""Bugs planted into the act: sync, verify, restart once, follow to the end. As in `planting`."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from infisical_events.api.specs import OnFailure, OnTimeout, Order
+from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.restarts import planner, restart_records
+from infisical_events.core.restarts.planner import Act, Hold, Settle
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.sync import sync_state
+from infisical_events.core.sync.secret_providers import Source
+from infisical_events.core.sync.sync_requests import Known
+from infisical_events.core.sync.sync_state import Freshness
+from infisical_events.core.sync.workload_sync_state import Answer
+from infisical_events.runtime.limits import restart_budget
+from infisical_events.runtime.restarts import restart_controller, restart_decider, workload_patcher
+from infisical_events.runtime.status import subscription_store
+from infisical_events.runtime.sync import managed_secret_writer, sync_coordinator
+from simulation.cluster_model import SERVED
+from simulation.mutants import Plant
+
+ACT_PLANTS: dict[str, Plant] = {}
+
+
+def _plant(name: str) -> Any:  # noqa: ANN401 - a decorator of plants
+    def register(make: Plant) -> Plant:
+        ACT_PLANTS[name] = make
+        return make
+
+    return register
+
+
+def _judging(change: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - from one state to another
+    real = sync_coordinator.freshness
+    return mock.patch.object(sync_coordinator, "freshness", lambda question, now: change(real(question, now)))
+
+
+@_plant("restarting before the source has synced")
+def _unsynced() -> AbstractContextManager[Any]:
+    return _judging(lambda state: Freshness.CHANGED if state is Freshness.WAITING else state)
+
+
+@_plant("content of a source that never answers has every change")
+def _guess_is_proof() -> AbstractContextManager[Any]:
+    return mock.patch.object(Source, "answers", property(lambda _: True))
+
+
+@_plant("what a source had acknowledged before it was asked counts")
+def _old_acknowledgement() -> AbstractContextManager[Any]:
+    real = sync_state._has_synced
+
+    def has_synced(question: Any, request: Any, *rest: Any, **how: Any) -> bool:  # noqa: ANN401 - as judged
+        is_told = question.source.acknowledged is not None
+        return is_told or real(question, request, *rest, **how)
+
+    return mock.patch.object(sync_state, "_has_synced", has_synced)
+
+
+@_plant("content that the pods have is restarted for all the same")
+def _never_same() -> AbstractContextManager[Any]:
+    return mock.patch.object(Known, "has_changed", return_value=True)
+
+
+@_plant("a Secret is written from a read that was not judged")
+def _unjudged() -> AbstractContextManager[Any]:
+    return mock.patch.object(managed_secret_writer, "is_as_believed", return_value=True)
+
+
+@_plant("a Secret is written once and not kept")
+@contextmanager
+def _written_once() -> Iterator[None]:
+    real = managed_secret_writer.Keeper._keep
+
+    async def keep(self: Any, managed: Any, ledger: Ledger) -> Any:  # noqa: ANN401 - a keeper
+        known = self.kept.get(managed.name)
+        return known if known and known.secret else await real(self, managed, ledger)
+
+    with mock.patch.object(managed_secret_writer.Keeper, "_keep", keep):
+        yield
+
+
+@_plant("the cooldown is only in memory")
+@contextmanager
+def _cooldown_in_memory() -> Iterator[None]:
+    """Each process knows only the restarts that it has made itself."""
+    patch, step, cooled = workload_patcher.restart_patch, planner._step, planner._cooled
+    made, asked = dict[tuple[int, str], Any](), list[str]()
+
+    def patching(workload: Any, cause: Any, now: Any) -> Any:  # noqa: ANN401 - as patched
+        made[SERVED.get(), workload.uid] = now
+        return patch(workload, cause, now)
+
+    def stepping(debt: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
+        asked[:] = [debt.uid]
+        return step(debt, *rest)
+
+    def cooling(_: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
+        return cooled(made.get((SERVED.get(), asked[0])), terms)
+
+    with (
+        mock.patch.object(workload_patcher, "restart_patch", patching),
+        mock.patch.object(planner, "_step", stepping),
+        mock.patch.object(planner, "_cooled", cooling),
+    ):
+        yield
+
+
+def _admitting(change: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - from rules to others
+    real = restart_controller.admitted
+    return mock.patch.object(
+        restart_controller, "admitted", lambda due, rollouts, rules: real(due, rollouts, change(rules))
+    )
+
+
+@_plant("one more rolls out than maxConcurrent")
+def _one_more() -> AbstractContextManager[Any]:
+    return _admitting(
+        lambda rules: replaced(rules, max_concurrent=rules.max_concurrent and rules.max_concurrent + 1)
+    )
+
+
+@_plant("a wave begins before the earlier one is done")
+def _early_wave() -> AbstractContextManager[Any]:
+    return _admitting(lambda rules: replaced(rules, order=Order.PARALLEL))
+
+
+@_plant("a failed rollout halts nobody")
+def _no_halt() -> AbstractContextManager[Any]:
+    return _admitting(lambda rules: replaced(rules, on_failure=OnFailure.CONTINUE))
+
+
+def replaced(rules: Any, **fields: Any) -> Any:  # noqa: ANN401 - rules of a spec
+    """Other rules of rollouts."""
+    return rules.model_copy(update=fields)
+
+
+@_plant("rollouts are followed in memory only")
+def _rollouts_in_memory() -> AbstractContextManager[Any]:
+    real = subscription_store.encode
+    return mock.patch.object(subscription_store, "encode", lambda ledger: real(replace(ledger, rollouts=())))
+
+
+@_plant("a Skip clears the debt")
+@contextmanager
+def _skip_clears() -> Iterator[None]:
+    real = restart_decider.Decider._held
+
+    def held(self: Any, act: Act, fresh: Any) -> Any:  # noqa: ANN401 - as decided
+        found = real(self, act, fresh)
+        is_skipped = found is not None and found.reason is Reason.RESYNC_TIMED_OUT
+        return Settle(act.debt, Reason.RESYNC_TIMED_OUT, act.workload) if is_skipped else found
+
+    with mock.patch.object(restart_decider.Decider, "_held", held):
+        yield
+
+
+@_plant("Skip restarts as Restart does")
+@contextmanager
+def _skip_restarts() -> Iterator[None]:
+    real = restart_decider.Decider._held
+
+    def held(self: Any, act: Act, fresh: Any) -> Any:  # noqa: ANN401 - as decided
+        restarting = replace(self, on_timeout=OnTimeout.RESTART)
+        return real(restarting, act, fresh)
+
+    with mock.patch.object(restart_decider.Decider, "_held", held):
+        yield
+
+
+@_plant("one fresh source is enough for all")
+@contextmanager
+def _first_source() -> Iterator[None]:
+    real = sync_coordinator.combined
+
+    def combined(answers: list[Answer], *rest: Any) -> Any:  # noqa: ANN401 - as combined
+        changed = [answer for answer in answers if answer.state is Freshness.CHANGED]
+        return real(changed or answers, *rest)
+
+    with mock.patch.object(sync_coordinator, "combined", combined):
+        yield
+
+
+@_plant("the budget is never spent")
+def _no_budget() -> AbstractContextManager[Any]:
+    return mock.patch.object(restart_budget.Budget, "take", return_value=True)
+
+
+@_plant("covered by a restart that came before the Secrets were fresh")
+@contextmanager
+def _covered_unfresh() -> Iterator[None]:
+    real = planner._step
+
+    def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
+        planned = real(debt, workload, terms)
+        restarted = restart_records.receipt_of(workload).time if workload else None
+        if isinstance(planned, Act | Hold) and restarted is not None and restarted > debt.since:
+            return Settle(debt, Reason.COVERED_BY_NEIGHBOUR, workload)
+        return planned
+
+    with mock.patch.object(planner, "_step", step):
+        yield
+
+
+@_plant("any rollout of somebody else covers")
+@contextmanager
+def _any_rollout() -> Iterator[None]:
+    async def is_born_fresh(*_: object) -> bool:
+        return True
+
+    with mock.patch.object(restart_decider.Decider, "_is_born_fresh", is_born_fresh):
+        yield

@@ -1,0 +1,495 @@
+"""A Kubernetes API server in memory, as the loop of one subscription sees it.
+
+`FakeCluster` implements `runtime.ports.Cluster` with the semantics that the ledger's protocol leans on:
+one rising resourceVersion, generations that only a changed spec moves, uids, JSON merge patches under
+preconditions, a status subresource, and writes whose answer is lost. Faults are queued by method.
+"""
+
+import asyncio
+import base64
+import copy
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from infisical_events.api import annotations
+from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
+from infisical_events.api.specs import ManagedSecret, SecretKeyRef
+from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.restarts.workload_state import Progress, Standing, standing_of
+from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.snapshots.snapshots import Observation
+from infisical_events.core.sync.secret_metadata import SecretMetadata
+from infisical_events.core.sync.secret_providers import Source, source_of
+from infisical_events.core.sync.value_digests import DigestKey
+from infisical_events.kube.credential_reader import MissingKeyError
+from infisical_events.kube.event_recorder import Notice
+from infisical_events.kube.kubernetes_errors import (
+    ConflictError,
+    KubernetesError,
+    NotFoundError,
+    UnknownOutcomeError,
+)
+from infisical_events.kube.provider_client import SOURCE_KINDS
+from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.ports import InfisicalOpener
+from infisical_events.runtime.subscription.runner import World
+from support.builders import a_body, a_part
+from support.virtual_time import virtual_now
+
+JSONObject = dict[str, Any]
+DEPLOYMENT = WORKLOAD_KINDS[0]
+
+
+class OneKey:
+    """An Infisical that shows one folder with one key; what it tells by a stream is for others to say."""
+
+    version = 1
+
+    async def login(self) -> None:
+        """Everybody is let in."""
+
+    async def project_id(self) -> str:
+        """The project's id."""
+        return "p"
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """The folder as it stands."""
+        parts = {a_part("/a"): a_body(KEY=self.version)}
+        return Observation(scopes, parts, virtual_now(), virtual_now())
+
+    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
+        """What is not shown is not there."""
+        return True
+
+
+async def a_digest_key() -> DigestKey:
+    """The key of digests, as the operator's own Secret has it."""
+    return DigestKey(b"a key that lies in the namespace of the operator")
+
+
+def a_world(
+    cluster: "FakeCluster",
+    open_infisical: InfisicalOpener,
+    address: str,
+    **fields: Any,  # noqa: ANN401 - of World
+) -> World:
+    """What a process is given to serve subscriptions of one Infisical in virtual time."""
+    usual = {"metrics": Metrics(), "digest_key": a_digest_key, "boundary": Boundary((address,))}
+    return World(
+        cluster=cluster,
+        open_infisical=open_infisical,
+        clock=virtual_now,
+        default_address=address,
+        **usual | fields,
+    )
+
+
+async def _at_once(_: str) -> None:
+    await asyncio.sleep(0)
+
+
+class FakeCluster:
+    """The state of the world, the verbs of the port, and what people and controllers do to it.
+
+    Attributes:
+        notices: The Kubernetes Events that were written.
+        interpose: Awaited with the method's name before each call of the port: latency, crashes, races.
+    """
+
+    def __init__(self, interpose: Callable[[str], Awaitable[None]] = _at_once) -> None:
+        self.notices: list[Notice] = []
+        self.interpose = interpose
+        self._subscriptions: dict[tuple[str, str], JSONObject] = {}
+        self._workloads: dict[tuple[str, str, str], JSONObject] = {}
+        self._secrets: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._accounts: dict[tuple[str, str], str] = {}
+        self._sources: dict[tuple[str, str, str], JSONObject] = {}
+        self._kept: dict[tuple[str, str], SecretMetadata] = {}
+        self._data: dict[tuple[str, str], dict[str, str]] = {}
+        self._births: dict[tuple[str, str], tuple[datetime, ...]] = {}
+        self._progress: dict[tuple[str, str], Progress] = {}
+        self._failures: dict[str, deque[KubernetesError]] = defaultdict(deque)
+        self._lost_answers: dict[str, int] = defaultdict(int)
+        self._versions = itertools.count(1)
+        self._uids = itertools.count(1)
+
+    # -- faults ---------------------------------------------------------------------------------------
+
+    def fail(self, method: str, error: KubernetesError, times: int = 1) -> None:
+        """Let the next calls of a method of the port fail before they do anything."""
+        self._failures[method].extend([error] * times)
+
+    def lose_answer(self, method: str, times: int = 1) -> None:
+        """Let the next writes happen and their answer be lost."""
+        self._lost_answers[method] += times
+
+    # -- what people and controllers do ---------------------------------------------------------------
+
+    def create_subscription(self, namespace: str, name: str, spec: JSONObject) -> SubscriptionKey:
+        """A new object, also in the place of a deleted one of the same name."""
+        self._subscriptions[namespace, name] = self._created(namespace, name) | {"spec": copy.deepcopy(spec)}
+        return SubscriptionKey(namespace, name, self._subscriptions[namespace, name]["metadata"]["uid"])
+
+    def put_back(self, subscription: JSONObject, workload: JSONObject) -> SubscriptionKey:
+        """A subscription and a Deployment as they were stored by an earlier version of the operator."""
+        for objects, stored, kind in (
+            (self._subscriptions, subscription, ()),
+            (self._workloads, workload, (DEPLOYMENT.kind,)),
+        ):
+            raw: JSONObject = copy.deepcopy(stored)
+            raw["metadata"]["resourceVersion"] = str(next(self._versions))
+            objects[raw["metadata"]["namespace"], *kind, raw["metadata"]["name"]] = raw  # type: ignore[index]
+        metadata = subscription["metadata"]
+        return SubscriptionKey(metadata["namespace"], metadata["name"], metadata["uid"])
+
+    def edit_subscription(self, key: SubscriptionKey, spec: JSONObject) -> None:
+        """Another spec: the generation moves."""
+        stored = self._subscriptions[key.namespace, key.name]
+        self._replace(self._subscriptions, (key.namespace, key.name), stored | {"spec": copy.deepcopy(spec)})
+
+    def label_subscription(self, key: SubscriptionKey, label: str) -> None:
+        """An edit that is nobody's business: only the resourceVersion moves."""
+        patch = {"metadata": {"labels": {label: "true"}}}
+        self._patch(self._subscriptions, (key.namespace, key.name), patch)
+
+    def annotate_subscription(self, key: SubscriptionKey, annotations: Mapping[str, str]) -> None:
+        """What people ask of a subscription."""
+        patch = {"metadata": {"annotations": dict(annotations)}}
+        self._patch(self._subscriptions, (key.namespace, key.name), patch)
+
+    def overwrite_status(self, key: SubscriptionKey, status: JSONObject) -> None:
+        """What a second replica, or a person with kubectl, writes into the status."""
+        self._patch(self._subscriptions, (key.namespace, key.name), {"status": status})
+
+    def begin_deletion(self, key: SubscriptionKey) -> None:
+        """A deletion that waits for somebody's finalizer."""
+        patch = {"metadata": {"deletionTimestamp": "2030-01-01T00:00:00Z"}}
+        self._patch(self._subscriptions, (key.namespace, key.name), patch)
+
+    def delete_subscription(self, key: SubscriptionKey) -> None:
+        """The object is gone."""
+        del self._subscriptions[key.namespace, key.name]
+
+    def status_of(self, key: SubscriptionKey) -> JSONObject:
+        """The stored status, as plain JSON."""
+        status: JSONObject = copy.deepcopy(self._subscriptions[key.namespace, key.name].get("status", {}))
+        return status
+
+    def create_workload(
+        self,
+        namespace: str,
+        name: str,
+        annotations: Mapping[str, str],
+        kind: WorkloadKind = DEPLOYMENT,
+        secrets: Iterable[str] = (),
+    ) -> None:
+        """A workload with a pod template, whose pods use these Secrets."""
+        raw = self._created(namespace, name)
+        raw["metadata"]["annotations"] = dict(annotations)
+        containers = [{"name": "main", "envFrom": [{"secretRef": {"name": secret}} for secret in secrets]}]
+        template = {"metadata": {"annotations": {}}, "spec": {"containers": containers}}
+        raw["spec"] = {"selector": {"matchLabels": {"app": name}}, "template": template}
+        if kind.kind == "CronJob":
+            raw["spec"] = {"jobTemplate": {"spec": {"template": template}}}
+        self._workloads[namespace, kind.kind, name] = raw
+
+    def date_workload(self, namespace: str, name: str, created_at: datetime) -> None:
+        """A Deployment was made at a moment; without one nobody knows when."""
+        self._workloads[namespace, DEPLOYMENT.kind, name]["metadata"]["created"] = created_at
+
+    def annotate_workload(
+        self,
+        namespace: str,
+        name: str,
+        annotations: Mapping[str, str | None],
+        kind: WorkloadKind = DEPLOYMENT,
+    ) -> None:
+        """An edit of annotations; None removes one."""
+        patch = {"metadata": {"annotations": dict(annotations)}}
+        self._patch(self._workloads, (namespace, kind.kind, name), patch)
+
+    def edit_workload(
+        self, namespace: str, name: str, spec: JSONObject, kind: WorkloadKind = DEPLOYMENT
+    ) -> None:
+        """A merge patch of the spec by somebody else."""
+        self._patch(self._workloads, (namespace, kind.kind, name), {"spec": spec})
+
+    def workload_of(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> JSONObject:
+        """The workload as it is stored."""
+        return self._workloads[namespace, kind.kind, name]
+
+    def delete_workload(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> None:
+        """The workload is gone."""
+        del self._workloads[namespace, kind.kind, name]
+
+    def rollouts_of(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> int:
+        """How often the pod template was changed since the workload was created."""
+        return int(self._workloads[namespace, kind.kind, name]["metadata"]["generation"]) - 1
+
+    def let_roll(self, namespace: str, name: str, progress: Progress) -> None:
+        """How rollouts of a workload stand from now on; they are through at once if nobody says so."""
+        self._progress[namespace, name] = progress
+
+    def put_pods(self, namespace: str, app: str, *births: datetime) -> None:
+        """The pods of a workload, by when they were made."""
+        self._births[namespace, f"app={app}"] = births
+
+    def put_source(self, namespace: str, kind: ResourceKind, name: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
+        """An object of another operator: its `spec`, and its `status` if it has one."""
+        place = namespace, kind.kind, name
+        if place not in self._sources:
+            self._sources[place] = self._created(namespace, name)
+        self._sources[place] = self._replace(self._sources, place, self._sources[place] | fields)
+
+    def own_source(self, namespace: str, kind: ResourceKind, name: str, owner: JSONObject) -> None:
+        """An object of another operator was made by this owner."""
+        self._sources[namespace, kind.kind, name]["metadata"]["ownerReferences"] = [owner]
+
+    def source_of(self, namespace: str, kind: ResourceKind, name: str) -> JSONObject:
+        """The object as it is stored."""
+        return self._sources[namespace, kind.kind, name]
+
+    def keep_secret(
+        self, namespace: str, name: str, annotations: Mapping[str, str], written_at: datetime | None = None
+    ) -> None:
+        """A Secret that a source writes, by its metadata."""
+        version = str(next(self._versions))
+        kept = SecretMetadata(name, f"uid-of-{name}", version, dict(annotations), written_at=written_at)
+        self._kept[namespace, name] = kept
+
+    def put_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
+        """A Secret with these values, encoded as the API server keeps them."""
+        self._secrets[namespace, name] = {
+            key: base64.b64encode(value.encode()).decode() for key, value in values.items()
+        }
+
+    def put_account(self, namespace: str, name: str, token: str) -> None:
+        """A ServiceAccount whose tokens are all this one."""
+        self._accounts[namespace, name] = token
+
+    # -- runtime.ports.Cluster ------------------------------------------------------------------------
+
+    async def get(self, key: SubscriptionKey) -> StoredSubscription:
+        """As in `kube.subscriptions`."""
+        await self._called("get")
+        return _stored(self._existing(self._subscriptions, (key.namespace, key.name)))
+
+    async def write_status(
+        self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
+    ) -> StoredSubscription:
+        """As in `kube.subscriptions`."""
+        await self._called("write_status")
+        patch = {"metadata": {"uid": key.uid, "resourceVersion": resource_version}, "status": status}
+        stored = _stored(self._patch(self._subscriptions, (key.namespace, key.name), patch))
+        self._answer("write_status")
+        return stored
+
+    async def list_subscriptions(self, namespaces: tuple[str, ...]) -> tuple[ListedSubscription, ...]:
+        """As in `kube.subscriptions`."""
+        await self._called("list_subscriptions")
+        return tuple(
+            _listed(namespace, name, raw["metadata"])
+            for (namespace, name), raw in self._subscriptions.items()
+            if not namespaces or namespace in namespaces
+        )
+
+    async def list_workloads(self, namespace: str) -> tuple[Workload, ...]:
+        """As in `kube.workloads`."""
+        await self._called("list_workloads")
+        kinds = {kind.kind: kind for kind in WORKLOAD_KINDS}
+        return tuple(
+            _workload(kinds[kind], raw["metadata"])
+            for (place, kind, _), raw in self._workloads.items()
+            if place == namespace
+        )
+
+    async def read_workload(self, namespace: str, kind: str, name: str) -> Standing | None:
+        """As in `kube.workloads`."""
+        await self._called("read_workload")
+        raw = self._workloads.get((namespace, kind, name))
+        if raw is None:
+            return None
+        known = next(entry for entry in WORKLOAD_KINDS if entry.kind == kind)
+        progress = self._progress.get((namespace, name), Progress.COMPLETE)
+        return replace(standing_of(_workload(known, raw["metadata"]), raw), progress=progress)
+
+    async def births_of_pods(self, namespace: str, selector: str) -> tuple[datetime, ...]:
+        """As in `kube.workloads`."""
+        await self._called("births_of_pods")
+        return self._births.get((namespace, selector), ())
+
+    async def list_sources(self, namespace: str) -> tuple[Source, ...]:
+        """As in `kube.sources`."""
+        await self._called("list_sources")
+        kinds = {kind.kind: kind for kind in SOURCE_KINDS}
+        return tuple(
+            source_of(kinds[kind], raw)
+            for (place, kind, _), raw in self._sources.items()
+            if place == namespace
+        )
+
+    async def ask_source(self, namespace: str, source: Source, body: dict[str, Any]) -> Source:
+        """As in `kube.sources`."""
+        await self._called("ask_source")
+        asked = self._patch(self._sources, (namespace, source.kind.kind, source.name), body)
+        self._answer("ask_source")
+        return source_of(source.kind, asked)
+
+    async def secret_metadata(self, namespace: str, name: str) -> SecretMetadata | None:
+        """As in `kube.secrets`."""
+        await self._called("secret_metadata")
+        return self._kept.get((namespace, name))
+
+    async def apply_secret(
+        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
+    ) -> SecretMetadata:
+        """As in `kube.managing`: keys of others stay, and one that does so already is not touched."""
+        await self._called("apply_secret")
+        place = key.namespace, managed.name
+        found = self._kept.get(place)
+        ours = found.our_keys if found else frozenset[str]()
+        held = {name: text for name, text in self._data.get(place, {}).items() if name not in ours}
+        said = {annotations.CONTENT: token, annotations.SUBSCRIPTION: key.name}
+        wanted = held | dict(data)
+        is_said = found is not None and not said.items() - found.annotations.items()
+        if not is_said or self._data.get(place) != wanted:
+            self._data[place] = wanted
+            self.keep_secret(*place, said, written_at=virtual_now().replace(microsecond=0))
+            self._kept[place] = replace(self._kept[place], our_keys=frozenset(data))
+        self._answer("apply_secret")
+        return self._kept[place]
+
+    def data_of(self, namespace: str, name: str) -> Mapping[str, str]:
+        """What a Secret holds that was put by `hold_data` or applied here."""
+        return self._data.get((namespace, name), {})
+
+    def hold_data(self, namespace: str, name: str, data: Mapping[str, str]) -> None:
+        """A Secret that somebody else has made, with these keys."""
+        self._data[namespace, name] = dict(data)
+        self.keep_secret(namespace, name, {})
+
+    async def patch_workload(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
+        """As in `kube.workloads`."""
+        await self._called("patch_workload")
+        self._patch(self._workloads, (namespace, workload.kind.kind, workload.name), body)
+        self._answer("patch_workload")
+
+    async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str:
+        """As in `kube.credentials`."""
+        await self._called("secret_value")
+        values = self._existing(self._secrets, (namespace, ref.name))
+        value = base64.b64decode(values.get(ref.key, "")).decode().strip()
+        if not value:
+            raise MissingKeyError(f"Secret {ref.name} has no text under key {ref.key}")
+        return value
+
+    async def service_account_token(self, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
+        """As in `kube.credentials`; the audiences show in the token."""
+        await self._called("service_account_token")
+        token: str = self._existing(self._accounts, (namespace, name))
+        return "+".join((token, *audiences))
+
+    async def record(self, notice: Notice) -> None:
+        """As in `kube.recording`."""
+        await self._called("record")
+        self.notices.append(notice)
+
+    # -- the server's own rules -----------------------------------------------------------------------
+
+    async def _called(self, method: str) -> None:
+        await self.interpose(method)
+        if self._failures[method]:
+            raise self._failures[method].popleft()
+
+    def _answer(self, method: str) -> None:
+        if self._lost_answers[method]:
+            self._lost_answers[method] -= 1
+            raise UnknownOutcomeError("no answer from the API server (TimeoutError)")
+
+    def _created(self, namespace: str, name: str) -> JSONObject:
+        metadata = {
+            "namespace": namespace,
+            "name": name,
+            "uid": f"uid-{next(self._uids)}",
+            "resourceVersion": str(next(self._versions)),
+            "generation": 1,
+        }
+        return {"metadata": metadata}
+
+    def _existing(self, objects: Mapping[Any, Any], place: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON
+        if place not in objects:
+            raise NotFoundError(f"{place[-1]} not found")
+        return objects[place]
+
+    def _patch(self, objects: dict[Any, JSONObject], place: tuple[str, ...], patch: JSONObject) -> JSONObject:
+        """Apply a merge patch under its preconditions; one that changes nothing makes no new version."""
+        stored = self._existing(objects, place)
+        for field in ("uid", "resourceVersion"):
+            wanted = patch.get("metadata", {}).get(field)
+            if wanted is not None and wanted != stored["metadata"][field]:
+                raise ConflictError(f"the object has been modified: {field}")
+        return self._replace(objects, place, _merged(stored, patch))
+
+    def _replace(self, objects: dict[Any, JSONObject], place: tuple[str, ...], new: JSONObject) -> JSONObject:
+        old = objects[place]
+        if new == old:
+            return old
+        moved = new.get("spec") != old.get("spec")
+        metadata = new["metadata"] | {
+            "resourceVersion": str(next(self._versions)),
+            "generation": old["metadata"]["generation"] + moved,
+        }
+        objects[place] = new | {"metadata": metadata}
+        return objects[place]
+
+
+def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
+    """RFC 7396: objects are merged, null removes, everything else replaces.
+
+    Nothing that is stored is ever changed in place, and nobody changes a patch that was sent.
+    """
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged
+
+
+def _listed(namespace: str, name: str, metadata: JSONObject) -> ListedSubscription:
+    key = SubscriptionKey(namespace, name, metadata["uid"])
+    return ListedSubscription(key, metadata["generation"])
+
+
+def _stored(raw: JSONObject) -> StoredSubscription:
+    metadata = raw["metadata"]
+    return StoredSubscription(
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=metadata["generation"],
+        is_deleting="deletionTimestamp" in metadata,
+        spec=raw["spec"],  # nothing that is stored is ever changed in place
+        status=raw.get("status", {}),
+        annotations=metadata.get("annotations", {}),
+    )
+
+
+def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
+    return Workload(
+        uid=metadata["uid"],
+        kind=kind,
+        name=metadata["name"],
+        resource_version=metadata["resourceVersion"],
+        annotations=dict(metadata["annotations"]),
+        created_at=metadata.get("created"),
+    )

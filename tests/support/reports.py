@@ -1,0 +1,105 @@
+"""A status and a ledger in which every field is set, for tests of how they are stored."""
+
+from datetime import UTC, datetime
+
+from infisical_events.api.specs import EventType, Grade
+from infisical_events.api.statuses import (
+    Acted,
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Counters,
+    LastSkip,
+    ObservationStatus,
+    Status,
+    StreamStatus,
+    WorkloadResult,
+)
+from infisical_events.core.ledger.acceptance import Belief
+from infisical_events.core.ledger.ledger import Claim, Credit, Debt, Header, Ledger, Parked, Rollout
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.changes import Change
+from infisical_events.core.snapshots.snapshots import Body, Part, Sighting
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+PRECISE = MOMENT.replace(microsecond=678901)
+FOLDER = Folder("prod", "/payments")
+LEFT = Folder("prod", "/mail")
+TREE = Scope(FOLDER, recursive=True)
+
+ACTED = Acted(
+    time=MOMENT,
+    reason="Restarted",
+    message="DB_PASSWORD changed.",
+    event=EventType.UPDATE,
+    environment_slug="prod",
+    secret_path="/payments",
+    keys=("DB_PASSWORD",),
+    workloads=(WorkloadResult(kind="Deployment", name="payments", result="RolledOut"),),
+    completed_time=MOMENT,
+)
+
+STATUS = Status(
+    observed_generation=3,
+    conditions=(
+        Condition(
+            type=ConditionType.READY,
+            status=ConditionStatus.TRUE,
+            reason="Streaming",
+            message="Changes are heard as they happen.",
+            observed_generation=3,
+            last_transition_time=MOMENT,
+        ),
+        Condition(
+            type=ConditionType.STREAMING,
+            status=ConditionStatus.UNKNOWN,
+            reason="Connecting",
+            message="The stream is being opened.",
+            observed_generation=3,
+            last_transition_time=MOMENT,
+        ),
+    ),
+    stream=StreamStatus(connected_since=MOMENT, reconnects=2, blind_seconds=5, last_event_time=MOMENT),
+    observation=ObservationStatus(grade="Values", last_observed_time=MOMENT, keys=12),
+    counters=Counters(events_received=9, events_matched=4, restarts=2**40),
+    last_restart_time=MOMENT,
+    last_action=ACTED,
+    last_skip=LastSkip(time=MOMENT, reason="Unmatched", message="No entry matches."),
+    history=(ACTED,),
+    last_handled_reconcile_at="1",
+    last_handled_restart_at="2",
+    last_handled_resume_at="3",
+)
+
+LEDGER = Ledger(
+    header=Header("7f4d1c2b", "https://a.example", Grade.VALUES, "k1d"),
+    epoch="k3v9",
+    seq=2**40,
+    baselined_at=PRECISE,
+    scopes=(TREE,),
+    belief={
+        Part.own(FOLDER): Belief(Body.of({"DB_PASSWORD": Sighting("zJ1", 3, "d9")}), PRECISE),
+        Part(TREE, Folder("dev", "/shared")): Belief(Body.of({}, rank=1), PRECISE, frozenset({"yI0"})),
+    },
+    debts=(
+        Debt(
+            uid="1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+            kind="Deployment",
+            name="payments",
+            seq=7,
+            since=PRECISE,
+            changes=(Change(TREE, "DB_PASSWORD", frozenset({EventType.UPDATE})),),
+            is_requested=True,
+        ),
+    ),
+    claims=(Claim(FOLDER, PRECISE),),
+    rollouts=(Rollout("u9", "StatefulSet", "mail", 6, PRECISE, wave=-1, has_failed=True),),
+    tokens={"payments-env": "t0k3n"},
+    restart_at="2026-01-02",
+    resume_at="now",
+    credits=(Credit(TREE, PRECISE),),
+    parked={
+        Part.own(LEFT): Parked(Belief(Body.of({"A": Sighting("a1", 1)}), PRECISE, frozenset({"a0"})), PRECISE)
+    },
+)

@@ -1,0 +1,318 @@
+"""What is believed and owed, as it is stored."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_events.api.specs import Grade
+from infisical_events.core.ledger.acceptance import Belief
+from infisical_events.core.ledger.codec import FORMAT, UnreadableLedgerError, decode, encode, is_stored_as
+from infisical_events.core.ledger.ledger import Claim, Header, Ledger, Parked, Rollout
+from infisical_events.core.snapshots.diffs import diff
+from infisical_events.core.snapshots.snapshots import Body, Sighting, short_id
+from support import reports
+from support.builders import (
+    CREATE,
+    DELETE,
+    IMPORT,
+    UPDATE,
+    a_belief,
+    a_body,
+    a_change,
+    a_debt,
+    a_folder,
+    a_ledger,
+    a_part,
+    at,
+)
+from support.strategies import json_values, ledgers, texts
+
+CANARY = "canary-3f9c"
+STORED = encode(reports.LEDGER)
+OWN = a_part("/a")
+LEDGERS = Path(__file__).parents[3] / "ledgers"
+
+
+def places(value: object, way: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The way to every value in a piece of JSON."""
+    inner: list[tuple[str | int, Any]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    if isinstance(value, list):
+        inner = list(enumerate(value))
+    return [way, *(place for step, item in inner for place in places(item, (*way, step)))]
+
+
+def with_value(stored: Any, way: Sequence[str | int], value: object) -> Any:  # noqa: ANN401 - JSON
+    """A copy of a piece of JSON with another value in one place."""
+    if not way:
+        return value
+    first, *rest = way
+    copy = stored.copy()
+    copy[first] = with_value(stored[first], rest, value)
+    return copy
+
+
+@given(ledgers)
+def test_a_ledger_survives_storage(ledger: Ledger) -> None:
+    """Every ledger is read back as it was, through JSON, whatever folders and keys are called."""
+    stored = json.loads(json.dumps(encode(ledger), allow_nan=False))
+
+    assert decode(stored) == ledger
+    assert encode(decode(stored)) == stored
+
+
+def test_a_ledger_stores_lists() -> None:
+    """A merge patch never removes keys of a map, but replaces lists as a whole."""
+    stored = encode(a_ledger())
+
+    assert {name for name, value in stored.items() if isinstance(value, dict)} == {"header"}
+    assert [stored[name] for name in ("belief", "debts", "claims", "credits")] == [[], [], [], []]
+
+
+def test_moments_are_stored_finer_than_seconds() -> None:
+    """What came before and what after is decided by microseconds, in UTC."""
+    ledger = a_ledger(baselined_at=at(0.000001))
+
+    assert encode(ledger)["baselinedAt"] == "2026-01-02T03:04:05.000001Z"
+
+
+LATER_LISTS = ("debts", "claims", "credits", "gone", "parked", "rollouts", "tokens")
+LATER_TEXTS = ("keyId", "restartAt", "resumeAt")
+
+
+@given(json_values)
+def test_what_is_no_ledger_is_unreadable(raw: object) -> None:
+    """No JSON is read as a ledger by chance, and none raises anything else."""
+    with pytest.raises(UnreadableLedgerError):
+        decode(raw)
+
+
+@given(
+    st.sampled_from(places(STORED)),
+    json_values | st.sampled_from(["", "1e999", "[1e999,{}]", "[[[", float("inf")]),
+)
+def test_a_damaged_ledger_is_read_or_unreadable(way: tuple[str | int, ...], value: object) -> None:
+    """Whatever stands in whatever place: it is a ledger which can be stored again, or is refused."""
+    try:
+        ledger = decode(with_value(STORED, way, value))
+    except UnreadableLedgerError:
+        return
+
+    assert decode(encode(ledger)) == ledger
+
+
+FLAGS = ("requested", "late", "early")
+
+
+@pytest.mark.parametrize("way", [place for place in places(STORED) if place and isinstance(place[-1], str)])
+def test_an_incomplete_ledger(way: tuple[str, ...]) -> None:
+    """A missing field is refused; lists that an earlier version did not write are empty."""
+    *above, last = way
+    parent: Any = STORED
+    for step in above:
+        parent = parent[step]
+    damaged = with_value(STORED, above, {name: value for name, value in parent.items() if name != last})
+
+    if last in {*LATER_LISTS, *LATER_TEXTS, *FLAGS}:
+        absent = dict.fromkeys(FLAGS, False) | dict.fromkeys(LATER_TEXTS, "")
+        assert encode(decode(damaged)) == with_value(STORED, way, absent.get(last, []))
+    else:
+        with pytest.raises(UnreadableLedgerError):
+            decode(damaged)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"format": FORMAT + 1},
+        {"format": str(FORMAT)},
+        {"seq": CANARY},
+        {"seq": "9" * 5000},
+        {"seq": 1e999},
+        {"baselinedAt": CANARY},
+        {"baselinedAt": "2026-01-02T03:04:05"},
+        {"baselinedAt": "9999-12-31T23:59:59-01:00"},
+        {"scope": [CANARY]},
+        {"belief": [{"part": CANARY, "body": "[0,{}]", "acceptedAt": "2026-01-02T03:04:05Z"}]},
+        {"belief": [{"part": "prod:/a", "body": CANARY, "acceptedAt": "2026-01-02T03:04:05Z"}]},
+        {"belief": [{"part": "prod:/a", "body": "[" * 100_000, "acceptedAt": "2026-01-02T03:04:05Z"}]},
+    ],
+)
+def test_the_refusal_of_a_ledger_repeats_nothing_of_it(damage: dict[str, object]) -> None:
+    """What was edited by hand may hold anything: only the kind of the mistake is told."""
+    with pytest.raises(UnreadableLedgerError) as refusal:
+        decode(STORED | damage)
+
+    assert str(refusal.value).startswith("status.ledger ")
+    assert CANARY not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+@given(texts)
+def test_an_unknown_part_was_not_there(path: str) -> None:
+    """Of a part that was never seen it is believed that it was not there at the baseline."""
+    known = a_belief(a_body(A=1), seconds=7)
+    ledger = a_ledger({a_part("/a"): known})
+
+    assert ledger.believed(a_part("/a")) == known
+    assert ledger.believed(a_part(f"/b/{path}")) == a_belief()
+
+
+def test_a_claim_is_owed_as_anything_in_its_folder() -> None:
+    """An import mutation that never shows may be of any key."""
+    assert Claim(a_folder("/a"), at(0)).change == a_change("*", IMPORT)
+
+
+# -- how much is stored -----------------------------------------------------------------------------
+
+
+def a_large_body(keys: int) -> Body:
+    """Keys as long as people name them."""
+    return Body.of({f"SERVICE_{n:06d}_DATABASE_URL": Sighting(short_id(str(n)), 1) for n in range(keys)})
+
+
+@pytest.mark.parametrize(("keys", "is_whole"), [(10_000, True), (40_000, False)])
+def test_a_ledger_always_fits(keys: int, is_whole: bool) -> None:  # noqa: FBT001 - a row of a table
+    """10,000 keys are stored one by one; of more, the largest folder only by one digest."""
+    small, large = a_part("/small"), a_part("/large")
+    ledger = a_ledger({small: a_belief(a_body(A=1)), large: a_belief(a_large_body(keys))})
+
+    stored = encode(ledger)
+    read = decode(json.loads(json.dumps(stored)))
+
+    assert len(json.dumps(stored)) < 1_000_000
+    assert bool(read.belief[large].body.fold) is not is_whole
+    assert read.belief[large].body.agrees(a_large_body(keys))
+    assert not read.belief[large].body.agrees(a_large_body(keys - 1))
+    assert read.belief[small].body == a_body(A=1)
+    assert is_stored_as(ledger, read)
+
+
+def test_a_change_of_a_folded_folder_is_of_any_key() -> None:
+    """Nobody can say what changed, so it concerns whoever some key of the folder concerns."""
+    (change,) = diff(OWN, a_body(A=1, B=1).folded(), a_body(A=1, B=2))
+
+    assert (change.key, change.types) == ("*", {CREATE, UPDATE, DELETE})
+    assert diff(OWN, a_body(A=1).folded(), a_body(A=1)) == ()
+
+
+def test_nobody_is_forgotten_among_many_that_are_owed() -> None:
+    """A thousand workloads that are owed fifty keys each are all stored; what for is told less exactly."""
+    changes = tuple(a_change(f"SERVICE_{n:06d}_DATABASE_URL") for n in range(50))
+    debts = [a_debt(f"web-{n}", 1, *changes) for n in range(1000)]
+    ledger = a_ledger({}, *debts)
+
+    stored = encode(ledger)
+    read = decode(stored)
+
+    assert len(json.dumps(stored)) < 400_000
+    assert [debt.uid for debt in read.debts] == [debt.uid for debt in debts]
+    assert read.debts[0].changes == (replace(changes[0], key="*"),)
+    assert is_stored_as(ledger, read)
+
+
+def test_what_is_parked_gives_way() -> None:
+    """It only spares a restart when an edit and a stale read meet: it is left out where it does not fit."""
+    parked = {a_part("/left"): Parked(a_belief(a_large_body(10_000)), at(1))}
+
+    alone = encode(a_ledger(parked=parked))
+    beside = encode(a_ledger({a_part("/a"): a_belief(a_large_body(10_000))}, parked=parked))
+
+    assert (len(alone["parked"]), len(beside["parked"])) == (1, 0)
+
+
+# -- earlier formats ----------------------------------------------------------------------------------
+
+FORMAT_1 = {
+    "format": 1,
+    "header": {"projectId": "7f4d1c2b", "address": "https://a.example", "grade": "Versions"},
+    "epoch": "k3v9",
+    "seq": 7,
+    "baselinedAt": "2026-01-02T03:04:05.678901Z",
+    "scope": ["prod:/payments/**"],
+    "belief": [
+        {
+            "part": "prod:/payments",
+            "body": '[0,{"DB_PASSWORD":["zJ1",3]}]',
+            "acceptedAt": "2026-01-02T03:04:05.678901Z",
+            "gone": ["yI0"],
+        }
+    ],
+    "debts": [
+        {
+            "uid": "1b4e28ba",
+            "kind": "Deployment",
+            "name": "payments",
+            "seq": 7,
+            "since": "2026-01-02T03:04:05.678901Z",
+            "changes": ["secret:update prod:/payments DB_PASSWORD"],
+        }
+    ],
+    "claims": [{"folder": "prod:/payments", "heardAt": "2026-01-02T03:04:05.678901Z"}],
+    "credits": [{"scope": "prod:/payments/**", "until": "2026-01-02T03:04:05.678901Z"}],
+}
+
+
+def test_the_first_format_is_read_on() -> None:
+    """An upgrade takes belief, debts and claims over, so that it neither restarts nor forgets anything."""
+    ledger = decode(FORMAT_1)
+
+    assert ledger.believed(a_part("/payments")) == Belief(
+        Body.of({"DB_PASSWORD": Sighting("zJ1", 3)}), reports.PRECISE, frozenset({"yI0"})
+    )
+    assert [(debt.name, debt.seq) for debt in ledger.debts] == [("payments", 7)]
+    assert (len(ledger.claims), len(ledger.credits), ledger.epoch) == (1, 1, "k3v9")
+    assert (ledger.header.grade, ledger.header.key_id) == (Grade.VERSIONS, "")
+    assert encode(ledger)["format"] == FORMAT
+
+
+def written(number: int) -> Any:  # noqa: ANN401 - JSON
+    """What the operator wrote that stored this format; it says itself what each of its fields is."""
+    return json.loads((LEDGERS / f"format-{number}.json").read_text())["full"]
+
+
+def test_the_second_format_is_read_on() -> None:
+    """Digests of values, folded folders and what was parked are taken over as well."""
+    ledger, body = (
+        decode(written(2)),
+        Body.of({"KEY": Sighting("id1", 3, "dig1"), "OTHER": Sighting("id2", 1)}),
+    )
+
+    assert ledger.header == Header("p", "https://i.example", Grade.VALUES, "key-1")
+    assert ledger.believed(a_part("/a")) == Belief(body, at(0), frozenset({"id0"}))
+    assert ledger.believed(a_part("/a/big")).body == body.folded()
+    assert ledger.parked == {a_part("/left"): Parked(Belief(body, at(2)), at(4))}
+    (debt,) = ledger.debts
+    assert (debt.uid, debt.seq, debt.since, debt.is_requested, debt.doubt) == (
+        "uid-2",
+        7,
+        at(5),
+        False,
+        None,
+    )
+    assert (len(ledger.claims), len(ledger.credits), ledger.rollouts, ledger.tokens) == (1, 1, (), {})
+    assert encode(ledger)["format"] == FORMAT
+
+
+def test_the_third_format_before_late_debts_is_read_on() -> None:
+    """Rollouts, tokens and what people have asked for are taken over; nothing is late."""
+    ledger = decode(written(3))
+
+    assert ledger.rollouts == (Rollout("uid-7", "StatefulSet", "db", 6, at(9), wave=2, has_failed=True),)
+    assert (ledger.restart_at, ledger.resume_at, ledger.tokens) == ("monday", "tuesday", {"env": "t1"})
+    assert [(debt.is_requested, debt.doubt) for debt in ledger.debts] == [(True, None)]
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_what_was_read_of_an_earlier_format_is_written_whole(number: int) -> None:
+    """Written anew and read again it is the same: an upgrade forgets nothing the second time either."""
+    ledger = decode(written(number))
+
+    assert decode(json.loads(json.dumps(encode(ledger)))) == ledger

@@ -1,0 +1,446 @@
+"""What a workload is owed, what is done for it, and when it is settled."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_events.api.resources import WorkloadKind
+from infisical_events.api.specs import Action
+from infisical_events.core.interruptible import finished
+from infisical_events.core.ledger.ledger import Claim, Doubt, Ledger
+from infisical_events.core.restarts.affected_workloads import Selected, concerned
+from infisical_events.core.restarts.planner import (
+    Act,
+    Hold,
+    Rules,
+    Settle,
+    Step,
+    belated,
+    clear,
+    owe,
+    plan,
+    request,
+)
+from infisical_events.core.restarts.restart_records import Cause, restart_patch
+from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.snapshots.changes import ANY_KEY, Change
+from infisical_events.core.status.reasons import Reason
+from support.builders import (
+    CRON_JOB,
+    DEPLOYMENT,
+    IMPORT,
+    JOB,
+    ROLLOUT,
+    UPDATE,
+    a_change,
+    a_debt,
+    a_folder,
+    a_ledger,
+    a_receipt,
+    a_workload,
+    at,
+    patched,
+)
+
+CHANGED = Selected((a_change("A"),))
+RULES = Rules()
+CLAIMED = Selected((), (Claim(a_folder("/a"), at(10)),))
+
+
+def owed(ledger: Ledger, *workloads: Workload, selected: Selected = CHANGED, seconds: float = 60) -> Ledger:
+    """The ledger after a change was found at second 60."""
+    concerns = finished(concerned("payments", selected, workloads))
+    return owe(ledger, "payments", concerns, at(seconds))
+
+
+def restarted(
+    workload: Workload,
+    ledger: Ledger,
+    seconds: float = 70,
+    subscription: str = "payments",
+    doubt: Doubt | None = None,
+) -> Workload:
+    """The workload after it was restarted for what the ledger owes it."""
+    (debt,) = (debt for debt in ledger.debts if debt.uid == workload.uid)
+    cause = Cause(debt, subscription, ledger.epoch, doubt=doubt)
+    return patched(workload, restart_patch(workload, cause, at(seconds)))
+
+
+def planned(ledger: Ledger, *workloads: Workload) -> Step:
+    """The only step."""
+    (step,) = steps_of(ledger, *workloads)
+    return step
+
+
+def steps_of(ledger: Ledger, *workloads: Workload, rules: Rules = RULES) -> tuple[Step, ...]:
+    """All steps at second 600, without the workload where nothing is to be done to it."""
+    steps = plan(ledger, "payments", workloads, rules, at(600))
+    return tuple(step if isinstance(step, Act) else replace(step, workload=None) for step in steps)
+
+
+# -- owing ----------------------------------------------------------------------------------------
+
+
+def test_whom_a_change_concerns_is_owed_a_restart() -> None:
+    """One debt for each workload, under the next sequence number."""
+    ledger = owed(
+        a_ledger(seq=4), a_workload("web"), a_workload("job"), a_workload("off", auto_reload="false")
+    )
+
+    assert ledger == a_ledger(
+        None, a_debt("web", 5, a_change("A"), seconds=60), a_debt("job", 5, a_change("A"), seconds=60)
+    )
+
+
+@pytest.mark.parametrize(
+    "workloads",
+    [
+        (),
+        (a_workload(auto_reload="false"),),
+        (a_workload(secret_keys="B"),),
+        (a_workload(subscription="mail"),),
+    ],
+    ids=["nobody", "not opted in", "not concerned", "another subscription"],
+)
+def test_what_concerns_nobody_owes_nothing(workloads: tuple[Workload, ...]) -> None:
+    """The ledger stays the one it was, debts included."""
+    ledger = a_ledger(None, a_debt("held"))
+
+    assert owed(ledger, *workloads) is ledger
+
+
+def test_a_second_change_is_owed_with_the_first() -> None:
+    """A debt that is still open takes up the new change, and counts as the newest."""
+    ledger = owed(a_ledger(None, a_debt("web", 3, a_change("B"), seconds=5)), a_workload())
+
+    assert ledger.debts == (a_debt("web", 4, a_change("A"), a_change("B"), seconds=60),)
+
+
+def test_what_is_paid_is_owed_no_more() -> None:
+    """Of a debt that was paid and not cleared yet nothing is taken up."""
+    before = a_ledger(None, a_debt("web", 3, a_change("B"), seconds=5))
+
+    assert owed(before, restarted(a_workload(), before)).debts == (
+        a_debt("web", 4, a_change("A"), seconds=70),
+    )
+
+
+def test_a_debt_is_owed_to_one_object() -> None:
+    """A workload of the same name with another uid is another one."""
+    ledger = owed(a_ledger(None, a_debt("web", 3)), replace(a_workload(), uid="another"))
+
+    assert [(debt.uid, debt.seq) for debt in ledger.debts] == [("uid-of-web", 3), ("another", 4)]
+
+
+@pytest.mark.parametrize(("last", "since"), [(59, 60), (61, 61)])
+def test_only_a_later_restart_can_cover_a_debt(last: float, since: float) -> None:
+    """A restart that was listed with the workload came before the debt, whatever the clocks say."""
+    workload = a_workload(last_restart=a_receipt(at(last)))
+    ledger = owed(a_ledger(), workload)
+
+    assert ledger.debts[0].since == at(since)
+    assert isinstance(planned(ledger, workload), Act)
+
+
+def test_a_held_workload_is_owed_little() -> None:
+    """However much changes while it is held, the debt stays small and still concerns it."""
+    workload, ledger = a_workload(paused="true", secret_keys="KEY_*"), a_ledger()
+    for number in range(200):
+        change = a_change(f"KEY_{number}", path=f"/folder-{number}")
+        ledger = owed(ledger, workload, selected=Selected((change,)), seconds=number)
+
+    assert a_change(ANY_KEY, path="/**") in ledger.debts[0].changes
+    assert len(ledger.debts[0].changes) <= 50
+    assert isinstance(planned(ledger, replace(workload, annotations=a_workload().annotations)), Act)
+
+
+def test_an_import_mutation_unseen_is_owed_once() -> None:
+    """To whom it concerns, as anything in its folder."""
+    change = a_change(ANY_KEY, IMPORT)
+
+    assert owed(a_ledger(), a_workload(), selected=CLAIMED).debts == (a_debt("web", 1, change, seconds=60),)
+
+
+@pytest.mark.parametrize(("last", "is_owed"), [(9, True), (10, True), (11, False)])
+def test_a_restart_since_it_was_heard_pays_an_import_mutation(last: float, is_owed: bool) -> None:  # noqa: FBT001
+    """What was restarted after the event has the new content already."""
+    workload = a_workload(last_restart=a_receipt(at(last)))
+
+    assert bool(owed(a_ledger(), workload, selected=CLAIMED).debts) is is_owed
+    assert owed(a_ledger(), workload).debts
+
+
+def test_nothing_selected_is_nothing() -> None:
+    """Changes and claims are something."""
+    assert (bool(Selected(())), bool(CHANGED), bool(CLAIMED)) == (False, True, True)
+
+
+# -- planning -------------------------------------------------------------------------------------
+
+
+def test_what_is_owed_is_done() -> None:
+    """A workload that nothing speaks for otherwise is restarted for its debt."""
+    assert planned(a_ledger(None, a_debt()), a_workload()) == Act(a_workload(), a_debt(), Action.RESTART)
+
+
+@pytest.mark.parametrize(
+    ("workloads", "step"),
+    [
+        ((), Settle(a_debt(), Reason.WORKLOAD_GONE)),
+        ((replace(a_workload(), uid="another"),), Settle(a_debt(), Reason.WORKLOAD_GONE)),
+        (
+            (a_workload(last_restart=a_receipt(at(0), payments="epoch.1")),),
+            Settle(a_debt(), Reason.ALREADY_RESTARTED),
+        ),
+        (
+            (a_workload(paused="true", last_restart=a_receipt(at(0), payments="epoch.2")),),
+            Settle(a_debt(), Reason.ALREADY_RESTARTED),
+        ),
+        ((a_workload(auto_reload="false"),), Settle(a_debt(), Reason.NO_LONGER_CONCERNED)),
+        ((a_workload(secret_keys="OTHER"),), Settle(a_debt(), Reason.NO_LONGER_CONCERNED)),
+        (
+            (a_workload(last_restart=a_receipt(at(1), mail="other.9")),),
+            Settle(a_debt(), Reason.COVERED_BY_NEIGHBOUR),
+        ),
+        ((a_workload(paused="true"),), Hold(a_debt(), Reason.PAUSED)),
+    ],
+    ids=["gone", "recreated", "paid", "paid and held", "opted out", "narrowed", "covered", "held"],
+)
+def test_what_needs_no_restart(workloads: tuple[Workload, ...], step: Step) -> None:
+    """Each has its own reason."""
+    assert planned(a_ledger(None, a_debt()), *workloads) == step
+
+
+@pytest.mark.parametrize("stamps", [{"payments": "epoch.0"}, {"payments": "other.1"}, {"mail": "epoch.1"}])
+def test_another_receipt_pays_nothing(stamps: dict[str, str]) -> None:
+    """Neither an older stamp, nor one of another baseline, nor a neighbour's from before the change."""
+    workload = a_workload(last_restart=a_receipt(at(0), **stamps))
+
+    assert planned(a_ledger(None, a_debt()), workload) == Act(workload, a_debt(), Action.RESTART)
+
+
+def test_a_restart_of_the_same_moment_covers_nothing() -> None:
+    """Coverage means strictly later, not merely another restart."""
+    workload = a_workload(last_restart=a_receipt(at(5)))
+
+    assert isinstance(planned(a_ledger(None, a_debt(seconds=5)), workload), Act)
+
+
+def test_every_debt_has_its_step() -> None:
+    """In the order of the ledger, whatever the order of the list."""
+    ledger = a_ledger(None, a_debt("a"), a_debt("b", 2), a_debt("c"))
+
+    steps = steps_of(ledger, a_workload("c", paused="true"), a_workload("a"))
+
+    assert steps == (
+        Act(a_workload("a"), a_debt("a"), Action.RESTART),
+        Settle(a_debt("b", 2), Reason.WORKLOAD_GONE),
+        Hold(a_debt("c"), Reason.PAUSED),
+    )
+
+
+@given(st.lists(st.sampled_from("ABC"), min_size=1, max_size=3), st.booleans())
+def test_a_restart_settles_its_debt(keys: list[str], is_stripped: bool) -> None:  # noqa: FBT001 - drawn
+    """After the patch the plan settles; the debt that a later change makes is not settled by it."""
+    changes = Selected(tuple(map(a_change, keys)))
+    words = {"secret_keys": ",".join(keys)} if is_stripped else {}
+    workload = a_workload(**words)
+    ledger = owed(a_ledger(), workload, selected=changes)
+    after = restarted(workload, ledger)
+
+    assert planned(ledger, after) == Settle(ledger.debts[0], Reason.ALREADY_RESTARTED)
+    assert isinstance(planned(owed(ledger, after, selected=changes, seconds=80), after), Act)
+
+
+def test_one_restart_serves_two_subscriptions() -> None:
+    """Both saw the same change; whoever comes second finds a restart later than its debt."""
+    first = owed(a_ledger(epoch="x"), a_workload(), seconds=60)
+    second = owed(a_ledger(epoch="y"), a_workload(), seconds=61)
+    after = restarted(a_workload(), first, 62, "mail")
+
+    assert planned(second, after) == Settle(second.debts[0], Reason.COVERED_BY_NEIGHBOUR)
+
+
+# -- clearing -------------------------------------------------------------------------------------
+
+
+def test_what_is_settled_is_cleared() -> None:
+    """The debts that were handled go, the others stay."""
+    ledger = a_ledger(None, a_debt("a"), a_debt("b", 2), a_debt("c"))
+
+    assert clear(ledger, [a_debt("a"), a_debt("c")]) == a_ledger(None, a_debt("b", 2))
+
+
+def test_a_newer_debt_stays() -> None:
+    """What was added while an older debt was handled is still owed."""
+    ledger = a_ledger(None, a_debt("a", 3, a_change("B")))
+
+    assert clear(ledger, [a_debt("a", 2)]) is ledger
+    assert clear(ledger, []) is ledger
+    assert clear(ledger, [a_debt("a", 3)]).debts == ()
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers(1, 5)),
+    st.dictionaries(st.sampled_from("abcd"), st.integers(1, 5)),
+)
+def test_clearing_never_removes_what_is_newer(open_debts: dict[str, int], handled: dict[str, int]) -> None:
+    """Exactly the debts up to the handled sequence numbers go, and clearing again changes nothing."""
+    ledger = a_ledger(None, *(a_debt(name, seq) for name, seq in open_debts.items()), seq=9)
+    settled = [a_debt(name, seq) for name, seq in handled.items()]
+
+    cleared = clear(ledger, settled)
+
+    assert {d.name for d in cleared.debts} == {n for n, seq in open_debts.items() if seq > handled.get(n, 0)}
+    assert clear(cleared, settled) is cleared
+    assert (cleared.seq, cleared.epoch) == (ledger.seq, ledger.epoch)
+
+
+def test_a_debt_is_for_what_was_selected() -> None:
+    """Of several changes a workload is owed those that concern it."""
+    selected = Selected((a_change("A", UPDATE), a_change("B", UPDATE)))
+    ledger = owed(
+        a_ledger(), a_workload("a", secret_keys="A"), a_workload("b", secret_keys="B"), selected=selected
+    )
+
+    told: dict[str, tuple[Change, ...]] = {debt.name: debt.changes for debt in ledger.debts}
+    assert told == {"a": (a_change("A"),), "b": (a_change("B"),)}
+
+
+# -- rules: action, cooldown, requests ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "annotations", "action"),
+    [
+        (DEPLOYMENT, {}, Action.RESYNC_THEN_RESTART),
+        (DEPLOYMENT, {"action": "Restart"}, Action.RESTART),
+        (ROLLOUT, {"action": "Resync"}, Action.RESYNC),
+        (DEPLOYMENT, {"action": "restart"}, Action.RESYNC_THEN_RESTART),
+        (CRON_JOB, {}, Action.RESYNC),
+        (CRON_JOB, {"action": "Restart"}, Action.RESYNC),
+        (JOB, {}, Action.RESYNC),
+    ],
+)
+def test_what_is_done_for_a_workload(kind: WorkloadKind, annotations: dict[str, str], action: Action) -> None:
+    """Its own annotation counts before the spec; what runs once is never restarted."""
+    rules = Rules(Action.RESYNC_THEN_RESTART)
+    workload = a_workload(kind=kind, **annotations)
+
+    assert steps_of(a_ledger(None, a_debt()), workload, rules=rules) == (Act(workload, a_debt(), action),)
+
+
+COOLING = Rules(cooldown=timedelta(seconds=30))
+
+
+@pytest.mark.parametrize(
+    ("restarted", "until"), [(570, None), (569, None), (571, 601), (600, 630), (700, 630)]
+)
+def test_a_restart_is_rested_from(restarted: float, until: float | None) -> None:
+    """So long after the newest one, whoever made it; a clock that was ahead holds it no longer than that."""
+    workload = a_workload(last_restart=a_receipt(at(restarted), mail="x.1"))
+    ledger = a_ledger(None, a_debt(seconds=1000))
+    (step,) = steps_of(ledger, workload, rules=COOLING)
+
+    if until is None:
+        assert isinstance(step, Act)
+    else:
+        assert step == Hold(ledger.debts[0], Reason.COOLING_DOWN, at(until))
+
+
+@pytest.mark.parametrize(("kind", "annotations"), [(DEPLOYMENT, {"action": "Resync"}), (CRON_JOB, {})])
+def test_who_is_not_restarted_does_not_rest(kind: WorkloadKind, annotations: dict[str, str]) -> None:
+    """Its Secrets are made fresh at once."""
+    workload = a_workload(kind=kind, last_restart=a_receipt(at(599)), **annotations)
+    (step,) = steps_of(a_ledger(None, a_debt()), workload, rules=COOLING)
+
+    assert isinstance(step, Act)
+
+
+def test_who_is_held_is_held_whatever_else() -> None:
+    """Its owner's word is the reason that is told, and no moment is promised."""
+    workload = a_workload(paused="true", last_restart=a_receipt(at(599)))
+    ledger = a_ledger(None, a_debt(seconds=1000))
+
+    assert steps_of(ledger, workload, rules=COOLING) == (Hold(ledger.debts[0], Reason.PAUSED),)
+
+
+@pytest.mark.parametrize("action", [Action.RESYNC, Action.RESYNC_THEN_RESTART])
+def test_a_neighbours_restart_covers_only_where_secrets_are_not_looked_at(action: Action) -> None:
+    """It may have come before they were fresh; then their content decides, and not the time."""
+    workload = a_workload(last_restart=a_receipt(at(100), mail="x.1"))
+    ledger = a_ledger(None, a_debt())
+
+    assert planned(ledger, workload) == Settle(a_debt(), Reason.COVERED_BY_NEIGHBOUR)
+    assert steps_of(ledger, workload, rules=Rules(action)) == (Act(workload, a_debt(), action),)
+
+
+def test_a_person_asks_for_a_restart_of_all() -> None:
+    """All that the subscription concerns, whatever they narrow to; nobody else."""
+    workloads = [a_workload("a"), a_workload("b", subscription="mail"), a_workload("c", secret_keys="X")]
+    ledger = request(a_ledger(seq=6), "payments", workloads, at(60))
+
+    assert [(debt.name, debt.seq, debt.is_requested, debt.changes) for debt in ledger.debts] == [
+        ("a", 7, True, ()),
+        ("c", 7, True, ()),
+    ]
+    assert ledger.seq == 7
+    assert {type(step) for step in steps_of(ledger, *workloads)} == {Act}
+
+
+def test_a_request_joins_what_is_owed() -> None:
+    """One restart for both; what has changed is still told, and what changes later leaves it asked for."""
+    before = owed(a_ledger(), a_workload())
+    asked = request(before, "payments", [a_workload()], at(61))
+    after = owed(asked, a_workload(), selected=Selected((a_change("B"),)), seconds=62)
+
+    assert asked.debts == (replace(before.debts[0], seq=2, since=at(61), is_requested=True),)
+    assert after.debts[0].is_requested
+    assert [change.key for change in after.debts[0].changes] == ["A", "B"]
+
+
+def test_a_request_that_concerns_nobody() -> None:
+    """Nothing is owed, and no number is used up."""
+    ledger = a_ledger(seq=6)
+
+    assert request(ledger, "payments", [a_workload(subscription="mail")], at(60)) is ledger
+
+
+def test_a_request_ends_with_its_restart() -> None:
+    """A receipt pays it like any debt; who opted out meanwhile is left alone."""
+    ledger = request(a_ledger(), "payments", [a_workload()], at(60))
+    debt = ledger.debts[0]
+
+    assert planned(ledger, restarted(a_workload(), ledger)) == Settle(debt, Reason.ALREADY_RESTARTED)
+    assert planned(ledger, a_workload(auto_reload="false")) == Settle(debt, Reason.NO_LONGER_CONCERNED)
+
+
+def test_a_restart_that_came_too_early_is_owed_another_one() -> None:
+    """As a new debt that no receipt has paid and nobody asked for; a newer debt serves as well."""
+    paid = replace(a_debt("web", 1), is_requested=True)
+    ledger = a_ledger(None, a_debt("api", 2), seq=2)
+    late = replace(paid, seq=3, since=at(90), is_requested=False)
+
+    for doubt in Doubt:
+        owed = replace(ledger, seq=3, debts=(*ledger.debts, replace(late, doubt=doubt)))
+        assert belated(ledger, {paid: doubt}, at(90)) == owed
+    assert belated(ledger, {a_debt("api", 1): Doubt.STALE}, at(90)) is ledger
+    assert belated(ledger, {}, at(90)) is ledger
+
+
+def test_a_debt_that_was_paid_is_followed_when_another_one_takes_its_place() -> None:
+    """The restart, of which only its receipt tells, rolls out; what it left in doubt stays owed."""
+    ledger, later = a_ledger(None, a_debt("web", 1), seq=1), a_change("B", path="/b")
+    workload = restarted(a_workload(), ledger)
+    doubted = restarted(a_workload(), ledger, doubt=Doubt.STALE)
+
+    alone = owed(ledger, workload, selected=Selected((later,)), seconds=90)
+    both = owed(ledger, doubted, selected=Selected((later,)), seconds=90)
+
+    assert [(rollout.uid, rollout.seq) for rollout in alone.rollouts] == [(workload.uid, 1)]
+    assert alone.debts[0].changes == (later,)
+    assert set(both.debts[0].changes) == {*ledger.debts[0].changes, later}
+    assert owed(ledger, workload, selected=Selected(()), seconds=90) is ledger

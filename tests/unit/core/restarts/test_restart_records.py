@@ -1,0 +1,186 @@
+"""What a workload carries to show for which revision it was restarted."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_events.core.restarts.restart_records import (
+    Cause,
+    Doubt,
+    Receipt,
+    coverage_patch,
+    describe,
+    is_paid,
+    receipt_of,
+    restart_patch,
+    stamp_of,
+)
+from support.builders import (
+    CREATE,
+    DELETE,
+    START,
+    UPDATE,
+    a_change,
+    a_debt,
+    a_receipt,
+    a_workload,
+    at,
+    patched,
+)
+from support.strategies import json_values, texts
+
+epochs = st.sampled_from(["epoch", "other", "e.p", "", "1"])
+HOSTILE = [
+    "",
+    "null",
+    "[]",
+    "{}",
+    "{",
+    "1",
+    '"2026-01-02T03:04:05Z"',
+    "[" * 100_000,
+    '{"stamps": {}}',
+    '{"time": null, "stamps": {}}',
+    '{"time": 1767323045, "stamps": {}}',
+    '{"time": "yesterday", "stamps": {}}',
+    '{"time": "2026-01-02T03:04:05Z"}',
+    '{"time": "2026-01-02T03:04:05Z", "stamps": 1}',
+    '{"time": "2026-01-02T03:04:05Z", "stamps": [1]}',
+    '{"time": "9999-12-31T23:59:59-12:00", "stamps": {}}',
+    '{"time": "0001-01-01T00:00:00+12:00", "stamps": {}}',
+]
+
+
+def test_a_workload_that_was_never_restarted() -> None:
+    """Without the annotation there is no restart and no stamp."""
+    assert receipt_of(a_workload()) == Receipt(None, {})
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_receipt_that_cannot_be_read_is_none(text: str) -> None:
+    """Whatever somebody wrote into the annotation, it counts as never restarted."""
+    assert receipt_of(a_workload(last_restart=text)) == Receipt(None, {})
+
+
+@given(st.builds(json.dumps, json_values) | texts)
+def test_any_annotation_can_be_read(text: str) -> None:
+    """No text in the annotation raises anything, here or where it is asked for."""
+    workload = a_workload(last_restart=text)
+
+    assert receipt_of(workload).time is None or receipt_of(workload).time.tzinfo is not None
+    assert not is_paid(workload, "payments", "epoch", 1)
+
+
+@pytest.mark.parametrize("text", ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05", "2026-01-02T04:04:05+01:00"])
+def test_the_time_of_a_receipt_is_in_utc(text: str) -> None:
+    """A time without a zone is taken for UTC, as the operator writes it."""
+    assert receipt_of(a_workload(last_restart=a_receipt(text))).time == START
+
+
+@given(epochs, epochs, st.integers(0, 9), st.integers(0, 9))
+def test_a_stamp_pays_for_all_before_it(epoch: str, other: str, paid: int, asked: int) -> None:
+    """A stamp for one sequence number pays for all up to it, and for none of another epoch."""
+    workload = a_workload(last_restart=a_receipt(payments=stamp_of(epoch, paid)))
+
+    assert is_paid(workload, "payments", other, asked) == (epoch == other and asked <= paid)
+    assert not is_paid(workload, "mail", epoch, asked)
+
+
+@pytest.mark.parametrize("seq", ["", " 1", "+1", "-1", "1.0", "0x1", "1_0", "²", "٣", "9" * 5000])
+def test_a_stamp_that_nobody_wrote_pays_nothing(seq: str) -> None:
+    """Only a plain number behind the epoch is a stamp."""
+    assert not is_paid(a_workload(last_restart=a_receipt(payments=f"epoch.{seq}")), "payments", "epoch", 1)
+
+
+def test_a_restart_is_one_patch() -> None:
+    """It names the object and version it was planned on, and writes both receipts and nothing else."""
+    workload, debt = a_workload(), a_debt("web", 7, a_change("A"), a_change("B", CREATE, path="/b"))
+
+    patch = restart_patch(workload, Cause(debt, "payments", "epoch"), at(9))
+    last_restart = patch["metadata"]["annotations"].pop("events.infisical.com/last-restart")
+
+    assert patch == {
+        "metadata": {"uid": workload.uid, "resourceVersion": workload.resource_version, "annotations": {}},
+        "spec": {
+            "template": {"metadata": {"annotations": {"events.infisical.com/revision-payments": "epoch.7"}}}
+        },
+    }
+    assert json.loads(last_restart) == {
+        "time": "2026-01-02T03:04:14+00:00",
+        "stamps": {"payments": "epoch.7"},
+        "subscription": "payments",
+        "event": "secret:create,secret:update",
+        "environmentSlug": "prod",
+        "secretPath": "/a,/b",
+        "keys": ["A", "B"],
+    }
+
+
+@given(st.integers(1, 99), st.timedeltas(timedelta(0), timedelta(days=1)))
+def test_a_repeated_patch_makes_no_second_rollout(seq: int, later: timedelta) -> None:
+    """The same debt patched again, however late, leaves the pod template as it is."""
+    debt = a_debt("web", seq)
+    first = restart_patch(a_workload(), Cause(debt, "payments", "epoch"), START)
+    second = restart_patch(patched(a_workload(), first), Cause(debt, "payments", "epoch"), START + later)
+
+    assert second["spec"] == first["spec"]
+
+
+def test_a_newer_debt_makes_a_new_rollout() -> None:
+    """Another sequence number, another epoch or another subscription changes the template."""
+    specs = [
+        restart_patch(a_workload(), Cause(a_debt("web", seq), subscription, epoch), START)["spec"]
+        for seq, subscription, epoch in [(1, "a", "x"), (2, "a", "x"), (1, "b", "x"), (1, "a", "y")]
+    ]
+
+    assert len({json.dumps(spec) for spec in specs}) == 4
+
+
+def test_a_restart_keeps_the_stamps_of_its_neighbours() -> None:
+    """A workload of two subscriptions carries a receipt for each."""
+    workload = a_workload(last_restart=a_receipt(mail="other.3", payments="epoch.1"))
+    restarted = patched(
+        workload, restart_patch(workload, Cause(a_debt("web", 2), "payments", "epoch"), at(5))
+    )
+
+    assert receipt_of(restarted) == Receipt(at(5), {"mail": "other.3", "payments": "epoch.2"})
+
+
+def test_a_restart_before_the_secrets_were_fresh_says_so() -> None:
+    """Until the next one for the same subscription with fresh ones."""
+    cause = Cause(a_debt(), "payments", "epoch", doubt=Doubt.STALE)
+    stale = patched(a_workload(), restart_patch(a_workload(), cause, START))
+    others = patched(stale, restart_patch(stale, replace(cause, subscription="mail", doubt=None), START))
+    mended = patched(others, restart_patch(others, replace(cause, doubt=None), START))
+
+    doubts = [receipt_of(workload).doubts for workload in (stale, others, mended)]
+    assert doubts == [{"payments": Doubt.STALE}, {"payments": Doubt.STALE}, {}]
+
+
+def test_somebodys_rollout_is_noted_and_is_no_restart() -> None:
+    """The content of the Secrets alone is new in the metadata; no template and no time changes."""
+    never = a_workload()
+    restarted = patched(never, restart_patch(never, Cause(a_debt(), "payments", "epoch", {"a": "1"}), START))
+
+    for workload, secrets in ((never, {"env": "2"}), (restarted, {"a": "1", "env": "2"})):
+        patch = coverage_patch(workload, {"env": "2"})
+        before, after = receipt_of(workload), receipt_of(patched(workload, patch))
+        assert list(patch) == ["metadata"]
+        assert after == replace(before, secrets=secrets)
+
+
+def test_a_receipt_names_few_keys() -> None:
+    """A person reads it: twenty keys, and an asterisk for the rest."""
+    many = tuple(a_change(f"KEY_{number:02}", DELETE, path="/**") for number in range(21))
+    told = describe(many)
+
+    assert told["keys"] == [*(f"KEY_{number:02}" for number in range(20)), "*"]
+    assert (told["event"], told["environmentSlug"], told["secretPath"]) == ("secret:delete", "prod", "/**")
+    assert describe(many[:20])["keys"] == [change.key for change in many[:20]]
+    assert describe((a_change("A", UPDATE), a_change("A", UPDATE, environment="dev")))["environmentSlug"] == (
+        "dev,prod"
+    )

@@ -1,0 +1,113 @@
+"""A workload's say: whether it opted in, what concerns it, and when it is held."""
+
+import pytest
+
+from infisical_events.core.restarts.workloads import concerning, narrowing_of
+from infisical_events.core.snapshots.changes import ANY_KEY, Change
+from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_change, a_workload
+
+CHANGE = a_change("DB_URL", UPDATE, path="/a/b")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        ({"auto_reload": "true"}, True),
+        ({"auto_reload": "True"}, False),
+        ({"auto_reload": "yes"}, False),
+        ({"auto_reload": ""}, False),
+        ({"auto_reload": "false", "subscription": "payments"}, True),
+        ({"auto_reload": "true", "subscription": "mail"}, False),
+        ({"auto_reload": "true", "subscription": " mail , payments "}, True),
+        ({"auto_reload": "true", "subscription": " , "}, True),
+        ({"auto_reload": "true", "subscription": "pay"}, False),
+    ],
+)
+def test_a_workload_opts_in(annotations: dict[str, str], expected: bool) -> None:  # noqa: FBT001 - a table
+    """To all subscriptions by `auto-reload: "true"`, or by name to some, which means these alone."""
+    assert a_workload(**annotations).is_subscribed_to("payments") is expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("true", True), ("false", False), ("", False), ("1", False)])
+def test_a_workload_is_held(text: str, expected: bool) -> None:  # noqa: FBT001 - a table
+    """By one spelling only."""
+    assert a_workload(paused=text).is_paused is expected
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        {},
+        {"events": "secret:update"},
+        {"events": "secret:create, secret:update"},
+        {"environment": "prod"},
+        {"environment": "dev,prod"},
+        {"secret_path": "/a/**"},
+        {"secret_path": " /{a,c}/b "},
+        {"secret_keys": "DB_*"},
+        {"secret_keys": "API_*, DB_*, !DB_OLD"},
+        {"events": "", "environment": " ", "secret_path": ",", "secret_keys": ""},
+    ],
+)
+def test_what_a_workload_names_concerns_it(annotations: dict[str, str]) -> None:
+    """Each annotation that is left out or empty narrows nothing."""
+    assert concerning(a_workload(**annotations), [CHANGE]) == (CHANGE,)
+    assert narrowing_of(a_workload(**annotations)).mistakes == ()
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        {"events": "secret:delete"},
+        {"environment": "dev"},
+        {"secret_path": "/a"},
+        {"secret_keys": "API_*"},
+        {"secret_keys": "!DB_*"},
+        {"events": "secret:update", "environment": "prod", "secret_path": "/a/**", "secret_keys": "API_*"},
+    ],
+)
+def test_what_a_workload_leaves_out_does_not_concern_it(annotations: dict[str, str]) -> None:
+    """One annotation that does not fit is enough."""
+    assert concerning(a_workload(**annotations), [CHANGE]) == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        a_change(ANY_KEY, IMPORT, path="/a"),
+        a_change(ANY_KEY, path="/**"),
+        a_change("DB_A", IMPORT, path="/**"),
+    ],
+)
+def test_what_nobody_can_name_concerns_all_whom_it_may(change: Change) -> None:
+    """A key or a folder that is not known may be the one that a workload waits for."""
+    assert concerning(a_workload(secret_keys="DB_*", secret_path="/a"), [change]) == (change,)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "told"),
+    [
+        ({"events": "secret:rename"}, "events: write some of secret:create, secret:update, secret:delete"),
+        ({"events": "secret:update,update"}, "events: write some of secret:create"),
+        ({"secret_path": "a"}, "secret-path: the path glob 'a' must start with '/'"),
+        ({"secret_path": "/a,/b"}, "secret-path: the path glob '/a,/b' "),
+        ({"secret_keys": "a b"}, "secret-keys: the key pattern 'a b' "),
+    ],
+)
+def test_a_mistake_narrows_nothing(annotations: dict[str, str], told: str) -> None:
+    """A restart too many is better than one too few; the mistake is told with its annotation."""
+    workload = a_workload(**annotations)
+    (mistake,) = narrowing_of(workload).mistakes
+
+    assert mistake.startswith(f"annotation events.infisical.com/{told}")
+    assert concerning(workload, [CHANGE]) == (CHANGE,)
+
+
+def test_every_mistake_is_told() -> None:
+    """One that is made beside another one does not hide it; what can be read still narrows."""
+    workload = a_workload(events="update", secret_path="a", secret_keys="DB_*")
+
+    assert len(narrowing_of(workload).mistakes) == 2
+    assert concerning(workload, [a_change("DB_A", DELETE), a_change("API_KEY", CREATE)]) == (
+        a_change("DB_A", DELETE),
+    )

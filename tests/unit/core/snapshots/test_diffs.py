@@ -1,0 +1,111 @@
+"""What changed between two bodies, attributed as Infisical would tell it."""
+
+import pytest
+from hypothesis import given
+
+from infisical_events.core.snapshots.changes import Change
+from infisical_events.core.snapshots.diffs import diff
+from infisical_events.core.snapshots.snapshots import Body, Sighting
+from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_body, a_change, a_part
+from support.strategies import bodies, own_bodies
+
+OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (a_body(), a_body(A=1), [a_change("A", CREATE)]),
+        (a_body(), a_body(A=3), [a_change("A", CREATE, UPDATE)]),
+        (a_body(A=1), a_body(A=2), [a_change("A", UPDATE)]),
+        (a_body(A=2), a_body(A=1), [a_change("A", UPDATE)]),
+        (a_body(A=1), a_body(), [a_change("A", DELETE)]),
+        (a_body(A=("x", 1)), a_body(A=("y", 1)), [a_change("A", DELETE, CREATE)]),
+        (a_body(A=("x", 1)), a_body(A=("y", 2)), [a_change("A", DELETE, CREATE, UPDATE)]),
+        (a_body(A=1, B=1), a_body(A=1, C=1), [a_change("B", DELETE), a_change("C", CREATE)]),
+    ],
+    ids=["create", "create-update", "update", "roll-back", "delete", "replace", "replace-update", "two"],
+)
+def test_a_change_is_attributed(before: Body, after: Body, expected: list[Change]) -> None:
+    """A key that comes is a create, one that goes a delete, another version an update."""
+    assert list(diff(OWN, before, after)) == expected
+
+
+def test_a_rename_is_an_update_of_both_names() -> None:
+    """One secret under another key is what the server tells as `secret:update`."""
+    before, after = a_body(OLD=("x", 1)), a_body(NEW=("x", 2))
+
+    assert diff(OWN, before, after) == (a_change("NEW", UPDATE), a_change("OLD", UPDATE))
+
+
+def test_renames_in_a_circle_are_updates() -> None:
+    """Two secrets that swap their names were renamed; none was created or deleted."""
+    before, after = a_body(A=("x", 1), B=("y", 1)), a_body(A=("y", 1), B=("x", 1))
+
+    assert diff(OWN, before, after) == (a_change("A", UPDATE), a_change("B", UPDATE))
+
+
+def test_a_rename_onto_a_deleted_name_is_both() -> None:
+    """Who waits for the delete hears of it, and who waits for the rename as well."""
+    before, after = a_body(A=("x", 1), B=("y", 1)), a_body(B=("x", 2))
+
+    assert diff(OWN, before, after) == (a_change("A", UPDATE), a_change("B", DELETE, UPDATE))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "keys"),
+    [
+        (a_body(A=1, B=1), a_body(A=2, B=1), ["A"]),
+        (a_body(A=1), a_body(), ["A"]),
+        (a_body(0, A=1, B=1), a_body(1, A=1, B=1), ["A", "B"]),
+        (a_body(0, A=1), a_body(1, B=1), ["A", "B"]),
+        (a_body(0), a_body(1), ["*"]),
+    ],
+    ids=["an imported key", "an import gone", "another rank", "rank and keys", "rank of nothing"],
+)
+def test_an_import_is_mutated(before: Body, after: Body, keys: list[str]) -> None:
+    """Whatever changes in an import mutates the importing folder; its rank concerns all of its keys."""
+    assert list(diff(IMPORTED, before, after)) == [a_change(key, IMPORT) for key in keys]
+
+
+def test_an_import_of_a_recursive_look_belongs_to_all_it_saw() -> None:
+    """The list does not tell which folder imports, so the change may concern any of them."""
+    part = a_part("/a/**", source="/shared")
+
+    assert diff(part, a_body(), a_body(A=1)) == (a_change("A", IMPORT, path="/a/**"),)
+
+
+@given(own_bodies, own_bodies)
+def test_own_bodies_differ_if_they_do_not_agree(before: Body, after: Body) -> None:
+    """There is a change if and only if the bodies do not agree, one for each key that differs."""
+    changes = diff(OWN, before, after)
+
+    assert (not changes) == before.agrees(after)
+    assert [change.key for change in changes] == sorted(
+        key
+        for key in before.sightings.keys() | after.sightings.keys()
+        if not _agree(before.sightings.get(key), after.sightings.get(key))
+    )
+
+
+def _agree(old: Sighting | None, new: Sighting | None) -> bool:
+    return old is not None and new is not None and old.agrees(new)
+
+
+@given(bodies, bodies)
+def test_imports_differ_if_they_do_not_agree(before: Body, after: Body) -> None:
+    """There is a mutation if and only if the bodies do not agree."""
+    changes = diff(IMPORTED, before, after)
+
+    assert (not changes) == before.agrees(after)
+    assert all(change.types == {IMPORT} for change in changes)
+
+
+@given(own_bodies, own_bodies)
+def test_what_comes_one_way_goes_the_other(before: Body, after: Body) -> None:
+    """A key created in one direction is deleted in the other one, and a rename stays a rename."""
+    there = {change.key: change.types for change in diff(OWN, before, after)}
+    back = {change.key: change.types for change in diff(OWN, after, before)}
+
+    assert there.keys() == back.keys()
+    assert {key for key in there if CREATE in there[key]} == {key for key in back if DELETE in back[key]}

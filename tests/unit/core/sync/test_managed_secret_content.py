@@ -1,0 +1,390 @@
+"""What a Secret shall hold, and by what two contents are told apart."""
+
+import base64
+import hashlib
+import re
+import tracemalloc
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from infisical_events.api.specs import ManagedSecret
+from infisical_events.core.ledger.acceptance import Belief
+from infisical_events.core.snapshots.snapshots import Body, Part, Sighting
+from infisical_events.core.sync.managed_secret_content import (
+    ContentError,
+    Reading,
+    check_secrets,
+    content_of,
+    is_as_believed,
+    may_lack_import,
+)
+from infisical_events.core.sync.templates import length_of, rendered
+from support.builders import a_belief, a_body, a_ledger, a_part, a_spec, at
+from support.strategies import bodies, few_keys, own_bodies
+
+CANARY = "canary-value-9a3e"
+OWN, SHARED, DEFAULTS = a_part(), a_part(source="/shared"), a_part(source="/defaults")
+
+
+def a_managed(**fields: Any) -> ManagedSecret:  # noqa: ANN401 - JSON
+    """An entry of `spec.resync.secrets`, as a user writes it."""
+    raw = {"name": "payments", "environmentSlug": "prod", "secretPath": "/a"} | fields
+    return a_spec(resync={"secrets": [raw]}).resync.secrets[0]
+
+
+def a_reading(parts: dict[Part, dict[str, str]] | None = None, **own: str) -> Reading:
+    """Values by part, or the folder's own; the order of imports is that of the mapping."""
+    given_parts = {OWN: own} | (parts or {})
+    ranks = {part: rank for rank, part in enumerate(part for part in given_parts if part.source)}
+    seen = {
+        part: Body.of({key: Sighting(f"{part}/{key}", 1) for key in values}, ranks.get(part, 0))
+        for part, values in given_parts.items()
+    }
+    return Reading(seen, given_parts)
+
+
+def token(reading: Reading, **fields: object) -> str:
+    """The token of what it makes."""
+    return content_of(reading, a_managed(**fields)).token
+
+
+def with_body(reading: Reading, body: Body) -> Reading:
+    """The same values under other sightings of the folder's own secrets."""
+    return replace(reading, parts={**reading.parts, OWN: body})
+
+
+# -- which value wins ---------------------------------------------------------------------------------
+
+
+def test_own_secrets_win_over_imports_and_later_imports_over_earlier() -> None:
+    """As in the server's own reading of a folder."""
+    imports = {SHARED: {"A": "shared", "B": "shared", "C": "shared"}, DEFAULTS: {"B": "later"}}
+    reading = a_reading(imports, A="own")
+
+    assert content_of(reading, a_managed()).data == {"A": "own", "B": "later", "C": "shared"}
+
+
+_few_values = st.dictionaries(few_keys, st.text(max_size=3))
+
+
+@given(_few_values, st.lists(_few_values, max_size=3))
+def test_the_order_of_a_mapping_decides_nothing(own: dict[str, str], brought: list[dict[str, str]]) -> None:
+    """Ranks decide: the imports are read from the first to the last, then come the own secrets."""
+    named = {a_part(source=f"/s{place}"): values for place, values in enumerate(brought)}
+    reading = a_reading(named, **own)
+    turned = Reading(dict(reversed(reading.parts.items())), reading.values)
+    expected = {key: value for values in [*brought, own] for key, value in values.items()}
+
+    assert content_of(reading, a_managed()).data == content_of(turned, a_managed()).data == expected
+    assert content_of(reading, a_managed()).token == content_of(turned, a_managed()).token
+
+
+def test_keys_are_selected() -> None:
+    """Only what the patterns include gets into the Secret, imported or not."""
+    reading = a_reading({SHARED: {"DB_HOST": "h", "OTHER": "o"}}, DB_USER="u", DB_OLD="x")
+
+    content = content_of(reading, a_managed(secretKeys=["DB_*", "!*_OLD"]))
+
+    assert content.data == {"DB_HOST": "h", "DB_USER": "u"}
+
+
+def test_an_empty_folder_makes_an_empty_secret() -> None:
+    """What was deleted leaves the Secret, to the last key."""
+    assert content_of(a_reading(), a_managed()).data == {}
+
+
+# -- what cannot be made ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["with blank", "a/b", "é", "..", ".", "..x", "a" * 254, "line\nbreak"])
+def test_a_key_that_no_secret_can_have_is_refused(key: str) -> None:
+    """The sentence names it and says how to give it another name, which helps."""
+    reading = a_reading(**{key: CANARY})
+    with pytest.raises(ContentError, match="template") as refused:
+        content_of(reading, a_managed())
+
+    assert ascii(key[:64]) in str(refused.value)
+    assert CANARY not in str(refused.value)
+    assert "\n" not in str(refused.value)
+    renamed = a_managed(template={"K": f'{{{{ index . "{key}" }}}}'})
+    assert content_of(reading, renamed).data == {"K": CANARY}
+    assert content_of(reading, a_managed(secretKeys=["OTHER"])).data == {}
+
+
+@pytest.mark.parametrize("key", ["A", "tls.crt", ".dockerconfigjson", "a..b", "-", "_", "a" * 253])
+def test_a_key_that_a_secret_can_have(key: str) -> None:
+    """All that Kubernetes takes is taken."""
+    assert content_of(a_reading(**{key: "v"}), a_managed()).data == {key: "v"}
+
+
+def test_many_bad_keys_make_no_endless_sentence() -> None:
+    """Some are named and the others counted."""
+    with pytest.raises(ContentError, match=r"'k 0', .*'k 4' and 3 more"):
+        content_of(a_reading(**{f"k {number}": "v" for number in range(8)}), a_managed())
+
+
+def test_a_template_has_exactly_its_keys() -> None:
+    """What it does not name is left out."""
+    reading = a_reading(USER="u", PASSWORD="p", OTHER="o")
+
+    content = content_of(reading, a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}@db"}))
+
+    assert content.data == {"url": "u:p@db"}
+
+
+def test_a_missing_secret_is_named_with_its_place() -> None:
+    """The sentence names the Secret, the folder, the template's key and the name; no value."""
+    with pytest.raises(ContentError) as refused:
+        content_of(a_reading(USER=CANARY), a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}"}))
+
+    assert str(refused.value) == (
+        "Secret payments of prod:/a: the template's key url refers to secrets that are not there: PASSWORD."
+    )
+
+
+@pytest.mark.parametrize(("letter", "most"), [("a", 1024 * 1024), ("é", 512 * 1024)])
+def test_what_is_too_large_is_refused(letter: str, most: int) -> None:
+    """A Secret holds a mebibyte of values, in bytes, all of them together."""
+    half = letter * (most // 2)
+    assert len(content_of(a_reading(A=half, B=half), a_managed()).data) == 2
+
+    with pytest.raises(ContentError, match=r"would hold 104857\d bytes.*secretKeys"):
+        content_of(a_reading(A=half, B=half + letter), a_managed())
+
+
+def test_a_value_that_cannot_be_written_is_refused() -> None:
+    """Half of a surrogate pair, which JSON can name, is told by its key."""
+    with pytest.raises(ContentError, match="value of 'A' is no Unicode text"):
+        content_of(a_reading(A="\ud800"), a_managed())
+
+
+def test_no_value_is_shown() -> None:
+    """Neither what was read nor what was made of it repeats a value when it is printed."""
+    reading = a_reading({SHARED: {"B": CANARY}}, A=CANARY)
+    content = content_of(reading, a_managed())
+
+    assert CANARY not in f"{reading!r} {reading} {content!r} {content}"
+
+
+# -- the token ----------------------------------------------------------------------------------------
+
+
+def test_a_token_is_short_and_fit_for_an_annotation() -> None:
+    """27 characters of URL-safe base64."""
+    assert re.fullmatch(r"[\w-]{27}", token(a_reading(A="1")), re.ASCII)
+
+
+@given(st.text(), st.text())
+def test_a_token_knows_nothing_of_values(one: str, other: str) -> None:
+    """Two contents of the same ids and versions have one token, whatever their values are."""
+    assert token(a_reading(A=one)) == token(a_reading(A=other))
+
+
+def test_a_token_is_no_digest_of_a_value() -> None:
+    """Nothing by which a guess could be tried."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(CANARY.encode()).digest()).decode()
+
+    assert token(a_reading(A=CANARY)) != digest[:27]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        a_body(A=("id", 2)),
+        a_body(A=("other", 1)),
+        a_body(A=("id", 1, "digest")),
+        a_body(A=("id", 1), B=("id-2", 1)),
+        a_body(B=("id", 1)),
+        a_body(),
+    ],
+)
+def test_a_token_moves_with_what_was_read(body: Body) -> None:
+    """Another id, version, digest, name or number of secrets is another content."""
+    reading = with_body(a_reading(A="1", B="1"), a_body(A=("id", 1)))
+
+    assert token(reading) != token(with_body(reading, body))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"template": {"A": "{{ .A }}"}},
+        {"type": "example.com/other"},
+        {"labels": {"a": "b"}},
+        {"annotations": {"a": "b"}},
+        {"creationPolicy": "Orphan"},
+    ],
+)
+def test_a_token_moves_with_the_spec(edit: dict[str, Any]) -> None:
+    """An edit of what is written is another content."""
+    assert token(a_reading(A="1")) != token(a_reading(A="1"), **edit)
+
+
+@given(own_bodies, st.sampled_from(["A", "B"]))
+def test_only_what_is_used_counts(body: Body, used: str) -> None:
+    """With a template, what it does not refer to moves no token; without one, what is not selected."""
+    assume(used in body.sightings)
+    reading = with_body(a_reading(A="1", B="1", C="1"), body)
+    alone = with_body(reading, Body.of({used: body.sightings[used]}))
+    template = {"K": f"{{{{ .{used} }}}}"}
+
+    assert token(reading, template=template) == token(alone, template=template)
+    assert token(reading, secretKeys=[used]) == token(alone, secretKeys=[used])
+
+
+# -- whether it is what is believed -------------------------------------------------------------------
+
+
+def seen_as(parts: dict[Part, Body]) -> Reading:
+    """A reading of these sightings."""
+    return Reading({OWN: a_body()} | parts, {})
+
+
+@given(own_bodies, bodies)
+def test_a_reading_agrees_with_itself(own: Body, brought: Body) -> None:
+    """And with a belief that has forgotten keys or digests, or knows of other folders."""
+    reading = seen_as({OWN: own, SHARED: brought})
+    elsewhere = {a_part("/b"): a_body(A=7), a_part("/b", source="/shared"): a_body(A=7)}
+
+    for belief in (
+        {OWN: own, SHARED: brought},
+        {OWN: own.folded(), SHARED: brought.folded()},
+        {OWN: own.without_digests()},
+        elsewhere,
+        {},
+    ):
+        assert is_as_believed(reading, belief)
+
+
+@given(own_bodies, own_bodies)
+def test_a_reading_agrees_with_what_its_bodies_agree_with(seen: Body, believed: Body) -> None:
+    """What decides is what decides elsewhere."""
+    assert is_as_believed(seen_as({OWN: seen}), {OWN: believed}) == believed.agrees(seen)
+
+
+@pytest.mark.parametrize(
+    ("belief", "agrees"),
+    [
+        ({OWN: a_body(A=1)}, False),
+        ({SHARED: a_body(A=1)}, False),
+        ({OWN: a_body()}, True),
+        ({a_part("/a/**", source="/shared"): a_body(A=1)}, True),
+        ({a_part("/a/b"): a_body(A=1)}, True),
+    ],
+)
+def test_what_is_gone_disagrees(belief: dict[Part, Body], agrees: bool) -> None:  # noqa: FBT001 - a case
+    """An empty reading is not what is believed, unless nothing is, or a look elsewhere may have shown it."""
+    assert is_as_believed(seen_as({}), belief) is agrees
+
+
+@pytest.mark.parametrize(("version", "agrees"), [(1, True), (2, False)])
+def test_an_import_is_compared_with_a_recursive_look(version: int, agrees: bool) -> None:  # noqa: FBT001 - a case
+    """An import that was believed of many folders has another place in a list, and the same secrets."""
+    belief = {a_part("/**", source="/shared"): a_body(rank=3, A=version), a_part("/a/**"): a_body()}
+
+    assert is_as_believed(seen_as({SHARED: a_body(rank=0, A=1)}), belief) is agrees
+
+
+@pytest.mark.parametrize(
+    ("accepted", "now", "may_lack"),
+    [(30, 31, True), (30, 90, True), (30, 91, False), (0, 1, False)],
+    ids=["just now", "a minute ago", "longer ago", "in the baseline"],
+)
+def test_an_import_of_a_tree_that_is_not_shown(accepted: float, now: float, may_lack: bool) -> None:  # noqa: FBT001 - a case
+    """It may be this folder's, in a read that lags, for as long as reads may."""
+    tree = {a_part("/**", source="/shared"): a_belief(a_body(A=1), accepted)}
+
+    assert may_lack_import(seen_as({}), a_ledger(tree), at(now)) is may_lack
+    assert not may_lack_import(seen_as({SHARED: a_body(A=1)}), a_ledger(tree), at(now))
+
+
+@pytest.mark.parametrize(
+    "belief",
+    [
+        {a_part("/**", source="/shared"): a_belief(seconds=30)},
+        {a_part("/b/**", source="/shared"): a_belief(a_body(A=1), 30)},
+        {SHARED: a_belief(a_body(A=1), 30)},
+        {a_part("/a/b"): a_belief(a_body(A=1), 30)},
+    ],
+    ids=["gone", "of another tree", "of this folder", "no import"],
+)
+def test_what_a_read_of_the_folder_cannot_lack(belief: dict[Part, Belief]) -> None:
+    """Only what may be there and is not shown is missing; what must be there is compared."""
+    assert not may_lack_import(seen_as({}), a_ledger(belief), at(31))
+
+
+# -- specs that can never be served -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"secretPath": "/a/**"}, r"secretPath: a Secret is made from one folder"),
+        ({"secretPath": "/a/"}, r"secretPath: the path glob '/a/' would never match"),
+        ({"secretKeys": ["A B"]}, r"secretKeys: the key pattern 'A B' may have"),
+        ({"template": {"K": "{{ .A"}}, r"the template's key K has '\{\{ \.A'"),
+        ({"template": {"..": "x"}}, r"template: a Secret can have no key '\.\.'"),
+        (
+            {"template": {"K": "{{ .A }}"}, "secretKeys": ["B*"]},
+            r"template: it refers to 'A', which secretKeys",
+        ),
+        ({"type": "kubernetes.io/tls", "creationPolicy": "Merge"}, r"type: a Secret that keys are added to"),
+        ({"labels": {"app.kubernetes.io/managed-by": "me"}}, r"labels: app\.kubernetes\.io/managed-by is"),
+        (
+            {"annotations": {"events.infisical.com/content": "x"}},
+            r"annotations: 'events.infisical.com/content'",
+        ),
+    ],
+)
+def test_what_can_never_be_made_is_refused(fields: dict[str, Any], told: str) -> None:
+    """Each mistake is told with its place, before anything is read."""
+    raw = {"name": "payments", "environmentSlug": "prod", "secretPath": "/a"} | fields
+    with pytest.raises(ValueError, match=rf"^spec\.resync\.secrets\[0\](\.|: ){told}"):
+        check_secrets(a_spec(resync={"secrets": [raw]}))
+
+
+def test_what_can_be_made_is_let_through() -> None:
+    """A spec without Secrets, and one with all fields."""
+    check_secrets(a_spec())
+    raw = {
+        "name": "payments",
+        "environmentSlug": "prod",
+        "secretPath": "/a/b",
+        "secretKeys": ["DB_*"],
+        "template": {"tls.crt": "{{ .DB_A }}", "tls.key": "x"},
+        "type": "kubernetes.io/tls",
+        "creationPolicy": "Orphan",
+        "labels": {"a": "b"},
+        "annotations": {"c": "d"},
+    }
+    check_secrets(
+        a_spec(resync={"secrets": [raw, {"name": "m", "environmentSlug": "e", "creationPolicy": "Merge"}]})
+    )
+
+
+def test_a_template_is_measured_before_it_is_made() -> None:
+    """A value that a template names ten thousand times never fills the memory: 256 keys would be 500 GiB."""
+    bomb = "{{ .A }}" * 2000
+    reading = a_reading(A="a" * 1024 * 1024)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ContentError, match=r"would hold \d+ bytes"):
+            content_of(reading, a_managed(template={f"k{number}": bomb for number in range(16)}))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most < 16 * 1024 * 1024
+
+
+@given(st.dictionaries(st.sampled_from("ABC"), st.text(max_size=5)), st.text(max_size=20))
+def test_a_template_is_measured_as_it_is_made(values: dict[str, str], text: str) -> None:
+    """The length that is told is that of the text."""
+    template = {"k": text.replace("{", "") + "{{ .A }} {{ .A }}" + '{{ "{{" }}', "l": '{{ index . "B" }}'}
+    assume({"A", "B"} <= values.keys())
+
+    assert length_of(template, values) == sum(map(len, rendered(template, values).values()))

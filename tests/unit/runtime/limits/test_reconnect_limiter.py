@@ -1,0 +1,119 @@
+"""Who waits for one address is let go together, and goes one after the other."""
+
+import asyncio
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infisical_events.runtime.limits.reconnect_limiter import Gate, Gates
+from support.virtual_time import in_virtual_time
+
+
+def now() -> float:
+    """Seconds of the loop's clock."""
+    return asyncio.get_running_loop().time()
+
+
+async def passed(gate: Gate, after: float = 0.0) -> float:
+    """When somebody who comes after so many seconds gets a turn."""
+    await asyncio.sleep(after)
+    await gate.turn()
+    return now()
+
+
+async def rested(gate: Gate, seconds: float) -> float:
+    """When somebody goes on who would rest so long."""
+    await gate.rest(seconds)
+    return now()
+
+
+def most_within_a_second(moments: list[float]) -> int:
+    """The most of these moments in any second."""
+    return max(sum(begin <= moment < begin + 1.0 for moment in moments) for begin in moments)
+
+
+@in_virtual_time
+async def test_three_hundred() -> None:
+    """Three hundred who come at once begin within twelve seconds, and never more than 30 in any second."""
+    gate = Gate()
+    moments = await asyncio.gather(*(passed(gate) for _ in range(300)))
+    assert max(moments) < 12.0
+    assert most_within_a_second(moments) <= 30
+
+
+@settings(max_examples=30, deadline=None)
+@given(comings=st.lists(st.floats(0.0, 5.0), min_size=1, max_size=200))
+def test_never_a_herd(comings: list[float]) -> None:
+    """Whenever they come, never more than 38 begin in any second."""
+
+    @in_virtual_time
+    async def moments() -> list[float]:
+        gate = Gate()
+        return await asyncio.gather(*(passed(gate, coming) for coming in comings))
+
+    assert most_within_a_second(moments()) <= 30
+
+
+@in_virtual_time
+async def test_few() -> None:
+    """Few who come do not wait."""
+    gate = Gate()
+    assert await asyncio.gather(*(passed(gate) for _ in range(4))) == [0.0] * 4
+
+
+@in_virtual_time
+async def test_who_gave_up_waiting_holds_nobody_up() -> None:
+    """Hundreds who leave the queue leave it as if they had never come."""
+    gate = Gate()
+    tasks = [asyncio.create_task(passed(gate)) for _ in range(500)]
+    await asyncio.sleep(0.1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert await passed(gate) < 0.5
+
+
+@in_virtual_time
+async def test_back() -> None:
+    """Those who rest go on when the server is back, and not before."""
+    gate = Gate()
+    resting = [asyncio.create_task(rested(gate, 30.0)) for _ in range(3)]
+    await asyncio.sleep(2.0)
+    gate.is_back()
+    assert await asyncio.gather(*resting) == [2.0] * 3
+    assert await rested(gate, 30.0) == 32.0
+
+
+@in_virtual_time
+async def test_rest_ends_by_itself() -> None:
+    """Nobody rests longer than meant."""
+    assert await rested(Gate(), 30.0) == 30.0
+
+
+@in_virtual_time
+async def test_server_that_is_back_again_and_again() -> None:
+    """A server that lets some in all the time does not make the others come more than every 5 seconds."""
+    gate, comings = Gate(), list[float]()
+
+    async def come_again() -> None:
+        while True:
+            comings.append(await rested(gate, 30.0))
+
+    refused = asyncio.create_task(come_again())
+    for _ in range(1000):
+        await asyncio.sleep(0.1)
+        gate.is_back()
+    refused.cancel()
+    assert 15 <= len(comings) <= 21
+    assert min(later - earlier for earlier, later in pairwise(comings)) >= 4.9
+
+
+@in_virtual_time
+async def test_one_gate_per_address() -> None:
+    """All who go to one address share its gate; other addresses have others; none is kept for nobody."""
+    gates = Gates()
+    gate = gates.to("https://a.example")
+    assert gates.to("https://a.example") is gate
+    assert gates.to("https://b.example") is not gate
+    assert list(gates._gates) == ["https://a.example"]

@@ -1,0 +1,666 @@
+"""One task per object: begun once, told of a new spec, ended with its object, and nothing left behind."""
+
+import asyncio
+import gc
+import itertools
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infisical_events.api.specs import Spec
+from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.ledger.codec import encode
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.sharding.assignment import shard_of
+from infisical_events.core.snapshots.snapshots import Observation
+from infisical_events.infisical.event_stream import Hearing
+from infisical_events.infisical.tokens import CredentialsSource
+from infisical_events.kube.kubernetes_errors import (
+    ForbiddenError,
+    KubernetesError,
+    NotFoundError,
+    UnauthorizedError,
+    UnknownOutcomeError,
+)
+from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.runtime.limits.cooperative_scheduler import SLICE, Slices
+from infisical_events.runtime.limits.namespace_slots import Seats
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.sharding.supervisor import Supervisor, WatchBehindError
+from support.builders import a_body, a_ledger, a_part, a_raw_spec
+from support.fake_cluster import FakeCluster, a_world
+from support.virtual_time import in_virtual_time, virtual_now
+
+ADDRESS = "https://app.infisical.com"
+
+
+class QuietInfisical:
+    """Every project is empty, and every stream is open and silent."""
+
+    def __init__(self) -> None:
+        self.sessions: list[tuple[str, Spec]] = []
+        self.open_streams = 0
+        self.defect: Exception | None = None
+
+    @asynccontextmanager
+    async def opened(
+        self,
+        address: str,
+        spec: Spec,
+        credentials: CredentialsSource,  # noqa: ARG002 - of the port
+    ) -> AsyncIterator["QuietInfisical"]:
+        """A session, counted while it is open."""
+        if self.defect is not None:
+            raise self.defect
+        self.sessions.append((address, spec))
+        try:
+            yield self
+        finally:
+            self.sessions.remove((address, spec))
+
+    async def login(self) -> None:
+        """Everybody is let in."""
+
+    async def project_id(self) -> str:
+        """The project's id."""
+        return "p"
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """Nothing is there."""
+        return Observation(scopes, {}, virtual_now(), virtual_now())
+
+    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
+        """Nothing is there."""
+        return True
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+        """An open stream, counted."""
+        self.open_streams += 1
+        try:
+            yield _silence()
+        finally:
+            self.open_streams -= 1
+
+
+async def _silence() -> AsyncIterator[Hearing]:
+    await asyncio.get_running_loop().create_future()
+    yield  # type: ignore[misc] # never reached: it makes a generator of this
+
+
+class Operator:
+    """A supervisor in a world of fakes."""
+
+    def __init__(self, shards: int = 1, held: Collection[int] = (0,), **world: Any) -> None:  # noqa: ANN401 - fields of World
+        self.names = itertools.count(1)
+        self.cluster = FakeCluster()
+        self.infisical = QuietInfisical()
+        self.metrics = Metrics()
+        self.supervisor = Supervisor(
+            a_world(self.cluster, self.infisical.opened, ADDRESS, metrics=self.metrics, **world),
+            (),
+            shards,
+            held,
+        )
+
+    def create(self, name: str = "app", namespace: str = "team", **fields: object) -> SubscriptionKey:
+        """An object that the watch has told of."""
+        key = self.cluster.create_subscription(namespace, name, a_raw_spec(**fields))
+        self.supervisor.upsert(key, 1)
+        return key
+
+    def conditions(self, key: SubscriptionKey) -> dict[str, tuple[str, str]]:
+        """Status and reason of the stored conditions."""
+        conditions = self.cluster.status_of(key)["conditions"]
+        return {c["type"]: (c["status"], c["reason"]) for c in conditions}
+
+    def series(self) -> list[str]:
+        """The metrics of subscriptions."""
+        return [line for line in self.metrics.render().decode().splitlines() if 'subscription="' in line]
+
+
+@in_virtual_time
+async def test_served() -> None:
+    """An object that is seen is served: logged in, observed, listened to, and Ready."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_seen_again() -> None:
+    """An object that is seen again unchanged, as after each listing, is served once."""
+    operator = Operator()
+    key = operator.create()
+    for _ in range(10):
+        operator.supervisor.upsert(key, 1)
+        await asyncio.sleep(1.0)
+    assert (len(operator.infisical.sessions), operator.infisical.open_streams) == (1, 1)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_new_spec() -> None:
+    """A new spec takes the place of the old one: one session, for the new address."""
+    other = "https://eu.infisical.com"
+    operator = Operator(boundary=Boundary((ADDRESS, other)))
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    operator.cluster.edit_subscription(key, a_raw_spec(address=other))
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(5.0)
+    assert [address for address, _ in operator.infisical.sessions] == [other]
+    assert operator.infisical.open_streams == 1
+    assert operator.cluster.status_of(key)["observedGeneration"] == 2
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_removed() -> None:
+    """With its object go the task, the stream and the session."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    operator.supervisor.remove(key.uid)
+    await asyncio.sleep(1.0)
+    assert (operator.infisical.sessions, operator.infisical.open_streams) == ([], 0)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_removed_from_the_metrics() -> None:
+    """Nothing is told of an object that is gone, also not by the task that ends after it."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    assert operator.series()
+    operator.supervisor.remove(key.uid)
+    await asyncio.sleep(1.0)
+    assert operator.series() == []
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_recreated() -> None:
+    """An object that takes its namesake's place is served and told of, whichever news comes first."""
+    operator = Operator()
+    old = operator.create()
+    await asyncio.sleep(5.0)
+    operator.cluster.delete_subscription(old)
+    new = operator.create()
+    operator.supervisor.remove(old.uid)
+    await asyncio.sleep(5.0)
+    assert operator.infisical.open_streams == 1
+    assert operator.conditions(new)["Ready"] == ("True", "Watching")
+    assert operator.series()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_gone_unseen() -> None:
+    """An object whose deletion nobody told of is found missing by a sweep."""
+    operator = Operator()
+    key = operator.create()
+    kept = operator.create("kept")
+    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    await asyncio.sleep(5.0)
+    operator.cluster.delete_subscription(key)
+    operator.cluster.fail("list_subscriptions", KubernetesError("away"))
+    await asyncio.sleep(700.0)
+    assert operator.infisical.open_streams == 1
+    assert operator.conditions(kept)["Ready"] == ("True", "Watching")
+    sweeping.cancel()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_ended_by_mistake(caplog: pytest.LogCaptureFixture) -> None:
+    """A task that ended although its object lives is told of once, not counted, and begun again."""
+    caplog.set_level("INFO")
+    operator = Operator()
+    key = operator.create()
+    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    await asyncio.sleep(5.0)
+    for task in asyncio.all_tasks():
+        if task.get_name() == f"subscription {key}":
+            task.cancel()
+    await asyncio.sleep(5.0)
+    assert "infisical_events_subscriptions 0.0" in operator.metrics.render().decode()
+    assert [record.message for record in caplog.records].count("no longer served") == 1
+    await asyncio.sleep(400.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    assert "infisical_events_subscriptions 1.0" in operator.metrics.render().decode()
+    sweeping.cancel()
+    await operator.supervisor.close()
+
+
+@pytest.mark.parametrize("error", [ForbiddenError, NotFoundError, UnauthorizedError, UnknownOutcomeError])
+@in_virtual_time
+async def test_sweep_fails(error: type[KubernetesError]) -> None:
+    """A sweep that cannot list is followed by one that can."""
+    operator = Operator()
+    operator.cluster.fail("list_subscriptions", error("not now"), times=3)
+    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    operator.cluster.delete_subscription(key)
+    await asyncio.sleep(200.0)
+    assert operator.infisical.open_streams == 1
+    await asyncio.sleep(80.0)
+    assert operator.infisical.open_streams == 0
+    sweeping.cancel()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_spread() -> None:
+    """Many objects that are seen at once are begun one after the other."""
+    operator = Operator()
+    for n in range(500):
+        operator.create(f"app-{n}")
+    await asyncio.sleep(1.0)
+    assert 10 <= operator.infisical.open_streams <= 70
+    await asyncio.sleep(20.0)
+    assert operator.infisical.open_streams == 500
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_close() -> None:
+    """Closing ends all tasks and waits for them."""
+    operator = Operator()
+    for n in range(20):
+        operator.create(f"app-{n}")
+    await asyncio.sleep(5.0)
+    assert operator.infisical.open_streams == 20
+    await operator.supervisor.close()
+    assert operator.infisical.open_streams == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "condition"),
+    [
+        ({"events": []}, ("Stalled", "True", "InvalidSpec")),
+        ({"address": "https://evil.example"}, ("Stalled", "True", "AddressNotAllowed")),
+        ({"suspend": True}, ("Ready", "False", "Suspended")),
+    ],
+)
+@in_virtual_time
+async def test_not_served(fields: dict[str, Any], condition: tuple[str, str, str]) -> None:
+    """A spec that cannot or shall not be served opens nothing, says why, and is served when it is mended."""
+    operator = Operator()
+    key = operator.create(**fields)
+    await asyncio.sleep(5.0)
+    kind, status, reason = condition
+    assert operator.conditions(key)[kind] == (status, reason)
+    assert operator.infisical.sessions == []
+
+    operator.cluster.edit_subscription(key, a_raw_spec())
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    assert "Stalled" not in operator.conditions(key)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_defect_is_told() -> None:
+    """An error that nobody foresaw is told on the status, once as an Event, and counted, while it lasts."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+
+    operator.infisical.defect = RuntimeError("canary: foreign text")
+    operator.cluster.edit_subscription(key, a_raw_spec(debounceSeconds=3))
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(30.0)
+    assert operator.conditions(key)["Ready"] == ("False", "InternalError")
+    assert "RuntimeError" in str(operator.cluster.status_of(key))
+    assert "canary" not in str(operator.cluster.status_of(key))
+    assert [notice.reason for notice in operator.cluster.notices].count("InternalError") == 1
+    assert any("passes_total" in line and "InternalError" in line for line in operator.series())
+
+    operator.infisical.defect = None
+    await asyncio.sleep(70.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_defect_that_cannot_be_told_is_waited_out() -> None:
+    """Where its status cannot be written the subscription is tried again all the same."""
+    operator = Operator()
+    operator.infisical.defect = RuntimeError("once")
+    operator.cluster.fail("write_status", ForbiddenError("not now"))
+    key = operator.create()
+    await asyncio.sleep(0.5)
+    operator.infisical.defect = None
+    await asyncio.sleep(10.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_suspended_is_out_of_the_metrics() -> None:
+    """What is suspended while it is served leaves no series behind that an alert could take for trouble."""
+    operator = Operator()
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    assert operator.series()
+
+    operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(60.0)
+    assert operator.series() == []
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_stalled_is_told_once() -> None:
+    """A spec that stays invalid over a restart of the operator is told as one Kubernetes Event."""
+    operator = Operator()
+    key = operator.create(events=[])
+    await asyncio.sleep(5.0)
+    operator.supervisor.remove(key.uid)
+    operator.supervisor.upsert(key, 1)
+    await asyncio.sleep(5.0)
+    assert [notice.reason for notice in operator.cluster.notices] == ["InvalidSpec"]
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_ledger_moved_at_rest(caplog: pytest.LogCaptureFixture) -> None:
+    """A ledger that somebody else writes while nothing is done is no defect."""
+    operator = Operator()
+
+    async def meddle(method: str) -> None:
+        if method == "write_status" and not operator.cluster.status_of(key):
+            operator.cluster.overwrite_status(key, {"ledger": encode(a_ledger())})
+
+    operator.cluster.interpose = meddle
+    key = operator.create(suspend=True)
+    await asyncio.sleep(60.0)
+    assert operator.conditions(key)["Ready"] == ("False", "Suspended")
+    assert not [record for record in caplog.records if record.exc_info]
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_cluster_away() -> None:
+    """While the API server refuses or is away nothing is lost: the object is served when it is back."""
+    operator = Operator()
+    operator.cluster.fail("get", KubernetesError("away"), times=3)
+    operator.cluster.fail("get", ForbiddenError("RBAC"), times=3)
+    key = operator.create()
+    await asyncio.sleep(300.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_defect_of_one() -> None:
+    """A defect met while serving one object is met again and again, and disturbs no other."""
+    operator = Operator()
+    key = operator.create()
+    broken = operator.create("broken")
+
+    async def break_one(method: str) -> None:
+        task = asyncio.current_task()
+        if task is not None and "broken" in task.get_name() and method == "get":
+            raise ZeroDivisionError
+
+    operator.cluster.interpose = break_one
+    await asyncio.sleep(60.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+
+    async def at_peace(_: str) -> None:
+        """No defect any more."""
+
+    operator.cluster.interpose = at_peace
+    await asyncio.sleep(200.0)
+    assert operator.conditions(broken)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_ten_thousand_next_door() -> None:
+    """A namespace with ten thousand subscriptions does not hold up the first one of another by a second."""
+    operator = Operator(seats=Seats(1000))
+    for number in range(10_000):
+        operator.create(f"app-{number}", "hog")
+    key = operator.create()
+    await asyncio.sleep(1.0)
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_more_than_a_namespace_may_have() -> None:
+    """What is too much is told, waits without a stream, and is served as soon as there is room for it."""
+    operator = Operator(seats=Seats(2))
+    first, _, third = (operator.create(f"app-{number}") for number in range(3))
+    other = operator.create("app", "other")
+    await asyncio.sleep(5.0)
+    assert operator.conditions(third)["Ready"] == ("False", "TooManySubscriptions")
+    assert operator.conditions(other)["Ready"] == ("True", "Watching")
+    assert operator.infisical.open_streams == 3
+
+    operator.supervisor.remove(first.uid)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(third)["Ready"] == ("True", "Watching")
+    assert operator.infisical.open_streams == 3
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_edited_while_there_is_no_room() -> None:
+    """A subscription that waits takes note of a new spec, and one that is suspended gives up its place."""
+    operator = Operator(seats=Seats(1))
+    first, second = operator.create("a"), operator.create("b")
+    await asyncio.sleep(5.0)
+    operator.cluster.edit_subscription(second, a_raw_spec(debounceSeconds=-1))
+    operator.supervisor.upsert(second, 2)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(second)["Stalled"] == ("True", "InvalidSpec")
+
+    operator.cluster.edit_subscription(second, a_raw_spec())
+    operator.supervisor.upsert(second, 3)
+    operator.cluster.edit_subscription(first, a_raw_spec(suspend=True))
+    operator.supervisor.upsert(first, 2)
+    await asyncio.sleep(5.0)
+    assert operator.conditions(second)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+class Shared(Operator):
+    """One of several: nothing is held at first, of two shards."""
+
+    def __init__(self) -> None:
+        super().__init__(shards=2, held=())
+
+    def create_in(self, shard: int) -> SubscriptionKey:
+        """An object of a shard."""
+        while True:
+            key = self.create(f"app-{next(self.names)}")
+            if shard_of(key.uid, 2) == shard:
+                return key
+
+    def is_served(self, key: SubscriptionKey) -> bool:
+        """Whether a session was ever opened, and a status written, for it."""
+        return "conditions" in self.cluster.status_of(key)
+
+
+@in_virtual_time
+async def test_only_what_is_held() -> None:
+    """What belongs to no shard of ours is noted, and served as soon as its shard is."""
+    operator = Shared()
+    mine, other = operator.create_in(0), operator.create_in(1)
+    await asyncio.sleep(5.0)
+    assert not operator.infisical.sessions
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert (operator.is_served(mine), operator.is_served(other)) == (True, False)
+    late = operator.create_in(0)
+    await asyncio.sleep(5.0)
+    assert operator.is_served(late)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_shard_that_is_dropped() -> None:
+    """Once a shard is dropped nothing is done for it any more, and nothing is told of it."""
+    operator = Shared()
+    operator.create_in(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    operator.supervisor.drop(0)
+    await operator.supervisor.dropped(0)
+    assert (operator.infisical.open_streams, operator.infisical.sessions) == (0, [])
+    assert operator.series() == []
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert operator.infisical.open_streams == 1
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_shard_that_comes_back_at_once() -> None:
+    """Of one object two tasks never run at a time, also if the first one takes long to end."""
+    operator = Shared()
+    key = operator.create_in(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    most = []
+
+    async def count(_: str) -> None:
+        most.append(len([task for task in asyncio.all_tasks() if str(key) in task.get_name()]))
+        assert operator.infisical.open_streams <= 1
+
+    operator.cluster.interpose = count
+    operator.supervisor.drop(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert set(most) == {1}
+    assert operator.infisical.open_streams == 1
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_gone_while_not_held() -> None:
+    """An object that is deleted while its shard is elsewhere is not served when the shard comes."""
+    operator = Shared()
+    key = operator.create_in(0)
+    operator.supervisor.remove(key.uid)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    assert not operator.infisical.sessions
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_watch_that_tells_nothing() -> None:
+    """News that lists show and the watch does not tell ends the process; news that it is late with do not."""
+    operator = Operator()
+    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    for _ in range(10):  # each time something is new, and told only after the sweep
+        key = operator.cluster.create_subscription("team", f"late-{next(operator.names)}", a_raw_spec())
+        await asyncio.sleep(61.0)
+        operator.supervisor.upsert(key, 1)
+    assert not sweeping.done()
+
+    operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
+    with pytest.raises(WatchBehindError, match="180 s"):
+        await sweeping
+    assert "infisical_events_watch_lag_seconds 180.0" in operator.metrics.render().decode()
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_to_and_fro() -> None:
+    """A task that still ends is waited for, however often its shard comes and goes meanwhile."""
+    operator = Shared()
+    operator.create_in(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    ended = asyncio.Event()
+    [task] = [task for task in asyncio.all_tasks() if task.get_name().startswith("subscription")]
+    task.add_done_callback(lambda _: ended.set())
+    for _ in range(3):
+        operator.supervisor.drop(0)
+        operator.supervisor.hold(0)
+        await asyncio.sleep(0)
+    operator.supervisor.drop(0)
+    gc.collect()
+    await operator.supervisor.dropped(0)
+    assert ended.is_set()
+    assert (operator.infisical.sessions, operator.infisical.open_streams) == ([], 0)
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_a_cancellation_that_is_swallowed() -> None:
+    """A task that swallows its cancellation is cancelled again, and its object is served anew."""
+    operator = Shared()
+    key = operator.create_in(0)
+    swallowed = []
+
+    async def swallow(method: str) -> None:
+        if method == "get" and not swallowed:
+            try:
+                await asyncio.sleep(1e6)
+            except asyncio.CancelledError:
+                swallowed.append(method)
+                await asyncio.sleep(1e6)
+
+    operator.cluster.interpose = swallow
+    operator.supervisor.hold(0)
+    await asyncio.sleep(5.0)
+    operator.supervisor.drop(0)
+    operator.supervisor.hold(0)
+    await asyncio.sleep(10.0)
+    assert swallowed
+    assert operator.conditions(key)["Ready"] == ("True", "Watching")
+    await operator.supervisor.close()
+
+
+class Changing(QuietInfisical):
+    """A project with one key, which can be changed."""
+
+    version = 1
+
+    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+        """The folder as it stands."""
+        parts = {a_part("/a"): a_body(KEY=self.version)}
+        return Observation(scopes, parts, virtual_now(), virtual_now())
+
+
+@in_virtual_time
+async def test_a_spec_that_changes_between_two_slices() -> None:
+    """What was found under the old spec and not written down yet is found under the new one, once."""
+    ticks = itertools.count()
+    operator = Operator(slices=Slices(lambda: next(ticks) * SLICE))
+    operator.infisical = infisical = Changing()
+    world = replace(operator.supervisor._world, open_infisical=infisical.opened)
+    operator.supervisor = Supervisor(world, ())
+    names = [f"web-{number}" for number in range(50)]
+    for name in names:
+        operator.cluster.create_workload("team", name, {"events.infisical.com/auto-reload": "true"})
+    key = operator.create()
+    await asyncio.sleep(10.0)
+    infisical.version += 1
+    for generation in (2, 3, 4):
+        spec = a_raw_spec(debounceSeconds=generation, action="Restart")
+        operator.cluster.edit_subscription(key, spec)
+        operator.supervisor.upsert(key, generation)
+        await asyncio.sleep(1.0)
+        assert not any(operator.cluster.rollouts_of("team", name) for name in names)
+    await asyncio.sleep(60.0)
+    assert {operator.cluster.rollouts_of("team", name) for name in names} == {1}
+    await operator.supervisor.close()

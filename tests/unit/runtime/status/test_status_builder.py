@@ -1,0 +1,291 @@
+"""The status in the making: what it says, what survives, and when it is news."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from infisical_events.api.specs import EventType
+from infisical_events.api.statuses import Condition, ConditionStatus, ConditionType, WorkloadResult
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.changes import Change
+from infisical_events.core.status.reasons import Reason
+from infisical_events.runtime.status.status_builder import Board
+from support.virtual_time import EPOCH
+
+A, R, S, O, X = (  # noqa: E741 - conditions, by a letter each
+    ConditionType.AUTHENTICATED,
+    ConditionType.READY,
+    ConditionType.STREAMING,
+    ConditionType.OBSERVED,
+    ConditionType.STALLED,
+)
+CHANGE = Change(Scope(Folder("prod", "/a")), "KEY", frozenset({EventType.UPDATE}))
+
+
+class HandSet:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = EPOCH
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> HandSet:
+    """The board's clock."""
+    return HandSet()
+
+
+@pytest.fixture
+def board(clock: HandSet) -> Board:
+    """The board of a subscription that has no status yet."""
+    return Board({}, 1, clock)
+
+
+def condition(board: Board, kind: ConditionType) -> Condition | None:
+    """One condition as of now."""
+    return next((found for found in board.conditions if found.type is kind), None)
+
+
+def find(board: Board, kind: ConditionType, *, ok: bool | None, reason: Reason = Reason.UP_TO_DATE) -> bool:
+    """A finding whose words do not matter."""
+    return board.find(kind, ok=ok, reason=reason, message="Words.")
+
+
+def stored(board: Board) -> dict[str, Any]:
+    """The status as the API server gives it back: nulls removed."""
+    return {key: value for key, value in board.snapshot().as_patch().items() if value is not None}
+
+
+def test_transition_time_stands_while_the_status_stands(board: Board, clock: HandSet) -> None:
+    """Another reason or message of the same status does not move the transition time."""
+    find(board, O, ok=False, reason=Reason.UNREACHABLE)
+    clock.move(60)
+    find(board, O, ok=False, reason=Reason.SERVER_ERROR)
+
+    found = condition(board, O)
+    assert found is not None
+    assert (found.last_transition_time, found.reason) == (EPOCH, "ServerError")
+
+
+def test_transition_time_moves_with_the_status(board: Board, clock: HandSet) -> None:
+    """When the status flips the transition time is the present."""
+    find(board, O, ok=False)
+    clock.move(60)
+    find(board, O, ok=True)
+
+    found = condition(board, O)
+    assert found is not None
+    assert found.last_transition_time == EPOCH + timedelta(seconds=60)
+
+
+def test_only_news_is_news(board: Board) -> None:
+    """A finding is news when it is the first, or its status or reason differs from the last."""
+    news = [
+        find(board, O, ok=True),
+        find(board, O, ok=True),
+        find(board, O, ok=False),
+        find(board, O, ok=False, reason=Reason.UNREACHABLE),
+    ]
+    assert news == [True, False, True, True]
+
+
+def test_first_words(board: Board) -> None:
+    """A subscription that was just seen says of everything that it is not known yet."""
+    board.proceed()
+    assert {c.type: c.status for c in board.conditions} == dict.fromkeys(
+        (R, A, S, O), ConditionStatus.UNKNOWN
+    )
+
+
+@pytest.mark.parametrize(
+    ("authenticated", "streaming", "observed", "ready", "reason"),
+    [
+        (True, True, True, ConditionStatus.TRUE, Reason.WATCHING),
+        (True, False, True, ConditionStatus.TRUE, Reason.POLLING),
+        (False, True, True, ConditionStatus.FALSE, Reason.UP_TO_DATE),
+        (True, True, False, ConditionStatus.FALSE, Reason.UP_TO_DATE),
+        (True, True, None, ConditionStatus.UNKNOWN, Reason.UP_TO_DATE),
+    ],
+)
+def test_ready_sums_up(
+    board: Board,
+    *,
+    authenticated: bool,
+    streaming: bool,
+    observed: bool | None,
+    ready: ConditionStatus,
+    reason: Reason,
+) -> None:
+    """Ready needs a login and an observation; without a stream it is True and says Polling."""
+    find(board, A, ok=authenticated)
+    find(board, S, ok=streaming)
+    find(board, O, ok=observed)
+
+    found = condition(board, R)
+    assert found is not None
+    assert (found.status, found.reason) == (ready, reason)
+
+
+def test_stalled_makes_unready(board: Board) -> None:
+    """While the spec cannot be served Ready is False for the same reason."""
+    find(board, X, ok=True, reason=Reason.INVALID_SPEC)
+    found = condition(board, R)
+    assert found is not None
+    assert (found.status, found.reason) == (ConditionStatus.FALSE, "InvalidSpec")
+
+
+def test_served_again(board: Board) -> None:
+    """A spec that is served again is not stalled any more."""
+    find(board, X, ok=True, reason=Reason.INVALID_SPEC)
+    board.proceed()
+    assert condition(board, X) is None
+
+
+def test_still_stalled_after_a_restart(clock: HandSet) -> None:
+    """A restart of the operator neither moves the transition time of Stalled nor makes it news."""
+    before = Board({}, 1, clock)
+    find(before, X, ok=True, reason=Reason.INVALID_SPEC)
+    clock.move(60)
+
+    after = Board(stored(before), 1, clock)
+    after.rest(X)
+    is_news = find(after, X, ok=True, reason=Reason.INVALID_SPEC)
+    assert not is_news
+    assert condition(after, X) == condition(before, X)
+
+
+def test_suspended_instead_of_stalled(board: Board) -> None:
+    """What was found while something was done, or was wrong with another spec, is taken back at rest."""
+    find(board, A, ok=True)
+    find(board, X, ok=True, reason=Reason.INVALID_SPEC)
+    board.rest(R)
+    assert [c.type for c in board.conditions] == [R]
+
+
+def test_generation(clock: HandSet) -> None:
+    """Status and every condition that is found tell which generation of the spec they are about."""
+    board = Board({}, 7, clock)
+    find(board, O, ok=True)
+    assert board.snapshot().observed_generation == 7
+    assert {c.observed_generation for c in board.conditions} == {7}
+
+
+def test_counters_survive(board: Board, clock: HandSet) -> None:
+    """Counters, the last action, the last skip and the history go on where an earlier process stopped."""
+    board.heard(is_matched=True)
+    board.skipped(Reason.PATH_NOT_SELECTED, "Words.")
+    result = WorkloadResult(kind="Deployment", name="web", result=Reason.RESTARTED)
+    board.acted((CHANGE,), [result], "1 of 1 workloads restarted.")
+    board.resynced()
+
+    board = Board(stored(board), 2, clock)
+    board.heard(is_matched=False)
+    status = board.snapshot()
+    assert status.counters.model_dump() == {
+        "events_received": 2,
+        "events_matched": 1,
+        "restarts": 1,
+        "resyncs": 1,
+    }
+    assert status.last_skip is not None
+    assert status.last_action is not None
+    assert status.last_action.keys == ("KEY",)
+    assert status.history == (status.last_action,)
+
+
+def test_unreadable_status(clock: HandSet) -> None:
+    """A status that somebody broke is begun afresh."""
+    assert Board({"counters": "many"}, 1, clock).snapshot().counters.events_received == 0
+
+
+def test_ledger_is_left_alone(board: Board) -> None:
+    """What a board writes names no ledger, so a merge keeps the stored one."""
+    assert "ledger" not in board.snapshot().as_patch()
+
+
+def test_blind_until_connected(board: Board, clock: HandSet) -> None:
+    """Blind seconds run while no stream is open, and only then."""
+    clock.move(10)
+    blind = [board.snapshot().stream.blind_seconds]
+    board.connected()
+    clock.move(100)
+    blind.append(board.snapshot().stream.blind_seconds)
+    board.disconnected()
+    clock.move(5)
+    blind.append(board.snapshot().stream.blind_seconds)
+    assert blind == [10, 10, 15]
+
+
+def test_blind_seconds_add_up_over_restarts(board: Board, clock: HandSet) -> None:
+    """Blind seconds of an earlier process are kept and nothing of them counts twice."""
+    clock.move(10)
+    again = Board(stored(board), 1, clock)
+    clock.move(3)
+    assert again.snapshot().stream.blind_seconds == 13
+
+
+def test_connected_since(board: Board, clock: HandSet) -> None:
+    """The time of the connect stands while the stream is open, and not after a restart of the operator."""
+    board.connected()
+    assert board.snapshot().stream.connected_since == EPOCH
+    assert Board(stored(board), 1, clock).snapshot().stream.connected_since is None
+
+
+def test_reconnects(board: Board) -> None:
+    """The first connect is no reconnect."""
+    for _ in range(3):
+        board.connected()
+        board.disconnected()
+    assert board.snapshot().stream.reconnects == 2
+
+
+def test_failed_restart_is_no_restart(board: Board) -> None:
+    """An action in which nothing was restarted counts none and moves no restart time."""
+    failed = WorkloadResult(kind="Deployment", name="web", result=Reason.RESTART_FAILED)
+    board.acted((CHANGE,), [failed], "0 of 1 workloads restarted.")
+    status = board.snapshot()
+    assert (status.counters.restarts, status.last_restart_time) == (0, None)
+    assert status.last_action is not None
+    assert status.last_action.reason == "RestartFailed"
+
+
+def test_turn_of_ready_is_urgent(board: Board) -> None:
+    """A turn of Ready is urgent, other news are not, and no news is neither."""
+    find(board, O, ok=True)
+    assert board.urgent.is_set()
+
+    board.urgent.clear()
+    board.changed.clear()
+    find(board, O, ok=True)
+    assert not board.changed.is_set()
+
+    board.heard(is_matched=False)
+    assert (board.changed.is_set(), board.urgent.is_set()) == (True, False)
+
+
+def test_what_the_last_look_was_like(board: Board, clock: HandSet) -> None:
+    """Grade and keys are news; the time alone is news once a minute, or every look would be a write."""
+    board.observed("Versions", 7)
+    first = board.snapshot().observation
+    assert (first.grade, first.keys, first.last_observed_time) == ("Versions", 7, clock())
+
+    board.changed.clear()
+    clock.move(59.0)
+    board.observed("Versions", 7)
+    assert not board.changed.is_set()
+
+    board.observed("Versions", 8)
+    assert board.snapshot().observation.keys == 8
+    board.changed.clear()
+    clock.move(61.0)
+    board.observed("Versions", 8)
+    assert board.changed.is_set()
+    assert board.snapshot().observation.last_observed_time == clock()

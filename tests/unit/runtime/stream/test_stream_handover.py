@@ -1,0 +1,245 @@
+"""A stream is replaced before its end, the new one opened before the old one is closed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+import pytest
+
+from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
+from infisical_events.runtime.stream.stream_handover import REPLACED, Replaced, StreamOpener, relayed
+from support.builders import an_event
+from support.virtual_time import in_virtual_time
+
+HOUR = 3600.0
+LIFE = 3000.0
+
+
+@dataclass
+class Server:
+    """An Infisical that ends each stream after an hour, says where it stands each minute, and may refuse."""
+
+    refusals: list[bool] = field(default_factory=list)
+    open_now: int = 0
+    most_open: int = 0
+    blind: float = 0.0
+    opened: int = 0
+    lasts: float = HOUR
+    _closed_at: float | None = None
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+        """One more stream, if it is not refused."""
+        now = asyncio.get_running_loop().time
+        if self.refusals and self.refusals.pop(0):
+            raise InfisicalError(Reason.CONNECTION_LIMIT_REACHED, "Too many streams.")
+        if self._closed_at is not None and self.open_now == 0:
+            self.blind += now() - self._closed_at
+        self.open_now += 1
+        self.opened += 1
+        self.most_open = max(self.most_open, self.open_now)
+        try:
+            yield self._minutes()
+        finally:
+            self.open_now -= 1
+            self._closed_at = now()
+
+    async def _minutes(self) -> AsyncIterator[SecretEvent | NotUnderstood]:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.lasts):
+                while True:
+                    await asyncio.sleep(60.0)
+                    yield NotUnderstood("a minute")
+        raise StreamEndedError(Reason.STREAM_ENDED, "The hour is over.")
+
+
+class Streaming(Protocol):
+    """What opens streams."""
+
+    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | NotUnderstood]]: ...
+
+
+async def heard(server: Streaming, seconds: float, life: float = LIFE) -> list[object]:
+    """What is heard in that time, through every replacement."""
+    found: list[object] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds), relayed(server.stream, lambda: life) as relay:
+            async for hearing in relay.hearings():
+                found.append(hearing)  # noqa: PERF401 - what was found has to outlive the timeout
+    return found
+
+
+@in_virtual_time
+async def test_no_blind_second_over_a_day() -> None:
+    """Over a day some stream is always open, never more than two, and each replacement is told."""
+    server = Server()
+    found = await heard(server, 24 * HOUR)
+    assert (server.blind, server.most_open, server.open_now) == (0.0, 2, 0)
+    assert server.opened == 1 + found.count(REPLACED)
+    assert 24 * HOUR / LIFE - 1 <= found.count(REPLACED) <= 24 * HOUR / (0.8 * LIFE) + 1
+
+
+@in_virtual_time
+async def test_old_stream_stays_while_no_new_one_can_be_had() -> None:
+    """A refused successor is tried again each minute, and nothing that the old stream says is lost."""
+    server = Server(refusals=[False, True, True, True])
+    found = await heard(server, LIFE + 300.0)
+    assert (found.count(REPLACED), server.blind, server.opened) == (1, 0.0, 2)
+    minutes = [hearing for hearing in found if not isinstance(hearing, Replaced)]
+    assert len(minutes) >= (LIFE + 300.0) / 60.0 - 2
+
+
+@in_virtual_time
+async def test_end_of_the_open_stream_is_the_end() -> None:
+    """A stream that ends before it is replaced ends the relay, with its reason."""
+    server = Server(lasts=100.0)
+    with pytest.raises(StreamEndedError):
+        await heard(server, HOUR)
+    assert server.open_now == 0
+
+
+@in_virtual_time
+async def test_first_refusal_is_told() -> None:
+    """Without a first stream there is no relay."""
+    with pytest.raises(InfisicalError, match="Too many"):
+        await heard(Server(refusals=[True]), HOUR)
+
+
+# -- what two open streams tell -----------------------------------------------------------------------
+
+
+@dataclass
+class Telling:
+    """An Infisical whose streams each tell these hearings at these ages, and then nothing."""
+
+    told: list[dict[float, object]]
+    opened: int = 0
+    closed: int = 0
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+        """The next stream."""
+        told = self.told[self.opened]
+        self.opened += 1
+        try:
+            yield self._tell(told)
+        finally:
+            self.closed += 1
+
+    async def _tell(self, told: dict[float, object]) -> AsyncIterator[SecretEvent | NotUnderstood]:
+        begun = asyncio.get_running_loop().time()
+        for age, hearing in told.items():
+            await asyncio.sleep(begun + age - asyncio.get_running_loop().time())
+            yield cast("SecretEvent", hearing)
+        await asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.uniform", lambda _low, high: high)
+
+
+A, B = an_event("secret:update", "/a", "A"), an_event("secret:update", "/a", "B")
+
+
+@pytest.mark.usefixtures("_no_jitter")
+@in_virtual_time
+async def test_what_is_still_on_its_way_is_heard() -> None:
+    """What the replaced stream says for two more seconds is heard, and then it is closed."""
+    server = Telling([{101.5: A}, {}])
+    assert await heard(server, 110.0, life=100.0) == [A, REPLACED]
+    assert (server.opened, server.closed) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("former", "successor", "times"),
+    [
+        ({100.5: A}, {0.5: A}, 1),
+        ({100.5: A}, {0.6: A}, 1),
+        ({100.6: A}, {0.5: A}, 1),
+        ({100.5: A, 100.7: A}, {0.5: A, 0.7: A}, 2),
+        ({100.5: A, 100.7: A}, {0.8: A}, 2),
+        ({100.5: A}, {0.5: A, 2.5: A}, 2),
+        ({99.9: A}, {0.5: A}, 2),
+        ({}, {0.5: A, 0.7: A}, 2),
+    ],
+)
+@pytest.mark.usefixtures("_no_jitter")
+@in_virtual_time
+async def test_heard_once(former: dict[float, object], successor: dict[float, object], times: int) -> None:
+    """What both streams tell while both are open is heard as often as one of them told it."""
+    found = await heard(Telling([former, successor]), 110.0, life=100.0)
+    assert found.count(A) == times
+
+
+@pytest.mark.usefixtures("_no_jitter")
+@in_virtual_time
+async def test_different_news_of_both() -> None:
+    """What only one of two open streams tells is heard, whichever it is."""
+    found = await heard(Telling([{100.5: A}, {0.5: B}]), 110.0, life=100.0)
+    assert set(found) == {A, B, REPLACED}
+
+
+# -- a stalled server ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Stalling:
+    """An Infisical that opens one stream, which says something each second, and never answers again."""
+
+    asked: int = 0
+    left: int = 0
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+        """The one stream, or nothing for ever."""
+        self.asked += 1
+        try:
+            if self.asked > 1:
+                await asyncio.get_running_loop().create_future()
+            yield self._seconds()
+        finally:
+            self.left += 1
+
+    async def _seconds(self) -> AsyncIterator[SecretEvent | NotUnderstood]:
+        while True:
+            await asyncio.sleep(1.0)
+            yield A
+
+
+@in_virtual_time
+async def test_stalled_successor_delays_nothing() -> None:
+    """While a new stream is waited for, all that the old one says is heard at once; leaving ends both."""
+    server = Stalling()
+    assert len(await heard(server, 200.5, life=100.0)) == 200
+    assert (server.asked, server.left) == (2, 2)
+
+
+@in_virtual_time
+async def test_end_while_a_new_one_is_asked_for() -> None:
+    """A stream that ends while its successor is asked for ends the relay, and the successor with it."""
+    server, asked = Server(lasts=100.0), list[float]()
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) > 1:
+            await asyncio.sleep(50.0)
+        async with server.stream() as hearings:
+            yield hearings
+
+    with pytest.raises(StreamEndedError):
+        await drained(slow, life=95.0)
+    assert (len(asked), server.opened, server.open_now) == (2, 1, 0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def drained(open_stream: StreamOpener, life: float) -> None:
+    """Listen until the end."""
+    async with relayed(open_stream, lambda: life) as relay:
+        async for _ in relay.hearings():
+            pass

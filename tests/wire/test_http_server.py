@@ -1,0 +1,82 @@
+"""Health, readiness and metrics, as the kubelet and Prometheus ask for them."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.runtime.app.http_server import BindError, Health, http_server
+from infisical_events.runtime.metrics import Metrics
+from support.sandbox_client import free_port
+
+
+@asynccontextmanager
+async def served(
+    metrics: Metrics, ready: list[bool], alive: Sequence[bool] = (True,)
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the server."""
+    port = free_port()
+    async with (
+        http_server("127.0.0.1", port, metrics, Health(lambda: alive[0], lambda: ready[0])),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        yield client
+
+
+async def test_health() -> None:
+    """The program is healthy as long as it answers and its watch is there, ready or not."""
+    alive = [True]
+    async with served(Metrics(), [False], alive) as client:
+        before = (await client.get("/healthz")).status_code
+        alive[0] = False
+        assert (before, (await client.get("/healthz")).status_code) == (200, 503)
+
+
+async def test_readiness() -> None:
+    """It is ready when it is said to be."""
+    ready = [False]
+    async with served(Metrics(), ready) as client:
+        before = (await client.get("/readyz")).status_code
+        ready[0] = True
+        assert (before, (await client.get("/readyz")).status_code) == (503, 200)
+
+
+async def test_metrics() -> None:
+    """Metrics are what Prometheus reads, under the type that it asks for."""
+    metrics = Metrics()
+    metrics.connected(SubscriptionKey("team", 'a"b', "uid"))
+    async with served(metrics, [True]) as client:
+        response = await client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    families = {family.name: family for family in text_string_to_metric_families(response.text)}
+    [sample] = families["infisical_events_stream_connected"].samples
+    assert sample.labels == {"namespace": "team", "subscription": 'a"b'}
+
+
+async def test_nothing_else() -> None:
+    """There is nothing else to be had."""
+    async with served(Metrics(), [True]) as client:
+        assert (await client.get("/")).status_code == 404
+
+
+async def test_port_is_taken() -> None:
+    """A port that somebody has is an error, and one that was served is free again."""
+    port = free_port()
+    for _ in range(2):
+        async with http_server("127.0.0.1", port, Metrics(), Health(lambda: True, lambda: True)):
+            with pytest.raises(BindError, match="address already in use"):
+                async with http_server("127.0.0.1", port, Metrics(), Health(lambda: True, lambda: True)):
+                    raise AssertionError("two servers on one port")
+
+
+async def test_everywhere() -> None:
+    """Without a host it is served at every address of the machine."""
+    port = free_port()
+    async with (
+        http_server("", port, Metrics(), Health(lambda: True, lambda: True)),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        assert (await client.get("/readyz")).status_code == 200

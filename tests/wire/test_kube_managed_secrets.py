@@ -1,0 +1,318 @@
+"""The Secrets that are written here, at the wire: what is sent, and that no refusal repeats a value."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kubernetes.aio.client import ApiClient, Configuration
+
+from infisical_events.api.specs import ManagedSecret
+from infisical_events.kube.api_client import Kube
+from infisical_events.kube.kubernetes_errors import (
+    ConflictError,
+    InvalidError,
+    KubernetesError,
+    NotFoundError,
+    SecretRefusedError,
+    UnknownOutcomeError,
+)
+from infisical_events.kube.managed_secret_errors import refusal_of
+from infisical_events.kube.managed_secrets import ManagedSecrets
+from infisical_events.kube.protected_objects import Own
+from infisical_events.kube.subscription_client import SubscriptionKey
+from support.scripted_server import Answer, Request, ScriptedServer, answer, serving
+
+KEY = SubscriptionKey("team", "payments", "uid-1")
+CANARY = "canary-value-5e0d"
+ENCODED = base64.b64encode(CANARY.encode()).decode()
+STORED = {"name": "env", "uid": "uid-s", "resourceVersion": "7"}
+OURS = {
+    "labels": {"app.kubernetes.io/managed-by": "infisical-events"},
+    "annotations": {"events.infisical.com/content": "old", "events.infisical.com/subscription": "payments"},
+}
+OWNED = {**OURS, "ownerReferences": [{"uid": "uid-1", "controller": True}]}
+
+
+def a_managed(**fields: Any) -> ManagedSecret:  # noqa: ANN401 - JSON
+    """An entry of `spec.resync.secrets`."""
+    return ManagedSecret.model_validate({"name": "env", "environmentSlug": "prod"} | fields)
+
+
+def status(code: int, message: str) -> Answer:
+    """A refusal as the API server writes it."""
+    return answer(code, {"kind": "Status", "status": "Failure", "message": message, "code": code})
+
+
+@asynccontextmanager
+async def reached(
+    stored: Mapping[str, Any] | None, applied: Answer | None = None
+) -> AsyncIterator[tuple[ManagedSecrets, ScriptedServer]]:
+    """An API server with this metadata of the Secret `env`, or none, and an answer to what is applied."""
+
+    async def script(request: Request) -> Answer:
+        if request.method == "GET":
+            return answer(200, {"metadata": STORED | stored}) if stored is not None else status(404, "none")
+        return applied or answer(200, {"metadata": STORED | OWNED})
+
+    async with serving(script) as server, ApiClient(Configuration(host=server.url)) as client:
+        yield ManagedSecrets(Kube(client, 10.0)), server
+
+
+async def refusal(
+    managed: ManagedSecret, applied: Answer, stored: Mapping[str, Any] | None = OWNED, **data: str
+) -> KubernetesError:
+    """The error that comes of an answer."""
+    async with reached(stored, applied) as (secrets, _):
+        with pytest.raises(KubernetesError) as error:
+            await secrets.apply(KEY, managed, data or {"A": CANARY}, "token")
+    assert error.value.__cause__ is None
+    return error.value
+
+
+# -- what is sent -------------------------------------------------------------------------------------
+
+
+async def test_what_is_applied() -> None:
+    """One object with a precondition; its values are sent and neither asked for nor returned."""
+    managed = a_managed(labels={"l": "1"}, annotations={"a": "2"})
+    async with reached(OWNED) as (secrets, server):
+        metadata = await secrets.apply(KEY, managed, {"A": CANARY}, "token")
+    look, patch = server.requests
+
+    assert "PartialObjectMetadata" in look.headers["accept"]
+    assert "PartialObjectMetadata" in patch.headers["accept"]
+    assert patch.headers["content-type"] == "application/apply-patch+yaml"
+    assert parse_qs(urlsplit(patch.target).query) == {"fieldManager": ["infisical-events"], "force": ["true"]}
+    assert patch.path == "/api/v1/namespaces/team/secrets/env"
+    assert json.loads(patch.body) == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": "env",
+            "uid": "uid-s",
+            "resourceVersion": "7",
+            "labels": {"l": "1", "app.kubernetes.io/managed-by": "infisical-events"},
+            "annotations": {
+                "a": "2",
+                "events.infisical.com/content": "token",
+                "events.infisical.com/subscription": "payments",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": "events.infisical.com/v1alpha1",
+                    "kind": "InfisicalEventSubscription",
+                    "name": "payments",
+                    "uid": "uid-1",
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "type": "Opaque",
+        "data": {"A": ENCODED},
+    }
+    assert metadata.uid == "uid-s"
+
+
+@pytest.mark.parametrize(
+    ("policy", "stored", "force"),
+    [
+        ("Owner", None, "false"),
+        ("Owner", OWNED, "true"),
+        ("Orphan", None, "false"),
+        ("Orphan", OURS, "true"),
+        ("Merge", {}, "false"),
+        ("Merge", OWNED, "false"),
+    ],
+)
+async def test_only_what_is_ours_is_taken_by_force(
+    policy: str, stored: Mapping[str, Any] | None, force: str
+) -> None:
+    """What belongs to somebody else, or was not there a moment ago, loses no field."""
+    async with reached(stored) as (secrets, server):
+        await secrets.apply(KEY, a_managed(creationPolicy=policy), {}, "token")
+
+    assert parse_qs(urlsplit(server.requests[-1].target).query)["force"] == [force]
+
+
+# -- whose it is --------------------------------------------------------------------------------------
+
+_FREED = OURS | {"annotations": {"events.infisical.com/content": "old"}}
+_OTHERS = OURS | {"annotations": OURS["annotations"] | {"events.infisical.com/subscription": "other"}}
+_FORMER = OURS | {"ownerReferences": [{"uid": "uid-0", "controller": True}]}
+_LABELLED = {"labels": OURS["labels"]}
+_FOREIGN = "exists and belongs to somebody else"
+_WRITTEN = "is written by the subscription 'other'"
+
+
+@pytest.mark.parametrize(
+    ("policy", "stored", "told"),
+    [
+        ("Owner", {}, _FOREIGN),
+        ("Owner", _LABELLED, _FOREIGN),
+        ("Owner", _FREED, _FOREIGN),
+        ("Owner", _OTHERS, _WRITTEN),
+        ("Owner", _FORMER, "is one of a deleted subscription of this name"),
+        ("Owner", OURS, ""),
+        ("Owner", OWNED, ""),
+        ("Orphan", {}, _FOREIGN),
+        ("Orphan", _LABELLED, _FOREIGN),
+        ("Orphan", _FREED, ""),
+        ("Orphan", _OTHERS, _WRITTEN),
+        ("Orphan", _FORMER, "is one of a deleted subscription of this name"),
+        ("Orphan", OWNED, ""),
+        ("Merge", None, "does not exist, and Merge adds keys to one that does"),
+        ("Merge", _OTHERS, _WRITTEN),
+        ("Merge", _FREED, ""),
+        ("Merge", _FORMER, ""),
+    ],
+)
+async def test_whose_secret_may_be_written(policy: str, stored: Mapping[str, Any] | None, told: str) -> None:
+    """What is somebody else's is refused before anything is sent; what was let go may be taken."""
+    async with reached(stored) as (secrets, server):
+        if told:
+            with pytest.raises(SecretRefusedError, match=told):
+                await secrets.apply(KEY, a_managed(creationPolicy=policy), {"A": CANARY}, "token")
+        else:
+            await secrets.apply(KEY, a_managed(creationPolicy=policy), {"A": CANARY}, "token")
+
+    assert len(server.requests) == (1 if told else 2)
+
+
+# -- what is refused ----------------------------------------------------------------------------------
+
+_WEBHOOK = 'admission webhook "no.example.com" denied the request: '
+_POLICY = (
+    "secrets \"env\" is forbidden: ValidatingAdmissionPolicy 'none' with binding 'none' denied request: "
+)
+
+
+@pytest.mark.parametrize(
+    ("answered", "told"),
+    [
+        (status(422, 'Secret "env" is invalid: data: Forbidden: field is immutable when `immutable` is set'),
+         "is immutable: delete it"),
+        (status(422, 'Secret "env" is invalid: type: Invalid value: "Opaque": field is immutable'),
+         "has another type, and a type cannot be changed: delete it"),
+        (status(403, 'secrets "env" is forbidden: exceeded quota: small, requested: count/secrets=1'),
+         "does not fit into the quota small"),
+        (status(403, 'secrets is forbidden: User "a" cannot patch resource "secrets" in API group ""'),
+         "grant the operator's ServiceAccount get, create and patch (rbac.writeSecrets)"),
+        (status(400, f"{_WEBHOOK}no"), "is refused by the admission webhook no.example.com"),
+        (status(422, f"{_POLICY}no"), "is refused by the policy none"),
+        (status(422, 'Secret "env" is invalid: data[tls.crt]: Required value'),
+         "is refused by the API server"),
+        (status(413, "Request entity too large: limit is 3145728"), "is refused by the API server"),
+        (answer(400, b"<html>"), "is refused by the API server"),
+    ],
+)  # fmt: skip
+async def test_a_refusal_says_what_to_change(answered: Answer, told: str) -> None:
+    """Each cause that is known has its own advice, with the API server's words behind it."""
+    error = await refusal(a_managed(), answered)
+
+    assert isinstance(error, SecretRefusedError)
+    assert told in str(error)
+    assert 'the API server says: "' in str(error)
+
+
+@pytest.mark.parametrize("leak", [CANARY, ENCODED, CANARY[:9], ENCODED[3:14], f"'{CANARY}"])
+@pytest.mark.parametrize("code", [400, 403, 409, 422, 429, 500])
+async def test_no_refusal_repeats_a_value(leak: str, code: int) -> None:
+    """Policies may quote what they please: words that may be a value are left out, the advice stays."""
+    error = await refusal(a_managed(), status(code, f"{_WEBHOOK}the value {leak}"))
+
+    assert leak not in f"{error!r}"
+    assert "env" in str(error)
+    if code in {400, 403, 422}:
+        assert "is refused by the admission webhook no.example.com" in str(error)
+
+
+@given(
+    st.text("ab1", min_size=8, max_size=40), st.text("xyz ", max_size=20), st.integers(0), st.integers(8, 20)
+)
+def test_no_piece_of_a_value_is_quoted(value: str, before: str, start: int, length: int) -> None:
+    """Neither a value nor eight characters of one stand in an error, wherever they stood in the answer."""
+    piece = (value[start % (len(value) - 7) :])[:length]
+    error = refusal_of(InvalidError(f"{before}{piece} tail"), a_managed(), {"K": value})
+
+    assert piece not in str(error)
+
+
+async def test_names_may_be_repeated() -> None:
+    """The name and the keys stand in the spec; a value that has them in it hides no answer."""
+    told = status(422, 'Secret "env" is invalid: data[connection]: Required value')
+    error = await refusal(a_managed(), told, connection="env.connection.example", A="1", B="true", C="")
+
+    assert "data[connection]: Required value" in str(error)
+
+
+@pytest.mark.parametrize(("short", "is_quoted"), [("7", True), ("pin", False), ("too", False)])
+async def test_a_short_value_is_a_word_of_its_own(short: str, is_quoted: bool) -> None:  # noqa: FBT001 - a case
+    """One that only is a part of a word is not repeated by it."""
+    error = await refusal(a_managed(), status(422, "the pin is too short: 77"), A=short)
+
+    assert ("the pin is too short" in str(error)) is is_quoted
+
+
+async def test_fields_of_others_are_named() -> None:
+    """Merge names them and who manages them."""
+    fields = " ".join(f"- .data.K{number}" for number in range(4))
+    others = "- .metadata.labels.a/b - .metadata.annotations.c"
+    told = f'Apply failed with 6 conflicts: conflicts with "kubectl edit" using v1: {fields} {others}'
+    error = await refusal(a_managed(creationPolicy="Merge"), status(409, told), stored={})
+
+    assert isinstance(error, SecretRefusedError)
+    named = (
+        'has data.K0, data.K1, data.K2, data.K3, metadata.labels.a/b and others of "kubectl edit", and Merge'
+    )
+    assert named in str(error)
+
+
+async def test_who_was_faster_is_looked_at_again() -> None:
+    """A Secret that appears while it is made is no refusal, and neither is one that moves."""
+    made = status(409, 'Apply failed with 1 conflict: conflict with "kubectl" using v1: .data.A')
+    moved = status(409, 'Operation cannot be fulfilled on secrets "env": the object has been modified')
+
+    for error in (await refusal(a_managed(), made, stored=None), await refusal(a_managed(), moved)):
+        assert type(error) is ConflictError
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(404, NotFoundError), (500, KubernetesError), (429, KubernetesError)]
+)
+async def test_what_may_pass_is_no_refusal(code: int, kind: type[KubernetesError]) -> None:
+    """A failure of the API server keeps its class."""
+    error = await refusal(a_managed(), status(code, "not now"))
+
+    assert type(error) is kind
+    assert str(error) == "not now"
+
+
+async def test_no_answer_is_an_unknown_outcome() -> None:
+    """Nobody knows whether it was written."""
+    async with serving(lambda _: None) as server:
+        url = server.url
+    async with ApiClient(Configuration(host=url)) as client:
+        with pytest.raises(UnknownOutcomeError):
+            await ManagedSecrets(Kube(client, 5.0)).apply(KEY, a_managed(), {"A": CANARY}, "token")
+
+
+async def test_the_operators_own_secret_is_not_written() -> None:
+    """Also not where it is the subscription's neighbour: who adds keys to it could choose the operator's."""
+    own = Own(secrets=frozenset({(KEY.namespace, "env")}))
+
+    async def script(_: Request) -> Answer:
+        return answer(200, {"metadata": STORED | OWNED})
+
+    async with serving(script) as server, ApiClient(Configuration(host=server.url)) as client:
+        with pytest.raises(
+            SecretRefusedError, match=r"^Secret env is the operator's own: choose another name\.$"
+        ):
+            await ManagedSecrets(Kube(client, 5.0), own).apply(KEY, a_managed(), {"A": CANARY}, "token")
+        assert {request.method for request in server.requests} == {"GET"}

@@ -1,0 +1,391 @@
+"""Holding shards by Leases of an API server that resets, hangs, refuses and forgets, over real connections.
+
+The durations are those of production divided by fifteen, so a Lease expires after a second.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import ApiClient, Configuration
+
+from infisical_events.core.sharding.election import Candidacy, Naming, Replica, Timing
+from infisical_events.core.sharding.leases import Lease
+from infisical_events.kube.api_client import Kube
+from infisical_events.kube.kubernetes_errors import ConflictError
+from infisical_events.kube.lease_client import Leases
+from infisical_events.runtime.clock import utc_now
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.sharding.lease_manager import Holder
+from support.scripted_leases import ScriptedLeases
+from support.scripted_server import After, Answer, Request, answer, serving
+
+PATH = "/apis/coordination.k8s.io/v1/namespaces/ops/leases"
+TIMING = Timing(1.0)
+HEALED = 10.0
+
+
+class Cluster(ScriptedLeases):
+    """Leases as the API server keeps them; `fault` is asked first what to do with a request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fault: Callable[[Request], Awaitable[Answer | None]] | None = None
+
+    async def __call__(self, request: Request) -> Answer:
+        """Serve list, create, replace and delete, unless the fault has another idea."""
+        if request.method == "GET":
+            assert "labelSelector=events.infisical.com/leases%3Dop" in request.target
+        given = await self.fault(request) if self.fault else None
+        return given or self.served(request)
+
+    def holder(self, shard: int) -> str:
+        """The name of who holds a shard by its Lease; empty for nobody."""
+        spec = self.leases.get(f"op-shard-{shard}", {}).get("spec", {})
+        return str(spec.get("holderIdentity", "")).partition("_")[0]
+
+
+@dataclass
+class Serving:
+    """What runs for shards, and who else does: two at once are noted."""
+
+    name: str
+    everybody: "list[Serving]"
+    shards: set[int] = field(default_factory=set)
+    clashes: list[str] = field(default_factory=list)
+
+    def hold(self, shard: int) -> None:
+        """Begin."""
+        self.clashes += [
+            f"{shard}: {self.name}, {other.name}" for other in self.everybody if shard in other.shards
+        ]
+        self.shards.add(shard)
+
+    def drop(self, shard: int) -> None:
+        """End at once."""
+        self.shards.discard(shard)
+
+    async def dropped(self, shard: int) -> None:
+        """It has ended."""
+        assert shard not in self.shards
+
+
+class Fleet:
+    """Replicas in one loop, each with a client and a wall clock of its own."""
+
+    def __init__(self, url: str, stack: AsyncExitStack) -> None:
+        self.url, self.stack = url, stack
+        self.serving: list[Serving] = []
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.lives = itertools.count(1)
+
+    async def begin(
+        self, name: str, shards: int = 1, clock: Callable[[], datetime] = utc_now
+    ) -> tuple[Serving, Holder]:
+        """One more replica."""
+        client = await self.stack.enter_async_context(ApiClient(Configuration(host=self.url)))
+        kube = Kube(client, TIMING.answer)
+        serving = Serving(name, self.serving)
+        candidacy = Candidacy(Replica(name, str(next(self.lives))), Naming("op", shards), TIMING)
+        holder = Holder(candidacy, Leases(kube, "ops", "op"), serving, clock, Metrics())
+        self.serving.append(serving)
+        self.tasks[name] = asyncio.create_task(holder.run())
+        return serving, holder
+
+    async def end(self, name: str) -> None:
+        """As by SIGTERM."""
+        task = self.tasks.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def shards(self) -> list[set[int]]:
+        """What is served by whom."""
+        return [serving.shards for serving in self.serving]
+
+
+@asynccontextmanager
+async def a_fleet() -> AsyncIterator[tuple[Cluster, Fleet]]:
+    """Nobody yet; in the end no two were ever seen to serve one shard."""
+    cluster = Cluster()
+    async with serving(cluster) as server, AsyncExitStack() as stack:
+        fleet = Fleet(server.url, stack)
+        try:
+            yield cluster, fleet
+        finally:
+            for name in tuple(fleet.tasks):
+                await fleet.end(name)
+        assert [serving.clashes for serving in fleet.serving if serving.clashes] == []
+
+
+async def until(condition: Callable[[], object], seconds: float = HEALED) -> float:
+    """Wait for a condition; the seconds that took."""
+    now = asyncio.get_running_loop().time
+    begun = now()
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what others do
+            await asyncio.sleep(0.01)
+    return now() - begun
+
+
+async def test_alone() -> None:
+    """A replica that is alone holds everything with its first look, and says so."""
+    async with a_fleet() as (cluster, fleet):
+        served, holder = await fleet.begin("a", shards=3)
+        assert await until(lambda: served.shards == {0, 1, 2}) < TIMING.duration
+        assert holder.standing == "holding shards 0, 1, 2 of 3"
+        assert [cluster.holder(shard) for shard in range(3)] == ["a", "a", "a"]
+
+
+async def test_sharing() -> None:
+    """Whoever joins gets a fair share of what others hold, and gives it back when leaving."""
+    async with a_fleet() as (cluster, fleet):
+        first, _ = await fleet.begin("a", shards=4)
+        await until(lambda: len(first.shards) == 4)
+        await fleet.begin("b", shards=4)
+        await fleet.begin("c", shards=4)
+        await until(lambda: sorted(map(len, fleet.shards())) == [1, 1, 2])
+        await fleet.end("b")
+        await until(lambda: sorted(map(len, fleet.shards())) == [0, 2, 2])
+        assert "op-replica-b" not in cluster.leases
+
+
+async def test_standing_by() -> None:
+    """With one shard the second replica stands by, and says so."""
+    async with a_fleet() as (_, fleet):
+        first, _ = await fleet.begin("a")
+        await until(lambda: first.shards)
+        second, holder = await fleet.begin("b")
+        await until(lambda: holder.has_looked)
+        assert holder.standing == "standing by: other replicas hold the shards (1)"
+        assert not second.shards
+
+
+async def test_handing_over() -> None:
+    """What a replica releases is taken with the next look of another one, long before it would expire."""
+    async with a_fleet() as (_, fleet):
+        first, _ = await fleet.begin("a")
+        await until(lambda: first.shards)
+        second, holder = await fleet.begin("b")
+        await until(lambda: holder.has_looked)
+        await fleet.end("a")
+        assert await until(lambda: second.shards) < TIMING.duration / 2
+
+
+async def test_killed() -> None:
+    """Of a replica that dies without a word the shards are taken when their Leases have expired."""
+    async with a_fleet() as (cluster, fleet):
+        cluster.leases = killed_at_work()
+        second, _ = await fleet.begin("b")
+        assert await until(lambda: second.shards) >= TIMING.duration
+
+
+async def test_begun_anew() -> None:
+    """A replica that begins anew under its name does not wait for its earlier life to expire."""
+    async with a_fleet() as (cluster, fleet):
+        cluster.leases = killed_at_work()
+        again, _ = await fleet.begin("dead")
+        assert await until(lambda: again.shards) < TIMING.duration / 2
+
+
+def killed_at_work() -> dict[str, dict[str, Any]]:
+    """The Leases of a replica `dead` that held the one shard."""
+    spec = {"holderIdentity": "dead_0", "leaseDurationSeconds": 1, "renewTime": "2001-01-01T00:00:00.000000Z"}
+    return {
+        name: {"metadata": {"name": name, "uid": name, "resourceVersion": "x"}, "spec": spec}
+        for name in ("op-shard-0", "op-replica-dead")
+    }
+
+
+async def resetting(_: Request) -> Answer | None:
+    """Every connection is reset."""
+    return Answer((), After.RESET)
+
+
+async def hanging(_: Request) -> Answer | None:
+    """No answer ever comes."""
+    return Answer((), After.SILENCE)
+
+
+async def failing(_: Request) -> Answer | None:
+    """The API server is not well."""
+    return answer(503, {"message": "etcd is away", "code": 503})
+
+
+@pytest.mark.parametrize("fault", [resetting, hanging, failing])
+async def test_giving_up_in_time(fault: Callable[[Request], Awaitable[Answer | None]]) -> None:
+    """A holder that cannot renew stops before others may begin, and goes on when all is well."""
+    async with a_fleet() as (cluster, fleet):
+        served, holder = await fleet.begin("a")
+        await until(lambda: served.shards)
+        cluster.fault = fault
+        assert await until(lambda: not served.shards) < TIMING.duration
+        assert holder.standing == "standing by: other replicas hold the shards (1)"
+        cluster.fault = None
+        await until(lambda: served.shards)
+
+
+async def test_cut_off() -> None:
+    """When only the holder is cut off, it stops first and another one begins after."""
+    async with a_fleet() as (cluster, fleet):
+        first, _ = await fleet.begin("a")
+        await until(lambda: first.shards)
+        second, holder = await fleet.begin("b")
+        await until(lambda: holder.has_looked)
+
+        async def cutting(request: Request) -> Answer | None:
+            """Whoever writes in the name of `a` hears nothing; lists are answered."""
+            return Answer((), After.SILENCE) if b'"a_' in request.body else None
+
+        cluster.fault = cutting
+        assert TIMING.deadline / 2 < await until(lambda: second.shards) < 3 * TIMING.duration
+        assert not first.shards
+
+
+@pytest.mark.parametrize("after", [After.RESET, After.SILENCE])
+async def test_short_faults_cost_nothing(after: After) -> None:
+    """One renewal that gets no answer, and one whose answer is lost, do not end what is held."""
+    async with a_fleet() as (cluster, fleet):
+        served, _ = await fleet.begin("a")
+        await until(lambda: served.shards)
+        struck = 0
+
+        async def once_in_a_while(request: Request) -> Answer | None:
+            nonlocal struck
+            if request.method != "PUT" or struck >= 2:
+                return None
+            struck += 1
+            if struck == 1:
+                cluster.served(request)  # done, and the answer is lost
+            return Answer((), after)
+
+        served.drop = lambda _: pytest.fail("given up")  # type: ignore[method-assign] # must not be called
+        cluster.fault = once_in_a_while
+        await until(lambda: struck == 2)
+        renewals = len(cluster.leases) + next(cluster.versions)
+        await until(lambda: next(cluster.versions) > renewals + 10)
+        del served.drop
+        assert served.shards == {0}
+
+
+async def test_a_faster_one() -> None:
+    """A Lease that another replica takes between look and write is left to it."""
+    async with a_fleet() as (cluster, fleet):
+
+        async def snatching(request: Request) -> Answer | None:
+            if request.method == "POST" and request.json()["metadata"]["name"] == "op-shard-0":
+                cluster.leases |= {"op-shard-0": killed_at_work()["op-shard-0"]}
+                cluster.fault = None
+            return None
+
+        cluster.fault = snatching
+        served, _ = await fleet.begin("a")
+        await until(lambda: cluster.holder(0) == "dead")
+        assert not served.shards
+        await until(lambda: served.shards)
+
+
+async def test_taken_away() -> None:
+    """When somebody else stands in the Lease, or it was deleted, the next look ends what runs."""
+    async with a_fleet() as (cluster, fleet):
+        served, _ = await fleet.begin("a")
+        await until(lambda: served.shards)
+        cluster.leases["op-shard-0"] = killed_at_work()["op-shard-0"]
+        assert await until(lambda: not served.shards) < TIMING.deadline
+        await until(lambda: served.shards)
+        del cluster.leases["op-shard-0"]
+        await until(lambda: not served.shards)
+        await until(lambda: served.shards)
+
+
+async def test_labelled() -> None:
+    """Somebody who labels a Lease moves its version and ends nothing."""
+    async with a_fleet() as (cluster, fleet):
+        served, _ = await fleet.begin("a")
+        await until(lambda: served.shards)
+        served.drop = lambda _: pytest.fail("given up")  # type: ignore[method-assign] # must not be called
+        for lease in cluster.leases.values():
+            lease["metadata"]["resourceVersion"] += "-labelled"
+        told = json.dumps(cluster.leases["op-shard-0"]["spec"])
+        await until(lambda: told != json.dumps(cluster.leases["op-shard-0"]["spec"]))
+        del served.drop
+
+
+async def test_wall_clocks_are_not_believed() -> None:
+    """Clocks that are years apart, and jump with each question, decide nothing."""
+    steps = itertools.cycle([timedelta(0), timedelta(days=900), timedelta(days=-900)])
+    async with a_fleet() as (_, fleet):
+        first, _ = await fleet.begin("a", clock=lambda: utc_now() + next(steps))
+        await until(lambda: first.shards)
+        second, holder = await fleet.begin("b", clock=lambda: utc_now() - next(steps))
+        await until(lambda: holder.has_looked)
+        with suppress(TimeoutError):
+            await until(lambda: not first.shards or second.shards, seconds=2 * TIMING.duration)
+        assert (first.shards, second.shards) == ({0}, set())
+
+
+async def test_forbidden(caplog: pytest.LogCaptureFixture) -> None:
+    """Without the right to Leases a replica is not ready, serves nothing, and says once what is missing."""
+    async with a_fleet() as (cluster, fleet):
+
+        async def forbidding(_: Request) -> Answer | None:
+            return answer(403, {"message": "leases is forbidden", "code": 403})
+
+        cluster.fault = forbidding
+        served, holder = await fleet.begin("a")
+        await until(lambda: "forbidden" in holder.standing)
+        with suppress(TimeoutError):
+            await until(lambda: served.shards or holder.has_looked, seconds=TIMING.duration / 2)
+        assert not holder.has_looked
+    told = [record.message for record in caplog.records if "cannot be read" in record.message]
+    assert told == ["Leases cannot be read: leases is forbidden"]
+
+
+async def test_rubbish() -> None:
+    """What is left behind by replicas that died long ago is removed."""
+    async with a_fleet() as (cluster, fleet):
+        cluster.leases = killed_at_work()
+        await fleet.begin("a")
+        await until(lambda: "op-replica-dead" not in cluster.leases)
+        assert "op-shard-0" in cluster.leases
+
+
+async def test_leases_are_swapped_not_overwritten() -> None:
+    """A write or a removal of a version that is no more is a conflict."""
+    cluster = Cluster()
+    async with serving(cluster) as server, ApiClient(Configuration(host=server.url)) as client:
+        leases = Leases(Kube(client, 5.0), "ops", "op")
+        first = await leases.write(Lease(name="op-shard-0", holder="a_1", duration=15, renewed="r"))
+        second = await leases.write(first)
+        assert await leases.list() == (second,)
+        with pytest.raises(ConflictError):
+            await leases.write(first)
+        with pytest.raises(ConflictError):
+            await leases.remove(first)
+        await leases.remove(second)
+        assert await leases.list() == ()
+
+
+async def test_giving_takes_its_time() -> None:
+    """However long the ends of what is given away take, what is kept is renewed meanwhile."""
+    async with a_fleet() as (_, fleet):
+        first, _ = await fleet.begin("a", shards=6)
+        await until(lambda: len(first.shards) == 6)
+        dropped: list[int] = []
+
+        async def slow(shard: int) -> None:
+            dropped.append(shard)
+            await asyncio.sleep(TIMING.answer)
+
+        first.dropped = slow  # type: ignore[method-assign] # ends late
+        second, _ = await fleet.begin("b", shards=6)
+        third, _ = await fleet.begin("c", shards=6)
+        kept = set()
+        await until(lambda: kept.add(frozenset(first.shards)) or len(second.shards | third.shards) == 4)  # type: ignore[func-returns-value]
+        assert len(dropped) == 4
+        assert min(map(len, kept)) == 2

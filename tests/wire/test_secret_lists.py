@@ -1,0 +1,555 @@
+"""Reading state at the wire: ids and versions of what is there, whatever the server's generation."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.snapshots import Body, Observation, Part, Sighting, short_id
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.infisical_errors import InfisicalError
+from infisical_events.infisical.session import Session
+from infisical_events.infisical.tokens import UniversalCredentials
+from infisical_sandbox.server import Controls, Options, ResponseFault, Sandbox
+from infisical_sandbox.server.domain import generations
+from support.builders import a_spec
+from support.infisical_sessions import SUBSCRIBE, V3, V4, a_sandbox_session, a_session, logged_in, refused
+from support.scripted_server import After, Answer, Request, Script, always, answer, in_turn, routed, serving
+
+A = Scope.parse("prod:/a")
+BELOW_A = Scope.parse("prod:/a/**")
+NO_ROUTE = answer(404, {"message": "Route GET:/api not found", "error": "Not Found", "statusCode": 404})
+PROXY_404 = answer(404, b"default backend - 404", {"Content-Type": "text/plain"})
+
+
+def secret(key: str, version: int = 1, **more: object) -> dict[str, Any]:
+    """A secret as both list routes write it, reduced to what is read."""
+    return {"id": f"id-of-{key}", "secretKey": key, "version": version, "type": "shared"} | more
+
+
+def listing(*secrets: Mapping[str, Any], imports: object = ()) -> Answer:
+    """The answer of either list route."""
+    return answer(200, {"secrets": list(secrets), "imports": list(imports) if imports == () else imports})
+
+
+def sighting(key: str, version: int = 1) -> Sighting:
+    """How such a secret is seen."""
+    return Sighting(short_id(f"id-of-{key}"), version)
+
+
+def keys(observation: Observation) -> dict[str, dict[str, int]]:
+    """Versions by key by part, in words."""
+    return {
+        str(part): {key: seen.version for key, seen in body.sightings.items()}
+        for part, body in observation.parts.items()
+    }
+
+
+async def seen(script: Script, *scopes: Scope) -> dict[Part, Body]:
+    """What one look at a scripted server sees."""
+    async with serving(script) as server, a_session(server.url) as session:
+        return dict((await session.observe(scopes or (A,))).parts)
+
+
+async def refused_with(given: Answer) -> InfisicalError:
+    """What a look fails with that is answered like this."""
+    async with serving(always(given)) as server, a_session(server.url) as session:
+        return await refusal_of(session)
+
+
+async def refusal_of(session: Session) -> InfisicalError:
+    """What a look fails with."""
+    with pytest.raises(InfisicalError) as error:
+        await session.observe((A,))
+    return error.value
+
+
+# -- what is seen -------------------------------------------------------------------------------------
+
+
+async def test_nothing_but_ids_and_versions_is_asked_for() -> None:
+    """Values are not asked for, and nothing is left to the defaults of a server."""
+    async with serving(always(listing())) as server, a_session(server.url) as session:
+        await session.observe((A, BELOW_A))
+        literal, recursive = (parse_qs(urlsplit(request.target).query) for request in server.requests)
+    assert literal == {
+        "projectId": ["7f4d1c2b"],
+        "environment": ["prod"],
+        "secretPath": ["/a"],
+        "recursive": ["false"],
+        "viewSecretValue": ["false"],
+        "expandSecretReferences": ["false"],
+        "include_imports": ["true"],
+        "includeImports": ["true"],
+    }
+    assert recursive == literal | {"recursive": ["true"]}
+
+
+async def test_literal_scope() -> None:
+    """A folder alone is one part, wherever its secrets say that they are."""
+    parts = await seen(always(listing(secret("K", 3, secretPath="a/"))))
+    assert parts == {Part.own(Folder("prod", "/a")): Body.of({"K": sighting("K", 3)})}
+
+
+async def test_recursive_scope() -> None:
+    """A folder with all below it is a part per folder."""
+    given = listing(secret("K", secretPath="/a"), secret("K2", secretPath="/a/b/"))
+    assert await seen(always(given), BELOW_A) == {
+        Part.own(Folder("prod", "/a")): Body.of({"K": sighting("K")}),
+        Part.own(Folder("prod", "/a/b")): Body.of({"K2": sighting("K2")}),
+    }
+
+
+async def test_imports_with_ranks() -> None:
+    """Each import is a part of its own, and its place in the list is part of what is seen."""
+    imports = [
+        {"environment": "dev", "secretPath": "/x", "secrets": [secret("X", 2)]},
+        {"environment": "prod", "secretPath": "/empty", "secrets": []},
+        {"environment": "dev", "secretPath": "/y/", "secrets": [secret("Y"), secret("Z", type="personal")]},
+    ]
+    assert await seen(always(listing(imports=imports))) == {
+        Part(A, Folder("dev", "/x")): Body.of({"X": sighting("X", 2)}, 0),
+        Part(A, Folder("dev", "/y")): Body.of({"Y": sighting("Y")}, 2),
+    }
+
+
+@pytest.mark.parametrize("imports", [None, []])
+async def test_no_imports(imports: object) -> None:
+    """A server that does not write imports is understood."""
+    body = {"secrets": [secret("K")]} | ({} if imports is None else {"imports": imports})
+    assert len(await seen(always(answer(200, body)))) == 1
+
+
+async def test_personal_secrets_are_ignored() -> None:
+    """A personal override is nobody's workload's business and hides no shared secret."""
+    given = listing(
+        secret("K", 1), secret("K", 9, id="other", type="personal"), secret("MINE", type="personal")
+    )
+    assert await seen(always(given)) == {Part.own(Folder("prod", "/a")): Body.of({"K": sighting("K")})}
+
+
+async def test_values_are_dropped() -> None:
+    """A value that a server sends all the same is nowhere in what was seen."""
+    given = listing(secret("K", secretValue="canary-value", secretValueHidden=False))
+    assert "canary" not in repr(await seen(always(given)))
+
+
+async def test_missing_folder_is_empty() -> None:
+    """A folder that does not exist has nothing in it, and no error is made of it."""
+    assert await seen(always(refused(404, "SecretPathNotFound", "Folder '/a' not found"))) == {}
+
+
+async def test_ten_thousand_keys() -> None:
+    """A list of ten thousand secrets is seen whole."""
+    names = [f"KEY_{n:05}" for n in range(10_000)]
+    padding: dict[str, Any] = {
+        "secretValue": "<hidden-by-infisical>",
+        "secretComment": "",
+        "tags": [],
+        "secretPath": "/a",
+    }
+    [body] = (await seen(always(listing(*(secret(name, **padding) for name in names))))).values()
+    assert body.sightings.keys() == set(names)
+
+
+async def test_moments() -> None:
+    """An observation tells between which moments it was made."""
+    async with serving(always(listing())) as server, a_session(server.url) as session:
+        observation = await session.observe((A,))
+    assert observation.started <= observation.finished
+    assert observation.scopes == (A,)
+
+
+# -- at a local Infisical -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("generation", [generations.E3, generations.E4])
+async def test_seen_at_an_infisical(generation: generations.Generation) -> None:
+    """Both generations of a local Infisical show own secrets, those below and imports."""
+    async with Sandbox.in_thread(Options(generation=generation)) as sandbox:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1", "L": "1"})
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "2"})
+        await sandbox.do(Controls.set_secrets, "prod", "/a/b", {"M": "1"})
+        await sandbox.do(Controls.set_secrets, "dev", "/x", {"X": "1"})
+        await sandbox.do(Controls.add_import, "prod", "/a", ("dev", "/x"))
+        async with a_sandbox_session(sandbox, "/a/**") as session:
+            observed = keys(await session.observe((BELOW_A,)))
+            literal = keys(await session.observe((A,)))
+    assert literal == {"prod:/a": {"K": 2, "L": 1}, "prod:/a<-dev:/x": {"X": 1}}
+    assert observed["prod:/a/b"] == {"M": 1}
+
+
+async def test_describing_is_enough() -> None:
+    """An identity that may describe secrets and not read their values sees all that is needed."""
+    rule = {"subject": "secrets", "action": ["describeSecret"]}
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "canary-value"})
+        await sandbox.do(Controls.permit, [rule])
+        assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+
+
+async def test_unchanged_at_an_infisical() -> None:
+    """What did not change is seen again as it was; what changed is seen changed."""
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
+        first = await session.observe((A,))
+        assert (await session.observe((A,))).parts == first.parts
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "2"})
+        assert keys(await session.observe((A,))) == {"prod:/a": {"K": 2}}
+        await sandbox.do(Controls.delete_folder, "prod", "/a")
+        assert keys(await session.observe((A,))) == {}
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
+        assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+
+
+async def test_slug_at_an_infisical() -> None:
+    """A project of a local Infisical can be named by its slug."""
+    async with Sandbox.in_thread() as sandbox:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
+        spec = a_spec(projectId=None, projectSlug=sandbox.project_slug)
+        credentials = UniversalCredentials(sandbox.client_id, sandbox.client_secret)
+        async with a_session(sandbox.url, spec, credentials) as session:
+            assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+
+
+# -- 304 ----------------------------------------------------------------------------------------------
+
+
+def tagged(tag: str, current: Answer) -> Script:
+    """A list that is answered in full to those who do not know its tag."""
+
+    async def script(request: Request) -> Answer:
+        if request.headers.get("if-none-match") == tag:
+            return Answer((b"HTTP/1.1 304 Not Modified\r\nETag: %s\r\n\r\n" % tag.encode(),))
+        head, _, body = current.pieces[0].partition(b"\r\n\r\n")
+        return Answer((head + b"\r\nETag: %s\r\n\r\n" % tag.encode() + body,))
+
+    return script
+
+
+async def test_not_modified_stands_for_the_last_body() -> None:
+    """Nothing is sent of what did not change, and it is seen as it was."""
+    async with serving(tagged('"t1"', listing(secret("K")))) as server, a_session(server.url) as session:
+        first = await session.observe((A,))
+        assert (await session.observe((A,))).parts == first.parts
+        assert [r.headers.get("if-none-match") for r in server.requests] == [None, '"t1"']
+
+
+async def test_tags_of_scopes_are_kept_apart() -> None:
+    """The tag of one scope is not sent for another."""
+    async with (
+        serving(tagged('"t1"', listing(secret("K", secretPath="/a")))) as server,
+        a_session(server.url) as session,
+    ):
+        await session.observe((A, BELOW_A))
+        assert [r.headers.get("if-none-match") for r in server.requests] == [None, None]
+
+
+async def test_tag_of_a_folder_that_vanished() -> None:
+    """What a folder held before it vanished does not stand for what it holds when it is back."""
+    gone = refused(404, "SecretPathNotFound", "gone")
+    steps = [tagged('"t1"', listing(secret("K"))), always(gone), tagged('"t1"', listing(secret("L")))]
+
+    async def script(request: Request) -> Answer:
+        return await steps.pop(0)(request)
+
+    async with serving(script) as server, a_session(server.url) as session:
+        observed = [keys(await session.observe((A,))) for _ in range(3)]
+    assert observed == [{"prod:/a": {"K": 1}}, {}, {"prod:/a": {"L": 1}}]
+
+
+async def test_not_modified_without_a_question() -> None:
+    """A 304 that nobody asked for stands for nothing."""
+    error = await refused_with(Answer((b"HTTP/1.1 304 Not Modified\r\n\r\n",)))
+    assert error.reason is Reason.NOT_INFISICAL
+
+
+# -- the two routes -----------------------------------------------------------------------------------
+
+
+async def test_older_server() -> None:
+    """A server that knows only the older route is read by it, and asked by it from then on."""
+    script = logged_in(v3=always(listing(secret("K"))))
+    async with serving(script) as server, a_session(server.url) as session:
+        for _ in range(3):
+            assert (await session.observe((A,))).key_count == 1
+        assert [request.path for request in server.requests] == [V4, V3, V3, V3]
+        assert parse_qs(urlsplit(server.requests[-1].target).query)["workspaceId"] == ["7f4d1c2b"]
+
+
+async def test_upgraded_server() -> None:
+    """A server that stops to know the older route is read by the newer one again."""
+    routes = {V3: always(listing(secret("OLD")))}
+    async with serving(routed(routes)) as server, a_session(server.url) as session:
+        await session.observe((A,))
+        routes.clear()
+        routes[V4] = always(listing(secret("NEW")))
+        assert keys(await session.observe((A,))) == {"prod:/a": {"NEW": 1}}
+
+
+@pytest.mark.parametrize("trouble", [NO_ROUTE, PROXY_404])
+async def test_a_proxy_knows_nothing_for_a_while(trouble: Answer) -> None:
+    """A 404 of something in between, while the server is away, does not decide about the route."""
+    v4 = in_turn(trouble, listing(secret("K")))
+    async with serving(routed({V4: v4, V3: always(trouble)})) as server, a_session(server.url) as session:
+        assert (await refusal_of(session)).reason is Reason.NOT_INFISICAL
+        for _ in range(2):
+            assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+        assert [request.path for request in server.requests] == [V4, V3, V4, V4]
+
+
+# -- refused ------------------------------------------------------------------------------------------
+
+QUOTE = "You are not allowed to describeSecret on secrets"
+LIMITER = {"x-ratelimit-limit": "60", "retry-after": "17"}
+REFUSED: dict[str, tuple[Answer, Reason, str]] = {
+    "rights": (refused(403, "PermissionDenied", QUOTE), Reason.PERMISSION_DENIED, f"({QUOTE})"),
+    "project": (refused(404, "NotFound", "Project with id x not found"), Reason.PROJECT_NOT_FOUND, "id x"),
+    "issues": (
+        refused(422, "ValidationFailure", [{"message": "Required"}, {"message": "Too big"}]),
+        Reason.REQUEST_REFUSED,
+        "(Required; Too big)",
+    ),
+    "glob": (refused(400, "BadRequest", "Invalid folder name"), Reason.REQUEST_REFUSED, "Invalid folder"),
+    "failure": (refused(500, "InternalServerError", "Something went wrong"), Reason.SERVER_ERROR, "500"),
+    "gateway": (answer(504, b"<html>"), Reason.SERVER_ERROR, "504"),
+    "page": (answer(200, b"<html>", {"Content-Type": "text/html"}), Reason.NOT_INFISICAL, "not JSON"),
+    "deep": (answer(200, b"[" * 100_000), Reason.NOT_INFISICAL, "not JSON"),
+    "half": (answer(200, b'{"secrets": ['), Reason.NOT_INFISICAL, "not JSON"),
+    "bytes": (answer(200, b'{"secrets": "\xff"}'), Reason.NOT_INFISICAL, "not JSON"),
+    "list": (answer(200, []), Reason.NOT_INFISICAL, "shape"),
+    "null": (answer(200, None), Reason.NOT_INFISICAL, "shape"),
+    "no secrets": (answer(200, {}), Reason.NOT_INFISICAL, "shape"),
+    "odd secrets": (answer(200, {"secrets": {"a": 1}}), Reason.NOT_INFISICAL, "shape"),
+    "no id": (listing({"secretKey": "K", "version": 1}), Reason.NOT_INFISICAL, "shape"),
+    "no version": (listing(secret("K") | {"version": None}), Reason.NOT_INFISICAL, "shape"),
+    "no key": (listing(secret("K", secretKey=None)), Reason.NOT_INFISICAL, "shape"),
+    "odd environment": (listing(imports=[{"environment": 7, "secretPath": "/", "secrets": []}]),
+                        Reason.NOT_INFISICAL, "shape"),
+    "vast version": (answer(200, b'{"secrets": [{"id": "x", "secretKey": "K", "version": 1e999}]}'),
+                     Reason.NOT_INFISICAL, "shape"),
+    "odd imports": (listing(imports=[{"secrets": []}]), Reason.NOT_INFISICAL, "shape"),
+    "odd path": (listing(imports=[{"environment": "dev", "secretPath": 7, "secrets": []}]),
+                 Reason.NOT_INFISICAL, "shape"),
+    "closed": (Answer((), After.CLOSE), Reason.UNREACHABLE, "RemoteProtocolError"),
+    "reset": (Answer((), After.RESET), Reason.UNREACHABLE, "ReadError"),
+    "cut": (Answer((b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",), After.CLOSE),
+            Reason.UNREACHABLE, "RemoteProtocolError"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "reason", "words"), REFUSED.values(), ids=REFUSED)
+async def test_refusals(given: Answer, reason: Reason, words: str) -> None:
+    """Each failure of a look has its reason and a sentence that says what to do."""
+    error = await refused_with(given)
+    assert error.reason is reason
+    assert words in str(error)
+
+
+async def test_asked_to_slow_down() -> None:
+    """The limiter's wait is passed on."""
+    error = await refused_with(answer(429, {"error": "RateLimitExceeded", "message": "slow"}, LIMITER))
+    assert (error.reason, error.retry_after) == (Reason.RATE_LIMITED, 17.0)
+
+
+async def test_one_scope_of_two_fails() -> None:
+    """When one scope cannot be read nothing is told of the other: no folder may be taken for empty."""
+    script = in_turn(listing(secret("K")), refused(500, "InternalServerError", "Something went wrong"))
+    async with serving(script) as server, a_session(server.url) as session:
+        with pytest.raises(InfisicalError):
+            await session.observe((A, BELOW_A))
+
+
+async def test_trouble_that_is_over_at_an_infisical() -> None:
+    """A look that failed is made again with success when the trouble is over."""
+    async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
+        await sandbox.do(Controls.fail_requests, ResponseFault("GET /api/v4/*", status=503))
+        assert (await refusal_of(session)).reason is Reason.SERVER_ERROR
+        assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+
+
+# -- one secret by its name ---------------------------------------------------------------------------
+
+FOLDER_A = Folder("prod", "/a")
+FOUND = answer(200, {"secret": secret("K")})
+NO_SECRET = refused(404, "NotFound", "Secret with name 'K' not found")
+
+
+async def told_of(given: Answer, key: str = "K") -> bool:
+    """Whether a secret counts as gone when the question is answered like this."""
+    async with serving(always(given)) as server, a_session(server.url) as session:
+        return await session.is_gone(FOLDER_A, key)
+
+
+async def test_one_secret_is_asked_for_without_its_value() -> None:
+    """Neither the value nor what imports or a person's override hold is asked for."""
+    async with serving(always(FOUND)) as server, a_session(server.url) as session:
+        assert not await session.is_gone(FOLDER_A, "K")
+        [request] = server.requests
+    assert request.path == f"{V4}/K"
+    assert parse_qs(urlsplit(request.target).query) == {
+        "projectId": ["7f4d1c2b"],
+        "environment": ["prod"],
+        "secretPath": ["/a"],
+        "type": ["shared"],
+        "viewSecretValue": ["false"],
+        "expandSecretReferences": ["false"],
+        "include_imports": ["false"],
+        "includeImports": ["false"],
+    }
+
+
+@pytest.mark.parametrize("key", ["a/b", "..", ".", "a?b=c", "a#b", "%2F", "É 1", "&x=1", "a\r\nb", "\ud800"])
+async def test_any_name_is_one_name(key: str) -> None:
+    """Nothing in a name is taken for anything but a name."""
+    async with serving(always(FOUND)) as server, a_session(server.url) as session:
+        await session.is_gone(FOLDER_A, key)
+        [request] = server.requests
+    below = request.path.removeprefix(f"{V4}/")
+    assert unquote(below, errors="surrogatepass") == key
+    assert not set(below) & set("/.&# ")
+
+
+@pytest.mark.parametrize("given", [NO_SECRET, refused(404, "SecretPathNotFound", "Folder '/a' not found")])
+async def test_gone(given: Answer) -> None:
+    """A secret is gone when the application says that it or its folder is not there."""
+    assert await told_of(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (refused(403, "PermissionDenied", "not allowed"), Reason.PERMISSION_DENIED),
+        (NO_ROUTE, Reason.NOT_INFISICAL),
+        (PROXY_404, Reason.NOT_INFISICAL),
+        (answer(502, b"<html>"), Reason.SERVER_ERROR),
+        (answer(200, b"<html>"), Reason.NOT_INFISICAL),
+        (answer(200, {"secrets": []}), Reason.NOT_INFISICAL),
+        (answer(200, []), Reason.NOT_INFISICAL),
+        (Answer((b"HTTP/1.1 304 Not Modified\r\n\r\n",)), Reason.NOT_INFISICAL),
+        (Answer((), After.CLOSE), Reason.UNREACHABLE),
+    ],
+)
+async def test_neither_gone_nor_there(given: Answer, reason: Reason) -> None:
+    """A secret that may not be seen is not gone, and trouble tells nothing about it."""
+    with pytest.raises(InfisicalError) as error:
+        await told_of(given)
+    assert error.value.reason is reason
+
+
+@pytest.mark.parametrize(("given", "gone"), [(FOUND, False), (NO_SECRET, True)])
+async def test_one_secret_of_an_older_server(given: Answer, gone: bool) -> None:  # noqa: FBT001 - parametrized
+    """A server that knows only the older route is asked by it."""
+    async with serving(routed({f"{V3}/K": always(given)})) as server, a_session(server.url) as session:
+        assert await session.is_gone(FOLDER_A, "K") is gone
+        [request] = server.asked(f"{V3}/K")
+    assert parse_qs(urlsplit(request.target).query)["workspaceId"] == ["7f4d1c2b"]
+
+
+@pytest.mark.parametrize("generation", [generations.E3, generations.E4])
+async def test_gone_at_an_infisical(generation: generations.Generation) -> None:
+    """At a local Infisical absent secrets are gone, present ones are not, hidden ones cannot be told."""
+    options = Options(generation=generation)
+    async with Sandbox.in_thread(options) as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1", "a/b": "1"})
+        there = [await session.is_gone(FOLDER_A, key) for key in ("K", "a/b", "L")]
+        nowhere = await session.is_gone(Folder("prod", "/nowhere"), "K")
+        only_l = {"subject": "secrets", "action": ["describeSecret"], "conditions": {"secretName": "L"}}
+        await sandbox.do(Controls.permit, [only_l])
+        with pytest.raises(InfisicalError) as error:
+            await session.is_gone(FOLDER_A, "K")
+    assert (there, nowhere) == ([False, False, True], True)
+    assert error.value.reason is Reason.PERMISSION_DENIED
+
+
+# -- slugs --------------------------------------------------------------------------------------------
+
+SLUG = {"projectId": None, "projectSlug": "shop"}
+NEW_SLUG, OLD_SLUG = "/api/v1/projects/slug/shop", "/api/v2/workspace/shop"
+
+
+@pytest.mark.parametrize("route", [NEW_SLUG, OLD_SLUG])
+async def test_slug_is_looked_up_once(route: str) -> None:
+    """A slug is looked up by whichever route the server knows, once."""
+    script = routed({route: always(answer(200, {"id": "p-7"}))})
+    async with serving(script) as server, a_session(server.url, a_spec(**SLUG)) as session:
+        assert [await session.project_id() for _ in range(3)] == ["p-7"] * 3
+        assert len(server.asked(route)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (refused(404, "NotFound", "Project not found"), Reason.PROJECT_NOT_FOUND),
+        (refused(403, "ForbiddenError", "not a member"), Reason.PERMISSION_DENIED),
+        (answer(200, {"project": {}}), Reason.PROJECT_NOT_FOUND),
+        (answer(200, []), Reason.PROJECT_NOT_FOUND),
+        (answer(200, b"<html>"), Reason.NOT_INFISICAL),
+    ],
+)
+async def test_slug_that_leads_nowhere(given: Answer, reason: Reason) -> None:
+    """A slug that cannot be looked up is told with the reason, and is looked up again later."""
+    routes = {NEW_SLUG: in_turn(given, answer(200, {"id": "p-7"}))}
+    async with serving(routed(routes)) as server, a_session(server.url, a_spec(**SLUG)) as session:
+        with pytest.raises(InfisicalError) as error:
+            await session.project_id()
+        assert error.value.reason is reason
+        assert await session.project_id() == "p-7"
+
+
+async def listen(session: Session) -> None:
+    """Open a stream."""
+    async with session.stream():
+        pass
+
+
+async def look(session: Session) -> None:
+    """Look at a folder."""
+    await session.observe((A,))
+
+
+async def ask(session: Session) -> None:
+    """Ask for one secret."""
+    await session.is_gone(FOLDER_A, "K")
+
+
+FORBIDDEN = refused(403, "ForbiddenError", "not a member")
+NO_PROJECT = refused(404, "NotFound", "Project not found")
+
+
+@pytest.mark.parametrize(
+    ("do", "refusal"),
+    [(look, NO_PROJECT), (look, FORBIDDEN), (listen, NO_PROJECT), (listen, FORBIDDEN), (ask, FORBIDDEN)],
+)
+async def test_project_that_was_made_anew(do: Callable[[Session], Awaitable[None]], refusal: Answer) -> None:
+    """A slug whose project is gone, or closed, is looked up again: another project may have its name now."""
+    routes = {
+        NEW_SLUG: in_turn(answer(200, {"id": "p-7"}), answer(200, {"id": "p-8"})),
+        V4: always(refusal),
+        f"{V4}/K": always(refusal),
+        SUBSCRIBE: always(refusal),
+    }
+    async with serving(routed(routes)) as server, a_session(server.url, a_spec(**SLUG)) as session:
+        with pytest.raises(InfisicalError):
+            await do(session)
+        routes[V4] = always(listing(secret("K")))
+        await look(session)
+        last = parse_qs(urlsplit(server.requests[-1].target).query)
+    assert last["projectId"] == ["p-8"]
+
+
+async def test_doubt_about_a_project_that_is_the_same() -> None:
+    """Looking a slug up again costs one request, and not the lists that are known."""
+    lists = tagged('"t1"', listing(secret("K")))
+    routes = {NEW_SLUG: always(answer(200, {"id": "p-7"})), V4: lists, SUBSCRIBE: always(FORBIDDEN)}
+    async with serving(routed(routes)) as server, a_session(server.url, a_spec(**SLUG)) as session:
+        await look(session)
+        with pytest.raises(InfisicalError):
+            await listen(session)
+        await look(session)
+        assert [r.headers.get("if-none-match") for r in server.asked(V4)] == [None, '"t1"']
+        assert len(server.asked(NEW_SLUG)) == 2
