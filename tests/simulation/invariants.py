@@ -11,8 +11,8 @@ from dataclasses import replace
 from infisical_events.api.annotations import revision_key
 from infisical_events.api.specs import Action, EventType, Grade
 from infisical_events.core.ledger.ledger import Debt, Ledger
+from infisical_events.core.ledger.revisions import stamp_of
 from infisical_events.core.paths.scopes import scopes_of
-from infisical_events.core.restarts.restart_records import stamp_of
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.selectors import select, selectors_of
 from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part, Sighting, is_covered

@@ -11,8 +11,8 @@ from infisical_events.api.annotations import resync_key, revision_key
 from infisical_events.api.resources import INFISICAL_SECRET
 from infisical_events.api.specs import Action, OnFailure, OnTimeout, Order, Spec
 from infisical_events.core.ledger.ledger import Debt, Ledger
+from infisical_events.core.ledger.revisions import is_stamp_at_least
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.restarts.restart_records import is_stamp_at_least
 from infisical_events.core.restarts.workload_state import Progress
 from infisical_events.core.snapshots.snapshots import NOTHING, Part
 from simulation.cluster_model import Asked, Rollout, SecretWrite

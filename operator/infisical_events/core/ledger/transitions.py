@@ -11,9 +11,8 @@ from itertools import zip_longest
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.ledger.acceptance import HORIZON, Belief, Heard, Verdict, doubtful_loss, judge
-from infisical_events.core.ledger.event_correlation import CLAIM_PATIENCE, match_imports
+from infisical_events.core.ledger.event_correlation import CLAIM_PATIENCE, match_imports, told
 from infisical_events.core.ledger.ledger import Claim, Debt, Header, Ledger, Parked, clamped
-from infisical_events.core.ledger.telling import told
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import Change, united
 from infisical_events.core.snapshots.diffs import diff

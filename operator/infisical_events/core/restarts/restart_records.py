@@ -5,7 +5,6 @@ and makes no second rollout, and in the metadata, where a metadata-only list sho
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,13 +14,13 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
 from infisical_events.core.ledger.ledger import Debt, Doubt
+from infisical_events.core.ledger.revisions import is_stamp_at_least, stamp_of
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.text import escaped
 
 _LONGEST_KEY = 253
 _MOST_KEYS_TOLD = 20
-_SEQ = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +62,9 @@ def _told(workload: Workload) -> dict[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-def stamp_of(epoch: str, seq: int) -> str:
-    """The stamp written for debts up to `seq` of the ledger's `epoch`."""
-    return f"{epoch}.{seq}"
-
-
 def is_paid(workload: Workload, subscription: str, epoch: str, seq: int) -> bool:
     """Whether the workload carries a stamp of this epoch with at least this sequence number."""
     return is_stamp_at_least(receipt_of(workload).stamps.get(subscription, ""), epoch, seq)
-
-
-def is_stamp_at_least(stamp: str, epoch: str, seq: int) -> bool:
-    """Whether a stamp, which may have been edited by hand, is of this epoch and covers `seq`."""
-    stamped_epoch, _, stamped_seq = stamp.rpartition(".")
-    return stamped_epoch == epoch and _SEQ.fullmatch(stamped_seq) is not None and int(stamped_seq) >= seq
 
 
 @dataclass(frozen=True, slots=True)

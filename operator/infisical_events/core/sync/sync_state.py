@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from infisical_events.api import annotations
-from infisical_events.core.restarts.restart_records import is_stamp_at_least
+from infisical_events.core.ledger.revisions import is_stamp_at_least
 from infisical_events.core.sync.secret_providers import Source
 from infisical_events.core.sync.sync_requests import (
     Question,

@@ -6,8 +6,29 @@ anew waits for one of each other namespace at most.
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass, replace
 
-from infisical_events.runtime.limits.pacing import Pace, begun
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Up to when there is enough to do with the starts so far, in seconds of the loop's clock.
+
+    Attributes:
+        step: Seconds between two starts, once there are many.
+        at_once: Starts that need not wait for each other.
+        busy_until: The moment itself.
+    """
+
+    step: float
+    at_once: int
+    busy_until: float = 0.0
+
+
+def begun(pace: Pace, now: float) -> tuple[Pace, float]:
+    """The pace after one more start, and how many seconds this start has to wait."""
+    busy_until = max(pace.busy_until, now) + pace.step
+    wait = max(busy_until - now - pace.at_once * pace.step, 0.0)
+    return replace(pace, busy_until=busy_until), wait
 
 
 class Turns:

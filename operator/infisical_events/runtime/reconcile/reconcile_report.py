@@ -8,9 +8,9 @@ from datetime import timedelta
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.statuses import ConditionType, WorkloadResult
 from infisical_events.core.ledger.acceptance import Heard
+from infisical_events.core.ledger.event_correlation import untold
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.ledger.observation_modes import Look
-from infisical_events.core.ledger.telling import untold
 from infisical_events.core.restarts.affected_workloads import Selected
 from infisical_events.core.restarts.workloads import Workload, narrowing_of
 from infisical_events.core.snapshots.changes import Change, folded, named

@@ -8,7 +8,8 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import OnFailure
 from infisical_events.core.ledger.ledger import Ledger, Rollout
-from infisical_events.core.restarts.restart_records import is_paid, is_stamp_at_least
+from infisical_events.core.ledger.revisions import is_stamp_at_least
+from infisical_events.core.restarts.restart_records import is_paid
 from infisical_events.core.restarts.workload_state import Progress, Standing
 from infisical_events.core.status.reasons import Reason
 from infisical_events.kube.kubernetes_errors import KubernetesError

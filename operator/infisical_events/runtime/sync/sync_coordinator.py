@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from infisical_events.api import annotations
 from infisical_events.core.ledger.ledger import Debt, Ledger
-from infisical_events.core.restarts.restart_records import receipt_of, stamp_of
+from infisical_events.core.ledger.revisions import stamp_of
+from infisical_events.core.restarts.restart_records import receipt_of
 from infisical_events.core.restarts.workload_state import Standing
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.sync.secret_metadata import SecretMetadata

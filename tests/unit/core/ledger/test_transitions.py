@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.core.ledger.acceptance import HORIZON, Heard
-from infisical_events.core.ledger.event_correlation import CLAIM_PATIENCE, CREDIT_LIFE
+from infisical_events.core.ledger.event_correlation import CLAIM_PATIENCE, CREDIT_LIFE, untold
 from infisical_events.core.ledger.ledger import Claim, Credit, Ledger, Parked
-from infisical_events.core.ledger.telling import untold
 from infisical_events.core.ledger.transitions import (
     PATIENCE,
     Absorbed,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.runtime.limits.pacing import Pace, begun
+from infisical_events.runtime.limits.fair_queue import Pace, begun
 
 
 def waits(moments: list[float]) -> list[float]:

@@ -1,0 +1,20 @@
+"""The revision of a ledger that a restart or a sync request was made for: `<epoch>.<seq>`.
+
+It is an idempotency key: whoever carries a revision of the same epoch with at least this sequence number
+needs nothing more for it.
+"""
+
+import re
+
+_SEQ = re.compile(r"[0-9]{1,19}")
+
+
+def stamp_of(epoch: str, seq: int) -> str:
+    """The stamp written for debts up to `seq` of the ledger's `epoch`."""
+    return f"{epoch}.{seq}"
+
+
+def is_stamp_at_least(stamp: str, epoch: str, seq: int) -> bool:
+    """Whether a stamp, which may have been edited by hand, is of this epoch and covers `seq`."""
+    stamped_epoch, _, stamped_seq = stamp.rpartition(".")
+    return stamped_epoch == epoch and _SEQ.fullmatch(stamped_seq) is not None and int(stamped_seq) >= seq
