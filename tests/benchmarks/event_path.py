@@ -22,7 +22,7 @@ from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor
-from infisical_events.runtime.subscription.runner import World
+from infisical_events.runtime.subscription.runner import Dependencies
 from infisical_sandbox.server import Controls, Options, Sandbox
 from support.builders import a_raw_spec, an_entry
 from support.fake_cluster import FakeCluster, a_digest_key
@@ -127,13 +127,13 @@ async def followed() -> EventPath:
 async def _followed(sandbox: Sandbox) -> EventPath:
     path = EventPath()
     cluster = _Cluster(path)
-    world = World(
+    world = Dependencies(
         cluster=cluster,
         open_infisical=infisical_opener(DigestKeys(_no_key), LOOPBACK),
         clock=utc_now,
         metrics=Metrics(),
         default_address="http://127.0.0.1",
-        boundary=LOOPBACK,
+        egress=LOOPBACK,
         digest_key=a_digest_key,
     )
     supervisor = Supervisor(world, ())

@@ -17,7 +17,7 @@ from pathlib import Path
 from infisical_events.api.specs import Grade
 from infisical_events.core.ledger.codec import encode
 from infisical_events.core.ledger.ledger import Header
-from infisical_events.core.ledger.observation_modes import Look, begun, taken_in
+from infisical_events.core.ledger.observation_modes import ReadResult, apply_read, first_ledger
 from infisical_events.core.paths.scopes import scopes_of
 from infisical_events.infisical.tokens import UniversalCredentials
 from infisical_events.runtime.clock import utc_now
@@ -37,14 +37,14 @@ async def _measured(url: str, project: str, client_id: str, secret: str, grade: 
         await session.login()
         before = _peak()
         begin = time.perf_counter()
-        first = await session.observe(scopes)
+        first = await session.read_snapshot(scopes)
         looked = time.perf_counter()
-        again = await session.observe(scopes)
+        again = await session.read_snapshot(scopes)
         unchanged = time.perf_counter()
-    look = Look(Header(project, url, Grade(grade), first.key_id), scopes, (first,))
-    ledger = begun(look, "epoch", utc_now())
+    look = ReadResult(Header(project, url, Grade(grade), first.key_id), scopes, (first,))
+    ledger = first_ledger(look, "epoch", utc_now())
     absorbing = time.perf_counter()
-    taken_in(ledger, Look(look.header, scopes, (again,)), (), utc_now())
+    apply_read(ledger, ReadResult(look.header, scopes, (again,)), (), utc_now())
     absorbed = time.perf_counter()
     stored = json.dumps(encode(ledger))
     encoded = time.perf_counter()

@@ -12,18 +12,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from infisical_events.api.specs import EventType, Spec
-from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.core.snapshots.snapshots import Observation
-from infisical_events.infisical.event_stream import Hearing
+from infisical_events.core.snapshots.snapshots import Snapshot
+from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.runtime.clock import utc_now
-from infisical_events.runtime.limits.namespace_slots import Seats
+from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor
-from infisical_events.runtime.subscription.runner import World
+from infisical_events.runtime.subscription.runner import Dependencies
 from support.builders import a_body, a_part, a_raw_spec
 from support.fake_cluster import FakeCluster, OneKey, a_digest_key
 
@@ -41,16 +41,16 @@ class _Project(OneKey):
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     listening: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """The folder as it stands."""
-        return Observation(scopes, {a_part("/a"): a_body(KEY=self.version)}, utc_now(), utc_now())
+        return Snapshot(scopes, {a_part("/a"): a_body(KEY=self.version)}, utc_now(), utc_now())
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
         """An open stream, which tells of the one change."""
         yield self._told()
 
-    async def _told(self) -> AsyncIterator[Hearing]:
+    async def _told(self) -> AsyncIterator[StreamItem]:
         self.listening.set()
         await self.changed.wait()
         yield _EVENT
@@ -65,15 +65,15 @@ async def _a_world(team: _Project) -> AsyncIterator[tuple[FakeCluster, Superviso
     async def opened(_: str, spec: Spec, __: CredentialsSource) -> AsyncIterator[_Project]:
         yield team if spec.project_id == "team" else hog
 
-    world = World(
+    world = Dependencies(
         cluster=cluster,
         open_infisical=opened,
         clock=utc_now,
         metrics=Metrics(),
         default_address=_ADDRESS,
-        boundary=Boundary((_ADDRESS,)),
+        egress=EgressPolicy((_ADDRESS,)),
         digest_key=a_digest_key,
-        seats=Seats(_SEATS),
+        namespace_slots=NamespaceSlots(_SEATS),
     )
     supervisor = Supervisor(world, ())
     try:

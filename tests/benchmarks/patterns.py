@@ -10,11 +10,11 @@ import itertools
 import time
 from contextlib import suppress
 
-from infisical_events.core.interruptible import Steps, finished
-from infisical_events.core.restarts.affected_workloads import Selected, concerned
+from infisical_events.core.interruptible import Interruptible, run_to_end
+from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
 from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.snapshots.selectors import selecting, selectors_of
-from infisical_events.runtime.limits.cooperative_scheduler import Slices
+from infisical_events.core.snapshots.selectors import select_in_steps, selectors_of
+from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
 from support.builders import UPDATE, a_change, a_spec, a_workload, an_entry
 
 _ENTRIES, _PATTERNS = 10, 100
@@ -30,20 +30,20 @@ def _changes(count: int) -> tuple[Change, ...]:
     return tuple(a_change(f"{number:06}".rjust(255, "a")) for number in range(count))
 
 
-def _selection(count: int) -> Steps[object]:
+def _selection(count: int) -> Interruptible[object]:
     spec = a_spec(*(an_entry(UPDATE, "prod", "/a", *_patterns(number)) for number in range(_ENTRIES)))
-    return selecting(selectors_of(spec), _changes(count))
+    return select_in_steps(selectors_of(spec), _changes(count))
 
 
-def _narrowing(count: int) -> Steps[object]:
+def _narrowing(count: int) -> Interruptible[object]:
     words = [{"secret_keys": ",".join(_patterns(number))} for number in range(_WORKLOADS)]
     workloads = tuple(a_workload(f"web-{number}", **given) for number, given in enumerate(words))
-    return concerned("app", Selected(_changes(count)), workloads)
+    return affected_workloads("app", MatchedChanges(_changes(count)), workloads)
 
 
-async def _measured(steps: Steps[object], *, is_sliced: bool) -> tuple[float, float, float]:
+async def _measured(steps: Interruptible[object], *, is_sliced: bool) -> tuple[float, float, float]:
     """Seconds until it was over, of the loop's longest pause, and of the neighbour's longest wait."""
-    slices, pauses, waits = Slices(), [0.0], [0.0]
+    slices, pauses, waits = CooperativeScheduler(), [0.0], [0.0]
 
     async def beat() -> None:
         for _ in itertools.count():
@@ -55,17 +55,17 @@ async def _measured(steps: Steps[object], *, is_sliced: bool) -> tuple[float, fl
         while True:
             begun = time.perf_counter()
             await asyncio.sleep(0)
-            await slices.carry_out("team", selecting(selectors_of(a_spec()), (a_change(),)))
+            await slices.run("team", select_in_steps(selectors_of(a_spec()), (a_change(),)))
             waits.append(time.perf_counter() - begun)
             await asyncio.sleep(0.01)
 
     async def in_one_piece() -> None:
-        finished(steps)
+        run_to_end(steps)
 
     others = [asyncio.create_task(beat()), asyncio.create_task(neighbour())]
     await asyncio.sleep(0.05)
     begun = time.perf_counter()
-    await (slices.carry_out("hog", steps) if is_sliced else in_one_piece())
+    await (slices.run("hog", steps) if is_sliced else in_one_piece())
     seconds = time.perf_counter() - begun
     await asyncio.sleep(0.05)
     for task in others:

@@ -12,10 +12,10 @@ from infisical_events.api.specs import EventType
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.infisical.authorized_client import AuthorizedClient
-from infisical_events.infisical.event_stream import Hearing, subscribed
+from infisical_events.infisical.event_stream import StreamItem, open_stream
 from infisical_events.infisical.infisical_errors import StreamEndedError
-from infisical_events.infisical.login_guard import Attempts
-from infisical_events.infisical.tokens import Tokens
+from infisical_events.infisical.login_guard import LoginGuard
+from infisical_events.infisical.tokens import TokenProvider
 from support.infisical_sessions import BY_HAND, PROJECT, given
 
 
@@ -55,7 +55,7 @@ def cut_anywhere(draw: st.DrawFn) -> list[bytes]:
 
 
 @asynccontextmanager
-async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[AsyncIterator[Hearing]]:
+async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[AsyncIterator[StreamItem]]:
     """A stream of these chunks, without a wire."""
 
     async def body() -> AsyncIterator[bytes]:
@@ -65,14 +65,14 @@ async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[
     told = {"Content-Type": "text/event-stream", **headers}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=told, content=body()))
     async with httpx.AsyncClient(transport=transport, base_url="http://i.example") as http:
-        client = AuthorizedClient(http, Tokens(http, given(BY_HAND), Attempts()))
-        async with subscribed(client, PROJECT, []) as hearings:
+        client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
+        async with open_stream(client, PROJECT, []) as hearings:
             yield hearings
 
 
-async def heard(chunks: Iterable[bytes], **headers: str) -> tuple[list[Hearing], str]:
+async def heard(chunks: Iterable[bytes], **headers: str) -> tuple[list[StreamItem], str]:
     """What is heard, and how the stream ended."""
-    said: list[Hearing] = []
+    said: list[StreamItem] = []
     async with hearings_of(chunks, **headers) as hearings:
         try:
             async for hearing in hearings:

@@ -3,7 +3,7 @@
 import asyncio
 
 from fuzz.corpus import B, heard, update
-from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 
 LONGEST_CUT = 256
 """Bytes of a chunk at most, where the first byte says where to cut."""
@@ -23,7 +23,7 @@ def hold(runner: asyncio.Runner, chunks: list[bytes]) -> None:
         Exception: something else than the end of a stream got out of it.
     """
     said, end = runner.run(heard(chunks))
-    assert all(isinstance(hearing, SecretEvent | NotUnderstood) for hearing in said)
+    assert all(isinstance(hearing, SecretEvent | UnrecognizedFrame) for hearing in said)
     assert runner.run(heard([b"".join(chunks)])) == (said, end)
     later, end = runner.run(heard([*chunks, b"\n\n", B]))
     assert later[-1:] == [update("B")] or "withdrew" in end or "no end" in end

@@ -12,16 +12,16 @@ from tests.conftest import KubectlError
 from infisical_events.api import resources
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.sync.secret_metadata import SecretMetadata
-from infisical_events.kube.api_client import Kube
-from infisical_events.kube.kubeconfig import ClusterAccess, opened_kube
+from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.kubeconfig import ClusterAccess, open_kube_api
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     KubernetesError,
     NotFoundError,
-    SecretRefusedError,
+    SecretRejectedError,
 )
-from infisical_events.kube.managed_secrets import ManagedSecrets
-from infisical_events.kube.secret_client import Secrets
+from infisical_events.kube.managed_secrets import ManagedSecretClient
+from infisical_events.kube.secret_client import SecretClient
 from infisical_events.kube.subscription_client import SubscriptionKey
 from support import invalid_specs
 
@@ -42,7 +42,7 @@ class Desk:
 
     namespace: str
     kubectl: Callable[..., str]
-    kube: Kube
+    kube: KubeApi
 
     def subscribe(self, name: str = "payments") -> SubscriptionKey:
         """A stored subscription, which nobody serves."""
@@ -78,7 +78,7 @@ class Desk:
         return {key: base64.b64decode(value).decode() for key, value in held.items()}
 
     async def write(
-        self, key: SubscriptionKey, token: str = _TOKEN, *, kube: Kube | None = None, **data: str
+        self, key: SubscriptionKey, token: str = _TOKEN, *, kube: KubeApi | None = None, **data: str
     ) -> SecretMetadata:
         """`env` as an owner's."""
         return await self.write_as(key, {}, token, kube=kube, **data)
@@ -89,19 +89,19 @@ class Desk:
         fields: JSONObject,
         token: str = _TOKEN,
         *,
-        kube: Kube | None = None,
+        kube: KubeApi | None = None,
         **data: str,
     ) -> SecretMetadata:
         """`env` as an entry with these fields has it."""
         managed = ManagedSecret.model_validate({"name": "env", "environmentSlug": "prod"} | fields)
-        return await ManagedSecrets(kube or self.kube).apply(key, managed, data, token)
+        return await ManagedSecretClient(kube or self.kube).apply(key, managed, data, token)
 
     async def refused(self, key: SubscriptionKey, fields: JSONObject | None = None, **data: str) -> str:
         """The sentence of a refusal, after which all is as it was."""
-        before = await Secrets(self.kube).metadata(self.namespace, "env")
-        with pytest.raises(SecretRefusedError) as error:
+        before = await SecretClient(self.kube).metadata(self.namespace, "env")
+        with pytest.raises(SecretRejectedError) as error:
             await self.write_as(key, fields or {}, "refused", **(data or {"A": CANARY}))
-        assert await Secrets(self.kube).metadata(self.namespace, "env") == before
+        assert await SecretClient(self.kube).metadata(self.namespace, "env") == before
         assert CANARY not in str(error.value)
         return str(error.value)
 
@@ -114,14 +114,14 @@ async def desk(
     kubectl: Callable[..., str],
 ) -> AsyncIterator[Desk]:
     """A namespace with nothing in it."""
-    async with opened_kube(ClusterAccess(kubeconfig=str(cluster.kubeconfig)), "tests") as kube:
+    async with open_kube_api(ClusterAccess(kubeconfig=str(cluster.kubeconfig)), "tests") as kube:
         yield Desk(namespace, kubectl, kube)
 
 
-class Meanwhile(Kube):
+class Meanwhile(KubeApi):
     """An API server in which somebody is faster: `act` happens between the look and what is applied."""
 
-    def __init__(self, kube: Kube, act: Callable[[], object]) -> None:
+    def __init__(self, kube: KubeApi, act: Callable[[], object]) -> None:
         super().__init__(kube._client)
         self.act = act
 
@@ -202,7 +202,7 @@ async def test_an_owners_secret_goes_with_its_subscription(
     key = desk.subscribe()
     await desk.write(key, A="1")
     managed = ManagedSecret.model_validate({"name": "kept", "environmentSlug": "prod"} | ORPHAN)
-    await ManagedSecrets(desk.kube).apply(key, managed, {"A": "1"}, "token")
+    await ManagedSecretClient(desk.kube).apply(key, managed, {"A": "1"}, "token")
 
     desk.run("delete", "ies", "payments")
 
@@ -398,9 +398,9 @@ async def test_a_quota_that_is_used_up(desk: Desk, eventually: Callable[..., Any
     await desk.write(key, A="2")
     managed = ManagedSecret.model_validate({"name": "second", "environmentSlug": "prod"})
     with pytest.raises(
-        SecretRefusedError, match="does not fit into the quota few of its namespace"
+        SecretRejectedError, match="does not fit into the quota few of its namespace"
     ) as refused:
-        await ManagedSecrets(desk.kube).apply(key, managed, {"A": CANARY}, "token")
+        await ManagedSecretClient(desk.kube).apply(key, managed, {"A": CANARY}, "token")
 
     assert CANARY not in str(refused.value)
 
@@ -452,14 +452,14 @@ async def test_lacking_rights_are_told(desk: Desk, cluster: Any) -> None:  # noq
     """Whoever may not look at or write Secrets is told what to grant."""
     key = desk.subscribe()
     user = f"system:serviceaccount:{desk.namespace}:default"
-    async with opened_kube(ClusterAccess(kubeconfig=str(cluster.kubeconfig)), "tests") as kube:
+    async with open_kube_api(ClusterAccess(kubeconfig=str(cluster.kubeconfig)), "tests") as kube:
         kube._client.set_default_header("Impersonate-User", user)
-        with pytest.raises(SecretRefusedError, match="grant the operator's ServiceAccount get, create and"):
+        with pytest.raises(SecretRejectedError, match="grant the operator's ServiceAccount get, create and"):
             await desk.write(key, kube=kube, A="1")
         desk.run("create", "role", "reader", "--verb=get", "--resource=secrets")
         account = f"--serviceaccount={desk.namespace}:default"
         desk.run("create", "rolebinding", "reader", "--role=reader", account)
-        with pytest.raises(SecretRefusedError, match="grant the operator's ServiceAccount get, create and"):
+        with pytest.raises(SecretRejectedError, match="grant the operator's ServiceAccount get, create and"):
             await desk.write(key, kube=kube, A="1")
 
 

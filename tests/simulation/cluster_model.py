@@ -17,11 +17,11 @@ from infisical_events.api.resources import WorkloadKind
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.ledger.codec import decode
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.restarts.workload_state import Standing
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.sync.secret_metadata import SecretMetadata
-from infisical_events.core.sync.secret_providers import Source
-from infisical_events.kube.event_recorder import Notice
+from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.kube.event_recorder import KubeEvent
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     KubernetesError,
@@ -165,11 +165,13 @@ class ClusterModel(FakeCluster):
 
         await self._unreliable(apply, "patch_workload")
 
-    async def ask_source(self, namespace: str, source: Source, body: dict[str, Any]) -> Source:
+    async def request_sync(
+        self, namespace: str, source: SecretProvider, body: dict[str, Any]
+    ) -> SecretProvider:
         """May be applied and its answer lost; the writer notices what was applied."""
-        ask = super().ask_source
+        ask = super().request_sync
 
-        async def apply() -> Source:
+        async def apply() -> SecretProvider:
             before = self.source_of(namespace, source.kind, source.name)["metadata"]
             asked = await ask(namespace, source, body)
             self._note("sync request", source.name, body)
@@ -181,7 +183,7 @@ class ClusterModel(FakeCluster):
             self.writers[source.name].noticed(is_of_spec=after["generation"] != before["generation"])
             return asked
 
-        asked: Source = await self._unreliable(apply, "ask_source")
+        asked: SecretProvider = await self._unreliable(apply, "request_sync")
         return asked
 
     async def apply_secret(
@@ -205,21 +207,21 @@ class ClusterModel(FakeCluster):
         written: SecretMetadata = await self._unreliable(apply, "apply_secret")
         return written
 
-    async def read_workload(self, namespace: str, kind: str, name: str) -> Standing | None:
+    async def read_workload(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
         """With the rollout as it goes on here."""
         standing = await super().read_workload(namespace, kind, name)
         if standing is None:
             return None
         return replace(standing, progress=self.pods.progress(standing.workload.uid, _now()))
 
-    async def births_of_pods(self, namespace: str, selector: str) -> tuple[datetime, ...]:
+    async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
         """In whole seconds, as the API server tells them."""
-        await super().births_of_pods(namespace, selector)
+        await super().pod_creation_times(namespace, selector)
         raw = self._workloads.get((namespace, DEPLOYMENT.kind, selector.removeprefix("app=")))
         births = self.pods.births(raw["metadata"]["uid"], _now()) if raw else []
         return tuple(EPOCH + timedelta(seconds=int(birth)) for birth in births)
 
-    async def record(self, notice: Notice) -> None:  # noqa: ARG002 - the port's signature
+    async def emit_event(self, notice: KubeEvent) -> None:  # noqa: ARG002 - the port's signature
         """Events are not part of the simulation."""
         self.notices.clear()
 

@@ -14,10 +14,16 @@ from infisical_events.api.specs import EventType, Grade, Spec
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
-from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
-from infisical_events.core.snapshots.snapshots import NOTHING, Body, Observation, Part, Sighting
+from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
+from infisical_events.core.snapshots.snapshots import (
+    ABSENT,
+    Partition,
+    PartitionState,
+    SecretVersion,
+    Snapshot,
+)
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync.managed_secret_content import Reading
+from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
 from simulation.faults import Faults
 from support.virtual_time import virtual_now
@@ -35,21 +41,23 @@ class TrueChange:
 
     at: float
     change: Change
-    before: Sighting | None
-    after: Sighting | None
+    before: SecretVersion | None
+    after: SecretVersion | None
     source: Folder | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class StoredState:
     """The whole state as of one moment."""
 
     at: float
-    folders: Mapping[Folder, Mapping[str, Sighting]]
+    folders: Mapping[Folder, Mapping[str, SecretVersion]]
     imports: Mapping[Folder, tuple[Folder, ...]]
-    _shown: dict[tuple[Scope, bool], Mapping[Part, Body]] = field(default_factory=dict, compare=False)
+    _shown: dict[tuple[Scope, bool], Mapping[Partition, PartitionState]] = field(
+        default_factory=dict, compare=False
+    )
 
-    def parts(self, scope: Scope, *, with_values: bool = True) -> Mapping[Part, Body]:
+    def parts(self, scope: Scope, *, with_values: bool = True) -> Mapping[Partition, PartitionState]:
         """What a list of this scope shows, with digests of the values or without."""
         asked = (scope, with_values)
         if asked not in self._shown:
@@ -63,16 +71,16 @@ class Snapshot:
         sources = [*self.imports.get(folder, ()), folder]
         return {key: seen.digest for source in sources for key, seen in self.folders.get(source, {}).items()}
 
-    def _parts(self, scope: Scope) -> dict[Part, Body]:
+    def _parts(self, scope: Scope) -> dict[Partition, PartitionState]:
         parts = {
-            Part.own(folder): Body.of(sightings)
+            Partition.own(folder): PartitionState.of(sightings)
             for folder, sightings in self.folders.items()
             if sightings and scope.covers(folder)
         }
         sources = [s for folder, listed in self.imports.items() if scope.covers(folder) for s in listed]
         for rank, source in enumerate(sources):
             if imported := self.folders.get(source):
-                parts[Part(scope, source)] = Body.of(imported, rank)
+                parts[Partition(scope, source)] = PartitionState.of(imported, rank)
         return parts
 
 
@@ -80,7 +88,7 @@ class Snapshot:
 class _Stream:
     """One open stream; None in the queue is its end."""
 
-    queue: asyncio.Queue[SecretEvent | NotUnderstood | None] = field(default_factory=asyncio.Queue)
+    queue: asyncio.Queue[SecretEvent | UnrecognizedFrame | None] = field(default_factory=asyncio.Queue)
 
 
 class InfisicalModel:
@@ -89,13 +97,13 @@ class InfisicalModel:
     def __init__(self, faults: Faults, rng: random.Random) -> None:
         self.faults = faults
         self._rng = rng
-        self._folders: dict[Folder, dict[str, Sighting]] = {}
+        self._folders: dict[Folder, dict[str, SecretVersion]] = {}
         self._imports: dict[Folder, list[Folder]] = {}
         self._streams: dict[_Stream, None] = {}  # in the order of their opening: sets have none
         self._ids = 0
         self._values = 0
         self.changes: list[TrueChange] = []
-        self.past: list[Snapshot] = [self._snapshot()]
+        self.past: list[StoredState] = [self._snapshot()]
         self.listeners: list[Callable[[Folder], None]] = []
 
     def begin(self) -> None:
@@ -111,9 +119,9 @@ class InfisicalModel:
         before = held.get(key)
         if before is None:
             self._ids += 1
-            after, kind = Sighting(f"id{self._ids}", 1, self._value()), EventType.CREATE
+            after, kind = SecretVersion(f"id{self._ids}", 1, self._value()), EventType.CREATE
         else:
-            after, kind = Sighting(before.id, before.version + 1, self._value()), EventType.UPDATE
+            after, kind = SecretVersion(before.id, before.version + 1, self._value()), EventType.UPDATE
         held[key] = after
         self._happened(folder, key, kind, before, after, is_told=is_told)
 
@@ -161,8 +169,8 @@ class InfisicalModel:
         folder: Folder,
         key: str,
         kind: EventType,
-        before: Sighting | None,
-        after: Sighting | None,
+        before: SecretVersion | None,
+        after: SecretVersion | None,
         *,
         is_told: bool,
     ) -> None:
@@ -180,15 +188,15 @@ class InfisicalModel:
         folder: Folder,
         key: str,
         kind: EventType,
-        before: Sighting | None,
-        after: Sighting | None,
+        before: SecretVersion | None,
+        after: SecretVersion | None,
         source: Folder | None = None,
     ) -> None:
         change = Change(Scope(folder), key, frozenset({kind}))
         self.changes.append(TrueChange(_now(), change, before, after, source))
 
-    def _snapshot(self) -> Snapshot:
-        return Snapshot(
+    def _snapshot(self) -> StoredState:
+        return StoredState(
             _now(),
             {folder: dict(held) for folder, held in self._folders.items()},
             {folder: tuple(listed) for folder, listed in self._imports.items()},
@@ -210,7 +218,7 @@ class InfisicalModel:
                 if not self.faults.strikes("lost_event"):
                     loop.call_later(late, stream.queue.put_nowait, event)
 
-    def read(self) -> Snapshot:
+    def read(self) -> StoredState:
         """The state as a read shows it: now, or up to 20 s ago while reads lag."""
         if not self.faults.strikes("stale_read"):
             return self.past[-1]
@@ -246,31 +254,31 @@ class SessionModel:
         """There is one project."""
         return "project"
 
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """Read scope by scope; each read may lag by another while."""
         started = virtual_now()
-        parts: dict[Part, Body] = {}
+        parts: dict[Partition, PartitionState] = {}
         for scope in scopes:
             await self._call()
             parts.update(self._server.read().parts(scope, with_values=self._reads_values))
             await self._server.faults.crash_point("read")
         key_id = "key" if self._reads_values else ""
-        return Observation(scopes, parts, started, virtual_now(), key_id=key_id)
+        return Snapshot(scopes, parts, started, virtual_now(), key_id=key_id)
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Ask for one secret; the answer may lag as any read."""
         await self._call()
         return key not in self._server.read().folders.get(folder, {})
 
-    async def read_values(self, folder: Folder) -> Reading:
+    async def read_values(self, folder: Folder) -> FolderValues:
         """Read one folder and its imports with their values; the read may lag as any."""
         await self._call()
-        parts = {Part.own(folder): NOTHING, **self._server.read().parts(Scope(folder))}
-        values = {part: {key: s.digest for key, s in body.sightings.items()} for part, body in parts.items()}
-        return Reading(parts, values)
+        parts = {Partition.own(folder): ABSENT, **self._server.read().parts(Scope(folder))}
+        values = {part: {key: s.digest for key, s in body.versions.items()} for part, body in parts.items()}
+        return FolderValues(parts, values)
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
         """Hear what is told from now on, until it is cut."""
         await self._call()
         stream = self._server.open_stream()
@@ -287,7 +295,7 @@ class SessionModel:
             raise InfisicalError(Reason.UNREACHABLE, "No answer from the server.")
 
 
-async def _hearings(stream: _Stream) -> AsyncIterator[SecretEvent | NotUnderstood]:
+async def _hearings(stream: _Stream) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
     while (heard := await stream.queue.get()) is not None:
         yield heard
     raise StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")

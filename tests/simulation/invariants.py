@@ -10,16 +10,22 @@ from dataclasses import replace
 
 from infisical_events.api.annotations import revision_key
 from infisical_events.api.specs import Action, EventType, Grade
-from infisical_events.core.ledger.ledger import Debt, Ledger
-from infisical_events.core.ledger.revisions import stamp_of
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart
+from infisical_events.core.ledger.revisions import revision_of
 from infisical_events.core.paths.scopes import scopes_of
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.selectors import select, selectors_of
-from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part, Sighting, is_covered
+from infisical_events.core.snapshots.snapshots import (
+    ABSENT,
+    Partition,
+    PartitionState,
+    SecretVersion,
+    is_covered,
+)
 from simulation.cluster_model import Rollout, StoredLedger
 from simulation.environment import WORKLOADS
 from simulation.histories import TROUBLE_SECONDS
-from simulation.infisical_model import Snapshot, TrueChange
+from simulation.infisical_model import StoredState, TrueChange
 from simulation.restart_invariants import act_violations, excuse, may_be_owed, missing
 from simulation.run import MAIN, QUIET_SECONDS, Played, Subject
 
@@ -130,7 +136,7 @@ def _can_show(grade: Grade | None, true: TrueChange) -> bool:
     return grade is not Grade.EVENTS and (grade is Grade.VALUES or not is_by_value)
 
 
-def _version(sighting: Sighting) -> tuple[str, int]:
+def _version(sighting: SecretVersion) -> tuple[str, int]:
     return sighting.id, sighting.version
 
 
@@ -155,20 +161,20 @@ def _may_cancel(played: Played, true: TrueChange, ledger: Ledger) -> bool:
     )
 
 
-def _is_same(one: Sighting | None, other: Sighting | None) -> bool:
+def _is_same(one: SecretVersion | None, other: SecretVersion | None) -> bool:
     return one.agrees(other) if one and other else one is other
 
 
-def _believed(ledger: Ledger, true: TrueChange) -> Sighting | None:
+def _believed(ledger: Ledger, true: TrueChange) -> SecretVersion | None:
     """What the ledger believed of the changed key."""
     folder = true.change.scope.folder
-    for part, held in ledger.belief.items():
+    for part, held in ledger.accepted.items():
         if (
             part.source == true.source
             and part.scope.covers(folder)
             and (part.source or part.folder == folder)
         ):
-            return held.body.sightings.get(true.change.key)
+            return held.state.versions.get(true.change.key)
     return None
 
 
@@ -223,7 +229,9 @@ def _allowance(played: Played, subject: Subject, name: str) -> int:
 
 def _belated(played: Played, subject: Subject, uid: str) -> int:
     """How many restarts were made before the Secrets were fresh, and are owed once more for the same."""
-    late = (debt for entry in _ledgers_of(played, subject) for debt in entry.ledger.debts if debt.doubt)
+    late = (
+        debt for entry in _ledgers_of(played, subject) for debt in entry.ledger.pending if debt.unconfirmed
+    )
     return len({debt.seq for debt in late if debt.uid == uid})
 
 
@@ -252,11 +260,11 @@ def _not_owed(played: Played) -> Iterator[str]:
                 )
 
 
-def _debt_of(played: Played, subject: Subject, rollout: Rollout) -> Debt | None:
+def _debt_of(played: Played, subject: Subject, rollout: Rollout) -> PendingRestart | None:
     """What the restart's stamp stands for."""
     for entry in reversed(_ledgers_of(played, subject)):
-        for debt in entry.ledger.debts:
-            is_it = stamp_of(entry.ledger.epoch, debt.seq) == rollout.subscription_stamp[1]
+        for debt in entry.ledger.pending:
+            is_it = revision_of(entry.ledger.epoch, debt.seq) == rollout.subscription_stamp[1]
             if entry.at <= rollout.at and debt.uid == rollout.uid and is_it:
                 return debt
     return None
@@ -271,7 +279,7 @@ def _unsettled(played: Played, subject: Subject, ledgers: list[StoredLedger]) ->
     if stored is None:
         yield f"unsettled: no ledger was ever stored ({subject.name})"
         return
-    for debt in stored.debts:
+    for debt in stored.pending:
         if not may_be_owed(played, subject, debt.name):
             yield f"unsettled: still owed: {debt}"
     scopes = scopes_of(subject.spec)
@@ -280,13 +288,13 @@ def _unsettled(played: Played, subject: Subject, ledgers: list[StoredLedger]) ->
         return
     if stored.header.grade is not (subject.spec.observe or Grade.VERSIONS):
         yield f"unsettled: observed by {stored.header.grade}"
-    belief = {part: held.body for part, held in stored.belief.items() if held.body != NOTHING}
+    belief = {part: held.state for part, held in stored.accepted.items() if held.state != ABSENT}
     truth = truth_of(played, subject)
     if belief != truth:
         yield f"unsettled: believed {_short(belief)}, true {_short(truth)}"
 
 
-def truth_of(played: Played, subject: Subject) -> Mapping[Part, Body]:
+def truth_of(played: Played, subject: Subject) -> Mapping[Partition, PartitionState]:
     """What the subscription has to believe in the end."""
     if subject.spec.observe is Grade.EVENTS:
         return {}
@@ -297,19 +305,19 @@ def truth_of(played: Played, subject: Subject) -> Mapping[Part, Body]:
 
 def _unobserved(played: Played, ledgers: list[StoredLedger]) -> Iterator[str]:
     """The belief of a part never holds what was not there, and never goes back."""
-    reached: dict[tuple[str, Part], int] = {}
+    reached: dict[tuple[str, Partition], int] = {}
     for entry in ledgers:
-        for part, held in entry.ledger.belief.items():
+        for part, held in entry.ledger.accepted.items():
             if not is_covered(part, entry.ledger.scopes):
                 yield f"unobserved: {part} is believed outside of the scope at {entry.at:.2f}"
             place = (entry.ledger.epoch, part)
-            index = _latest_index(played.infisical.past, part, held.body, entry.at)
+            index = _latest_index(played.infisical.past, part, held.state, entry.at)
             if index is None:
-                yield f"unobserved: {part} was never {held.body.encode()} (believed at {entry.at:.2f})"
+                yield f"unobserved: {part} was never {held.state.encode()} (believed at {entry.at:.2f})"
             elif index < reached.get(place, 0):
                 yield f"regress: the belief of {part} went back at {entry.at:.2f}"
             else:
-                first = _first_index(played.infisical.past, part, held.body)
+                first = _first_index(played.infisical.past, part, held.state)
                 reached[place] = max(reached.get(place, 0), first)
 
 
@@ -321,21 +329,25 @@ def _unfounded(played: Played, subject: Subject, ledgers: list[StoredLedger]) ->
             continue
         owed = {
             debt.uid: set(debt.changes)
-            for debt in old.debts
+            for debt in old.pending
             if not _was_paid(played, subject, old.epoch, debt, entry.at - _RACE)
         }
-        for debt in new.debts:
+        for debt in new.pending:
             if not all(any(s.overlaps(c.scope) for s in new.scopes) for c in debt.changes):
                 yield f"unfounded: {debt} is owed outside of the scope at {entry.at:.2f}"
-            if debt.seq == new.seq > old.seq and debt.doubt is None and old.header.grade is not Grade.EVENTS:
+            if (
+                debt.seq == new.seq > old.seq
+                and debt.unconfirmed is None
+                and old.header.grade is not Grade.EVENTS
+            ):
                 for change in set(debt.changes) - owed.get(debt.uid, set()):
                     if not _is_founded(change, old, new):
                         yield f"unfounded: {change} is owed to {debt.name} at {entry.at:.2f}"
 
 
-def _was_paid(played: Played, subject: Subject, epoch: str, debt: Debt, at: float) -> bool:
+def _was_paid(played: Played, subject: Subject, epoch: str, debt: PendingRestart, at: float) -> bool:
     """Whether the restart for a debt had long been made."""
-    stamps = {stamp_of(epoch, seq) for seq in range(debt.seq, debt.seq + 50)}
+    stamps = {revision_of(epoch, seq) for seq in range(debt.seq, debt.seq + 50)}
     rollouts = _rollouts_of(played, subject)
     return any(r.uid == debt.uid and r.subscription_stamp[1] in stamps and r.at <= at for r in rollouts)
 
@@ -348,11 +360,11 @@ def _is_founded(change: Change, old: Ledger, new: Ledger) -> bool:
         return True
     if old.scopes != new.scopes and change.types == _IMPORT:  # what a last look shows leaves with its scope
         return True
-    for part in old.belief.keys() | new.belief.keys():
+    for part in old.accepted.keys() | new.accepted.keys():
         is_import = part.source is not None
-        was_covered = part in old.belief or is_covered(part, old.scopes) or is_import
-        before, after = old.believed(part).body, new.believed(part).body
-        by_value = _is_by_value(before.sightings.get(change.key), after.sightings.get(change.key))
+        was_covered = part in old.accepted or is_covered(part, old.scopes) or is_import
+        before, after = old.accepted_for(part).state, new.accepted_for(part).state
+        by_value = _is_by_value(before.versions.get(change.key), after.versions.get(change.key))
         is_kind = bool(change.types & _IMPORT) if is_import or by_value else change.types != _IMPORT
         if (
             part.scope.overlaps(change.scope)
@@ -364,27 +376,27 @@ def _is_founded(change: Change, old: Ledger, new: Ledger) -> bool:
     return False
 
 
-def _is_by_value(before: Sighting | None, after: Sighting | None) -> bool:
+def _is_by_value(before: SecretVersion | None, after: SecretVersion | None) -> bool:
     return before is not None and after is not None and _version(before) == _version(after)
 
 
-def _differs(before: Body, after: Body, key: str) -> bool:
-    old, new = before.sightings.get(key), after.sightings.get(key)
+def _differs(before: PartitionState, after: PartitionState, key: str) -> bool:
+    old, new = before.versions.get(key), after.versions.get(key)
     return before.rank != after.rank or not _is_same(old, new)
 
 
-def _latest_index(past: list[Snapshot], part: Part, body: Body, at: float) -> int | None:
+def _latest_index(past: list[StoredState], part: Partition, body: PartitionState, at: float) -> int | None:
     found = [
-        n for n, s in enumerate(past) if s.at <= at and body.agrees(s.parts(part.scope).get(part, NOTHING))
+        n for n, s in enumerate(past) if s.at <= at and body.agrees(s.parts(part.scope).get(part, ABSENT))
     ]
     return found[-1] if found else None
 
 
-def _first_index(past: list[Snapshot], part: Part, body: Body) -> int:
-    return next(n for n, s in enumerate(past) if body.agrees(s.parts(part.scope).get(part, NOTHING)))
+def _first_index(past: list[StoredState], part: Partition, body: PartitionState) -> int:
+    return next(n for n, s in enumerate(past) if body.agrees(s.parts(part.scope).get(part, ABSENT)))
 
 
-def _short(parts: Mapping[Part, Body]) -> dict[str, str]:
+def _short(parts: Mapping[Partition, PartitionState]) -> dict[str, str]:
     return {str(part): body.encode() for part, body in parts.items()}
 
 
@@ -410,12 +422,12 @@ def _ends_watch(before: Ledger | None, after: Ledger) -> bool:
     """Whether no more was written than that a source which never answers was watched for long enough."""
     if before is None:
         return False
-    left = tuple(debt for debt in before.debts if not debt.is_watched or debt in after.debts)
-    return left != before.debts and replace(before, debts=left) == after
+    left = tuple(debt for debt in before.pending if not debt.is_confirmation_only or debt in after.pending)
+    return left != before.pending and replace(before, pending=left) == after
 
 
 def settled_belief(played: Played) -> Mapping[str, str]:
     """What the main subscription believes in the end, without the past that led there."""
     (main,) = (subject for subject in played.subjects if subject.name == MAIN)
     ledger = _ledgers_of(played, main)[-1].ledger
-    return {str(part): held.body.encode() for part, held in ledger.belief.items() if held.body != NOTHING}
+    return {str(part): held.state.encode() for part, held in ledger.accepted.items() if held.state != ABSENT}

@@ -13,11 +13,11 @@ from unittest import mock
 
 from infisical_events.api.specs import Action
 from infisical_events.core.ledger import acceptance, observation_modes, transitions
-from infisical_events.core.ledger.acceptance import Belief, Verdict
+from infisical_events.core.ledger.acceptance import AcceptedState, Assessment
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts import planner, restart_records
-from infisical_events.core.restarts.planner import Act, Hold, Rules, Settle
-from infisical_events.core.restarts.restart_records import Cause
+from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow, RestartPolicy
+from infisical_events.core.restarts.restart_records import RestartCause
 from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.reconcile import reconciler, snapshot_reader
 from infisical_events.runtime.restarts import restart_controller, workload_patcher
@@ -40,46 +40,46 @@ def _plant(name: str) -> Callable[[Plant], Plant]:
 
 @_plant("no judging of reads")
 def _no_judging() -> AbstractContextManager[Any]:
-    def judge(_part: Any, believed: Belief, seen: Any, *_: Any) -> Verdict:  # noqa: ANN401 - as judged
-        return Verdict.SAME if believed.body == seen else Verdict.ACCEPTED
+    def judge(_part: Any, believed: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as judged
+        return Assessment.UNCHANGED if believed.state == seen else Assessment.ACCEPTED
 
-    return mock.patch.object(transitions, "judge", judge)
+    return mock.patch.object(transitions, "assess", judge)
 
 
 @_plant("judging versions but not existence")
 def _versions_only() -> AbstractContextManager[Any]:
-    def judge(_part: Any, believed: Belief, seen: Any, *_: Any) -> Verdict:  # noqa: ANN401 - as judged
-        if believed.body == seen:
-            return Verdict.SAME
-        is_older = any(step < 0 for step in acceptance._steps(believed.body, seen))
-        return Verdict.SUSPECT if is_older else Verdict.ACCEPTED
+    def judge(_part: Any, believed: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as judged
+        if believed.state == seen:
+            return Assessment.UNCHANGED
+        is_older = any(step < 0 for step in acceptance._version_steps(believed.state, seen))
+        return Assessment.SUSPECT if is_older else Assessment.ACCEPTED
 
-    return mock.patch.object(transitions, "judge", judge)
+    return mock.patch.object(transitions, "assess", judge)
 
 
 @_plant("what left is not remembered")
 def _nothing_gone() -> AbstractContextManager[Any]:
-    return mock.patch.object(Belief, "succeeded_by", lambda _, body, at: Belief(body, at))
+    return mock.patch.object(AcceptedState, "succeeded_by", lambda _, body, at: AcceptedState(body, at))
 
 
 @_plant("equal reads refresh the moment of acceptance")
 def _refreshing() -> AbstractContextManager[Any]:
-    real = transitions.absorb
+    real = transitions.apply_snapshot
 
     def absorb(ledger: Ledger, observation: Any, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
         fresh = {
-            part: replace(held, accepted_at=observation.finished) for part, held in ledger.belief.items()
+            part: replace(held, accepted_at=observation.finished) for part, held in ledger.accepted.items()
         }
-        return real(replace(ledger, belief=fresh), observation, *rest)
+        return real(replace(ledger, accepted=fresh), observation, *rest)
 
-    return mock.patch.object(transitions, "absorb", absorb)
+    return mock.patch.object(transitions, "apply_snapshot", absorb)
 
 
 @_plant("the belief is held back until the workloads are done")
 @contextmanager
 def _held_back() -> Iterator[None]:
     planned_on: list[Ledger] = []
-    absorb, owe = observation_modes.absorb_all, reconciler.owe
+    absorb, owe = observation_modes.apply_snapshots, reconciler.add_pending
 
     def absorbing(ledger: Ledger, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
         planned_on[:] = [ledger]
@@ -87,11 +87,11 @@ def _held_back() -> Iterator[None]:
 
     def owed_now(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
         owed = owe(ledger, *rest)
-        return owed if owed is ledger else replace(owed, belief=planned_on[0].belief)
+        return owed if owed is ledger else replace(owed, accepted=planned_on[0].accepted)
 
     with (
-        mock.patch.object(observation_modes, "absorb_all", absorbing),
-        mock.patch.object(reconciler, "owe", owed_now),
+        mock.patch.object(observation_modes, "apply_snapshots", absorbing),
+        mock.patch.object(reconciler, "add_pending", owed_now),
     ):
         yield
 
@@ -103,19 +103,21 @@ def _digest() -> Iterator[None]:
         return "-".join(sorted(map(str, debt.changes))).replace(" ", "_")
 
     def patch(workload: Any, cause: Any, now: Any) -> Any:  # noqa: ANN401 - as patched
-        with mock.patch.object(restart_records, "stamp_of", return_value=digest(cause.debt)):
+        with mock.patch.object(restart_records, "revision_of", return_value=digest(cause.debt)):
             return restart_records.restart_patch(workload, cause, now)
 
-    real = planner._step
+    real = planner._planned_action
 
     def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
-        if workload and restart_records.receipt_of(workload).stamps.get(terms.subscription) == digest(debt):
-            return Settle(debt, Reason.ALREADY_RESTARTED, workload)
+        if workload and restart_records.restart_record_of(workload).revisions.get(
+            terms.subscription
+        ) == digest(debt):
+            return Resolved(debt, Reason.ALREADY_RESTARTED, workload)
         return real(debt, workload, terms)
 
     with (
         mock.patch.object(workload_patcher, "restart_patch", patch),
-        mock.patch.object(planner, "_step", step),
+        mock.patch.object(planner, "_planned_action", step),
     ):
         yield
 
@@ -156,12 +158,12 @@ def _no_epoch() -> AbstractContextManager[Any]:
 
 @_plant("a widened scope is read as creates")
 def _no_baseline_of_scope() -> AbstractContextManager[Any]:
-    real = transitions._judge_all
+    real = transitions._assess_all
 
     def judge_all(ledger: Ledger, observation: Any, *rest: Any) -> Any:  # noqa: ANN401 - as judged
         return real(replace(ledger, scopes=observation.scopes), observation, *rest)
 
-    return mock.patch.object(transitions, "_judge_all", judge_all)
+    return mock.patch.object(transitions, "_assess_all", judge_all)
 
 
 @_plant("no last look at the scopes before an edit")
@@ -169,7 +171,7 @@ def _no_last_look() -> AbstractContextManager[Any]:
     async def none(*_: object) -> tuple[()]:
         return ()
 
-    return mock.patch.object(snapshot_reader.Looker, "_last_sight", none)
+    return mock.patch.object(snapshot_reader.SnapshotReader, "_last_sight", none)
 
 
 @_plant("a new baseline on every edit")
@@ -195,34 +197,34 @@ def _claims_in_memory() -> Iterator[None]:
 
 @_plant("a merged debt keeps its old number")
 def _old_seq() -> AbstractContextManager[Any]:
-    real = reconciler.owe
+    real = reconciler.add_pending
 
     def owe(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
-        before = {debt.uid: debt.seq for debt in ledger.debts}
+        before = {debt.uid: debt.seq for debt in ledger.pending}
         owed = real(ledger, *rest)
-        debts = tuple(replace(debt, seq=before.get(debt.uid, debt.seq)) for debt in owed.debts)
-        return replace(owed, debts=debts)
+        debts = tuple(replace(debt, seq=before.get(debt.uid, debt.seq)) for debt in owed.pending)
+        return replace(owed, pending=debts)
 
-    return mock.patch.object(reconciler, "owe", owe)
+    return mock.patch.object(reconciler, "add_pending", owe)
 
 
 @_plant("acting before it is written down")
 @contextmanager
 def _act_first() -> Iterator[None]:
-    real = subscription_store.Record.write_ledger
+    real = subscription_store.SubscriptionStore.write_ledger
 
     async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
-        new = [debt for debt in ledger.debts if planned_on is None or debt not in planned_on.debts]
+        new = [debt for debt in ledger.pending if planned_on is None or debt not in planned_on.pending]
         workloads = await self._cluster.list_workloads(self.key.namespace) if new else ()
-        rules = Rules(action=Action.RESTART)
+        rules = RestartPolicy(action=Action.RESTART)
         for step in planner.plan(ledger, self.key.name, workloads, rules, virtual_now()):
-            if isinstance(step, Act) and step.debt in new:
-                cause = Cause(step.debt, self.key.name, ledger.epoch)
-                body = restart_records.restart_patch(step.workload, cause, step.debt.since)
+            if isinstance(step, RestartNow) and step.pending in new:
+                cause = RestartCause(step.pending, self.key.name, ledger.epoch)
+                body = restart_records.restart_patch(step.workload, cause, step.pending.since)
                 await self._cluster.patch_workload(self.key.namespace, step.workload, body)
         await real(self, ledger, planned_on=planned_on)
 
-    with mock.patch.object(subscription_store.Record, "write_ledger", write):
+    with mock.patch.object(subscription_store.SubscriptionStore, "write_ledger", write):
         yield
 
 
@@ -266,24 +268,24 @@ def _blind_status() -> Iterator[None]:
 def _keep_left() -> AbstractContextManager[Any]:
     real = transitions._rescoped
     return mock.patch.object(
-        transitions, "_rescoped", lambda ledger, *rest: replace(real(ledger, *rest), debts=ledger.debts)
+        transitions, "_rescoped", lambda ledger, *rest: replace(real(ledger, *rest), pending=ledger.debts)
     )
 
 
 @_plant("covered by a different restart instead of a later one")
 @contextmanager
 def _different_covers() -> Iterator[None]:
-    real = planner._step
+    real = planner._planned_action
 
     def step(debt: Any, workload: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
         planned = real(debt, workload, *rest)
-        if isinstance(planned, Act | Hold) and workload:
-            restarted = restart_records.receipt_of(workload).time
+        if isinstance(planned, RestartNow | Deferred) and workload:
+            restarted = restart_records.restart_record_of(workload).time
             if restarted is not None and restarted != debt.since:
-                return Settle(debt, Reason.COVERED_BY_NEIGHBOUR)
+                return Resolved(debt, Reason.COVERED_BY_NEIGHBOUR)
         return planned
 
-    with mock.patch.object(planner, "_step", step):
+    with mock.patch.object(planner, "_planned_action", step):
         yield
 
 
@@ -304,28 +306,28 @@ def _pause_race() -> Iterator[None]:
 
 @_plant("an unpaid debt counts as paid when another is merged")
 def _merge_forgets() -> AbstractContextManager[Any]:
-    return mock.patch.object(planner, "is_paid", return_value=True)
+    return mock.patch.object(planner, "is_restarted", return_value=True)
 
 
 @_plant("a 304 is taken for unchanged")
 @contextmanager
 def _not_modified() -> Iterator[None]:
     """What was received before is not judged again, although it was never believed."""
-    real, received = transitions.judge, dict[str, Any]()
+    real, received = transitions.assess, dict[str, Any]()
 
-    def judge(part: Any, believed: Belief, seen: Any, *rest: Any) -> Verdict:  # noqa: ANN401 - as judged
+    def judge(part: Any, believed: AcceptedState, seen: Any, *rest: Any) -> Assessment:  # noqa: ANN401 - as judged
         is_not_modified = received.get(str(part)) == seen
         received[str(part)] = seen
-        return Verdict.SAME if is_not_modified else real(part, believed, seen, *rest)
+        return Assessment.UNCHANGED if is_not_modified else real(part, believed, seen, *rest)
 
-    with mock.patch.object(transitions, "judge", judge):
+    with mock.patch.object(transitions, "assess", judge):
         yield
 
 
 @_plant("workloads are listed before the look")
 @contextmanager
 def _list_first() -> Iterator[None]:
-    real = reconciler.Reconciler.observe
+    real = reconciler.Reconciler.reconcile
 
     class Listed:
         """A cluster whose workloads were listed a while ago."""
@@ -347,7 +349,7 @@ def _list_first() -> Iterator[None]:
         finally:
             self.cluster = cluster
 
-    with mock.patch.object(reconciler.Reconciler, "observe", observe):
+    with mock.patch.object(reconciler.Reconciler, "reconcile", observe):
         yield
 
 
@@ -360,12 +362,14 @@ def _by_name() -> Iterator[None]:
         named = {(workload.kind.kind, workload.name): workload for workload in workloads}
         heirs = {
             debt.uid: replace(named[debt.kind, debt.name], uid=debt.uid)
-            for debt in ledger.debts
+            for debt in ledger.pending
             if (debt.kind, debt.name) in named
         }
         steps = real(ledger, subscription, heirs.values(), *rest)
         return tuple(
-            replace(step, workload=named[step.debt.kind, step.debt.name]) if isinstance(step, Act) else step
+            replace(step, workload=named[step.pending.kind, step.pending.name])
+            if isinstance(step, RestartNow)
+            else step
             for step in steps
         )
 
@@ -377,11 +381,11 @@ def _by_name() -> Iterator[None]:
 @contextmanager
 def _clear_newer() -> Iterator[None]:
     """What is cleared is taken out of whatever is stored by now, and not only up to its number."""
-    real = subscription_store.Record.write_ledger
+    real = subscription_store.SubscriptionStore.write_ledger
 
     async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
-        kept = {debt.uid for debt in ledger.debts}
-        paid = {debt.uid for debt in planned_on.debts} - kept if planned_on else set()
+        kept = {debt.uid for debt in ledger.pending}
+        paid = {debt.uid for debt in planned_on.pending} - kept if planned_on else set()
         if not paid:
             await real(self, ledger, planned_on=planned_on)
             return
@@ -390,24 +394,24 @@ def _clear_newer() -> Iterator[None]:
             self._version, self._generation = stored.resource_version, stored.generation
             current = subscription_store.ledger_of(stored)
             if current is not None:
-                debts = tuple(debt for debt in current.debts if debt.uid not in paid)
-                await self._write(replace(current, debts=debts, rollouts=ledger.rollouts))
+                debts = tuple(debt for debt in current.pending if debt.uid not in paid)
+                await self._write(replace(current, pending=debts, rollouts=ledger.rollouts))
 
-    with mock.patch.object(subscription_store.Record, "write_ledger", write):
+    with mock.patch.object(subscription_store.SubscriptionStore, "write_ledger", write):
         yield
 
 
 @_plant("no coverage by a neighbour's restart")
 @contextmanager
 def _uncovered() -> Iterator[None]:
-    real = planner._step
+    real = planner._planned_action
 
     def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
         planned = real(debt, workload, terms)
-        is_covered = isinstance(planned, Settle) and planned.reason is Reason.COVERED_BY_NEIGHBOUR
-        return Act(workload, debt, terms.rules.action) if is_covered else planned
+        is_covered = isinstance(planned, Resolved) and planned.reason is Reason.COVERED_BY_NEIGHBOUR
+        return RestartNow(workload, debt, terms.rules.action) if is_covered else planned
 
-    with mock.patch.object(planner, "_step", step):
+    with mock.patch.object(planner, "_planned_action", step):
         yield
 
 
@@ -415,34 +419,34 @@ def _uncovered() -> Iterator[None]:
 @contextmanager
 def _merge_paid() -> Iterator[None]:
     """Only where debts are merged: what is planned still knows that it was paid."""
-    real = reconciler.owe
+    real = reconciler.add_pending
 
     def owe(*arguments: Any) -> Ledger:  # noqa: ANN401 - as owed
-        with mock.patch.object(planner, "is_paid", return_value=False):
+        with mock.patch.object(planner, "is_restarted", return_value=False):
             return real(*arguments)
 
-    with mock.patch.object(reconciler, "owe", owe):
+    with mock.patch.object(reconciler, "add_pending", owe):
         yield
 
 
 @_plant("nothing is looked for again")
 @contextmanager
 def _no_second_look() -> Iterator[None]:
-    real = transitions.absorb
+    real = transitions.apply_snapshot
 
     def absorb(*arguments: Any) -> Any:  # noqa: ANN401 - as absorbed
-        return replace(real(*arguments), unshown=(), look_again=None)
+        return replace(real(*arguments), unshown_events=(), read_again_at=None)
 
     with (
-        mock.patch.object(transitions, "absorb", absorb),
-        mock.patch.object(acceptance, "HORIZON", acceptance.HORIZON * 100),
+        mock.patch.object(transitions, "apply_snapshot", absorb),
+        mock.patch.object(acceptance, "MAX_READ_LAG", acceptance.MAX_READ_LAG * 100),
     ):
         yield
 
 
 @_plant("an import mutation seen first is not set off")
 def _no_credit() -> AbstractContextManager[Any]:
-    real = transitions.absorb
+    real = transitions.apply_snapshot
     return mock.patch.object(
-        transitions, "absorb", lambda ledger, *rest: real(replace(ledger, credits=()), *rest)
+        transitions, "apply_snapshot", lambda ledger, *rest: real(replace(ledger, credits=()), *rest)
     )

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 
-from infisical_events.core.restarts.workload_state import Progress
+from infisical_events.core.restarts.workload_state import RolloutProgress
 
 FIRST_POD = 0.2
 """Seconds from a changed template to the first pod of it."""
@@ -65,13 +65,13 @@ class Pods:
                 end = until + roll.takes
         return end
 
-    def progress(self, uid: str, at: float) -> Progress:
+    def progress(self, uid: str, at: float) -> RolloutProgress:
         """How the newest rollout stood at a moment; a workload without any is through."""
         newest = self.newest(uid, at)
         if newest is None or self.end_of(uid, newest) <= at:
-            return Progress.COMPLETE
+            return RolloutProgress.COMPLETE
         has_failed = at > newest.at + PROGRESS_DEADLINE and self.is_sick(uid, at)
-        return Progress.FAILED if has_failed else Progress.UNDER_WAY
+        return RolloutProgress.FAILED if has_failed else RolloutProgress.UNDER_WAY
 
     def has_failed_by(self, uid: str, roll: Roll, at: float) -> bool:
         """Whether it had not ended in time, whatever became of it afterwards."""

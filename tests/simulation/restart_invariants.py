@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from infisical_events.api.annotations import resync_key, revision_key
 from infisical_events.api.resources import INFISICAL_SECRET
 from infisical_events.api.specs import Action, OnFailure, OnTimeout, Order, Spec
-from infisical_events.core.ledger.ledger import Debt, Ledger
-from infisical_events.core.ledger.revisions import is_stamp_at_least
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart
+from infisical_events.core.ledger.revisions import is_revision_at_least
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.restarts.workload_state import Progress
-from infisical_events.core.snapshots.snapshots import NOTHING, Part
+from infisical_events.core.restarts.workload_state import RolloutProgress
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition
 from simulation.cluster_model import Asked, Rollout, SecretWrite
 from simulation.environment import ManagedPlan, WriterPlan
 from simulation.histories import TROUBLE_SECONDS
@@ -61,13 +61,13 @@ def _epoch_and_seq(rollout: Rollout) -> tuple[str, int]:
     return epoch, int(seq)
 
 
-def debt_of(played: Played, subject: Subject, rollout: Rollout) -> tuple[Debt, Ledger] | None:
+def debt_of(played: Played, subject: Subject, rollout: Rollout) -> tuple[PendingRestart, Ledger] | None:
     """What a restart was owed for, and the first ledger that had it."""
     epoch, seq = _epoch_and_seq(rollout)
     for entry in played.cluster.ledgers:
         if entry.subscription not in subject.uids or entry.ledger.epoch != epoch or entry.at > rollout.at:
             continue
-        for debt in entry.ledger.debts:
+        for debt in entry.ledger.pending:
             if (debt.uid, debt.seq) == (rollout.uid, seq):
                 return debt, entry.ledger
     return None
@@ -83,7 +83,7 @@ def _content(played: Played, name: str, *, at: float = 1e9, version: int = 10**9
     return next((w for w in reversed(held) if w.at <= at and w.version < version), None)
 
 
-def _seconds(debt: Debt) -> float:
+def _seconds(debt: PendingRestart) -> float:
     return (debt.since - EPOCH).total_seconds()
 
 
@@ -119,7 +119,7 @@ def _unfresh(played: Played) -> Iterator[str]:
     for subject in played.subjects:
         for rollout in rollouts_of(played, subject):
             owed = debt_of(played, subject, rollout)
-            if owed is None or owed[0].is_watched or not _is_syncing(subject.spec):
+            if owed is None or owed[0].is_confirmation_only or not _is_syncing(subject.spec):
                 continue  # what is watched is restarted because its content has moved again
             for plan in _sources(played, subject, rollout.name):
                 if not _is_fresh(played, subject, rollout, owed, plan):
@@ -133,7 +133,7 @@ def _is_fresh(
     played: Played,
     subject: Subject,
     rollout: Rollout,
-    owed: tuple[Debt, Ledger],
+    owed: tuple[PendingRestart, Ledger],
     plan: WriterPlan | ManagedPlan,
 ) -> bool:
     debt, ledger = owed
@@ -148,15 +148,17 @@ def _is_fresh(
     return is_overdue(played, subject, rollout, debt, plan)
 
 
-def _needed(played: Played, debt: Debt, ledger: Ledger, plan: WriterPlan | ManagedPlan) -> int | None:
+def _needed(
+    played: Played, debt: PendingRestart, ledger: Ledger, plan: WriterPlan | ManagedPlan
+) -> int | None:
     """Which state of Infisical the Secret has to be made from; None if the debt is about other folders."""
     if not any(change.scope.overlaps(Scope(plan.folder)) for change in debt.changes):
         return None
-    held = ledger.belief.get(Part.own(plan.folder))
+    held = ledger.accepted.get(Partition.own(plan.folder))
     if held is None:
         return None
-    past, scope, part = played.infisical.past, Scope(plan.folder), Part.own(plan.folder)
-    return next((n for n, s in enumerate(past) if held.body.agrees(s.parts(scope).get(part, NOTHING))), None)
+    past, scope, part = played.infisical.past, Scope(plan.folder), Partition.own(plan.folder)
+    return next((n for n, s in enumerate(past) if held.state.agrees(s.parts(scope).get(part, ABSENT))), None)
 
 
 def _index(played: Played, plan: WriterPlan | ManagedPlan, held: SecretWrite) -> int:
@@ -200,12 +202,12 @@ def _asked_for(
         entry
         for entry in played.cluster.asked
         if (entry.writer, entry.key) == (plan.name, resync_key(subject.name))
-        and is_stamp_at_least(entry.stamp, epoch, seq)
+        and is_revision_at_least(entry.stamp, epoch, seq)
     ]
 
 
 def is_overdue(
-    played: Played, subject: Subject, rollout: Rollout, debt: Debt, plan: WriterPlan | ManagedPlan
+    played: Played, subject: Subject, rollout: Rollout, debt: PendingRestart, plan: WriterPlan | ManagedPlan
 ) -> bool:
     """Whether the source had its time, or will never sync, and the spec says to restart all the same."""
     if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
@@ -284,7 +286,7 @@ def _rolling(played: Played, rollout: Rollout, by: str) -> list[str]:
         if newest is None or newest.by != by or uid == rollout.uid:
             continue
         is_given_up = pods.has_failed_by(uid, newest, rollout.at)  # it may still come to a good end
-        is_going = pods.progress(uid, rollout.at) is Progress.UNDER_WAY and not is_given_up
+        is_going = pods.progress(uid, rollout.at) is RolloutProgress.UNDER_WAY and not is_given_up
         if is_going and _is_there(played, uid):
             found.append(uid)
     return found
@@ -344,8 +346,8 @@ def _was_due(played: Played, subject: Subject, later: Rollout, rollout: Rollout)
     """Whether what a later restart was made for was owed, and held by nobody, at the time of another one."""
     epoch, seq = _epoch_and_seq(later)
     ledgers = _ledgers_at(played, subject, rollout.at)
-    debts = ledgers[-1].debts if ledgers and ledgers[-1].epoch == epoch else ()
-    is_owed = any((debt.uid, debt.seq) == (later.uid, seq) and debt.doubt is None for debt in debts)
+    debts = ledgers[-1].pending if ledgers and ledgers[-1].epoch == epoch else ()
+    is_owed = any((debt.uid, debt.seq) == (later.uid, seq) and debt.unconfirmed is None for debt in debts)
     is_held = later.name in played.held or _may_time_out(played, subject, later.name)
     return is_owed and later.at > rollout.at and not is_held
 
@@ -371,7 +373,7 @@ def _halted(played: Played) -> Iterator[str]:
                 and newest is not None
                 and newest.version == failed.version
                 and rollout.at > halts_at
-                and pods.progress(failed.uid, rollout.at) is Progress.FAILED
+                and pods.progress(failed.uid, rollout.at) is RolloutProgress.FAILED
                 and pods.is_sick(failed.uid, halts_at - 3.0)
                 and _epoch_and_seq(failed)[0] == _epoch_and_seq(rollout)[0]
                 and _is_there(played, failed.uid)
@@ -434,7 +436,7 @@ def _mismanaged(played: Played) -> Iterator[str]:
             if {key: write.content.get(key) for key in foreign} != foreign:
                 yield f"mismanaged: {plan.name} lost the keys of somebody else at {write.at:.2f}"
             ledgers = _ledgers_at(played, main, write.at)
-            held = ledgers[-1].belief.get(Part.own(plan.folder)) if ledgers else None
+            held = ledgers[-1].accepted.get(Partition.own(plan.folder)) if ledgers else None
             if held is not None and not _is_as_new(played, plan, write, ledgers[-1]):
                 yield f"mismanaged: {plan.name} at {write.at:.2f}: older than what was believed"
         truth = played.infisical.past[-1].content(plan.folder) | foreign
@@ -444,9 +446,9 @@ def _mismanaged(played: Played) -> Iterator[str]:
 
 
 def _is_as_new(played: Played, plan: ManagedPlan, write: SecretWrite, ledger: Ledger) -> bool:
-    belief = ledger.belief[Part.own(plan.folder)].body
-    past, scope, part = played.infisical.past, Scope(plan.folder), Part.own(plan.folder)
-    first = next((n for n, s in enumerate(past) if belief.agrees(s.parts(scope).get(part, NOTHING))), 0)
+    belief = ledger.accepted[Partition.own(plan.folder)].state
+    past, scope, part = played.infisical.past, Scope(plan.folder), Partition.own(plan.folder)
+    first = next((n for n, s in enumerate(past) if belief.agrees(s.parts(scope).get(part, ABSENT))), 0)
     is_late = _struck(played, _SLOW, write.at - _LATE, write.at)
     return is_late or _index(played, plan, write) >= first
 
@@ -483,7 +485,7 @@ def is_owed(played: Played, subject: Subject, name: str) -> bool:
     """Whether the last ledger has a debt of the workload."""
     uid = played.standings[name][-1].uid
     ledgers = _ledgers_at(played, subject, 1e9)
-    return bool(ledgers) and any(debt.uid == uid for debt in ledgers[-1].debts)
+    return bool(ledgers) and any(debt.uid == uid for debt in ledgers[-1].pending)
 
 
 def excuse(

@@ -9,13 +9,13 @@ from unittest import mock
 from infisical_events.api.specs import OnFailure, OnTimeout, Order
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts import planner, restart_records
-from infisical_events.core.restarts.planner import Act, Hold, Settle
+from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync import sync_state
-from infisical_events.core.sync.secret_providers import Source
-from infisical_events.core.sync.sync_requests import Known
-from infisical_events.core.sync.sync_state import Freshness
-from infisical_events.core.sync.workload_sync_state import Answer
+from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.sync.sync_requests import PodContent
+from infisical_events.core.sync.sync_state import SyncState
+from infisical_events.core.sync.workload_sync_state import ProviderState
 from infisical_events.runtime.limits import restart_budget
 from infisical_events.runtime.restarts import restart_controller, restart_decider, workload_patcher
 from infisical_events.runtime.status import subscription_store
@@ -35,18 +35,18 @@ def _plant(name: str) -> Any:  # noqa: ANN401 - a decorator of plants
 
 
 def _judging(change: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - from one state to another
-    real = sync_coordinator.freshness
-    return mock.patch.object(sync_coordinator, "freshness", lambda question, now: change(real(question, now)))
+    real = sync_coordinator.evaluate
+    return mock.patch.object(sync_coordinator, "evaluate", lambda question, now: change(real(question, now)))
 
 
 @_plant("restarting before the source has synced")
 def _unsynced() -> AbstractContextManager[Any]:
-    return _judging(lambda state: Freshness.CHANGED if state is Freshness.WAITING else state)
+    return _judging(lambda state: SyncState.CHANGED if state is SyncState.WAITING else state)
 
 
 @_plant("content of a source that never answers has every change")
 def _guess_is_proof() -> AbstractContextManager[Any]:
-    return mock.patch.object(Source, "answers", property(lambda _: True))
+    return mock.patch.object(SecretProvider, "is_acknowledging", property(lambda _: True))
 
 
 @_plant("what a source had acknowledged before it was asked counts")
@@ -62,24 +62,24 @@ def _old_acknowledgement() -> AbstractContextManager[Any]:
 
 @_plant("content that the pods have is restarted for all the same")
 def _never_same() -> AbstractContextManager[Any]:
-    return mock.patch.object(Known, "has_changed", return_value=True)
+    return mock.patch.object(PodContent, "has_changed", return_value=True)
 
 
 @_plant("a Secret is written from a read that was not judged")
 def _unjudged() -> AbstractContextManager[Any]:
-    return mock.patch.object(managed_secret_writer, "is_as_believed", return_value=True)
+    return mock.patch.object(managed_secret_writer, "matches_accepted", return_value=True)
 
 
 @_plant("a Secret is written once and not kept")
 @contextmanager
 def _written_once() -> Iterator[None]:
-    real = managed_secret_writer.Keeper._keep
+    real = managed_secret_writer.ManagedSecretWriter._keep
 
     async def keep(self: Any, managed: Any, ledger: Ledger) -> Any:  # noqa: ANN401 - a keeper
         known = self.kept.get(managed.name)
         return known if known and known.secret else await real(self, managed, ledger)
 
-    with mock.patch.object(managed_secret_writer.Keeper, "_keep", keep):
+    with mock.patch.object(managed_secret_writer.ManagedSecretWriter, "_keep", keep):
         yield
 
 
@@ -87,7 +87,7 @@ def _written_once() -> Iterator[None]:
 @contextmanager
 def _cooldown_in_memory() -> Iterator[None]:
     """Each process knows only the restarts that it has made itself."""
-    patch, step, cooled = workload_patcher.restart_patch, planner._step, planner._cooled
+    patch, step, cooled = workload_patcher.restart_patch, planner._planned_action, planner._cooldown_end
     made, asked = dict[tuple[int, str], Any](), list[str]()
 
     def patching(workload: Any, cause: Any, now: Any) -> Any:  # noqa: ANN401 - as patched
@@ -103,16 +103,16 @@ def _cooldown_in_memory() -> Iterator[None]:
 
     with (
         mock.patch.object(workload_patcher, "restart_patch", patching),
-        mock.patch.object(planner, "_step", stepping),
-        mock.patch.object(planner, "_cooled", cooling),
+        mock.patch.object(planner, "_planned_action", stepping),
+        mock.patch.object(planner, "_cooldown_end", cooling),
     ):
         yield
 
 
 def _admitting(change: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - from rules to others
-    real = restart_controller.admitted
+    real = restart_controller.admit
     return mock.patch.object(
-        restart_controller, "admitted", lambda due, rollouts, rules: real(due, rollouts, change(rules))
+        restart_controller, "admit", lambda due, rollouts, rules: real(due, rollouts, change(rules))
     )
 
 
@@ -147,61 +147,61 @@ def _rollouts_in_memory() -> AbstractContextManager[Any]:
 @_plant("a Skip clears the debt")
 @contextmanager
 def _skip_clears() -> Iterator[None]:
-    real = restart_decider.Decider._held
+    real = restart_decider.RestartDecider._held
 
-    def held(self: Any, act: Act, fresh: Any) -> Any:  # noqa: ANN401 - as decided
+    def held(self: Any, act: RestartNow, fresh: Any) -> Any:  # noqa: ANN401 - as decided
         found = real(self, act, fresh)
         is_skipped = found is not None and found.reason is Reason.RESYNC_TIMED_OUT
-        return Settle(act.debt, Reason.RESYNC_TIMED_OUT, act.workload) if is_skipped else found
+        return Resolved(act.pending, Reason.RESYNC_TIMED_OUT, act.workload) if is_skipped else found
 
-    with mock.patch.object(restart_decider.Decider, "_held", held):
+    with mock.patch.object(restart_decider.RestartDecider, "_held", held):
         yield
 
 
 @_plant("Skip restarts as Restart does")
 @contextmanager
 def _skip_restarts() -> Iterator[None]:
-    real = restart_decider.Decider._held
+    real = restart_decider.RestartDecider._held
 
-    def held(self: Any, act: Act, fresh: Any) -> Any:  # noqa: ANN401 - as decided
+    def held(self: Any, act: RestartNow, fresh: Any) -> Any:  # noqa: ANN401 - as decided
         restarting = replace(self, on_timeout=OnTimeout.RESTART)
         return real(restarting, act, fresh)
 
-    with mock.patch.object(restart_decider.Decider, "_held", held):
+    with mock.patch.object(restart_decider.RestartDecider, "_held", held):
         yield
 
 
 @_plant("one fresh source is enough for all")
 @contextmanager
 def _first_source() -> Iterator[None]:
-    real = sync_coordinator.combined
+    real = sync_coordinator.combine
 
-    def combined(answers: list[Answer], *rest: Any) -> Any:  # noqa: ANN401 - as combined
-        changed = [answer for answer in answers if answer.state is Freshness.CHANGED]
+    def combined(answers: list[ProviderState], *rest: Any) -> Any:  # noqa: ANN401 - as combined
+        changed = [answer for answer in answers if answer.state is SyncState.CHANGED]
         return real(changed or answers, *rest)
 
-    with mock.patch.object(sync_coordinator, "combined", combined):
+    with mock.patch.object(sync_coordinator, "combine", combined):
         yield
 
 
 @_plant("the budget is never spent")
 def _no_budget() -> AbstractContextManager[Any]:
-    return mock.patch.object(restart_budget.Budget, "take", return_value=True)
+    return mock.patch.object(restart_budget.RestartBudget, "try_acquire", return_value=True)
 
 
 @_plant("covered by a restart that came before the Secrets were fresh")
 @contextmanager
 def _covered_unfresh() -> Iterator[None]:
-    real = planner._step
+    real = planner._planned_action
 
     def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
         planned = real(debt, workload, terms)
-        restarted = restart_records.receipt_of(workload).time if workload else None
-        if isinstance(planned, Act | Hold) and restarted is not None and restarted > debt.since:
-            return Settle(debt, Reason.COVERED_BY_NEIGHBOUR, workload)
+        restarted = restart_records.restart_record_of(workload).time if workload else None
+        if isinstance(planned, RestartNow | Deferred) and restarted is not None and restarted > debt.since:
+            return Resolved(debt, Reason.COVERED_BY_NEIGHBOUR, workload)
         return planned
 
-    with mock.patch.object(planner, "_step", step):
+    with mock.patch.object(planner, "_planned_action", step):
         yield
 
 
@@ -211,5 +211,5 @@ def _any_rollout() -> Iterator[None]:
     async def is_born_fresh(*_: object) -> bool:
         return True
 
-    with mock.patch.object(restart_decider.Decider, "_is_born_fresh", is_born_fresh):
+    with mock.patch.object(restart_decider.RestartDecider, "_is_born_fresh", is_born_fresh):
         yield

@@ -14,14 +14,14 @@ from typing import Any
 
 from infisical_events.api import annotations
 from infisical_events.api.specs import Spec, parse_spec
-from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.folders import Folder
-from infisical_events.core.restarts.user_requests import Requests
+from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.kube.subscription_client import SubscriptionKey
-from infisical_events.runtime.limits.cooperative_scheduler import SLICE, Slices
-from infisical_events.runtime.limits.restart_budget import Budget
+from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
+from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.subscription.runner import Follower, World
+from infisical_events.runtime.subscription.runner import Dependencies, SubscriptionRunner
 from simulation.cluster_model import NAMESPACE, SERVED, ClusterModel
 from simulation.environment import KEYS, PAYMENTS, PLAIN, SHARED, WORKLOADS, Stage
 from simulation.faults import Crash, Faults
@@ -123,10 +123,10 @@ class Life:
     ended: float = math.inf
 
 
-def _shortest() -> Slices:
+def _shortest() -> CooperativeScheduler:
     """Slices that are over after one step each: anything may happen between any two."""
     ticks = itertools.count()
-    return Slices(lambda: next(ticks) * SLICE)
+    return CooperativeScheduler(lambda: next(ticks) * SLICE)
 
 
 @dataclass(eq=False, slots=True)
@@ -135,9 +135,9 @@ class _Process:
 
     number: int
     life: Life
-    budget: Budget
-    slices: Slices = field(default_factory=_shortest)
-    followers: dict[str, Follower] = field(default_factory=dict)
+    budget: RestartBudget
+    slices: CooperativeScheduler = field(default_factory=_shortest)
+    followers: dict[str, SubscriptionRunner] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
 
     @property
@@ -221,25 +221,25 @@ class Play:
         """One more operator with an empty memory, also beside one that runs."""
         life = Life(asyncio.get_running_loop().time())
         self.played.lives.append(life)
-        budget = Budget(per_minute=self._stage.per_minute, most_rolling=self._stage.most_rolling)
+        budget = RestartBudget(per_minute=self._stage.per_minute, most_rolling=self._stage.most_rolling)
         process = _Process(len(self.played.lives), life, budget)
         self._processes.append(process)
         for subject in self.played.subjects:
             self._serve(process, subject)
 
     def _serve(self, process: _Process, subject: Subject) -> None:
-        world = World(
+        world = Dependencies(
             cluster=self.played.cluster,
             open_infisical=self._open,
             clock=virtual_now,
             metrics=Metrics(),
             default_address=_ADDRESS,
-            boundary=Boundary((_ADDRESS,)),
+            egress=EgressPolicy((_ADDRESS,)),
             digest_key=a_digest_key,
             budget=process.budget,
-            slices=process.slices,
+            scheduler=process.slices,
         )
-        follower = process.followers[subject.name] = Follower(world=world, key=subject.key)
+        follower = process.followers[subject.name] = SubscriptionRunner(dependencies=world, key=subject.key)
         context = copy_context()
         context.run(SERVED.set, process.number)
         task = asyncio.get_running_loop().create_task(follower.run(), context=context)
@@ -323,7 +323,7 @@ class Play:
         subject.specs.append(SpecInForce(asyncio.get_running_loop().time(), spec))
         for process in self._processes:
             late = self._rng.uniform(0, 60) if self._rng.random() < _LATE_WATCH else self._rng.uniform(0, 2)
-            asyncio.get_running_loop().call_later(late, process.followers[subject.name].respecced.set)
+            asyncio.get_running_loop().call_later(late, process.followers[subject.name].spec_changed.set)
 
     def recreate_subscription(self) -> None:
         """Deleted and applied again: another uid, an empty status, the old stamps still on the workloads."""
@@ -414,10 +414,12 @@ class Play:
         self.played.resumed.append(now)
         for subject in self.played.subjects:
             self.played.cluster.annotate_subscription(subject.key, {annotations.RESUME_AT: str(now)})
-            asked = Requests(resume_at=str(now))
+            asked = UserRequests(resume_at=str(now))
             for process in self._processes:
                 if follower := process.followers.get(subject.name):
-                    asyncio.get_running_loop().call_later(self._rng.uniform(0, 2), follower.asked.put, asked)
+                    asyncio.get_running_loop().call_later(
+                        self._rng.uniform(0, 2), follower.user_requests.put, asked
+                    )
 
     # -- pods and the operators beside ours -----------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET
 from infisical_events.api.statuses import rfc3339
 from infisical_events.core.paths.folders import Folder
-from infisical_events.core.sync.secret_providers import TOKENS
+from infisical_events.core.sync.secret_providers import CONTENT_ANNOTATIONS
 from simulation.environment import WriterPlan
 from simulation.faults import Faults
 from simulation.infisical_model import InfisicalModel
@@ -157,7 +157,7 @@ class Writer:
     def _write(self, stored: Mapping[str, Any], content: Mapping[str, str], seen: int) -> None:
         """The Secret, with a token that moves with its content alone."""
         copied = dict(stored["metadata"].get("annotations") or {}) if self.plan.kind is STATIC_SECRET else {}
-        words = copied | {TOKENS[self.plan.kind]: _digest(content)}
+        words = copied | {CONTENT_ANNOTATIONS[self.plan.kind]: _digest(content)}
         self._cluster.write_secret(self.plan.name, content, words, seen)
 
     def _acknowledge(self, stored: Mapping[str, Any], begun_at: float, *, is_stale: bool) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 
 from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
 from infisical_events.api.specs import EventType, Grade, Spec, parse_spec
-from infisical_events.core.ledger.acceptance import Belief, Heard
-from infisical_events.core.ledger.ledger import Debt, Header, Ledger
+from infisical_events.core.ledger.acceptance import AcceptedState, ReceivedEvent
+from infisical_events.core.ledger.ledger import Header, Ledger, PendingRestart
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.core.snapshots.snapshots import Body, Observation, Part, Sighting
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion, Snapshot
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DEPLOYMENT, STATEFUL_SET, DAEMON_SET, CRON_JOB, JOB, ROLLOUT = WORKLOAD_KINDS
@@ -93,23 +93,26 @@ def a_scope(path: str = "/a", environment: str = "prod") -> Scope:
     return Scope.parse(f"{environment}:{path}")
 
 
-def a_part(path: str = "/a", source: str | None = None) -> Part:
+def a_part(path: str = "/a", source: str | None = None) -> Partition:
     """The own secrets of a folder of `prod`, or its import of the folder `source` of `prod`."""
-    return Part(a_scope(path), None if source is None else a_folder(source))
+    return Partition(a_scope(path), None if source is None else a_folder(source))
 
 
-def a_body(rank: int = 0, **sightings: int | tuple[str, int] | tuple[str, int, str]) -> Body:
+def a_body(rank: int = 0, **sightings: int | tuple[str, int] | tuple[str, int, str]) -> PartitionState:
     """Keys with a version, or with an id, a version and a digest; a secret's id is else its key's name."""
     seen = ((key, what if isinstance(what, tuple) else (key, what)) for key, what in sightings.items())
-    return Body.of({key: Sighting(*what) for key, what in seen}, rank)
+    return PartitionState.of({key: SecretVersion(*what) for key, what in seen}, rank)
 
 
 def an_observation(
-    parts: Mapping[Part, Body] | None = None, *, scopes: Iterable[Scope] = (), seconds: float = 0
-) -> Observation:
+    parts: Mapping[Partition, PartitionState] | None = None,
+    *,
+    scopes: Iterable[Scope] = (),
+    seconds: float = 0,
+) -> Snapshot:
     """A look at `/a` or at other scopes that took no time."""
     seen = {} if parts is None else parts
-    return Observation(tuple(scopes) or (a_scope(),), seen, at(seconds), at(seconds))
+    return Snapshot(tuple(scopes) or (a_scope(),), seen, at(seconds), at(seconds))
 
 
 def an_event(event: str = UPDATE, path: str = "/a", *keys: str) -> SecretEvent:
@@ -117,9 +120,9 @@ def an_event(event: str = UPDATE, path: str = "/a", *keys: str) -> SecretEvent:
     return SecretEvent(EventType(event), a_folder(path), frozenset(keys))
 
 
-def heard(event: SecretEvent, seconds: float = 0) -> Heard:
+def heard(event: SecretEvent, seconds: float = 0) -> ReceivedEvent:
     """An event heard at a moment."""
-    return Heard(event, at(seconds))
+    return ReceivedEvent(event, at(seconds))
 
 
 def a_change(key: str = "KEY", *types: str, path: str = "/a", environment: str = "prod") -> Change:
@@ -132,19 +135,19 @@ def a_change(key: str = "KEY", *types: str, path: str = "/a", environment: str =
 HEADER = Header("7f4d1c2b", "https://app.infisical.com", Grade.VERSIONS)
 
 
-def a_belief(body: Body | None = None, seconds: float = 0) -> Belief:
+def a_belief(body: PartitionState | None = None, seconds: float = 0) -> AcceptedState:
     """A body accepted at a moment."""
-    return Belief(a_body() if body is None else body, at(seconds))
+    return AcceptedState(a_body() if body is None else body, at(seconds))
 
 
-def a_debt(name: str = "web", seq: int = 1, *changes: Change, seconds: float = 0) -> Debt:
+def a_debt(name: str = "web", seq: int = 1, *changes: Change, seconds: float = 0) -> PendingRestart:
     """What `a_workload(name)` is owed."""
-    return Debt(f"uid-of-{name}", "Deployment", name, seq, at(seconds), changes or (a_change(),))
+    return PendingRestart(f"uid-of-{name}", "Deployment", name, seq, at(seconds), changes or (a_change(),))
 
 
 def a_ledger(
-    belief: Mapping[Part, Belief] | None = None,
-    *debts: Debt,
+    belief: Mapping[Partition, AcceptedState] | None = None,
+    *debts: PendingRestart,
     scopes: Iterable[Scope] = (),
     **fields: object,
 ) -> Ledger:
@@ -155,7 +158,7 @@ def a_ledger(
         seq=max((debt.seq for debt in debts), default=0),
         baselined_at=START,
         scopes=tuple(scopes) or (a_scope(),),
-        belief={} if belief is None else belief,
-        debts=debts,
+        accepted={} if belief is None else belief,
+        pending=debts,
     )
     return replace(plain, **fields)

@@ -18,28 +18,28 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
-from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.restarts.workload_state import Progress, Standing, standing_of
+from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload
-from infisical_events.core.snapshots.snapshots import Observation
+from infisical_events.core.snapshots.snapshots import Snapshot
 from infisical_events.core.sync.secret_metadata import SecretMetadata
-from infisical_events.core.sync.secret_providers import Source, source_of
+from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.kube.credential_reader import MissingKeyError
-from infisical_events.kube.event_recorder import Notice
+from infisical_events.kube.event_recorder import KubeEvent
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     KubernetesError,
     NotFoundError,
     UnknownOutcomeError,
 )
-from infisical_events.kube.provider_client import SOURCE_KINDS
+from infisical_events.kube.provider_client import PROVIDER_KINDS
 from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import InfisicalOpener
-from infisical_events.runtime.subscription.runner import World
+from infisical_events.runtime.subscription.runner import Dependencies
 from support.builders import a_body, a_part
 from support.virtual_time import virtual_now
 
@@ -59,10 +59,10 @@ class OneKey:
         """The project's id."""
         return "p"
 
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """The folder as it stands."""
         parts = {a_part("/a"): a_body(KEY=self.version)}
-        return Observation(scopes, parts, virtual_now(), virtual_now())
+        return Snapshot(scopes, parts, virtual_now(), virtual_now())
 
     async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
         """What is not shown is not there."""
@@ -79,10 +79,10 @@ def a_world(
     open_infisical: InfisicalOpener,
     address: str,
     **fields: Any,  # noqa: ANN401 - of World
-) -> World:
+) -> Dependencies:
     """What a process is given to serve subscriptions of one Infisical in virtual time."""
-    usual = {"metrics": Metrics(), "digest_key": a_digest_key, "boundary": Boundary((address,))}
-    return World(
+    usual = {"metrics": Metrics(), "digest_key": a_digest_key, "egress": EgressPolicy((address,))}
+    return Dependencies(
         cluster=cluster,
         open_infisical=open_infisical,
         clock=virtual_now,
@@ -104,7 +104,7 @@ class FakeCluster:
     """
 
     def __init__(self, interpose: Callable[[str], Awaitable[None]] = _at_once) -> None:
-        self.notices: list[Notice] = []
+        self.notices: list[KubeEvent] = []
         self.interpose = interpose
         self._subscriptions: dict[tuple[str, str], JSONObject] = {}
         self._workloads: dict[tuple[str, str, str], JSONObject] = {}
@@ -114,7 +114,7 @@ class FakeCluster:
         self._kept: dict[tuple[str, str], SecretMetadata] = {}
         self._data: dict[tuple[str, str], dict[str, str]] = {}
         self._births: dict[tuple[str, str], tuple[datetime, ...]] = {}
-        self._progress: dict[tuple[str, str], Progress] = {}
+        self._progress: dict[tuple[str, str], RolloutProgress] = {}
         self._failures: dict[str, deque[KubernetesError]] = defaultdict(deque)
         self._lost_answers: dict[str, int] = defaultdict(int)
         self._versions = itertools.count(1)
@@ -233,7 +233,7 @@ class FakeCluster:
         """How often the pod template was changed since the workload was created."""
         return int(self._workloads[namespace, kind.kind, name]["metadata"]["generation"]) - 1
 
-    def let_roll(self, namespace: str, name: str, progress: Progress) -> None:
+    def let_roll(self, namespace: str, name: str, progress: RolloutProgress) -> None:
         """How rollouts of a workload stand from now on; they are through at once if nobody says so."""
         self._progress[namespace, name] = progress
 
@@ -310,37 +310,39 @@ class FakeCluster:
             if place == namespace
         )
 
-    async def read_workload(self, namespace: str, kind: str, name: str) -> Standing | None:
+    async def read_workload(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
         """As in `kube.workloads`."""
         await self._called("read_workload")
         raw = self._workloads.get((namespace, kind, name))
         if raw is None:
             return None
         known = next(entry for entry in WORKLOAD_KINDS if entry.kind == kind)
-        progress = self._progress.get((namespace, name), Progress.COMPLETE)
-        return replace(standing_of(_workload(known, raw["metadata"]), raw), progress=progress)
+        progress = self._progress.get((namespace, name), RolloutProgress.COMPLETE)
+        return replace(workload_state_of(_workload(known, raw["metadata"]), raw), progress=progress)
 
-    async def births_of_pods(self, namespace: str, selector: str) -> tuple[datetime, ...]:
+    async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
         """As in `kube.workloads`."""
-        await self._called("births_of_pods")
+        await self._called("pod_creation_times")
         return self._births.get((namespace, selector), ())
 
-    async def list_sources(self, namespace: str) -> tuple[Source, ...]:
+    async def list_providers(self, namespace: str) -> tuple[SecretProvider, ...]:
         """As in `kube.sources`."""
-        await self._called("list_sources")
-        kinds = {kind.kind: kind for kind in SOURCE_KINDS}
+        await self._called("list_providers")
+        kinds = {kind.kind: kind for kind in PROVIDER_KINDS}
         return tuple(
-            source_of(kinds[kind], raw)
+            provider_of(kinds[kind], raw)
             for (place, kind, _), raw in self._sources.items()
             if place == namespace
         )
 
-    async def ask_source(self, namespace: str, source: Source, body: dict[str, Any]) -> Source:
+    async def request_sync(
+        self, namespace: str, source: SecretProvider, body: dict[str, Any]
+    ) -> SecretProvider:
         """As in `kube.sources`."""
-        await self._called("ask_source")
+        await self._called("request_sync")
         asked = self._patch(self._sources, (namespace, source.kind.kind, source.name), body)
-        self._answer("ask_source")
-        return source_of(source.kind, asked)
+        self._answer("request_sync")
+        return provider_of(source.kind, asked)
 
     async def secret_metadata(self, namespace: str, name: str) -> SecretMetadata | None:
         """As in `kube.secrets`."""
@@ -396,9 +398,9 @@ class FakeCluster:
         token: str = self._existing(self._accounts, (namespace, name))
         return "+".join((token, *audiences))
 
-    async def record(self, notice: Notice) -> None:
+    async def emit_event(self, notice: KubeEvent) -> None:
         """As in `kube.recording`."""
-        await self._called("record")
+        await self._called("emit_event")
         self.notices.append(notice)
 
     # -- the server's own rules -----------------------------------------------------------------------

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from infisical_events.api.specs import Spec
-from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sync.value_digests import DigestKey
-from infisical_events.infisical.login_guard import Attempts
-from infisical_events.infisical.session import Session, Shared
+from infisical_events.infisical.login_guard import LoginGuard
+from infisical_events.infisical.session import Session, SessionDependencies
 from infisical_events.infisical.tokens import (
     AccessToken,
     Credentials,
@@ -29,7 +29,7 @@ V4 = "/api/v4/secrets"
 V3 = "/api/v3/secrets/raw"
 SUBSCRIBE = "/api/v1/events/subscribe/project-events"
 
-LOOPBACK = Boundary(("http://127.0.0.1:*", "https://127.0.0.1:*"))
+LOOPBACK = EgressPolicy(("http://127.0.0.1:*", "https://127.0.0.1:*"))
 """Where the servers of tests are."""
 
 DIGEST_KEY = DigestKey(b"canary-digest-key")
@@ -52,7 +52,7 @@ async def a_session(
     address: str,
     spec: Spec | None = None,
     credentials: Credentials | CredentialsSource = BY_HAND,
-    attempts: Attempts | None = None,
+    attempts: LoginGuard | None = None,
     digest_key: DigestKey = DIGEST_KEY,
 ) -> AsyncIterator[Session]:
     """A session; without more it carries a token made by hand and knows of no other session."""
@@ -61,7 +61,7 @@ async def a_session(
     async def key() -> DigestKey:
         return digest_key
 
-    shared = Shared(attempts or Attempts(), key, LOOPBACK)
+    shared = SessionDependencies(attempts or LoginGuard(), key, LOOPBACK)
     async with Session.opened(address, spec or a_spec(), source, utc_now, shared) as session:
         yield session
 

@@ -15,12 +15,20 @@ from infisical_events.api.statuses import (
     StreamStatus,
     WorkloadResult,
 )
-from infisical_events.core.ledger.acceptance import Belief
-from infisical_events.core.ledger.ledger import Claim, Credit, Debt, Header, Ledger, Parked, Rollout
+from infisical_events.core.ledger.acceptance import AcceptedState
+from infisical_events.core.ledger.ledger import (
+    Header,
+    Ledger,
+    PendingRestart,
+    RecentlyRemoved,
+    Rollout,
+    UnmatchedImportChange,
+    UnmatchedImportEvent,
+)
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.snapshots.snapshots import Body, Part, Sighting
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PRECISE = MOMENT.replace(microsecond=678901)
@@ -78,12 +86,16 @@ LEDGER = Ledger(
     seq=2**40,
     baselined_at=PRECISE,
     scopes=(TREE,),
-    belief={
-        Part.own(FOLDER): Belief(Body.of({"DB_PASSWORD": Sighting("zJ1", 3, "d9")}), PRECISE),
-        Part(TREE, Folder("dev", "/shared")): Belief(Body.of({}, rank=1), PRECISE, frozenset({"yI0"})),
+    accepted={
+        Partition.own(FOLDER): AcceptedState(
+            PartitionState.of({"DB_PASSWORD": SecretVersion("zJ1", 3, "d9")}), PRECISE
+        ),
+        Partition(TREE, Folder("dev", "/shared")): AcceptedState(
+            PartitionState.of({}, rank=1), PRECISE, frozenset({"yI0"})
+        ),
     },
-    debts=(
-        Debt(
+    pending=(
+        PendingRestart(
             uid="1b4e28ba-2fa1-11d2-883f-0016d3cca427",
             kind="Deployment",
             name="payments",
@@ -93,13 +105,16 @@ LEDGER = Ledger(
             is_requested=True,
         ),
     ),
-    claims=(Claim(FOLDER, PRECISE),),
+    unmatched_events=(UnmatchedImportEvent(FOLDER, PRECISE),),
     rollouts=(Rollout("u9", "StatefulSet", "mail", 6, PRECISE, wave=-1, has_failed=True),),
-    tokens={"payments-env": "t0k3n"},
+    content_fingerprints={"payments-env": "t0k3n"},
     restart_at="2026-01-02",
     resume_at="now",
-    credits=(Credit(TREE, PRECISE),),
-    parked={
-        Part.own(LEFT): Parked(Belief(Body.of({"A": Sighting("a1", 1)}), PRECISE, frozenset({"a0"})), PRECISE)
+    unmatched_changes=(UnmatchedImportChange(TREE, PRECISE),),
+    recently_removed={
+        Partition.own(LEFT): RecentlyRemoved(
+            AcceptedState(PartitionState.of({"A": SecretVersion("a1", 1)}), PRECISE, frozenset({"a0"})),
+            PRECISE,
+        )
     },
 )

@@ -8,20 +8,28 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from infisical_events.api.specs import EventType, Grade
-from infisical_events.core.ledger.acceptance import Belief, Heard
-from infisical_events.core.ledger.ledger import Claim, Credit, Debt, Doubt, Header, Ledger, Parked
+from infisical_events.core.ledger.acceptance import AcceptedState, ReceivedEvent
+from infisical_events.core.ledger.ledger import (
+    Header,
+    Ledger,
+    PendingRestart,
+    RecentlyRemoved,
+    Unconfirmed,
+    UnmatchedImportChange,
+    UnmatchedImportEvent,
+)
 from infisical_events.core.paths.folders import Folder, canonical
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.core.snapshots.snapshots import Body, Observation, Part, Sighting
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion, Snapshot
 from support.builders import at
 
 few_keys = st.sampled_from("ABC")
 few_folders = st.builds(Folder, st.sampled_from(["prod", "dev"]), st.sampled_from(["/", "/a", "/a/b", "/ab"]))
 few_scopes = st.builds(Scope, few_folders, st.booleans())
-few_parts = st.builds(Part, few_scopes.map(lambda scope: Scope(scope.folder))) | st.builds(
-    Part, few_scopes, few_folders
+few_parts = st.builds(Partition, few_scopes.map(lambda scope: Scope(scope.folder))) | st.builds(
+    Partition, few_scopes, few_folders
 )
 event_types = st.frozensets(st.sampled_from(EventType), min_size=1)
 
@@ -32,13 +40,13 @@ few_ids = st.sampled_from(_IDS)
 
 
 @st.composite
-def _bodies(draw: st.DrawFn, ranks: st.SearchStrategy[int]) -> Body:
+def _bodies(draw: st.DrawFn, ranks: st.SearchStrategy[int]) -> PartitionState:
     """A secret stands under one key at a time."""
     ids = draw(st.permutations(_IDS))
     keys = draw(st.sets(few_keys))
     named = zip(sorted(keys), ids, strict=False)
-    sightings = {key: Sighting(name, draw(st.integers(1, 3)), draw(few_digests)) for key, name in named}
-    return Body.of(sightings, draw(ranks))
+    sightings = {key: SecretVersion(name, draw(st.integers(1, 3)), draw(few_digests)) for key, name in named}
+    return PartitionState.of(sightings, draw(ranks))
 
 
 own_bodies = _bodies(st.just(0))
@@ -50,19 +58,23 @@ bodies = _bodies(st.integers(0, 2))
 texts = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates, too
 folders = st.builds(Folder, texts, texts.map(canonical))
 scopes = st.builds(Scope, folders, st.booleans())
-parts = st.builds(Part, scopes, st.none() | folders)
+parts = st.builds(Partition, scopes, st.none() | folders)
 changes = st.builds(Change, scopes, texts, event_types)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 few_moments = st.integers(-100, 100).map(at)
 whole_bodies = st.builds(
-    Body.of, st.dictionaries(texts, st.builds(Sighting, texts, st.integers(0), texts)), st.integers(0)
+    PartitionState.of,
+    st.dictionaries(texts, st.builds(SecretVersion, texts, st.integers(0), texts)),
+    st.integers(0),
 )
-wide_bodies = whole_bodies | whole_bodies.map(Body.folded)
+wide_bodies = whole_bodies | whole_bodies.map(PartitionState.compacted)
 several_changes = st.lists(changes, max_size=3).map(tuple)
 flags = st.booleans()
-doubts = st.none() | st.sampled_from(Doubt)
-debts = st.builds(Debt, texts, texts, texts, st.integers(0), moments, several_changes, flags, doubts)
-wide_beliefs = st.builds(Belief, wide_bodies, moments, st.frozensets(texts))
+doubts = st.none() | st.sampled_from(Unconfirmed)
+debts = st.builds(
+    PendingRestart, texts, texts, texts, st.integers(0), moments, several_changes, flags, doubts
+)
+wide_beliefs = st.builds(AcceptedState, wide_bodies, moments, st.frozensets(texts))
 ledgers = st.builds(
     Ledger,
     header=st.builds(Header, texts, texts, st.sampled_from(Grade), texts),
@@ -71,10 +83,10 @@ ledgers = st.builds(
     baselined_at=moments,
     scopes=st.lists(scopes, max_size=2).map(tuple),
     belief=st.dictionaries(parts, wide_beliefs, max_size=3),
-    parked=st.dictionaries(parts, st.builds(Parked, wide_beliefs, moments), max_size=2),
+    parked=st.dictionaries(parts, st.builds(RecentlyRemoved, wide_beliefs, moments), max_size=2),
     debts=st.lists(debts, max_size=2).map(tuple),
-    claims=st.lists(st.builds(Claim, folders, moments), max_size=2).map(tuple),
-    credits=st.lists(st.builds(Credit, scopes, moments), max_size=2).map(tuple),
+    claims=st.lists(st.builds(UnmatchedImportEvent, folders, moments), max_size=2).map(tuple),
+    credits=st.lists(st.builds(UnmatchedImportChange, scopes, moments), max_size=2).map(tuple),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -86,7 +98,7 @@ json_values = st.recursive(
 # -- looks that meet what is believed -------------------------------------------------------------
 
 events = st.builds(SecretEvent, st.sampled_from(EventType), few_folders, st.frozensets(few_keys))
-hearings = st.lists(st.builds(Heard, events, few_moments), max_size=3).map(tuple)
+hearings = st.lists(st.builds(ReceivedEvent, events, few_moments), max_size=3).map(tuple)
 observed_scopes = st.sampled_from(
     [
         (Scope(Folder("prod", "/a")),),
@@ -95,8 +107,10 @@ observed_scopes = st.sampled_from(
         (Scope(Folder("dev", "/")), Scope(Folder("prod", "/a/b"))),
     ]
 )
-few_beliefs = st.builds(Belief, bodies | bodies.map(Body.folded), few_moments) | st.builds(
-    lambda body, moment, gone: Belief(body, moment, gone - body.ids),
+few_beliefs = st.builds(
+    AcceptedState, bodies | bodies.map(PartitionState.compacted), few_moments
+) | st.builds(
+    lambda body, moment, gone: AcceptedState(body, moment, gone - body.ids),
     bodies,
     few_moments,
     st.frozensets(few_ids),
@@ -106,15 +120,17 @@ _FOLDERS = [Folder("dev", "/"), *(Folder("prod", path) for path in ("/", "/a", "
 _SOURCE = Folder("dev", "/shared")
 
 
-def _parts_of(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Part]:
+def _parts_of(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Partition]:
     """What a look at these scopes can show: own secrets of their folders, imports of their own."""
-    own = [Part.own(folder) for folder in _FOLDERS if any(scope.covers(folder) for scope in scopes)]
-    return st.sampled_from([*own, *(Part(scope, _SOURCE) for scope in scopes)])
+    own = [Partition.own(folder) for folder in _FOLDERS if any(scope.covers(folder) for scope in scopes)]
+    return st.sampled_from([*own, *(Partition(scope, _SOURCE) for scope in scopes)])
 
 
 def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
     beliefs = st.dictionaries(_parts_of(scopes), few_beliefs, max_size=3)
-    claims = st.lists(st.builds(Claim, few_folders, few_moments), max_size=2, unique_by=lambda c: c.folder)
+    claims = st.lists(
+        st.builds(UnmatchedImportEvent, few_folders, few_moments), max_size=2, unique_by=lambda c: c.folder
+    )
     return st.builds(
         Ledger,
         header=st.just(Header("7f4d1c2b", "https://app.infisical.com", Grade.VERSIONS)),
@@ -124,14 +140,14 @@ def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
         scopes=st.just(scopes),
         belief=beliefs,
         claims=claims.map(tuple),
-        credits=st.lists(st.builds(Credit, few_scopes, few_moments), max_size=2).map(tuple),
+        credits=st.lists(st.builds(UnmatchedImportChange, few_scopes, few_moments), max_size=2).map(tuple),
     )
 
 
-def _seen_in(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Observation]:
+def _seen_in(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Snapshot]:
     parts = st.dictionaries(_parts_of(scopes), bodies, max_size=3)
     return st.builds(
-        lambda seen, started, lasted: Observation(scopes, seen, at(started), at(started + lasted)),
+        lambda seen, started, lasted: Snapshot(scopes, seen, at(started), at(started + lasted)),
         parts,
         st.integers(-20, 200),
         st.integers(0, 5),

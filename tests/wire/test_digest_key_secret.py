@@ -10,9 +10,9 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.kube.api_client import Kube
+from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.credential_reader import MissingKeyError
-from infisical_events.kube.digest_key_secret import KeySecret
+from infisical_events.kube.digest_key_secret import DigestKeySecret
 from infisical_events.kube.kubernetes_errors import ForbiddenError
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from support.scripted_server import Answer, Request, ScriptedServer, answer, serving
@@ -43,10 +43,10 @@ class Cluster:
 
 
 @asynccontextmanager
-async def kept_in(cluster: Cluster) -> AsyncIterator[tuple[KeySecret, ScriptedServer]]:
+async def kept_in(cluster: Cluster) -> AsyncIterator[tuple[DigestKeySecret, ScriptedServer]]:
     """The Secret `key` of namespace `ops`."""
     async with serving(cluster) as server, ApiClient(Configuration(host=server.url)) as client:
-        yield KeySecret(Kube(client, 10.0), "ops", "key"), server
+        yield DigestKeySecret(KubeApi(client, 10.0), "ops", "key"), server
 
 
 async def test_the_key_is_made_once() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.paths.folders import Folder
-from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.authorized_client import AuthorizedClient
-from infisical_events.infisical.event_stream import Hearing, subscribed
+from infisical_events.infisical.event_stream import StreamItem, open_stream
 from infisical_events.infisical.http_client import new_client
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
@@ -22,9 +22,9 @@ from infisical_events.infisical.infisical_errors import (
     StreamRefusedError,
     TokenRefusedError,
 )
-from infisical_events.infisical.login_guard import Attempts
+from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session
-from infisical_events.infisical.tokens import Tokens
+from infisical_events.infisical.tokens import TokenProvider
 from infisical_sandbox.server import Controls, Ending, Options, Sandbox
 from infisical_sandbox.server.domain import generations
 from support.builders import a_spec, an_entry
@@ -60,15 +60,15 @@ def update(*keys: str) -> SecretEvent:
     return SecretEvent(EventType.UPDATE, FOLDER, frozenset(keys))
 
 
-async def listened(session: Session) -> tuple[list[Hearing], StreamEndedError]:
+async def listened(session: Session) -> tuple[list[StreamItem], StreamEndedError]:
     """All that is heard on a stream until its end, and the end."""
     async with session.stream() as hearings:
         return await ended(hearings)
 
 
-async def ended(hearings: AsyncIterator[Hearing]) -> tuple[list[Hearing], StreamEndedError]:
+async def ended(hearings: AsyncIterator[StreamItem]) -> tuple[list[StreamItem], StreamEndedError]:
     """What is heard until the end, and the end."""
-    heard: list[Hearing] = []
+    heard: list[StreamItem] = []
     try:
         async for hearing in hearings:
             heard.append(hearing)  # noqa: PERF401 - it raises, and what came before counts
@@ -77,7 +77,7 @@ async def ended(hearings: AsyncIterator[Hearing]) -> tuple[list[Hearing], Stream
     raise AssertionError("a stream's end is always told")
 
 
-async def heard_of(chunks: Iterable[bytes], after: After = After.KEEP) -> list[Hearing]:
+async def heard_of(chunks: Iterable[bytes], after: After = After.KEEP) -> list[StreamItem]:
     """What is heard of these chunks."""
     async with serving(always(stream(chunks, after))) as server, a_session(server.url) as session:
         return (await listened(session))[0]
@@ -177,7 +177,7 @@ NONSENSE = {
 async def test_not_understood(chunk: bytes) -> None:
     """What is not understood is told as such, and the stream goes on."""
     first, second = await heard_of([chunk, frame("A")])
-    assert isinstance(first, NotUnderstood)
+    assert isinstance(first, UnrecognizedFrame)
     assert second == update("A")
 
 
@@ -240,11 +240,11 @@ async def test_broken_chunk() -> None:
 
 
 @asynccontextmanager
-async def listening(url: str, watchdog: float) -> AsyncIterator[AsyncIterator[Hearing]]:
+async def listening(url: str, watchdog: float) -> AsyncIterator[AsyncIterator[StreamItem]]:
     """A stream under a short watchdog."""
     async with new_client(url, LOOPBACK) as http:
-        client = AuthorizedClient(http, Tokens(http, given(BY_HAND), Attempts()))
-        async with subscribed(client, PROJECT, [], watchdog) as hearings:
+        client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
+        async with open_stream(client, PROJECT, [], watchdog) as hearings:
             yield hearings
 
 

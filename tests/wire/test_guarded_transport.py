@@ -9,7 +9,7 @@ from unittest import mock
 import httpcore
 import pytest
 
-from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.egress.network_policy import parse_network
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.guarded_transport import GuardedBackend, Resolve, proxy_to
@@ -19,7 +19,7 @@ from support.builders import a_spec
 from support.infisical_sessions import PROJECT, a_session, logged_in
 from support.scripted_server import ScriptedServer, always, answer, serving
 
-TENANTS = Boundary(("http://*.example:*",))
+TENANTS = EgressPolicy(("http://*.example:*",))
 DOCUMENTATION = "192.0.2.1"
 """Nobody is there."""
 
@@ -34,7 +34,7 @@ def names(*answers: tuple[str, ...]) -> Resolve:
     return resolve
 
 
-async def asked(server: ScriptedServer, boundary: Boundary, resolve: Resolve, times: int = 1) -> object:
+async def asked(server: ScriptedServer, boundary: EgressPolicy, resolve: Resolve, times: int = 1) -> object:
     """The answer to the last of so many requests, each over a connection of its own."""
     port = server.url.rpartition(":")[2]
     for _ in range(times):
@@ -61,7 +61,7 @@ async def test_a_name_that_leads_inside_is_not_connected_to(address: str) -> Non
 
 async def test_a_name_that_leads_elsewhere_the_second_time() -> None:
     """What is judged is what is connected to: no second question is there for another answer."""
-    boundary = Boundary(TENANTS.addresses, (parse_network("127.0.0.1"),))
+    boundary = EgressPolicy(TENANTS.addresses, (parse_network("127.0.0.1"),))
     async with serving(always(answer(200, {}))) as server:
         with pytest.raises(InfisicalError) as error:
             await asked(server, boundary, names(("127.0.0.1",), ("127.0.0.2",)), times=2)
@@ -72,7 +72,7 @@ async def test_a_name_that_leads_elsewhere_the_second_time() -> None:
 
 async def test_of_several_addresses_the_forbidden_are_left_out() -> None:
     """One good address in an answer opens no way to the others."""
-    boundary = Boundary(TENANTS.addresses, (parse_network("127.0.0.1"),))
+    boundary = EgressPolicy(TENANTS.addresses, (parse_network("127.0.0.1"),))
     backend = mock.AsyncMock(wraps=httpcore.AnyIOBackend())
     async with serving(always(answer(200, {"a": 1}))) as server:
         with mock.patch("httpcore.AnyIOBackend", return_value=backend):
@@ -84,9 +84,12 @@ async def test_of_several_addresses_the_forbidden_are_left_out() -> None:
 
 @pytest.mark.parametrize(
     "boundary",
-    [Boundary(("http://infisical.example:*",)), Boundary(TENANTS.addresses, (parse_network("127.0.0.0/8"),))],
+    [
+        EgressPolicy(("http://infisical.example:*",)),
+        EgressPolicy(TENANTS.addresses, (parse_network("127.0.0.0/8"),)),
+    ],
 )
-async def test_an_infisical_inside_the_cluster(boundary: Boundary) -> None:
+async def test_an_infisical_inside_the_cluster(boundary: EgressPolicy) -> None:
     """It is reached where the administrator names its host in full, or its network."""
     async with serving(always(answer(200, {"a": 1}))) as server:
         assert await asked(server, boundary, names(("127.0.0.1",))) == {"a": 1}
@@ -116,12 +119,12 @@ async def test_all_addresses_are_tried() -> None:
     """One that refuses is followed by the next at once; the failure of all is the last one's."""
     async with serving(always(answer(200, {"a": 1}))) as server:
         found = await asked(
-            server, Boundary(("http://infisical.example:*",)), names(("127.0.0.2", "127.0.0.1"))
+            server, EgressPolicy(("http://infisical.example:*",)), names(("127.0.0.2", "127.0.0.1"))
         )
     assert found == {"a": 1}
 
     with pytest.raises(InfisicalError) as error:
-        await asked(server, Boundary(("http://infisical.example:*",)), names(("127.0.0.2", "127.0.0.1")))
+        await asked(server, EgressPolicy(("http://infisical.example:*",)), names(("127.0.0.2", "127.0.0.1")))
     assert error.value.reason is Reason.UNREACHABLE
 
 
@@ -162,7 +165,7 @@ async def test_tls_is_for_the_name() -> None:
 
     async with serving(always(answer(200, {}))) as server:
         port = server.url.rpartition(":")[2]
-        boundary = Boundary(("https://infisical.example:*",))
+        boundary = EgressPolicy(("https://infisical.example:*",))
         with mock.patch("httpcore._backends.anyio.AnyIOStream.start_tls", start_tls):
             async with new_client(
                 f"https://infisical.example:{port}", boundary, names(("127.0.0.1",))

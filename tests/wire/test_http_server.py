@@ -47,7 +47,7 @@ async def test_readiness() -> None:
 async def test_metrics() -> None:
     """Metrics are what Prometheus reads, under the type that it asks for."""
     metrics = Metrics()
-    metrics.connected(SubscriptionKey("team", 'a"b', "uid"))
+    metrics.stream_connected(SubscriptionKey("team", 'a"b', "uid"))
     async with served(metrics, [True]) as client:
         response = await client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")

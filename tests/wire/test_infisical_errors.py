@@ -37,7 +37,7 @@ async def open_stream(session: Session) -> None:
 
 async def look(session: Session) -> None:
     """Look at a folder."""
-    await session.observe((Scope.parse("prod:/a"),))
+    await session.read_snapshot((Scope.parse("prod:/a"),))
 
 
 DOING = pytest.mark.parametrize("do", [Session.login, look, open_stream])

@@ -13,12 +13,12 @@ from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical import http_client
 from infisical_events.infisical.authorized_client import AuthorizedClient
-from infisical_events.infisical.event_stream import subscribed
+from infisical_events.infisical.event_stream import open_stream
 from infisical_events.infisical.http_client import new_client
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.infisical.login_guard import Attempts
+from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session
-from infisical_events.infisical.tokens import Tokens
+from infisical_events.infisical.tokens import TokenProvider
 from support.infisical_sessions import (
     BY_HAND,
     LOOPBACK,
@@ -42,7 +42,7 @@ SLOW_REFUSAL = replace(DRIP, pieces=(b"HTTP/1.1 403 No\r\nContent-Length: 10000\
 
 async def look(session: Session) -> None:
     """Look at a folder."""
-    await session.observe(SCOPES)
+    await session.read_snapshot(SCOPES)
 
 
 async def subscribe(session: Session) -> None:
@@ -93,14 +93,14 @@ SLOW_HEAD = Answer((b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 10_000), pause
 async def test_subscription_that_drips(slow: Answer) -> None:
     """A subscription whose head, or whose refusal, does not come to its end is given up."""
     async with serving(always(slow)) as server, new_client(server.url, LOOPBACK) as http:
-        client = AuthorizedClient(http, Tokens(http, given(BY_HAND), Attempts()))
+        client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
         error = await failure(_entered(client))
     assert error.reason is Reason.UNREACHABLE
     assert "took longer than 0.2 s" in str(error)
 
 
 async def _entered(client: AuthorizedClient) -> None:
-    async with subscribed(client, PROJECT, [], connecting=0.2):
+    async with open_stream(client, PROJECT, [], connecting=0.2):
         pass
 
 
@@ -176,7 +176,7 @@ async def test_packed(size: int) -> None:
     whole = packed(gzip.compress(json.dumps(LIST | {"more": "x" * size}).encode()) + b"behind").pieces[0]
     cut = Answer(tuple(whole[i : i + 500] for i in range(0, len(whole), 500)))
     async with serving(always(cut)) as server, a_session(server.url) as session:
-        assert (await session.observe(SCOPES)).key_count == 1
+        assert (await session.read_snapshot(SCOPES)).key_count == 1
         assert server.asked(V4)[0].headers["accept-encoding"] == "gzip"
 
 

@@ -11,7 +11,7 @@ import pytest
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError, TokenRefusedError
-from infisical_events.infisical.login_guard import MOST_PROVEN, Attempts
+from infisical_events.infisical.login_guard import MOST_PROVEN, LoginGuard
 from infisical_events.infisical.session import Session
 from infisical_events.infisical.tokens import (
     AccessToken,
@@ -83,7 +83,7 @@ async def test_login(credentials: Credentials, path: str, body: dict[str, str]) 
 async def test_universal_login_at_an_infisical() -> None:
     """A client id and a client secret open a local Infisical."""
     async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
-        assert (await session.observe(SCOPES)).key_count == 0
+        assert (await session.read_snapshot(SCOPES)).key_count == 0
 
 
 async def test_kubernetes_login_at_an_infisical() -> None:
@@ -116,7 +116,7 @@ async def test_access_token() -> None:
     """A token made by hand is used as it is, without a login."""
     script = routed({V4: only_with(lambda: TOKEN, refused(401, "UnauthorizedError", "Token missing"))})
     async with serving(script) as server, a_session(server.url, credentials=AccessToken(TOKEN)) as session:
-        assert (await session.observe(SCOPES)).key_count == 0
+        assert (await session.read_snapshot(SCOPES)).key_count == 0
     assert {request.path for request in server.requests} == {V4}
 
 
@@ -208,7 +208,7 @@ async def test_lockout_is_never_provoked(pass_time: PassTime) -> None:
 
 @asynccontextmanager
 async def sessions(
-    count: int, address: str, credentials: Credentials, attempts: Attempts
+    count: int, address: str, credentials: Credentials, attempts: LoginGuard
 ) -> AsyncIterator[list[Session]]:
     """Sessions of one process."""
     async with AsyncExitStack() as stack:
@@ -220,7 +220,7 @@ async def test_lockout_is_never_provoked_together(pass_time: PassTime) -> None:
     """Many subscriptions with the same wrong credentials do not lock the identity out between them."""
     async with Sandbox.in_thread(Options(lockout=LockoutSettings(threshold=2))) as sandbox:
         wrong = UniversalCredentials(sandbox.client_id, "wrong")
-        async with sessions(20, sandbox.url, wrong, Attempts()) as together:
+        async with sessions(20, sandbox.url, wrong, LoginGuard()) as together:
             for _ in range(5):
                 errors = await asyncio.gather(*map(caught, together))
                 assert {error.reason for error in errors} == {Reason.CREDENTIALS_REFUSED}
@@ -231,7 +231,7 @@ async def test_lockout_is_never_provoked_together(pass_time: PassTime) -> None:
 
 async def test_refusal_outlives_a_session() -> None:
     """A subscription whose spec is edited again and again does not try refused credentials anew each time."""
-    attempts = Attempts()
+    attempts = LoginGuard()
     async with serving(always(REFUSALS[0])) as server:
         for _ in range(5):
             async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
@@ -241,7 +241,7 @@ async def test_refusal_outlives_a_session() -> None:
 
 async def test_other_credentials_are_tried_at_once() -> None:
     """A refusal says nothing of other credentials, nor of another server."""
-    attempts = Attempts()
+    attempts = LoginGuard()
     other = UniversalCredentials("client", "another-secret")
     async with serving(always(REFUSALS[0])) as server, serving(always(granted())) as good:
         async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
@@ -263,7 +263,7 @@ async def test_proven_credentials_are_used_together() -> None:
         await held.wait()
         return granted()
 
-    async with serving(slow) as server, sessions(10, server.url, UNIVERSAL, Attempts()) as together:
+    async with serving(slow) as server, sessions(10, server.url, UNIVERSAL, LoginGuard()) as together:
         await together[0].login()
         asking = asyncio.gather(*(session.login() for session in together))
         async with asyncio.timeout(10):
@@ -281,7 +281,7 @@ async def test_failure_of_the_way_is_shared() -> None:
         await held.wait()
         return Answer((), After.CLOSE)
 
-    async with serving(slow) as server, sessions(10, server.url, UNIVERSAL, Attempts()) as together:
+    async with serving(slow) as server, sessions(10, server.url, UNIVERSAL, LoginGuard()) as together:
         asking = asyncio.gather(*map(caught, together))
         async with asyncio.timeout(10):
             while not server.requests:  # noqa: ASYNC110 - a condition at the other end of a wire
@@ -293,7 +293,7 @@ async def test_failure_of_the_way_is_shared() -> None:
 
 async def test_nothing_confidential_is_kept_between_logins() -> None:
     """What is remembered of proven and of refused credentials holds no credentials."""
-    attempts = Attempts()
+    attempts = LoginGuard()
     answers = in_turn(granted(), refused(401, "UnauthorizedError", "Invalid credentials"))
     async with serving(always(granted())) as good, serving(answers) as bad:
         for server in (good, bad, bad):
@@ -308,7 +308,7 @@ async def test_nothing_confidential_is_kept_between_logins() -> None:
 @pytest.mark.parametrize("failure", [REFUSALS[0], Answer((), After.CLOSE)])
 async def test_failed_logins_keep_no_session(failure: Answer) -> None:
     """A refusal is remembered for a while; who was refused, and all that was under way then, is gone."""
-    attempts = Attempts()
+    attempts = LoginGuard()
     async with serving(always(failure)) as server:
         with leaks.uncollected():
             before = leaks.objects()
@@ -317,12 +317,12 @@ async def test_failed_logins_keep_no_session(failure: Answer) -> None:
                     await session.login()
             del session
             left = leaks.objects() - before
-            assert (left["Session"], left["Tokens"], left["_Attempt"]) == (0, 0, 0)
+            assert (left["Session"], left["TokenProvider"], left["_Attempt"]) == (0, 0, 0)
 
 
 async def test_memory_of_proven_credentials_is_bounded() -> None:
     """However many credentials were ever proven, the latest few thousand are remembered."""
-    attempts, begun, goes_on = Attempts(), [0], asyncio.Event()
+    attempts, begun, goes_on = LoginGuard(), [0], asyncio.Event()
 
     async def login() -> None:
         """Proves whatever it is."""
@@ -354,7 +354,7 @@ async def test_who_tried_for_all_is_cancelled() -> None:
         await held.wait()
         return granted()
 
-    async with serving(slow) as server, sessions(3, server.url, UNIVERSAL, Attempts()) as together:
+    async with serving(slow) as server, sessions(3, server.url, UNIVERSAL, LoginGuard()) as together:
         asking = [asyncio.create_task(session.login()) for session in together]
         async with asyncio.timeout(10):
             while not server.requests:  # noqa: ASYNC110 - a condition at the other end of a wire
@@ -435,7 +435,7 @@ async def test_redirect_is_not_followed() -> None:
                 error = await caught(session)
             async with a_session(server.url) as session:
                 with pytest.raises(InfisicalError):
-                    await session.observe(SCOPES)
+                    await session.read_snapshot(SCOPES)
         assert other.requests == []
     assert error.reason is Reason.NOT_INFISICAL
     assert "redirects" in str(error)
@@ -483,9 +483,9 @@ async def test_access_token_is_read_again(pass_time: PassTime) -> None:
         return AccessToken(next(tokens))
 
     async with serving(always(NOTHING)) as server, a_session(server.url, credentials=read) as session:
-        await session.observe(SCOPES)
+        await session.read_snapshot(SCOPES)
         pass_time(300.0)
-        await session.observe(SCOPES)
+        await session.read_snapshot(SCOPES)
         assert [r.headers["authorization"] for r in server.requests] == ["Bearer first", "Bearer second"]
 
 
@@ -524,9 +524,9 @@ async def test_token_refused_midway(refusal: Answer) -> None:
 
     script = routed({UNIVERSAL_LOGIN: login, V4: only_with(lambda: valid[0], refusal)})
     async with serving(script) as server, a_session(server.url, credentials=UNIVERSAL) as session:
-        await session.observe(SCOPES)
+        await session.read_snapshot(SCOPES)
         valid[0] = "second"
-        assert (await session.observe(SCOPES)).key_count == 0
+        assert (await session.read_snapshot(SCOPES)).key_count == 0
         assert len(server.asked(UNIVERSAL_LOGIN)) == 2
 
 
@@ -541,9 +541,9 @@ async def test_concurrent_refusals_of_one_token() -> None:
     refusal = refused(401, "UnauthorizedError", "revoked")
     script = routed({UNIVERSAL_LOGIN: login, V4: only_with(lambda: valid[0], refusal)})
     async with serving(script) as server, a_session(server.url, credentials=UNIVERSAL) as session:
-        await session.observe(SCOPES)
+        await session.read_snapshot(SCOPES)
         valid[0] = "second"
-        await asyncio.gather(*(session.observe(SCOPES) for _ in range(10)))
+        await asyncio.gather(*(session.read_snapshot(SCOPES) for _ in range(10)))
         assert len(server.asked(UNIVERSAL_LOGIN)) == 2
 
 
@@ -553,7 +553,7 @@ async def test_every_token_refused(refusal: Answer) -> None:
     script = routed({UNIVERSAL_LOGIN: always(granted()), V4: always(refusal)})
     async with serving(script) as server, a_session(server.url, credentials=UNIVERSAL) as session:
         with pytest.raises(TokenRefusedError) as error:
-            await session.observe(SCOPES)
+            await session.read_snapshot(SCOPES)
         assert len(server.asked(V4)) == 2
     assert error.value.reason is Reason.TOKEN_REFUSED
 
@@ -562,9 +562,9 @@ async def test_every_token_refused(refusal: Answer) -> None:
 async def test_token_refused_by_an_infisical(refuse: Callable[[Controls], Any]) -> None:
     """Tokens that are revoked or expire at a local Infisical cost one login and no error."""
     async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
-        await session.observe(SCOPES)
+        await session.read_snapshot(SCOPES)
         await sandbox.do(refuse)
-        await session.observe(SCOPES)
+        await session.read_snapshot(SCOPES)
         assert [e.kind for e in await sandbox.do(Controls.journal)].count("login") == 2
 
 
@@ -573,4 +573,4 @@ async def test_uses_run_out() -> None:
     options = Options(tokens=TokenSettings(uses_limit=2))
     async with Sandbox.in_thread(options) as sandbox, a_sandbox_session(sandbox) as session:
         for _ in range(5):
-            await session.observe(SCOPES)
+            await session.read_snapshot(SCOPES)

@@ -8,9 +8,9 @@ import pytest
 from infisical_events.api.specs import ManagedSecret, Spec
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.snapshots import NOTHING, Observation, Part
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition, Snapshot
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync.managed_secret_content import content_of, is_as_believed
+from infisical_events.core.sync.managed_secret_content import managed_secret_content_of, matches_accepted
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.session import Session
@@ -20,7 +20,7 @@ from support.infisical_sessions import DIGEST_KEY, a_sandbox_session, a_session
 from support.scripted_server import always, answer, serving
 
 A = Scope.parse("prod:/a")
-OWN = Part.own(Folder("prod", "/a"))
+OWN = Partition.own(Folder("prod", "/a"))
 CANARY = "canary-value-8c1f"
 
 
@@ -31,8 +31,8 @@ def a_values_spec() -> Spec:
 
 async def digests(session: Session) -> dict[str, str]:
     """The digests of the folder's own secrets, by key."""
-    parts = (await session.observe((A,))).parts
-    return {key: seen.digest for key, seen in parts[OWN].sightings.items()}
+    parts = (await session.read_snapshot((A,))).partitions
+    return {key: seen.digest for key, seen in parts[OWN].versions.items()}
 
 
 async def test_a_value_is_seen_to_change_with_what_it_refers_to() -> None:
@@ -40,11 +40,11 @@ async def test_a_value_is_seen_to_change_with_what_it_refers_to() -> None:
     async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox, observe="Values") as session:
         await sandbox.do(Controls.set_secrets, "prod", "/db", {"HOST": "one"})
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"URL": "${prod.db.HOST}/x", "PLAIN": "one"})
-        before = await session.observe((A,))
+        before = await session.read_snapshot((A,))
         await sandbox.do(Controls.set_secrets, "prod", "/db", {"HOST": "two"})
-        after = await session.observe((A,))
+        after = await session.read_snapshot((A,))
 
-    old, new = (sight.parts[OWN].sightings for sight in (before, after))
+    old, new = (sight.partitions[OWN].versions for sight in (before, after))
     assert old["URL"].version == new["URL"].version
     assert old["URL"].digest != new["URL"].digest
     assert old["PLAIN"] == new["PLAIN"]
@@ -69,14 +69,14 @@ async def test_no_value_is_kept_or_told() -> None:
         serving(always(answer(200, body))) as server,
         a_session(server.url, a_values_spec()) as session,
     ):
-        seen = await session.observe((A,))
+        seen = await session.read_snapshot((A,))
     broken = {"secrets": [listed | {"version": CANARY}]}
     async with (
         serving(always(answer(200, broken))) as server,
         a_session(server.url, a_values_spec()) as session,
     ):
         with pytest.raises(InfisicalError) as error:
-            await session.observe((A,))
+            await session.read_snapshot((A,))
 
     assert CANARY not in repr(seen)
     assert CANARY not in f"{error.value!r} {error.value.__cause__!r}"
@@ -89,7 +89,7 @@ async def test_what_is_asked_for() -> None:
         serving(always(answer(200, body))) as server,
         a_session(server.url, a_values_spec()) as session,
     ):
-        await session.observe((A,))
+        await session.read_snapshot((A,))
     query = parse_qs(urlsplit(server.requests[0].target).query)
 
     assert query["viewSecretValue"] == query["expandSecretReferences"] == ["true"]
@@ -114,7 +114,7 @@ async def test_lacking_the_right_to_read_is_told_with_what_to_do() -> None:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": CANARY})
         await sandbox.do(Controls.permit, [describe])
         with pytest.raises(InfisicalError) as refused:
-            await session.observe((A,))
+            await session.read_snapshot((A,))
 
     assert refused.value.reason is Reason.PERMISSION_DENIED
     assert "Read Value" in str(refused.value)
@@ -134,9 +134,9 @@ async def test_an_unchanged_list_is_not_read_again() -> None:
     async with Sandbox.in_thread() as sandbox:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
         async with a_sandbox_session(sandbox, observe="Values") as session:
-            first: Observation = await session.observe((A,))
-            second = await session.observe((A,))
-    assert first.parts == second.parts
+            first: Snapshot = await session.read_snapshot((A,))
+            second = await session.read_snapshot((A,))
+    assert first.partitions == second.partitions
 
 
 # -- values themselves, for the Secrets that are made of them ------------------------------------------
@@ -150,14 +150,14 @@ async def test_a_folder_is_read_with_its_values() -> None:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"HOST": "h", "URL": "${HOST}/x"})
         await sandbox.do(Controls.add_import, "prod", "/a", ("dev", "/shared"))
         reading = await session.read_values(Folder("prod", "/a"))
-        seen = await session.observe((A,))
+        seen = await session.read_snapshot((A,))
 
     assert reading.values == {
         OWN: {"HOST": "h", "URL": "h/x"},
-        Part(A, Folder("dev", "/shared")): {"SHARED": "s"},
+        Partition(A, Folder("dev", "/shared")): {"SHARED": "s"},
     }
-    assert reading.parts == seen.parts
-    assert is_as_believed(reading, seen.parts)
+    assert reading.partitions == seen.partitions
+    assert matches_accepted(reading, seen.partitions)
 
 
 async def test_a_later_import_wins() -> None:
@@ -170,7 +170,7 @@ async def test_a_later_import_wins() -> None:
         reading = await session.read_values(Folder("prod", "/a"))
 
     managed = ManagedSecret(name="s", environment_slug="prod", secret_path="/a")
-    assert content_of(reading, managed).data == {"K": "/two", "OWN": "own"}
+    assert managed_secret_content_of(reading, managed).data == {"K": "/two", "OWN": "own"}
 
 
 async def test_a_changed_reference_is_another_content_where_versions_are_observed() -> None:
@@ -180,24 +180,27 @@ async def test_a_changed_reference_is_another_content_where_versions_are_observe
         await sandbox.do(Controls.set_secrets, "prod", "/db", {"HOST": "one"})
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"URL": "${prod.db.HOST}/x"})
         before = await session.read_values(Folder("prod", "/a"))
-        belief = (await session.observe((A,))).parts
+        belief = (await session.read_snapshot((A,))).partitions
         await sandbox.do(Controls.set_secrets, "prod", "/db", {"HOST": "two"})
         after = await session.read_values(Folder("prod", "/a"))
 
-    assert content_of(before, managed).token != content_of(after, managed).token
-    assert is_as_believed(before, belief)
-    assert is_as_believed(after, belief)
+    assert (
+        managed_secret_content_of(before, managed).fingerprint
+        != managed_secret_content_of(after, managed).fingerprint
+    )
+    assert matches_accepted(before, belief)
+    assert matches_accepted(after, belief)
 
 
 async def test_a_reading_that_is_another_than_the_look_is_told() -> None:
     """What changed between a look and the reading is found."""
     async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
-        belief = (await session.observe((A,))).parts
+        belief = (await session.read_snapshot((A,))).partitions
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "2"})
         reading = await session.read_values(Folder("prod", "/a"))
 
-    assert not is_as_believed(reading, belief)
+    assert not matches_accepted(reading, belief)
 
 
 async def test_an_empty_folder_has_its_own_part() -> None:
@@ -206,7 +209,7 @@ async def test_an_empty_folder_has_its_own_part() -> None:
         await sandbox.do(Controls.create_folder, "prod", "/a")
         reading = await session.read_values(Folder("prod", "/a"))
 
-    assert (dict(reading.parts), dict(reading.values)) == ({OWN: NOTHING}, {OWN: {}})
+    assert (dict(reading.partitions), dict(reading.values)) == ({OWN: ABSENT}, {OWN: {}})
 
 
 @pytest.mark.parametrize("folder", [Folder("prod", "/missing"), Folder("nowhere", "/")])
@@ -224,7 +227,7 @@ async def test_values_are_always_read_whole() -> None:
     listed = {"id": "i", "secretKey": "K", "version": 1, "secretValue": "v", "type": "shared"}
     body = answer(200, {"secrets": [listed], "imports": []}, {"ETag": '"tag"'})
     async with serving(always(body)) as server, a_session(server.url) as session:
-        await session.observe((A,))
+        await session.read_snapshot((A,))
         for _ in range(2):
             await session.read_values(Folder("prod", "/a"))
 

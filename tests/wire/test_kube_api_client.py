@@ -14,10 +14,10 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.specs import SecretKeyRef
-from infisical_events.kube.api_client import Kube, path_of
+from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.credential_reader import CredentialReader, MissingKeyError
-from infisical_events.kube.discovery import Groups
-from infisical_events.kube.event_recorder import Involved, Notice, Recorder
+from infisical_events.kube.discovery import Discovery
+from infisical_events.kube.event_recorder import EventRecorder, InvolvedObject, KubeEvent
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     ForbiddenError,
@@ -27,9 +27,9 @@ from infisical_events.kube.kubernetes_errors import (
     UnauthorizedError,
     UnknownOutcomeError,
 )
-from infisical_events.kube.protected_objects import Own, OwnError
-from infisical_events.kube.subscription_client import SubscriptionKey, Subscriptions
-from infisical_events.kube.workload_client import Workloads
+from infisical_events.kube.protected_objects import ProtectedObjectError, ProtectedObjects
+from infisical_events.kube.subscription_client import SubscriptionClient, SubscriptionKey
+from infisical_events.kube.workload_client import WorkloadClient
 from support.builders import a_workload
 from support.scripted_server import (
     After,
@@ -50,13 +50,13 @@ HTML = answer(200, b"<html>Sign in</html>", {"Content-Type": "text/html"})
 
 
 @asynccontextmanager
-async def reached(script: Script, seconds: float = 10.0) -> AsyncIterator[tuple[Kube, ScriptedServer]]:
+async def reached(script: Script, seconds: float = 10.0) -> AsyncIterator[tuple[KubeApi, ScriptedServer]]:
     """A client of a scripted API server."""
     async with serving(script) as server:
         configuration = Configuration(host=server.url)
         configuration.api_key = {"BearerToken": f"Bearer {TOKEN}"}
         async with ApiClient(configuration) as client:
-            yield Kube(client, seconds), server
+            yield KubeApi(client, seconds), server
 
 
 def status(code: int, message: str) -> Answer:
@@ -96,7 +96,7 @@ def page(names: list[str] | None, following: str = "") -> Answer:
     return answer(200, {"metadata": {"continue": following, "resourceVersion": "9"}, "items": items})
 
 
-async def listed(kube: Kube) -> list[str]:
+async def listed(kube: KubeApi) -> list[str]:
     """The names in a list."""
     return [item["name"] async for item in kube.list_metadata(LIST)]
 
@@ -233,7 +233,7 @@ async def test_nobody_there() -> None:
     assert server_is_back == {"kind": "x"}
     async with ApiClient(Configuration(host=url)) as client:
         with pytest.raises(UnknownOutcomeError):
-            await Kube(client).get("/api")
+            await KubeApi(client).get("/api")
 
 
 @pytest.mark.parametrize("cancelled_after", [0.0, 0.3])
@@ -284,7 +284,7 @@ async def test_token_cannot_be_read(error: Exception) -> None:
     configuration.refresh_api_key_hook = refresh
     async with ApiClient(configuration) as client:
         with pytest.raises(KubernetesError, match="no request") as caught:
-            await Kube(client).get(KEY.path)
+            await KubeApi(client).get(KEY.path)
     assert type(caught.value) is KubernetesError
     assert TOKEN not in str(caught.value)
 
@@ -296,7 +296,7 @@ async def test_token_of_two_lines() -> None:
         configuration.api_key = {"BearerToken": f"Bearer {TOKEN}\r\nImpersonate-User: admin"}
         async with ApiClient(configuration) as client:
             with pytest.raises(KubernetesError) as caught:
-                await Kube(client).get(KEY.path)
+                await KubeApi(client).get(KEY.path)
         assert server.requests == []
     assert TOKEN not in str(caught.value)
 
@@ -333,7 +333,7 @@ def compare_and_swap(version: str) -> Script:
 async def test_subscription_is_read() -> None:
     """A read gives what decisions need."""
     async with reached(compare_and_swap("5")) as (kube, _):
-        stored = await Subscriptions(kube).get(KEY)
+        stored = await SubscriptionClient(kube).get(KEY)
     assert (stored.uid, stored.resource_version, stored.generation) == ("uid-1", "5", 2)
     assert (stored.spec, stored.status, stored.is_deleting) == (STORED["spec"], STORED["status"], False)
 
@@ -341,7 +341,7 @@ async def test_subscription_is_read() -> None:
 async def test_status_is_written() -> None:
     """A status is merged under the uid and the resourceVersion that were read."""
     async with reached(compare_and_swap("5")) as (kube, _):
-        stored = await Subscriptions(kube).write_status(KEY, "5", {"observedGeneration": 2})
+        stored = await SubscriptionClient(kube).write_status(KEY, "5", {"observedGeneration": 2})
     assert (stored.resource_version, stored.status) == ("6", {"observedGeneration": 2})
 
 
@@ -349,14 +349,14 @@ async def test_status_of_a_changed_object() -> None:
     """A status for an object that was written since it was read is not stored."""
     async with reached(compare_and_swap("9")) as (kube, _):
         with pytest.raises(ConflictError):
-            await Subscriptions(kube).write_status(KEY, "5", {})
+            await SubscriptionClient(kube).write_status(KEY, "5", {})
 
 
 async def test_answer_that_is_no_subscription() -> None:
     """An object without the metadata of a stored one is an error."""
     async with reached(always(answer(200, {"kind": "Other"}))) as (kube, _):
         with pytest.raises(KubernetesError):
-            await Subscriptions(kube).get(KEY)
+            await SubscriptionClient(kube).get(KEY)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ async def test_listed(namespaces: tuple[str, ...], uids: set[str]) -> None:
         f"{base}/namespaces/web/infisicaleventsubscriptions": always(page(["b"])),
     }
     async with reached(routed(routes)) as (kube, _):
-        listed = await Subscriptions(kube).list(namespaces)
+        listed = await SubscriptionClient(kube).list(namespaces)
     assert {one.key.uid for one in listed} == uids
     assert {one.generation for one in listed} == {3}
 
@@ -401,7 +401,7 @@ async def test_workloads() -> None:
         **others(),
     }
     async with reached(routed(routes)) as (kube, _):
-        workloads = await Workloads(kube, Groups(kube)).list("team")
+        workloads = await WorkloadClient(kube, Discovery(kube)).list("team")
     assert [(w.kind.kind, w.name, w.annotations) for w in workloads] == [
         ("Deployment", "web", {"a": "b"}),
         ("StatefulSet", "db", {}),
@@ -421,14 +421,14 @@ async def test_one_kind_cannot_be_listed() -> None:
     }
     async with reached(routed(routes)) as (kube, _):
         with pytest.raises(ForbiddenError):
-            await Workloads(kube, Groups(kube)).list("team")
+            await WorkloadClient(kube, Discovery(kube)).list("team")
 
 
 async def test_workload_is_patched() -> None:
     """A restart is one merge patch of the workload."""
     async with reached(always(answer(200, {}))) as (kube, server):
         workload = a_workload()
-        await Workloads(kube, Groups(kube)).patch("team", workload, {"spec": {}})
+        await WorkloadClient(kube, Discovery(kube)).patch("team", workload, {"spec": {}})
         last = server.requests[-1]
     assert (last.method, last.path, last.json()) == ("PATCH", f"{LIST}/web", {"spec": {}})
 
@@ -488,20 +488,20 @@ async def test_a_token_for_the_api_server_is_nobodys_credential(kind: str) -> No
     """A Secret that holds one is not read as a login, and what it holds is not told."""
     stored = {"type": kind, "data": {"token": base64.b64encode(b"canary-jwt").decode()}}
     async with reached(routed({SECRET: always(answer(200, stored))})) as (kube, _):
-        with pytest.raises(OwnError, match="holds a token for the API server") as error:
+        with pytest.raises(ProtectedObjectError, match="holds a token for the API server") as error:
             await CredentialReader(kube).secret_value("team", REF)
     assert "canary" not in str(error.value)
 
 
 async def test_the_operators_own_is_no_subscriptions_business() -> None:
     """Neither its ServiceAccount nor its Secret; their namesakes in other namespaces are somebody else's."""
-    own = Own("system:serviceaccount:team:robot", frozenset({("team", "login")}))
+    own = ProtectedObjects("system:serviceaccount:team:robot", frozenset({("team", "login")}))
     data = {"token": base64.b64encode(b"s3cret").decode()}
     granted = {"data": data, "status": {"token": "jwt"}}
     async with reached(always(answer(200, granted))) as (kube, server):
         reader = CredentialReader(kube, own)
         for asking in (reader.secret_value("team", REF), reader.service_account_token("team", "robot", ())):
-            with pytest.raises(OwnError, match="the operator's own"):
+            with pytest.raises(ProtectedObjectError, match="the operator's own"):
                 await asking
         assert server.requests == []
         assert await reader.secret_value("other", REF) == "s3cret"
@@ -530,7 +530,7 @@ async def test_who_asks(token: str, user: str) -> None:
     """The token of a ServiceAccount says whose it is; of other credentials it is not known."""
     configuration = Configuration(host="http://127.0.0.1:1", api_key={"BearerToken": token})
     async with ApiClient(configuration) as client:
-        assert Kube(client).user == user
+        assert KubeApi(client).user == user
 
 
 # -- Kubernetes Events --------------------------------------------------------------------------------
@@ -538,11 +538,11 @@ async def test_who_asks(token: str, user: str) -> None:
 
 async def test_event_is_recorded() -> None:
     """An Event is written beside its object, with a name of its own and a note that is admitted."""
-    about = Involved("apps/v1", "Deployment", "team", "w" * 253, "uid-web")
+    about = InvolvedObject("apps/v1", "Deployment", "team", "w" * 253, "uid-web")
     async with reached(always(answer(201, {}))) as (kube, server):
         for _ in range(2):
-            notice = Notice(about, "Restarted", "x" * 2_000, is_warning=True)
-            await Recorder(kube).record(notice, datetime(2030, 1, 1, tzinfo=UTC))
+            notice = KubeEvent(about, "Restarted", "x" * 2_000, is_warning=True)
+            await EventRecorder(kube).record(notice, datetime(2030, 1, 1, tzinfo=UTC))
     first, second = (request.json() for request in server.requests)
     assert server.requests[0].path == "/api/v1/namespaces/team/events"
     assert first["metadata"]["name"] != second["metadata"]["name"]

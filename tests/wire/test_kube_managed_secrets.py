@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.api.specs import ManagedSecret
-from infisical_events.kube.api_client import Kube
+from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     InvalidError,
     KubernetesError,
     NotFoundError,
-    SecretRefusedError,
+    SecretRejectedError,
     UnknownOutcomeError,
 )
-from infisical_events.kube.managed_secret_errors import refusal_of
-from infisical_events.kube.managed_secrets import ManagedSecrets
-from infisical_events.kube.protected_objects import Own
+from infisical_events.kube.managed_secret_errors import error_for_managed_secret
+from infisical_events.kube.managed_secrets import ManagedSecretClient
+from infisical_events.kube.protected_objects import ProtectedObjects
 from infisical_events.kube.subscription_client import SubscriptionKey
 from support.scripted_server import Answer, Request, ScriptedServer, answer, serving
 
@@ -52,7 +52,7 @@ def status(code: int, message: str) -> Answer:
 @asynccontextmanager
 async def reached(
     stored: Mapping[str, Any] | None, applied: Answer | None = None
-) -> AsyncIterator[tuple[ManagedSecrets, ScriptedServer]]:
+) -> AsyncIterator[tuple[ManagedSecretClient, ScriptedServer]]:
     """An API server with this metadata of the Secret `env`, or none, and an answer to what is applied."""
 
     async def script(request: Request) -> Answer:
@@ -61,7 +61,7 @@ async def reached(
         return applied or answer(200, {"metadata": STORED | OWNED})
 
     async with serving(script) as server, ApiClient(Configuration(host=server.url)) as client:
-        yield ManagedSecrets(Kube(client, 10.0)), server
+        yield ManagedSecretClient(KubeApi(client, 10.0)), server
 
 
 async def refusal(
@@ -177,7 +177,7 @@ async def test_whose_secret_may_be_written(policy: str, stored: Mapping[str, Any
     """What is somebody else's is refused before anything is sent; what was let go may be taken."""
     async with reached(stored) as (secrets, server):
         if told:
-            with pytest.raises(SecretRefusedError, match=told):
+            with pytest.raises(SecretRejectedError, match=told):
                 await secrets.apply(KEY, a_managed(creationPolicy=policy), {"A": CANARY}, "token")
         else:
             await secrets.apply(KEY, a_managed(creationPolicy=policy), {"A": CANARY}, "token")
@@ -216,7 +216,7 @@ async def test_a_refusal_says_what_to_change(answered: Answer, told: str) -> Non
     """Each cause that is known has its own advice, with the API server's words behind it."""
     error = await refusal(a_managed(), answered)
 
-    assert isinstance(error, SecretRefusedError)
+    assert isinstance(error, SecretRejectedError)
     assert told in str(error)
     assert 'the API server says: "' in str(error)
 
@@ -239,7 +239,7 @@ async def test_no_refusal_repeats_a_value(leak: str, code: int) -> None:
 def test_no_piece_of_a_value_is_quoted(value: str, before: str, start: int, length: int) -> None:
     """Neither a value nor eight characters of one stand in an error, wherever they stood in the answer."""
     piece = (value[start % (len(value) - 7) :])[:length]
-    error = refusal_of(InvalidError(f"{before}{piece} tail"), a_managed(), {"K": value})
+    error = error_for_managed_secret(InvalidError(f"{before}{piece} tail"), a_managed(), {"K": value})
 
     assert piece not in str(error)
 
@@ -267,7 +267,7 @@ async def test_fields_of_others_are_named() -> None:
     told = f'Apply failed with 6 conflicts: conflicts with "kubectl edit" using v1: {fields} {others}'
     error = await refusal(a_managed(creationPolicy="Merge"), status(409, told), stored={})
 
-    assert isinstance(error, SecretRefusedError)
+    assert isinstance(error, SecretRejectedError)
     named = (
         'has data.K0, data.K1, data.K2, data.K3, metadata.labels.a/b and others of "kubectl edit", and Merge'
     )
@@ -300,19 +300,21 @@ async def test_no_answer_is_an_unknown_outcome() -> None:
         url = server.url
     async with ApiClient(Configuration(host=url)) as client:
         with pytest.raises(UnknownOutcomeError):
-            await ManagedSecrets(Kube(client, 5.0)).apply(KEY, a_managed(), {"A": CANARY}, "token")
+            await ManagedSecretClient(KubeApi(client, 5.0)).apply(KEY, a_managed(), {"A": CANARY}, "token")
 
 
 async def test_the_operators_own_secret_is_not_written() -> None:
     """Also not where it is the subscription's neighbour: who adds keys to it could choose the operator's."""
-    own = Own(secrets=frozenset({(KEY.namespace, "env")}))
+    own = ProtectedObjects(secrets=frozenset({(KEY.namespace, "env")}))
 
     async def script(_: Request) -> Answer:
         return answer(200, {"metadata": STORED | OWNED})
 
     async with serving(script) as server, ApiClient(Configuration(host=server.url)) as client:
         with pytest.raises(
-            SecretRefusedError, match=r"^Secret env is the operator's own: choose another name\.$"
+            SecretRejectedError, match=r"^Secret env is the operator's own: choose another name\.$"
         ):
-            await ManagedSecrets(Kube(client, 5.0), own).apply(KEY, a_managed(), {"A": CANARY}, "token")
+            await ManagedSecretClient(KubeApi(client, 5.0), own).apply(
+                KEY, a_managed(), {"A": CANARY}, "token"
+            )
         assert {request.method for request in server.requests} == {"GET"}

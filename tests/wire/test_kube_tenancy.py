@@ -9,11 +9,11 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
-from infisical_events.core.sync.secret_providers import Source
-from infisical_events.kube.api_client import Kube
-from infisical_events.kube.event_recorder import Involved, Notice
+from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.event_recorder import InvolvedObject, KubeEvent
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.kube.provider_client import SOURCE_KINDS
+from infisical_events.kube.provider_client import PROVIDER_KINDS
 from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.app.kube_cluster import KubeCluster
 from support.builders import a_workload
@@ -41,8 +41,8 @@ def calls_of(cluster: KubeCluster, name: str) -> list[Callable[[], Awaitable[obj
     )
     key = SubscriptionKey(HOME, name, "uid")
     workload = replace(a_workload(), name=name)
-    sources = [Source(kind, name, "uid", "1", frozenset({name}), {}) for kind in SOURCE_KINDS]
-    about = Involved("apps/v1", "Deployment", HOME, name, "uid")
+    sources = [SecretProvider(kind, name, "uid", "1", frozenset({name}), {}) for kind in PROVIDER_KINDS]
+    about = InvolvedObject("apps/v1", "Deployment", HOME, name, "uid")
     return [
         lambda: cluster.get(key),
         lambda: cluster.write_status(key, "1", {}),
@@ -52,11 +52,11 @@ def calls_of(cluster: KubeCluster, name: str) -> list[Callable[[], Awaitable[obj
         lambda: cluster.apply_secret(key, managed, {}, "token"),
         lambda: cluster.list_workloads(HOME),
         *(lambda kind=kind: cluster.read_workload(HOME, kind.kind, name) for kind in WORKLOAD_KINDS),
-        lambda: cluster.births_of_pods(HOME, name),
+        lambda: cluster.pod_creation_times(HOME, name),
         lambda: cluster.patch_workload(HOME, workload, {}),
-        lambda: cluster.list_sources(HOME),
-        *(lambda source=source: cluster.ask_source(HOME, source, {}) for source in sources),
-        lambda: cluster.record(Notice(about, "Reason", "note")),
+        lambda: cluster.list_providers(HOME),
+        *(lambda source=source: cluster.request_sync(HOME, source, {}) for source in sources),
+        lambda: cluster.emit_event(KubeEvent(about, "Reason", "note")),
     ]
 
 
@@ -68,7 +68,7 @@ async def test_every_request_stays_in_the_namespace(name: str) -> None:
         return answer(200, {"items": [], "metadata": {}, "resources": []})
 
     async with serving(script) as server, ApiClient(Configuration(host=server.url)) as client:
-        cluster = KubeCluster(Kube(client, 5.0), virtual_now, ("operator", "own"))
+        cluster = KubeCluster(KubeApi(client, 5.0), virtual_now, ("operator", "own"))
         refused = 0
         for call in calls_of(cluster, name):
             try:

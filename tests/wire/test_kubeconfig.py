@@ -12,8 +12,8 @@ import pytest
 from kubernetes.aio.config import incluster_config
 
 from infisical_events.kube import kubeconfig
-from infisical_events.kube.api_client import Kube
-from infisical_events.kube.kubeconfig import ClusterAccess, load_connection, opened_kube
+from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.kubeconfig import ClusterAccess, load_connection, open_kube_api
 from infisical_events.kube.kubernetes_errors import KubernetesError, UnauthorizedError
 from infisical_events.runtime.clock import utc_now
 from local_cluster import certificates
@@ -61,7 +61,7 @@ async def test_rotated(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def reached(folder: Path, script: Script) -> AsyncIterator[tuple[Kube, ScriptedServer, Path]]:
+async def reached(folder: Path, script: Script) -> AsyncIterator[tuple[KubeApi, ScriptedServer, Path]]:
     """A scripted API server, reached by a kubeconfig with a token file, which is given too."""
     token, file = folder / "token", folder / "config"
     token.write_text(TOKEN)
@@ -69,7 +69,7 @@ async def reached(folder: Path, script: Script) -> AsyncIterator[tuple[Kube, Scr
         cluster = {"name": "one", "cluster": {"server": server.url}}
         user = {"name": "robot", "user": {"tokenFile": str(token)}}
         file.write_text(json.dumps(a_kubeconfig(clusters=[cluster], users=[user])))
-        async with opened_kube(ClusterAccess(str(file), "one"), "infisical-events") as kube:
+        async with open_kube_api(ClusterAccess(str(file), "one"), "infisical-events") as kube:
             yield kube, server, token
 
 
@@ -136,7 +136,7 @@ async def test_token_is_not_good(tmp_path: Path) -> None:
         cluster = {"name": "one", "cluster": {"server": server.url}}
         user = {"exec": {"apiVersion": PLUGIN_API, "command": str(plugin), "interactiveMode": "Never"}}
         file.write_text(json.dumps(a_kubeconfig(clusters=[cluster], users=[{"name": "robot", "user": user}])))
-        async with opened_kube(ClusterAccess(str(file), "one"), "infisical-events") as kube:
+        async with open_kube_api(ClusterAccess(str(file), "one"), "infisical-events") as kube:
             for _ in range(5):
                 with pytest.raises(UnauthorizedError):
                     await kube.get("/api")
@@ -158,7 +158,7 @@ async def test_broken_certificates(tmp_path: Path) -> None:
     cluster = {"server": "https://one.example", "certificate-authority": str(ca)}
     file.write_text(json.dumps(a_kubeconfig(clusters=[{"name": "one", "cluster": cluster}])))
     with pytest.raises(KubernetesError, match="certificates"):
-        async with opened_kube(ClusterAccess(str(file), "one"), "infisical-events"):
+        async with open_kube_api(ClusterAccess(str(file), "one"), "infisical-events"):
             raise AssertionError("nothing was opened")
 
 
@@ -229,7 +229,7 @@ async def test_no_proxy_in_a_cluster(pod: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", server.url.rpartition(":")[2])
-        async with opened_kube(ClusterAccess(), "infisical-events") as kube:
+        async with open_kube_api(ClusterAccess(), "infisical-events") as kube:
             assert await kube.get("/api") == {}
         assert not (await load_connection(ClusterAccess())).trusts_environment
     assert proxy.requests == []
@@ -248,7 +248,7 @@ async def test_proxy_of_a_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyP
         file = tmp_path / "config"
         file.write_text(json.dumps(a_kubeconfig(clusters=[{"name": "one", "cluster": cluster}])))
         access = ClusterAccess(str(file), "one")
-        async with opened_kube(access, "infisical-events") as kube:
+        async with open_kube_api(access, "infisical-events") as kube:
             assert await kube.get("/api") == {}
         assert proxy.requests[0].target == "http://one.example/api"
         connection = await load_connection(access)

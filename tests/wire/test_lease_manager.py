@@ -15,19 +15,19 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
-from infisical_events.core.sharding.election import Candidacy, Naming, Replica, Timing
+from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
 from infisical_events.core.sharding.leases import Lease
-from infisical_events.kube.api_client import Kube
+from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.kubernetes_errors import ConflictError
-from infisical_events.kube.lease_client import Leases
+from infisical_events.kube.lease_client import LeaseClient
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.sharding.lease_manager import Holder
+from infisical_events.runtime.sharding.lease_manager import LeaseManager
 from support.scripted_leases import ScriptedLeases
 from support.scripted_server import After, Answer, Request, answer, serving
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/ops/leases"
-TIMING = Timing(1.0)
+TIMING = LeaseTiming(1.0)
 HEALED = 10.0
 
 
@@ -60,18 +60,18 @@ class Serving:
     shards: set[int] = field(default_factory=set)
     clashes: list[str] = field(default_factory=list)
 
-    def hold(self, shard: int) -> None:
+    def assign_shard(self, shard: int) -> None:
         """Begin."""
         self.clashes += [
             f"{shard}: {self.name}, {other.name}" for other in self.everybody if shard in other.shards
         ]
         self.shards.add(shard)
 
-    def drop(self, shard: int) -> None:
+    def revoke_shard(self, shard: int) -> None:
         """End at once."""
         self.shards.discard(shard)
 
-    async def dropped(self, shard: int) -> None:
+    async def wait_revoked(self, shard: int) -> None:
         """It has ended."""
         assert shard not in self.shards
 
@@ -87,13 +87,13 @@ class Fleet:
 
     async def begin(
         self, name: str, shards: int = 1, clock: Callable[[], datetime] = utc_now
-    ) -> tuple[Serving, Holder]:
+    ) -> tuple[Serving, LeaseManager]:
         """One more replica."""
         client = await self.stack.enter_async_context(ApiClient(Configuration(host=self.url)))
-        kube = Kube(client, TIMING.answer)
+        kube = KubeApi(client, TIMING.answer)
         serving = Serving(name, self.serving)
-        candidacy = Candidacy(Replica(name, str(next(self.lives))), Naming("op", shards), TIMING)
-        holder = Holder(candidacy, Leases(kube, "ops", "op"), serving, clock, Metrics())
+        candidacy = Elector(Replica(name, str(next(self.lives))), LeaseNames("op", shards), TIMING)
+        holder = LeaseManager(candidacy, LeaseClient(kube, "ops", "op"), serving, clock, Metrics())
         self.serving.append(serving)
         self.tasks[name] = asyncio.create_task(holder.run())
         return serving, holder
@@ -138,7 +138,7 @@ async def test_alone() -> None:
     async with a_fleet() as (cluster, fleet):
         served, holder = await fleet.begin("a", shards=3)
         assert await until(lambda: served.shards == {0, 1, 2}) < TIMING.duration
-        assert holder.standing == "holding shards 0, 1, 2 of 3"
+        assert holder.summary == "holding shards 0, 1, 2 of 3"
         assert [cluster.holder(shard) for shard in range(3)] == ["a", "a", "a"]
 
 
@@ -162,7 +162,7 @@ async def test_standing_by() -> None:
         await until(lambda: first.shards)
         second, holder = await fleet.begin("b")
         await until(lambda: holder.has_looked)
-        assert holder.standing == "standing by: other replicas hold the shards (1)"
+        assert holder.summary == "standing by: other replicas hold the shards (1)"
         assert not second.shards
 
 
@@ -225,7 +225,7 @@ async def test_giving_up_in_time(fault: Callable[[Request], Awaitable[Answer | N
         await until(lambda: served.shards)
         cluster.fault = fault
         assert await until(lambda: not served.shards) < TIMING.duration
-        assert holder.standing == "standing by: other replicas hold the shards (1)"
+        assert holder.summary == "standing by: other replicas hold the shards (1)"
         cluster.fault = None
         await until(lambda: served.shards)
 
@@ -338,7 +338,7 @@ async def test_forbidden(caplog: pytest.LogCaptureFixture) -> None:
 
         cluster.fault = forbidding
         served, holder = await fleet.begin("a")
-        await until(lambda: "forbidden" in holder.standing)
+        await until(lambda: "forbidden" in holder.summary)
         with suppress(TimeoutError):
             await until(lambda: served.shards or holder.has_looked, seconds=TIMING.duration / 2)
         assert not holder.has_looked
@@ -359,7 +359,7 @@ async def test_leases_are_swapped_not_overwritten() -> None:
     """A write or a removal of a version that is no more is a conflict."""
     cluster = Cluster()
     async with serving(cluster) as server, ApiClient(Configuration(host=server.url)) as client:
-        leases = Leases(Kube(client, 5.0), "ops", "op")
+        leases = LeaseClient(KubeApi(client, 5.0), "ops", "op")
         first = await leases.write(Lease(name="op-shard-0", holder="a_1", duration=15, renewed="r"))
         second = await leases.write(first)
         assert await leases.list() == (second,)
@@ -382,7 +382,7 @@ async def test_giving_takes_its_time() -> None:
             dropped.append(shard)
             await asyncio.sleep(TIMING.answer)
 
-        first.dropped = slow  # type: ignore[method-assign] # ends late
+        first.wait_revoked = slow  # type: ignore[method-assign] # ends late
         second, _ = await fleet.begin("b", shards=6)
         third, _ = await fleet.begin("c", shards=6)
         kept = set()

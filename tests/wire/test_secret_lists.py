@@ -8,7 +8,13 @@ import pytest
 
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.snapshots import Body, Observation, Part, Sighting, short_id
+from infisical_events.core.snapshots.snapshots import (
+    Partition,
+    PartitionState,
+    SecretVersion,
+    Snapshot,
+    short_id,
+)
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.session import Session
@@ -35,23 +41,23 @@ def listing(*secrets: Mapping[str, Any], imports: object = ()) -> Answer:
     return answer(200, {"secrets": list(secrets), "imports": list(imports) if imports == () else imports})
 
 
-def sighting(key: str, version: int = 1) -> Sighting:
+def sighting(key: str, version: int = 1) -> SecretVersion:
     """How such a secret is seen."""
-    return Sighting(short_id(f"id-of-{key}"), version)
+    return SecretVersion(short_id(f"id-of-{key}"), version)
 
 
-def keys(observation: Observation) -> dict[str, dict[str, int]]:
+def keys(observation: Snapshot) -> dict[str, dict[str, int]]:
     """Versions by key by part, in words."""
     return {
-        str(part): {key: seen.version for key, seen in body.sightings.items()}
-        for part, body in observation.parts.items()
+        str(part): {key: seen.version for key, seen in body.versions.items()}
+        for part, body in observation.partitions.items()
     }
 
 
-async def seen(script: Script, *scopes: Scope) -> dict[Part, Body]:
+async def seen(script: Script, *scopes: Scope) -> dict[Partition, PartitionState]:
     """What one look at a scripted server sees."""
     async with serving(script) as server, a_session(server.url) as session:
-        return dict((await session.observe(scopes or (A,))).parts)
+        return dict((await session.read_snapshot(scopes or (A,))).partitions)
 
 
 async def refused_with(given: Answer) -> InfisicalError:
@@ -63,7 +69,7 @@ async def refused_with(given: Answer) -> InfisicalError:
 async def refusal_of(session: Session) -> InfisicalError:
     """What a look fails with."""
     with pytest.raises(InfisicalError) as error:
-        await session.observe((A,))
+        await session.read_snapshot((A,))
     return error.value
 
 
@@ -73,7 +79,7 @@ async def refusal_of(session: Session) -> InfisicalError:
 async def test_nothing_but_ids_and_versions_is_asked_for() -> None:
     """Values are not asked for, and nothing is left to the defaults of a server."""
     async with serving(always(listing())) as server, a_session(server.url) as session:
-        await session.observe((A, BELOW_A))
+        await session.read_snapshot((A, BELOW_A))
         literal, recursive = (parse_qs(urlsplit(request.target).query) for request in server.requests)
     assert literal == {
         "projectId": ["7f4d1c2b"],
@@ -91,15 +97,15 @@ async def test_nothing_but_ids_and_versions_is_asked_for() -> None:
 async def test_literal_scope() -> None:
     """A folder alone is one part, wherever its secrets say that they are."""
     parts = await seen(always(listing(secret("K", 3, secretPath="a/"))))
-    assert parts == {Part.own(Folder("prod", "/a")): Body.of({"K": sighting("K", 3)})}
+    assert parts == {Partition.own(Folder("prod", "/a")): PartitionState.of({"K": sighting("K", 3)})}
 
 
 async def test_recursive_scope() -> None:
     """A folder with all below it is a part per folder."""
     given = listing(secret("K", secretPath="/a"), secret("K2", secretPath="/a/b/"))
     assert await seen(always(given), BELOW_A) == {
-        Part.own(Folder("prod", "/a")): Body.of({"K": sighting("K")}),
-        Part.own(Folder("prod", "/a/b")): Body.of({"K2": sighting("K2")}),
+        Partition.own(Folder("prod", "/a")): PartitionState.of({"K": sighting("K")}),
+        Partition.own(Folder("prod", "/a/b")): PartitionState.of({"K2": sighting("K2")}),
     }
 
 
@@ -111,8 +117,8 @@ async def test_imports_with_ranks() -> None:
         {"environment": "dev", "secretPath": "/y/", "secrets": [secret("Y"), secret("Z", type="personal")]},
     ]
     assert await seen(always(listing(imports=imports))) == {
-        Part(A, Folder("dev", "/x")): Body.of({"X": sighting("X", 2)}, 0),
-        Part(A, Folder("dev", "/y")): Body.of({"Y": sighting("Y")}, 2),
+        Partition(A, Folder("dev", "/x")): PartitionState.of({"X": sighting("X", 2)}, 0),
+        Partition(A, Folder("dev", "/y")): PartitionState.of({"Y": sighting("Y")}, 2),
     }
 
 
@@ -128,7 +134,9 @@ async def test_personal_secrets_are_ignored() -> None:
     given = listing(
         secret("K", 1), secret("K", 9, id="other", type="personal"), secret("MINE", type="personal")
     )
-    assert await seen(always(given)) == {Part.own(Folder("prod", "/a")): Body.of({"K": sighting("K")})}
+    assert await seen(always(given)) == {
+        Partition.own(Folder("prod", "/a")): PartitionState.of({"K": sighting("K")})
+    }
 
 
 async def test_values_are_dropped() -> None:
@@ -152,13 +160,13 @@ async def test_ten_thousand_keys() -> None:
         "secretPath": "/a",
     }
     [body] = (await seen(always(listing(*(secret(name, **padding) for name in names))))).values()
-    assert body.sightings.keys() == set(names)
+    assert body.versions.keys() == set(names)
 
 
 async def test_moments() -> None:
     """An observation tells between which moments it was made."""
     async with serving(always(listing())) as server, a_session(server.url) as session:
-        observation = await session.observe((A,))
+        observation = await session.read_snapshot((A,))
     assert observation.started <= observation.finished
     assert observation.scopes == (A,)
 
@@ -176,8 +184,8 @@ async def test_seen_at_an_infisical(generation: generations.Generation) -> None:
         await sandbox.do(Controls.set_secrets, "dev", "/x", {"X": "1"})
         await sandbox.do(Controls.add_import, "prod", "/a", ("dev", "/x"))
         async with a_sandbox_session(sandbox, "/a/**") as session:
-            observed = keys(await session.observe((BELOW_A,)))
-            literal = keys(await session.observe((A,)))
+            observed = keys(await session.read_snapshot((BELOW_A,)))
+            literal = keys(await session.read_snapshot((A,)))
     assert literal == {"prod:/a": {"K": 2, "L": 1}, "prod:/a<-dev:/x": {"X": 1}}
     assert observed["prod:/a/b"] == {"M": 1}
 
@@ -188,21 +196,21 @@ async def test_describing_is_enough() -> None:
     async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "canary-value"})
         await sandbox.do(Controls.permit, [rule])
-        assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+        assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"K": 1}}
 
 
 async def test_unchanged_at_an_infisical() -> None:
     """What did not change is seen again as it was; what changed is seen changed."""
     async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
-        first = await session.observe((A,))
-        assert (await session.observe((A,))).parts == first.parts
+        first = await session.read_snapshot((A,))
+        assert (await session.read_snapshot((A,))).partitions == first.partitions
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "2"})
-        assert keys(await session.observe((A,))) == {"prod:/a": {"K": 2}}
+        assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"K": 2}}
         await sandbox.do(Controls.delete_folder, "prod", "/a")
-        assert keys(await session.observe((A,))) == {}
+        assert keys(await session.read_snapshot((A,))) == {}
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
-        assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+        assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"K": 1}}
 
 
 async def test_slug_at_an_infisical() -> None:
@@ -212,7 +220,7 @@ async def test_slug_at_an_infisical() -> None:
         spec = a_spec(projectId=None, projectSlug=sandbox.project_slug)
         credentials = UniversalCredentials(sandbox.client_id, sandbox.client_secret)
         async with a_session(sandbox.url, spec, credentials) as session:
-            assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+            assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"K": 1}}
 
 
 # -- 304 ----------------------------------------------------------------------------------------------
@@ -233,8 +241,8 @@ def tagged(tag: str, current: Answer) -> Script:
 async def test_not_modified_stands_for_the_last_body() -> None:
     """Nothing is sent of what did not change, and it is seen as it was."""
     async with serving(tagged('"t1"', listing(secret("K")))) as server, a_session(server.url) as session:
-        first = await session.observe((A,))
-        assert (await session.observe((A,))).parts == first.parts
+        first = await session.read_snapshot((A,))
+        assert (await session.read_snapshot((A,))).partitions == first.partitions
         assert [r.headers.get("if-none-match") for r in server.requests] == [None, '"t1"']
 
 
@@ -244,7 +252,7 @@ async def test_tags_of_scopes_are_kept_apart() -> None:
         serving(tagged('"t1"', listing(secret("K", secretPath="/a")))) as server,
         a_session(server.url) as session,
     ):
-        await session.observe((A, BELOW_A))
+        await session.read_snapshot((A, BELOW_A))
         assert [r.headers.get("if-none-match") for r in server.requests] == [None, None]
 
 
@@ -257,7 +265,7 @@ async def test_tag_of_a_folder_that_vanished() -> None:
         return await steps.pop(0)(request)
 
     async with serving(script) as server, a_session(server.url) as session:
-        observed = [keys(await session.observe((A,))) for _ in range(3)]
+        observed = [keys(await session.read_snapshot((A,))) for _ in range(3)]
     assert observed == [{"prod:/a": {"K": 1}}, {}, {"prod:/a": {"L": 1}}]
 
 
@@ -275,7 +283,7 @@ async def test_older_server() -> None:
     script = logged_in(v3=always(listing(secret("K"))))
     async with serving(script) as server, a_session(server.url) as session:
         for _ in range(3):
-            assert (await session.observe((A,))).key_count == 1
+            assert (await session.read_snapshot((A,))).key_count == 1
         assert [request.path for request in server.requests] == [V4, V3, V3, V3]
         assert parse_qs(urlsplit(server.requests[-1].target).query)["workspaceId"] == ["7f4d1c2b"]
 
@@ -284,10 +292,10 @@ async def test_upgraded_server() -> None:
     """A server that stops to know the older route is read by the newer one again."""
     routes = {V3: always(listing(secret("OLD")))}
     async with serving(routed(routes)) as server, a_session(server.url) as session:
-        await session.observe((A,))
+        await session.read_snapshot((A,))
         routes.clear()
         routes[V4] = always(listing(secret("NEW")))
-        assert keys(await session.observe((A,))) == {"prod:/a": {"NEW": 1}}
+        assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"NEW": 1}}
 
 
 @pytest.mark.parametrize("trouble", [NO_ROUTE, PROXY_404])
@@ -297,7 +305,7 @@ async def test_a_proxy_knows_nothing_for_a_while(trouble: Answer) -> None:
     async with serving(routed({V4: v4, V3: always(trouble)})) as server, a_session(server.url) as session:
         assert (await refusal_of(session)).reason is Reason.NOT_INFISICAL
         for _ in range(2):
-            assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+            assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"K": 1}}
         assert [request.path for request in server.requests] == [V4, V3, V4, V4]
 
 
@@ -360,7 +368,7 @@ async def test_one_scope_of_two_fails() -> None:
     script = in_turn(listing(secret("K")), refused(500, "InternalServerError", "Something went wrong"))
     async with serving(script) as server, a_session(server.url) as session:
         with pytest.raises(InfisicalError):
-            await session.observe((A, BELOW_A))
+            await session.read_snapshot((A, BELOW_A))
 
 
 async def test_trouble_that_is_over_at_an_infisical() -> None:
@@ -369,7 +377,7 @@ async def test_trouble_that_is_over_at_an_infisical() -> None:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
         await sandbox.do(Controls.fail_requests, ResponseFault("GET /api/v4/*", status=503))
         assert (await refusal_of(session)).reason is Reason.SERVER_ERROR
-        assert keys(await session.observe((A,))) == {"prod:/a": {"K": 1}}
+        assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"K": 1}}
 
 
 # -- one secret by its name ---------------------------------------------------------------------------
@@ -509,7 +517,7 @@ async def listen(session: Session) -> None:
 
 async def look(session: Session) -> None:
     """Look at a folder."""
-    await session.observe((A,))
+    await session.read_snapshot((A,))
 
 
 async def ask(session: Session) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fuzz.corpus import A, B, cut_anywhere, data, heard, update
 from fuzz.invariants import cut
-from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.infisical import sse_lines
 
 MEBI = 1024 * 1024
@@ -25,7 +25,7 @@ MEBI = 1024 * 1024
 def test_anything_is_survived(chunks: list[bytes]) -> None:
     """Of any bytes something is heard or nothing, and only the end of the stream is raised."""
     said, _ = asyncio.run(heard(chunks))
-    assert all(isinstance(hearing, SecretEvent | NotUnderstood) for hearing in said)
+    assert all(isinstance(hearing, SecretEvent | UnrecognizedFrame) for hearing in said)
 
 
 @settings(max_examples=500)
@@ -85,7 +85,7 @@ def test_json_of_any_shape(envelope: object, name: str) -> None:
     """JSON of whatever shape is an event or is not understood, and the next event is heard."""
     said, _ = asyncio.run(heard([f"{name}data: {json.dumps(envelope)}\n\n".encode(), B]))
     assert said[-1] == update("B")
-    assert all(isinstance(hearing, SecretEvent | NotUnderstood) for hearing in said)
+    assert all(isinstance(hearing, SecretEvent | UnrecognizedFrame) for hearing in said)
 
 
 @given(size=st.integers(1, 255), count=st.integers(1_000, 5_000))
@@ -141,7 +141,7 @@ async def test_sticky_id() -> None:
 async def test_event_that_lost_its_data() -> None:
     """An event that has a name and no data is a reason to look."""
     said, _ = await heard([b"event: secret:update\n\n", b"event: ping\n\n", b"id: 7\n\n\n\n"])
-    assert said == [NotUnderstood("the event has no data")]
+    assert said == [UnrecognizedFrame("the event has no data")]
 
 
 async def test_packed_all_the_same() -> None:

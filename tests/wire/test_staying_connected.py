@@ -20,8 +20,8 @@ from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor
-from infisical_events.runtime.stream.stream_handover import relayed
-from infisical_events.runtime.subscription.runner import World
+from infisical_events.runtime.stream.stream_handover import open_with_handover
+from infisical_events.runtime.subscription.runner import Dependencies
 from infisical_sandbox.server import Controls, Ending, ResponseFault, Sandbox
 from support import leaks
 from support.builders import a_raw_spec, an_entry
@@ -57,13 +57,13 @@ class Operator:
     def __init__(self) -> None:
         self.cluster = FakeCluster()
         self.metrics = Metrics()
-        world = World(
+        world = Dependencies(
             cluster=self.cluster,
             open_infisical=infisical_opener(DigestKeys(no_key), LOOPBACK),
             clock=utc_now,
             metrics=self.metrics,
             default_address="http://127.0.0.1",
-            boundary=LOOPBACK,
+            egress=LOOPBACK,
             digest_key=a_digest_key,
         )
         self.supervisor = Supervisor(world, ())
@@ -295,7 +295,7 @@ async def test_outages_leave_no_error(operator: Operator) -> None:
             key = operator.subscribe("app", server.url)
             await until(lambda: len(server.asked(SUBSCRIBE)) == 5 and operator.is_watching(key), seconds=30.0)
             assert leaks.errors() - before == Counter()
-            assert (leaks.objects() - there)["_Leg"] == 1
+            assert (leaks.objects() - there)["StreamConnection"] == 1
         await operator.supervisor.close()
 
 
@@ -310,7 +310,7 @@ async def test_edited_specs_leave_nothing(operator: Operator) -> None:
                 operator.edit(key, debounceSeconds=number)
                 await until(lambda count=number: len(server.asked(SUBSCRIBE)) == count)  # type: ignore[misc]
             assert leaks.errors() - before == Counter()
-            assert (leaks.objects() - there)["Listener"] == 1
+            assert (leaks.objects() - there)["StreamController"] == 1
         await operator.supervisor.close()
 
 
@@ -320,8 +320,8 @@ def always_subscribed(script: Script) -> Script:
 
 
 async def _drained(open_stream: Any) -> None:  # noqa: ANN401 - of a session
-    async with relayed(open_stream, lambda: 3000.0) as relay:
-        async for _ in relay.hearings():
+    async with open_with_handover(open_stream, lambda: 3000.0) as relay:
+        async for _ in relay.items():
             pass
 
 

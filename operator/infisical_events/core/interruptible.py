@@ -8,11 +8,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-Steps = Generator[None, None, T]
+Interruptible = Generator[None, None, T]
 """A computation: it yields between any two pieces of work that take microseconds to milliseconds."""
 
 
-def finished(steps: Steps[T]) -> T:
+def run_to_end(steps: Interruptible[T]) -> T:
     """Carry a computation out in one piece."""
     while True:
         try:

@@ -7,14 +7,14 @@ import httpx
 
 from infisical_events.infisical.http_client import send
 from infisical_events.infisical.infisical_errors import TokenRefusedError
-from infisical_events.infisical.responses import Answer
-from infisical_events.infisical.tokens import Tokens
+from infisical_events.infisical.responses import Response
+from infisical_events.infisical.tokens import TokenProvider
 
 
 class AuthorizedClient:
     """A client and the tokens it uses."""
 
-    def __init__(self, client: httpx.AsyncClient, tokens: Tokens) -> None:
+    def __init__(self, client: httpx.AsyncClient, tokens: TokenProvider) -> None:
         self.http = client
         self.tokens = tokens
 
@@ -25,7 +25,7 @@ class AuthorizedClient:
         *,
         headers: Mapping[str, str] | None = None,
         **arguments: Any,  # noqa: ANN401
-    ) -> Answer:
+    ) -> Response:
         """Send with the current token; log in anew and send again when it is refused.
 
         Raises:
@@ -38,12 +38,12 @@ class AuthorizedClient:
 
     async def _send_once(
         self, method: str, path: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
-    ) -> Answer:
+    ) -> Response:
         token = await self.tokens.current()
         try:
             return await send(self.http, method, path, headers={**headers, **bearer(token)}, **arguments)
         except TokenRefusedError:
-            self.tokens.refuse(token)
+            self.tokens.invalidate(token)
             raise
 
 

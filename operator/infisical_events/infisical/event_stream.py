@@ -13,10 +13,16 @@ import httpx
 import httpx_sse
 
 from infisical_events.api.specs import Spec
-from infisical_events.core.snapshots.events import Frame, NotUnderstood, Refused, SecretEvent, decode
+from infisical_events.core.snapshots.events import (
+    ErrorFrame,
+    Frame,
+    SecretEvent,
+    UnrecognizedFrame,
+    decode_frame,
+)
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.authorized_client import AuthorizedClient, bearer
-from infisical_events.infisical.http_client import refusal, translated
+from infisical_events.infisical.http_client import error_for, translated_errors
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
     StreamEndedError,
@@ -25,7 +31,13 @@ from infisical_events.infisical.infisical_errors import (
     TokenRefusedError,
     UnknownRouteError,
 )
-from infisical_events.infisical.responses import LONGEST_WORD, Answer, packing_of, received, unpacked
+from infisical_events.infisical.responses import (
+    MAX_ERROR_BYTES,
+    Response,
+    content_encoding_of,
+    decompressed,
+    received,
+)
 from infisical_events.infisical.sse_lines import EndlessEventError, lines_of
 
 SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
@@ -45,7 +57,7 @@ _SAY_NOTHING = {"ping", "message", "error"}
 _FRAMEWORKS_404 = "(Route POST:"
 """How an Infisical says that it does not know this endpoint; what stands in between says it otherwise."""
 
-Hearing = SecretEvent | NotUnderstood
+StreamItem = SecretEvent | UnrecognizedFrame
 """What an open stream yields: an event, or a frame that is only a reason to look."""
 
 
@@ -62,13 +74,13 @@ def register_of(spec: Spec) -> list[dict[str, object]]:
 
 
 @asynccontextmanager
-async def subscribed(
+async def open_stream(
     client: AuthorizedClient,
     project_id: str,
     register: Iterable[Mapping[str, object]],
     watchdog: float = WATCHDOG,
     connecting: float = _CONNECTING,
-) -> AsyncIterator[AsyncIterator[Hearing]]:
+) -> AsyncIterator[AsyncIterator[StreamItem]]:
     """An open stream; leaving the context closes it. `watchdog` and `connecting` are in seconds.
 
     Raises:
@@ -76,19 +88,21 @@ async def subscribed(
         StreamEndedError: while iterating, when the stream is over for whatever cause.
     """
     body = {"projectId": project_id, "register": list(register)}
-    request = _Request(body, httpx.Timeout(_TIMEOUT, read=watchdog), connecting)
+    request = _SubscribeRequest(body, httpx.Timeout(_TIMEOUT, read=watchdog), connecting)
     async with AsyncExitStack() as stack:
-        yield _hearings(await _connected(client, request, stack))
+        yield _items(await _connected(client, request, stack))
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _SubscribeRequest:
     body: Mapping[str, object]
     patience: httpx.Timeout
     connecting: float
 
 
-async def _connected(client: AuthorizedClient, request: _Request, stack: AsyncExitStack) -> httpx.Response:
+async def _connected(
+    client: AuthorizedClient, request: _SubscribeRequest, stack: AsyncExitStack
+) -> httpx.Response:
     """Subscribe with the current token, and once more with a new one if that is refused."""
     try:
         return await _connected_once(client, request, stack)
@@ -97,7 +111,7 @@ async def _connected(client: AuthorizedClient, request: _Request, stack: AsyncEx
 
 
 async def _connected_once(
-    client: AuthorizedClient, request: _Request, stack: AsyncExitStack
+    client: AuthorizedClient, request: _SubscribeRequest, stack: AsyncExitStack
 ) -> httpx.Response:
     """The response, which the stack closes; one that is no stream is closed at once."""
     token = await client.tokens.current()
@@ -110,29 +124,29 @@ async def _connected_once(
         timeout=request.patience,
     )
     try:
-        async with translated(request.connecting), AsyncExitStack() as attempt:
+        async with translated_errors(request.connecting), AsyncExitStack() as attempt:
             source = await attempt.enter_async_context(connecting)
             await _check(source.response)
             stack.push_async_exit(attempt.pop_all())
     except TokenRefusedError:
-        client.tokens.refuse(token)
+        client.tokens.invalidate(token)
         raise
     return source.response
 
 
 async def _check(response: httpx.Response) -> None:
     if response.status_code != httpx.codes.OK:
-        raise _subscribe_refusal(await received(response, LONGEST_WORD))
+        raise _subscribe_error(await received(response, MAX_ERROR_BYTES))
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise InfisicalError(
             Reason.NOT_INFISICAL, "The answer is no event stream: a proxy may stand in between."
         )
-    packing_of(response)
+    content_encoding_of(response)
 
 
-def _subscribe_refusal(answer: Answer) -> InfisicalError:
+def _subscribe_error(answer: Response) -> InfisicalError:
     """At this endpoint 400 is the plan, 429 without rate-limit headers the limit of connections."""
-    error = refusal(answer)
+    error = error_for(answer)
     is_expelled = "does not belong to this organization" in str(error)  # a 400 as well, on older servers
     if answer.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
         return InfisicalError(
@@ -161,7 +175,7 @@ def _subscribe_refusal(answer: Answer) -> InfisicalError:
     return error
 
 
-class _Told:
+class _LinewiseResponse:
     """A response as httpx-sse reads it, which does no more than split text into lines: one line at a time."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -169,14 +183,16 @@ class _Told:
         self.headers = response.headers
 
     def aiter_text(self) -> AsyncIterator[str]:
-        return lines_of(unpacked(self._response))
+        return lines_of(decompressed(self._response))
 
 
-async def _hearings(response: httpx.Response) -> AsyncIterator[Hearing]:
+async def _items(response: httpx.Response) -> AsyncIterator[StreamItem]:
     try:
-        async for sse in httpx_sse.EventSource(cast("httpx.Response", _Told(response))).aiter_sse():
+        async for sse in httpx_sse.EventSource(
+            cast("httpx.Response", _LinewiseResponse(response))
+        ).aiter_sse():
             for frame in _frames(sse):
-                if isinstance(frame, Refused):
+                if isinstance(frame, ErrorFrame):
                     cause = "the server withdrew the permission or could not check it"
                     raise _ended(cause, StreamRefusedError)
                 yield frame
@@ -192,8 +208,8 @@ async def _hearings(response: httpx.Response) -> AsyncIterator[Hearing]:
 def _frames(sse: httpx_sse.ServerSentEvent) -> tuple[Frame, ...]:
     """What was said; an event with a name and without data lost them, and may have been any."""
     if not sse.data and sse.event not in _SAY_NOTHING:
-        return (NotUnderstood("the event has no data"),)
-    return decode(sse.event, sse.data)
+        return (UnrecognizedFrame("the event has no data"),)
+    return decode_frame(sse.event, sse.data)
 
 
 def _ended(cause: str, kind: type[StreamEndedError] = StreamEndedError) -> StreamEndedError:

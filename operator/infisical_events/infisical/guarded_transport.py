@@ -31,7 +31,7 @@ from infisical_events.infisical.infisical_errors import InfisicalError
 Resolve = Callable[[str, int], Awaitable[tuple[str, ...]]]
 """The IP addresses of a host, best first; raises OSError."""
 
-Objection = Callable[[Address], str]
+DenialReason = Callable[[Address], str]
 """What speaks against an address, as the end of a sentence; empty if nothing does."""
 
 _MOST_CONNECTIONS = 100
@@ -52,7 +52,7 @@ async def resolved(host: str, port: int) -> tuple[str, ...]:
 
 
 def new_transport(
-    address: str, context: ssl.SSLContext, objection: Objection, resolve: Resolve = resolved
+    address: str, context: ssl.SSLContext, objection: DenialReason, resolve: Resolve = resolved
 ) -> httpx.AsyncBaseTransport:
     """The way to one origin: over the environment's proxy for it, or straight to where it may lead."""
     if proxy := proxy_to(address):
@@ -97,7 +97,7 @@ class _StraightTransport(httpx.AsyncHTTPTransport):
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Makes TCP connections, to addresses alone that nothing speaks against."""
 
-    def __init__(self, objection: Objection, resolve: Resolve = resolved) -> None:
+    def __init__(self, objection: DenialReason, resolve: Resolve = resolved) -> None:
         self._objection = objection
         self._resolve = resolve
         self._plain = httpcore.AnyIOBackend()

@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 
-from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import on_one_line
+from infisical_events.core.status.text import single_line
 from infisical_events.infisical.guarded_transport import Resolve, new_transport, resolved
 from infisical_events.infisical.infisical_errors import (
     FolderMissingError,
@@ -28,10 +28,10 @@ from infisical_events.infisical.infisical_errors import (
     UnknownRouteError,
 )
 from infisical_events.infisical.responses import (
-    LONGEST_LIST,
-    LONGEST_WORD,
-    PACKING,
-    Answer,
+    ACCEPT_ENCODING,
+    MAX_ERROR_BYTES,
+    MAX_LIST_BYTES,
+    Response,
     decoded,
     received,
 )
@@ -56,13 +56,13 @@ _SHORTEST_SECRET = 8
 """Characters; hiding shorter texts would make nonsense of a message and protect nobody."""
 
 
-def new_client(address: str, boundary: Boundary, resolve: Resolve = resolved) -> httpx.AsyncClient:
+def new_client(address: str, boundary: EgressPolicy, resolve: Resolve = resolved) -> httpx.AsyncClient:
     """A client for one subscription, whose connections lead to that origin and nowhere else.
 
     Redirects are refused, so that no token leaves its address, and the boundary has its say about where the
     address leads. A client of its own keeps httpcore's pool small, whose cost is quadratic in open streams.
     """
-    objection = functools.partial(boundary.objection, address)
+    objection = functools.partial(boundary.denial_reason, address)
     return httpx.AsyncClient(
         base_url=address,
         transport=new_transport(address, tls_context(), objection, resolve),
@@ -70,7 +70,7 @@ def new_client(address: str, boundary: Boundary, resolve: Resolve = resolved) ->
         follow_redirects=False,
         headers={
             "User-Agent": f"infisical-events/{version('infisical-events')}",
-            "Accept-Encoding": PACKING,
+            "Accept-Encoding": ACCEPT_ENCODING,
         },
     )
 
@@ -86,30 +86,30 @@ async def request_json(
     Raises:
         InfisicalError: for every failure, of the network or told by the server.
     """
-    return decoded(await send(client, method, path, LONGEST_WORD, **arguments))
+    return decoded(await send(client, method, path, MAX_ERROR_BYTES, **arguments))
 
 
 async def send(
     client: httpx.AsyncClient,
     method: str,
     path: str,
-    longest: int = LONGEST_LIST,
+    longest: int = MAX_LIST_BYTES,
     **arguments: Any,  # noqa: ANN401 - httpx's own
-) -> Answer:
+) -> Response:
     """Make a request; an answer of 200 to 299, or 304, of `longest` bytes at most is returned.
 
     Raises:
         InfisicalError: for every failure, of the network or told by the server.
     """
-    async with translated(LONGEST_CALL), client.stream(method, path, **arguments) as response:
+    async with translated_errors(LONGEST_CALL), client.stream(method, path, **arguments) as response:
         answer = await received(response, longest)
     if httpx.codes.is_success(answer.status_code) or answer.status_code == httpx.codes.NOT_MODIFIED:
         return answer
-    raise refusal(answer)
+    raise error_for(answer)
 
 
 @asynccontextmanager
-async def translated(seconds: float) -> AsyncIterator[None]:
+async def translated_errors(seconds: float) -> AsyncIterator[None]:
     """Give up after so many seconds, and tell that and every failure of the network as InfisicalError."""
     try:
         async with asyncio.timeout(seconds):
@@ -118,10 +118,10 @@ async def translated(seconds: float) -> AsyncIterator[None]:
         sentence = f"The answer took longer than {seconds:g} s: check the network, proxies and the server."
         raise InfisicalError(Reason.UNREACHABLE, sentence) from None
     except httpx.HTTPError as error:
-        raise unreachable(error) from None
+        raise connection_error(error) from None
 
 
-def unreachable(error: httpx.HTTPError) -> InfisicalError:
+def connection_error(error: httpx.HTTPError) -> InfisicalError:
     """A failure of the network, told apart by its cause; the cause's own text stays inside."""
     if isinstance(error, httpx.DecodingError):
         sentence = "The answer is packed in a way that nobody asked for: check proxies in between."
@@ -148,18 +148,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def refusal(answer: Answer) -> InfisicalError:
+def error_for(answer: Response) -> InfisicalError:
     """Translate an error status.
 
     Expired and malformed tokens are 403 `TokenError`, revoked and used-up ones 401; lacking rights
     are 403 of another name. 422 carries an array of issues in `message`.
     """
     body = _error_body(answer)
-    quote = _quoted(body.get("message"), _confidences(answer.request))
-    return _named_refusal(answer, body, quote) or _plain_refusal(answer, quote)
+    quote = _quoted(body.get("message"), _sent_secrets(answer.request))
+    return _infisical_error(answer, body, quote) or _foreign_error(answer, quote)
 
 
-def _named_refusal(answer: Answer, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
+def _infisical_error(answer: Response, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
     status, name = answer.status_code, body.get("error")
     if status == httpx.codes.UNAUTHORIZED or name == "TokenError":
         sentence = f"The access token was refused{quote}."
@@ -172,7 +172,7 @@ def _named_refusal(answer: Answer, body: Mapping[str, Any], quote: str) -> Infis
     return None
 
 
-def _plain_refusal(answer: Answer, quote: str) -> InfisicalError:
+def _foreign_error(answer: Response, quote: str) -> InfisicalError:
     status, wait = answer.status_code, retry_after(answer.headers)
     if httpx.codes.is_redirect(status):
         sentence = "The server redirects: set spec.address to the address that finally answers."
@@ -214,7 +214,7 @@ def _seconds_until(date: str, headers: Mapping[str, str]) -> float:
         return _UNKNOWN_RETRY_AFTER
 
 
-def _error_body(answer: Answer) -> Mapping[str, Any]:
+def _error_body(answer: Response) -> Mapping[str, Any]:
     try:
         body = json.loads(answer.content)
     except (ValueError, RecursionError):
@@ -222,7 +222,7 @@ def _error_body(answer: Answer) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _confidences(request: httpx.Request) -> Iterator[str]:
+def _sent_secrets(request: httpx.Request) -> Iterator[str]:
     """What the request carried that a server may repeat and nobody else may read: a token or a login."""
     yield request.headers.get("Authorization", "").removeprefix("Bearer ")
     if request.url.path.endswith("/login"):
@@ -238,5 +238,5 @@ def _quoted(message: object, confidences: Iterator[str]) -> str:
     for confidence in confidences:
         if len(confidence) >= _SHORTEST_SECRET:
             text = text.replace(confidence, "…")
-    text = on_one_line(text).strip().rstrip(".")
+    text = single_line(text).strip().rstrip(".")
     return f" ({text[:_LONGEST_QUOTE]})" if text else ""

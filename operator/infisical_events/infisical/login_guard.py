@@ -25,7 +25,7 @@ MOST_PROVEN = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """A failed login and the moment of the loop's clock until which it stands.
 
     The error was never raised: one that was has the frames that it came through, and keeps what they have.
@@ -35,31 +35,31 @@ class Refusal:
     until: float
 
     @classmethod
-    def of(cls, error: LoginError, now: float) -> "Refusal":
+    def of(cls, error: LoginError, now: float) -> "Rejection":
         """As long as the error asks to wait, and up to half as long again, against a herd."""
         until = now + error.retry_after * random.uniform(1.0, 1.5)  # noqa: S311 - jitter
-        return cls(_again(error), until)
+        return cls(_copy_of(error), until)
 
-    def stand(self, now: float) -> None:
+    def raise_if_active(self, now: float) -> None:
         """Raise the error again while it stands; a new one, for it grows with each raise."""
         if now < self.until:
-            raise _again(self.error)
+            raise _copy_of(self.error)
 
 
 @dataclass(slots=True)
 class _Attempt:
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
     failure: LoginError | None = None
 
 
-class Attempts:
+class LoginGuard:
     """Logins by a digest of the credentials (and the address) that they are made with."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._proven: OrderedDict[bytes, None] = OrderedDict()
         self._under_way: dict[bytes, _Attempt] = {}
-        self._refusals: dict[bytes, Refusal] = {}
+        self._refusals: dict[bytes, Rejection] = {}
 
     async def make(self, credentials: tuple[str, ...], login: Callable[[], Awaitable[T]]) -> T:
         """Log in, or share the failure of who tries just now.
@@ -69,20 +69,20 @@ class Attempts:
         """
         known_by = self._digest(credentials)
         while known_by not in self._proven and (other := self._under_way.get(known_by)):
-            await other.over.wait()
+            await other.is_over.wait()
             if other.failure is not None:
-                raise _again(other.failure)
+                raise _copy_of(other.failure)
         if refusal := self._refusals.get(known_by):
-            refusal.stand(_now())
+            refusal.raise_if_active(_now())
         attempt = self._under_way[known_by] = _Attempt()
         try:
             done = await login()
         except LoginError as error:
-            attempt.failure = _again(error)
+            attempt.failure = _copy_of(error)
             self._refused(known_by, error)
             raise
         finally:
-            attempt.over.set()
+            attempt.is_over.set()
             if self._under_way.get(known_by) is attempt:
                 del self._under_way[known_by]
         self._proved(known_by)
@@ -102,11 +102,11 @@ class Attempts:
         """Only what the error asks to wait for is remembered, and only that long."""
         now = _now()
         kept = {known: refusal for known, refusal in self._refusals.items() if now < refusal.until}
-        self._refusals = kept | ({known_by: Refusal.of(error, now)} if error.retry_after else {})
+        self._refusals = kept | ({known_by: Rejection.of(error, now)} if error.retry_after else {})
         self._proven.pop(known_by, None)
 
 
-def _again(error: LoginError) -> LoginError:
+def _copy_of(error: LoginError) -> LoginError:
     return LoginError(error.reason, str(error), error.retry_after)
 
 

@@ -16,13 +16,13 @@ import httpx
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
 
-PACKING = "gzip"
+ACCEPT_ENCODING = "gzip"
 """What is asked for with `Accept-Encoding`, and all that is understood."""
 
-LONGEST_LIST = 64 * 1024 * 1024
+MAX_LIST_BYTES = 64 * 1024 * 1024
 """Bytes, unpacked: a list of 10,000 secrets, their imports included, has 3.3 million."""
 
-LONGEST_WORD = 64 * 1024
+MAX_ERROR_BYTES = 64 * 1024
 """Bytes, unpacked, of a login's answer or of a refusal."""
 
 _MOST_VALUES = 3_000_000
@@ -35,7 +35,7 @@ _PIECE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A complete answer."""
 
     request: httpx.Request = field(repr=False)
@@ -44,7 +44,7 @@ class Answer:
     content: bytes = field(repr=False)
 
 
-async def received(response: httpx.Response, longest: int) -> Answer:
+async def received(response: httpx.Response, longest: int) -> Response:
     """Read a response to its end; a refusal that is longer than any is known by its status alone.
 
     Raises:
@@ -52,19 +52,19 @@ async def received(response: httpx.Response, longest: int) -> Answer:
         httpx.HTTPError: the connection broke, or the packing did.
     """
     is_refusal = response.status_code >= httpx.codes.MULTIPLE_CHOICES
-    content = await _collected(response, LONGEST_WORD if is_refusal else longest)
+    content = await _collected(response, MAX_ERROR_BYTES if is_refusal else longest)
     if content is None and not is_refusal:
         sentence = (
             f"The answer is longer than {longest} bytes: check that spec.address is an Infisical server."
         )
         raise InfisicalError(Reason.NOT_INFISICAL, sentence)
-    return Answer(response.request, response.status_code, response.headers, content or b"")
+    return Response(response.request, response.status_code, response.headers, content or b"")
 
 
 async def _collected(response: httpx.Response, longest: int) -> bytes | None:
     """All bytes, unpacked; None as soon as there are more of them than `longest`."""
     content = bytearray()
-    async with aclosing(unpacked(response)) as pieces:
+    async with aclosing(decompressed(response)) as pieces:
         async for piece in pieces:
             content += piece
             if len(content) > longest:
@@ -72,13 +72,13 @@ async def _collected(response: httpx.Response, longest: int) -> bytes | None:
     return bytes(content)
 
 
-async def unpacked(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def decompressed(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """The bytes of a body as they come, in pieces of 64 KiB at most.
 
     Raises:
         httpx.HTTPError: the connection broke; DecodingError for a packing that is broken or unknown.
     """
-    is_packed = packing_of(response) == PACKING
+    is_packed = content_encoding_of(response) == ACCEPT_ENCODING
     unpack = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if is_packed else None
     async for piece in response.aiter_raw():
         if unpack is None:
@@ -93,10 +93,10 @@ async def unpacked(response: httpx.Response) -> AsyncGenerator[bytes, None]:
             return
 
 
-def packing_of(response: httpx.Response) -> str:
+def content_encoding_of(response: httpx.Response) -> str:
     """`gzip` or `identity`; raises DecodingError for what is not understood."""
     packing = response.headers.get("content-encoding", "").strip().lower() or "identity"
-    if packing not in {"identity", PACKING}:
+    if packing not in {"identity", ACCEPT_ENCODING}:
         raise httpx.DecodingError("unknown packing", request=response.request)
     return packing
 
@@ -108,7 +108,7 @@ def _parts(unpack: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
         packed = unpack.unconsumed_tail
 
 
-def decoded(answer: Answer) -> Any:  # noqa: ANN401 - JSON
+def decoded(answer: Response) -> Any:  # noqa: ANN401 - JSON
     """The JSON body; raises InfisicalError when it is none, or one that would fill the memory."""
     if sum(answer.content.count(mark) for mark in (b",", b"{", b"[")) > _MOST_VALUES:
         sentence = (

@@ -10,13 +10,19 @@ from typing import Any
 
 from infisical_events.core.paths.folders import Folder, canonical
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part, Sighting, short_id
+from infisical_events.core.snapshots.snapshots import (
+    ABSENT,
+    Partition,
+    PartitionState,
+    SecretVersion,
+    short_id,
+)
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync.managed_secret_content import Reading
+from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.infisical_errors import InfisicalError
 
-Parts = Mapping[Part, Body]
+Parts = Mapping[Partition, PartitionState]
 
 _HIDDEN = "<hidden-by-infisical>"
 """What stands in the place of a value; it must never get into a Secret."""
@@ -43,19 +49,19 @@ def _unknown_shape() -> InfisicalError:
     )
 
 
-def parse_reading(scope: Scope, answer: object, key: DigestKey | None = None) -> Reading:
+def parse_values(scope: Scope, answer: object, key: DigestKey | None = None) -> FolderValues:
     """A list's body with its values; the folder's own part is there, also when it is empty.
 
     Raises:
         InfisicalError: PERMISSION_DENIED, a value is hidden; NOT_INFISICAL as `parse_list`.
     """
-    parts = {Part(scope): NOTHING, **parse_list(scope, answer, key)}
-    values = {part: _values(part, brought.secrets) for part, brought in _brought(scope, answer).items()}
-    return Reading(parts, {Part(scope): {}, **values})
+    parts = {Partition(scope): ABSENT, **parse_list(scope, answer, key)}
+    values = {part: _values(part, brought.secrets) for part, brought in _imports(scope, answer).items()}
+    return FolderValues(parts, {Partition(scope): {}, **values})
 
 
 @dataclass(frozen=True, slots=True)
-class _Brought:
+class _Import:
     """What a list has for one part."""
 
     rank: int
@@ -64,28 +70,29 @@ class _Brought:
 
 def _parts(scope: Scope, answer: Any, key: DigestKey | None) -> Parts:  # noqa: ANN401 - JSON; every miss raises
     return {
-        part: Body.of(
-            {_text(secret["secretKey"]): _sighting(secret, key) for secret in brought.secrets}, brought.rank
+        part: PartitionState.of(
+            {_text(secret["secretKey"]): _secret_version(secret, key) for secret in brought.secrets},
+            brought.rank,
         )
-        for part, brought in _brought(scope, answer).items()
+        for part, brought in _imports(scope, answer).items()
     }
 
 
-def _brought(scope: Scope, answer: Any) -> dict[Part, _Brought]:  # noqa: ANN401 - as above
-    found: dict[Part, _Brought] = {}
+def _imports(scope: Scope, answer: Any) -> dict[Partition, _Import]:  # noqa: ANN401 - as above
+    found: dict[Partition, _Import] = {}
     for secret in _shared(answer["secrets"]):
         path = canonical(secret.get("secretPath") or "/") if scope.recursive else scope.folder.path
-        part = Part.own(Folder(scope.folder.environment, path))
-        found.setdefault(part, _Brought(0)).secrets.append(secret)
+        part = Partition.own(Folder(scope.folder.environment, path))
+        found.setdefault(part, _Import(0)).secrets.append(secret)
     for rank, entry in enumerate(answer.get("imports") or ()):
         source = Folder(_text(entry["environment"]), canonical(entry["secretPath"]))
         secrets = list(_shared(entry["secrets"]))
         if secrets:
-            found[Part(scope, source)] = _Brought(rank, secrets)
+            found[Partition(scope, source)] = _Import(rank, secrets)
     return found
 
 
-def _values(part: Part, secrets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def _values(part: Partition, secrets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """The values of one part, whose secrets are known to have the shape of such.
 
     Raises:
@@ -109,9 +116,9 @@ def _shared(secrets: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]
     return (secret for secret in secrets if secret.get("type", "shared") == "shared")
 
 
-def _sighting(secret: Mapping[str, Any], key: DigestKey | None) -> Sighting:
+def _secret_version(secret: Mapping[str, Any], key: DigestKey | None) -> SecretVersion:
     identifier = str(secret["id"])
-    return Sighting(short_id(identifier), int(secret["version"]), _digest(secret, identifier, key))
+    return SecretVersion(short_id(identifier), int(secret["version"]), _digest(secret, identifier, key))
 
 
 def _digest(secret: Mapping[str, Any], identifier: str, key: DigestKey | None) -> str:

@@ -14,12 +14,12 @@ from urllib.parse import quote, urlencode
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync.managed_secret_content import Reading
+from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.infisical_errors import FolderMissingError, InfisicalError, UnknownRouteError
-from infisical_events.infisical.responses import Answer, decoded
-from infisical_events.infisical.secret_list_parser import Parts, parse_list, parse_reading
+from infisical_events.infisical.responses import Response, decoded
+from infisical_events.infisical.secret_list_parser import Parts, parse_list, parse_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class SecretLists:
             self._cache[scope] = _Cached(etag, parts, key)
         return parts
 
-    async def read_values(self, folder: Folder, key: DigestKey | None = None) -> Reading:
+    async def read_values(self, folder: Folder, key: DigestKey | None = None) -> FolderValues:
         """One folder and its imports with values that are expanded; no tag stands for any of it.
 
         Raises:
@@ -88,7 +88,7 @@ class SecretLists:
             InfisicalError: PERMISSION_DENIED, a value is hidden; or the list makes no sense.
         """
         scope = Scope(folder)
-        return parse_reading(scope, decoded(await self._list(scope, _IMPORTS | _VALUES, {})), key)
+        return parse_values(scope, decoded(await self._list(scope, _IMPORTS | _VALUES, {})), key)
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Whether the folder has no secret of its own of this name; imports do not count.
@@ -99,7 +99,7 @@ class SecretLists:
             InfisicalError: it cannot be told; PERMISSION_DENIED when this secret may not be described.
         """
         try:
-            response = await self._ask(f"/{_segment(key)}", self._place(folder) | _ONE, {})
+            response = await self._read(f"/{_segment(key)}", self._place(folder) | _ONE, {})
         except FolderMissingError:
             return True
         except InfisicalError as error:
@@ -109,23 +109,23 @@ class SecretLists:
         _check_secret(decoded(response))
         return False
 
-    async def _list(self, scope: Scope, query: dict[str, str], headers: Mapping[str, str]) -> Answer:
+    async def _list(self, scope: Scope, query: dict[str, str], headers: Mapping[str, str]) -> Response:
         recursive = {"recursive": "true" if scope.recursive else "false"}
-        return await self._ask("", self._place(scope.folder) | recursive | query, headers)
+        return await self._read("", self._place(scope.folder) | recursive | query, headers)
 
-    async def _ask(self, below: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    async def _read(self, below: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Response:
         """By the route that answered last, or by the other one: a proxy's 404 must not decide for ever."""
         try:
-            return await self._ask_by(self._route, below, query, headers)
+            return await self._read_by(self._route, below, query, headers)
         except UnknownRouteError:
             other = _V3 if self._route is _V4 else _V4
-        response = await self._ask_by(other, below, query, headers)
+        response = await self._read_by(other, below, query, headers)
         self._route = other
         return response
 
-    async def _ask_by(
+    async def _read_by(
         self, route: _Route, below: str, query: Mapping[str, str], headers: Mapping[str, str]
-    ) -> Answer:
+    ) -> Response:
         told = urlencode({route.project: self.project_id, **query}, errors="surrogatepass")
         return await self._client.send("GET", f"{route.path}{below}?{told}", headers=headers)
 

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from infisical_events.api.specs import Grade, Spec
-from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope, scopes_of
-from infisical_events.core.snapshots.snapshots import Body, Observation, Part
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, Snapshot
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync.managed_secret_content import Reading
+from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKeySource
 from infisical_events.infisical.authorized_client import AuthorizedClient
-from infisical_events.infisical.event_stream import Hearing, register_of, subscribed
+from infisical_events.infisical.event_stream import StreamItem, open_stream, register_of
 from infisical_events.infisical.http_client import new_client
 from infisical_events.infisical.infisical_errors import InfisicalError, UnknownRouteError
-from infisical_events.infisical.login_guard import Attempts
+from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.responses import decoded
 from infisical_events.infisical.secret_lists import SecretLists
-from infisical_events.infisical.tokens import CredentialsSource, Tokens
+from infisical_events.infisical.tokens import CredentialsSource, TokenProvider
 
 _TO_OBSERVE = "observe: Values needs Read Value for the watched folders and all that they refer to."
 _TO_WRITE = "resync.secrets needs Read Value for their folders and all that they import or refer to."
@@ -29,12 +29,12 @@ _DOUBTS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SessionDependencies:
     """What all sessions share: what is known of logins, the key of values' digests, where they may lead."""
 
-    attempts: Attempts
+    login_guard: LoginGuard
     digest_key: DigestKeySource
-    boundary: Boundary
+    egress: EgressPolicy
 
 
 class Session:
@@ -58,11 +58,11 @@ class Session:
         spec: Spec,
         credentials: CredentialsSource,
         now: Callable[[], datetime],
-        shared: "Shared",
+        shared: "SessionDependencies",
     ) -> AsyncIterator["Session"]:
         """A session whose connections are closed with the context."""
-        async with new_client(address, shared.boundary) as http:
-            tokens = Tokens(http, credentials, shared.attempts)
+        async with new_client(address, shared.egress) as http:
+            tokens = TokenProvider(http, credentials, shared.login_guard)
             yield cls(AuthorizedClient(http, tokens), spec, now, shared.digest_key)
 
     async def login(self) -> None:
@@ -83,7 +83,7 @@ class Session:
             self._project_id = await self._look_up(str(self._spec.project_slug))
         return self._project_id
 
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """Look at all the scopes, one after the other; at values, too, if the spec says so.
 
         Raises:
@@ -91,14 +91,14 @@ class Session:
         """
         key = await self._digest_key() if self._spec.observe is Grade.VALUES else None
         started = self._now()
-        parts: dict[Part, Body] = {}
-        with self._doubting(), _advising(_TO_OBSERVE if key else ""):
+        parts: dict[Partition, PartitionState] = {}
+        with self._forgetting_project(), _advising(_TO_OBSERVE if key else ""):
             lists = await self._opened_lists()
             for scope in scopes:
                 parts.update(await lists.read(scope, key))
-        return Observation(scopes, parts, started, self._now(), key_id=key.id if key else "")
+        return Snapshot(scopes, parts, started, self._now(), key_id=key.id if key else "")
 
-    async def read_values(self, folder: Folder) -> Reading:
+    async def read_values(self, folder: Folder) -> FolderValues:
         """Read one folder and its imports with their values, with digests of them whatever the grade is.
 
         So a value that changed by reference is another one, also where versions are all that is observed.
@@ -107,7 +107,7 @@ class Session:
             InfisicalError: FOLDER_NOT_FOUND; PERMISSION_DENIED when a value is not shown; or any other.
         """
         key = await self._digest_key()
-        with self._doubting(), _advising(_TO_WRITE):
+        with self._forgetting_project(), _advising(_TO_WRITE):
             lists = await self._opened_lists()
             return await lists.read_values(folder, key)
 
@@ -117,22 +117,22 @@ class Session:
         Raises:
             InfisicalError: it cannot be told; PERMISSION_DENIED when it may not be described.
         """
-        with self._doubting():
+        with self._forgetting_project():
             lists = await self._opened_lists()
             return await lists.is_gone(folder, key)
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
         """An open stream of the spec's events; see `streaming.subscribed`."""
         register = register_of(self._spec)
         async with AsyncExitStack() as stack:
-            with self._doubting():
-                subscribing = subscribed(self._client, await self.project_id(), register)
+            with self._forgetting_project():
+                subscribing = open_stream(self._client, await self.project_id(), register)
                 hearings = await stack.enter_async_context(subscribing)
             yield hearings
 
     @contextmanager
-    def _doubting(self) -> Iterator[None]:
+    def _forgetting_project(self) -> Iterator[None]:
         """Forget what a slug led to when that is not found or closed: another may have its name now."""
         try:
             yield

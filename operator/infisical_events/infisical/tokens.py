@@ -18,9 +18,9 @@ import httpx
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.http_client import request_json
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
-from infisical_events.infisical.login_guard import Attempts, Refusal
+from infisical_events.infisical.login_guard import LoginGuard, Rejection
 
-_REFUSAL_PAUSE = 60.0
+_REJECTION_PAUSE = 60.0
 """Seconds before a refused login is tried again: twice the server's window for counting failures."""
 
 _REREAD_PAUSE = 300.0
@@ -61,20 +61,22 @@ CredentialsSource = Callable[[], Awaitable[Credentials]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class _HeldToken:
     text: str = field(repr=False)
     replace_at: float
 
 
-class Tokens:
+class TokenProvider:
     """Logs in when needed, once for all who wait; never logs in with refused credentials at once."""
 
-    def __init__(self, client: httpx.AsyncClient, credentials: CredentialsSource, attempts: Attempts) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, credentials: CredentialsSource, attempts: LoginGuard
+    ) -> None:
         self._client = client
         self._credentials = credentials
         self._attempts = attempts
-        self._token: _Token | None = None
-        self._refusal: Refusal | None = None
+        self._token: _HeldToken | None = None
+        self._refusal: Rejection | None = None
         self._lock = asyncio.Lock()
 
     async def current(self) -> str:
@@ -89,23 +91,23 @@ class Tokens:
                 self._token = await self._replaced(now)
             return self._token.text
 
-    def refuse(self, token: str) -> None:
+    def invalidate(self, token: str) -> None:
         """Take note that the server does not accept this token: the next call logs in anew."""
         if self._token is not None and self._token.text == token:
             self._token = None
 
-    async def _replaced(self, now: float) -> _Token:
+    async def _replaced(self, now: float) -> _HeldToken:
         if self._refusal is not None:
-            self._refusal.stand(now)
+            self._refusal.raise_if_active(now)
         try:
             token = await self._logged_in(await self._credentials(), now)
         except LoginError as error:
-            self._refusal = Refusal.of(error, now)
+            self._refusal = Rejection.of(error, now)
             raise
         self._refusal = None
         return token
 
-    async def _logged_in(self, credentials: Credentials, now: float) -> _Token:
+    async def _logged_in(self, credentials: Credentials, now: float) -> _HeldToken:
         """Wrong client secrets lock their identity out, so what is known of them is shared."""
         if not isinstance(credentials, UniversalCredentials):
             return await _login(self._client, credentials, now)
@@ -113,7 +115,7 @@ class Tokens:
         return await self._attempts.make(shared, lambda: _login(self._client, credentials, now))
 
 
-async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float) -> _Token:
+async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float) -> _HeldToken:
     if isinstance(credentials, AccessToken):
         return _by_hand(credentials.token, now)
     method, body = _login_request(credentials)
@@ -124,11 +126,11 @@ async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float
     return _accepted(answer, now)
 
 
-def _by_hand(token: str, now: float) -> _Token:
+def _by_hand(token: str, now: float) -> _HeldToken:
     if not _TOKEN.fullmatch(token):
         sentence = "The access token has characters that no token has: check what the Secret holds."
         raise LoginError(Reason.CREDENTIALS_REFUSED, sentence)
-    return _Token(token, now + _REREAD_PAUSE)
+    return _HeldToken(token, now + _REREAD_PAUSE)
 
 
 def _login_request(
@@ -147,7 +149,7 @@ def _login_error(error: InfisicalError, method: str) -> LoginError:
     if error.reason in _REFUSALS:
         advice = "check the credentials, and in Infisical whether the identity is locked out"
         sentence = f"Infisical refused the {method} login{error.quote}: {advice}."
-        return LoginError(Reason.CREDENTIALS_REFUSED, sentence, _REFUSAL_PAUSE)
+        return LoginError(Reason.CREDENTIALS_REFUSED, sentence, _REJECTION_PAUSE)
     return LoginError(error.reason, str(error), error.retry_after)
 
 
@@ -159,7 +161,7 @@ _REFUSALS = {
 }
 
 
-def _accepted(answer: Any, now: float) -> _Token:  # noqa: ANN401 - JSON
+def _accepted(answer: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
     try:
         text, seconds = answer["accessToken"], float(answer.get("expiresIn") or 0)
         is_token = _TOKEN.fullmatch(text) is not None
@@ -167,8 +169,8 @@ def _accepted(answer: Any, now: float) -> _Token:  # noqa: ANN401 - JSON
         is_token = False
     if not is_token:
         raise LoginError(
-            Reason.NOT_INFISICAL, "The login's answer has no token: check spec.address.", _REFUSAL_PAUSE
+            Reason.NOT_INFISICAL, "The login's answer has no token: check spec.address.", _REJECTION_PAUSE
         )
     # expiresIn 0 means that the token never ends. A third of its life is left for trouble.
     life = min(seconds * 2 / 3, _LONGEST_USE) if seconds > 0 else _LONGEST_USE
-    return _Token(text, now + life)
+    return _HeldToken(text, now + life)

@@ -19,12 +19,12 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.resources import FIELD_MANAGER
-from infisical_events.core.status.text import on_one_line
+from infisical_events.core.status.text import single_line
 from infisical_events.kube.kubernetes_errors import (
     KubernetesError,
     UnauthorizedError,
     UnknownOutcomeError,
-    error_of,
+    error_for_status,
 )
 from infisical_events.kube.protected_objects import user_of
 
@@ -81,7 +81,7 @@ async def _never_renewed(client: ApiClient) -> ApiClient:
     return client
 
 
-class Kube:
+class KubeApi:
     """The API server, by the verbs that are used.
 
     After a 401 nothing has been done, so any request is made once more if `renewed` has another client.
@@ -244,7 +244,7 @@ def _decoded(status: int, data: bytes) -> JSONObject:
     except (ValueError, RecursionError):
         answer = None
     if not 200 <= status < 300:  # noqa: PLR2004 - the statuses of success
-        raise error_of(status, _message_of(answer))
+        raise error_for_status(status, _message_of(answer))
     if not isinstance(answer, dict):
         raise KubernetesError("the API server's answer is no object")
     return answer
@@ -253,4 +253,4 @@ def _decoded(status: int, data: bytes) -> JSONObject:
 def _message_of(answer: object) -> str:
     """The sentence of a Status object, on one line and capped; empty for whatever a proxy says."""
     message = answer.get("message") if isinstance(answer, dict) else None
-    return on_one_line(str(message or ""))[:_LONGEST_QUOTE]
+    return single_line(str(message or ""))[:_LONGEST_QUOTE]

@@ -4,9 +4,9 @@ import base64
 import binascii
 
 from infisical_events.api.specs import SecretKeyRef
-from infisical_events.kube.api_client import Kube, path_of
+from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.kube.protected_objects import OWNS_NOTHING, Own, check_type
+from infisical_events.kube.protected_objects import NOTHING_PROTECTED, ProtectedObjects, check_type
 
 _TOKEN_SECONDS = 600
 """The shortest life that the API server grants; the token is used once, for a login."""
@@ -19,7 +19,7 @@ class MissingKeyError(KubernetesError):
 class CredentialReader:
     """Reads Secrets by name and asks for ServiceAccount tokens; never lists, never caches."""
 
-    def __init__(self, kube: Kube, own: Own = OWNS_NOTHING) -> None:
+    def __init__(self, kube: KubeApi, own: ProtectedObjects = NOTHING_PROTECTED) -> None:
         self._kube = kube
         self._own = own
 

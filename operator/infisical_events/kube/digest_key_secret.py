@@ -4,7 +4,7 @@ import secrets
 
 from infisical_events.api.resources import FIELD_MANAGER, MANAGED_BY
 from infisical_events.api.specs import SecretKeyRef
-from infisical_events.kube.api_client import Kube, path_of
+from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.credential_reader import CredentialReader, MissingKeyError
 from infisical_events.kube.kubernetes_errors import ConflictError, NotFoundError
 
@@ -14,10 +14,10 @@ _SHORTEST = 32
 """Characters of a key that somebody else may have put there."""
 
 
-class KeySecret:
+class DigestKeySecret:
     """One Secret in one namespace, made when it is first needed; whoever deletes it rotates the key."""
 
-    def __init__(self, kube: Kube, namespace: str, name: str) -> None:
+    def __init__(self, kube: KubeApi, namespace: str, name: str) -> None:
         self._kube = kube
         self._namespace = namespace
         self._ref = SecretKeyRef(name=name, key=_DATA_KEY)

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from infisical_events.api.resources import ResourceKind
-from infisical_events.kube.api_client import Kube, path_of
+from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import NotFoundError
 
 _MEMORY = 30.0
@@ -12,17 +12,17 @@ _MEMORY = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _CachedPlurals:
     plurals: frozenset[str]
     until: float
 
 
-class Groups:
+class Discovery:
     """The API groups of other projects."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
-        self._answers: dict[tuple[str, str], _Answer] = {}
+        self._answers: dict[tuple[str, str], _CachedPlurals] = {}
 
     async def has(self, kind: ResourceKind) -> bool:
         """Whether the API server serves the kind; raises KubernetesError.
@@ -32,7 +32,7 @@ class Groups:
         now, group = asyncio.get_running_loop().time(), (kind.group, kind.version)
         answer = self._answers.get(group)
         if answer is None or answer.until <= now:
-            answer = self._answers[group] = _Answer(await self._plurals(*group), now + _MEMORY)
+            answer = self._answers[group] = _CachedPlurals(await self._plurals(*group), now + _MEMORY)
         return kind.plural in answer.plurals
 
     async def _plurals(self, group: str, version: str) -> frozenset[str]:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from infisical_events.api.resources import FIELD_MANAGER
-from infisical_events.kube.api_client import Kube, path_of
+from infisical_events.kube.api_client import KubeApi, path_of
 
 _LONGEST_NOTE = 1024
 """Characters that the API server admits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Involved:
+class InvolvedObject:
     """The object that an Event is about."""
 
     api_version: str
@@ -23,22 +23,22 @@ class Involved:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class KubeEvent:
     """One Event: `reason` in CamelCase, `note` a sentence."""
 
-    about: Involved
+    about: InvolvedObject
     reason: str
     note: str
     is_warning: bool = False
 
 
-class Recorder:
+class EventRecorder:
     """Writes Events; the caller decides what happens when that fails."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
 
-    async def record(self, notice: Notice, now: datetime) -> None:
+    async def record(self, notice: KubeEvent, now: datetime) -> None:
         """Write one Event in the namespace of its object; raises KubernetesError."""
         about = notice.about
         stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

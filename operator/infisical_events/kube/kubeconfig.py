@@ -12,7 +12,7 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from infisical_events.kube.api_client import DEFAULT_TIMEOUT, Kube
+from infisical_events.kube.api_client import DEFAULT_TIMEOUT, KubeApi
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -121,9 +121,9 @@ async def load_connection(access: ClusterAccess) -> Connection:
 
 
 @asynccontextmanager
-async def opened_kube(
+async def open_kube_api(
     access: ClusterAccess, user_agent: str, seconds: float = DEFAULT_TIMEOUT
-) -> AsyncIterator[Kube]:
+) -> AsyncIterator[KubeApi]:
     """The API server, its connections closed with the context; each request may take so many `seconds`.
 
     Raises:
@@ -131,7 +131,7 @@ async def opened_kube(
     """
     clients = _Clients(access, user_agent, await _opened_client(access, user_agent))
     try:
-        yield Kube(clients.current, seconds, clients.renewed)
+        yield KubeApi(clients.current, seconds, clients.renewed)
     finally:
         await clients.close()
 

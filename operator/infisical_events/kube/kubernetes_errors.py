@@ -31,7 +31,7 @@ class InvalidError(KubernetesError):
     """The API server, or an admission plugin, does not accept the object."""
 
 
-class SecretRefusedError(KubernetesError):
+class SecretRejectedError(KubernetesError):
     """A Secret cannot be written as the spec has it, and trying again does not help; no value is repeated."""
 
 
@@ -54,6 +54,6 @@ _BY_STATUS = {
 }
 
 
-def error_of(status: int, message: str) -> KubernetesError:
+def error_for_status(status: int, message: str) -> KubernetesError:
     """The error class of an HTTP status."""
     return _BY_STATUS.get(status, KubernetesError)(message or f"the API server answered {status}")

@@ -8,7 +8,7 @@ from math import ceil
 
 from infisical_events.api.resources import FIELD_MANAGER, GROUP, MANAGED_BY
 from infisical_events.core.sharding.leases import Lease
-from infisical_events.kube.api_client import JSONObject, Kube, path_of
+from infisical_events.kube.api_client import JSONObject, KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
 _API_VERSION = "coordination.k8s.io/v1"
@@ -16,10 +16,10 @@ _LABEL = f"{GROUP}/leases"
 """Has the prefix of the Leases' names, so that those of one installation can be listed."""
 
 
-class Leases:
+class LeaseClient:
     """The Leases of one installation in one namespace."""
 
-    def __init__(self, kube: Kube, namespace: str, prefix: str) -> None:
+    def __init__(self, kube: KubeApi, namespace: str, prefix: str) -> None:
         self._kube = kube
         self._path = path_of("apis", *_API_VERSION.split("/"), "namespaces", namespace, "leases")
         self._prefix = prefix

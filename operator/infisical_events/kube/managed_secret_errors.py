@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from infisical_events.api.specs import CreationPolicy, ManagedSecret
-from infisical_events.core.status.text import on_one_line
+from infisical_events.core.status.text import single_line
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     ForbiddenError,
     InvalidError,
     KubernetesError,
-    SecretRefusedError,
+    SecretRejectedError,
 )
 
 _FIELDS_TAKEN: Final = "Apply failed with"
@@ -64,16 +64,18 @@ _ADVICE: Final = (
 """Beginnings of sentences by what the API server says; the first that is found counts."""
 
 
-def refusal_of(error: KubernetesError, managed: ManagedSecret, data: Mapping[str, str]) -> KubernetesError:
+def error_for_managed_secret(
+    error: KubernetesError, managed: ManagedSecret, data: Mapping[str, str]
+) -> KubernetesError:
     """The error to raise in its place: refused if trying again does not help, else one of the same class."""
-    if isinstance(error, SecretRefusedError):
+    if isinstance(error, SecretRejectedError):
         return error
     if isinstance(error, ConflictError) and str(error).startswith(_FIELDS_TAKEN):
         return _taken(error, managed)
     quote = _quotable(str(error), managed, data)
     if isinstance(error, (ForbiddenError, InvalidError)):
         said = f' (the API server says: "{quote}")' if quote else " (what the API server says is left out)"
-        return SecretRefusedError(f"Secret {managed.name} {_advice(str(error))}{said}.")
+        return SecretRejectedError(f"Secret {managed.name} {_advice(str(error))}{said}.")
     return type(error)(quote or f"the API server's answer to Secret {managed.name} repeats a value of it")
 
 
@@ -90,7 +92,7 @@ def _taken(error: ConflictError, managed: ManagedSecret) -> KubernetesError:
     named = ", ".join(fields[:_MOST_FIELDS]) or "some fields"
     more = " and others" if len(fields) > _MOST_FIELDS else ""
     managers = ", ".join(dict.fromkeys(_MANAGER.findall(str(error)))) or "somebody else"
-    return SecretRefusedError(
+    return SecretRejectedError(
         f"Secret {managed.name} has {named}{more} of {managers}, and Merge takes nothing away: remove them "
         "there, or leave them out of the entry in resync.secrets."
     )
@@ -107,7 +109,7 @@ def _quotable(message: str, managed: ManagedSecret, data: Mapping[str, str]) -> 
 def _forms(values: Iterable[str]) -> Iterator[str]:
     """As a message can have them: plain, on one line, or as they are sent."""
     for value in values:
-        yield on_one_line(value)
+        yield single_line(value)
         yield b64encode(value.encode()).decode().rstrip("=")
 
 

@@ -7,24 +7,24 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import API_VERSION, FIELD_MANAGER, KIND, MANAGED_BY
 from infisical_events.api.specs import CreationPolicy, ManagedSecret
 from infisical_events.core.sync.secret_metadata import SecretMetadata
-from infisical_events.kube.api_client import METADATA, JSONObject, Kube
-from infisical_events.kube.kubernetes_errors import KubernetesError, SecretRefusedError
-from infisical_events.kube.managed_secret_errors import refusal_of
-from infisical_events.kube.protected_objects import OWNS_NOTHING, Own
-from infisical_events.kube.secret_client import Secrets, metadata_of, secret_path
+from infisical_events.kube.api_client import METADATA, JSONObject, KubeApi
+from infisical_events.kube.kubernetes_errors import KubernetesError, SecretRejectedError
+from infisical_events.kube.managed_secret_errors import error_for_managed_secret
+from infisical_events.kube.protected_objects import NOTHING_PROTECTED, ProtectedObjects
+from infisical_events.kube.secret_client import SecretClient, metadata_of, secret_path
 from infisical_events.kube.subscription_client import SubscriptionKey
 
 _OURS = "is the operator's own: choose another name"
 
 
-class ManagedSecrets:
+class ManagedSecretClient:
     """The Secrets of subscriptions, by server-side apply: keys that leave the content leave the Secret.
 
     Nothing is deleted here. An owner's Secret is deleted by Kubernetes with its subscription. One whose
     entry leaves the spec stays as it is until then; an orphan, and keys that were merged, stay for good.
     """
 
-    def __init__(self, kube: Kube, own: Own = OWNS_NOTHING) -> None:
+    def __init__(self, kube: KubeApi, own: ProtectedObjects = NOTHING_PROTECTED) -> None:
         self._kube = kube
         self._own = own
 
@@ -41,16 +41,16 @@ class ManagedSecrets:
         try:
             return await self._apply(key, managed, data, token)
         except KubernetesError as error:
-            raise refusal_of(error, managed, data) from None
+            raise error_for_managed_secret(error, managed, data) from None
 
     async def _apply(
         self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
     ) -> SecretMetadata:
-        found = await Secrets(self._kube).metadata(key.namespace, managed.name)
+        found = await SecretClient(self._kube).metadata(key.namespace, managed.name)
         is_own = self._own.has_secret(key.namespace, managed.name)
-        objection = _OURS if is_own else _objection(found, key, managed)
+        objection = _OURS if is_own else _denial_reason(found, key, managed)
         if objection:
-            raise SecretRefusedError(f"Secret {managed.name} {objection}.")
+            raise SecretRejectedError(f"Secret {managed.name} {objection}.")
         body = _manifest(key, managed, token)
         body["data"] = {name: b64encode(value.encode()).decode() for name, value in data.items()}
         if found is not None:  # a recreated or edited one is a conflict then
@@ -90,7 +90,7 @@ def _owner(key: SubscriptionKey) -> JSONObject:
     }
 
 
-def _objection(found: SecretMetadata | None, key: SubscriptionKey, managed: ManagedSecret) -> str:
+def _denial_reason(found: SecretMetadata | None, key: SubscriptionKey, managed: ManagedSecret) -> str:
     """What speaks against writing it, as the end of a sentence; empty if nothing does.
 
     All that is applied has one field manager, so of two subscriptions that write one Secret each would

@@ -12,12 +12,12 @@ from infisical_events.api.resources import TOKEN_TYPES
 from infisical_events.kube.kubernetes_errors import ForbiddenError
 
 
-class OwnError(ForbiddenError):
+class ProtectedObjectError(ForbiddenError):
     """A subscription names what is the operator's own, or the cluster's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class ProtectedObjects:
     """The user that the operator is to the API server, and the Secrets that it keeps for itself."""
 
     user: str = ""
@@ -26,26 +26,28 @@ class Own:
     def check_account(self, namespace: str, name: str) -> None:
         """Raises OwnError for the operator's own ServiceAccount."""
         if self.user == f"system:serviceaccount:{namespace}:{name}":
-            raise OwnError("it is the operator's own: name one of the workload's")
+            raise ProtectedObjectError("it is the operator's own: name one of the workload's")
 
     def check_secret(self, namespace: str, name: str) -> None:
         """Raises OwnError for a Secret that the operator keeps for itself."""
         if self.has_secret(namespace, name):
-            raise OwnError("it is the operator's own: name another Secret")
+            raise ProtectedObjectError("it is the operator's own: name another Secret")
 
     def has_secret(self, namespace: str, name: str) -> bool:
         """Whether the operator keeps it for itself."""
         return (namespace, name) in self.secrets
 
 
-OWNS_NOTHING = Own()
+NOTHING_PROTECTED = ProtectedObjects()
 """For who keeps nothing for itself."""
 
 
 def check_type(kind: object) -> None:
     """Raises OwnError for the type of a Secret that holds a token for the API server."""
     if kind in TOKEN_TYPES:
-        raise OwnError("it holds a token for the API server, which is sent nowhere: name another Secret")
+        raise ProtectedObjectError(
+            "it holds a token for the API server, which is sent nowhere: name another Secret"
+        )
 
 
 def user_of(token: str) -> str:

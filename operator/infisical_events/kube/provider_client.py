@@ -4,29 +4,29 @@ import asyncio
 import logging
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
-from infisical_events.core.sync.secret_providers import Source, source_of
-from infisical_events.kube.api_client import JSONObject, Kube, path_of
-from infisical_events.kube.discovery import Groups
+from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
+from infisical_events.kube.api_client import JSONObject, KubeApi, path_of
+from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.kubernetes_errors import ForbiddenError
 
-SOURCE_KINDS = (INFISICAL_SECRET, STATIC_SECRET, EXTERNAL_SECRET)
+PROVIDER_KINDS = (INFISICAL_SECRET, STATIC_SECRET, EXTERNAL_SECRET)
 
 log = logging.getLogger(__name__)
 
 
-class Sources:
+class ProviderClient:
     """What writes the Secrets of a namespace, besides this operator."""
 
-    def __init__(self, kube: Kube, groups: Groups) -> None:
+    def __init__(self, kube: KubeApi, groups: Discovery) -> None:
         self._kube = kube
         self._groups = groups
 
-    async def of_namespace(self, namespace: str) -> tuple[Source, ...]:
+    async def list_namespace(self, namespace: str) -> tuple[SecretProvider, ...]:
         """All of them as they are now; raises KubernetesError."""
-        listed = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in SOURCE_KINDS))
+        listed = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in PROVIDER_KINDS))
         return tuple(source for sources in listed for source in sources)
 
-    async def _list_kind(self, kind: ResourceKind, namespace: str) -> list[Source]:
+    async def _list_kind(self, kind: ResourceKind, namespace: str) -> list[SecretProvider]:
         if not await self._groups.has(kind):
             return []
         try:
@@ -36,16 +36,16 @@ class Sources:
             return []
         return [source for item in found if (source := _understood(kind, item)) is not None]
 
-    async def ask(self, namespace: str, source: Source, body: JSONObject) -> Source:
+    async def request_sync(self, namespace: str, source: SecretProvider, body: JSONObject) -> SecretProvider:
         """Apply a merge patch and return what it has become; raises KubernetesError."""
         answer = await self._kube.merge_patch(_path(source.kind, namespace, source.name), body)
         return _understood(source.kind, answer) or source
 
 
-def _understood(kind: ResourceKind, stored: JSONObject) -> Source | None:
+def _understood(kind: ResourceKind, stored: JSONObject) -> SecretProvider | None:
     """A foreign object that makes no sense is nobody's source; it must not hold up the others."""
     try:
-        return source_of(kind, stored)
+        return provider_of(kind, stored)
     except (KeyError, TypeError, AttributeError, ValueError):
         log.warning("%s has an unknown shape and is left aside", kind.kind)
         return None

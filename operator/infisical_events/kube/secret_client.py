@@ -5,14 +5,14 @@ from datetime import datetime
 
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.core.sync.secret_metadata import SecretMetadata
-from infisical_events.kube.api_client import METADATA, JSONObject, Kube, path_of, time_of
+from infisical_events.kube.api_client import METADATA, JSONObject, KubeApi, path_of, time_of
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
 
 
-class Secrets:
+class SecretClient:
     """The Secrets of the cluster, by name."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
 
     async def metadata(self, namespace: str, name: str) -> SecretMetadata | None:

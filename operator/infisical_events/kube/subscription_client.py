@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
-from infisical_events.kube.api_client import Kube, path_of
+from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
 _BASE = ("apis", GROUP, VERSION)
@@ -49,10 +49,10 @@ class ListedSubscription:
     generation: int
 
 
-class Subscriptions:
+class SubscriptionClient:
     """The subscriptions of the cluster."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
 
     async def get(self, key: SubscriptionKey) -> StoredSubscription:

@@ -4,17 +4,17 @@ import asyncio
 from datetime import datetime
 
 from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
-from infisical_events.core.restarts.workload_state import Standing, standing_of
+from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload
-from infisical_events.kube.api_client import METADATA_LIST, JSONObject, Kube, path_of, time_of
-from infisical_events.kube.discovery import Groups
+from infisical_events.kube.api_client import METADATA_LIST, JSONObject, KubeApi, path_of, time_of
+from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
 
 
-class Workloads:
+class WorkloadClient:
     """The workloads of a namespace."""
 
-    def __init__(self, kube: Kube, groups: Groups) -> None:
+    def __init__(self, kube: KubeApi, groups: Discovery) -> None:
         self._kube = kube
         self._groups = groups
 
@@ -29,7 +29,7 @@ class Workloads:
         found = [metadata async for metadata in self._kube.list_metadata(_path(kind, namespace))]
         return tuple(_workload(kind, metadata) for metadata in found if "deletionTimestamp" not in metadata)
 
-    async def read(self, namespace: str, kind: str, name: str) -> Standing | None:
+    async def read(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
         """One of them in full, as it is now; None when it is not there; raises KubernetesError."""
         known = next((entry for entry in WORKLOAD_KINDS if entry.kind == kind), None)
         if known is None:  # the ledger was edited by hand
@@ -39,11 +39,11 @@ class Workloads:
         except NotFoundError:
             return None
         try:
-            return standing_of(_workload(known, stored["metadata"]), stored)
+            return workload_state_of(_workload(known, stored["metadata"]), stored)
         except (KeyError, TypeError, AttributeError, ValueError):
             raise KubernetesError(f"the API server's answer is no {kind}") from None
 
-    async def births_of_pods(self, namespace: str, selector: str) -> tuple[datetime, ...]:
+    async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
         """When each pod with these labels was made, in whole seconds; raises KubernetesError."""
         path = path_of("api", "v1", "namespaces", namespace, "pods")
         pods = [item["metadata"] async for item in self._kube.list(path, selector, METADATA_LIST)]

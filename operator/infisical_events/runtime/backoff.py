@@ -22,12 +22,12 @@ _SLOW_PACE = {
 """Seconds at least before what only a person can mend is tried again."""
 
 
-def needs_a_person(reason: Reason) -> bool:
+def is_user_error(reason: Reason) -> bool:
     """Whether trying again soon cannot help."""
     return reason in _SLOW_PACE
 
 
-def told_pace(reason: Reason) -> str:
+def retry_interval_text(reason: Reason) -> str:
     """`every 5 minutes`, for what only a person can mend; empty for all else."""
     seconds = int(_SLOW_PACE.get(reason, 0.0))
     if not seconds:

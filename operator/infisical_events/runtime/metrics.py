@@ -7,7 +7,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.restarts.pending_summary import Owed
+from infisical_events.core.restarts.pending_summary import PendingCount
 from infisical_events.kube.subscription_client import SubscriptionKey
 
 Kind = TypeVar("Kind", Counter, Gauge)
@@ -77,73 +77,73 @@ class Metrics:
         self._series.append(metric)
         return metric
 
-    def served(self, count: int) -> None:
+    def set_subscriptions(self, count: int) -> None:
         """How many subscriptions have a task."""
         self._subscriptions.set(count)
 
-    def shards(self, count: int) -> None:
+    def init_shards(self, count: int) -> None:
         """How many shards there are; none is held yet."""
         for shard in range(count):
             self._held.labels(shard).set(0)
 
-    def acquired(self, shard: int) -> None:
+    def shard_acquired(self, shard: int) -> None:
         """A shard is held from now on."""
         self._held.labels(shard).set(1)
         self._changes.labels("acquired").inc()
 
-    def dropped(self, shard: int, change: str) -> None:
+    def shard_dropped(self, shard: int, change: str) -> None:
         """A shard is not held any more: it was `released` or `lost`."""
         self._held.labels(shard).set(0)
         self._changes.labels(change).inc()
 
-    def replicas(self, count: int) -> None:
+    def set_replicas(self, count: int) -> None:
         """How many replicas share, this one among them."""
         self._replicas.set(count)
 
-    def lagged(self, seconds: float) -> None:
+    def set_event_loop_lag(self, seconds: float) -> None:
         """How late the event loop was at most within the last minute."""
         self._loop_lag.set(seconds)
 
-    def watch_lagged(self, seconds: float) -> None:
+    def set_watch_lag(self, seconds: float) -> None:
         """For how long the watch has not told something that sweeps find; 0 when it is even with them."""
         self._watch_lag.set(seconds)
 
-    def connected(self, key: SubscriptionKey) -> None:
+    def stream_connected(self, key: SubscriptionKey) -> None:
         """A stream was opened."""
         self._connected.labels(key.namespace, key.name).set(1)
 
-    def disconnected(self, key: SubscriptionKey) -> None:
+    def stream_disconnected(self, key: SubscriptionKey) -> None:
         """A stream is over."""
         self._connected.labels(key.namespace, key.name).set(0)
 
-    def reconnected(self, key: SubscriptionKey) -> None:
+    def stream_reconnected(self, key: SubscriptionKey) -> None:
         """A stream was opened after one was lost."""
         self._reconnects.labels(key.namespace, key.name).inc()
 
-    def was_blind(self, key: SubscriptionKey, seconds: float) -> None:
+    def add_blind_seconds(self, key: SubscriptionKey, seconds: float) -> None:
         """So long no stream was open, since that was told last."""
         self._blind.labels(key.namespace, key.name).inc(seconds)
 
-    def heard(self, key: SubscriptionKey, event: EventType, at: datetime, *, is_matched: bool) -> None:
+    def count_event(self, key: SubscriptionKey, event: EventType, at: datetime, *, is_matched: bool) -> None:
         """An event arrived."""
         self._last_event.labels(key.namespace, key.name).set(at.timestamp())
         self._heard.labels(key.namespace, key.name, event, str(is_matched).lower()).inc()
 
-    def observed(self, key: SubscriptionKey, grade: str, keys: int, at: datetime) -> None:
+    def set_observed(self, key: SubscriptionKey, grade: str, keys: int, at: datetime) -> None:
         """Everything was looked at."""
         self._keys.remove_by_labels({"namespace": key.namespace, "subscription": key.name})
         self._keys.labels(key.namespace, key.name, grade).set(keys)
         self._observed.labels(key.namespace, key.name).set(at.timestamp())
 
-    def passed(self, key: SubscriptionKey, result: str) -> None:
+    def count_reconcile(self, key: SubscriptionKey, result: str) -> None:
         """A pass ended."""
         self._passes.labels(key.namespace, key.name, result).inc()
 
-    def dealt(self, key: SubscriptionKey, result: str) -> None:
+    def count_workload_result(self, key: SubscriptionKey, result: str) -> None:
         """A workload was restarted, skipped or failed."""
         self._workloads.labels(key.namespace, key.name, result).inc()
 
-    def owes(self, key: SubscriptionKey, owed: Mapping[str, Owed]) -> None:
+    def set_pending(self, key: SubscriptionKey, owed: Mapping[str, PendingCount]) -> None:
         """What is owed now, by reason; what is not named is not owed any more."""
         place = key.namespace, key.name
         for reason in self._owed_for.pop(place, frozenset()) - owed.keys():

@@ -11,15 +11,15 @@ from typing import Any, Protocol
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.restarts.workload_state import Standing
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload
-from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
-from infisical_events.core.snapshots.snapshots import Observation
-from infisical_events.core.sync.managed_secret_content import Reading
+from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
+from infisical_events.core.snapshots.snapshots import Snapshot
+from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.secret_metadata import SecretMetadata
-from infisical_events.core.sync.secret_providers import Source
+from infisical_events.core.sync.secret_providers import SecretProvider
 from infisical_events.infisical.tokens import CredentialsSource
-from infisical_events.kube.event_recorder import Notice
+from infisical_events.kube.event_recorder import KubeEvent
 from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
 
 
@@ -28,12 +28,12 @@ class Infisical(Protocol):
 
     async def login(self) -> None: ...  # noqa: D102 - as infisical.sessions.Session
     async def project_id(self) -> str: ...  # noqa: D102
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation: ...  # noqa: D102
+    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot: ...  # noqa: D102
     async def is_gone(self, folder: Folder, key: str) -> bool: ...  # noqa: D102
-    async def read_values(self, folder: Folder) -> Reading: ...  # noqa: D102
+    async def read_values(self, folder: Folder) -> FolderValues: ...  # noqa: D102
     def stream(  # noqa: D102
         self,
-    ) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | NotUnderstood]]: ...
+    ) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | UnrecognizedFrame]]: ...
 
 
 class InfisicalOpener(Protocol):
@@ -57,14 +57,14 @@ class Cluster(Protocol):
     async def list_workloads(self, namespace: str) -> tuple[Workload, ...]: ...  # noqa: D102
     async def read_workload(  # noqa: D102
         self, namespace: str, kind: str, name: str
-    ) -> Standing | None: ...
-    async def births_of_pods(  # noqa: D102
+    ) -> WorkloadState | None: ...
+    async def pod_creation_times(  # noqa: D102
         self, namespace: str, selector: str
     ) -> tuple[datetime, ...]: ...
-    async def list_sources(self, namespace: str) -> tuple[Source, ...]: ...  # noqa: D102
-    async def ask_source(  # noqa: D102
-        self, namespace: str, source: Source, body: dict[str, Any]
-    ) -> Source: ...
+    async def list_providers(self, namespace: str) -> tuple[SecretProvider, ...]: ...  # noqa: D102
+    async def request_sync(  # noqa: D102
+        self, namespace: str, source: SecretProvider, body: dict[str, Any]
+    ) -> SecretProvider: ...
     async def secret_metadata(  # noqa: D102
         self, namespace: str, name: str
     ) -> SecretMetadata | None: ...
@@ -78,4 +78,4 @@ class Cluster(Protocol):
     async def service_account_token(  # noqa: D102
         self, namespace: str, name: str, audiences: tuple[str, ...]
     ) -> str: ...
-    async def record(self, notice: Notice) -> None: ...  # noqa: D102
+    async def emit_event(self, notice: KubeEvent) -> None: ...  # noqa: D102

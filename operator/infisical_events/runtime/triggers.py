@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-from infisical_events.core.ledger.acceptance import Heard
+from infisical_events.core.ledger.acceptance import ReceivedEvent
 
 _LONGEST_FACTOR = 10
 """A burst that does not end is cut after this many quiet times."""
@@ -15,31 +15,31 @@ _MOST_HEARD = 10_000
 """Events that are kept while the state cannot be read; of more, the newest: the state decides anyway."""
 
 
-class Wakes:
+class TriggerQueue:
     """What was heard since the last pass, and the bell that rings for it."""
 
     def __init__(self, quiet: float) -> None:
         self._quiet = quiet
         self._longest = max(quiet, min(max(quiet * _LONGEST_FACTOR, _SHORTEST_BURST), _LONGEST_BURST))
         self._bell = asyncio.Event()
-        self._heard = deque[Heard](maxlen=_MOST_HEARD)
+        self._heard = deque[ReceivedEvent](maxlen=_MOST_HEARD)
         self.is_rung = False
         """Whether the bell rang since what was heard was taken."""
         self.is_whole = False
         """Whether it rang since then for something else than events, which tell where to look."""
 
-    def ring(self, *heard: Heard) -> None:
+    def add(self, *heard: ReceivedEvent) -> None:
         """A reason to look, with or without an event."""
         self._heard.extend(heard)
         self.is_rung = True
         self.is_whole = self.is_whole or not heard
         self._bell.set()
 
-    def keep(self, heard: tuple[Heard, ...]) -> None:
+    def requeue(self, heard: tuple[ReceivedEvent, ...]) -> None:
         """Put back what a pass could not account for; no reason by itself."""
         self._heard = deque((*heard, *self._heard), maxlen=_MOST_HEARD)
 
-    def take(self) -> tuple[Heard, ...]:
+    def take(self) -> tuple[ReceivedEvent, ...]:
         """All that was heard, once."""
         taken = tuple(self._heard)
         self._heard.clear()

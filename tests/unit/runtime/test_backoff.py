@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.core.status.reasons import Reason
-from infisical_events.runtime.backoff import Backoff, told_pace
+from infisical_events.runtime.backoff import Backoff, retry_interval_text
 
 
 @given(failures=st.integers(0, 10_000))
@@ -66,4 +66,4 @@ def test_slow_pace(reason: Reason, floor: float) -> None:
 )
 def test_told_pace(reason: Reason, words: str) -> None:
     """A slow pace has words for people."""
-    assert told_pace(reason) == words
+    assert retry_interval_text(reason) == words

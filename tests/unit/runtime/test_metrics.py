@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.restarts.pending_summary import Owed
+from infisical_events.core.restarts.pending_summary import PendingCount
 from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.metrics import Metrics
 
@@ -39,13 +39,13 @@ def filled(key: SubscriptionKey) -> Metrics:
 
 def told_of(metrics: Metrics, key: SubscriptionKey) -> None:
     """Everything, once."""
-    metrics.connected(key)
-    metrics.reconnected(key)
-    metrics.was_blind(key, 1.5)
-    metrics.heard(key, EventType.UPDATE, MOMENT, is_matched=True)
-    metrics.passed(key, "ok")
-    metrics.dealt(key, "Restarted")
-    metrics.owes(key, {"Paused": Owed(2, MOMENT)})
+    metrics.stream_connected(key)
+    metrics.stream_reconnected(key)
+    metrics.add_blind_seconds(key, 1.5)
+    metrics.count_event(key, EventType.UPDATE, MOMENT, is_matched=True)
+    metrics.count_reconcile(key, "ok")
+    metrics.count_workload_result(key, "Restarted")
+    metrics.set_pending(key, {"Paused": PendingCount(2, MOMENT)})
 
 
 def test_rendered() -> None:
@@ -67,20 +67,20 @@ def test_rendered() -> None:
 def test_disconnected() -> None:
     """A stream that is over is told as 0."""
     metrics = filled(APP)
-    metrics.disconnected(APP)
+    metrics.stream_disconnected(APP)
     assert 'infisical_events_stream_connected{namespace="team",subscription="app"} 0.0' in rendered(metrics)
 
 
 def test_what_is_not_owed_any_more() -> None:
     """Only what is owed now is told of, each reason for itself; nothing at all when all is done."""
     metrics = filled(APP)
-    metrics.owes(APP, {"Pending": Owed(1, MOMENT + timedelta(seconds=5))})
+    metrics.set_pending(APP, {"Pending": PendingCount(1, MOMENT + timedelta(seconds=5))})
     assert [line.rpartition(" ")[2] for line in rendered(metrics) if "owed" in line] == [
         "1.0",
         "1.893456005e+09",
     ]
-    metrics.owes(APP, {})
-    metrics.owes(APP, {})
+    metrics.set_pending(APP, {})
+    metrics.set_pending(APP, {})
     assert not any("owed" in line for line in rendered(metrics))
 
 
@@ -88,8 +88,8 @@ def test_owed_again_after_it_was_forgotten() -> None:
     """A subscription that was suspended, or served elsewhere for a while, is told of as before."""
     metrics = filled(APP)
     metrics.forget(APP)
-    metrics.owes(APP, {})
-    metrics.owes(APP, {"Paused": Owed(1, MOMENT)})
+    metrics.set_pending(APP, {})
+    metrics.set_pending(APP, {"Paused": PendingCount(1, MOMENT)})
     assert sum("owed" in line for line in rendered(metrics)) == 2
 
 
@@ -117,10 +117,10 @@ def test_two_registries() -> None:
 def test_shards() -> None:
     """All shards are told of, held or not, and how they came and went."""
     metrics = Metrics()
-    metrics.shards(2)
-    metrics.acquired(0)
-    metrics.acquired(1)
-    metrics.dropped(1, "lost")
+    metrics.init_shards(2)
+    metrics.shard_acquired(0)
+    metrics.shard_acquired(1)
+    metrics.shard_dropped(1, "lost")
     assert [line for line in rendered(metrics) if "shard" in line] == [
         'infisical_events_shard_held{shard="0"} 1.0',
         'infisical_events_shard_held{shard="1"} 0.0',

@@ -4,29 +4,29 @@ import asyncio
 from collections.abc import Iterable
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.ledger.acceptance import Heard
+from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.runtime.triggers import Wakes
+from infisical_events.runtime.triggers import TriggerQueue
 from support.virtual_time import EPOCH, in_virtual_time
 
 FAR = 1_000.0
 
 
-def heard(key: str) -> Heard:
+def heard(key: str) -> ReceivedEvent:
     """An event of one key."""
-    return Heard(SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({key})), EPOCH)
+    return ReceivedEvent(SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({key})), EPOCH)
 
 
-async def ring_at(wakes: Wakes, moments: Iterable[float]) -> None:
+async def ring_at(wakes: TriggerQueue, moments: Iterable[float]) -> None:
     """Ring at moments of the loop's clock."""
     loop = asyncio.get_running_loop()
     for moment in moments:
         await asyncio.sleep(moment - loop.time())
-        wakes.ring()
+        wakes.add()
 
 
-async def waited(wakes: Wakes, rings: Iterable[float], until: float = FAR) -> float:
+async def waited(wakes: TriggerQueue, rings: Iterable[float], until: float = FAR) -> float:
     """When a wait ended that saw these rings."""
     async with asyncio.TaskGroup() as group:
         ringing = group.create_task(ring_at(wakes, rings))
@@ -39,11 +39,11 @@ async def waited(wakes: Wakes, rings: Iterable[float], until: float = FAR) -> fl
 @in_virtual_time
 async def test_whether_events_alone_rang() -> None:
     """Events point somewhere; one ring for something else among them does not."""
-    wakes = Wakes(1.0)
-    wakes.ring(heard("A"))
+    wakes = TriggerQueue(1.0)
+    wakes.add(heard("A"))
     assert not wakes.is_whole
-    wakes.ring()
-    wakes.ring(heard("B"))
+    wakes.add()
+    wakes.add(heard("B"))
     assert wakes.is_whole
     wakes.take()
     assert not wakes.is_whole
@@ -52,60 +52,60 @@ async def test_whether_events_alone_rang() -> None:
 @in_virtual_time
 async def test_one_ring() -> None:
     """A single ring ends the wait after the quiet time."""
-    assert await waited(Wakes(1.0), [5.0]) == 6.0
+    assert await waited(TriggerQueue(1.0), [5.0]) == 6.0
 
 
 @in_virtual_time
 async def test_burst() -> None:
     """Rings closer together than the quiet time are one burst, which ends when it has been quiet."""
-    assert await waited(Wakes(1.0), [5.0, 5.9, 6.8]) == 7.8
+    assert await waited(TriggerQueue(1.0), [5.0, 5.9, 6.8]) == 7.8
 
 
 @in_virtual_time
 async def test_endless_burst() -> None:
     """A burst that does not end is cut after ten quiet times."""
-    assert await waited(Wakes(1.0), [5.0 + n / 2 for n in range(100)]) == 15.0
+    assert await waited(TriggerQueue(1.0), [5.0 + n / 2 for n in range(100)]) == 15.0
 
 
 @in_virtual_time
 async def test_short_quiet_time() -> None:
     """With a short quiet time a burst may still last two seconds."""
-    assert await waited(Wakes(0.125), [5.0 + n / 16 for n in range(100)]) == 7.0
+    assert await waited(TriggerQueue(0.125), [5.0 + n / 16 for n in range(100)]) == 7.0
 
 
 @in_virtual_time
 async def test_no_quiet_time() -> None:
     """Without a quiet time a ring ends the wait at once."""
-    assert await waited(Wakes(0.0), [5.0]) == 5.0
+    assert await waited(TriggerQueue(0.0), [5.0]) == 5.0
 
 
 @in_virtual_time
 async def test_ring_before_the_wait() -> None:
     """A ring that came before the wait is not lost."""
-    wakes = Wakes(1.0)
-    wakes.ring()
+    wakes = TriggerQueue(1.0)
+    wakes.add()
     assert await waited(wakes, []) == 1.0
 
 
 @in_virtual_time
 async def test_nothing_rings() -> None:
     """Without a ring the wait ends when its time is over."""
-    assert await waited(Wakes(1.0), [], until=30.0) == 30.0
+    assert await waited(TriggerQueue(1.0), [], until=30.0) == 30.0
 
 
 @in_virtual_time
 async def test_time_over_already() -> None:
     """A wait whose time is over ends at once."""
     await asyncio.sleep(10.0)
-    assert await waited(Wakes(1.0), [], until=3.0) == 10.0
+    assert await waited(TriggerQueue(1.0), [], until=3.0) == 10.0
 
 
 @in_virtual_time
 async def test_taken_once() -> None:
     """What was heard is taken once, in the order of hearing, and with it the news that the bell rang."""
-    wakes = Wakes(1.0)
-    wakes.ring(heard("A"))
-    wakes.ring(heard("B"))
+    wakes = TriggerQueue(1.0)
+    wakes.add(heard("A"))
+    wakes.add(heard("B"))
 
     assert wakes.is_rung
     assert wakes.take() == (heard("A"), heard("B"))
@@ -116,11 +116,11 @@ async def test_taken_once() -> None:
 @in_virtual_time
 async def test_kept() -> None:
     """What is put back comes before what was heard since, and is no reason to look by itself."""
-    wakes = Wakes(1.0)
-    wakes.keep((heard("A"),))
+    wakes = TriggerQueue(1.0)
+    wakes.requeue((heard("A"),))
     assert await waited(wakes, [], until=3.0) == 3.0
 
     assert not wakes.is_rung
 
-    wakes.ring(heard("B"))
+    wakes.add(heard("B"))
     assert wakes.take() == (heard("A"), heard("B"))

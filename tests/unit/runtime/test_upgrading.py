@@ -15,9 +15,9 @@ import pytest
 
 from infisical_events.api.specs import Spec
 from infisical_events.core.ledger.codec import FORMAT
-from infisical_events.infisical.event_stream import Hearing
+from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.tokens import CredentialsSource
-from infisical_events.runtime.subscription.runner import Follower
+from infisical_events.runtime.subscription.runner import SubscriptionRunner
 from support.fake_cluster import FakeCluster, OneKey, a_world
 from support.virtual_time import in_virtual_time
 
@@ -46,12 +46,12 @@ class Silent(OneKey):
         yield self
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
         """An open stream."""
         yield _nothing()
 
 
-async def _nothing() -> AsyncIterator[Hearing]:
+async def _nothing() -> AsyncIterator[StreamItem]:
     await asyncio.Event().wait()
     yield  # type: ignore[misc]
 
@@ -69,7 +69,9 @@ class Upgraded:
     async def __aenter__(self) -> Self:
         await asyncio.sleep(SINCE_SECONDS)
         world = a_world(self.cluster, self.infisical.opened, ADDRESS)
-        self._task = asyncio.get_running_loop().create_task(Follower(world=world, key=self.key).run())
+        self._task = asyncio.get_running_loop().create_task(
+            SubscriptionRunner(dependencies=world, key=self.key).run()
+        )
         await asyncio.sleep(LOOKED_SECONDS)
         return self
 

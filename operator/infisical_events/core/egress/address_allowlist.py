@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from infisical_events.core.egress.network_policy import Address, Kind, Network, kind_of, lies_in
+from infisical_events.core.egress.network_policy import Address, AddressKind, Network, kind_of, lies_in
 
 DEFAULT_ALLOWED = (
     "https://app.infisical.com",
@@ -33,7 +33,7 @@ _HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
-class Boundary:
+class EgressPolicy:
     """What the administrator allows: origins by patterns, and networks besides the public ones."""
 
     addresses: tuple[str, ...] = DEFAULT_ALLOWED
@@ -43,7 +43,7 @@ class Boundary:
         """Whether tokens may go to this origin, if it leads to where connections may go."""
         return is_allowed(origin, self.addresses)
 
-    def objection(self, origin: str, address: Address) -> str:
+    def denial_reason(self, origin: str, address: Address) -> str:
         """What speaks against a connection to this IP address of the origin; empty if nothing does.
 
         To public addresses tokens may go, and to the administrator's own networks. Internal ones may be
@@ -51,11 +51,11 @@ class Boundary:
         such as a link-local address, no name is good enough.
         """
         kind = kind_of(address)
-        if kind is Kind.PUBLIC or lies_in(address, self.networks):
+        if kind is AddressKind.PUBLIC or lies_in(address, self.networks):
             return ""
         if not kind.is_internal:
             return f"{kind}, which only --allowed-network of the operator allows"
-        if is_vouched(origin, self.addresses):
+        if is_named_in_full(origin, self.addresses):
             return ""
         return (
             f"{kind}, which the operator allows if --allowed-address names the host in full, or "
@@ -121,7 +121,7 @@ def is_allowed(origin: str, patterns: Iterable[str]) -> bool:
     return any(_matches(pattern, origin) for pattern in map(str.lower, patterns))
 
 
-def is_vouched(origin: str, patterns: Iterable[str]) -> bool:
+def is_named_in_full(origin: str, patterns: Iterable[str]) -> bool:
     """Whether some pattern that matches has no wildcard in its host: the administrator means this very host.
 
     Of `https://*.example.com` it is the owner of the domain who decides where its names lead.

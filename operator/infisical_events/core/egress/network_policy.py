@@ -34,7 +34,7 @@ _METADATA = frozenset(
 """Services that hand credentials of the machine to whoever asks from it."""
 
 
-class Kind(StrEnum):
+class AddressKind(StrEnum):
     """What an address is, in the words of a sentence."""
 
     PUBLIC = "a public address"
@@ -48,13 +48,13 @@ class Kind(StrEnum):
     @property
     def is_internal(self) -> bool:
         """Whether an Infisical may well be there, and much else: a cluster's services, or this machine."""
-        return self in {Kind.PRIVATE, Kind.LOOPBACK}
+        return self in {AddressKind.PRIVATE, AddressKind.LOOPBACK}
 
 
-def kind_of(address: Address) -> Kind:
+def kind_of(address: Address) -> AddressKind:
     """What an address is; one that stands for another one is what that is."""
     plain = _plain(address)
-    return next((kind for kind, is_one in _TESTS if is_one(plain)), Kind.PUBLIC)
+    return next((kind for kind, is_one in _TESTS if is_one(plain)), AddressKind.PUBLIC)
 
 
 def lies_in(address: Address, networks: Iterable[Network]) -> bool:
@@ -88,12 +88,12 @@ def _is_private(address: Address) -> bool:
     return is_elsewhere or not address.is_global
 
 
-_TESTS: Final[tuple[tuple[Kind, Callable[[Address], bool]], ...]] = (
-    (Kind.METADATA, lambda address: address in _METADATA),
-    (Kind.LINK_LOCAL, lambda address: address.is_link_local),
-    (Kind.UNSPECIFIED, _is_unspecified),
-    (Kind.MULTICAST, lambda address: address.is_multicast),
-    (Kind.LOOPBACK, lambda address: address.is_loopback),
-    (Kind.PRIVATE, _is_private),
+_TESTS: Final[tuple[tuple[AddressKind, Callable[[Address], bool]], ...]] = (
+    (AddressKind.METADATA, lambda address: address in _METADATA),
+    (AddressKind.LINK_LOCAL, lambda address: address.is_link_local),
+    (AddressKind.UNSPECIFIED, _is_unspecified),
+    (AddressKind.MULTICAST, lambda address: address.is_multicast),
+    (AddressKind.LOOPBACK, lambda address: address.is_loopback),
+    (AddressKind.PRIVATE, _is_private),
 )
 """The first that is true counts."""

@@ -14,9 +14,9 @@ from infisical_events.api.specs import EventType
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.diffs import diff
 from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState
 
-HORIZON = timedelta(seconds=60)
+MAX_READ_LAG = timedelta(seconds=60)
 """The longest age of a read that is tolerated: replication lag and caches of the server."""
 
 _FEW = 3
@@ -27,101 +27,111 @@ _UPDATE = frozenset({EventType.UPDATE})
 _DELETE = frozenset({EventType.DELETE})
 
 
-class Verdict(Enum):
+class Assessment(Enum):
     """What becomes of a body that was read."""
 
-    SAME = auto()
+    UNCHANGED = auto()
     ACCEPTED = auto()
     SUSPECT = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class AcceptedState:
     """A body and the moment it was accepted; equal reads do not refresh that moment.
 
     `gone` are the ids that left shortly before: a secret made anew has another id, so a read that
     shows one of them is an old one.
     """
 
-    body: Body
+    state: PartitionState
     accepted_at: datetime
-    gone: frozenset[str] = frozenset()
+    removed_ids: frozenset[str] = frozenset()
 
-    def succeeded_by(self, body: Body, at: datetime) -> "Belief":
+    def succeeded_by(self, body: PartitionState, at: datetime) -> "AcceptedState":
         """The next belief; what is gone is remembered while a read may still show it."""
-        remembered = self.gone if at <= self.accepted_at + HORIZON else frozenset()
-        return Belief(body.completed(self.body), at, (remembered | self.body.ids) - body.ids)
+        remembered = self.removed_ids if at <= self.accepted_at + MAX_READ_LAG else frozenset()
+        return AcceptedState(body.completed_from(self.state), at, (remembered | self.state.ids) - body.ids)
 
-    def confirmed_by(self, body: Body) -> "Belief":
+    def confirmed_by(self, body: PartitionState) -> "AcceptedState":
         """The same belief, after a body that agrees with it and may know more."""
-        return replace(self, body=body.completed(self.body))
+        return replace(self, state=body.completed_from(self.state))
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedEvent:
     """An event and when it was heard."""
 
     event: SecretEvent
-    at: datetime
+    received_at: datetime
 
 
-def judge(part: Part, believed: Belief, seen: Body, started: datetime, heard: Iterable[Heard]) -> Verdict:
+def assess(
+    part: Partition,
+    believed: AcceptedState,
+    seen: PartitionState,
+    started: datetime,
+    heard: Iterable[ReceivedEvent],
+) -> Assessment:
     """Judge a body whose read started at `started` against what is believed of its part."""
-    if believed.body.agrees(seen):
-        return Verdict.SAME
-    if started > believed.accepted_at + HORIZON:
-        return Verdict.ACCEPTED
-    steps = _steps(believed.body, seen)
-    if any(step < 0 for step in steps) or not believed.gone.isdisjoint(seen.ids):
-        return Verdict.SUSPECT  # whatever was heard: an event may be late, and the read older than it
-    later = [entry.event for entry in heard if entry.at > believed.accepted_at]
-    is_newer = any(steps) or _is_corroborated(part, believed.body, seen, later)
-    return Verdict.ACCEPTED if is_newer else Verdict.SUSPECT
+    if believed.state.agrees(seen):
+        return Assessment.UNCHANGED
+    if started > believed.accepted_at + MAX_READ_LAG:
+        return Assessment.ACCEPTED
+    steps = _version_steps(believed.state, seen)
+    if any(step < 0 for step in steps) or not believed.removed_ids.isdisjoint(seen.ids):
+        return Assessment.SUSPECT  # whatever was heard: an event may be late, and the read older than it
+    later = [entry.event for entry in heard if entry.received_at > believed.accepted_at]
+    is_newer = any(steps) or _is_corroborated(part, believed.state, seen, later)
+    return Assessment.ACCEPTED if is_newer else Assessment.SUSPECT
 
 
-def doubtful_loss(
-    part: Part, believed: Belief, seen: Body, started: datetime, heard: Iterable[Heard]
+def unconfirmed_removal(
+    part: Partition,
+    believed: AcceptedState,
+    seen: PartitionState,
+    started: datetime,
+    heard: Iterable[ReceivedEvent],
 ) -> str | None:
     """A key to ask for, when a read would be believed although most keys left without a word.
 
     The server leaves out silently what an identity may no longer describe. So the loss of all keys of
     a folder, or of more than half of at least three, has to be confirmed by asking for one of them.
     """
-    before = believed.body.sightings.keys()
-    lost = before - seen.sightings.keys()
+    before = believed.state.versions.keys()
+    lost = before - seen.versions.keys()
     is_most = lost == before or 2 * len(lost) > len(before) >= _FEW
     if part.source is not None or not lost or not is_most:
         return None
-    is_told = _is_corroborated(part, believed.body, seen, [entry.event for entry in heard])
-    is_believed = judge(part, believed, seen, started, heard) is Verdict.ACCEPTED
+    is_told = _is_corroborated(part, believed.state, seen, [entry.event for entry in heard])
+    is_believed = assess(part, believed, seen, started, heard) is Assessment.ACCEPTED
     return min(lost) if is_believed and not is_told else None
 
 
-def _steps(believed: Body, seen: Body) -> list[int]:
+def _version_steps(believed: PartitionState, seen: PartitionState) -> list[int]:
     """By how many versions each secret that both know was changed; one step up proves `seen` newer."""
-    before = {sighting.id: sighting.version for sighting in believed.sightings.values()}
+    before = {sighting.id: sighting.version for sighting in believed.versions.values()}
     return [
-        sighting.version - before[sighting.id]
-        for sighting in seen.sightings.values()
-        if sighting.id in before
+        sighting.version - before[sighting.id] for sighting in seen.versions.values() if sighting.id in before
     ]
 
 
-def _is_corroborated(part: Part, believed: Body, seen: Body, events: Iterable[SecretEvent]) -> bool:
+def _is_corroborated(
+    part: Partition, believed: PartitionState, seen: PartitionState, events: Iterable[SecretEvent]
+) -> bool:
     """Every difference was told by an event that was heard after the belief was accepted."""
     if part.source is not None:
         # The event names no keys, and comes late. So it vouches only for an import that was not there:
         # a lagging read takes back what is believed, and hardly shows what there never was.
         is_told = any(event.type is _IMPORT and part.scope.covers(event.folder) for event in events)
-        return believed == NOTHING and is_told
+        return believed == ABSENT and is_told
     told: dict[str, set[EventType]] = defaultdict(set)
     for event in events:
         for key in event.keys if event.folder == part.folder else ():
             told[key].add(event.type)
-    return all(_is_told(change, told[change.key]) for change in diff(part, believed, seen))
+    return all(_is_explained(change, told[change.key]) for change in diff(part, believed, seen))
 
 
-def _is_told(change: Change, told: set[EventType]) -> bool:
+def _is_explained(change: Change, told: set[EventType]) -> bool:
     """Whether events tell of the change; the create of an upsert is told as an update."""
     others = change.types - _DELETE
     is_loss_told = change.types & _DELETE <= told

@@ -7,12 +7,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infisical_events.api.specs import Grade
-from infisical_events.core.ledger.acceptance import Belief
-from infisical_events.core.ledger.ledger import Claim, Credit, Debt, Doubt, Header, Ledger, Parked, Rollout
+from infisical_events.core.ledger.acceptance import AcceptedState
+from infisical_events.core.ledger.ledger import (
+    Header,
+    Ledger,
+    PendingRestart,
+    RecentlyRemoved,
+    Rollout,
+    Unconfirmed,
+    UnmatchedImportChange,
+    UnmatchedImportEvent,
+)
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.changes import LONGEST_LIST, Change, folded
-from infisical_events.core.snapshots.snapshots import Body, Part
+from infisical_events.core.snapshots.changes import LONGEST_LIST, Change, compacted
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState
 
 FORMAT = 3
 """The version of this encoding; one that is not read is replaced by a fresh baseline."""
@@ -23,7 +32,7 @@ _READABLE = frozenset({1, 2, FORMAT})
 _ROOM = 900_000
 """Characters of JSON for the belief: the API server stores objects of about 1.5 MB all in all."""
 
-_ROOM_FOR_DEBTS = 300_000
+_ROOM_FOR_PENDING = 300_000
 """Characters of JSON for what is owed, if it can be told so shortly: 1,400 workloads at once."""
 
 
@@ -38,7 +47,7 @@ def encode(ledger: Ledger) -> dict[str, Any]:
     the process, and lost with it.
     """
     header = ledger.header
-    belief, room_left = _fitting(ledger.belief)
+    belief, room_left = _fitting(ledger.accepted)
     return {
         "format": FORMAT,
         "header": {
@@ -52,18 +61,22 @@ def encode(ledger: Ledger) -> dict[str, Any]:
         "baselinedAt": _encode_time(ledger.baselined_at),
         "scope": [str(scope) for scope in ledger.scopes],
         "belief": belief,
-        "debts": _encode_debts(ledger.debts),
+        "debts": _encode_all_pending(ledger.pending),
         "claims": [
-            {"folder": str(claim.folder), "heardAt": _encode_time(claim.heard_at)} for claim in ledger.claims
+            {"folder": str(claim.folder), "heardAt": _encode_time(claim.received_at)}
+            for claim in ledger.unmatched_events
         ],
         "credits": [
-            {"scope": str(credit.scope), "until": _encode_time(credit.until)} for credit in ledger.credits
+            {"scope": str(credit.scope), "until": _encode_time(credit.until)}
+            for credit in ledger.unmatched_changes
         ],
-        "parked": _encode_parked(ledger.parked, room_left),
+        "parked": _encode_recently_removed(ledger.recently_removed, room_left),
         "rollouts": [_encode_rollout(rollout) for rollout in ledger.rollouts],
         "restartAt": ledger.restart_at,
         "resumeAt": ledger.resume_at,
-        "tokens": [{"secret": name, "token": token} for name, token in sorted(ledger.tokens.items())],
+        "tokens": [
+            {"secret": name, "token": token} for name, token in sorted(ledger.content_fingerprints.items())
+        ],
     }
 
 
@@ -74,25 +87,25 @@ def is_stored_as(ledger: Ledger | None, other: Ledger | None) -> bool:
     return ledger == other or encode(ledger) == encode(other)
 
 
-def _fitting(belief: Mapping[Part, Belief]) -> tuple[list[dict[str, Any]], int]:
+def _fitting(belief: Mapping[Partition, AcceptedState]) -> tuple[list[dict[str, Any]], int]:
     """The belief encoded, as many folders folded, the largest first, as have to be; the room that is left."""
-    entries = {part: _encode_belief(part, held) for part, held in belief.items()}
+    entries = {part: _encode_accepted(part, held) for part, held in belief.items()}
     size = {part: len(json.dumps(entry)) for part, entry in entries.items()}
     room_left = _ROOM - sum(size.values())
     for part in sorted(size, key=lambda part: (-size[part], str(part))):
         if room_left >= 0:
             break
-        entries[part] = _encode_belief(
-            part, replace(belief[part], body=belief[part].body.folded(), gone=frozenset())
+        entries[part] = _encode_accepted(
+            part, replace(belief[part], state=belief[part].state.compacted(), removed_ids=frozenset())
         )
         room_left += size[part] - len(json.dumps(entries[part]))
     return [entries[part] for part in sorted(entries, key=str)], room_left
 
 
-def _encode_parked(parked: Mapping[Part, Parked], room: int) -> list[dict[str, Any]]:
+def _encode_recently_removed(parked: Mapping[Partition, RecentlyRemoved], room: int) -> list[dict[str, Any]]:
     """None at all where they do not fit: they only spare a restart when an edit and a stale read meet."""
     entries = [
-        _encode_belief(part, left.belief) | {"leftAt": _encode_time(left.left_at)}
+        _encode_accepted(part, left.accepted) | {"leftAt": _encode_time(left.left_at)}
         for part, left in sorted(parked.items(), key=lambda item: str(item[0]))
     ]
     return entries if len(json.dumps(entries)) <= room else []
@@ -120,24 +133,26 @@ def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - whatever is stored; every mis
         seq=int(raw["seq"]),
         baselined_at=_decode_time(raw["baselinedAt"]),
         scopes=tuple(map(Scope.parse, raw["scope"])),
-        belief={Part.parse(entry["part"]): _decode_belief(entry) for entry in raw["belief"]},
-        debts=tuple(map(_decode_debt, raw.get("debts", ()))),
-        claims=tuple(
-            Claim(Folder.parse(claim["folder"]), _decode_time(claim["heardAt"]))
+        accepted={Partition.parse(entry["part"]): _decode_accepted(entry) for entry in raw["belief"]},
+        pending=tuple(map(_decode_pending, raw.get("debts", ()))),
+        unmatched_events=tuple(
+            UnmatchedImportEvent(Folder.parse(claim["folder"]), _decode_time(claim["heardAt"]))
             for claim in raw.get("claims", ())
         ),
-        credits=tuple(
-            Credit(Scope.parse(credit["scope"]), _decode_time(credit["until"]))
+        unmatched_changes=tuple(
+            UnmatchedImportChange(Scope.parse(credit["scope"]), _decode_time(credit["until"]))
             for credit in raw.get("credits", ())
         ),
-        parked={
-            Part.parse(entry["part"]): Parked(_decode_belief(entry), _decode_time(entry["leftAt"]))
+        recently_removed={
+            Partition.parse(entry["part"]): RecentlyRemoved(
+                _decode_accepted(entry), _decode_time(entry["leftAt"])
+            )
             for entry in raw.get("parked", ())
         },
         rollouts=tuple(map(_decode_rollout, raw.get("rollouts", ()))),
         restart_at=str(raw.get("restartAt", "")),
         resume_at=str(raw.get("resumeAt", "")),
-        tokens={str(entry["secret"]): str(entry["token"]) for entry in raw.get("tokens", ())},
+        content_fingerprints={str(entry["secret"]): str(entry["token"]) for entry in raw.get("tokens", ())},
     )
 
 
@@ -145,32 +160,32 @@ def _decode_header(projectId: str, address: str, grade: str, keyId: str = "") ->
     return Header(str(projectId), str(address), Grade(grade), str(keyId))
 
 
-def _encode_belief(part: Part, held: Belief) -> dict[str, Any]:
+def _encode_accepted(part: Partition, held: AcceptedState) -> dict[str, Any]:
     return {
         "part": str(part),
-        "body": held.body.encode(),
+        "body": held.state.encode(),
         "acceptedAt": _encode_time(held.accepted_at),
-        "gone": sorted(held.gone),
+        "gone": sorted(held.removed_ids),
     }
 
 
-def _decode_belief(raw: Mapping[str, Any]) -> Belief:
+def _decode_accepted(raw: Mapping[str, Any]) -> AcceptedState:
     gone = frozenset(map(str, raw.get("gone", ())))
-    return Belief(Body.decode(raw["body"]), _decode_time(raw["acceptedAt"]), gone)
+    return AcceptedState(PartitionState.decode(raw["body"]), _decode_time(raw["acceptedAt"]), gone)
 
 
-def _encode_debts(debts: tuple[Debt, ...]) -> list[dict[str, Any]]:
+def _encode_all_pending(debts: tuple[PendingRestart, ...]) -> list[dict[str, Any]]:
     """All debts; of many the changes are told less exactly, so that nobody's is missing."""
-    encoded = [_encode_debt(debt, LONGEST_LIST) for debt in debts]
+    encoded = [_encode_pending(debt, LONGEST_LIST) for debt in debts]
     for most in (10, 1):
-        if len(json.dumps(encoded)) <= _ROOM_FOR_DEBTS:
+        if len(json.dumps(encoded)) <= _ROOM_FOR_PENDING:
             break
-        encoded = [_encode_debt(debt, most) for debt in debts]
+        encoded = [_encode_pending(debt, most) for debt in debts]
     return encoded
 
 
-def _encode_debt(debt: Debt, most: int) -> dict[str, Any]:
-    changes = debt.changes if len(debt.changes) <= most else folded(debt.changes, most)
+def _encode_pending(debt: PendingRestart, most: int) -> dict[str, Any]:
+    changes = debt.changes if len(debt.changes) <= most else compacted(debt.changes, most)
     return {
         "uid": debt.uid,
         "kind": debt.kind,
@@ -179,13 +194,13 @@ def _encode_debt(debt: Debt, most: int) -> dict[str, Any]:
         "since": _encode_time(debt.since),
         "changes": [str(change) for change in changes],
         "requested": debt.is_requested,
-        "late": debt.doubt is not None,
-        "early": debt.is_watched,
+        "late": debt.unconfirmed is not None,
+        "early": debt.is_confirmation_only,
     }
 
 
-def _decode_debt(raw: Mapping[str, Any]) -> Debt:
-    return Debt(
+def _decode_pending(raw: Mapping[str, Any]) -> PendingRestart:
+    return PendingRestart(
         uid=str(raw["uid"]),
         kind=str(raw["kind"]),
         name=str(raw["name"]),
@@ -193,14 +208,14 @@ def _decode_debt(raw: Mapping[str, Any]) -> Debt:
         since=_decode_time(raw["since"]),
         changes=tuple(map(Change.parse, raw["changes"])),
         is_requested=raw.get("requested") is True,
-        doubt=_decode_doubt(raw),
+        unconfirmed=_decode_unconfirmed(raw),
     )
 
 
-def _decode_doubt(raw: Mapping[str, Any]) -> Doubt | None:
+def _decode_unconfirmed(raw: Mapping[str, Any]) -> Unconfirmed | None:
     if raw.get("late") is not True:
         return None
-    return Doubt.EARLY if raw.get("early") is True else Doubt.STALE
+    return Unconfirmed.PROVIDER_SILENT if raw.get("early") is True else Unconfirmed.PROVIDER_TIMED_OUT
 
 
 def _encode_rollout(rollout: Rollout) -> dict[str, Any]:

@@ -9,72 +9,72 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.ledger.acceptance import Heard
-from infisical_events.core.ledger.ledger import Claim, Credit, Ledger
+from infisical_events.core.ledger.acceptance import ReceivedEvent
+from infisical_events.core.ledger.ledger import Ledger, UnmatchedImportChange, UnmatchedImportEvent
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.selectors import changes_of
 
-CLAIM_PATIENCE = timedelta(seconds=5)
+UNMATCHED_EVENT_WAIT = timedelta(seconds=5)
 """How long an import mutation is looked for before it is believed unseen (a reference changed)."""
 
-CREDIT_LIFE = timedelta(seconds=60)
+UNMATCHED_CHANGE_LIFETIME = timedelta(seconds=60)
 """How long a seen import mutation waits for its event: the server sends it 4 s late per level."""
 
 _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 
 
 @dataclass(frozen=True, slots=True)
-class Imports:
+class ImportCorrelation:
     """The claims that stay open, the credits that stay, and the claims that are believed now."""
 
-    claims: tuple[Claim, ...]
-    credits: tuple[Credit, ...]
-    believed: tuple[Claim, ...]
+    events: tuple[UnmatchedImportEvent, ...]
+    changes: tuple[UnmatchedImportChange, ...]
+    expired: tuple[UnmatchedImportEvent, ...]
 
 
-def match_imports(
-    ledger: Ledger, changes: Iterable[Change], heard: tuple[Heard, ...], now: datetime
-) -> Imports:
+def correlate_imports(
+    ledger: Ledger, changes: Iterable[Change], heard: tuple[ReceivedEvent, ...], now: datetime
+) -> ImportCorrelation:
     """Pair import mutations heard with import differences seen; believe what stays unseen.
 
     A claim without a difference may be a changed reference, which no list shows. It is believed
     once, after a while. A difference without a claim is ahead of its event, which then owes nothing.
     """
     visible = {change.scope for change in changes if change.types == _IMPORT}
-    credits_left = [credit for credit in ledger.credits if credit.until > now]
+    credits_left = [credit for credit in ledger.unmatched_changes if credit.until > now]
     unclaimed = set(visible)
-    claims: list[Claim] = []
-    believed: list[Claim] = []
-    for claim in _claims(ledger, heard):
+    claims: list[UnmatchedImportEvent] = []
+    believed: list[UnmatchedImportEvent] = []
+    for claim in _open_events(ledger, heard):
         seen = [scope for scope in visible if scope.covers(claim.folder)]
         paid = [credit for credit in credits_left if credit.scope.covers(claim.folder)]
         if seen:
             unclaimed.difference_update(seen)
         elif paid:
             credits_left.remove(paid[0])
-        elif now >= claim.heard_at + CLAIM_PATIENCE:
+        elif now >= claim.received_at + UNMATCHED_EVENT_WAIT:
             believed.append(claim)
         else:
             claims.append(claim)
-    fresh = [Credit(scope, now + CREDIT_LIFE) for scope in sorted(unclaimed)]
-    return Imports(tuple(claims), (*credits_left, *fresh), tuple(believed))
+    fresh = [UnmatchedImportChange(scope, now + UNMATCHED_CHANGE_LIFETIME) for scope in sorted(unclaimed)]
+    return ImportCorrelation(tuple(claims), (*credits_left, *fresh), tuple(believed))
 
 
-def _claims(ledger: Ledger, heard: tuple[Heard, ...]) -> tuple[Claim, ...]:
+def _open_events(ledger: Ledger, heard: tuple[ReceivedEvent, ...]) -> tuple[UnmatchedImportEvent, ...]:
     """The open claims and the new ones of folders in scope, one per folder: the oldest."""
-    claims = {claim.folder: claim for claim in ledger.claims}
+    claims = {claim.folder: claim for claim in ledger.unmatched_events}
     for entry in heard:
         folder = entry.event.folder
         in_scope = any(scope.covers(folder) for scope in ledger.scopes)
         if entry.event.type is EventType.IMPORT_MUTATION and in_scope:
-            claims.setdefault(folder, Claim(folder, entry.at))
+            claims.setdefault(folder, UnmatchedImportEvent(folder, entry.received_at))
     return tuple(claims.values())
 
 
-def told(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, ...]:
+def with_event_types(changes: Iterable[Change], heard: tuple[ReceivedEvent, ...]) -> tuple[Change, ...]:
     """The changes of own secrets, each under the event types that were heard for it as well."""
-    heard_for = _types_heard(heard)
+    heard_for = _received_types(heard)
     return tuple(
         change
         if change.types == _IMPORT
@@ -83,12 +83,12 @@ def told(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, .
     )
 
 
-def untold(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change, ...]:
+def without_event(changes: Iterable[Change], heard: tuple[ReceivedEvent, ...]) -> tuple[Change, ...]:
     """The changes of own secrets that no event had told: made while nobody listened, or lost on the way.
 
     Import mutations are left out, since the server tells of them seconds after they can be seen.
     """
-    heard_for = _types_heard(heard)
+    heard_for = _received_types(heard)
     folders = {folder for folder, _ in heard_for}
     return tuple(
         change
@@ -99,7 +99,7 @@ def untold(changes: Iterable[Change], heard: tuple[Heard, ...]) -> tuple[Change,
     )
 
 
-def _types_heard(heard: tuple[Heard, ...]) -> dict[tuple[Folder, str], frozenset[EventType]]:
+def _received_types(heard: tuple[ReceivedEvent, ...]) -> dict[tuple[Folder, str], frozenset[EventType]]:
     """By place, the event types that were heard for it."""
     types: dict[tuple[Folder, str], frozenset[EventType]] = {}
     for entry in heard:

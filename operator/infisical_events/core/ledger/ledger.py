@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from infisical_events.api.specs import EventType, Grade
-from infisical_events.core.ledger.acceptance import Belief
+from infisical_events.core.ledger.acceptance import AcceptedState
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
-from infisical_events.core.snapshots.snapshots import Body, Part
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState
 
 _SKEW = timedelta(seconds=10)
 """By how much the clocks of two machines may differ without anybody having to mind."""
@@ -38,17 +38,17 @@ class Header:
         return (self.project_id, self.address) == (other.project_id, other.address)
 
 
-class Doubt(StrEnum):
+class Unconfirmed(StrEnum):
     """Why pods may have begun with content that is not the newest."""
 
-    STALE = "Stale"
+    PROVIDER_TIMED_OUT = "Stale"
     """A source had not answered in time."""
-    EARLY = "Early"
+    PROVIDER_SILENT = "Early"
     """A source that never answers had another content, perhaps an older change's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Debt:
+class PendingRestart:
     """What one workload (by uid) is owed: a restart for `changes`, seen first at `since`.
 
     `is_requested` tells that a person wants it whatever has changed. With a `doubt` it was restarted for
@@ -62,12 +62,12 @@ class Debt:
     since: datetime
     changes: tuple[Change, ...]
     is_requested: bool = False
-    doubt: Doubt | None = None
+    unconfirmed: Unconfirmed | None = None
 
     @property
-    def is_watched(self) -> bool:
+    def is_confirmation_only(self) -> bool:
         """Whether its pods most likely have all: nobody is asked again, and a person need not know."""
-        return self.doubt is Doubt.EARLY
+        return self.unconfirmed is Unconfirmed.PROVIDER_SILENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,11 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class UnmatchedImportEvent:
     """An import mutation that was heard and not seen yet."""
 
     folder: Folder
-    heard_at: datetime
+    received_at: datetime
 
     @property
     def change(self) -> Change:
@@ -97,7 +97,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Credit:
+class UnmatchedImportChange:
     """An import mutation that was seen before it was heard: the event to come is paid for."""
 
     scope: Scope
@@ -105,10 +105,10 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class RecentlyRemoved:
     """What was believed of a part when it left the scope: a read that lags may be older than that."""
 
-    belief: Belief
+    accepted: AcceptedState
     left_at: datetime
 
 
@@ -126,53 +126,57 @@ class Ledger:
     seq: int
     baselined_at: datetime
     scopes: tuple[Scope, ...]
-    belief: Mapping[Part, Belief]
-    debts: tuple[Debt, ...] = ()
-    claims: tuple[Claim, ...] = ()
-    credits: tuple[Credit, ...] = ()
-    parked: Mapping[Part, Parked] = field(default_factory=dict)
+    accepted: Mapping[Partition, AcceptedState]
+    pending: tuple[PendingRestart, ...] = ()
+    unmatched_events: tuple[UnmatchedImportEvent, ...] = ()
+    unmatched_changes: tuple[UnmatchedImportChange, ...] = ()
+    recently_removed: Mapping[Partition, RecentlyRemoved] = field(default_factory=dict)
     rollouts: tuple[Rollout, ...] = ()
-    tokens: Mapping[str, str] = field(default_factory=dict)
+    content_fingerprints: Mapping[str, str] = field(default_factory=dict)
     """What the content of Secrets was, by their names, before the baseline was taken."""
     restart_at: str = ""
     resume_at: str = ""
     """What people asked for and was taken up, by the annotations' values."""
 
-    def believed(self, part: Part) -> Belief:
+    def accepted_for(self, part: Partition) -> AcceptedState:
         """What is believed of a part; of one that was never seen, that it was not there."""
-        absent = Belief(Body.of({}), self.baselined_at)
-        return self.belief.get(part, absent)
+        absent = AcceptedState(PartitionState.of({}), self.baselined_at)
+        return self.accepted.get(part, absent)
 
 
-def clamped(ledger: Ledger, now: datetime) -> Ledger:
+def without_future_times(ledger: Ledger, now: datetime) -> Ledger:
     """The ledger without moments that are yet to come: a clock was ahead, or somebody edited them.
 
     They would hide changes until time caught up. A debt's `since` stays: it is never before the
     workload's newest restart, and would otherwise count as covered by it.
     """
-    moments = [ledger.baselined_at, *(held.accepted_at for held in ledger.belief.values())]
-    moments += [claim.heard_at for claim in ledger.claims]
+    moments = [ledger.baselined_at, *(held.accepted_at for held in ledger.accepted.values())]
+    moments += [claim.received_at for claim in ledger.unmatched_events]
     if max(moments) <= now + _SKEW:
         return ledger
     return replace(
         ledger,
         baselined_at=min(ledger.baselined_at, now),
-        belief={
+        accepted={
             part: replace(held, accepted_at=min(held.accepted_at, now))
-            for part, held in ledger.belief.items()
+            for part, held in ledger.accepted.items()
         },
-        claims=tuple(replace(claim, heard_at=min(claim.heard_at, now)) for claim in ledger.claims),
-        credits=(),
-        parked={},
+        unmatched_events=tuple(
+            replace(claim, received_at=min(claim.received_at, now)) for claim in ledger.unmatched_events
+        ),
+        unmatched_changes=(),
+        recently_removed={},
     )
 
 
-def under(ledger: Ledger, header: Header) -> Ledger:
+def with_header(ledger: Ledger, header: Header) -> Ledger:
     """The ledger under a header about the same project, read by other means from now on.
 
     Digests of values are comparable under one key only; ids and versions go on as they are.
     """
     if header.key_id == ledger.header.key_id:
         return ledger if header == ledger.header else replace(ledger, header=header)
-    belief = {part: replace(held, body=held.body.without_digests()) for part, held in ledger.belief.items()}
-    return replace(ledger, header=header, belief=belief, parked={})
+    belief = {
+        part: replace(held, state=held.state.without_digests()) for part, held in ledger.accepted.items()
+    }
+    return replace(ledger, header=header, accepted=belief, recently_removed={})

@@ -9,75 +9,97 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from infisical_events.api.specs import EventType, Grade
-from infisical_events.core.ledger.acceptance import Heard
-from infisical_events.core.ledger.ledger import Claim, Header, Ledger, under
-from infisical_events.core.ledger.transitions import Absorbed, Sight, absorb_all, baseline, debts_within
+from infisical_events.core.ledger.acceptance import ReceivedEvent
+from infisical_events.core.ledger.ledger import Header, Ledger, UnmatchedImportEvent, with_header
+from infisical_events.core.ledger.transitions import (
+    AppliedSnapshots,
+    SnapshotRole,
+    apply_snapshots,
+    baseline,
+    pending_within,
+)
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.changes import united
+from infisical_events.core.snapshots.changes import merged
 from infisical_events.core.snapshots.selectors import changes_of
-from infisical_events.core.snapshots.snapshots import Observation
+from infisical_events.core.snapshots.snapshots import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReadResult:
     """What was had of Infisical: by which means, where, and what was seen, the oldest sight first."""
 
     header: Header
     scopes: tuple[Scope, ...]
-    observations: tuple[Observation, ...]
+    snapshots: tuple[Snapshot, ...]
 
     @property
-    def is_blind(self) -> bool:
+    def is_events_only(self) -> bool:
         """Whether there is nothing but events to go by."""
         return self.header.grade is Grade.EVENTS
 
 
-def begun(look: Look, epoch: str, now: datetime) -> Ledger:
+def first_ledger(look: ReadResult, epoch: str, now: datetime) -> Ledger:
     """The first ledger: a baseline of what is seen, or of nothing."""
-    if look.observations:
-        return baseline(look.header, epoch, look.observations[-1])
-    return Ledger(look.header, epoch, seq=0, baselined_at=now, scopes=look.scopes, belief={})
+    if look.snapshots:
+        return baseline(look.header, epoch, look.snapshots[-1])
+    return Ledger(look.header, epoch, seq=0, baselined_at=now, scopes=look.scopes, accepted={})
 
 
-def taken_in(ledger: Ledger, look: Look, heard: tuple[Heard, ...], now: datetime) -> Absorbed:
+def apply_read(
+    ledger: Ledger, look: ReadResult, heard: tuple[ReceivedEvent, ...], now: datetime
+) -> AppliedSnapshots:
     """Take a look and the events heard around it into a ledger about the same project."""
     if ledger.header.grade is not Grade.EVENTS:
-        last = Sight.LAST_OF_ALL if look.is_blind else Sight.ONE_OF_MANY
-        taken = absorb_all(under(ledger, look.header), look.observations, heard, now, last)
-        return replace(taken, ledger=_blind(taken.ledger, look.scopes)) if look.is_blind else taken
-    taken = _believing_events(replace(ledger, header=look.header), look.scopes, heard)
-    if look.is_blind:
+        last = SnapshotRole.LAST_OF_ALL if look.is_events_only else SnapshotRole.REPEATABLE
+        taken = apply_snapshots(with_header(ledger, look.header), look.snapshots, heard, now, last)
+        return (
+            replace(taken, ledger=_without_state(taken.ledger, look.scopes)) if look.is_events_only else taken
+        )
+    taken = _apply_events_only(replace(ledger, header=look.header), look.scopes, heard)
+    if look.is_events_only:
         return taken
-    return replace(taken, ledger=_seeing(taken.ledger, look.observations[-1]))
+    return replace(taken, ledger=_with_first_state(taken.ledger, look.snapshots[-1]))
 
 
-def _believing_events(ledger: Ledger, scopes: tuple[Scope, ...], heard: Iterable[Heard]) -> Absorbed:
+def _apply_events_only(
+    ledger: Ledger, scopes: tuple[Scope, ...], heard: Iterable[ReceivedEvent]
+) -> AppliedSnapshots:
     """Every event counts, also one that is heard twice: there is no state to tell that by."""
     told = [entry for entry in heard if any(scope.covers(entry.event.folder) for scope in scopes)]
     imports = [entry for entry in told if entry.event.type is EventType.IMPORT_MUTATION]
-    return Absorbed(
-        ledger=_blind(ledger, scopes),
-        changes=united(
+    return AppliedSnapshots(
+        ledger=_without_state(ledger, scopes),
+        changes=merged(
             change for entry in told if entry not in imports for change in changes_of(entry.event)
         ),
-        claims=tuple(Claim(entry.event.folder, entry.at) for entry in imports),
-        unshown=(),
-        look_again=None,
+        expired_import_events=tuple(
+            UnmatchedImportEvent(entry.event.folder, entry.received_at) for entry in imports
+        ),
+        unshown_events=(),
+        read_again_at=None,
     )
 
 
-def _blind(ledger: Ledger, scopes: tuple[Scope, ...]) -> Ledger:
-    debts = debts_within(ledger.debts, scopes)
-    return replace(ledger, scopes=scopes, debts=debts, belief={}, claims=(), credits=(), parked={})
+def _without_state(ledger: Ledger, scopes: tuple[Scope, ...]) -> Ledger:
+    debts = pending_within(ledger.pending, scopes)
+    return replace(
+        ledger,
+        scopes=scopes,
+        pending=debts,
+        accepted={},
+        unmatched_events=(),
+        unmatched_changes=(),
+        recently_removed={},
+    )
 
 
-def _seeing(ledger: Ledger, observation: Observation) -> Ledger:
+def _with_first_state(ledger: Ledger, observation: Snapshot) -> Ledger:
     """There is something to look at at last: it is believed as it stands, and all else stays as it was."""
     seen = baseline(ledger.header, ledger.epoch, observation)
     return replace(
         ledger,
         baselined_at=seen.baselined_at,
         scopes=seen.scopes,
-        debts=debts_within(ledger.debts, seen.scopes),
-        belief=seen.belief,
+        pending=pending_within(ledger.pending, seen.scopes),
+        accepted=seen.accepted,
     )

@@ -9,12 +9,12 @@ import re
 _SEQ = re.compile(r"[0-9]{1,19}")
 
 
-def stamp_of(epoch: str, seq: int) -> str:
+def revision_of(epoch: str, seq: int) -> str:
     """The stamp written for debts up to `seq` of the ledger's `epoch`."""
     return f"{epoch}.{seq}"
 
 
-def is_stamp_at_least(stamp: str, epoch: str, seq: int) -> bool:
+def is_revision_at_least(stamp: str, epoch: str, seq: int) -> bool:
     """Whether a stamp, which may have been edited by hand, is of this epoch and covers `seq`."""
     stamped_epoch, _, stamped_seq = stamp.rpartition(".")
     return stamped_epoch == epoch and _SEQ.fullmatch(stamped_seq) is not None and int(stamped_seq) >= seq

@@ -10,22 +10,40 @@ from enum import Enum, auto
 from itertools import zip_longest
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.ledger.acceptance import HORIZON, Belief, Heard, Verdict, doubtful_loss, judge
-from infisical_events.core.ledger.event_correlation import CLAIM_PATIENCE, match_imports, told
-from infisical_events.core.ledger.ledger import Claim, Debt, Header, Ledger, Parked, clamped
+from infisical_events.core.ledger.acceptance import (
+    MAX_READ_LAG,
+    AcceptedState,
+    Assessment,
+    ReceivedEvent,
+    assess,
+    unconfirmed_removal,
+)
+from infisical_events.core.ledger.event_correlation import (
+    UNMATCHED_EVENT_WAIT,
+    correlate_imports,
+    with_event_types,
+)
+from infisical_events.core.ledger.ledger import (
+    Header,
+    Ledger,
+    PendingRestart,
+    RecentlyRemoved,
+    UnmatchedImportEvent,
+    without_future_times,
+)
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.changes import Change, united
+from infisical_events.core.snapshots.changes import Change, merged
 from infisical_events.core.snapshots.diffs import diff
-from infisical_events.core.snapshots.snapshots import NOTHING, Body, Observation, Part, is_covered
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, Snapshot, is_covered
 
-PATIENCE = timedelta(seconds=8)
+EVENT_WAIT = timedelta(seconds=8)
 """How long a heard event is looked for in the state before it counts as accounted for already."""
 
 _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 
 
 @dataclass(frozen=True, slots=True)
-class Absorbed:
+class AppliedSnapshots:
     """An observation taken in: the new ledger, what changed, and what is still to be looked for.
 
     `claims` are import mutations that never showed and are believed now, once. `unshown` are the
@@ -35,22 +53,22 @@ class Absorbed:
 
     ledger: Ledger
     changes: tuple[Change, ...]
-    claims: tuple[Claim, ...]
-    unshown: tuple[Heard, ...]
-    look_again: datetime | None
+    expired_import_events: tuple[UnmatchedImportEvent, ...]
+    unshown_events: tuple[ReceivedEvent, ...]
+    read_again_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _AssessedPartitions:
     """Every part of one observation, judged."""
 
-    belief: Mapping[Part, Belief]
+    accepted: Mapping[Partition, AcceptedState]
     changes: tuple[Change, ...]
-    suspects: Mapping[Part, datetime]
+    suspects: Mapping[Partition, datetime]
     """Until when each body that is not believed has to be doubted."""
 
 
-def baseline(header: Header, epoch: str, observation: Observation) -> Ledger:
+def baseline(header: Header, epoch: str, observation: Snapshot) -> Ledger:
     """The first sight of a subscription: everything is believed, nothing is owed."""
     at = observation.finished
     return Ledger(
@@ -59,108 +77,126 @@ def baseline(header: Header, epoch: str, observation: Observation) -> Ledger:
         seq=0,
         baselined_at=at,
         scopes=observation.scopes,
-        belief={part: Belief(body, at) for part, body in observation.parts.items()},
+        accepted={part: AcceptedState(body, at) for part, body in observation.partitions.items()},
     )
 
 
-class Sight(Enum):
+class SnapshotRole(Enum):
     """Whether what is doubted can be looked at again."""
 
-    ONE_OF_MANY = auto()
+    REPEATABLE = auto()
     LAST_OF_SCOPES = auto()
     """The next look is at other scopes, and recognises own secrets, but no import."""
     LAST_OF_ALL = auto()
     """Nobody looks any more."""
 
-    def is_last_of(self, part: Part) -> bool:
+    def is_last_read_of(self, part: Partition) -> bool:
         """Whether the part is not seen again: then a restart too many is better than one too few."""
         is_import = part.source is not None
-        return self is Sight.LAST_OF_ALL or (self is Sight.LAST_OF_SCOPES and is_import)
+        return self is SnapshotRole.LAST_OF_ALL or (self is SnapshotRole.LAST_OF_SCOPES and is_import)
 
 
-def absorb(
+def apply_snapshot(
     ledger: Ledger,
-    observation: Observation,
-    heard: tuple[Heard, ...],
+    observation: Snapshot,
+    heard: tuple[ReceivedEvent, ...],
     now: datetime,
-    sight: Sight = Sight.ONE_OF_MANY,
-) -> Absorbed:
+    sight: SnapshotRole = SnapshotRole.REPEATABLE,
+) -> AppliedSnapshots:
     """Take one observation and the events heard around it into the ledger.
 
     Parts that the ledger's scope did not cover before are baselined; parts that the observation's
     scopes do not cover any more are forgotten, with what is owed for them.
     """
-    settled = _rescoped(clamped(ledger, now), observation, now)
-    judged = _judge_all(settled, observation, heard, sight)
-    imports = match_imports(settled, judged.changes, heard, now)
-    judged = _believing(judged, imports.believed, observation)
+    settled = _rescoped(without_future_times(ledger, now), observation, now)
+    judged = _assess_all(settled, observation, heard, sight)
+    imports = correlate_imports(settled, judged.changes, heard, now)
+    judged = _accept_referenced_values(judged, imports.expired, observation)
     unshown = tuple(entry for entry in heard if _is_unshown(entry, judged.changes, now))
-    moments = [*judged.suspects.values(), *(claim.heard_at + CLAIM_PATIENCE for claim in imports.claims)]
-    return Absorbed(
+    moments = [
+        *judged.suspects.values(),
+        *(claim.received_at + UNMATCHED_EVENT_WAIT for claim in imports.events),
+    ]
+    return AppliedSnapshots(
         ledger=replace(
             settled,
             scopes=observation.scopes,
             baselined_at=now if observation.scopes != ledger.scopes else settled.baselined_at,
-            belief=judged.belief,
-            claims=imports.claims,
-            credits=imports.credits,
-            parked={part: left for part, left in settled.parked.items() if part not in judged.belief},
+            accepted=judged.accepted,
+            unmatched_events=imports.events,
+            unmatched_changes=imports.changes,
+            recently_removed={
+                part: left for part, left in settled.recently_removed.items() if part not in judged.accepted
+            },
         ),
-        changes=united(told(judged.changes, heard)),
-        claims=imports.believed,
-        unshown=unshown,
-        look_again=min(moments, default=None),
+        changes=merged(with_event_types(judged.changes, heard)),
+        expired_import_events=imports.expired,
+        unshown_events=unshown,
+        read_again_at=min(moments, default=None),
     )
 
 
-def absorb_all(
+def apply_snapshots(
     ledger: Ledger,
-    observations: tuple[Observation, ...],
-    heard: tuple[Heard, ...],
+    observations: tuple[Snapshot, ...],
+    heard: tuple[ReceivedEvent, ...],
     now: datetime,
-    last: Sight = Sight.ONE_OF_MANY,
-) -> Absorbed:
+    last: SnapshotRole = SnapshotRole.REPEATABLE,
+) -> AppliedSnapshots:
     """Take several observations in, one after the other, as one; `last` is what the last of them is.
 
     After a changed spec the old scopes are looked at once more, so that what changed there before the
     edit is not mistaken for a baseline.
     """
-    taken = Absorbed(ledger, (), (), heard, None)
+    taken = AppliedSnapshots(ledger, (), (), heard, None)
     for observation, following in zip_longest(observations, observations[1:]):
         is_left = following is not None and following.scopes != observation.scopes
-        sight = Sight.LAST_OF_SCOPES if is_left else Sight.ONE_OF_MANY if following else last
-        new = absorb(taken.ledger, observation, taken.unshown, now, sight)
-        changes, claims = united((*taken.changes, *new.changes)), (*taken.claims, *new.claims)
-        taken = replace(new, changes=changes, claims=claims)
+        sight = SnapshotRole.LAST_OF_SCOPES if is_left else SnapshotRole.REPEATABLE if following else last
+        new = apply_snapshot(taken.ledger, observation, taken.unshown_events, now, sight)
+        changes, claims = (
+            merged((*taken.changes, *new.changes)),
+            (*taken.expired_import_events, *new.expired_import_events),
+        )
+        taken = replace(new, changes=changes, expired_import_events=claims)
     return taken
 
 
-def doubtful_losses(ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> dict[Part, str]:
+def unconfirmed_removals(
+    ledger: Ledger, observation: Snapshot, heard: tuple[ReceivedEvent, ...]
+) -> dict[Partition, str]:
     """The parts that seem to have lost most of their secrets, each with a key to ask for."""
     keys = {
-        part: doubtful_loss(part, held, observation.parts.get(part, NOTHING), observation.started, heard)
-        for part, held in ledger.belief.items()
-        if is_covered(part, observation.scopes) and part not in observation.unsure
+        part: unconfirmed_removal(
+            part, held, observation.partitions.get(part, ABSENT), observation.started, heard
+        )
+        for part, held in ledger.accepted.items()
+        if is_covered(part, observation.scopes) and part not in observation.unverified
     }
     return {part: key for part, key in keys.items() if key is not None}
 
 
-def _rescoped(ledger: Ledger, observation: Observation, now: datetime) -> Ledger:
+def _rescoped(ledger: Ledger, observation: Snapshot, now: datetime) -> Ledger:
     """Forget what left the scope: belief, but for a while, and debts for it."""
-    parked = {part: left for part, left in ledger.parked.items() if now <= left.left_at + HORIZON}
+    parked = {
+        part: left for part, left in ledger.recently_removed.items() if now <= left.left_at + MAX_READ_LAG
+    }
     if observation.scopes == ledger.scopes:
-        return ledger if parked == ledger.parked else replace(ledger, parked=parked)
+        return ledger if parked == ledger.recently_removed else replace(ledger, recently_removed=parked)
     scopes = observation.scopes
-    gone = (part for part in ledger.belief if part.source is None and not is_covered(part, scopes))
-    parked |= {part: Parked(ledger.belief[part], now) for part in gone}
-    claims = tuple(c for c in ledger.claims if any(s.covers(c.folder) for s in scopes))
-    belief = _carried(ledger, observation)
+    gone = (part for part in ledger.accepted if part.source is None and not is_covered(part, scopes))
+    parked |= {part: RecentlyRemoved(ledger.accepted[part], now) for part in gone}
+    claims = tuple(c for c in ledger.unmatched_events if any(s.covers(c.folder) for s in scopes))
+    belief = _carried_over(ledger, observation)
     return replace(
-        ledger, belief=belief, debts=debts_within(ledger.debts, scopes), claims=claims, parked=parked
+        ledger,
+        accepted=belief,
+        pending=pending_within(ledger.pending, scopes),
+        unmatched_events=claims,
+        recently_removed=parked,
     )
 
 
-def debts_within(debts: Iterable[Debt], scopes: Iterable[Scope]) -> tuple[Debt, ...]:
+def pending_within(debts: Iterable[PendingRestart], scopes: Iterable[Scope]) -> tuple[PendingRestart, ...]:
     """What of the debts lies in these scopes, or was asked for by a person."""
     scopes, left = tuple(scopes), []
     for debt in debts:
@@ -170,74 +206,81 @@ def debts_within(debts: Iterable[Debt], scopes: Iterable[Scope]) -> tuple[Debt, 
     return tuple(left)
 
 
-def _carried(ledger: Ledger, observation: Observation) -> dict[Part, Belief]:
+def _carried_over(ledger: Ledger, observation: Snapshot) -> dict[Partition, AcceptedState]:
     """The belief under other scopes. An import is known by the scope that shows it, so it is renamed.
 
     What it brings is the source's content, whichever scope shows it; only its rank is another. One
     that the new look does not show has left the scope, or was removed if the scope has become wider.
     """
-    carried: dict[Part, Belief] = {}
-    for part, held in ledger.belief.items():
+    carried: dict[Partition, AcceptedState] = {}
+    for part, held in ledger.accepted.items():
         if is_covered(part, observation.scopes):
             carried[part] = held
             continue
         for scope in observation.scopes:
-            heir = Part(scope, part.source)
+            heir = Partition(scope, part.source)
             is_wider = scope.recursive and scope.covers(part.folder)
-            is_shown = heir in observation.parts and part.scope.covers(scope.folder)
+            is_shown = heir in observation.partitions and part.scope.covers(scope.folder)
             if part.source is not None and (is_wider or is_shown):
-                rank = observation.parts.get(heir, held.body).rank
-                carried[heir] = replace(held, body=replace(held.body, rank=rank))
+                rank = observation.partitions.get(heir, held.state).rank
+                carried[heir] = replace(held, state=replace(held.state, rank=rank))
     return carried
 
 
-def _judge_all(
-    ledger: Ledger, observation: Observation, heard: tuple[Heard, ...], sight: Sight = Sight.ONE_OF_MANY
-) -> _Judged:
-    belief: dict[Part, Belief] = {}
+def _assess_all(
+    ledger: Ledger,
+    observation: Snapshot,
+    heard: tuple[ReceivedEvent, ...],
+    sight: SnapshotRole = SnapshotRole.REPEATABLE,
+) -> _AssessedPartitions:
+    belief: dict[Partition, AcceptedState] = {}
     changes: list[Change] = []
-    suspects: dict[Part, datetime] = {}
+    suspects: dict[Partition, datetime] = {}
     for part in sorted(
-        ledger.belief.keys() | observation.parts.keys() | _returned(ledger, observation), key=str
+        ledger.accepted.keys() | observation.partitions.keys() | _returned(ledger, observation), key=str
     ):
-        seen = observation.parts.get(part, NOTHING)
-        if part not in ledger.belief and not is_covered(part, ledger.scopes):
-            belief[part] = _entered(part, seen, ledger.parked.get(part), observation)
+        seen = observation.partitions.get(part, ABSENT)
+        if part not in ledger.accepted and not is_covered(part, ledger.scopes):
+            belief[part] = _entered(part, seen, ledger.recently_removed.get(part), observation)
             continue
-        believed = ledger.believed(part)
-        if part in observation.unsure:
-            if part in ledger.belief:
+        believed = ledger.accepted_for(part)
+        if part in observation.unverified:
+            if part in ledger.accepted:
                 belief[part] = believed
             continue
-        verdict = judge(part, believed, seen, observation.started, heard)
-        if verdict is Verdict.SUSPECT and sight.is_last_of(part):
-            verdict = Verdict.ACCEPTED
-        if verdict is Verdict.ACCEPTED:
+        verdict = assess(part, believed, seen, observation.started, heard)
+        if verdict is Assessment.SUSPECT and sight.is_last_read_of(part):
+            verdict = Assessment.ACCEPTED
+        if verdict is Assessment.ACCEPTED:
             belief[part] = believed.succeeded_by(seen, observation.finished)
-            changes.extend(diff(part, believed.body, seen))
-        elif part in ledger.belief:
-            belief[part] = believed.confirmed_by(seen) if verdict is Verdict.SAME else believed
-        if verdict is Verdict.SUSPECT:
-            suspects[part] = believed.accepted_at + HORIZON
-    kept = {part: held for part, held in belief.items() if not _is_spent(held, observation)}
-    return _Judged(kept, tuple(changes), suspects)
+            changes.extend(diff(part, believed.state, seen))
+        elif part in ledger.accepted:
+            belief[part] = believed.confirmed_by(seen) if verdict is Assessment.UNCHANGED else believed
+        if verdict is Assessment.SUSPECT:
+            suspects[part] = believed.accepted_at + MAX_READ_LAG
+    kept = {part: held for part, held in belief.items() if not _is_forgettable(held, observation)}
+    return _AssessedPartitions(kept, tuple(changes), suspects)
 
 
-def _returned(ledger: Ledger, observation: Observation) -> set[Part]:
+def _returned(ledger: Ledger, observation: Snapshot) -> set[Partition]:
     """What left the scope a moment ago and is in it again."""
-    return {part for part in ledger.parked if is_covered(part, observation.scopes)}
+    return {part for part in ledger.recently_removed if is_covered(part, observation.scopes)}
 
 
-def _entered(part: Part, seen: Body, parked: Parked | None, observation: Observation) -> Belief:
+def _entered(
+    part: Partition, seen: PartitionState, parked: RecentlyRemoved | None, observation: Snapshot
+) -> AcceptedState:
     """A part that the scope did not cover is believed as it stands, unless it stood otherwise lately."""
     if parked is not None:
-        verdict = judge(part, parked.belief, seen, observation.started, ())
-        if verdict is Verdict.SUSPECT:
-            return parked.belief
-    return Belief(seen, observation.finished)
+        verdict = assess(part, parked.accepted, seen, observation.started, ())
+        if verdict is Assessment.SUSPECT:
+            return parked.accepted
+    return AcceptedState(seen, observation.finished)
 
 
-def _believing(judged: _Judged, claims: Iterable[Claim], observation: Observation) -> _Judged:
+def _accept_referenced_values(
+    judged: _AssessedPartitions, claims: Iterable[UnmatchedImportEvent], observation: Snapshot
+) -> _AssessedPartitions:
     """When an import mutation is believed, so are the values of its folder that are all that differs.
 
     A reference that changed is told by that event and shown by no version. The restart that is owed for
@@ -245,27 +288,27 @@ def _believing(judged: _Judged, claims: Iterable[Claim], observation: Observatio
     """
     folders = {claim.folder for claim in claims}
     shown = {
-        part: observation.parts.get(part, NOTHING)
+        part: observation.partitions.get(part, ABSENT)
         for part in judged.suspects
-        if part.source is None and part.folder in folders and part in judged.belief
+        if part.source is None and part.folder in folders and part in judged.accepted
     }
     revealed = {
-        part: judged.belief[part].succeeded_by(seen, observation.finished)
+        part: judged.accepted[part].succeeded_by(seen, observation.finished)
         for part, seen in shown.items()
-        if all(change.types == _IMPORT for change in diff(part, judged.belief[part].body, seen))
+        if all(change.types == _IMPORT for change in diff(part, judged.accepted[part].state, seen))
     }
     suspects = {part: until for part, until in judged.suspects.items() if part not in revealed}
-    return replace(judged, belief={**judged.belief, **revealed}, suspects=suspects)
+    return replace(judged, accepted={**judged.accepted, **revealed}, suspects=suspects)
 
 
-def _is_spent(belief: Belief, observation: Observation) -> bool:
+def _is_forgettable(belief: AcceptedState, observation: Snapshot) -> bool:
     """A part that is gone is remembered until no stale read can bring it back."""
-    return belief.body == NOTHING and observation.started > belief.accepted_at + HORIZON
+    return belief.state == ABSENT and observation.started > belief.accepted_at + MAX_READ_LAG
 
 
-def _is_unshown(entry: Heard, changes: Iterable[Change], now: datetime) -> bool:
+def _is_unshown(entry: ReceivedEvent, changes: Iterable[Change], now: datetime) -> bool:
     """Whether some key that the event names has not been seen to change, and may still be."""
-    if entry.event.type is EventType.IMPORT_MUTATION or now > entry.at + PATIENCE:
+    if entry.event.type is EventType.IMPORT_MUTATION or now > entry.received_at + EVENT_WAIT:
         return False
     shown = {change.key for change in changes if change.scope == Scope(entry.event.folder)}
     return not entry.event.keys <= shown

@@ -10,7 +10,7 @@ from infisical_events.core.status.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Candidate:
     """One workload that is owed a restart: ready for it, or soon."""
 
     uid: str
@@ -19,7 +19,9 @@ class Due:
     is_ready: bool = True
 
 
-def admitted(due: Iterable[Due], rollouts: Iterable[Rollout], rules: RolloutSpec) -> dict[str, Reason | None]:
+def admit(
+    due: Iterable[Candidate], rollouts: Iterable[Rollout], rules: RolloutSpec
+) -> dict[str, Reason | None]:
     """By uid, in the order in which they are to be restarted: None if it may be now, or why not.
 
     A rollout that failed halts all others, but not its own workload: its next restart may mend it. In waves

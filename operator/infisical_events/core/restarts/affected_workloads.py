@@ -3,45 +3,47 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from infisical_events.core.interruptible import Steps
-from infisical_events.core.ledger.ledger import Claim
-from infisical_events.core.restarts.workloads import Workload, narrowing_of
+from infisical_events.core.interruptible import Interruptible
+from infisical_events.core.ledger.ledger import UnmatchedImportEvent
+from infisical_events.core.restarts.workloads import Workload, workload_filter_of
 from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.snapshots.selectors import select, selecting
+from infisical_events.core.snapshots.selectors import select, select_in_steps
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
+class MatchedChanges:
     """What the spec selects of an observation: changes seen, and claims believed unseen."""
 
     changes: tuple[Change, ...]
-    claims: tuple[Claim, ...] = ()
+    import_events: tuple[UnmatchedImportEvent, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything at all."""
-        return bool(self.changes or self.claims)
+        return bool(self.changes or self.import_events)
 
 
 @dataclass(frozen=True, slots=True)
-class Concern:
+class AffectedWorkload:
     """A workload, and what of the selected its annotations let through."""
 
     workload: Workload
-    selected: Selected
+    matched: MatchedChanges
 
 
-def concerned(
-    subscription: str, selected: Selected, workloads: Iterable[Workload]
-) -> Steps[tuple[Concern, ...]]:
+def affected_workloads(
+    subscription: str, selected: MatchedChanges, workloads: Iterable[Workload]
+) -> Interruptible[tuple[AffectedWorkload, ...]]:
     """The workloads of a subscription that something concerns."""
     concerns = []
     for workload in workloads:
         if not workload.is_subscribed_to(subscription):
             continue
-        selector = narrowing_of(workload).selector
-        changes = (yield from selecting((selector,), selected.changes)).selected
-        claims = tuple(claim for claim in selected.claims if select((selector,), (claim.change,)).selected)
-        if mine := Selected(changes, claims):
-            concerns.append(Concern(workload, mine))
+        selector = workload_filter_of(workload).selector
+        changes = (yield from select_in_steps((selector,), selected.changes)).selected
+        claims = tuple(
+            claim for claim in selected.import_events if select((selector,), (claim.change,)).selected
+        )
+        if mine := MatchedChanges(changes, claims):
+            concerns.append(AffectedWorkload(workload, mine))
         yield
     return tuple(concerns)

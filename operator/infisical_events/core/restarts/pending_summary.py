@@ -5,28 +5,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from infisical_events.core.ledger.ledger import Debt
+from infisical_events.core.ledger.ledger import PendingRestart
 
 PENDING = "Pending"
 """Of what has not been tried yet, or is tried again at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class PendingCount:
     """How many workloads wait for their restart for one reason, and since when the first of them does."""
 
     count: int
     since: datetime
 
 
-def owed_by_reason(debts: Iterable[Debt], reasons: Mapping[str, tuple[int, str]]) -> dict[str, Owed]:
+def pending_by_reason(
+    debts: Iterable[PendingRestart], reasons: Mapping[str, tuple[int, str]]
+) -> dict[str, PendingCount]:
     """What is owed, by the reason for which it waits; `reasons` has that of a debt's number, by its uid.
 
     Late debts are left out: their restart was made, and another one is due only if a source syncs after all.
     """
     waiting: dict[str, list[datetime]] = defaultdict(list)
     for debt in debts:
-        if debt.doubt is None:
+        if debt.unconfirmed is None:
             number, reason = reasons.get(debt.uid, (debt.seq, PENDING))
             waiting[str(reason) if number == debt.seq else PENDING].append(debt.since)
-    return {reason: Owed(len(since), min(since)) for reason, since in waiting.items()}
+    return {reason: PendingCount(len(since), min(since)) for reason, since in waiting.items()}

@@ -13,18 +13,18 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
-from infisical_events.core.ledger.ledger import Debt, Doubt
-from infisical_events.core.ledger.revisions import is_stamp_at_least, stamp_of
+from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
+from infisical_events.core.ledger.revisions import is_revision_at_least, revision_of
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.text import escaped
 
 _LONGEST_KEY = 253
-_MOST_KEYS_TOLD = 20
+_MAX_KEYS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class RestartRecord:
     """When this operator last restarted a workload, and the stamp of each subscription.
 
     `secrets` is what the content of its Secrets was by then, in their sources' words; `doubts` has why it
@@ -32,28 +32,28 @@ class Receipt:
     """
 
     time: datetime | None
-    stamps: dict[str, str]
-    secrets: dict[str, str] = field(default_factory=dict)
-    doubts: Mapping[str, Doubt] = field(default_factory=dict)
+    revisions: dict[str, str]
+    content_fingerprints: dict[str, str] = field(default_factory=dict)
+    unconfirmed: Mapping[str, Unconfirmed] = field(default_factory=dict)
 
 
-def receipt_of(workload: Workload) -> Receipt:
+def restart_record_of(workload: Workload) -> RestartRecord:
     """Read `last-restart`; what cannot be read (edited by hand) counts as never restarted."""
-    raw = _told(workload)
+    raw = _recorded_json(workload)
     try:
         secrets = {str(name): str(token) for name, token in dict(raw.get("secrets") or {}).items()}
         if "time" not in raw:  # never restarted by this operator, and covered by somebody's rollout
-            return Receipt(None, {}, secrets)
+            return RestartRecord(None, {}, secrets)
         moment = datetime.fromisoformat(raw["time"])
         in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         stamps = {str(name): str(stamp) for name, stamp in dict(raw["stamps"]).items()}
-        doubts = {str(name): Doubt(doubt) for name, doubt in dict(raw.get("doubts") or {}).items()}
+        doubts = {str(name): Unconfirmed(doubt) for name, doubt in dict(raw.get("doubts") or {}).items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return Receipt(None, {})
-    return Receipt(in_utc, stamps, secrets, doubts)
+        return RestartRecord(None, {})
+    return RestartRecord(in_utc, stamps, secrets, doubts)
 
 
-def _told(workload: Workload) -> dict[str, Any]:
+def _recorded_json(workload: Workload) -> dict[str, Any]:
     """The annotation as JSON; empty if there is none that can be read."""
     try:
         raw = json.loads(workload.annotations.get(annotations.LAST_RESTART, "{}"))
@@ -62,58 +62,58 @@ def _told(workload: Workload) -> dict[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-def is_paid(workload: Workload, subscription: str, epoch: str, seq: int) -> bool:
+def is_restarted(workload: Workload, subscription: str, epoch: str, seq: int) -> bool:
     """Whether the workload carries a stamp of this epoch with at least this sequence number."""
-    return is_stamp_at_least(receipt_of(workload).stamps.get(subscription, ""), epoch, seq)
+    return is_revision_at_least(restart_record_of(workload).revisions.get(subscription, ""), epoch, seq)
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class RestartCause:
     """For what a workload is restarted: which debt of which ledger, and with which content of its Secrets."""
 
-    debt: Debt
+    pending: PendingRestart
     subscription: str
     epoch: str
-    secrets: Mapping[str, str] = field(default_factory=dict)
-    doubt: Doubt | None = None
+    content_fingerprints: Mapping[str, str] = field(default_factory=dict)
+    unconfirmed: Unconfirmed | None = None
 
     @property
-    def stamp(self) -> str:
+    def revision(self) -> str:
         """What the workload will carry to show for it."""
-        return stamp_of(self.epoch, self.debt.seq)
+        return revision_of(self.epoch, self.pending.seq)
 
 
-def restart_patch(workload: Workload, cause: Cause, now: datetime) -> dict[str, Any]:
+def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dict[str, Any]:
     """The one merge patch of a restart: receipt and restart together, under a resourceVersion.
 
     Nothing but the stamp goes into the pod template, so that a retry after an unknown outcome changes no
     template and makes no second rollout. An Argo Rollout's template is left alone, or it would begin a
     canary: its pods older than `restartAt` are restarted.
     """
-    receipt = receipt_of(workload)
+    receipt = restart_record_of(workload)
     told = {
         "time": now.astimezone(UTC).isoformat(),
-        "stamps": receipt.stamps | {cause.subscription: cause.stamp},
+        "stamps": receipt.revisions | {cause.subscription: cause.revision},
         "subscription": cause.subscription,
-        **describe(cause.debt.changes),
+        **described_changes(cause.pending.changes),
     }
-    secrets = receipt.secrets | dict(cause.secrets)
+    secrets = receipt.content_fingerprints | dict(cause.content_fingerprints)
     if secrets:
         told["secrets"] = dict(sorted(secrets.items()))
-    doubts = {name: doubt for name, doubt in receipt.doubts.items() if name != cause.subscription}
-    if cause.doubt:
-        doubts[cause.subscription] = cause.doubt
+    doubts = {name: doubt for name, doubt in receipt.unconfirmed.items() if name != cause.subscription}
+    if cause.unconfirmed:
+        doubts[cause.subscription] = cause.unconfirmed
     if doubts:
         told["doubts"] = dict(sorted(doubts.items()))
     # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
     spec: dict[str, Any] = {"restartAt": rfc3339(now + timedelta(seconds=1))}
     if workload.kind.restarting is Restarting.BY_TEMPLATE:
-        stamp = {annotations.revision_key(cause.subscription): cause.stamp}
+        stamp = {annotations.revision_key(cause.subscription): cause.revision}
         spec = {"template": {"metadata": {"annotations": stamp}}}
-    return {"metadata": _noted(workload, told), "spec": spec}
+    return {"metadata": _with_record(workload, told), "spec": spec}
 
 
-def _noted(workload: Workload, told: Mapping[str, Any]) -> dict[str, Any]:
+def _with_record(workload: Workload, told: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "uid": workload.uid,
         "resourceVersion": workload.resource_version,
@@ -126,19 +126,19 @@ def coverage_patch(workload: Workload, secrets: Mapping[str, str]) -> dict[str, 
 
     Without it a content that comes back later would pass for what the pods have.
     """
-    told = _told(workload)
-    told["secrets"] = dict(sorted({**receipt_of(workload).secrets, **secrets}.items()))
-    return {"metadata": _noted(workload, told)}
+    told = _recorded_json(workload)
+    told["secrets"] = dict(sorted({**restart_record_of(workload).content_fingerprints, **secrets}.items()))
+    return {"metadata": _with_record(workload, told)}
 
 
-def describe(changes: tuple[Change, ...]) -> dict[str, Any]:
+def described_changes(changes: tuple[Change, ...]) -> dict[str, Any]:
     """Why, for a person: event types, environment, path and names of keys; never values.
 
     The names are Infisical's, which may be any text; this stands in annotations and in the status.
     """
     keys = sorted({escaped(change.key, _LONGEST_KEY) for change in changes})
-    if len(keys) > _MOST_KEYS_TOLD:
-        keys = [*keys[:_MOST_KEYS_TOLD], ANY_KEY]
+    if len(keys) > _MAX_KEYS:
+        keys = [*keys[:_MAX_KEYS], ANY_KEY]
     return {
         "event": ",".join(sorted({kind for change in changes for kind in change.types})),
         "environmentSlug": escaped(",".join(sorted({c.scope.folder.environment for c in changes}))),

@@ -10,7 +10,7 @@ _LONGEST = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Requests:
+class UserRequests:
     """The values of the three annotations; empty where there is none."""
 
     reconcile_at: str = ""
@@ -18,7 +18,7 @@ class Requests:
     resume_at: str = ""
 
     @classmethod
-    def of(cls, annotations: Mapping[str, str]) -> "Requests":
+    def of(cls, annotations: Mapping[str, str]) -> "UserRequests":
         """Read the annotations of a subscription."""
         read = (annotations.get(key, "") for key in (names.RECONCILE_AT, names.RESTART_AT, names.RESUME_AT))
         return cls(*(value[:_LONGEST] for value in read))

@@ -20,7 +20,7 @@ _SWITCHES = (f"{_RELOADER}/auto", f"{_RELOADER}/search", f"secret.{_RELOADER}/au
 _LISTS = (f"secret.{_RELOADER}/reload",)
 
 
-class Progress(Enum):
+class RolloutProgress(Enum):
     """How far a rollout has come, as `kubectl rollout status` tells it."""
 
     COMPLETE = auto()
@@ -29,7 +29,7 @@ class Progress(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkloadState:
     """One workload as it stands.
 
     `unfollowed` names what brings secrets into the pods and is followed by nobody here; `obstacle` is why
@@ -38,14 +38,14 @@ class Standing:
 
     workload: Workload
     secrets: frozenset[str] = frozenset()
-    unfollowed: tuple[str, ...] = ()
-    progress: Progress = Progress.COMPLETE
+    untracked_volumes: tuple[str, ...] = ()
+    progress: RolloutProgress = RolloutProgress.COMPLETE
     obstacle: Reason | None = None
     template_annotations: Mapping[str, str] = field(default_factory=dict)
     selector: str = ""
 
     @property
-    def restarted_by(self) -> str:
+    def other_reloader(self) -> str:
         """The annotation by which another operator restarts this workload, too; empty if there is none."""
         marks = {**self.template_annotations, **self.workload.annotations}
         if marks.get(_RELOADED_BY_INFISICAL) == "true":
@@ -55,7 +55,7 @@ class Standing:
         return next(itertools.chain(switched, listed), "")
 
 
-def standing_of(workload: Workload, stored: JSONObject) -> Standing:
+def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
     """Read a stored object; `workload` is its metadata as of the same read.
 
     Raises:
@@ -64,11 +64,11 @@ def standing_of(workload: Workload, stored: JSONObject) -> Standing:
     spec = stored["spec"]
     template = _template(workload.kind.kind, spec)
     pod_spec = template.get("spec") or {}
-    return Standing(
+    return WorkloadState(
         workload=workload,
         secrets=frozenset(_secrets(pod_spec)),
-        unfollowed=tuple(sorted(_unfollowed(pod_spec))),
-        progress=_PROGRESS.get(workload.kind.kind, _complete)(
+        untracked_volumes=tuple(sorted(_untracked_volumes(pod_spec))),
+        progress=_PROGRESS.get(workload.kind.kind, _always_complete)(
             spec, stored.get("status") or {}, stored["metadata"]
         ),
         obstacle=_obstacle(workload.kind.kind, spec),
@@ -106,7 +106,7 @@ def _secrets(pod_spec: JSONObject) -> Iterable[str]:
         yield from _named({"reference": reference}, "reference", "name")
 
 
-def _unfollowed(pod_spec: JSONObject) -> Iterable[str]:
+def _untracked_volumes(pod_spec: JSONObject) -> Iterable[str]:
     """Volumes of the Secrets Store CSI driver: their driver fetches by itself, past any Secret."""
     for volume in _each(pod_spec, "volumes"):
         attributes = (volume.get("csi") or {}).get("volumeAttributes") or {}
@@ -133,65 +133,65 @@ def _obstacle(kind: str, spec: JSONObject) -> Reason | None:
     return None
 
 
-def _complete(_spec: JSONObject, _status: JSONObject, _metadata: JSONObject) -> Progress:
-    return Progress.COMPLETE
+def _always_complete(_spec: JSONObject, _status: JSONObject, _metadata: JSONObject) -> RolloutProgress:
+    return RolloutProgress.COMPLETE
 
 
-def _is_unseen(status: JSONObject, metadata: JSONObject) -> bool:
+def _is_unobserved(status: JSONObject, metadata: JSONObject) -> bool:
     """Whether its controller has not looked at the newest spec; Argo writes the generation as text."""
     return int(status.get("observedGeneration") or 0) < int(metadata["generation"])
 
 
-def _of(*conditions: bool) -> Progress:
-    return Progress.UNDER_WAY if any(conditions) else Progress.COMPLETE
+def _progress(*conditions: bool) -> RolloutProgress:
+    return RolloutProgress.UNDER_WAY if any(conditions) else RolloutProgress.COMPLETE
 
 
-def _deployment(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> Progress:
-    if _is_unseen(status, metadata):
-        return Progress.UNDER_WAY
+def _deployment(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
+    if _is_unobserved(status, metadata):
+        return RolloutProgress.UNDER_WAY
     if any(
         condition.get("reason") == "ProgressDeadlineExceeded" for condition in _each(status, "conditions")
     ):
-        return Progress.FAILED
+        return RolloutProgress.FAILED
     updated = status.get("updatedReplicas") or 0
-    return _of(
+    return _progress(
         updated < spec.get("replicas", 1),
         (status.get("replicas") or 0) > updated,
         (status.get("availableReplicas") or 0) < updated,
     )
 
 
-def _stateful_set(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> Progress:
-    if _is_unseen(status, metadata):
-        return Progress.UNDER_WAY
+def _stateful_set(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
+    if _is_unobserved(status, metadata):
+        return RolloutProgress.UNDER_WAY
     wanted = spec.get("replicas", 1)
     strategy = spec.get("updateStrategy") or {}
     kept = (strategy.get("rollingUpdate") or {}).get("partition") or 0
     updated = status.get("updatedReplicas") or 0
     is_partial = kept > 0 or strategy.get("type") == "OnDelete"
-    return _of(
+    return _progress(
         (status.get("availableReplicas") or 0) < wanted,
         updated < max(0, wanted - kept),
         not is_partial and status.get("updateRevision") != status.get("currentRevision"),
     )
 
 
-def _daemon_set(_spec: JSONObject, status: JSONObject, metadata: JSONObject) -> Progress:
-    if _is_unseen(status, metadata):
-        return Progress.UNDER_WAY
+def _daemon_set(_spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
+    if _is_unobserved(status, metadata):
+        return RolloutProgress.UNDER_WAY
     wanted = status.get("desiredNumberScheduled") or 0
-    return _of(
+    return _progress(
         (status.get("updatedNumberScheduled") or 0) < wanted, (status.get("numberAvailable") or 0) < wanted
     )
 
 
-def _argo_rollout(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> Progress:
-    if _is_unseen(status, metadata):
-        return Progress.UNDER_WAY
+def _argo_rollout(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
+    if _is_unobserved(status, metadata):
+        return RolloutProgress.UNDER_WAY
     if status.get("phase") == "Degraded":
-        return Progress.FAILED
+        return RolloutProgress.FAILED
     is_asked = spec.get("restartAt") and spec.get("restartAt") != status.get("restartedAt")
-    return _of(bool(is_asked), status.get("phase") not in {None, "Healthy"})
+    return _progress(bool(is_asked), status.get("phase") not in {None, "Healthy"})
 
 
 _PROGRESS = {

@@ -27,7 +27,7 @@ class Workload:
     created_at: datetime | None = None
 
     @property
-    def words(self) -> dict[str, str]:
+    def own_annotations(self) -> dict[str, str]:
         """The annotations by which it is decided; others differ between a list and a read of a DaemonSet."""
         return {key: text for key, text in self.annotations.items() if key.startswith(f"{GROUP}/")}
 
@@ -37,7 +37,7 @@ class Workload:
         return annotations.is_true(self.annotations, annotations.PAUSED)
 
     @property
-    def ignores_others(self) -> bool:
+    def ignores_other_reloaders(self) -> bool:
         """Whether it is to be restarted though another operator is told to restart it, too."""
         return annotations.is_true(self.annotations, annotations.IGNORE_OTHERS)
 
@@ -67,7 +67,7 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
-class Narrowing:
+class WorkloadFilter:
     """What of a subscription concerns one workload, and what in its annotations makes no sense.
 
     A narrowing that cannot be read narrows nothing: a restart too many is better than one too few.
@@ -77,7 +77,7 @@ class Narrowing:
     mistakes: tuple[str, ...]
 
 
-def narrowing_of(workload: Workload) -> Narrowing:
+def workload_filter_of(workload: Workload) -> WorkloadFilter:
     """Read the narrowing annotations of a workload."""
     mistakes: list[str] = []
 
@@ -96,7 +96,7 @@ def narrowing_of(workload: Workload) -> Narrowing:
         keys=read(annotations.SECRET_KEYS, KeyFilter, KeyFilter(())),
     )
     mistakes += _other_mistakes(workload)
-    return Narrowing(selector, tuple(mistakes))
+    return WorkloadFilter(selector, tuple(mistakes))
 
 
 def _other_mistakes(workload: Workload) -> Iterable[str]:
@@ -108,9 +108,9 @@ def _other_mistakes(workload: Workload) -> Iterable[str]:
         yield f"annotation {annotations.WAVE}: write a whole number such as 1"
 
 
-def concerning(workload: Workload, changes: Iterable[Change]) -> tuple[Change, ...]:
+def matching_changes(workload: Workload, changes: Iterable[Change]) -> tuple[Change, ...]:
     """Those of the changes that concern the workload."""
-    return select((narrowing_of(workload).selector,), changes).selected
+    return select((workload_filter_of(workload).selector,), changes).selected
 
 
 def _event_types(values: tuple[str, ...]) -> frozenset[EventType]:

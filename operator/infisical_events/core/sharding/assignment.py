@@ -13,7 +13,7 @@ def shard_of(uid: str, shards: int) -> int:
     return int.from_bytes(sha256(uid.encode()).digest()[:_PREFIX_BYTES], "big") % shards
 
 
-def fair(holders: Mapping[int, str], replicas: Collection[str], shards: int) -> dict[int, str]:
+def fair_assignment(holders: Mapping[int, str], replicas: Collection[str], shards: int) -> dict[int, str]:
     """Who should hold each shard, given who does: the same answer in every replica that sees the same.
 
     No replica gets two shards more than another, and no more shards move than that takes: whoever has most

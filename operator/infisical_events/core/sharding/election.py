@@ -12,7 +12,7 @@ the ledger's compare-and-swap, on which everything rests; Leases save work.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from infisical_events.core.sharding.assignment import fair
+from infisical_events.core.sharding.assignment import fair_assignment
 from infisical_events.core.sharding.leases import Lease
 
 _FORGOTTEN = 4
@@ -20,7 +20,7 @@ _FORGOTTEN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class LeaseTiming:
     """All periods in seconds, by the one that others wait: 15 makes a deadline of 10 and renewals each 2."""
 
     duration: float = 15.0
@@ -53,7 +53,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class LeaseView:
     """A Lease as it was seen last."""
 
     lease: Lease
@@ -63,18 +63,18 @@ class Sighting:
     """Whether it still is what the first look has shown."""
 
 
-View = Mapping[str, Sighting]
+LeaseViews = Mapping[str, LeaseView]
 """All Leases of an installation by name."""
 
 
-def looked(before: View | None, leases: Iterable[Lease], now: float) -> View:
+def update_view(before: LeaseViews | None, leases: Iterable[Lease], now: float) -> LeaseViews:
     """What is known after a look that was over at `now`; `before` is None at the first one."""
 
-    def sighted(lease: Lease) -> Sighting:
+    def sighted(lease: Lease) -> LeaseView:
         known = (before or {}).get(lease.name)
         if known is None or known.lease.record != lease.record:
-            return Sighting(lease, now, before is None)
-        return Sighting(lease, known.since, known.is_unmoved)
+            return LeaseView(lease, now, before is None)
+        return LeaseView(lease, known.since, known.is_unmoved)
 
     return {lease.name: sighted(lease) for lease in leases}
 
@@ -91,14 +91,14 @@ class Replica:
         """As it stands in Leases."""
         return f"{self.name}_{self.life}"
 
-    def has_left(self, sighting: Sighting) -> bool:
+    def has_left(self, sighting: LeaseView) -> bool:
         """Whether an earlier life of this replica has left it behind: nobody need wait for that one."""
         name, _, life = sighting.lease.holder.rpartition("_")
         return sighting.is_unmoved and name == self.name and life != self.life
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class LeaseNames:
     """How the Leases of an installation are called."""
 
     prefix: str
@@ -119,7 +119,7 @@ class Naming:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LeasePlan:
     """What to do after a look; shards by their numbers."""
 
     lost: tuple[int, ...] = ()
@@ -133,64 +133,64 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidacy:
+class Elector:
     """What does not change while a replica lives."""
 
     replica: Replica
-    naming: Naming
-    timing: Timing = Timing()
+    names: LeaseNames
+    timing: LeaseTiming = LeaseTiming()
 
-    def is_free(self, sighting: Sighting, now: float) -> bool:
+    def is_free(self, sighting: LeaseView, now: float) -> bool:
         """Whether a Lease may be taken: released, expired, or of an earlier life."""
         lease = sighting.lease
         waited = now - sighting.since
         is_expired = waited >= max(self.timing.duration, lease.duration)
         return not lease.holder or is_expired or self.replica.has_left(sighting)
 
-    def living(self, view: View, now: float) -> frozenset[str]:
+    def living(self, view: LeaseViews, now: float) -> frozenset[str]:
         """The replicas that share, oneself among them; others have to be heard of just now."""
-        ours = self.naming.replica(self.replica.name)
+        ours = self.names.replica(self.replica.name)
         heard = {
             sighting.lease.holder
             for name, sighting in view.items()
-            if name.startswith(self.naming.replica(""))
+            if name.startswith(self.names.replica(""))
             and name != ours
             and now - sighting.since < self.timing.presence
         }
         return frozenset(heard - {""} | {self.replica.holder})
 
-    def holders(self, view: View, now: float) -> dict[int, str]:
+    def holders(self, view: LeaseViews, now: float) -> dict[int, str]:
         """Who holds each shard that is not free."""
-        numbers = self.naming.of_shards
+        numbers = self.names.of_shards
         return {
             numbers[name]: sighting.lease.holder
             for name, sighting in view.items()
             if name in numbers and not self.is_free(sighting, now)
         }
 
-    def plan(self, view: View, held: Collection[int], now: float) -> Plan:
+    def plan(self, view: LeaseViews, held: Collection[int], now: float) -> LeasePlan:
         """What to do, given the shards that are held as far as this process knows."""
         me = self.replica.holder
         holders = self.holders(view, now)
-        wanted = fair(holders, self.living(view, now), self.naming.shards)
+        wanted = fair_assignment(holders, self.living(view, now), self.names.shards)
         ours = {shard for shard, holder in wanted.items() if holder == me}
         # What is in our name and not held was given up, or its answer was lost: it is taken again.
         of_others = {shard for shard, holder in holders.items() if holder != me}
         lost = {shard for shard in held if not self._has(view, shard)}
-        return Plan(
+        return LeasePlan(
             lost=tuple(sorted(lost)),
             release=tuple(sorted(set(held) - lost - ours)),
             acquire=tuple(sorted(ours - set(held) - of_others)),
             remove=self._useless(view, now),
         )
 
-    def _has(self, view: View, shard: int) -> bool:
-        sighting = view.get(self.naming.shard(shard))
+    def _has(self, view: LeaseViews, shard: int) -> bool:
+        sighting = view.get(self.names.shard(shard))
         return sighting is not None and sighting.lease.holder == self.replica.holder
 
-    def _useless(self, view: View, now: float) -> tuple[Lease, ...]:
+    def _useless(self, view: LeaseViews, now: float) -> tuple[Lease, ...]:
         """Leases of replicas that died long ago, and of shards that there are no more."""
-        kept = {*self.naming.of_shards, self.naming.replica(self.replica.name)}
+        kept = {*self.names.of_shards, self.names.replica(self.replica.name)}
         return tuple(
             sighting.lease
             for name, sighting in view.items()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from infisical_events.api.specs import EventType
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.status.text import first_few
+from infisical_events.core.status.text import preview
 
 ANY_KEY = "*"
 """Stands for keys that nobody can name: an import mutation heard but not seen, or too many keys."""
@@ -37,7 +37,7 @@ class Change:
         return cls(Scope.parse(scope), key, frozenset(map(EventType, types.split(","))))
 
 
-def united(changes: Iterable[Change]) -> tuple[Change, ...]:
+def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
     """One change per scope and key with all its types, sorted."""
     types: dict[tuple[Scope, str], frozenset[EventType]] = {}
     for change in changes:
@@ -46,16 +46,16 @@ def united(changes: Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted((Change(*place, told) for place, told in types.items()), key=str))
 
 
-def folded(changes: Iterable[Change], most: int = LONGEST_LIST) -> tuple[Change, ...]:
+def compacted(changes: Iterable[Change], most: int = LONGEST_LIST) -> tuple[Change, ...]:
     """As `united`, and few however much changed: too many become one per scope, or per environment.
 
     What concerns somebody still does when it is folded, and more may. So this is for what is
     already owed: a debt stays small for as long as a workload is held.
     """
-    kept = united(changes)
-    for coarser in (_any_key, _anywhere):
+    kept = merged(changes)
+    for coarser in (_any_key, _in_any_folder):
         if len(kept) > most:
-            kept = united(map(coarser, kept))
+            kept = merged(map(coarser, kept))
     return kept
 
 
@@ -63,10 +63,10 @@ def _any_key(change: Change) -> Change:
     return replace(change, key=ANY_KEY)
 
 
-def _anywhere(change: Change) -> Change:
+def _in_any_folder(change: Change) -> Change:
     return replace(change, scope=Scope(Folder(change.scope.folder.environment, "/"), recursive=True))
 
 
-def named(changes: tuple[Change, ...]) -> str:
+def summarize(changes: tuple[Change, ...]) -> str:
     """`secret:update prod:/a KEY` for the first few changes."""
-    return first_few(changes, 3, "; ")
+    return preview(changes, 3, "; ")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
-from infisical_events.core.snapshots.snapshots import Body, Part, Sighting
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion
 
 _CREATE = frozenset({EventType.CREATE})
 _UPDATE = frozenset({EventType.UPDATE})
@@ -15,24 +15,24 @@ _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 _ANY_OF_OWN = _CREATE | _UPDATE | _DELETE
 
 
-def diff(part: Part, before: Body, after: Body) -> tuple[Change, ...]:
+def diff(part: Partition, before: PartitionState, after: PartitionState) -> tuple[Change, ...]:
     """The changes of one part; an import's differences are mutations of the importing folder.
 
     Of a folded body nobody can say which keys changed, nor how.
     """
     if before.agrees(after):
         return ()
-    if before.fold:
+    if before.fingerprint:
         return (Change(part.scope, ANY_KEY, _ANY_OF_OWN if part.source is None else _IMPORT),)
     if part.source is not None:
         return _import_changes(part, before, after)
     return tuple(_own_changes(part, before, after))
 
 
-def _own_changes(part: Part, before: Body, after: Body) -> Iterator[Change]:
+def _own_changes(part: Partition, before: PartitionState, after: PartitionState) -> Iterator[Change]:
     stayed = before.ids & after.ids
-    for key in sorted(before.sightings.keys() | after.sightings.keys()):
-        old, new = before.sightings.get(key), after.sightings.get(key)
+    for key in sorted(before.versions.keys() | after.versions.keys()):
+        old, new = before.versions.get(key), after.versions.get(key)
         if old is not None and new is not None and (old.id, old.version) == (new.id, new.version):
             if not old.agrees(new):  # its value alone: what it refers to changed, told as an import mutation
                 yield Change(part.scope, key, _IMPORT)
@@ -40,14 +40,14 @@ def _own_changes(part: Part, before: Body, after: Body) -> Iterator[Change]:
             yield Change(part.scope, key, _types_of_loss(old, stayed) | _types_of_gain(new, stayed))
 
 
-def _types_of_loss(old: Sighting | None, stayed: frozenset[str]) -> frozenset[EventType]:
+def _types_of_loss(old: SecretVersion | None, stayed: frozenset[str]) -> frozenset[EventType]:
     """What a key had is gone, or has another version or name: a rename is told as an update."""
     if old is None:
         return frozenset()
     return _UPDATE if old.id in stayed else _DELETE
 
 
-def _types_of_gain(new: Sighting | None, stayed: frozenset[str]) -> frozenset[EventType]:
+def _types_of_gain(new: SecretVersion | None, stayed: frozenset[str]) -> frozenset[EventType]:
     """A new secret that was already changed since has been both created and updated."""
     if new is None:
         return frozenset()
@@ -56,12 +56,12 @@ def _types_of_gain(new: Sighting | None, stayed: frozenset[str]) -> frozenset[Ev
     return _CREATE if new.version <= 1 else _CREATE | _UPDATE
 
 
-def _import_changes(part: Part, before: Body, after: Body) -> tuple[Change, ...]:
-    keys = before.sightings.keys() | after.sightings.keys()
+def _import_changes(part: Partition, before: PartitionState, after: PartitionState) -> tuple[Change, ...]:
+    keys = before.versions.keys() | after.versions.keys()
     if before.rank == after.rank:
-        keys = {key for key in keys if not _is_same(before.sightings.get(key), after.sightings.get(key))}
+        keys = {key for key in keys if not _is_same(before.versions.get(key), after.versions.get(key))}
     return tuple(Change(part.scope, key, _IMPORT) for key in sorted(keys) or (ANY_KEY,))
 
 
-def _is_same(old: Sighting | None, new: Sighting | None) -> bool:
+def _is_same(old: SecretVersion | None, new: SecretVersion | None) -> bool:
     return old is not None and new is not None and old.agrees(new)

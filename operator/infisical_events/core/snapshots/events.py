@@ -27,55 +27,55 @@ class SecretEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class NotUnderstood:
+class UnrecognizedFrame:
     """A frame that is no event of the four; `why` never repeats foreign text."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ErrorFrame:
     """`event: error`: the server is about to end the stream (lost permission, or its own trouble)."""
 
 
-Frame = SecretEvent | NotUnderstood | Refused
+Frame = SecretEvent | UnrecognizedFrame | ErrorFrame
 
 
-def decode(name: str, data: str) -> tuple[Frame, ...]:
+def decode_frame(name: str, data: str) -> tuple[Frame, ...]:
     """Decode one Server-Sent Event.
 
     A ping has no data, and the reader may make up empty events of its own: both decode to nothing.
     """
     if name == "error":
-        return (Refused(),)
+        return (ErrorFrame(),)
     if not data or name == "ping":
         return ()
     try:
         envelope = json.loads(data)
     except ValueError:
-        return (NotUnderstood("the data is not JSON"),)
+        return (UnrecognizedFrame("the data is not JSON"),)
     except RecursionError:
-        return (NotUnderstood("the data is nested too deeply"),)
+        return (UnrecognizedFrame("the data is nested too deeply"),)
     return _events(envelope)
 
 
 def _events(envelope: object) -> tuple[Frame, ...]:
     data = envelope.get("data") if isinstance(envelope, Mapping) else None
     if not isinstance(data, Mapping):
-        return (NotUnderstood("the envelope has no data object"),)
+        return (UnrecognizedFrame("the envelope has no data object"),)
     kind = data.get("eventType", data.get("event"))
     if not isinstance(kind, str) or kind not in set(EventType):
-        return (NotUnderstood("the event type is unknown"),)
+        return (UnrecognizedFrame("the event type is unknown"),)
     payload = data.get("payload")
     items = payload if isinstance(payload, list) else [payload]
     grouped: dict[Folder, set[str]] = defaultdict(set)
     for item in items:
         if not (isinstance(item, Mapping) and _is_placed(item)):
-            return (NotUnderstood("an item names no environment and path"),)
+            return (UnrecognizedFrame("an item names no environment and path"),)
         folder = Folder(item["environment"], canonical(item["secretPath"]))
         grouped[folder].update(_keys(item))
     if not grouped:
-        return (NotUnderstood("the payload is empty"),)
+        return (UnrecognizedFrame("the payload is empty"),)
     event_type = EventType(kind)
     return tuple(
         SecretEvent(event_type, folder, frozenset() if event_type is _IMPORT else frozenset(keys))

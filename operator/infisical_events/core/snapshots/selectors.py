@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from infisical_events.api.specs import EventType, Spec
-from infisical_events.core.interruptible import Steps, finished
+from infisical_events.core.interruptible import Interruptible, run_to_end
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.path_globs import KeyFilter, PathGlob, compile_path_glob
 from infisical_events.core.paths.scopes import Scope
@@ -18,7 +18,7 @@ from infisical_events.core.status.reasons import Reason
 
 ALL_TYPES = frozenset(EventType)
 
-_BY_DISTANCE = (
+_BY_CLOSENESS = (
     Reason.EVENT_TYPE_NOT_SELECTED,
     Reason.ENVIRONMENT_NOT_SELECTED,
     Reason.PATH_NOT_SELECTED,
@@ -36,7 +36,7 @@ class Selector:
     path: PathGlob | None
     keys: KeyFilter
 
-    def refusal(self, change: Change) -> Reason | None:
+    def rejection_reason(self, change: Change) -> Reason | None:
         """Why this selector does not select the change; None when it does."""
         if not self.types & change.types:
             return Reason.EVENT_TYPE_NOT_SELECTED
@@ -54,7 +54,7 @@ class Selection:
     """The changes that were selected, and for the others the reason that came closest."""
 
     selected: tuple[Change, ...]
-    refusal: Reason | None
+    rejection_reason: Reason | None
 
 
 def selectors_of(spec: Spec) -> tuple[Selector, ...]:
@@ -76,10 +76,10 @@ def selectors_of(spec: Spec) -> tuple[Selector, ...]:
 
 def select(selectors: Iterable[Selector], changes: Iterable[Change]) -> Selection:
     """The changes that at least one selector selects."""
-    return finished(selecting(selectors, changes))
+    return run_to_end(select_in_steps(selectors, changes))
 
 
-def selecting(selectors: Iterable[Selector], changes: Iterable[Change]) -> Steps[Selection]:
+def select_in_steps(selectors: Iterable[Selector], changes: Iterable[Change]) -> Interruptible[Selection]:
     """The same in steps: ten thousand changes and a thousand bad patterns take half a minute."""
     tests = tuple(selectors)
     selected: list[Change] = []
@@ -87,12 +87,12 @@ def selecting(selectors: Iterable[Selector], changes: Iterable[Change]) -> Steps
     for change in changes:
         refusals = []
         for test in tests:
-            refusals.append(test.refusal(change))
+            refusals.append(test.rejection_reason(change))
             yield
         if None in refusals:
             selected.append(change)
         else:
-            closest = max(filter(None, [closest, *refusals]), key=_BY_DISTANCE.index)
+            closest = max(filter(None, [closest, *refusals]), key=_BY_CLOSENESS.index)
     return Selection(tuple(selected), closest)
 
 

@@ -35,7 +35,7 @@ def _digest(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class SecretVersion:
     """One secret as it stood: which one (`id`, shortened), its version, and a keyed digest of its value.
 
     The digest is empty where values were not read. It tells of what no version shows: a secret that
@@ -46,12 +46,12 @@ class Sighting:
     version: int
     digest: str = ""
 
-    def agrees(self, other: "Sighting") -> bool:
+    def agrees(self, other: "SecretVersion") -> bool:
         """Whether both are the same as far as both know."""
         is_told_apart = bool(self.digest and other.digest) and self.digest != other.digest
         return (self.id, self.version) == (other.id, other.version) and not is_told_apart
 
-    def completed(self, earlier: "Sighting | None") -> "Sighting":
+    def completed_from(self, earlier: "SecretVersion | None") -> "SecretVersion":
         """With the digest of an earlier sighting that agrees, if this one has none."""
         if self.digest or earlier is None or not self.agrees(earlier):
             return self
@@ -59,7 +59,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Partition:
     """A unit of belief: the own secrets of one folder, or one entry of the imports seen in a scope.
 
     The server's recursive list does not tell which folder below the scope imports what. So an import
@@ -74,13 +74,13 @@ class Part:
         return str(self.scope) if self.source is None else f"{self.scope}<-{self.source}"
 
     @classmethod
-    def parse(cls, text: str) -> "Part":
+    def parse(cls, text: str) -> "Partition":
         """The inverse of `str()`; raises ValueError for what is no part."""
         scope, arrow, source = text.partition("<-")
         return cls(Scope.parse(scope), Folder.parse(source) if arrow else None)
 
     @classmethod
-    def own(cls, folder: Folder) -> "Part":
+    def own(cls, folder: Folder) -> "Partition":
         """The own secrets of one folder."""
         return cls(Scope(folder))
 
@@ -91,65 +91,65 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class PartitionState:
     """All keys of one part, unfiltered. `rank` is an import's place in its list (later ones win).
 
     A folded body knows its keys only by `fold`, a digest over all of them: enough to tell whether
     something changed, and not what.
     """
 
-    sightings: Mapping[str, Sighting]
+    versions: Mapping[str, SecretVersion]
     rank: int = 0
-    fold: str = ""
+    fingerprint: str = ""
 
     @classmethod
-    def of(cls, sightings: Mapping[str, Sighting], rank: int = 0) -> "Body":
+    def of(cls, sightings: Mapping[str, SecretVersion], rank: int = 0) -> "PartitionState":
         """A body that nobody can change any more."""
         return cls(MappingProxyType(dict(sightings)), rank)
 
     @property
     def ids(self) -> frozenset[str]:
         """Which secrets are in it, as far as that is known."""
-        return frozenset(sighting.id for sighting in self.sightings.values())
+        return frozenset(sighting.id for sighting in self.versions.values())
 
-    def folded(self) -> "Body":
+    def compacted(self) -> "PartitionState":
         """What is left when the keys are not kept: ids and versions count, digests of values do not."""
-        if self.fold or not self.sightings:
+        if self.fingerprint or not self.versions:
             return self
-        known = sorted((key, seen.id, seen.version) for key, seen in self.sightings.items())
-        return Body(MappingProxyType({}), self.rank, _digest(json.dumps(known)))
+        known = sorted((key, seen.id, seen.version) for key, seen in self.versions.items())
+        return PartitionState(MappingProxyType({}), self.rank, _digest(json.dumps(known)))
 
-    def agrees(self, seen: "Body") -> bool:
+    def agrees(self, seen: "PartitionState") -> bool:
         """Whether a body that was seen whole is this one, as far as this one knows."""
-        if self.fold:
-            return self == seen.folded()
+        if self.fingerprint:
+            return self == seen.compacted()
         return (
             self.rank == seen.rank
-            and self.sightings.keys() == seen.sightings.keys()
-            and all(sighting.agrees(seen.sightings[key]) for key, sighting in self.sightings.items())
+            and self.versions.keys() == seen.versions.keys()
+            and all(sighting.agrees(seen.versions[key]) for key, sighting in self.versions.items())
         )
 
-    def completed(self, earlier: "Body") -> "Body":
+    def completed_from(self, earlier: "PartitionState") -> "PartitionState":
         """With what an earlier body knew of secrets that are still the same."""
-        if not any(sighting.digest for sighting in earlier.sightings.values()):
+        if not any(sighting.digest for sighting in earlier.versions.values()):
             return self
-        known = {key: seen.completed(earlier.sightings.get(key)) for key, seen in self.sightings.items()}
-        return replace(self, sightings=MappingProxyType(known))
+        known = {key: seen.completed_from(earlier.versions.get(key)) for key, seen in self.versions.items()}
+        return replace(self, versions=MappingProxyType(known))
 
-    def without_digests(self) -> "Body":
+    def without_digests(self) -> "PartitionState":
         """What is left when values are not read any more, or their digests have another key."""
-        if not any(sighting.digest for sighting in self.sightings.values()):
+        if not any(sighting.digest for sighting in self.versions.values()):
             return self
-        plain = {key: replace(seen, digest="") for key, seen in self.sightings.items()}
-        return replace(self, sightings=MappingProxyType(plain))
+        plain = {key: replace(seen, digest="") for key, seen in self.versions.items()}
+        return replace(self, versions=MappingProxyType(plain))
 
     def encode(self) -> str:
         """One string per part: JSON, sorted, without blanks."""
-        entries: Any = self.fold or {key: _encoded(seen) for key, seen in self.sightings.items()}
+        entries: Any = self.fingerprint or {key: _encoded(seen) for key, seen in self.versions.items()}
         return json.dumps([self.rank, entries], sort_keys=True, separators=(",", ":"))
 
     @classmethod
-    def decode(cls, text: str) -> "Body":
+    def decode(cls, text: str) -> "PartitionState":
         """The inverse of `encode`; raises ValueError, TypeError or AttributeError when malformed."""
         rank, entries = json.loads(text)
         if isinstance(entries, str):
@@ -157,21 +157,21 @@ class Body:
         return cls.of({key: _decoded(*entry) for key, entry in entries.items()}, int(rank))
 
 
-def _encoded(sighting: Sighting) -> list[str | int]:
+def _encoded(sighting: SecretVersion) -> list[str | int]:
     known = (sighting.id, sighting.version, sighting.digest)
     return list(known if sighting.digest else known[:2])
 
 
-def _decoded(identifier: object, version: Any, digest: object = "") -> Sighting:  # noqa: ANN401 - JSON
-    return Sighting(str(identifier), int(version), str(digest))
+def _decoded(identifier: object, version: Any, digest: object = "") -> SecretVersion:  # noqa: ANN401 - JSON
+    return SecretVersion(str(identifier), int(version), str(digest))
 
 
-NOTHING = Body.of({})
+ABSENT = PartitionState.of({})
 """The body of a part that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class Snapshot:
     """One look: which scopes were looked at, what stood there, and between which two moments.
 
     Of `unsure` parts it tells nothing: they may be hidden instead of gone, or were not looked at.
@@ -179,32 +179,32 @@ class Observation:
     """
 
     scopes: tuple[Scope, ...]
-    parts: Mapping[Part, Body]
+    partitions: Mapping[Partition, PartitionState]
     started: datetime
     finished: datetime
-    unsure: frozenset[Part] = frozenset()
+    unverified: frozenset[Partition] = frozenset()
     key_id: str = ""
 
-    def doubting(self, parts: Iterable[Part]) -> "Observation":
+    def with_unverified(self, parts: Iterable[Partition]) -> "Snapshot":
         """The same look, in which these parts are not told for sure."""
-        return replace(self, unsure=self.unsure | frozenset(parts))
+        return replace(self, unverified=self.unverified | frozenset(parts))
 
-    def within(self, scopes: tuple[Scope, ...], believed: Iterable[Part]) -> "Observation":
+    def within(self, scopes: tuple[Scope, ...], believed: Iterable[Partition]) -> "Snapshot":
         """A look at some folders, as one at all these scopes that tells nothing of the other parts.
 
         An import that a recursive scope shows is not recognised in a look at one folder.
         """
-        parts = {part: body for part, body in self.parts.items() if is_covered(part, scopes)}
+        parts = {part: body for part, body in self.partitions.items() if is_covered(part, scopes)}
         unseen = frozenset(part for part in believed if not is_covered(part, self.scopes))
-        return replace(self, scopes=scopes, parts=parts, unsure=self.unsure | unseen)
+        return replace(self, scopes=scopes, partitions=parts, unverified=self.unverified | unseen)
 
     @property
     def key_count(self) -> int:
         """How many keys were seen, imported ones included."""
-        return sum(len(body.sightings) for body in self.parts.values())
+        return sum(len(body.versions) for body in self.partitions.values())
 
 
-def is_covered(part: Part, scopes: Iterable[Scope]) -> bool:
+def is_covered(part: Partition, scopes: Iterable[Scope]) -> bool:
     """Whether a look at these scopes would have shown the part if it were there."""
     if part.source is None:
         return any(scope.covers(part.folder) for scope in scopes)

@@ -12,7 +12,7 @@ _LONGEST_MESSAGE = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConditionUpdate:
     """What a condition is about to say."""
 
     type: ConditionType
@@ -21,7 +21,9 @@ class Finding:
     message: str
 
 
-_UNKNOWN = Finding(ConditionType.READY, ConditionStatus.UNKNOWN, Reason.STARTING, "Not found out yet.")
+_UNKNOWN = ConditionUpdate(
+    ConditionType.READY, ConditionStatus.UNKNOWN, Reason.STARTING, "Not found out yet."
+)
 
 
 def without(conditions: Iterable[Condition], kind: ConditionType) -> tuple[Condition, ...]:
@@ -29,8 +31,8 @@ def without(conditions: Iterable[Condition], kind: ConditionType) -> tuple[Condi
     return tuple(condition for condition in conditions if condition.type is not kind)
 
 
-def with_finding(
-    conditions: Iterable[Condition], finding: Finding, generation: int, now: datetime
+def with_condition(
+    conditions: Iterable[Condition], finding: ConditionUpdate, generation: int, now: datetime
 ) -> tuple[Condition, ...]:
     """Replace one condition; its transition time moves only when its status flips."""
     others = {condition.type: condition for condition in conditions}
@@ -48,7 +50,7 @@ def with_finding(
     return tuple(sorted((*others.values(), new), key=lambda c: order.index(c.type)))
 
 
-def ready(conditions: Iterable[Condition]) -> Finding:
+def ready(conditions: Iterable[Condition]) -> ConditionUpdate:
     """Ready: changes reach the workloads. Without a stream they still do, only later, if one may look."""
     by_type = {condition.type: condition for condition in conditions}
     if stalled := by_type.get(ConditionType.STALLED):
@@ -62,12 +64,12 @@ def ready(conditions: Iterable[Condition]) -> Finding:
     streaming = by_type.get(ConditionType.STREAMING)
     if streaming and streaming.status is ConditionStatus.TRUE:
         heard = "Changes are heard as they happen."
-        return Finding(ConditionType.READY, ConditionStatus.TRUE, Reason.WATCHING, heard)
+        return ConditionUpdate(ConditionType.READY, ConditionStatus.TRUE, Reason.WATCHING, heard)
     if by_type[ConditionType.OBSERVED].reason == Reason.EVENTS_ONLY:
         return _as_ready(streaming, ConditionStatus.FALSE) if streaming else _UNKNOWN
     looked = "Changes are found by looking at intervals; condition Streaming says why no stream is open."
-    return Finding(ConditionType.READY, ConditionStatus.TRUE, Reason.POLLING, looked)
+    return ConditionUpdate(ConditionType.READY, ConditionStatus.TRUE, Reason.POLLING, looked)
 
 
-def _as_ready(condition: Condition, status: ConditionStatus) -> Finding:
-    return Finding(ConditionType.READY, status, condition.reason, condition.message)
+def _as_ready(condition: Condition, status: ConditionStatus) -> ConditionUpdate:
+    return ConditionUpdate(ConditionType.READY, status, condition.reason, condition.message)

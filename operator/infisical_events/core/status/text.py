@@ -7,7 +7,7 @@ LONGEST_SENTENCE: Final = 4096
 """Characters: what is told of one thing is no place for a megabyte that a user wrote, or a server."""
 
 
-def on_one_line(text: str) -> str:
+def single_line(text: str) -> str:
     """Foreign text without what could break a line or steer a terminal: a blank for each such character."""
     return "".join(c if c.isprintable() else " " for c in text)
 
@@ -17,7 +17,7 @@ def escaped(text: str, most: int = LONGEST_SENTENCE) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:most])
 
 
-def first_few(things: Sequence[object], most: int, joint: str = ", ") -> str:
+def preview(things: Sequence[object], most: int, joint: str = ", ") -> str:
     """`a, b, c and 4 more`."""
     shown = joint.join(map(str, things[:most]))
     return shown if len(things) <= most else f"{shown} and {len(things) - most} more"

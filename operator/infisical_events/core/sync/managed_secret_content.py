@@ -16,19 +16,19 @@ from typing import Final
 
 from infisical_events.api.resources import GROUP, MANAGED_BY
 from infisical_events.api.specs import CreationPolicy, ManagedSecret, Spec
-from infisical_events.core.ledger.acceptance import HORIZON
+from infisical_events.core.ledger.acceptance import MAX_READ_LAG
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.path_globs import KeyFilter, compile_path_glob
-from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part, Sighting
-from infisical_events.core.status.text import first_few
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, SecretVersion
+from infisical_events.core.status.text import preview
 from infisical_events.core.sync.templates import TemplateError, check_templates, length_of, names_of, rendered
 
 _MOST_BYTES: Final = 1024 * 1024
 """Kubernetes' `MaxSecretSize`: all values together, decoded."""
 _LONGEST_KEY: Final = 253
 _DATA_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
-_TOKEN_LENGTH: Final = 27
+_FINGERPRINT_LENGTH: Final = 27
 """Characters of base64: 162 bits."""
 _DEFAULT_TYPE: Final = "Opaque"
 _MOST_NAMES: Final = 5
@@ -40,23 +40,23 @@ class ContentError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FolderValues:
     """One folder as it was read with values: its own part, also when that is empty, and its imports.
 
     `values` has the values of each part under the keys of its sightings.
     """
 
-    parts: Mapping[Part, Body]
-    values: Mapping[Part, Mapping[str, str]] = field(repr=False)
+    partitions: Mapping[Partition, PartitionState]
+    values: Mapping[Partition, Mapping[str, str]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ManagedSecretContent:
     """What a Secret shall hold: text by data key, a token of it, and what was seen when it was read."""
 
     data: Mapping[str, str] = field(repr=False)
-    token: str
-    parts: Mapping[Part, Body]
+    fingerprint: str
+    partitions: Mapping[Partition, PartitionState]
 
 
 def folder_of(managed: ManagedSecret) -> Folder:
@@ -64,7 +64,7 @@ def folder_of(managed: ManagedSecret) -> Folder:
     return Folder(managed.environment_slug, managed.secret_path)
 
 
-def content_of(reading: Reading, managed: ManagedSecret) -> Content:
+def managed_secret_content_of(reading: FolderValues, managed: ManagedSecret) -> ManagedSecretContent:
     """What the Secret shall hold.
 
     Raises:
@@ -75,32 +75,34 @@ def content_of(reading: Reading, managed: ManagedSecret) -> Content:
     data = _data(values, managed)
     _check_size(data, managed)
     used = names_of(managed.template) if managed.template else winners.keys()
-    seen = {key: reading.parts[winners[key]].sightings[key] for key in used}
-    return Content(data, _token(seen, managed), reading.parts)
+    seen = {key: reading.partitions[winners[key]].versions[key] for key in used}
+    return ManagedSecretContent(data, _fingerprint(seen, managed), reading.partitions)
 
 
-def is_as_believed(reading: Reading, belief: Mapping[Part, Body]) -> bool:
+def matches_accepted(reading: FolderValues, belief: Mapping[Partition, PartitionState]) -> bool:
     """Whether all that is believed of this folder was seen in the same ids and versions.
 
     What the belief does not tell of is left out: so a reading that shows more than is believed agrees.
     """
-    return all(body.agrees(seen) for part, body in belief.items() for seen in _sights(reading, part, body))
+    return all(
+        body.agrees(seen) for part, body in belief.items() for seen in _states_for(reading, part, body)
+    )
 
 
-def may_lack_import(reading: Reading, ledger: Ledger, now: datetime) -> bool:
+def may_lack_import(reading: FolderValues, ledger: Ledger, now: datetime) -> bool:
     """Whether an import that was found in a tree a moment ago may be this folder's, and missing here.
 
     A recursive look does not tell which of its folders an import belongs to. So for as long as a read may
     lag, one that does not show it may be older than what is believed.
     """
-    sources = {part.source for part in reading.parts}
-    folders = {part.folder for part in reading.parts if part.source is None}
+    sources = {part.source for part in reading.partitions}
+    folders = {part.folder for part in reading.partitions if part.source is None}
     return any(
-        part.source not in sources and held.body != NOTHING and any(map(part.scope.covers, folders))
-        for part, held in ledger.belief.items()
+        part.source not in sources and held.state != ABSENT and any(map(part.scope.covers, folders))
+        for part, held in ledger.accepted.items()
         if part.scope.recursive
         and ledger.baselined_at < held.accepted_at
-        and now <= held.accepted_at + HORIZON
+        and now <= held.accepted_at + MAX_READ_LAG
     )
 
 
@@ -120,26 +122,26 @@ def check_secrets(spec: Spec) -> None:
         raise ValueError("; ".join(mistakes))
 
 
-def _winners(reading: Reading, managed: ManagedSecret) -> dict[str, Part]:
+def _winners(reading: FolderValues, managed: ManagedSecret) -> dict[str, Partition]:
     """The part that each selected key is taken from.
 
     Own secrets win over imports, and later entries of the list of imports over earlier ones, as the
     server's own resolver has it.
     """
     keys = KeyFilter(managed.secret_keys)
-    ordered = sorted(reading.parts.items(), key=lambda entry: (entry[0].source is None, entry[1].rank))
-    return {key: part for part, body in ordered for key in body.sightings if keys.matches(key)}
+    ordered = sorted(reading.partitions.items(), key=lambda entry: (entry[0].source is None, entry[1].rank))
+    return {key: part for part, body in ordered for key in body.versions if keys.matches(key)}
 
 
-def _sights(reading: Reading, part: Part, believed: Body) -> Iterator[Body]:
+def _states_for(reading: FolderValues, part: Partition, believed: PartitionState) -> Iterator[PartitionState]:
     """What was seen in place of a believed part; nothing where the look tells nothing of it.
 
     An import that a recursive look has shown has no folder and another place in another list.
     """
-    if any(part.scope == seen.scope for seen in reading.parts):
-        yield reading.parts.get(part, NOTHING)
+    if any(part.scope == seen.scope for seen in reading.partitions):
+        yield reading.partitions.get(part, ABSENT)
         return
-    for seen, body in reading.parts.items():
+    for seen, body in reading.partitions.items():
         if part.source is not None and part.source == seen.source and part.scope.covers(seen.folder):
             yield replace(body, rank=believed.rank)
 
@@ -196,10 +198,10 @@ def _is_data_key(key: str) -> bool:
 
 def _listed(names: list[str]) -> str:
     """A few names, on one line, however long and odd."""
-    return first_few([ascii(name[:64]) for name in names], _MOST_NAMES)
+    return preview([ascii(name[:64]) for name in names], _MOST_NAMES)
 
 
-def _token(seen: Mapping[str, Sighting], managed: ManagedSecret) -> str:
+def _fingerprint(seen: Mapping[str, SecretVersion], managed: ManagedSecret) -> str:
     """All that decides on the content but the values, so that an edit of the spec is another content."""
     known = [
         sorted((key, sighting.id, sighting.version, sighting.digest) for key, sighting in seen.items()),
@@ -210,7 +212,7 @@ def _token(seen: Mapping[str, Sighting], managed: ManagedSecret) -> str:
         managed.creation_policy,
     ]
     digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).digest()
-    return urlsafe_b64encode(digest).decode()[:_TOKEN_LENGTH]
+    return urlsafe_b64encode(digest).decode()[:_FINGERPRINT_LENGTH]
 
 
 def _mistakes(managed: ManagedSecret) -> Iterator[str]:

@@ -9,12 +9,12 @@ from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, ST
 from infisical_events.core.paths.folders import Folder, canonical
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.status.text import on_one_line
+from infisical_events.core.status.text import single_line
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 
 JSONObject = Mapping[str, Any]
 
-TOKENS = {
+CONTENT_ANNOTATIONS = {
     INFISICAL_SECRET: "secrets.infisical.com/version",
     STATIC_SECRET: "secrets.infisical.com/version",
     EXTERNAL_SECRET: "reconcile.external-secrets.io/data-hash",
@@ -29,7 +29,7 @@ _LONGEST_TROUBLE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SecretProvider:
     """One object that writes Secrets.
 
     `acknowledged` moves with each sync that it answers to; a source without any is told by the content
@@ -44,12 +44,12 @@ class Source:
     secrets: frozenset[str]
     annotations: Mapping[str, str]
     acknowledged: str | None = None
-    is_copied: bool = False
+    copies_annotations: bool = False
     reads: tuple[Scope, ...] | None = None
-    trouble: str = ""
-    unable: str = ""
-    deaf: str = ""
-    ask: Mapping[str, Any] = field(default_factory=dict)
+    error_message: str = ""
+    disabled_reason: str = ""
+    unrequestable_reason: str = ""
+    sync_trigger: Mapping[str, Any] = field(default_factory=dict)
     """What of its spec has to be patched for it to take notice, besides the annotation."""
 
     def __str__(self) -> str:
@@ -57,14 +57,14 @@ class Source:
         return f"{self.kind.kind} {self.name}"
 
     @property
-    def answers(self) -> bool:
+    def is_acknowledging(self) -> bool:
         """Whether it tells that it has synced, and its content is as new as it was asked for."""
-        return self.acknowledged is not None and not self.deaf
+        return self.acknowledged is not None and not self.unrequestable_reason
 
     @property
-    def hope(self) -> timedelta:
+    def max_wait(self) -> timedelta:
         """How long after its time is over an answer may still come."""
-        if self.unable:
+        if self.disabled_reason:
             return timedelta()
         return _LONGEST_SILENCE if self.acknowledged is None else timedelta.max
 
@@ -75,15 +75,15 @@ class Source:
         )
 
 
-def content_of(source: Source, secret: SecretMetadata | None) -> str:
+def content_marker_of(source: SecretProvider, secret: SecretMetadata | None) -> str:
     """What the content of a Secret is, in its source's words; empty when nobody says.
 
     It may be a plain digest of values, so it is compared and told elsewhere only under a key.
     """
-    return secret.annotations.get(TOKENS[source.kind], "") if secret else ""
+    return secret.annotations.get(CONTENT_ANNOTATIONS[source.kind], "") if secret else ""
 
 
-def source_of(kind: ResourceKind, stored: JSONObject) -> Source:
+def provider_of(kind: ResourceKind, stored: JSONObject) -> SecretProvider:
     """Read a stored object of one of the three kinds.
 
     Raises:
@@ -92,13 +92,13 @@ def source_of(kind: ResourceKind, stored: JSONObject) -> Source:
     metadata, spec = stored["metadata"], stored.get("spec") or {}
     status = stored.get("status") or {}
     told = _READERS[kind](metadata["name"], spec, status, metadata.get("namespace", ""))
-    return Source(
+    return SecretProvider(
         kind=kind,
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         annotations=metadata.get("annotations") or {},
-        deaf=_why_deaf(metadata),
+        unrequestable_reason=_unrequestable_reason(metadata),
         **told,
     )
 
@@ -118,7 +118,7 @@ def _infisical_secret(_name: str, spec: JSONObject, _status: JSONObject, namespa
     return {
         "secrets": frozenset(names),
         "reads": _scopes(spec),
-        "ask": {"spec": {"syncConfig": _asking_config(spec)}},
+        "sync_trigger": {"spec": {"syncConfig": _changed_sync_config(spec)}},
     }
 
 
@@ -133,7 +133,7 @@ def _scopes(spec: JSONObject) -> tuple[Scope, ...] | None:
     return tuple(read) or None
 
 
-def _asking_config(spec: JSONObject) -> dict[str, Any]:
+def _changed_sync_config(spec: JSONObject) -> dict[str, Any]:
     """The `syncConfig` that says the same in other words.
 
     Where there is none, older fields of the spec count, and would not any more beside a new one.
@@ -175,8 +175,8 @@ def _static_secret(_name: str, spec: JSONObject, status: JSONObject, namespace: 
     return {
         "secrets": frozenset(target["name"] for target in targets),
         "acknowledged": str(success.get("message") or ""),
-        "is_copied": not any(target.get("metadata") for target in targets),
-        "trouble": _trouble(last),
+        "copies_annotations": not any(target.get("metadata") for target in targets),
+        "error_message": _error_message(last),
     }
 
 
@@ -187,23 +187,23 @@ def _external_secret(name: str, spec: JSONObject, status: JSONObject, _namespace
     return {
         "secrets": frozenset({(spec.get("target") or {}).get("name") or name}),
         "acknowledged": str(status.get("syncedResourceVersion") or "") if is_ready else "",
-        "trouble": _trouble(ready),
-        "unable": _why_unable(spec),
+        "error_message": _error_message(ready),
+        "disabled_reason": _disabled_reason(spec),
     }
 
 
-def _why_deaf(metadata: JSONObject) -> str:
+def _unrequestable_reason(metadata: JSONObject) -> str:
     """External Secrets' own controller puts back the annotations of what a ClusterExternalSecret made."""
     owners = (f"{o['kind']} {o['name']}" for o in metadata.get("ownerReferences") or ())
     owner = next((told for told in owners if told.startswith("ClusterExternalSecret ")), "")
     return (
-        f"it is made by {on_one_line(owner)}, which takes the question back: waited for as it syncs by itself"
+        f"it is made by {single_line(owner)}, which takes the question back: waited for as it syncs by itself"
         if owner
         else ""
     )
 
 
-def _why_unable(spec: JSONObject) -> str:
+def _disabled_reason(spec: JSONObject) -> str:
     policy, interval = spec.get("refreshPolicy", "Periodic"), str(spec.get("refreshInterval", "1h"))
     if policy == "CreatedOnce":
         return "refreshPolicy CreatedOnce never syncs again"
@@ -212,11 +212,11 @@ def _why_unable(spec: JSONObject) -> str:
     return ""
 
 
-def _trouble(condition: JSONObject) -> str:
+def _error_message(condition: JSONObject) -> str:
     """What a condition says when it is not true: a sentence of foreign origin, on one line and capped."""
     if condition.get("status") != "False":
         return ""
-    return on_one_line(str(condition.get("message") or ""))[:_LONGEST_TROUBLE]
+    return single_line(str(condition.get("message") or ""))[:_LONGEST_TROUBLE]
 
 
 _READERS = {

@@ -13,31 +13,31 @@ import kopf
 
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.api.specs import Spec
-from infisical_events.core.egress.address_allowlist import Boundary
-from infisical_events.core.sharding.election import Candidacy, Naming, Replica, Timing
-from infisical_events.infisical.login_guard import Attempts
-from infisical_events.infisical.session import Session, Shared
+from infisical_events.core.egress.address_allowlist import EgressPolicy
+from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
+from infisical_events.infisical.login_guard import LoginGuard
+from infisical_events.infisical.session import Session, SessionDependencies
 from infisical_events.infisical.tokens import CredentialsSource
-from infisical_events.kube.api_client import Kube
-from infisical_events.kube.digest_key_secret import KeySecret
-from infisical_events.kube.kubeconfig import opened_kube
+from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.digest_key_secret import DigestKeySecret
+from infisical_events.kube.kubeconfig import open_kube_api
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
-from infisical_events.kube.lease_client import Leases
+from infisical_events.kube.lease_client import LeaseClient
 from infisical_events.runtime.app.digest_keys import DigestKeys
-from infisical_events.runtime.app.event_loop_watchdog import Pulse, watched
+from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, watched
 from infisical_events.runtime.app.http_server import Health, http_server
 from infisical_events.runtime.app.kopf_adapter import WATCH_ERRORS, kopf_settings, quiet_kopf, registry_for
 from infisical_events.runtime.app.kube_cluster import KubeCluster
 from infisical_events.runtime.app.memory_trim import trim_forever, trimmer
 from infisical_events.runtime.app.settings import Settings
 from infisical_events.runtime.clock import utc_now
-from infisical_events.runtime.limits.namespace_slots import Seats
-from infisical_events.runtime.limits.restart_budget import Budget
+from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
+from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
-from infisical_events.runtime.sharding.lease_manager import Holder
+from infisical_events.runtime.sharding.lease_manager import LeaseManager
 from infisical_events.runtime.sharding.supervisor import Supervisor
-from infisical_events.runtime.subscription.runner import World
+from infisical_events.runtime.subscription.runner import Dependencies
 from infisical_events.runtime.tasks import race
 
 _CRD_PAUSE = 5.0
@@ -74,11 +74,11 @@ async def run(settings: Settings) -> None:
     metrics, flags = Metrics(), _Flags()
     quiet_kopf()
     _stop_by_signals(flags.stop)
-    timing = Timing(settings.lease_duration)
+    timing = LeaseTiming(settings.lease_duration)
     async with (
-        opened_kube(settings.access, FIELD_MANAGER) as kube,
+        open_kube_api(settings.access, FIELD_MANAGER) as kube,
         # Of its own: a renewal must not queue behind the requests of hundreds of subscriptions.
-        opened_kube(settings.access, FIELD_MANAGER, timing.answer) as kube_of_leases,
+        open_kube_api(settings.access, FIELD_MANAGER, timing.answer) as kube_of_leases,
     ):
         world = _world(settings, kube, metrics)
         supervisor = Supervisor(world, settings.namespaces, settings.shards, held=())
@@ -87,9 +87,9 @@ async def run(settings: Settings) -> None:
         health = Health(
             is_alive=lambda: not flags.gone.is_set(),
             is_ready=lambda: flags.ready.is_set() and holder.has_looked,
-            standing=lambda: holder.standing,
+            summary=lambda: holder.summary,
         )
-        pulse = Pulse(metrics)
+        pulse = Heartbeat(metrics)
         async with http_server(*settings.http_endpoint, metrics, health):
             with watched(pulse):
                 await race(
@@ -103,37 +103,37 @@ async def run(settings: Settings) -> None:
     log.info("stopped")
 
 
-def _world(settings: Settings, kube: Kube, metrics: Metrics) -> World:
-    keys = DigestKeys(KeySecret(kube, *settings.digest_key_secret).read_or_make)
-    return World(
+def _world(settings: Settings, kube: KubeApi, metrics: Metrics) -> Dependencies:
+    keys = DigestKeys(DigestKeySecret(kube, *settings.digest_key_secret).read_or_make)
+    return Dependencies(
         cluster=KubeCluster(kube, utc_now, settings.digest_key_secret),
         open_infisical=infisical_opener(keys, settings.boundary),
         digest_key=keys.current,
-        budget=Budget(
+        budget=RestartBudget(
             per_minute=settings.max_restarts_per_minute,
             most_rolling=settings.max_concurrent_rollouts,
             is_shared=len(settings.namespaces) != 1,
         ),
-        seats=Seats(settings.max_subscriptions_per_namespace),
+        namespace_slots=NamespaceSlots(settings.max_subscriptions_per_namespace),
         clock=utc_now,
         metrics=metrics,
         default_address=settings.default_address,
-        boundary=settings.boundary,
+        egress=settings.boundary,
     )
 
 
 def _holder(
-    settings: Settings, timing: Timing, kube: Kube, supervisor: Supervisor, metrics: Metrics
-) -> Holder:
+    settings: Settings, timing: LeaseTiming, kube: KubeApi, supervisor: Supervisor, metrics: Metrics
+) -> LeaseManager:
     replica = Replica(settings.identity, secrets.token_hex(4))
-    candidacy = Candidacy(replica, Naming(settings.lease_name, settings.shards), timing)
-    leases = Leases(kube, settings.lease_namespace, settings.lease_name)
-    return Holder(candidacy, leases, supervisor, utc_now, metrics)
+    candidacy = Elector(replica, LeaseNames(settings.lease_name, settings.shards), timing)
+    leases = LeaseClient(kube, settings.lease_namespace, settings.lease_name)
+    return LeaseManager(candidacy, leases, supervisor, utc_now, metrics)
 
 
-def infisical_opener(keys: DigestKeys, boundary: Boundary) -> InfisicalOpener:
+def infisical_opener(keys: DigestKeys, boundary: EgressPolicy) -> InfisicalOpener:
     """Opens sessions over the real client, timed by the real clock."""
-    shared = Shared(Attempts(), keys.current, boundary)
+    shared = SessionDependencies(LoginGuard(), keys.current, boundary)
 
     def open_infisical(
         address: str, spec: Spec, credentials: CredentialsSource

@@ -27,7 +27,7 @@ _HARD_LIMIT = 120.0
 _EXIT_CODE = 70
 
 
-class Pulse:
+class Heartbeat:
     """The beats of the event loop, which a thread counts from outside."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -43,10 +43,10 @@ class Pulse:
             await asyncio.sleep(_BEAT)
             self.beats += 1
             self._lags.append(loop.time() - due)
-            self._metrics.lagged(max(self._lags))
+            self._metrics.set_event_loop_lag(max(self._lags))
 
 
-class Count:
+class MissedHeartbeats:
     """Checks in a row that found no new beat.
 
     Checks are counted and not seconds: a process that was stopped and goes on (SIGSTOP, a frozen container)
@@ -73,12 +73,12 @@ def end() -> None:
 
 
 @contextmanager
-def watched(pulse: Pulse, ended: Callable[[], None] = end, check: float = _CHECK) -> Iterator[None]:
+def watched(pulse: Heartbeat, ended: Callable[[], None] = end, check: float = _CHECK) -> Iterator[None]:
     """End the process when the loop stands still while the block lasts; `check` is seconds between looks."""
     leaving = threading.Event()
 
     def watch() -> None:
-        count = Count()
+        count = MissedHeartbeats()
         while not leaving.wait(check):
             faulthandler.dump_traceback_later(_HARD_LIMIT, exit=True)
             if count.check(pulse.beats) >= MOST_CHECKS:

@@ -22,7 +22,7 @@ class Health:
 
     is_alive: Callable[[], bool]
     is_ready: Callable[[], bool]
-    standing: Callable[[], str] = lambda: ""
+    summary: Callable[[], str] = lambda: ""
 
 
 @asynccontextmanager
@@ -35,7 +35,7 @@ async def http_server(host: str, port: int, metrics: Metrics, health: Health) ->
 
     async def readyz(_: web.Request) -> web.Response:
         ready = health.is_ready()
-        lines = filter(None, ("ok" if ready else "starting", health.standing()))
+        lines = filter(None, ("ok" if ready else "starting", health.summary()))
         return web.Response(text="".join(f"{line}\n" for line in lines), status=200 if ready else 503)
 
     async def exposition(_: web.Request) -> web.Response:

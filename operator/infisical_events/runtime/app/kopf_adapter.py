@@ -15,7 +15,7 @@ from kopf._cogs.clients.errors import APIError  # noqa: TID251 - kopf has no pub
 from kopf._cogs.clients.watching import WatchingError  # noqa: TID251 - as above
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
-from infisical_events.core.restarts.user_requests import Requests
+from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.kube.kubeconfig import ClusterAccess, load_connection
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.kube.subscription_client import SubscriptionKey
@@ -120,7 +120,7 @@ def registry_for(supervisor: Supervisor, access: ClusterAccess) -> kopf.Operator
             supervisor.remove(metadata["uid"])
             return
         key = SubscriptionKey(metadata["namespace"], metadata["name"], metadata["uid"])
-        supervisor.upsert(key, metadata["generation"], Requests.of(metadata.get("annotations") or {}))
+        supervisor.upsert(key, metadata["generation"], UserRequests.of(metadata.get("annotations") or {}))
 
     @kopf.on.cleanup(registry=registry)
     async def cleanup(**_: Any) -> None:  # noqa: ANN401 - kopf's keywords

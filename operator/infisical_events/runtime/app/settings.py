@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from infisical_events.core.egress.address_allowlist import DEFAULT_ALLOWED, Boundary, origin_of
+from infisical_events.core.egress.address_allowlist import DEFAULT_ALLOWED, EgressPolicy, origin_of
 from infisical_events.core.egress.network_policy import Network
 from infisical_events.kube.kubeconfig import ClusterAccess
 
@@ -49,9 +49,9 @@ class Settings:
     identity: str = "replica"
 
     @property
-    def boundary(self) -> Boundary:
+    def boundary(self) -> EgressPolicy:
         """Where subscriptions may have tokens sent."""
-        return Boundary(self.allowed_addresses, self.allowed_networks)
+        return EgressPolicy(self.allowed_addresses, self.allowed_networks)
 
     @property
     def http_endpoint(self) -> tuple[str, int]:
@@ -99,7 +99,7 @@ def checked_pattern(pattern: str) -> str:
 
 def checked_default(address: str, allowed_addresses: tuple[str, ...]) -> str:
     """An address that subscriptions may be given; raises ValueError."""
-    if not Boundary(allowed_addresses).admits(origin_of(address)):
+    if not EgressPolicy(allowed_addresses).admits(origin_of(address)):
         raise ValueError(f"{address} is not among the allowed addresses (--allowed-address)")
     return address
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from infisical_events.core.interruptible import Steps
-from infisical_events.runtime.limits.fair_queue import Turns
+from infisical_events.core.interruptible import Interruptible
+from infisical_events.runtime.limits.fair_queue import FairQueue
 
 T = TypeVar("T")
 
@@ -17,14 +17,14 @@ SLICE = 0.01
 """Seconds of work in one piece; the last step begun in it may take longer."""
 
 
-class Slices:
+class CooperativeScheduler:
     """The slices of all computations of the process; `now` is a clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
-        self._turns = Turns(2 * SLICE, 1)
+        self._turns = FairQueue(2 * SLICE, 1)
 
-    async def carry_out(self, namespace: str, steps: Steps[T]) -> T:
+    async def run(self, namespace: str, steps: Interruptible[T]) -> T:
         """Carry a computation out; one that is short never waits. What it raises is raised."""
         while True:
             until = self._now() + SLICE
@@ -35,4 +35,4 @@ class Slices:
             except StopIteration as over:
                 result: T = over.value
                 return result
-            await self._turns.take(namespace)
+            await self._turns.acquire(namespace)

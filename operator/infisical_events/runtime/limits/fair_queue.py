@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateLimit:
     """Up to when there is enough to do with the starts so far, in seconds of the loop's clock.
 
     Attributes:
@@ -20,26 +20,26 @@ class Pace:
     """
 
     step: float
-    at_once: int
+    burst: int
     busy_until: float = 0.0
 
 
-def begun(pace: Pace, now: float) -> tuple[Pace, float]:
+def reserve(pace: RateLimit, now: float) -> tuple[RateLimit, float]:
     """The pace after one more start, and how many seconds this start has to wait."""
     busy_until = max(pace.busy_until, now) + pace.step
-    wait = max(busy_until - now - pace.at_once * pace.step, 0.0)
+    wait = max(busy_until - now - pace.burst * pace.step, 0.0)
     return replace(pace, busy_until=busy_until), wait
 
 
-class Turns:
+class FairQueue:
     """Turns at a pace: `at_once` of them need not wait, then there is one every `step` seconds."""
 
     def __init__(self, step: float, at_once: int) -> None:
-        self._pace = Pace(step, at_once)
+        self._pace = RateLimit(step, at_once)
         self._waiting = dict[str, deque[asyncio.Future[None]]]()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def take(self, namespace: str) -> None:
+    async def acquire(self, namespace: str) -> None:
         """Wait for a turn; within a namespace it is first come, first served."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(namespace, deque()).append(turn)
@@ -49,7 +49,7 @@ class Turns:
     def _plan(self) -> None:
         loop = asyncio.get_running_loop()
         if self._waiting and self._timer is None:
-            _, wait = begun(self._pace, loop.time())
+            _, wait = reserve(self._pace, loop.time())
             self._timer = loop.call_later(wait, self._give)
 
     def _give(self) -> None:
@@ -62,7 +62,7 @@ class Turns:
             if queue:  # behind all others
                 self._waiting[namespace] = queue
             if not turn.done():
-                self._pace, _ = begun(self._pace, asyncio.get_running_loop().time())
+                self._pace, _ = reserve(self._pace, asyncio.get_running_loop().time())
                 turn.set_result(None)
                 break
         self._plan()

@@ -8,14 +8,14 @@ import sys
 from weakref import WeakValueDictionary
 
 
-class Seats:
+class NamespaceSlots:
     """So many for each namespace; 0 is no bound."""
 
     def __init__(self, most: int = 0) -> None:
         self.most = most
         self._seats = WeakValueDictionary[str, asyncio.Semaphore]()
 
-    def of(self, namespace: str) -> asyncio.Semaphore:
+    def for_namespace(self, namespace: str) -> asyncio.Semaphore:
         """Those of a namespace: to be entered for as long as one is served, first come, first served."""
         seats = self._seats.get(namespace)
         if seats is None:

@@ -9,7 +9,7 @@ import math
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
-from infisical_events.runtime.limits.fair_queue import Turns
+from infisical_events.runtime.limits.fair_queue import FairQueue
 
 _STEP, _AT_ONCE = 0.04, 4
 """Seconds between two connects, and how many need not wait: 29 are begun in any second at most.
@@ -22,21 +22,21 @@ _BETWEEN_RELEASES = 5.0
 """Seconds: a server that lets in some and refuses others must not be asked by all of them all the time."""
 
 
-class Gate:
+class ReconnectLimiter:
     """The way to one address."""
 
     def __init__(self) -> None:
-        self._turns = Turns(_STEP, _AT_ONCE)
+        self._turns = FairQueue(_STEP, _AT_ONCE)
         self._is_back = asyncio.Event()
         self._resting = 0
         self._released_at = -math.inf
         self._release: asyncio.TimerHandle | None = None
 
-    async def turn(self, namespace: str = "") -> None:
+    async def acquire(self, namespace: str = "") -> None:
         """Wait until one more stream may be connected; the namespaces take turns."""
-        await self._turns.take(namespace)
+        await self._turns.acquire(namespace)
 
-    async def rest(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> None:
         """Sit out a pause after the server could not be reached, or until somebody found that it is back."""
         is_back = self._is_back
         self._resting += 1
@@ -47,7 +47,7 @@ class Gate:
         finally:
             self._resting -= 1
 
-    def is_back(self) -> None:
+    def notify_recovered(self) -> None:
         """Somebody who could not reach the server has a stream again: let those go who still rest."""
         if self._resting and self._release is None:
             loop = asyncio.get_running_loop()
@@ -61,15 +61,15 @@ class Gate:
         self._is_back = asyncio.Event()
 
 
-class Gates:
+class ReconnectLimiters:
     """A gate for each address, for as long as somebody goes there."""
 
     def __init__(self) -> None:
-        self._gates = WeakValueDictionary[str, Gate]()
+        self._gates = WeakValueDictionary[str, ReconnectLimiter]()
 
-    def to(self, address: str) -> Gate:
+    def for_address(self, address: str) -> ReconnectLimiter:
         """The gate that all who go to this address share."""
         gate = self._gates.get(address)
         if gate is None:
-            gate = self._gates[address] = Gate()
+            gate = self._gates[address] = ReconnectLimiter()
         return gate

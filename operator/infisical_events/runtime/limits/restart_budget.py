@@ -16,7 +16,7 @@ _SHARE = 3
 
 
 @dataclass(kw_only=True, slots=True)
-class Budget:
+class RestartBudget:
     """Restarts per minute and workloads rolling out at a time, over all subscriptions; 0 is no bound.
 
     `is_shared` tells whether several namespaces have to get along; `share` is the part of the bounds, up
@@ -31,7 +31,7 @@ class Budget:
     _made: deque[tuple[float, str]] = field(default_factory=deque)
     _rolling: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    def take(self, subscription: str, workload: str) -> bool:
+    def try_acquire(self, subscription: str, workload: str) -> bool:
         """Whether one more restart may be made now; then it counts, and as rolling until that is told."""
         while self._made and self._made[0][0] <= self.now() - _MINUTE:
             self._made.popleft()
@@ -45,7 +45,7 @@ class Budget:
         self._rolling[subscription] = self._rolling.get(subscription, frozenset()) | {workload}
         return True
 
-    def rolls(self, subscription: str, workloads: frozenset[str]) -> None:
+    def set_rolling(self, subscription: str, workloads: frozenset[str]) -> None:
         """Tell which workloads (by uid) of a subscription roll out now."""
         if workloads:
             self._rolling[subscription] = workloads

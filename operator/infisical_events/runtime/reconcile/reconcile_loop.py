@@ -5,17 +5,17 @@ import logging
 import random
 
 from infisical_events.api.statuses import ConditionType
-from infisical_events.core.ledger.acceptance import Heard
+from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.backoff import Backoff, needs_a_person
-from infisical_events.runtime.reconcile.reconciler import Outcome, Reconciler
-from infisical_events.runtime.restarts.restart_controller import Settler
-from infisical_events.runtime.status.subscription_store import LedgerMovedError
-from infisical_events.runtime.sync.managed_secret_writer import Keeper
-from infisical_events.runtime.triggers import Wakes
+from infisical_events.runtime.backoff import Backoff, is_user_error
+from infisical_events.runtime.reconcile.reconciler import Reconciler, ReconcileResult
+from infisical_events.runtime.restarts.restart_controller import RestartController
+from infisical_events.runtime.status.subscription_store import LedgerConflictError
+from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter
+from infisical_events.runtime.triggers import TriggerQueue
 
 _FIRST_LOOK_AGAIN = 0.25
 """Seconds before a change that was heard and not seen is looked for again; doubles each time."""
@@ -27,16 +27,16 @@ _SHORTEST_PAUSE = 1.0
 log = logging.getLogger(__name__)
 
 
-class Passing:
+class ReconcileLoop:
     """Passes upon wakes, upon the interval, and for what an earlier pass left open."""
 
     def __init__(
         self,
         reconciler: Reconciler,
-        settler: Settler,
-        wakes: Wakes,
+        settler: RestartController,
+        wakes: TriggerQueue,
         interval: float,
-        keeper: Keeper | None = None,
+        keeper: ManagedSecretWriter | None = None,
     ) -> None:
         self._reconciler = reconciler
         self._settler = settler
@@ -69,66 +69,66 @@ class Passing:
     def _is_look_due(self) -> bool:
         return self._now() >= (self._held_until if self._wakes.is_rung else self._look_at)
 
-    async def _look(self, heard: tuple[Heard, ...]) -> tuple[float, Outcome | None]:
+    async def _look(self, heard: tuple[ReceivedEvent, ...]) -> tuple[float, ReconcileResult | None]:
         """One look; return the seconds until the next one, and what it leaves if it succeeded."""
         reconciler = self._reconciler
         try:
-            outcome = await reconciler.observe(heard, is_whole=self._now() >= self._whole_at)
+            outcome = await reconciler.reconcile(heard, is_whole=self._now() >= self._whole_at)
         except InfisicalError as error:
-            self._wakes.keep(heard)
+            self._wakes.requeue(heard)
             await self._blame(error)
             reconciler.explainer.passed(error.reason)
             pause = self._backoff.pause(error.reason, error.retry_after)
             # A wake is no reason to look earlier than the server or a person needs; otherwise it is,
             # for a stream that was opened again tells that the server is back.
-            self._held_until = self._now() + (pause if needs_a_person(error.reason) else _SHORTEST_PAUSE)
+            self._held_until = self._now() + (pause if is_user_error(error.reason) else _SHORTEST_PAUSE)
             self._held_until = max(self._held_until, self._now() + error.retry_after)
             return pause, None
-        except (KubernetesError, LedgerMovedError) as error:
-            self._wakes.keep(heard)
+        except (KubernetesError, LedgerConflictError) as error:
+            self._wakes.requeue(heard)
             log.warning("pass not stored: %s", error, extra=reconciler.reporter.extra)
             reconciler.explainer.passed(Reason.KUBERNETES_REFUSED)
             return self._backoff.pause(), None
         self._backoff.reset()
-        self._wakes.keep(outcome.unshown)
+        self._wakes.requeue(outcome.unshown_events)
         reconciler.explainer.passed("ok")
         return self._pause_after(outcome), outcome
 
-    async def _keep(self, outcome: Outcome) -> None:
+    async def _keep(self, outcome: ReconcileResult) -> None:
         """Secrets that are written here are in step from the first look on, and mended by each whole one."""
-        if self._keeper is not None and outcome.is_whole:
+        if self._keeper is not None and outcome.is_full:
             ledger = self._reconciler.record.ledger
             if ledger is not None:
-                await self._keeper.keep_all(ledger)
+                await self._keeper.write_all(ledger)
 
     async def _settle(self, listed: tuple[Workload, ...] | None) -> float:
         """Do what is owed; return the seconds until it is tried again."""
         try:
-            pause = await self._settler.settle(listed)
-        except (KubernetesError, LedgerMovedError) as error:
+            pause = await self._settler.run_round(listed)
+        except (KubernetesError, LedgerConflictError) as error:
             log.warning("not settled: %s", error, extra=self._reconciler.reporter.extra)
             pause = self._backoff.pause()
         return self._interval if pause is None else pause
 
-    def _pause_after(self, outcome: Outcome) -> float:
+    def _pause_after(self, outcome: ReconcileResult) -> float:
         """Seconds until the next look: at everything when that is due, before at what did not show yet."""
-        if outcome.is_whole:
+        if outcome.is_full:
             self._whole_at = self._now() + self._interval * random.uniform(0.9, 1.0)  # noqa: S311 - no herd
         soon = _FIRST_LOOK_AGAIN * 2 ** min(self._looks, _MOST_DOUBLINGS)
-        if outcome.is_claimed:
+        if outcome.has_open_import_events:
             self._whole_at = min(self._whole_at, self._now() + soon)
-        if outcome.look_again is not None:
-            remaining = max(0.0, (outcome.look_again - self._reconciler.clock()).total_seconds())
+        if outcome.read_again_at is not None:
+            remaining = max(0.0, (outcome.read_again_at - self._reconciler.clock()).total_seconds())
             self._whole_at = min(self._whole_at, self._now() + remaining + _FIRST_LOOK_AGAIN)
         until_whole = self._whole_at - self._now()
-        return min(soon, until_whole) if outcome.unshown else until_whole
+        return min(soon, until_whole) if outcome.unshown_events else until_whole
 
     async def _blame(self, error: InfisicalError) -> None:
         is_login = isinstance(error, LoginError) or error.reason is Reason.TOKEN_REFUSED
         kind = ConditionType.AUTHENTICATED if is_login else ConditionType.OBSERVED
         if not is_login:
-            await self._reconciler.reporter.logged_in()
-        await self._reconciler.reporter.find(kind, error.reason, str(error), ok=False)
+            await self._reconciler.reporter.mark_authenticated()
+        await self._reconciler.reporter.set_condition(kind, error.reason, str(error), ok=False)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

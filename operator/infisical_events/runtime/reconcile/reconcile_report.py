@@ -7,18 +7,18 @@ from datetime import timedelta
 
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.statuses import ConditionType, WorkloadResult
-from infisical_events.core.ledger.acceptance import Heard
-from infisical_events.core.ledger.event_correlation import untold
+from infisical_events.core.ledger.acceptance import ReceivedEvent
+from infisical_events.core.ledger.event_correlation import without_event
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.ledger.observation_modes import Look
-from infisical_events.core.restarts.affected_workloads import Selected
-from infisical_events.core.restarts.workloads import Workload, narrowing_of
-from infisical_events.core.snapshots.changes import Change, folded, named
+from infisical_events.core.ledger.observation_modes import ReadResult
+from infisical_events.core.restarts.affected_workloads import MatchedChanges
+from infisical_events.core.restarts.workloads import Workload, workload_filter_of
+from infisical_events.core.snapshots.changes import Change, compacted, summarize
 from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.status.reporter import Reporter
-from infisical_events.runtime.status.subscription_store import Record
+from infisical_events.runtime.status.subscription_store import SubscriptionStore
 
 _KINDS = " or ".join((", ".join(kind.kind for kind in WORKLOAD_KINDS[:-1]), WORKLOAD_KINDS[-1].kind))
 
@@ -32,10 +32,10 @@ _DAMAGE_NEWS = timedelta(minutes=15)
 
 
 @dataclass(kw_only=True, slots=True)
-class Explainer:
+class ReconcileReporter:
     """Tells for the looks of one subscription."""
 
-    record: Record
+    record: SubscriptionStore
     reporter: Reporter
     metrics: Metrics
     clock: Clock
@@ -44,43 +44,43 @@ class Explainer:
 
     def passed(self, result: str) -> None:
         """Count a look by how it ended: `ok`, or the reason why not."""
-        self.metrics.passed(self.record.key, result)
+        self.metrics.count_reconcile(self.record.key, result)
 
-    async def missed(self, selected: Sequence[Change], heard: tuple[Heard, ...]) -> None:
+    async def missed(self, selected: Sequence[Change], heard: tuple[ReceivedEvent, ...]) -> None:
         """What no event had told of."""
-        missed = untold(selected, heard)
+        missed = without_event(selected, heard)
         if missed:
-            note = f"No event had told of {len(missed)} changes: found by looking: {named(missed)}."
+            note = f"No event had told of {len(missed)} changes: found by looking: {summarize(missed)}."
             log.info("missed: %s", note, extra=self.reporter.extra)
-            await self.reporter.notify(Reason.MISSED_CHANGES_FOUND, note)
+            await self.reporter.emit_event(Reason.MISSED_CHANGES_FOUND, note)
 
-    async def sight(self, look: Look, unreadable: str = "") -> None:
+    async def sight(self, look: ReadResult, unreadable: str = "") -> None:
         """Say what is watched and by which means."""
-        board, scopes = self.reporter.board, ", ".join(map(str, look.scopes))
-        keys = look.observations[-1].key_count if look.observations else 0
-        board.observed(look.header.grade, keys)
-        self.metrics.observed(self.record.key, look.header.grade, keys, self.clock())
+        board, scopes = self.reporter.status, ", ".join(map(str, look.scopes))
+        keys = look.snapshots[-1].key_count if look.snapshots else 0
+        board.record_observation(look.header.grade, keys)
+        self.metrics.set_observed(self.record.key, look.header.grade, keys, self.clock())
         if not unreadable and self._is_new_after_damage():
             return
         reason, message = Reason.UP_TO_DATE, f"{keys} keys are watched in {scopes}."
-        if look.is_blind:
+        if look.is_events_only:
             reason = Reason.EVENTS_ONLY
             message = f"Changes in {scopes} are known by events alone: what happens without a stream is lost."
         if unreadable:
             reason = Reason.LEDGER_UNREADABLE
             message = f"{unreadable}: a new baseline was made. Restart by hand what may have missed a change."
-        await self.reporter.find(ConditionType.OBSERVED, reason, message, ok=True)
+        await self.reporter.set_condition(ConditionType.OBSERVED, reason, message, ok=True)
 
     def _is_new_after_damage(self) -> bool:
         """Whether people should still read that the ledger was begun anew, and not only in an Event."""
-        ledger, conditions = self.record.ledger, self.reporter.board.conditions
+        ledger, conditions = self.record.ledger, self.reporter.status.conditions
         is_told = any(condition.reason == Reason.LEDGER_UNREADABLE for condition in conditions)
         return is_told and ledger is not None and self.clock() < ledger.baselined_at + _DAMAGE_NEWS
 
-    def nobody(self, selected: Selected) -> None:
+    def nobody(self, selected: MatchedChanges) -> None:
         """The changes concern no workload."""
-        told = named((*selected.changes, *(claim.change for claim in selected.claims)))
-        self.reporter.skip(
+        told = summarize((*selected.changes, *(claim.change for claim in selected.import_events)))
+        self.reporter.record_skip(
             Reason.NO_WORKLOAD_CONCERNED,
             f"{told}: no {_KINDS} of this namespace is annotated "
             'events.infisical.com/auto-reload: "true" (or names this subscription) and concerned by it.',
@@ -92,25 +92,28 @@ class Explainer:
             workload.uid: (workload, mistakes)
             for workload in workloads
             if workload.is_subscribed_to(self.record.key.name)
-            and (mistakes := narrowing_of(workload).mistakes)
+            and (mistakes := workload_filter_of(workload).mistakes)
         }
         news = [told for uid, told in found.items() if self.mistakes.get(uid) != told[1]]
         for workload, mistakes in news[:_MOST_MISTAKEN]:
             note = f"Not understood, so it counts as not there: {'; '.join(mistakes)}."
             log.warning("%s %s: %s", workload.kind.kind, workload.name, note, extra=self.reporter.extra)
-            await self.reporter.notify_workload(
+            await self.reporter.emit_workload_event(
                 workload, Reason.ANNOTATION_NOT_UNDERSTOOD, note, is_warning=True
             )
             self.mistakes[workload.uid] = mistakes
         self.mistakes = {uid: told for uid, told in self.mistakes.items() if uid in found}
 
     def unseen(
-        self, heard: tuple[Heard, ...], unshown: tuple[Heard, ...], changes: tuple[Change, ...]
+        self,
+        heard: tuple[ReceivedEvent, ...],
+        unshown: tuple[ReceivedEvent, ...],
+        changes: tuple[Change, ...],
     ) -> None:
         """An event whose change never showed was accounted for before, or has been undone."""
         given_up = [entry for entry in heard if entry not in unshown and entry.event.keys]
         if given_up and not changes:
-            self.reporter.skip(
+            self.reporter.record_skip(
                 Reason.NO_CHANGE_FOUND,
                 f"{given_up[-1].event.type} in {given_up[-1].event.folder} was heard, and the state shows "
                 "no change since the last restart for it.",
@@ -118,14 +121,14 @@ class Explainer:
 
     def would(self, owed: Ledger) -> None:
         """What a dry run leaves undone."""
-        debts = [debt for debt in owed.debts if debt.seq == owed.seq]
+        debts = [debt for debt in owed.pending if debt.seq == owed.seq]
         if not debts:
             return
-        changes = folded(change for debt in debts for change in debt.changes)
+        changes = compacted(change for debt in debts for change in debt.changes)
         results = [
             WorkloadResult(kind=debt.kind, name=debt.name, result=Reason.WOULD_RESTART) for debt in debts
         ]
         message = f"{len(debts)} workloads would be restarted: spec.mode is DryRun."
-        self.reporter.board.would(changes, results, message)
+        self.reporter.status.record_dry_run(changes, results, message)
         names = ", ".join(f"{debt.kind} {debt.name}" for debt in debts)
-        log.info("would restart %s: %s", names, named(changes), extra=self.reporter.extra)
+        log.info("would restart %s: %s", names, summarize(changes), extra=self.reporter.extra)

@@ -11,27 +11,27 @@ from datetime import datetime
 
 from infisical_events.api.specs import Action, Mode, Spec
 from infisical_events.api.statuses import ConditionType
-from infisical_events.core.ledger.acceptance import Heard
+from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.ledger.observation_modes import Look, begun, taken_in
-from infisical_events.core.ledger.transitions import Absorbed
-from infisical_events.core.restarts.affected_workloads import Selected, concerned
-from infisical_events.core.restarts.planner import owe, request
-from infisical_events.core.restarts.user_requests import Requests, is_new
+from infisical_events.core.ledger.observation_modes import ReadResult, apply_read, first_ledger
+from infisical_events.core.ledger.transitions import AppliedSnapshots
+from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
+from infisical_events.core.restarts.planner import add_pending, add_requested
+from infisical_events.core.restarts.user_requests import UserRequests, is_new
 from infisical_events.core.restarts.workloads import Workload
-from infisical_events.core.snapshots.changes import named
-from infisical_events.core.snapshots.selectors import Selection, Selector, select, selecting
+from infisical_events.core.snapshots.changes import summarize
+from infisical_events.core.snapshots.selectors import Selection, Selector, select, select_in_steps
 from infisical_events.core.status.reasons import Reason
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.asking import Asked
+from infisical_events.runtime.asking import PendingUserRequests
 from infisical_events.runtime.clock import Clock
-from infisical_events.runtime.limits.cooperative_scheduler import Slices
+from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
 from infisical_events.runtime.ports import Cluster
-from infisical_events.runtime.reconcile.reconcile_report import Explainer
-from infisical_events.runtime.reconcile.snapshot_reader import Looker
+from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
+from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
 from infisical_events.runtime.status.reporter import Reporter
-from infisical_events.runtime.status.subscription_store import Record
-from infisical_events.runtime.sync.sync_coordinator import Freshener
+from infisical_events.runtime.status.subscription_store import SubscriptionStore
+from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _EPOCH_BYTES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReconcileResult:
     """What a look leaves to be done.
 
     Events whose change did not show yet, the moment at which a suspect read can be decided, whether an
@@ -47,19 +47,19 @@ class Outcome:
     whether everything was looked at.
     """
 
-    unshown: tuple[Heard, ...] = ()
-    look_again: datetime | None = None
-    is_claimed: bool = False
+    unshown_events: tuple[ReceivedEvent, ...] = ()
+    read_again_at: datetime | None = None
+    has_open_import_events: bool = False
     workloads: tuple[Workload, ...] | None = None
-    is_whole: bool = True
+    is_full: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _AppliedRead:
     """A look taken in, and what of its changes the spec selects."""
 
-    look: Look
-    absorbed: Absorbed
+    look: ReadResult
+    absorbed: AppliedSnapshots
     selection: Selection
 
 
@@ -68,18 +68,18 @@ class Reconciler:
     """The looks of one subscription under one spec."""
 
     spec: Spec
-    asked: Asked
-    freshener: Freshener
+    asked: PendingUserRequests
+    freshener: SyncCoordinator
     selectors: tuple[Selector, ...]
-    looker: Looker
+    looker: SnapshotReader
     cluster: Cluster
-    record: Record
+    record: SubscriptionStore
     reporter: Reporter
-    explainer: Explainer
+    explainer: ReconcileReporter
     clock: Clock
-    slices: Slices = field(default_factory=Slices)
+    slices: CooperativeScheduler = field(default_factory=CooperativeScheduler)
 
-    async def observe(self, heard: tuple[Heard, ...], *, is_whole: bool = True) -> Outcome:
+    async def reconcile(self, heard: tuple[ReceivedEvent, ...], *, is_whole: bool = True) -> ReconcileResult:
         """Look, take in what changed, and store what is owed for it.
 
         Unless the look has to be whole, the folders that events named are looked at first, and the rest
@@ -92,19 +92,19 @@ class Reconciler:
         await self.looker.infisical.login()
         ledger = self.record.ledger
         tokens = {} if ledger else await self._tokens()
-        named = None if is_whole or self._is_asked(ledger) else await self.looker.named(ledger, heard)
+        named = None if is_whole or self._is_asked(ledger) else await self.looker.read_folders(ledger, heard)
         if ledger is not None and named is not None:
-            await self.reporter.logged_in()
+            await self.reporter.mark_authenticated()
             found = await self._taken_in(ledger, named, heard)
             if not found.selection.selected:
                 return await self._settle(ledger, found, heard, is_whole=False)
-        look = await self.looker.whole(ledger, heard)
-        await self.reporter.logged_in()
+        look = await self.looker.read_all(ledger, heard)
+        await self.reporter.mark_authenticated()
         if ledger is None or not ledger.header.is_about_same(look.header):
             await self._begin(look, tokens, planned_on=ledger)
-            return Outcome()
-        seen = (*(named.observations if named else ()), *look.observations)
-        found = await self._taken_in(ledger, replace(look, observations=seen), heard)
+            return ReconcileResult()
+        seen = (*(named.snapshots if named else ()), *look.snapshots)
+        found = await self._taken_in(ledger, replace(look, snapshots=seen), heard)
         return await self._settle(ledger, found, heard, is_whole=True)
 
     async def _tokens(self) -> dict[str, str]:
@@ -116,48 +116,56 @@ class Reconciler:
             for workload in workloads
             if workload.is_subscribed_to(name) and workload.action(self.spec.action) is not Action.RESTART
         ]
-        return await self.freshener.tokens(tuple(standing for standing in standings if standing))
+        return await self.freshener.content_fingerprints(
+            tuple(standing for standing in standings if standing)
+        )
 
-    async def _begin(self, look: Look, tokens: dict[str, str], *, planned_on: Ledger | None) -> None:
-        unreadable = self.record.unreadable
+    async def _begin(self, look: ReadResult, tokens: dict[str, str], *, planned_on: Ledger | None) -> None:
+        unreadable = self.record.unreadable_reason
         if unreadable:
             note = f"{unreadable}: a new baseline is made, changes since the last look are lost."
-            await self.reporter.notify(Reason.LEDGER_UNREADABLE, note, is_warning=True)
+            await self.reporter.emit_event(Reason.LEDGER_UNREADABLE, note, is_warning=True)
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
         asked = self.asked.current
         ledger = replace(
-            begun(look, epoch, self.clock()),
-            tokens=tokens,
+            first_ledger(look, epoch, self.clock()),
+            content_fingerprints=tokens,
             restart_at=asked.restart_at,
             resume_at=asked.resume_at,
         )
         await self._store(ledger, planned_on)
         self._tell_handled(asked)
-        self.record.unreadable = ""
+        self.record.unreadable_reason = ""
         await self.explainer.sight(look, unreadable)
-        keys = sum(observation.key_count for observation in look.observations)
+        keys = sum(observation.key_count for observation in look.snapshots)
         note = f"{keys} keys recorded as they stand; changes from now on count."
         log.info("baseline: %s", note, extra=self.reporter.extra)
-        await self.reporter.notify(Reason.BASELINE_RECORDED, note)
+        await self.reporter.emit_event(Reason.BASELINE_RECORDED, note)
 
-    async def _taken_in(self, ledger: Ledger, look: Look, heard: tuple[Heard, ...]) -> _Found:
-        absorbed = taken_in(ledger, look, heard, self.clock())
-        steps = selecting(self.selectors, absorbed.changes)
-        return _Found(look, absorbed, await self.slices.carry_out(self.record.key.namespace, steps))
+    async def _taken_in(
+        self, ledger: Ledger, look: ReadResult, heard: tuple[ReceivedEvent, ...]
+    ) -> _AppliedRead:
+        absorbed = apply_read(ledger, look, heard, self.clock())
+        steps = select_in_steps(self.selectors, absorbed.changes)
+        return _AppliedRead(look, absorbed, await self.slices.run(self.record.key.namespace, steps))
 
     async def _settle(
-        self, ledger: Ledger, found: _Found, heard: tuple[Heard, ...], *, is_whole: bool
-    ) -> Outcome:
+        self, ledger: Ledger, found: _AppliedRead, heard: tuple[ReceivedEvent, ...], *, is_whole: bool
+    ) -> ReconcileResult:
         """Write down what is owed for what was found, and tell of it."""
         absorbed, selection = found.absorbed, found.selection
-        claims = tuple(c for c in absorbed.claims if select(self.selectors, (c.change,)).selected)
+        claims = tuple(
+            c for c in absorbed.expired_import_events if select(self.selectors, (c.change,)).selected
+        )
         owed, workloads = absorbed.ledger, None
-        if selected := Selected(selection.selected, claims):
+        if selected := MatchedChanges(selection.selected, claims):
             workloads = await self.cluster.list_workloads(self.record.key.namespace)
             owed = await self._owing(owed, selected, workloads)
-        elif selection.refusal is not None:
-            told = named(absorbed.changes)
-            self.reporter.skip(selection.refusal, f"{told} was found and not selected by spec.events.")
+        elif selection.rejection_reason is not None:
+            told = summarize(absorbed.changes)
+            self.reporter.record_skip(
+                selection.rejection_reason, f"{told} was found and not selected by spec.events."
+            )
         asked = self.asked.current
         if is_whole:
             owed, workloads = await self._taking_up(owed, asked, workloads)
@@ -170,14 +178,18 @@ class Reconciler:
             await self.explainer.mistaken(workloads)
         if is_whole:
             await self.explainer.sight(found.look)
-        self.explainer.unseen(heard, absorbed.unshown, absorbed.changes)
-        return Outcome(absorbed.unshown, absorbed.look_again, bool(owed.claims), workloads, is_whole)
+        self.explainer.unseen(heard, absorbed.unshown_events, absorbed.changes)
+        return ReconcileResult(
+            absorbed.unshown_events, absorbed.read_again_at, bool(owed.unmatched_events), workloads, is_whole
+        )
 
-    async def _owing(self, ledger: Ledger, selected: Selected, workloads: tuple[Workload, ...]) -> Ledger:
+    async def _owing(
+        self, ledger: Ledger, selected: MatchedChanges, workloads: tuple[Workload, ...]
+    ) -> Ledger:
         """The ledger with what is owed now; a dry run only tells what would be, and owes nothing."""
         key = self.record.key
-        concerns = await self.slices.carry_out(key.namespace, concerned(key.name, selected, workloads))
-        owed = owe(ledger, key.name, concerns, self.clock())
+        concerns = await self.slices.run(key.namespace, affected_workloads(key.name, selected, workloads))
+        owed = add_pending(ledger, key.name, concerns, self.clock())
         if owed is ledger:
             self.explainer.nobody(selected)
         if self.spec.mode is Mode.ENFORCE:
@@ -187,7 +199,7 @@ class Reconciler:
 
     def _is_asked(self, ledger: Ledger | None) -> bool:
         """Whether a person asked for something that was not taken up yet."""
-        asked, handled = self.asked.current, self.reporter.board.snapshot()
+        asked, handled = self.asked.current, self.reporter.status.status()
         return ledger is not None and (
             is_new(asked.reconcile_at, handled.last_handled_reconcile_at)
             or is_new(asked.restart_at, ledger.restart_at)
@@ -195,7 +207,7 @@ class Reconciler:
         )
 
     async def _taking_up(
-        self, ledger: Ledger, asked: Requests, workloads: tuple[Workload, ...] | None
+        self, ledger: Ledger, asked: UserRequests, workloads: tuple[Workload, ...] | None
     ) -> tuple[Ledger, tuple[Workload, ...] | None]:
         """What a person asked for, in the ledger, which remembers that it was."""
         if is_new(asked.resume_at, ledger.resume_at):
@@ -204,21 +216,21 @@ class Reconciler:
         if is_new(asked.restart_at, ledger.restart_at):
             if workloads is None:
                 workloads = await self.cluster.list_workloads(self.record.key.namespace)
-            owed = request(ledger, self.record.key.name, workloads, self.clock())
+            owed = add_requested(ledger, self.record.key.name, workloads, self.clock())
             if self.spec.mode is Mode.DRY_RUN:
                 self.explainer.would(owed)
                 owed = ledger
             ledger = replace(owed, restart_at=asked.restart_at)
         return ledger, workloads
 
-    def _tell_handled(self, asked: Requests) -> None:
+    def _tell_handled(self, asked: UserRequests) -> None:
         """What was asked by now is stored as taken up."""
         values = {
             "last_handled_reconcile_at": asked.reconcile_at,
             "last_handled_restart_at": asked.restart_at,
             "last_handled_resume_at": asked.resume_at,
         }
-        self.reporter.board.handled(**{name: value for name, value in values.items() if value})
+        self.reporter.status.record_handled(**{name: value for name, value in values.items() if value})
 
     async def _store(self, ledger: Ledger, planned_on: Ledger | None) -> None:
         """Write down what is known; what cannot be is said, since nothing is acted on before."""
@@ -226,5 +238,7 @@ class Reconciler:
             await self.record.write_ledger(ledger, planned_on=planned_on)
         except KubernetesError as error:
             message = f"What was seen cannot be stored, so nothing is restarted for it: {error}."
-            await self.reporter.find(ConditionType.OBSERVED, Reason.LEDGER_NOT_STORED, message, ok=False)
+            await self.reporter.set_condition(
+                ConditionType.OBSERVED, Reason.LEDGER_NOT_STORED, message, ok=False
+            )
             raise

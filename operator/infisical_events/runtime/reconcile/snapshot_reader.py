@@ -8,12 +8,12 @@ import logging
 from dataclasses import dataclass, replace
 
 from infisical_events.api.specs import EventType, Grade, Spec
-from infisical_events.core.ledger.acceptance import Heard
+from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.ledger.ledger import Header, Ledger
-from infisical_events.core.ledger.observation_modes import Look
-from infisical_events.core.ledger.transitions import doubtful_losses
+from infisical_events.core.ledger.observation_modes import ReadResult
+from infisical_events.core.ledger.transitions import unconfirmed_removals
 from infisical_events.core.paths.scopes import Scope, scopes_of
-from infisical_events.core.snapshots.snapshots import Observation, Part
+from infisical_events.core.snapshots.snapshots import Partition, Snapshot
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.runtime.ports import Infisical
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Looker:
+class SnapshotReader:
     """The eyes of one subscription under one spec."""
 
     spec: Spec
@@ -34,7 +34,7 @@ class Looker:
     extra: dict[str, str]
     """What log lines are about."""
 
-    async def whole(self, ledger: Ledger | None, heard: tuple[Heard, ...]) -> Look:
+    async def read_all(self, ledger: Ledger | None, heard: tuple[ReceivedEvent, ...]) -> ReadResult:
         """Look at everything; after a changed spec at the old scopes as well, before.
 
         Raises:
@@ -44,12 +44,14 @@ class Looker:
         if ledger is None or not ledger.header.is_about_same(look.header):
             return look
         if ledger.header.grade is not Grade.EVENTS:
-            seen = [*await self._last_sight(ledger, look), *look.observations]
+            seen = [*await self._last_sight(ledger, look), *look.snapshots]
             sure = [await self._sure(ledger, observation, heard) for observation in seen]
-            return replace(look, observations=tuple(sure))
+            return replace(look, snapshots=tuple(sure))
         return look
 
-    async def named(self, ledger: Ledger | None, heard: tuple[Heard, ...]) -> Look | None:
+    async def read_folders(
+        self, ledger: Ledger | None, heard: tuple[ReceivedEvent, ...]
+    ) -> ReadResult | None:
         """Look at the folders alone that the events named; None when that would not do.
 
         Imports are known by their scope, and what an edit or a doubt asks for is seen by looking at all.
@@ -61,7 +63,7 @@ class Looker:
         folders = tuple(Scope(folder) for folder in sorted({entry.event.folder for entry in heard}))
         if (
             ledger is None
-            or ledger.claims
+            or ledger.unmatched_events
             or ledger.scopes != scopes
             or ledger.header.grade is not (self.spec.observe or Grade.VERSIONS)
             or not 0 < len(folders) <= _MOST_FOLDERS
@@ -70,50 +72,52 @@ class Looker:
         ):
             return None
         header = await self._header(ledger.header.grade)
-        seen = await self.infisical.observe(folders)
+        seen = await self.infisical.read_snapshot(folders)
         header = replace(header, key_id=seen.key_id)
         if header != ledger.header:
             return None
-        observation = seen.within(scopes, ledger.belief)
-        return Look(header, scopes, (await self._sure(ledger, observation, heard),))
+        observation = seen.within(scopes, ledger.accepted)
+        return ReadResult(header, scopes, (await self._sure(ledger, observation, heard),))
 
-    async def _now(self, ledger: Ledger | None) -> Look:
+    async def _now(self, ledger: Ledger | None) -> ReadResult:
         """Everything as it stands."""
         scopes = scopes_of(self.spec)
         if self.spec.observe is Grade.EVENTS:
-            return Look(await self._header(Grade.EVENTS), scopes, ())
+            return ReadResult(await self._header(Grade.EVENTS), scopes, ())
         header = await self._header(self.spec.observe or Grade.VERSIONS)
         try:
-            seen = await self.infisical.observe(scopes)
+            seen = await self.infisical.read_snapshot(scopes)
         except InfisicalError as error:
             # What was seen once is a trouble when it is hidden; what never was may not be meant to be seen.
             has_seen = ledger is not None and ledger.header.grade is not Grade.EVENTS
             if self.spec.observe or has_seen or error.reason is not Reason.PERMISSION_DENIED:
                 raise
-            return Look(replace(header, grade=Grade.EVENTS), scopes, ())
-        return Look(replace(header, key_id=seen.key_id), scopes, (seen,))
+            return ReadResult(replace(header, grade=Grade.EVENTS), scopes, ())
+        return ReadResult(replace(header, key_id=seen.key_id), scopes, (seen,))
 
     async def _header(self, grade: Grade) -> Header:
         return Header(await self.infisical.project_id(), self.address, grade)
 
-    async def _last_sight(self, ledger: Ledger, look: Look) -> tuple[Observation, ...]:
+    async def _last_sight(self, ledger: Ledger, look: ReadResult) -> tuple[Snapshot, ...]:
         """After a changed spec, the old scopes once more; what cannot be read any more is let go."""
-        if ledger.scopes == look.scopes and not look.is_blind:
+        if ledger.scopes == look.scopes and not look.is_events_only:
             return ()
         try:
-            return (await self.infisical.observe(ledger.scopes),)
+            return (await self.infisical.read_snapshot(ledger.scopes),)
         except InfisicalError as error:
             log.warning("no last look at the old scopes: %s", error, extra=self.extra)
             return ()
 
-    async def _sure(self, ledger: Ledger, observation: Observation, heard: tuple[Heard, ...]) -> Observation:
+    async def _sure(
+        self, ledger: Ledger, observation: Snapshot, heard: tuple[ReceivedEvent, ...]
+    ) -> Snapshot:
         """The same look, in which what is hidden does not count as gone.
 
         Raises:
             InfisicalError: the identity may not describe them any more.
         """
-        doubtful = doubtful_losses(ledger, observation, heard)
-        hidden: list[Part] = [
+        doubtful = unconfirmed_removals(ledger, observation, heard)
+        hidden: list[Partition] = [
             part for part, key in doubtful.items() if not await self.infisical.is_gone(part.folder, key)
         ]
-        return observation.doubting(hidden) if hidden else observation
+        return observation.with_unverified(hidden) if hidden else observation

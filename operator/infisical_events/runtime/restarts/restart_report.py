@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from infisical_events.api.statuses import ConditionType, WorkloadResult
-from infisical_events.core.ledger.ledger import Debt, Doubt, Ledger
-from infisical_events.core.restarts.pending_summary import owed_by_reason
-from infisical_events.core.restarts.planner import Hold, Settle
-from infisical_events.core.snapshots.changes import folded, named
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed
+from infisical_events.core.restarts.pending_summary import pending_by_reason
+from infisical_events.core.restarts.planner import Deferred, Resolved
+from infisical_events.core.snapshots.changes import compacted, summarize
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync.sync_state import Freshness
+from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.restarts.restart_decider import Decision
-from infisical_events.runtime.restarts.rollout_tracker import Followed
+from infisical_events.runtime.restarts.restart_decider import RestartDecision
+from infisical_events.runtime.restarts.rollout_tracker import RolloutUpdate
 from infisical_events.runtime.status.reporter import Reporter
 
 log = logging.getLogger(__name__)
@@ -47,191 +47,198 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class RestartOutcome:
     """What became of one debt; `trouble` is the API server's own sentence."""
 
-    decision: Decision
+    decision: RestartDecision
     made: Reason | None = None
-    trouble: str = ""
+    error_message: str = ""
     is_conflict: bool = False
     is_unanswered: bool = False
 
     @property
-    def debt(self) -> Debt:
+    def pending(self) -> PendingRestart:
         """The debt."""
-        return self.decision.step.debt
+        return self.decision.action.pending
 
     @property
     def result(self) -> Reason:
         """What was done, or why nothing was."""
-        step = self.decision.step
-        return self.made or (step.reason if isinstance(step, Hold | Settle) else Reason.RESYNCED)
+        step = self.decision.action
+        return self.made or (step.reason if isinstance(step, Deferred | Resolved) else Reason.RESYNCED)
 
     @property
-    def told(self) -> Reason:
+    def reported_reason(self) -> Reason:
         """The result for people: a restart whose answer was lost is found by its receipt."""
         return Reason.RESTARTED if self.result is Reason.ALREADY_RESTARTED else self.result
 
     @property
-    def is_owed(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether the debt stays."""
-        return self.result is Reason.RESTART_FAILED or isinstance(self.decision.step, Hold)
+        return self.result is Reason.RESTART_FAILED or isinstance(self.decision.action, Deferred)
 
     @property
-    def doubt(self) -> Doubt | None:
+    def unconfirmed(self) -> Unconfirmed | None:
         """Why its pods may have begun with content that is not the newest, if that may be mended."""
-        step = self.decision.step
-        if self.is_owed:
+        step = self.decision.action
+        if self.is_pending:
             return None
-        if isinstance(step, Settle) and step.doubt:
-            return step.doubt
+        if isinstance(step, Resolved) and step.unconfirmed:
+            return step.unconfirmed
         is_begun = self.made is not None or self.result is Reason.COVERED_BY_ROLLOUT
-        is_found_same = self.result is Reason.NO_DATA_CHANGE and not self.debt.is_watched
-        return self.decision.fresh.doubt if is_begun or is_found_same else None
+        is_found_same = self.result is Reason.NO_DATA_CHANGE and not self.pending.is_confirmation_only
+        return self.decision.sync.unconfirmed if is_begun or is_found_same else None
 
     @property
-    def is_watched(self) -> bool:
+    def is_confirmation_only(self) -> bool:
         """Whether it was restarted with most likely all there is, and is only watched for a while."""
-        return self.debt.is_watched and self.result in {Reason.RESYNCING, Reason.RESYNC_TIMED_OUT}
+        return self.pending.is_confirmation_only and self.result in {
+            Reason.RESYNCING,
+            Reason.RESYNC_TIMED_OUT,
+        }
 
     @property
     def until(self) -> datetime | None:
         """When it may be done, if that is known."""
-        return self.decision.step.until if isinstance(self.decision.step, Hold) else None
+        return self.decision.action.until if isinstance(self.decision.action, Deferred) else None
 
     @property
-    def why(self) -> str:
+    def cause(self) -> str:
         """What changed, for people."""
-        return "asked for by restart-at" if self.debt.is_requested else named(self.debt.changes)
+        return "asked for by restart-at" if self.pending.is_requested else summarize(self.pending.changes)
 
     @property
     def note(self) -> str:
         """What a person should know besides the result."""
-        return self.trouble or self.decision.note or _HINTS.get(self.result, "")
+        return self.error_message or self.decision.note or _HINTS.get(self.result, "")
 
 
 @dataclass(kw_only=True, slots=True)
-class Recounter:
+class RestartReporter:
     """Tells for one subscription."""
 
     reporter: Reporter
     metrics: Metrics
-    told: dict[str, tuple[int, Reason]] = field(default_factory=dict)
+    last_reported: dict[str, tuple[int, Reason]] = field(default_factory=dict)
     """By the workload's uid: the debt (its seq) and what was told of it last."""
     unanswered: set[tuple[str, int]] = field(default_factory=set)
     """Debts (uid and seq) whose restart had no answer once: the next time that is news."""
 
-    async def tell(self, done: list[Done], followed: list[Followed]) -> None:
+    async def report(self, done: list[RestartOutcome], followed: list[RolloutUpdate]) -> None:
         """Tell what is news of one round."""
         for end in followed:
             if end.result is not None:
                 await self._tell_end(end, end.result)
-        news = [entry for entry in done if not entry.is_watched and self._is_news(entry)]
+        news = [entry for entry in done if not entry.is_confirmation_only and self._is_news(entry)]
         for entry in news:
-            self.metrics.dealt(self.reporter.key, entry.told)
-        acted = [entry for entry in news if entry.told in _ACTED]
+            self.metrics.count_workload_result(self.reporter.key, entry.reported_reason)
+        acted = [entry for entry in news if entry.reported_reason in _ACTED]
         if acted:
-            changes = folded(change for entry in acted for change in entry.debt.changes)
+            changes = compacted(change for entry in acted for change in entry.pending.changes)
             results = [
-                WorkloadResult(kind=entry.debt.kind, name=entry.debt.name, result=entry.told)
+                WorkloadResult(kind=entry.pending.kind, name=entry.pending.name, result=entry.reported_reason)
                 for entry in acted
             ]
-            self.reporter.board.acted(changes, results, _summary(results))
+            self.reporter.status.record_action(changes, results, _summary(results))
         for entry in news:
             await self._tell_of(entry)
-        owed = [entry for entry in done if entry.is_owed]
-        self._sum_up([entry for entry in owed if not entry.is_watched], followed)
-        if owed and all(entry.is_watched for entry in done) and not followed:
-            self.nothing_owed(owed[0].note)
+        owed = [entry for entry in done if entry.is_pending]
+        self._sum_up([entry for entry in owed if not entry.is_confirmation_only], followed)
+        if owed and all(entry.is_confirmation_only for entry in done) and not followed:
+            self.mark_complete(owed[0].note)
 
-    def owes(self, ledger: Ledger) -> None:
+    def count_pending(self, ledger: Ledger) -> None:
         """Have it counted what a ledger owes, and why it is not done yet as far as that was told."""
-        self.metrics.owes(self.reporter.key, owed_by_reason(ledger.debts, self.told))
+        self.metrics.set_pending(self.reporter.key, pending_by_reason(ledger.pending, self.last_reported))
 
-    def forget_paid(self, ledger: Ledger) -> None:
+    def forget_done(self, ledger: Ledger) -> None:
         """Drop what was told of debts that are no more."""
-        left = {debt.uid for debt in ledger.debts}
-        self.told = {uid: told for uid, told in self.told.items() if uid in left}
+        left = {debt.uid for debt in ledger.pending}
+        self.last_reported = {uid: told for uid, told in self.last_reported.items() if uid in left}
         self.unanswered = {(uid, seq) for uid, seq in self.unanswered if uid in left}
-        self.owes(ledger)
+        self.count_pending(ledger)
 
-    def nothing_owed(self, watched: str = "") -> None:
+    def mark_complete(self, watched: str = "") -> None:
         """Nothing is left to be done; who is watched all the same may be told."""
         message = "Every change that was found has been dealt with."
         if watched:
             message += f" What never answers may still bring another content, and is watched: {watched}."
-        board = self.reporter.board
-        board.find(ConditionType.SETTLED, ok=True, reason=Reason.NOTHING_OWED, message=message)
+        board = self.reporter.status
+        board.set_condition(ConditionType.SETTLED, ok=True, reason=Reason.NOTHING_OWED, message=message)
 
-    def _is_news(self, entry: Done) -> bool:
+    def _is_news(self, entry: RestartOutcome) -> bool:
         """Tries of one debt repeat themselves; a conflict, or one lost answer, is no result yet."""
-        debt, result = entry.debt, entry.told
+        debt, result = entry.pending, entry.reported_reason
         attempt = (debt.uid, debt.seq)
         is_undecided = entry.is_conflict or (entry.is_unanswered and attempt not in self.unanswered)
         if entry.is_unanswered:
             self.unanswered.add(attempt)
-        if is_undecided or result is Reason.JUST_EDITED or self.told.get(debt.uid) == (debt.seq, result):
+        if (
+            is_undecided
+            or result is Reason.JUST_EDITED
+            or self.last_reported.get(debt.uid) == (debt.seq, result)
+        ):
             return False
-        self.told[debt.uid] = (debt.seq, result)
+        self.last_reported[debt.uid] = (debt.seq, result)
         return True
 
-    def _sum_up(self, owed: list[Done], followed: list[Followed]) -> None:
+    def _sum_up(self, owed: list[RestartOutcome], followed: list[RolloutUpdate]) -> None:
         """The condition that says what is still to be done, and why it is not done yet."""
         rolling = [entry for entry in followed if entry.is_kept and not entry.rollout.has_failed]
         if not (owed or rolling):
             return  # what was restarted in this round is followed in the next
         worst = min(owed, key=lambda entry: entry.result not in _ALARMING, default=None)
-        lines = [f"{_name(entry.debt)}: {entry.result}: {entry.note or entry.why}" for entry in owed]
+        lines = [f"{_name(entry.pending)}: {entry.result}: {entry.note or entry.cause}" for entry in owed]
         lines += [f"{entry.rollout.kind} {entry.rollout.name}: rolls out" for entry in rolling]
         told = "; ".join(lines[:_MOST_HELD])
         more = f"; and {len(lines) - _MOST_HELD} more" if len(lines) > _MOST_HELD else ""
         reason = worst.result if worst else Reason.ROLLING_OUT
-        board = self.reporter.board
-        board.find(ConditionType.SETTLED, ok=False, reason=reason, message=f"{told}{more}.")
+        board = self.reporter.status
+        board.set_condition(ConditionType.SETTLED, ok=False, reason=reason, message=f"{told}{more}.")
 
-    async def _tell_of(self, entry: Done) -> None:
-        name, told = _name(entry.debt), entry.told
+    async def _tell_of(self, entry: RestartOutcome) -> None:
+        name, told = _name(entry.pending), entry.reported_reason
         if told is Reason.RESTART_FAILED:
-            note = f"{name} could not be restarted: {entry.trouble}"
-            await self.reporter.notify(told, note, is_warning=True)
+            note = f"{name} could not be restarted: {entry.error_message}"
+            await self.reporter.emit_event(told, note, is_warning=True)
         elif told in _ACTED:
-            if entry.decision.fresh.state is Freshness.OVERDUE:
+            if entry.decision.sync.state is SyncState.TIMED_OUT:
                 await self._tell_timeout(entry)
             note = f"; {entry.note}" if entry.note else ""
-            log.info("restarted %s: %s%s", name, entry.why, note, extra=self.reporter.extra)
-            await self.reporter.notify(told, f"{name} restarted: {entry.why}{note}.")
-            if entry.decision.standing is not None:
-                sentence = f"Restarted by subscription {self.reporter.key.name}: {entry.why}{note}."
-                await self.reporter.notify_workload(entry.decision.standing.workload, told, sentence)
+            log.info("restarted %s: %s%s", name, entry.cause, note, extra=self.reporter.extra)
+            await self.reporter.emit_event(told, f"{name} restarted: {entry.cause}{note}.")
+            if entry.decision.state is not None:
+                sentence = f"Restarted by subscription {self.reporter.key.name}: {entry.cause}{note}."
+                await self.reporter.emit_workload_event(entry.decision.state.workload, told, sentence)
         else:
             note = f" ({entry.note})" if entry.note else ""
-            self.reporter.skip(told, f"{name}: {entry.why}{note}.")
+            self.reporter.record_skip(told, f"{name}: {entry.cause}{note}.")
             if told in {Reason.RESYNCED, Reason.NEXT_RUN_IS_FRESH}:
-                self.reporter.board.resynced()
-            if told in _ALARMING and entry.debt.doubt is None:
-                await self.reporter.notify(told, f"{name} waits{note}.", is_warning=True)
+                self.reporter.status.count_resync()
+            if told in _ALARMING and entry.pending.unconfirmed is None:
+                await self.reporter.emit_event(told, f"{name} waits{note}.", is_warning=True)
 
-    async def _tell_timeout(self, entry: Done) -> None:
+    async def _tell_timeout(self, entry: RestartOutcome) -> None:
         """A restart that did not wait any longer is one to look at: it may have to be made again."""
         reason = Reason.RESYNC_TIMED_OUT
-        self.metrics.dealt(self.reporter.key, reason)
-        note = f"{_name(entry.debt)} is restarted with the Secrets that there are: no answer in time from "
-        await self.reporter.notify(reason, f"{note}{entry.note}.", is_warning=True)
+        self.metrics.count_workload_result(self.reporter.key, reason)
+        note = f"{_name(entry.pending)} is restarted with the Secrets that there are: no answer in time from "
+        await self.reporter.emit_event(reason, f"{note}{entry.note}.", is_warning=True)
 
-    async def _tell_end(self, entry: Followed, result: Reason) -> None:
+    async def _tell_end(self, entry: RolloutUpdate, result: Reason) -> None:
         rollout = entry.rollout
         name = f"{rollout.kind} {rollout.name}"
-        self.metrics.dealt(self.reporter.key, result)
-        self.reporter.board.ended(rollout.kind, rollout.name, result)
+        self.metrics.count_workload_result(self.reporter.key, result)
+        self.reporter.status.record_rollout_end(rollout.kind, rollout.name, result)
         log.info("rollout of %s: %s", name, result, extra=self.reporter.extra)
         if result is Reason.ROLLOUT_FAILED:
             note = f"{name} was restarted and its pods do not become ready."
-            await self.reporter.notify(result, note, is_warning=True)
+            await self.reporter.emit_event(result, note, is_warning=True)
         elif result is Reason.ROLLOUT_RESUMED:
-            await self.reporter.notify(result, f"{name} is available after all: the others go on.")
+            await self.reporter.emit_event(result, f"{name} is available after all: the others go on.")
 
 
-def _name(debt: Debt) -> str:
+def _name(debt: PendingRestart) -> str:
     return f"{debt.kind} {debt.name}"
 
 

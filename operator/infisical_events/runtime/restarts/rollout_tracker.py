@@ -8,9 +8,9 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import OnFailure
 from infisical_events.core.ledger.ledger import Ledger, Rollout
-from infisical_events.core.ledger.revisions import is_stamp_at_least
-from infisical_events.core.restarts.restart_records import is_paid
-from infisical_events.core.restarts.workload_state import Progress, Standing
+from infisical_events.core.ledger.revisions import is_revision_at_least
+from infisical_events.core.restarts.restart_records import is_restarted
+from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState
 from infisical_events.core.status.reasons import Reason
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.kube.subscription_client import SubscriptionKey
@@ -24,7 +24,7 @@ DEADLINE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class RolloutUpdate:
     """A rollout as it stands now; a `result` is its end, `is_kept` that it has failed and halts others."""
 
     rollout: Rollout
@@ -33,7 +33,7 @@ class Followed:
 
 
 @dataclass(kw_only=True, slots=True)
-class Roller:
+class RolloutTracker:
     """Follows the rollouts of one subscription."""
 
     cluster: Cluster
@@ -41,40 +41,40 @@ class Roller:
     on_failure: OnFailure
     clock: Clock
 
-    async def follow(self, ledger: Ledger) -> list[Followed]:
+    async def follow(self, ledger: Ledger) -> list[RolloutUpdate]:
         """How each stands; raises KubernetesError."""
         return [await self._follow(rollout, ledger.epoch) for rollout in ledger.rollouts]
 
-    async def _follow(self, rollout: Rollout, epoch: str) -> Followed:
+    async def _follow(self, rollout: Rollout, epoch: str) -> RolloutUpdate:
         try:
             standing = await self.cluster.read_workload(self.key.namespace, rollout.kind, rollout.name)
         except KubernetesError as error:
             log.warning("rollout of %s %s: %s", rollout.kind, rollout.name, error)
-            return Followed(rollout)
+            return RolloutUpdate(rollout)
         end = self._end(standing, rollout, epoch)
         if end is not None or standing is None:
-            return Followed(rollout, end, is_kept=False)
-        has_failed = standing.progress is Progress.FAILED or self.clock() > rollout.begun_at + DEADLINE
+            return RolloutUpdate(rollout, end, is_kept=False)
+        has_failed = standing.progress is RolloutProgress.FAILED or self.clock() > rollout.begun_at + DEADLINE
         if rollout.has_failed:
-            return Followed(rollout, is_kept=self.on_failure is OnFailure.HALT)
+            return RolloutUpdate(rollout, is_kept=self.on_failure is OnFailure.HALT)
         if has_failed:
             failed = replace(rollout, has_failed=True)
-            return Followed(failed, Reason.ROLLOUT_FAILED, is_kept=self.on_failure is OnFailure.HALT)
-        return Followed(rollout)
+            return RolloutUpdate(failed, Reason.ROLLOUT_FAILED, is_kept=self.on_failure is OnFailure.HALT)
+        return RolloutUpdate(rollout)
 
-    def _end(self, standing: Standing | None, rollout: Rollout, epoch: str) -> Reason | None:
+    def _end(self, standing: WorkloadState | None, rollout: Rollout, epoch: str) -> Reason | None:
         """How it ended, if it did; one that has failed may still come to a good end."""
         if standing is None or standing.workload.uid != rollout.uid:
             return Reason.WORKLOAD_GONE
         if not self._is_stamped(standing, rollout, epoch):
             return Reason.ROLLOUT_SUPERSEDED
-        if standing.obstacle is not None or standing.progress is not Progress.COMPLETE:
+        if standing.obstacle is not None or standing.progress is not RolloutProgress.COMPLETE:
             return standing.obstacle
         return Reason.ROLLOUT_RESUMED if rollout.has_failed else Reason.ROLLED_OUT
 
-    def _is_stamped(self, standing: Standing, rollout: Rollout, epoch: str) -> bool:
+    def _is_stamped(self, standing: WorkloadState, rollout: Rollout, epoch: str) -> bool:
         """Whether what rolls out is still what was restarted here."""
         if standing.workload.kind.restarting is not Restarting.BY_TEMPLATE:
-            return is_paid(standing.workload, self.key.name, epoch, rollout.seq)
+            return is_restarted(standing.workload, self.key.name, epoch, rollout.seq)
         stamp = standing.template_annotations.get(annotations.revision_key(self.key.name), "")
-        return is_stamp_at_least(stamp, epoch, rollout.seq)
+        return is_revision_at_least(stamp, epoch, rollout.seq)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from infisical_events.core.sharding.election import Candidacy, View, looked
+from infisical_events.core.sharding.election import Elector, LeaseViews, update_view
 from infisical_events.core.sharding.leases import Lease, released, renewed, taken
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, NotFoundError
 from infisical_events.runtime.clock import Clock
@@ -32,16 +32,16 @@ class LeaseStore(Protocol):
     async def remove(self, lease: Lease) -> None: ...  # noqa: D102
 
 
-class Server(Protocol):
+class ShardOwner(Protocol):
     """Who serves what is held."""
 
-    def hold(self, shard: int) -> None: ...  # noqa: D102 - as supervising.Supervisor
-    def drop(self, shard: int) -> None: ...  # noqa: D102
-    async def dropped(self, shard: int) -> None: ...  # noqa: D102
+    def assign_shard(self, shard: int) -> None: ...  # noqa: D102 - as supervising.Supervisor
+    def revoke_shard(self, shard: int) -> None: ...  # noqa: D102
+    async def wait_revoked(self, shard: int) -> None: ...  # noqa: D102
 
 
 @dataclass(slots=True)
-class _Tenure:
+class HeldLease:
     """A shard that is held, or one's own membership (no shard)."""
 
     lease: Lease
@@ -50,21 +50,21 @@ class _Tenure:
     overdue: asyncio.TimerHandle | None = None
 
 
-class Holder:
+class LeaseManager:
     """What this replica holds, as far as it knows; `run` keeps it so."""
 
     def __init__(
-        self, candidacy: Candidacy, store: LeaseStore, server: Server, clock: Clock, metrics: Metrics
+        self, candidacy: Elector, store: LeaseStore, server: ShardOwner, clock: Clock, metrics: Metrics
     ) -> None:
         self._candidacy = candidacy
         self._store = store
         self._server = server
         self._clock = clock
         self._metrics = metrics
-        metrics.shards(candidacy.naming.shards)
-        self._view: View | None = None
-        self._held: dict[int, _Tenure] = {}
-        self._membership: _Tenure | None = None
+        metrics.init_shards(candidacy.names.shards)
+        self._view: LeaseViews | None = None
+        self._held: dict[int, HeldLease] = {}
+        self._membership: HeldLease | None = None
         self._troubles: frozenset[str] = frozenset()
         self._new_troubles: set[str] = set()
 
@@ -74,9 +74,9 @@ class Holder:
         return self._view is not None
 
     @property
-    def standing(self) -> str:
+    def summary(self) -> str:
         """What is held, for people."""
-        total = self._candidacy.naming.shards
+        total = self._candidacy.names.shards
         if not self.has_looked:
             return "; ".join(["waiting for Leases", *sorted(self._troubles)])
         if not self._held:
@@ -86,7 +86,7 @@ class Holder:
     @property
     def share(self) -> float:
         """The part of all shards that is held."""
-        return len(self._held) / self._candidacy.naming.shards
+        return len(self._held) / self._candidacy.names.shards
 
     async def run(self) -> None:
         """Take part until cancelled, then give everything away."""
@@ -111,10 +111,10 @@ class Holder:
     async def _look(self) -> None:
         leases = await self._store.list()
         now = self._now()
-        view = self._view = looked(self._view, leases, now)
+        view = self._view = update_view(self._view, leases, now)
         self._adopt(view)
         plan = self._candidacy.plan(view, self._held, now)
-        self._metrics.replicas(len(self._candidacy.living(view, now)))
+        self._metrics.set_replicas(len(self._candidacy.living(view, now)))
         for shard in plan.lost:
             self._lose(shard, "somebody else has it")
         for lease in plan.remove:
@@ -123,9 +123,9 @@ class Holder:
         for shard in plan.acquire:
             await self._take(shard, view)
 
-    def _adopt(self, view: View) -> None:
+    def _adopt(self, view: LeaseViews) -> None:
         """Take over versions that others have moved by labels, or we by writes whose answer was lost."""
-        names = self._candidacy.naming
+        names = self._candidacy.names
         tenures = {names.shard(shard): tenure for shard, tenure in self._held.items()}
         for name, tenure in tenures.items():
             if name in view:
@@ -136,8 +136,8 @@ class Holder:
         elif self._membership is not None:
             self._membership.lease = ours.lease
 
-    async def _take(self, shard: int, view: View) -> None:
-        name = self._candidacy.naming.shard(shard)
+    async def _take(self, shard: int, view: LeaseViews) -> None:
+        name = self._candidacy.names.shard(shard)
         known = view[name].lease if name in view else Lease(name=name)
         sent = self._now()
         try:
@@ -147,11 +147,11 @@ class Holder:
         except KubernetesError as error:
             self._tell(f"Lease {name} cannot be taken: {error}")
             return
-        tenure = self._held[shard] = _Tenure(lease, sent)
+        tenure = self._held[shard] = HeldLease(lease, sent)
         if self._arm(shard, tenure):
             log.info("shard %d acquired", shard)
-            self._metrics.acquired(shard)
-            self._server.hold(shard)
+            self._metrics.shard_acquired(shard)
+            self._server.assign_shard(shard)
 
     async def _give(self, shards: Iterable[int]) -> None:
         """End what runs for shards, and only then let others have them; what is kept is renewed meanwhile."""
@@ -159,10 +159,10 @@ class Holder:
             await self._hand_over(shard, tenure)
             await self._renew()
 
-    async def _hand_over(self, shard: int, tenure: _Tenure) -> None:
+    async def _hand_over(self, shard: int, tenure: HeldLease) -> None:
         with suppress(TimeoutError):  # it expires instead
             async with asyncio.timeout(self._candidacy.timing.answer):
-                await self._server.dropped(shard)
+                await self._server.wait_revoked(shard)
                 await _tried(self._store.write(released(tenure.lease, self._clock())))
                 log.info("shard %d released", shard)
 
@@ -179,7 +179,7 @@ class Holder:
                 self._arm(shard, tenure)
 
     async def _join(self) -> None:
-        name = self._candidacy.naming.replica(self._candidacy.replica.name)
+        name = self._candidacy.names.replica(self._candidacy.replica.name)
         known = (self._view or {}).get(name)
         sent = self._now()
         try:
@@ -187,9 +187,9 @@ class Holder:
         except KubernetesError as error:
             self._tell(f"Lease {name} cannot be written: {error}")
         else:
-            self._membership = _Tenure(lease, sent)
+            self._membership = HeldLease(lease, sent)
 
-    async def _prolong(self, tenure: _Tenure) -> bool:
+    async def _prolong(self, tenure: HeldLease) -> bool:
         sent = self._now()
         try:
             tenure.lease = await self._store.write(renewed(tenure.lease, self._clock()))
@@ -199,7 +199,7 @@ class Holder:
         tenure.sent = sent
         return True
 
-    def _is_due(self, tenure: _Tenure) -> bool:
+    def _is_due(self, tenure: HeldLease) -> bool:
         return self._now() - tenure.sent >= self._candidacy.timing.renewal
 
     def _ours(self, lease: Lease) -> Lease:
@@ -207,7 +207,7 @@ class Holder:
 
     # -- losing ---------------------------------------------------------------------------------------
 
-    def _arm(self, shard: int, tenure: _Tenure) -> bool:
+    def _arm(self, shard: int, tenure: HeldLease) -> bool:
         """Set the deadline of a shard anew; False, and it is lost, when the answer came after it."""
         if tenure.overdue is not None:
             tenure.overdue.cancel()
@@ -224,15 +224,15 @@ class Holder:
         if self._drop(shard, "lost") is not None:
             log.warning("shard %d lost: %s", shard, why)
 
-    def _drop(self, shard: int, change: str) -> _Tenure | None:
+    def _drop(self, shard: int, change: str) -> HeldLease | None:
         """What was held of a shard, if it was; its tasks are cancelled."""
         tenure = self._held.pop(shard, None)
         if tenure is None:
             return None
         if tenure.overdue is not None:
             tenure.overdue.cancel()
-        self._server.drop(shard)
-        self._metrics.dropped(shard, change)
+        self._server.revoke_shard(shard)
+        self._metrics.shard_dropped(shard, change)
         return tenure
 
     # -- leaving --------------------------------------------------------------------------------------
@@ -245,12 +245,12 @@ class Holder:
                 if self._membership is not None:  # first, or others keep a share for us
                     await _tried(self._store.remove(self._membership.lease))
                 for shard in tenures:
-                    await self._server.dropped(shard)
+                    await self._server.wait_revoked(shard)
                 for tenure in tenures.values():
                     await _tried(self._store.write(released(tenure.lease, self._clock())))
         log.info("left; shards released: %s", ", ".join(map(str, tenures)) or "none")
 
-    def _given_up(self, shards: Iterable[int]) -> dict[int, _Tenure]:
+    def _given_up(self, shards: Iterable[int]) -> dict[int, HeldLease]:
         """What was held of the shards; all that runs for them is cancelled."""
         dropped = {shard: self._drop(shard, "released") for shard in shards}
         return {shard: tenure for shard, tenure in dropped.items() if tenure is not None}

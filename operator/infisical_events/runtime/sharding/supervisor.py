@@ -11,12 +11,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain
 
-from infisical_events.core.restarts.user_requests import Requests
+from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.sharding.assignment import shard_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.kube.subscription_client import ListedSubscription, SubscriptionKey
-from infisical_events.runtime.limits.fair_queue import Turns
-from infisical_events.runtime.subscription.runner import Follower, World
+from infisical_events.runtime.limits.fair_queue import FairQueue
+from infisical_events.runtime.subscription.runner import Dependencies, SubscriptionRunner
 
 _SWEEP_PAUSE = 60.0
 """Seconds between sweeps for what a gap in the watch has hidden."""
@@ -30,7 +30,7 @@ _CANCEL_PAUSE = 1.0
 _MOST_CANCELS = 5
 """How often, and after how many seconds each, a task is cancelled that does not end."""
 
-_NO_REQUESTS = Requests()
+_NO_REQUESTS = UserRequests()
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,12 @@ class _Seen:
 
     key: SubscriptionKey
     generation: int
-    requests: Requests
+    requests: UserRequests
 
 
 @dataclass(slots=True)
 class _Served:
-    follower: Follower
+    follower: SubscriptionRunner
     task: asyncio.Task[None]
     generation: int
 
@@ -63,7 +63,7 @@ class Supervisor:
     """
 
     def __init__(
-        self, world: World, namespaces: tuple[str, ...], shards: int = 1, held: Collection[int] = (0,)
+        self, world: Dependencies, namespaces: tuple[str, ...], shards: int = 1, held: Collection[int] = (0,)
     ) -> None:
         self._world = world
         self._namespaces = namespaces
@@ -71,14 +71,14 @@ class Supervisor:
         self._held = set(held)
         self._seen: dict[str, _Seen] = {}
         self._served: dict[str, _Served] = {}
-        self._turns = Turns(_STEP, _AT_ONCE)
+        self._turns = FairQueue(_STEP, _AT_ONCE)
         # The loop itself keeps no task alive: one that nobody knows may be collected while it ends.
         self._ending: dict[str, set[asyncio.Task[None]]] = {}
         self._untold: dict[tuple[str, int], int] = {}
 
     # -- what the watch tells -------------------------------------------------------------------------
 
-    def upsert(self, key: SubscriptionKey, generation: int, requests: Requests = _NO_REQUESTS) -> None:
+    def upsert(self, key: SubscriptionKey, generation: int, requests: UserRequests = _NO_REQUESTS) -> None:
         """An object was seen: serve it if it is ours, or tell its task what is new about it. Never waits."""
         seen = self._seen[key.uid] = _Seen(key, generation, requests)
         if self._is_ours(key.uid):
@@ -91,19 +91,19 @@ class Supervisor:
 
     # -- what the Leases tell -------------------------------------------------------------------------
 
-    def hold(self, shard: int) -> None:
+    def assign_shard(self, shard: int) -> None:
         """A shard is ours from now on: serve all that was seen of it. Never waits."""
         self._held.add(shard)
         for seen in self._of(shard):
             self._serve(seen)
 
-    def drop(self, shard: int) -> None:
+    def revoke_shard(self, shard: int) -> None:
         """A shard is not ours any more: its tasks are cancelled when this returns, and end soon."""
         self._held.discard(shard)
         for seen in self._of(shard):
             self._end(seen.key.uid)
 
-    async def dropped(self, shard: int) -> None:
+    async def wait_revoked(self, shard: int) -> None:
         """Wait until nothing runs any more for a shard that was dropped."""
         ours = [tasks for uid, tasks in self._ending.items() if shard_of(uid, self._shards) == shard]
         await _gone(frozenset(chain.from_iterable(ours)))
@@ -145,7 +145,7 @@ class Supervisor:
         """A watch may be a moment behind a list, and not several sweeps."""
         self._untold = {one: self._untold.get(one, -1) + 1 for one in news}
         lag = _SWEEP_PAUSE * max(self._untold.values(), default=0)
-        self._world.metrics.watch_lagged(lag)
+        self._world.metrics.set_watch_lag(lag)
         if lag >= _LONGEST_LAG:
             raise WatchBehindError(f"the watch has not told for {lag:g} s what a list of subscriptions shows")
 
@@ -160,16 +160,16 @@ class Supervisor:
     def _serve(self, seen: _Seen) -> None:
         served = self._served.get(seen.key.uid)
         if served is not None:
-            served.follower.asked.put(seen.requests)
+            served.follower.user_requests.put(seen.requests)
         if served is None or served.task.done():
             self._begin(seen)
         elif served.generation != seen.generation:
             served.generation = seen.generation
-            served.follower.respecced.set()
+            served.follower.spec_changed.set()
 
     def _begin(self, seen: _Seen) -> None:
         key, former = seen.key, frozenset(self._ending.get(seen.key.uid, ()))
-        follower = Follower(world=self._world, key=key)
+        follower = SubscriptionRunner(dependencies=self._world, key=key)
         task = asyncio.create_task(_run_in_turn(former, self._turns, follower), name=f"subscription {key}")
         task.add_done_callback(functools.partial(self._ended, key))
         self._served[key.uid] = _Served(follower, task, seen.generation)
@@ -202,12 +202,14 @@ class Supervisor:
             self._world.metrics.forget(key)
 
     def _count(self) -> None:
-        self._world.metrics.served(sum(not served.task.done() for served in self._served.values()))
+        self._world.metrics.set_subscriptions(sum(not served.task.done() for served in self._served.values()))
 
 
-async def _run_in_turn(former: frozenset[asyncio.Task[None]], turns: Turns, follower: Follower) -> None:
+async def _run_in_turn(
+    former: frozenset[asyncio.Task[None]], turns: FairQueue, follower: SubscriptionRunner
+) -> None:
     """Follow when former tasks of the same object have ended, and it is this one's turn."""
-    await turns.take(follower.key.namespace)
+    await turns.acquire(follower.key.namespace)
     await _gone(former)
     await follower.run()
 

@@ -21,9 +21,9 @@ from infisical_events.api.statuses import (
     Status,
     WorkloadResult,
 )
-from infisical_events.core.restarts.restart_records import describe
+from infisical_events.core.restarts.restart_records import described_changes
 from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.status.conditions import Finding, ready, with_finding, without
+from infisical_events.core.status.conditions import ConditionUpdate, ready, with_condition, without
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
 from infisical_events.runtime.clock import Clock
@@ -36,7 +36,7 @@ _MOST_HISTORY = 10
 _MOST_WORKLOADS = 50
 
 
-class Board:
+class StatusBuilder:
     """The status of one generation of one subscription."""
 
     def __init__(self, stored: dict[str, Any], generation: int, clock: Clock) -> None:
@@ -48,7 +48,7 @@ class Board:
         self.changed = asyncio.Event()
         self.urgent = asyncio.Event()
 
-    def snapshot(self) -> Status:
+    def status(self) -> Status:
         """The status as of now."""
         blind = self._status.stream.blind_seconds + self._blind_seconds()
         stream = self._status.stream.model_copy(update={"blind_seconds": blind})
@@ -59,33 +59,33 @@ class Board:
         """The conditions as of now."""
         return self._status.conditions
 
-    def find(self, kind: ConditionType, *, ok: bool | None, reason: Reason, message: str) -> bool:
+    def set_condition(self, kind: ConditionType, *, ok: bool | None, reason: Reason, message: str) -> bool:
         """Set a condition (`ok=None` is Unknown) and Ready; tell whether its reason is news."""
         words = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
         before = {condition.type: condition for condition in self._status.conditions}
-        finding = Finding(kind, words[ok], reason, escaped(message))
+        finding = ConditionUpdate(kind, words[ok], reason, escaped(message))
         now = self._clock()
-        conditions = with_finding(self._status.conditions, finding, self._generation, now)
+        conditions = with_condition(self._status.conditions, finding, self._generation, now)
         if kind is not ConditionType.READY:
-            conditions = with_finding(conditions, ready(conditions), self._generation, now)
+            conditions = with_condition(conditions, ready(conditions), self._generation, now)
         self._put(conditions=conditions)
         old = before.get(kind)
         return old is None or (old.status, old.reason) != (finding.status, finding.reason)
 
-    def rest(self, why: ConditionType) -> None:
+    def mark_inactive(self, why: ConditionType) -> None:
         """Nothing is done, as `why` is about to say: what else was found, but for Ready, is void."""
         kept = {ConditionType.READY, why}
         self._put(conditions=tuple(c for c in self._status.conditions if c.type in kept))
 
-    def proceed(self) -> None:
+    def mark_starting(self) -> None:
         """The spec is served: no longer stalled, and the first findings are on their way."""
         self._put(conditions=without(self._status.conditions, ConditionType.STALLED))
         message = "Not found out yet."
         for kind in (ConditionType.AUTHENTICATED, ConditionType.STREAMING, ConditionType.OBSERVED):
             if all(condition.type is not kind for condition in self._status.conditions):
-                self.find(kind, ok=None, reason=Reason.STARTING, message=message)
+                self.set_condition(kind, ok=None, reason=Reason.STARTING, message=message)
 
-    def connected(self) -> None:
+    def mark_connected(self) -> None:
         """The stream is open: the blind time ends."""
         stream = self._status.stream
         update = {
@@ -97,13 +97,13 @@ class Board:
         self._has_connected = True
         self._put(stream=stream.model_copy(update=update))
 
-    def disconnected(self) -> None:
+    def mark_disconnected(self) -> None:
         """The stream is over: the blind time begins."""
         if self._blind_since is None:
             self._blind_since = self._clock()
             self._put(stream=self._status.stream.model_copy(update={"connected_since": None}))
 
-    def heard(self, *, is_matched: bool) -> None:
+    def count_event(self, *, is_matched: bool) -> None:
         """An event arrived."""
         counters = self._status.counters
         update = {
@@ -113,7 +113,7 @@ class Board:
         stream = self._status.stream.model_copy(update={"last_event_time": self._clock()})
         self._put(counters=counters.model_copy(update=update), stream=stream)
 
-    def observed(self, grade: str, keys: int) -> None:
+    def record_observation(self, grade: str, keys: int) -> None:
         """Infisical was looked at; the time alone is news once a minute."""
         before, now = self._status.observation, self._clock()
         after = ObservationStatus(grade=grade, last_observed_time=now, keys=keys)
@@ -122,11 +122,13 @@ class Board:
             return
         self._put(observation=after)
 
-    def skipped(self, reason: Reason, message: str) -> None:
+    def record_skip(self, reason: Reason, message: str) -> None:
         """Something came and nothing happened: say why."""
         self._put(last_skip=LastSkip(time=self._clock(), reason=reason, message=escaped(message)))
 
-    def acted(self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str) -> None:
+    def record_action(
+        self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str
+    ) -> None:
         """Workloads were dealt with for these changes."""
         now, done = self._clock(), tuple(results)
         restarts = sum(result.result != Reason.RESTART_FAILED for result in done)
@@ -136,16 +138,18 @@ class Board:
         counters = counters.model_copy(update={"restarts": counters.restarts + restarts})
         self._remember(action, counters=counters, **({"last_restart_time": now} if restarts else {}))
 
-    def would(self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str) -> None:
+    def record_dry_run(
+        self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str
+    ) -> None:
         """Workloads would have been dealt with for these changes."""
         self._remember(self._action(changes, Reason.WOULD_RESTART, tuple(results), message))
 
-    def resynced(self) -> None:
+    def count_resync(self) -> None:
         """The Secrets of a workload were made fresh, and nothing else was to be done."""
         counters = self._status.counters
         self._put(counters=counters.model_copy(update={"resyncs": counters.resyncs + 1}))
 
-    def ended(self, kind: str, name: str, result: Reason) -> None:
+    def record_rollout_end(self, kind: str, name: str, result: Reason) -> None:
         """A rollout came to its end: the newest action that has begun it tells so."""
         history = list(self._status.history)
         for place, action in enumerate(history):
@@ -157,7 +161,7 @@ class Board:
             last = _with_end(last, kind, name, result, self._clock())
         self._put(history=tuple(history), last_action=last)
 
-    def handled(self, **values: str) -> None:
+    def record_handled(self, **values: str) -> None:
         """A person's request, by its annotation's value, was taken up."""
         self._put(**values)
 
@@ -168,7 +172,7 @@ class Board:
     def _action(
         self, changes: tuple[Change, ...], reason: Reason, done: tuple[WorkloadResult, ...], message: str
     ) -> Acted:
-        told = describe(changes)
+        told = described_changes(changes)
         return Acted(
             time=self._clock(),
             reason=reason,

@@ -15,8 +15,8 @@ from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesErr
 from infisical_events.kube.subscription_client import StoredSubscription, SubscriptionKey
 from infisical_events.runtime.backoff import Backoff
 from infisical_events.runtime.ports import Cluster
-from infisical_events.runtime.status.status_builder import Board
-from infisical_events.runtime.triggers import Wakes
+from infisical_events.runtime.status.status_builder import StatusBuilder
+from infisical_events.runtime.triggers import TriggerQueue
 
 _TRIES = 5
 """Conflicts with writers that leave spec and ledger alone are rare; more than this is a storm."""
@@ -27,18 +27,18 @@ _NEWS_PAUSE = 2.0
 log = logging.getLogger(__name__)
 
 
-class SupersededError(Exception):
+class SpecChangedError(Exception):
     """The spec changed: what runs for the old one has to end."""
 
 
-class GoneError(Exception):
+class SubscriptionDeletedError(Exception):
     """The object is being deleted, or another one of the same name has taken its place.
 
     A 404 is no proof of that: proxies and API servers that lag behind a new CRD say it, too.
     """
 
 
-class OutdatedResourceError(KubernetesError):
+class CrdOutdatedError(KubernetesError):
     """The API server drops fields of the ledger, as it does under an earlier version's CRD.
 
     What is owed would be forgotten with them, or done again for a person who asked for it once.
@@ -51,26 +51,26 @@ class OutdatedResourceError(KubernetesError):
         )
 
 
-class LedgerMovedError(Exception):
+class LedgerConflictError(Exception):
     """Somebody else wrote the ledger: what was planned on the old one is void."""
 
     def __init__(self) -> None:
         super().__init__("somebody else wrote the ledger; it is read and planned on anew")
 
 
-class Record:
+class SubscriptionStore:
     """One stored object as of the last read or write, and the only writer of its status."""
 
     def __init__(
-        self, cluster: Cluster, key: SubscriptionKey, stored: StoredSubscription, board: Board
+        self, cluster: Cluster, key: SubscriptionKey, stored: StoredSubscription, board: StatusBuilder
     ) -> None:
         self._cluster = cluster
         self._lock = asyncio.Lock()
         self._version = stored.resource_version
         self._generation = stored.generation
         self.key = key
-        self.board = board
-        self.unreadable = ""
+        self.status = board
+        self.unreadable_reason = ""
         """Why the stored ledger could not be read, if so."""
         self.ledger = self._read(stored)
         self._in_part: Ledger | None = None
@@ -81,7 +81,7 @@ class Record:
         try:
             return ledger_of(stored)
         except UnreadableLedgerError as error:
-            self.unreadable = str(error)
+            self.unreadable_reason = str(error)
             return None
 
     async def write_ledger(self, ledger: Ledger, *, planned_on: Ledger | None) -> None:
@@ -95,7 +95,7 @@ class Record:
         async with self._lock:
             # A status write may have met and adopted the ledger of another writer since.
             if self.ledger is not planned_on:
-                raise LedgerMovedError
+                raise LedgerConflictError
             await self._write(ledger)
 
     async def write_status(self) -> None:
@@ -109,7 +109,7 @@ class Record:
         async with self._lock:
             await self._write(None)
 
-    async def check(self) -> None:
+    async def verify_stored(self) -> None:
         """See that the object is still there, ours to serve, and owes what is remembered.
 
         Raises:
@@ -131,31 +131,31 @@ class Record:
             if ledger is not None:
                 self.ledger, self._in_part = ledger, None
             return
-        raise LedgerMovedError
+        raise LedgerConflictError
 
     async def _write_once(self, ledger: Ledger | None) -> StoredSubscription:
-        self.board.changed.clear()
-        self.board.urgent.clear()
-        status = self.board.snapshot().as_patch()
+        self.status.changed.clear()
+        self.status.urgent.clear()
+        status = self.status.status().as_patch()
         if ledger is not None:
             status["ledger"] = encode(ledger)
         try:
             stored = await self._cluster.write_status(self.key, self._version, status)
         except KubernetesError:
-            self.board.changed.set()  # what the board had to say is still news
+            self.status.changed.set()  # what the board had to say is still news
             raise
         if ledger is not None and not _has_all(stored.status.get("ledger"), status["ledger"]):
             self._version, self._in_part = stored.resource_version, self._read(stored)
-            raise OutdatedResourceError
+            raise CrdOutdatedError
         return stored
 
     async def _is_stored(self, ledger: Ledger | None) -> bool:
         """After a conflict or an unknown outcome: read again, and tell whether the write had happened."""
         stored = await self._cluster.get(self.key)
         if stored.uid != self.key.uid or stored.is_deleting:
-            raise GoneError
+            raise SubscriptionDeletedError
         if stored.generation != self._generation:
-            raise SupersededError
+            raise SpecChangedError
         self._version = stored.resource_version
         found = self._read(stored)
         if ledger is not None and is_stored_as(ledger, found):
@@ -163,9 +163,9 @@ class Record:
             return True
         if not is_stored_as(self.ledger, found):
             if self._in_part is not None and is_stored_as(self._in_part, found):
-                raise OutdatedResourceError
+                raise CrdOutdatedError
             self.ledger = found
-            raise LedgerMovedError
+            raise LedgerConflictError
         return False
 
 
@@ -182,9 +182,9 @@ def ledger_of(stored: StoredSubscription) -> Ledger | None:
     return None if raw is None else decode(raw)
 
 
-async def keep_written(record: Record, wakes: Wakes) -> None:
+async def keep_written(record: SubscriptionStore, wakes: TriggerQueue) -> None:
     """Write what the board has to say until cancelled: a turn of Ready at once, other news together."""
-    board, backoff = record.board, Backoff(first=1.0, longest=30.0)
+    board, backoff = record.status, Backoff(first=1.0, longest=30.0)
     while True:
         await board.changed.wait()
         with suppress(TimeoutError):
@@ -195,8 +195,8 @@ async def keep_written(record: Record, wakes: Wakes) -> None:
         try:
             await record.write_status()
             backoff.reset()
-        except LedgerMovedError:
-            wakes.ring()
+        except LedgerConflictError:
+            wakes.add()
         except KubernetesError as error:
             log.warning("status not written: %s", error, extra={"subscription": str(record.key)})
             await asyncio.sleep(backoff.pause())

@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from infisical_events.api.statuses import ConditionType
-from infisical_events.core.ledger.acceptance import Heard
-from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
-from infisical_events.core.snapshots.selectors import Selector, changes_of, selecting
+from infisical_events.core.ledger.acceptance import ReceivedEvent
+from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
+from infisical_events.core.snapshots.selectors import Selector, changes_of, select_in_steps
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import first_few
+from infisical_events.core.status.text import preview
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
     LoginError,
@@ -25,16 +25,26 @@ from infisical_events.infisical.infisical_errors import (
     StreamGivenUpError,
     StreamRefusedError,
 )
-from infisical_events.runtime.backoff import Backoff, told_pace
+from infisical_events.runtime.backoff import Backoff, retry_interval_text
 from infisical_events.runtime.clock import Clock
-from infisical_events.runtime.limits.cooperative_scheduler import Slices
-from infisical_events.runtime.limits.reconnect_limiter import Gate
+from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
+from infisical_events.runtime.limits.reconnect_limiter import ReconnectLimiter
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Infisical
 from infisical_events.runtime.status.reporter import Reporter
-from infisical_events.runtime.stream.stream_handover import LIFE, Hearing, Replaced, relayed
-from infisical_events.runtime.stream.stream_lifetime import YOUNG, Lifetime, ended, life
-from infisical_events.runtime.triggers import Wakes
+from infisical_events.runtime.stream.stream_handover import (
+    MAX_STREAM_AGE,
+    Hearing,
+    Replaced,
+    open_with_handover,
+)
+from infisical_events.runtime.stream.stream_lifetime import (
+    MIN_STREAM_AGE,
+    StreamLifetime,
+    learn,
+    replace_after,
+)
+from infisical_events.runtime.triggers import TriggerQueue
 
 _LIVED = {StreamGivenUpError: 60.0, StreamRefusedError: 150.0}
 """Seconds after which such an end of a stream is no failure: others have lived when they are not young.
@@ -52,20 +62,20 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
-class Listener:
+class StreamController:
     """The stream of one subscription."""
 
     infisical: Infisical
     selectors: tuple[Selector, ...]
-    wakes: Wakes
+    wakes: TriggerQueue
     reporter: Reporter
     metrics: Metrics
     clock: Clock
-    gate: Gate = field(default_factory=Gate)
-    slices: Slices = field(default_factory=Slices)
-    life: float = LIFE
+    gate: ReconnectLimiter = field(default_factory=ReconnectLimiter)
+    slices: CooperativeScheduler = field(default_factory=CooperativeScheduler)
+    life: float = MAX_STREAM_AGE
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
-    lifetime: Lifetime = field(default_factory=Lifetime)
+    lifetime: StreamLifetime = field(default_factory=StreamLifetime)
     _blind_since: float = field(default=0.0, init=False)
     _rang_at: float = field(default=-math.inf, init=False)
     _has_connected: bool = field(default=False, init=False)
@@ -83,11 +93,11 @@ class Listener:
                 await self._pause(error)
 
     async def _listen(self) -> None:
-        async with relayed(self._opened, self._life) as relay:
+        async with open_with_handover(self._opened, self._life) as relay:
             await self._connected()
-            proof = asyncio.get_running_loop().call_later(YOUNG, self._proved)
+            proof = asyncio.get_running_loop().call_later(MIN_STREAM_AGE, self._proved)
             try:
-                await self._drain(relay.hearings())
+                await self._drain(relay.items())
             except StreamEndedError as end:
                 self._learn(end, _now() - relay.opened_at)
                 raise
@@ -98,40 +108,42 @@ class Listener:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[AsyncIterator[Hearing]]:
         """A stream when its turn has come."""
-        await self.gate.turn(self.reporter.key.namespace)
+        await self.gate.acquire(self.reporter.key.namespace)
         async with self.infisical.stream() as hearings:
             yield hearings
 
     def _life(self) -> float:
-        return life(self.lifetime, _now(), self.life)
+        return replace_after(self.lifetime, _now(), self.life)
 
     async def _connected(self) -> None:
         self._tell_blindness()
-        self.reporter.board.connected()
-        self.metrics.connected(self.reporter.key)
+        self.reporter.status.mark_connected()
+        self.metrics.stream_connected(self.reporter.key)
         if self._has_connected:
-            self.metrics.reconnected(self.reporter.key)
+            self.metrics.stream_reconnected(self.reporter.key)
         self._has_connected = True
-        await self.reporter.find(ConditionType.STREAMING, Reason.CONNECTED, "The stream is open.", ok=True)
+        await self.reporter.set_condition(
+            ConditionType.STREAMING, Reason.CONNECTED, "The stream is open.", ok=True
+        )
         self._ring()
 
     def _proved(self) -> None:
         """The stream is no longer young: who could not reach the server before tells the others."""
         if self._was_away:
             self._was_away = False
-            self.gate.is_back()
+            self.gate.notify_recovered()
 
     def _disconnected(self) -> None:
-        self.reporter.board.disconnected()
-        self.metrics.disconnected(self.reporter.key)
+        self.reporter.status.mark_disconnected()
+        self.metrics.stream_disconnected(self.reporter.key)
         self._blind_since = _now()
 
     def _learn(self, end: StreamEndedError, age: float) -> None:
         """A stream that lived was no failure; one that ended by itself tells how old streams get."""
-        if age >= _LIVED.get(type(end), YOUNG):
+        if age >= _LIVED.get(type(end), MIN_STREAM_AGE):
             self.backoff.reset()
         if type(end) not in _LIVED:
-            self.lifetime = ended(self.lifetime, age, _now())
+            self.lifetime = learn(self.lifetime, age, _now())
 
     async def _drain(self, hearings: AsyncIterator[Hearing | Replaced]) -> None:
         async for hearing in hearings:
@@ -139,48 +151,51 @@ class Listener:
                 self.backoff.reset()
                 if _now() - self._rang_at >= _LOOKS_APART:
                     self._ring()
-            elif isinstance(hearing, NotUnderstood):
+            elif isinstance(hearing, UnrecognizedFrame):
                 log.warning("a frame was not understood: %s", hearing.why, extra=self.reporter.extra)
-                self.wakes.ring()
+                self.wakes.add()
             else:
                 await self._hear(hearing)
 
     def _ring(self) -> None:
         self._rang_at = _now()
-        self.wakes.ring()
+        self.wakes.add()
 
     async def _hear(self, event: SecretEvent) -> None:
         """Count the event; one that the spec does not select is a skip with a reason, and no wake."""
-        heard = Heard(event, self.clock())
-        steps = selecting(self.selectors, changes_of(event))
-        selection = await self.slices.carry_out(self.reporter.key.namespace, steps)
-        self.reporter.board.heard(is_matched=bool(selection.selected))
-        self.metrics.heard(self.reporter.key, event.type, self.clock(), is_matched=bool(selection.selected))
+        heard = ReceivedEvent(event, self.clock())
+        steps = select_in_steps(self.selectors, changes_of(event))
+        selection = await self.slices.run(self.reporter.key.namespace, steps)
+        self.reporter.status.count_event(is_matched=bool(selection.selected))
+        self.metrics.count_event(
+            self.reporter.key, event.type, self.clock(), is_matched=bool(selection.selected)
+        )
         if selection.selected:
-            log.info("heard %s", describe(event), extra=self.reporter.extra)
-            self.wakes.ring(heard)
-        elif selection.refusal:
-            self.reporter.skip(
-                selection.refusal, f"{describe(event)} was heard and not selected by spec.events."
+            log.info("heard %s", describe_event(event), extra=self.reporter.extra)
+            self.wakes.add(heard)
+        elif selection.rejection_reason:
+            self.reporter.record_skip(
+                selection.rejection_reason,
+                f"{describe_event(event)} was heard and not selected by spec.events.",
             )
 
     def _tell_blindness(self) -> None:
         """Count the time without a stream as it passes, or an outage would show only when it is over."""
         since, self._blind_since = self._blind_since, _now()
-        self.metrics.was_blind(self.reporter.key, self._blind_since - since)
+        self.metrics.add_blind_seconds(self.reporter.key, self._blind_since - since)
 
     async def _tell(self, error: InfisicalError) -> None:
         kind = ConditionType.AUTHENTICATED if isinstance(error, LoginError) else ConditionType.STREAMING
         # Every stream ends within the hour: that is no trouble before a new one cannot be had.
         is_over = isinstance(error, StreamEndedError)
-        pace = told_pace(error.reason)
+        pace = retry_interval_text(error.reason)
         again = f" The stream is tried again {pace}." if pace else ""
         if kind is ConditionType.AUTHENTICATED:
-            await self.reporter.find(kind, error.reason, str(error), ok=False)
+            await self.reporter.set_condition(kind, error.reason, str(error), ok=False)
             message = f"No stream without a login; see condition Authenticated.{again}"
         else:
             message = f"{error}{again}"
-        await self.reporter.find(
+        await self.reporter.set_condition(
             ConditionType.STREAMING, error.reason, message, ok=None if is_over else False
         )
 
@@ -189,13 +204,13 @@ class Listener:
         pause = self.backoff.pause(error.reason, error.retry_after)
         is_refusal = isinstance(error, StreamRefusedError) or error.retry_after > 0
         self._was_away = error.reason in _AWAY and not is_refusal
-        await (self.gate.rest(pause) if self._was_away else asyncio.sleep(pause))
+        await (self.gate.wait(pause) if self._was_away else asyncio.sleep(pause))
 
 
-def describe(event: SecretEvent) -> str:
+def describe_event(event: SecretEvent) -> str:
     """`secret:update of A, B in prod:/payments`: names only."""
     keys = sorted(event.keys)
-    told = first_few(keys, 5)
+    told = preview(keys, 5)
     return f"{event.type}{f' of {told}' if told else ''} in {event.folder}"
 
 

@@ -13,11 +13,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
 
-LIFE = 3000.0
+MAX_STREAM_AGE = 3000.0
 """Seconds after which a stream is replaced, at the latest: 10 minutes before the server's end of it."""
 
 _RETRY, _SOONEST_RETRY = 60.0, 1.0
@@ -36,20 +36,22 @@ class Replaced:
 
 REPLACED: Final = Replaced()
 
-Hearing = SecretEvent | NotUnderstood
+Hearing = SecretEvent | UnrecognizedFrame
 StreamOpener = Callable[[], AbstractAsyncContextManager[AsyncIterator[Hearing]]]
 
 log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def relayed(open_stream: StreamOpener, life: Callable[[], float]) -> AsyncIterator["Relay"]:
+async def open_with_handover(
+    open_stream: StreamOpener, life: Callable[[], float]
+) -> AsyncIterator["StreamHandover"]:
     """An open stream that is replaced when it is as old as `life` says, in seconds, with jitter.
 
     Raises:
         InfisicalError: the first stream cannot be had; while iterating, the stream that is open ended.
     """
-    relay = Relay(open_stream, life)
+    relay = StreamHandover(open_stream, life)
     try:
         await relay.begin()
         yield relay
@@ -57,14 +59,14 @@ async def relayed(open_stream: StreamOpener, life: Callable[[], float]) -> Async
         await relay.close()
 
 
-class _Leg:
+class StreamConnection:
     """One stream from its opening to its close, in a task of its own, which tells all to one queue.
 
     It lets go of what ended it: an error has the frames that it came through, and so all of this stream. To
     keep one another they would need nobody else, and stay until the garbage collector comes.
     """
 
-    def __init__(self, open_stream: StreamOpener, queue: "asyncio.Queue[_Told]") -> None:
+    def __init__(self, open_stream: StreamOpener, queue: "asyncio.Queue[Notification]") -> None:
         self.opened_at = 0.0
         self.is_replaced = False
         self._queue = queue
@@ -91,46 +93,52 @@ class _Leg:
     async def _run(self, open_stream: StreamOpener) -> None:
         async with open_stream() as hearings:
             self.opened_at = asyncio.get_running_loop().time()
-            self._queue.put_nowait(_Opened(self))
+            self._queue.put_nowait(Opened(self))
             async for hearing in hearings:
-                self._queue.put_nowait(_Said(self, hearing))
+                self._queue.put_nowait(Received(self, hearing))
         raise StreamEndedError(Reason.STREAM_ENDED, "The stream ended; it is opened again.")
 
     def _told_over(self, task: asyncio.Task[None]) -> None:
         self._task = None
         self._error = None if task.cancelled() else task.exception()
-        self._queue.put_nowait(_Over(self))
+        self._queue.put_nowait(Closed(self))
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    leg: _Leg
+class Opened:
+    """A connection is open."""
+
+    leg: StreamConnection
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    leg: _Leg
+class Received:
+    """A connection delivered one item."""
+
+    leg: StreamConnection
     hearing: Hearing
 
 
 @dataclass(frozen=True, slots=True)
-class _Over:
-    leg: _Leg
+class Closed:
+    """A connection is closed."""
+
+    leg: StreamConnection
 
 
-_Told = _Opened | _Said | _Over
+Notification = Opened | Received | Closed
 
 
-class Relay:
+class StreamHandover:
     """The stream that is open, the one that is to succeed it, and the one that it has succeeded."""
 
     def __init__(self, open_stream: StreamOpener, life: Callable[[], float]) -> None:
         self._open_stream = open_stream
         self._life = life
-        self._queue = asyncio.Queue[_Told]()
-        self._legs = set[_Leg]()
+        self._queue = asyncio.Queue[Notification]()
+        self._legs = set[StreamConnection]()
         self._leg = self._begun()
-        self._former: _Leg | None = None
+        self._former: StreamConnection | None = None
         self._ahead = defaultdict[Hearing, int](int)
         self._due: float | None = None
 
@@ -142,7 +150,7 @@ class Relay:
     async def begin(self) -> None:
         """Wait for the first stream; raises InfisicalError when it cannot be had."""
         told = await self._queue.get()
-        if isinstance(told, _Over):
+        if isinstance(told, Closed):
             self._over(told.leg)
         self._due = self._lived_out()
 
@@ -152,7 +160,7 @@ class Relay:
             leg.end()
         await asyncio.gather(*(leg.ended() for leg in self._legs))
 
-    async def hearings(self) -> AsyncIterator[Hearing | Replaced]:
+    async def items(self) -> AsyncIterator[Hearing | Replaced]:
         """What is heard, and when the stream became another one."""
         while True:
             try:
@@ -162,21 +170,21 @@ class Relay:
                 self._due = None  # until it is known what becomes of the successor
                 self._begun()
                 continue
-            if isinstance(told, _Opened):
+            if isinstance(told, Opened):
                 self._succeed(told.leg)
-            elif isinstance(told, _Over):
+            elif isinstance(told, Closed):
                 self._over(told.leg)
                 if told.leg.is_replaced:
                     yield REPLACED  # only now has all been heard that it told
             elif self._is_news(told):
                 yield told.hearing
 
-    def _begun(self) -> _Leg:
-        leg = _Leg(self._open_stream, self._queue)
+    def _begun(self) -> StreamConnection:
+        leg = StreamConnection(self._open_stream, self._queue)
         self._legs.add(leg)
         return leg
 
-    def _succeed(self, successor: _Leg) -> None:
+    def _succeed(self, successor: StreamConnection) -> None:
         """The successor is open: what it succeeds is read on for a moment."""
         self._former, self._leg = self._leg, successor
         self._former.is_replaced = True
@@ -185,7 +193,7 @@ class Relay:
         overlap = min(_OVERLAP, _OVERLAP_SHARE * self._life())
         asyncio.get_running_loop().call_later(overlap, self._former.end)
 
-    def _over(self, leg: _Leg) -> None:
+    def _over(self, leg: StreamConnection) -> None:
         self._legs.remove(leg)
         if leg is self._former:
             self._former = None
@@ -194,7 +202,7 @@ class Relay:
         else:
             self._failed(leg)
 
-    def _failed(self, leg: _Leg) -> None:
+    def _failed(self, leg: StreamConnection) -> None:
         """The end of the open stream ends all; a successor that cannot be had is tried again."""
         error = leg.failure()
         if leg is self._leg or not isinstance(error, InfisicalError):
@@ -206,7 +214,7 @@ class Relay:
         retry = min(_RETRY, max(_RETRY_SHARE * self._life(), _SOONEST_RETRY))
         self._due = asyncio.get_running_loop().time() + retry
 
-    def _is_news(self, said: _Said) -> bool:
+    def _is_news(self, said: Received) -> bool:
         """Whether the other one of two open streams has not told it already."""
         if self._former is None:
             return True

@@ -6,7 +6,7 @@ Not only Infisical ends its streams: proxies and load balancers cut any answer a
 
 from dataclasses import dataclass, replace
 
-YOUNG = 2.0
+MIN_STREAM_AGE = 2.0
 """Seconds: a stream that ends before has not lived. Its end teaches nothing, and counts as a failure."""
 
 _ALIKE, _ALIKE_AT_LEAST = 0.1, 1.0
@@ -20,7 +20,7 @@ _MEMORY = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetime:
+class StreamLifetime:
     """What the ends of one subscription's streams have taught so far.
 
     Attributes:
@@ -34,18 +34,18 @@ class Lifetime:
     learned_at: float = 0.0
 
 
-def ended(known: Lifetime, age: float, now: float) -> Lifetime:
+def learn(known: StreamLifetime, age: float, now: float) -> StreamLifetime:
     """What is known after a stream ended by itself at this age; one that outlived the lesson refutes it."""
-    if age < YOUNG:
+    if age < MIN_STREAM_AGE:
         return known
     if known.last is not None and _are_alike(known.last, age):
-        return Lifetime(age, min(known.last, age), now)
+        return StreamLifetime(age, min(known.last, age), now)
     if known.learned is not None and age > known.learned:
-        return Lifetime(age)
+        return StreamLifetime(age)
     return replace(known, last=age)
 
 
-def life(known: Lifetime, now: float, longest: float) -> float:
+def replace_after(known: StreamLifetime, now: float, longest: float) -> float:
     """Seconds after which a stream that is opened now is replaced, `longest` at most."""
     if known.learned is None or now - known.learned_at > _MEMORY:
         return longest

@@ -12,7 +12,7 @@ from infisical_events.infisical.tokens import (
 )
 from infisical_events.kube.credential_reader import MissingKeyError
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError
-from infisical_events.kube.protected_objects import OwnError
+from infisical_events.kube.protected_objects import ProtectedObjectError
 from infisical_events.runtime.ports import Cluster
 
 
@@ -57,7 +57,7 @@ async def _account_token(cluster: Cluster, namespace: str, name: str, audiences:
         sentence = f"There is no ServiceAccount {name} in namespace {namespace}: create it."
         raise LoginError(Reason.SERVICE_ACCOUNT_NOT_FOUND, sentence) from None
     except KubernetesError as error:
-        is_missing = isinstance(error, ForbiddenError) and not isinstance(error, OwnError)
+        is_missing = isinstance(error, ForbiddenError) and not isinstance(error, ProtectedObjectError)
         cause = "the operator has no right to such tokens here (the chart's rbac.serviceAccountTokens): "
         sentence = f"No token for ServiceAccount {name}: {cause if is_missing else ''}{error}."
         raise LoginError(Reason.KUBERNETES_REFUSED, sentence) from None

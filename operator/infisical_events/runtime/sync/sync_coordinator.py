@@ -6,29 +6,35 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api import annotations
-from infisical_events.core.ledger.ledger import Debt, Ledger
-from infisical_events.core.ledger.revisions import stamp_of
-from infisical_events.core.restarts.restart_records import receipt_of
-from infisical_events.core.restarts.workload_state import Standing
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart
+from infisical_events.core.ledger.revisions import revision_of
+from infisical_events.core.restarts.restart_records import restart_record_of
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.sync.secret_metadata import SecretMetadata
-from infisical_events.core.sync.secret_providers import Source, content_of
-from infisical_events.core.sync.sync_requests import Content, Known, Question, asking, sealed
-from infisical_events.core.sync.sync_state import Freshness, freshness
+from infisical_events.core.sync.secret_providers import SecretProvider, content_marker_of
+from infisical_events.core.sync.sync_requests import (
+    PodContent,
+    SecretContent,
+    SyncContext,
+    fingerprint,
+    sync_request_patch,
+)
+from infisical_events.core.sync.sync_state import SyncState, evaluate
 from infisical_events.core.sync.value_digests import DigestKeySource
-from infisical_events.core.sync.workload_sync_state import Answer, Fresh, combined
+from infisical_events.core.sync.workload_sync_state import ProviderState, WorkloadSyncState, combine
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
 from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster
-from infisical_events.runtime.sync.managed_secret_writer import Keeper
+from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
-class Freshener:
+class SyncCoordinator:
     """Freshens for one subscription."""
 
     cluster: Cluster
@@ -36,28 +42,28 @@ class Freshener:
     timeout: timedelta
     clock: Clock
     digest_key: DigestKeySource
-    keeper: Keeper | None = None
+    writer: ManagedSecretWriter | None = None
 
-    async def begin(self, ledger: Ledger) -> "Round":
+    async def begin(self, ledger: Ledger) -> "SyncRound":
         """What the namespace's sources are now, for one round of settling; raises KubernetesError."""
-        sources = await self.cluster.list_sources(self.key.namespace)
+        sources = await self.cluster.list_providers(self.key.namespace)
         by_uid = {source.uid: source for source in sources}
-        return Round(freshener=self, reads=Reads(freshener=self), ledger=ledger, sources=by_uid)
+        return SyncRound(freshener=self, reads=SecretCache(freshener=self), ledger=ledger, sources=by_uid)
 
-    async def tokens(self, standings: tuple[Standing, ...]) -> dict[str, str]:
+    async def content_fingerprints(self, standings: tuple[WorkloadState, ...]) -> dict[str, str]:
         """What the content of the Secrets is that these workloads use and somebody writes.
 
         Raises:
             KubernetesError: nothing can be said.
         """
         used = frozenset[str]().union(*(standing.secrets for standing in standings))
-        sources = [s for s in await self.cluster.list_sources(self.key.namespace) if s.secrets & used]
-        reads, found = Reads(freshener=self), {}
+        sources = [s for s in await self.cluster.list_providers(self.key.namespace) if s.secrets & used]
+        reads, found = SecretCache(freshener=self), {}
         for source in sources if sources and await self._has_key() else ():
             for name, content in (await reads.contents(source, used)).items():
-                found[name] = content.token
-        if self.keeper is not None:
-            for name in self.keeper.names & used:
+                found[name] = content.fingerprint
+        if self.writer is not None:
+            for name in self.writer.names & used:
                 found[name] = await reads.written_token(name)
         return {name: token for name, token in found.items() if token}
 
@@ -69,30 +75,30 @@ class Freshener:
             return False
         return True
 
-    async def sealed(self, source: Source, secret: SecretMetadata | None) -> str:
+    async def fingerprint_of(self, source: SecretProvider, secret: SecretMetadata | None) -> str:
         """A token of a Secret's content that tells nothing of it; empty if there is none.
 
         Raises:
             KubernetesError: there is no key to make it with.
         """
-        content = content_of(source, secret)
+        content = content_marker_of(source, secret)
         if not content or secret is None:
             return ""
         try:
             key = await self.digest_key()
         except InfisicalError as error:
             raise KubernetesError(f"contents of Secrets cannot be compared: {error}") from None
-        return sealed(key.id, key.digest(f"{self.key.namespace}/{secret.name}", content))
+        return fingerprint(key.id, key.digest(f"{self.key.namespace}/{secret.name}", content))
 
 
 @dataclass(kw_only=True, slots=True)
-class Reads:
+class SecretCache:
     """The Secrets as they were when they were first asked for: each is read once."""
 
-    freshener: Freshener
+    freshener: SyncCoordinator
     secrets: dict[str, SecretMetadata | None] = field(default_factory=dict)
 
-    async def contents(self, source: Source, used: frozenset[str]) -> dict[str, Content]:
+    async def contents(self, source: SecretProvider, used: frozenset[str]) -> dict[str, SecretContent]:
         """The content of those of these Secrets that the source writes; raises KubernetesError."""
         return {name: await self._content(source, name) for name in sorted(source.secrets & used)}
 
@@ -107,21 +113,23 @@ class Reads:
             self.secrets[name] = await self.freshener.cluster.secret_metadata(namespace, name)
         return self.secrets[name]
 
-    async def _content(self, source: Source, name: str) -> Content:
+    async def _content(self, source: SecretProvider, name: str) -> SecretContent:
         secret = await self._secret(name)
-        return Content(await self.freshener.sealed(source, secret), secret.annotations if secret else {})
+        return SecretContent(
+            await self.freshener.fingerprint_of(source, secret), secret.annotations if secret else {}
+        )
 
 
 @dataclass(kw_only=True, slots=True)
-class Round:
+class SyncRound:
     """One round: each Secret is read once in it, and each source asked once at most."""
 
-    freshener: Freshener
-    reads: Reads
+    freshener: SyncCoordinator
+    reads: SecretCache
     ledger: Ledger
-    sources: dict[str, Source]
+    sources: dict[str, SecretProvider]
 
-    async def freshen(self, standing: Standing, debt: Debt) -> Fresh:
+    async def freshen(self, standing: WorkloadState, debt: PendingRestart) -> WorkloadSyncState:
         """What can be said of the workload's Secrets; who was not asked yet for this debt is asked.
 
         Raises:
@@ -133,43 +141,47 @@ class Round:
             contents = await self.reads.contents(source, standing.secrets)
             if not contents:
                 continue
-            tokens |= {name: content.token for name, content in contents.items()}
+            tokens |= {name: content.fingerprint for name, content in contents.items()}
             answers.append(await self._answer(self._question(source, contents, known, debt), debt))
-        return combined(answers, tokens, standing.unfollowed)
+        return combine(answers, tokens, standing.untracked_volumes)
 
     async def _kept(
-        self, standing: Standing, known: Known, debt: Debt
-    ) -> tuple[list[Answer], dict[str, str]]:
+        self, standing: WorkloadState, known: PodContent, debt: PendingRestart
+    ) -> tuple[list[ProviderState], dict[str, str]]:
         """What is said of the Secrets that are written here."""
-        answers: list[Answer] = []
+        answers: list[ProviderState] = []
         tokens: dict[str, str] = {}
         freshener = self.freshener
-        if freshener.keeper is None:
+        if freshener.writer is None:
             return answers, tokens
-        for name, kept in (await freshener.keeper.kept_for(standing.secrets, self.ledger)).items():
-            is_late = not kept.is_held and freshener.clock() >= debt.since + freshener.timeout
-            state = Freshness.OVERDUE if is_late else Freshness.WAITING
+        for name, kept in (await freshener.writer.results_for(standing.secrets, self.ledger)).items():
+            is_late = not kept.is_waiting_for_import and freshener.clock() >= debt.since + freshener.timeout
+            state = SyncState.TIMED_OUT if is_late else SyncState.WAITING
             if kept.secret is None:
                 tokens[name] = await self.reads.written_token(name)
             else:
                 self.reads.secrets[name] = kept.secret
-                tokens[name] = kept.token
-                has_changed = debt.is_requested or known.has_changed(name, kept.token)
-                state = Freshness.CHANGED if has_changed else Freshness.SAME
-            answers.append(Answer(f"Secret {name}", state, kept.trouble))
+                tokens[name] = kept.fingerprint
+                has_changed = debt.is_requested or known.has_changed(name, kept.fingerprint)
+                state = SyncState.CHANGED if has_changed else SyncState.UNCHANGED
+            answers.append(ProviderState(f"Secret {name}", state, kept.error_message))
         return answers, tokens
 
-    def _known(self, workload: Workload) -> Known:
+    def _known(self, workload: Workload) -> PodContent:
         """What its pods have; of a workload made after the baseline nobody saw that content."""
         created, baseline = workload.created_at, self.ledger.baselined_at
-        before = self.ledger.tokens if created is None or created <= baseline else {}
-        return Known({**before, **receipt_of(workload).secrets})
+        before = self.ledger.content_fingerprints if created is None or created <= baseline else {}
+        return PodContent({**before, **restart_record_of(workload).content_fingerprints})
 
     def _question(
-        self, source: Source, contents: Mapping[str, Content], known: Known, debt: Debt
-    ) -> Question:
-        return Question(
-            source=source,
+        self,
+        source: SecretProvider,
+        contents: Mapping[str, SecretContent],
+        known: PodContent,
+        debt: PendingRestart,
+    ) -> SyncContext:
+        return SyncContext(
+            provider=source,
             subscription=self.freshener.key.name,
             epoch=self.ledger.epoch,
             seq=debt.seq,
@@ -179,32 +191,37 @@ class Round:
             timeout=self.freshener.timeout,
             since=debt.since,
             is_requested=debt.is_requested,
-            is_watched=debt.is_watched,
+            is_confirmation_only=debt.is_confirmation_only,
         )
 
-    async def _answer(self, question: Question, debt: Debt) -> Answer:
-        source, now = question.source, self.freshener.clock()
-        state, trouble = freshness(question, now), source.unable or source.trouble or source.deaf
-        if state is not Freshness.UNASKED:
-            is_proven = source.answers or not debt.changes
-            return Answer(str(source), state, trouble, source.hope, is_proven)
+    async def _answer(self, question: SyncContext, debt: PendingRestart) -> ProviderState:
+        source, now = question.provider, self.freshener.clock()
+        state, trouble = (
+            evaluate(question, now),
+            source.disabled_reason or source.error_message or source.unrequestable_reason,
+        )
+        if state is not SyncState.NOT_REQUESTED:
+            is_proven = source.is_acknowledging or not debt.changes
+            return ProviderState(str(source), state, trouble, source.max_wait, is_proven)
         try:
             await self._ask(source, question)
         except (ConflictError, UnknownOutcomeError):
-            return Answer(str(source), Freshness.WAITING, trouble)  # read and asked anew
+            return ProviderState(str(source), SyncState.WAITING, trouble)  # read and asked anew
         except KubernetesError as error:
             is_late = now >= debt.since + question.timeout
-            return Answer(str(source), Freshness.OVERDUE if is_late else Freshness.WAITING, str(error))
-        return Answer(str(source), Freshness.WAITING, trouble)
+            return ProviderState(
+                str(source), SyncState.TIMED_OUT if is_late else SyncState.WAITING, str(error)
+            )
+        return ProviderState(str(source), SyncState.WAITING, trouble)
 
-    async def _ask(self, source: Source, question: Question) -> None:
+    async def _ask(self, source: SecretProvider, question: SyncContext) -> None:
         """For all debts of the ledger at once."""
         freshener = self.freshener
-        stamp = stamp_of(self.ledger.epoch, self.ledger.seq)
+        stamp = revision_of(self.ledger.epoch, self.ledger.seq)
         contents = await self.reads.contents(source, source.secrets)
-        patch = asking(replace(question, contents=contents), stamp, freshener.clock())
+        patch = sync_request_patch(replace(question, contents=contents), stamp, freshener.clock())
         log.info("asking %s to sync", source, extra={"subscription": str(freshener.key)})
-        asked = await freshener.cluster.ask_source(freshener.key.namespace, source, patch)
+        asked = await freshener.cluster.request_sync(freshener.key.namespace, source, patch)
         self.sources[source.uid] = asked
 
     def written_at(self, names: frozenset[str]) -> datetime | None:

@@ -6,30 +6,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.egress.address_allowlist import Boundary, ip_of, is_vouched, origin_of
-from infisical_events.core.egress.network_policy import Kind, kind_of, lies_in, parse_network
+from infisical_events.core.egress.address_allowlist import EgressPolicy, ip_of, is_named_in_full, origin_of
+from infisical_events.core.egress.network_policy import AddressKind, kind_of, lies_in, parse_network
 
-NAMED = Boundary(("https://infisical.example",))
-ANYBODY = Boundary(("https://*.example",))
+NAMED = EgressPolicy(("https://infisical.example",))
+ANYBODY = EgressPolicy(("https://*.example",))
 ORIGIN = "https://infisical.example"
 
 
 @pytest.mark.parametrize(
     ("kind", "addresses"),
     [
-        (Kind.PUBLIC, "1.1.1.1 2606:4700::1111 ::ffff:1.1.1.1 64:ff9b::1.1.1.1 2002:101:101::1"),
-        (Kind.PRIVATE, "10.0.0.1 172.16.0.1 192.168.0.1 100.64.0.1 198.18.0.1 240.0.0.1 255.255.255.255"),
-        (Kind.PRIVATE, "fc00::1 fd12::1 fec0::1 100::1 2001:db8::1 ::ffff:10.0.0.1 64:ff9b::10.0.0.1"),
-        (Kind.PRIVATE, "64:ff9b:1::1 ::7f00:1 2002:a00:1::1"),
-        (Kind.LOOPBACK, "127.0.0.1 127.255.255.254 ::1 ::ffff:127.0.0.1 64:ff9b::7f00:1 2002:7f00:1::1"),
-        (Kind.LINK_LOCAL, "169.254.0.1 169.254.170.2 fe80::1 fe80::1%eth0 ::ffff:169.254.1.1"),
-        (Kind.METADATA, "169.254.169.254 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe 2002:a9fe:a9fe::"),
-        (Kind.METADATA, "100.100.100.200 168.63.129.16 192.0.0.192 fd00:ec2::254 fd20:ce::254"),
-        (Kind.UNSPECIFIED, "0.0.0.0 0.1.2.3 :: ::ffff:0.0.0.0"),
-        (Kind.MULTICAST, "224.0.0.1 239.255.255.255 ff02::1 ::ffff:224.0.0.1"),
+        (AddressKind.PUBLIC, "1.1.1.1 2606:4700::1111 ::ffff:1.1.1.1 64:ff9b::1.1.1.1 2002:101:101::1"),
+        (
+            AddressKind.PRIVATE,
+            "10.0.0.1 172.16.0.1 192.168.0.1 100.64.0.1 198.18.0.1 240.0.0.1 255.255.255.255",
+        ),
+        (AddressKind.PRIVATE, "fc00::1 fd12::1 fec0::1 100::1 2001:db8::1 ::ffff:10.0.0.1 64:ff9b::10.0.0.1"),
+        (AddressKind.PRIVATE, "64:ff9b:1::1 ::7f00:1 2002:a00:1::1"),
+        (
+            AddressKind.LOOPBACK,
+            "127.0.0.1 127.255.255.254 ::1 ::ffff:127.0.0.1 64:ff9b::7f00:1 2002:7f00:1::1",
+        ),
+        (AddressKind.LINK_LOCAL, "169.254.0.1 169.254.170.2 fe80::1 fe80::1%eth0 ::ffff:169.254.1.1"),
+        (AddressKind.METADATA, "169.254.169.254 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe 2002:a9fe:a9fe::"),
+        (AddressKind.METADATA, "100.100.100.200 168.63.129.16 192.0.0.192 fd00:ec2::254 fd20:ce::254"),
+        (AddressKind.UNSPECIFIED, "0.0.0.0 0.1.2.3 :: ::ffff:0.0.0.0"),
+        (AddressKind.MULTICAST, "224.0.0.1 239.255.255.255 ff02::1 ::ffff:224.0.0.1"),
     ],
 )
-def test_an_address_is_what_it_leads_to(kind: Kind, addresses: str) -> None:
+def test_an_address_is_what_it_leads_to(kind: AddressKind, addresses: str) -> None:
     """Also where it is an IPv4 address in the dress of an IPv6 one."""
     assert {address: kind_of(ip_address(address)) for address in addresses.split()} == dict.fromkeys(
         addresses.split(), kind
@@ -49,9 +55,11 @@ def test_an_address_is_what_it_leads_to(kind: Kind, addresses: str) -> None:
         ("ff02::1", []),
     ],
 )
-def test_a_host_that_is_named_in_full_may_be_an_internal_one(address: str, admitting: list[Boundary]) -> None:
+def test_a_host_that_is_named_in_full_may_be_an_internal_one(
+    address: str, admitting: list[EgressPolicy]
+) -> None:
     """Of a wildcard the owner of a domain fills in the rest, and what no Infisical has is for nobody."""
-    told = {boundary: boundary.objection(ORIGIN, ip_address(address)) for boundary in (ANYBODY, NAMED)}
+    told = {boundary: boundary.denial_reason(ORIGIN, ip_address(address)) for boundary in (ANYBODY, NAMED)}
 
     assert [boundary for boundary, objection in told.items() if not objection] == admitting
     assert all("--allowed-network" in objection for objection in told.values() if objection)
@@ -67,10 +75,10 @@ def test_a_host_that_is_named_in_full_may_be_an_internal_one(address: str, admit
 )
 def test_a_network_of_the_administrators_is_allowed(network: str, inside: str, outside: str) -> None:
     """It opens that network for every name, and nothing beside it."""
-    boundary = Boundary(ANYBODY.addresses, (parse_network(network),))
+    boundary = EgressPolicy(ANYBODY.addresses, (parse_network(network),))
 
-    assert not any(boundary.objection(ORIGIN, ip_address(address)) for address in inside.split())
-    assert boundary.objection(ORIGIN, ip_address(outside))
+    assert not any(boundary.denial_reason(ORIGIN, ip_address(address)) for address in inside.split())
+    assert boundary.denial_reason(ORIGIN, ip_address(outside))
 
 
 @pytest.mark.parametrize("text", ["", "infisical", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/8 ", "10.0.0"])
@@ -85,7 +93,7 @@ def test_every_address_is_judged(address: object, other: object) -> None:
     """Whatever resolvers answer; a network of one address is that address alone."""
     one, two = ip_address(str(address)), ip_address(str(other))
 
-    assert kind_of(one) in Kind
+    assert kind_of(one) in AddressKind
     assert lies_in(one, [parse_network(str(one))])
     assert one == two or not lies_in(two, [parse_network(str(one))]) or kind_of(two) == kind_of(one)
 
@@ -105,7 +113,7 @@ def test_every_address_is_judged(address: object, other: object) -> None:
 def test_a_pattern_vouches_for_the_host_that_it_names(pattern: str, vouched: str, others: str) -> None:
     """A wildcard for the port is one for the port alone."""
     assert [
-        origin for origin in f"{vouched} {others}".split() if is_vouched(origin, [pattern])
+        origin for origin in f"{vouched} {others}".split() if is_named_in_full(origin, [pattern])
     ] == vouched.split()
 
 

@@ -4,9 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.ledger.acceptance import HORIZON, Belief, Heard, Verdict, doubtful_loss, judge
+from infisical_events.core.ledger.acceptance import (
+    MAX_READ_LAG,
+    AcceptedState,
+    Assessment,
+    ReceivedEvent,
+    assess,
+    unconfirmed_removal,
+)
 from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.core.snapshots.snapshots import NOTHING, Body, Part
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState
 from support.builders import (
     CREATE,
     DELETE,
@@ -23,22 +30,24 @@ from support.strategies import bodies, few_beliefs, few_moments, few_parts, hear
 
 OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
 BELIEVED = a_body(A=2, B=1)
-YOUNG, OLD = at(HORIZON.total_seconds()), at(HORIZON.total_seconds() + 0.001)
-SAME, ACCEPTED, SUSPECT = Verdict
+YOUNG, OLD = at(MAX_READ_LAG.total_seconds()), at(MAX_READ_LAG.total_seconds() + 0.001)
+SAME, ACCEPTED, SUSPECT = Assessment
 
 
-def judged(seen: Body, *told: SecretEvent, part: Part = OWN, believed: Body = BELIEVED) -> Verdict:
+def judged(
+    seen: PartitionState, *told: SecretEvent, part: Partition = OWN, believed: PartitionState = BELIEVED
+) -> Assessment:
     """The verdict of a read ten seconds after the belief, with events heard five seconds after it."""
-    return judge(part, a_belief(believed), seen, at(10), [heard(event, 5) for event in told])
+    return assess(part, a_belief(believed), seen, at(10), [heard(event, 5) for event in told])
 
 
 def test_what_is_believed_is_the_same() -> None:
     """An equal body is no news, however late."""
-    assert judge(OWN, a_belief(BELIEVED), BELIEVED, at(1000), ()) is SAME
+    assert assess(OWN, a_belief(BELIEVED), BELIEVED, at(1000), ()) is SAME
 
 
 @pytest.mark.parametrize("seen", [a_body(A=3, B=1), a_body(A=3), a_body(A=2, B=2, C=1)])
-def test_a_version_that_rose_proves_a_body_newer(seen: Body) -> None:
+def test_a_version_that_rose_proves_a_body_newer(seen: PartitionState) -> None:
     """No lagging read shows a version that was not there yet."""
     assert judged(seen) is ACCEPTED
 
@@ -46,16 +55,16 @@ def test_a_version_that_rose_proves_a_body_newer(seen: Body) -> None:
 @pytest.mark.parametrize(
     "seen", [a_body(A=1, B=1), a_body(A=1, B=2), a_body(B=1), a_body(A=2, B=1, C=1), a_body()]
 )
-def test_what_may_be_older_is_suspect(seen: Body) -> None:
+def test_what_may_be_older_is_suspect(seen: PartitionState) -> None:
     """A lower version, or a key more or less, may be a read from before the belief."""
     assert judged(seen) is SUSPECT
 
 
 @pytest.mark.parametrize("seen", [a_body(A=1, B=1), a_body(), a_body(A=2, B=1, C=1)])
-def test_after_the_horizon_every_body_is_believed(seen: Body) -> None:
+def test_after_the_horizon_every_body_is_believed(seen: PartitionState) -> None:
     """A read that began later than any lag shows what is: a real roll-back, too."""
-    assert judge(OWN, a_belief(BELIEVED), seen, YOUNG, ()) is SUSPECT
-    assert judge(OWN, a_belief(BELIEVED), seen, OLD, ()) is ACCEPTED
+    assert assess(OWN, a_belief(BELIEVED), seen, YOUNG, ()) is SUSPECT
+    assert assess(OWN, a_belief(BELIEVED), seen, OLD, ()) is ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -70,7 +79,7 @@ def test_after_the_horizon_every_body_is_believed(seen: Body) -> None:
     ],
     ids=["create", "upsert", "delete", "rename", "replace", "two changes"],
 )
-def test_events_corroborate_what_no_version_proves(seen: Body, events: list[SecretEvent]) -> None:
+def test_events_corroborate_what_no_version_proves(seen: PartitionState, events: list[SecretEvent]) -> None:
     """A key more or less is believed at once if events told exactly that."""
     assert judged(seen, *events) is ACCEPTED
 
@@ -100,7 +109,7 @@ def test_events_corroborate_what_no_version_proves(seen: Body, events: list[Secr
         "from before a create",
     ],
 )
-def test_other_events_corroborate_nothing(seen: Body, events: list[SecretEvent]) -> None:
+def test_other_events_corroborate_nothing(seen: PartitionState, events: list[SecretEvent]) -> None:
     """What events did not tell stays suspect, and so does an older version whatever they told."""
     assert judged(seen, *events) is SUSPECT
 
@@ -110,14 +119,14 @@ def test_an_event_from_before_the_belief_corroborates_nothing(seconds: float) ->
     """It was about something that the belief knows already."""
     told = [heard(an_event(CREATE, "/a", "C"), seconds)]
 
-    assert judge(OWN, a_belief(BELIEVED), a_body(A=2, B=1, C=1), at(10), told) is SUSPECT
+    assert assess(OWN, a_belief(BELIEVED), a_body(A=2, B=1, C=1), at(10), told) is SUSPECT
 
 
 def test_an_import_mutation_corroborates_an_import() -> None:
     """It names a folder and no keys; a look at all below sees imports of that folder, too."""
     below = a_part("/**", source="/shared")
 
-    def new(*told: SecretEvent, part: Part = IMPORTED) -> Verdict:
+    def new(*told: SecretEvent, part: Partition = IMPORTED) -> Assessment:
         return judged(a_body(A=2), *told, part=part, believed=a_body())
 
     assert new(an_event(IMPORT, "/a")) is ACCEPTED
@@ -139,66 +148,70 @@ def test_a_deleted_secret_does_not_come_back() -> None:
     believed = a_belief(BELIEVED).succeeded_by(a_body(A=2), at(5))
     told = [heard(an_event(CREATE, "/a", "B"), 6)]
 
-    assert judge(OWN, believed, BELIEVED, at(10), told) is SUSPECT
-    assert judge(OWN, believed, a_body(A=3, B=1), at(10), told) is SUSPECT
-    assert judge(OWN, believed, a_body(A=2, B=("new", 1)), at(10), told) is ACCEPTED
-    assert judge(OWN, believed, BELIEVED, at(6 + HORIZON.total_seconds()), ()) is ACCEPTED
+    assert assess(OWN, believed, BELIEVED, at(10), told) is SUSPECT
+    assert assess(OWN, believed, a_body(A=3, B=1), at(10), told) is SUSPECT
+    assert assess(OWN, believed, a_body(A=2, B=("new", 1)), at(10), told) is ACCEPTED
+    assert assess(OWN, believed, BELIEVED, at(6 + MAX_READ_LAG.total_seconds()), ()) is ACCEPTED
 
 
 def test_what_is_gone_is_remembered_for_a_while() -> None:
     """Ids that left stay known as long as a read may show them, and no longer; what is back is not gone."""
     first = a_belief(a_body(A=1, B=1)).succeeded_by(a_body(A=1), at(1))
-    horizon = HORIZON.total_seconds()
+    horizon = MAX_READ_LAG.total_seconds()
 
-    assert first == Belief(a_body(A=1), at(1), frozenset("B"))
-    assert first.succeeded_by(a_body(), at(1 + horizon)).gone == {"A", "B"}
-    assert first.succeeded_by(a_body(), at(1.001 + horizon)).gone == {"A"}
-    assert first.succeeded_by(a_body(A=1, B=1), at(2)).gone == frozenset()
+    assert first == AcceptedState(a_body(A=1), at(1), frozenset("B"))
+    assert first.succeeded_by(a_body(), at(1 + horizon)).removed_ids == {"A", "B"}
+    assert first.succeeded_by(a_body(), at(1.001 + horizon)).removed_ids == {"A"}
+    assert first.succeeded_by(a_body(A=1, B=1), at(2)).removed_ids == frozenset()
 
 
 @given(few_beliefs, st.lists(bodies, max_size=4))
-def test_nothing_is_both_there_and_gone(belief: Belief, history: list[Body]) -> None:
+def test_nothing_is_both_there_and_gone(belief: AcceptedState, history: list[PartitionState]) -> None:
     """After any history, the ids of a belief and those that left are disjoint."""
     for seconds, body in enumerate(history, start=100):
         belief = belief.succeeded_by(body, at(seconds))
 
-    assert belief.gone.isdisjoint(belief.body.ids)
+    assert belief.removed_ids.isdisjoint(belief.state.ids)
 
 
 @given(few_parts, few_beliefs, bodies, few_moments, hearings)
 def test_no_young_read_takes_a_version_back(
-    part: Part, believed: Belief, seen: Body, started: object, told: tuple[Heard, ...]
+    part: Partition,
+    believed: AcceptedState,
+    seen: PartitionState,
+    started: object,
+    told: tuple[ReceivedEvent, ...],
 ) -> None:
     """Whatever was heard: within the horizon no body is believed that shows a secret as it was before."""
-    versions = {sighting.id: sighting.version for sighting in believed.body.sightings.values()}
-    is_lower = any(s.version < versions.get(s.id, 0) for s in seen.sightings.values())
-    goes_back = is_lower or not believed.gone.isdisjoint(seen.ids)
-    is_young = started <= believed.accepted_at + HORIZON
+    versions = {sighting.id: sighting.version for sighting in believed.state.versions.values()}
+    is_lower = any(s.version < versions.get(s.id, 0) for s in seen.versions.values())
+    goes_back = is_lower or not believed.removed_ids.isdisjoint(seen.ids)
+    is_young = started <= believed.accepted_at + MAX_READ_LAG
 
-    verdict = judge(part, believed, seen, started, told)
+    verdict = assess(part, believed, seen, started, told)
 
-    assert (verdict is SAME) == believed.body.agrees(seen)
+    assert (verdict is SAME) == believed.state.agrees(seen)
     assert not (verdict is ACCEPTED and is_young and goes_back)
     assert verdict is not SUSPECT or is_young
 
 
-LATE = HORIZON.total_seconds() + 1
+LATE = MAX_READ_LAG.total_seconds() + 1
 
 
 def test_most_keys_leaving_without_a_word_is_doubtful() -> None:
     """All keys, or more than half of at least three: the server leaves out what may not be described."""
     belief = a_belief(a_body(A=1, B=1, C=1))
 
-    assert doubtful_loss(OWN, belief, NOTHING, at(LATE), ()) == "A"
-    assert doubtful_loss(OWN, belief, a_body(A=1), at(LATE), ()) == "B"
-    assert doubtful_loss(OWN, belief, a_body(A=1, B=1), at(LATE), ()) is None
-    assert doubtful_loss(OWN, a_belief(a_body(A=1, B=1)), a_body(A=1), at(LATE), ()) is None
+    assert unconfirmed_removal(OWN, belief, ABSENT, at(LATE), ()) == "A"
+    assert unconfirmed_removal(OWN, belief, a_body(A=1), at(LATE), ()) == "B"
+    assert unconfirmed_removal(OWN, belief, a_body(A=1, B=1), at(LATE), ()) is None
+    assert unconfirmed_removal(OWN, a_belief(a_body(A=1, B=1)), a_body(A=1), at(LATE), ()) is None
 
 
 def test_a_loss_that_was_told_or_is_not_believed_anyway_is_not_doubtful() -> None:
     """Heard deletes vouch for it; a read that is too young waits as it is; imports are not asked for."""
     belief, told = a_belief(a_body(A=1)), [heard(an_event(DELETE, "/a", "A"), 5)]
 
-    assert doubtful_loss(OWN, belief, NOTHING, at(LATE), told) is None
-    assert doubtful_loss(OWN, belief, NOTHING, at(10), ()) is None
-    assert doubtful_loss(IMPORTED, belief, NOTHING, at(LATE), ()) is None
+    assert unconfirmed_removal(OWN, belief, ABSENT, at(LATE), told) is None
+    assert unconfirmed_removal(OWN, belief, ABSENT, at(10), ()) is None
+    assert unconfirmed_removal(IMPORTED, belief, ABSENT, at(LATE), ()) is None

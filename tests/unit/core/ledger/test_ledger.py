@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.api.specs import Grade
-from infisical_events.core.ledger.acceptance import Belief
+from infisical_events.core.ledger.acceptance import AcceptedState
 from infisical_events.core.ledger.codec import FORMAT, UnreadableLedgerError, decode, encode, is_stored_as
-from infisical_events.core.ledger.ledger import Claim, Header, Ledger, Parked, Rollout
+from infisical_events.core.ledger.ledger import Header, Ledger, RecentlyRemoved, Rollout, UnmatchedImportEvent
 from infisical_events.core.snapshots.diffs import diff
-from infisical_events.core.snapshots.snapshots import Body, Sighting, short_id
+from infisical_events.core.snapshots.snapshots import PartitionState, SecretVersion, short_id
 from support import reports
 from support.builders import (
     CREATE,
@@ -161,21 +161,23 @@ def test_an_unknown_part_was_not_there(path: str) -> None:
     known = a_belief(a_body(A=1), seconds=7)
     ledger = a_ledger({a_part("/a"): known})
 
-    assert ledger.believed(a_part("/a")) == known
-    assert ledger.believed(a_part(f"/b/{path}")) == a_belief()
+    assert ledger.accepted_for(a_part("/a")) == known
+    assert ledger.accepted_for(a_part(f"/b/{path}")) == a_belief()
 
 
 def test_a_claim_is_owed_as_anything_in_its_folder() -> None:
     """An import mutation that never shows may be of any key."""
-    assert Claim(a_folder("/a"), at(0)).change == a_change("*", IMPORT)
+    assert UnmatchedImportEvent(a_folder("/a"), at(0)).change == a_change("*", IMPORT)
 
 
 # -- how much is stored -----------------------------------------------------------------------------
 
 
-def a_large_body(keys: int) -> Body:
+def a_large_body(keys: int) -> PartitionState:
     """Keys as long as people name them."""
-    return Body.of({f"SERVICE_{n:06d}_DATABASE_URL": Sighting(short_id(str(n)), 1) for n in range(keys)})
+    return PartitionState.of(
+        {f"SERVICE_{n:06d}_DATABASE_URL": SecretVersion(short_id(str(n)), 1) for n in range(keys)}
+    )
 
 
 @pytest.mark.parametrize(("keys", "is_whole"), [(10_000, True), (40_000, False)])
@@ -188,19 +190,19 @@ def test_a_ledger_always_fits(keys: int, is_whole: bool) -> None:  # noqa: FBT00
     read = decode(json.loads(json.dumps(stored)))
 
     assert len(json.dumps(stored)) < 1_000_000
-    assert bool(read.belief[large].body.fold) is not is_whole
-    assert read.belief[large].body.agrees(a_large_body(keys))
-    assert not read.belief[large].body.agrees(a_large_body(keys - 1))
-    assert read.belief[small].body == a_body(A=1)
+    assert bool(read.accepted[large].state.fingerprint) is not is_whole
+    assert read.accepted[large].state.agrees(a_large_body(keys))
+    assert not read.accepted[large].state.agrees(a_large_body(keys - 1))
+    assert read.accepted[small].state == a_body(A=1)
     assert is_stored_as(ledger, read)
 
 
 def test_a_change_of_a_folded_folder_is_of_any_key() -> None:
     """Nobody can say what changed, so it concerns whoever some key of the folder concerns."""
-    (change,) = diff(OWN, a_body(A=1, B=1).folded(), a_body(A=1, B=2))
+    (change,) = diff(OWN, a_body(A=1, B=1).compacted(), a_body(A=1, B=2))
 
     assert (change.key, change.types) == ("*", {CREATE, UPDATE, DELETE})
-    assert diff(OWN, a_body(A=1).folded(), a_body(A=1)) == ()
+    assert diff(OWN, a_body(A=1).compacted(), a_body(A=1)) == ()
 
 
 def test_nobody_is_forgotten_among_many_that_are_owed() -> None:
@@ -213,17 +215,17 @@ def test_nobody_is_forgotten_among_many_that_are_owed() -> None:
     read = decode(stored)
 
     assert len(json.dumps(stored)) < 400_000
-    assert [debt.uid for debt in read.debts] == [debt.uid for debt in debts]
-    assert read.debts[0].changes == (replace(changes[0], key="*"),)
+    assert [debt.uid for debt in read.pending] == [debt.uid for debt in debts]
+    assert read.pending[0].changes == (replace(changes[0], key="*"),)
     assert is_stored_as(ledger, read)
 
 
 def test_what_is_parked_gives_way() -> None:
     """It only spares a restart when an edit and a stale read meet: it is left out where it does not fit."""
-    parked = {a_part("/left"): Parked(a_belief(a_large_body(10_000)), at(1))}
+    parked = {a_part("/left"): RecentlyRemoved(a_belief(a_large_body(10_000)), at(1))}
 
-    alone = encode(a_ledger(parked=parked))
-    beside = encode(a_ledger({a_part("/a"): a_belief(a_large_body(10_000))}, parked=parked))
+    alone = encode(a_ledger(recently_removed=parked))
+    beside = encode(a_ledger({a_part("/a"): a_belief(a_large_body(10_000))}, recently_removed=parked))
 
     assert (len(alone["parked"]), len(beside["parked"])) == (1, 0)
 
@@ -264,11 +266,11 @@ def test_the_first_format_is_read_on() -> None:
     """An upgrade takes belief, debts and claims over, so that it neither restarts nor forgets anything."""
     ledger = decode(FORMAT_1)
 
-    assert ledger.believed(a_part("/payments")) == Belief(
-        Body.of({"DB_PASSWORD": Sighting("zJ1", 3)}), reports.PRECISE, frozenset({"yI0"})
+    assert ledger.accepted_for(a_part("/payments")) == AcceptedState(
+        PartitionState.of({"DB_PASSWORD": SecretVersion("zJ1", 3)}), reports.PRECISE, frozenset({"yI0"})
     )
-    assert [(debt.name, debt.seq) for debt in ledger.debts] == [("payments", 7)]
-    assert (len(ledger.claims), len(ledger.credits), ledger.epoch) == (1, 1, "k3v9")
+    assert [(debt.name, debt.seq) for debt in ledger.pending] == [("payments", 7)]
+    assert (len(ledger.unmatched_events), len(ledger.unmatched_changes), ledger.epoch) == (1, 1, "k3v9")
     assert (ledger.header.grade, ledger.header.key_id) == (Grade.VERSIONS, "")
     assert encode(ledger)["format"] == FORMAT
 
@@ -282,22 +284,27 @@ def test_the_second_format_is_read_on() -> None:
     """Digests of values, folded folders and what was parked are taken over as well."""
     ledger, body = (
         decode(written(2)),
-        Body.of({"KEY": Sighting("id1", 3, "dig1"), "OTHER": Sighting("id2", 1)}),
+        PartitionState.of({"KEY": SecretVersion("id1", 3, "dig1"), "OTHER": SecretVersion("id2", 1)}),
     )
 
     assert ledger.header == Header("p", "https://i.example", Grade.VALUES, "key-1")
-    assert ledger.believed(a_part("/a")) == Belief(body, at(0), frozenset({"id0"}))
-    assert ledger.believed(a_part("/a/big")).body == body.folded()
-    assert ledger.parked == {a_part("/left"): Parked(Belief(body, at(2)), at(4))}
-    (debt,) = ledger.debts
-    assert (debt.uid, debt.seq, debt.since, debt.is_requested, debt.doubt) == (
+    assert ledger.accepted_for(a_part("/a")) == AcceptedState(body, at(0), frozenset({"id0"}))
+    assert ledger.accepted_for(a_part("/a/big")).state == body.compacted()
+    assert ledger.recently_removed == {a_part("/left"): RecentlyRemoved(AcceptedState(body, at(2)), at(4))}
+    (debt,) = ledger.pending
+    assert (debt.uid, debt.seq, debt.since, debt.is_requested, debt.unconfirmed) == (
         "uid-2",
         7,
         at(5),
         False,
         None,
     )
-    assert (len(ledger.claims), len(ledger.credits), ledger.rollouts, ledger.tokens) == (1, 1, (), {})
+    assert (
+        len(ledger.unmatched_events),
+        len(ledger.unmatched_changes),
+        ledger.rollouts,
+        ledger.content_fingerprints,
+    ) == (1, 1, (), {})
     assert encode(ledger)["format"] == FORMAT
 
 
@@ -306,8 +313,12 @@ def test_the_third_format_before_late_debts_is_read_on() -> None:
     ledger = decode(written(3))
 
     assert ledger.rollouts == (Rollout("uid-7", "StatefulSet", "db", 6, at(9), wave=2, has_failed=True),)
-    assert (ledger.restart_at, ledger.resume_at, ledger.tokens) == ("monday", "tuesday", {"env": "t1"})
-    assert [(debt.is_requested, debt.doubt) for debt in ledger.debts] == [(True, None)]
+    assert (ledger.restart_at, ledger.resume_at, ledger.content_fingerprints) == (
+        "monday",
+        "tuesday",
+        {"env": "t1"},
+    )
+    assert [(debt.is_requested, debt.unconfirmed) for debt in ledger.pending] == [(True, None)]
 
 
 @pytest.mark.parametrize("number", [2, 3])

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from infisical_events.api.specs import Grade
-from infisical_events.core.ledger.acceptance import HORIZON, Belief
-from infisical_events.core.ledger.ledger import Claim, Header, Ledger
-from infisical_events.core.ledger.observation_modes import Look, begun, taken_in
-from infisical_events.core.snapshots.snapshots import Body, Observation
+from infisical_events.core.ledger.acceptance import MAX_READ_LAG, AcceptedState
+from infisical_events.core.ledger.ledger import Header, Ledger, UnmatchedImportEvent
+from infisical_events.core.ledger.observation_modes import ReadResult, apply_read, first_ledger
+from infisical_events.core.snapshots.snapshots import PartitionState, Snapshot
 from support.builders import (
     CREATE,
     HEADER,
@@ -29,22 +29,22 @@ OWN = a_part("/a")
 BLIND = replace(HEADER, grade=Grade.EVENTS)
 VALUES = replace(HEADER, grade=Grade.VALUES, key_id="key-1")
 ROTATED = replace(VALUES, key_id="key-2")
-LONG = HORIZON.total_seconds() + 1
+LONG = MAX_READ_LAG.total_seconds() + 1
 
 
-def look(header: Header, *observations: Observation) -> Look:
+def look(header: Header, *observations: Snapshot) -> ReadResult:
     """A look at the folder `/a`."""
-    return Look(header, (a_scope(),), observations)
+    return ReadResult(header, (a_scope(),), observations)
 
 
-def seen(body: Body, seconds: float = LONG) -> Observation:
+def seen(body: PartitionState, seconds: float = LONG) -> Snapshot:
     """The folder `/a` as it stood."""
     return an_observation({OWN: body}, seconds=seconds)
 
 
-def believing(body: Body, header: Header = HEADER) -> Ledger:
+def believing(body: PartitionState, header: Header = HEADER) -> Ledger:
     """A ledger that holds the folder `/a` to be so since `START`."""
-    return a_ledger({OWN: Belief(body, at(0))}, a_debt(), header=header)
+    return a_ledger({OWN: AcceptedState(body, at(0))}, a_debt(), header=header)
 
 
 # -- events alone -------------------------------------------------------------------------------------
@@ -52,9 +52,9 @@ def believing(body: Body, header: Header = HEADER) -> Ledger:
 
 def test_without_a_sight_the_first_ledger_believes_nothing() -> None:
     """It says so in its header, and covers the scopes all the same."""
-    ledger = begun(look(BLIND), "epoch", at(7))
+    ledger = first_ledger(look(BLIND), "epoch", at(7))
 
-    assert (ledger.belief, ledger.header.grade, ledger.baselined_at) == ({}, Grade.EVENTS, at(7))
+    assert (ledger.accepted, ledger.header.grade, ledger.baselined_at) == ({}, Grade.EVENTS, at(7))
     assert ledger.scopes == (a_scope(),)
 
 
@@ -67,37 +67,37 @@ def test_by_events_alone_what_is_heard_counts() -> None:
         heard(an_event(IMPORT, "/a"), 3),
     )
 
-    taken = taken_in(ledger, look(BLIND), told, at(4))
+    taken = apply_read(ledger, look(BLIND), told, at(4))
 
     assert taken.changes == (a_change("A"),)
-    assert taken.claims == (Claim(a_folder("/a"), at(3)),)
-    assert (taken.unshown, taken.ledger.claims, taken.ledger.belief) == ((), (), {})
+    assert taken.expired_import_events == (UnmatchedImportEvent(a_folder("/a"), at(3)),)
+    assert (taken.unshown_events, taken.ledger.unmatched_events, taken.ledger.accepted) == ((), (), {})
 
 
 def test_what_may_be_looked_at_at_last_is_a_baseline() -> None:
     """What was heard up to then counts; what stands is believed; what is owed stays owed."""
     ledger = a_ledger({}, a_debt(), header=BLIND)
 
-    taken = taken_in(ledger, look(HEADER, seen(a_body(A=2, B=1))), (heard(an_event(), 1),), at(LONG))
+    taken = apply_read(ledger, look(HEADER, seen(a_body(A=2, B=1))), (heard(an_event(), 1),), at(LONG))
 
     assert [change.scope for change in taken.changes] == [a_scope()]
-    assert taken.ledger.believed(OWN).body == a_body(A=2, B=1)
-    assert (taken.ledger.debts, taken.ledger.epoch) == (ledger.debts, ledger.epoch)
+    assert taken.ledger.accepted_for(OWN).state == a_body(A=2, B=1)
+    assert (taken.ledger.pending, taken.ledger.epoch) == (ledger.pending, ledger.epoch)
     assert taken.ledger.header == HEADER
 
 
 def test_who_stops_looking_is_told_of_what_the_last_look_shows() -> None:
     """After the edit to `Events` the last sight counts, and nothing is believed any more."""
-    taken = taken_in(believing(a_body(A=1)), look(BLIND, seen(a_body(A=2))), (), at(LONG))
+    taken = apply_read(believing(a_body(A=1)), look(BLIND, seen(a_body(A=2))), (), at(LONG))
 
     assert taken.changes == (a_change("A"),)
-    assert (taken.ledger.belief, taken.ledger.header.grade) == ({}, Grade.EVENTS)
-    assert len(taken.ledger.debts) == 1
+    assert (taken.ledger.accepted, taken.ledger.header.grade) == ({}, Grade.EVENTS)
+    assert len(taken.ledger.pending) == 1
 
 
 def test_what_is_in_doubt_is_believed_before_looking_ends() -> None:
     """A create within the horizon is never seen again, so it counts."""
-    taken = taken_in(believing(a_body(A=1)), look(BLIND, seen(a_body(A=1, B=1), 5)), (), at(5))
+    taken = apply_read(believing(a_body(A=1)), look(BLIND, seen(a_body(A=1, B=1), 5)), (), at(5))
 
     assert taken.changes == (a_change("B", CREATE),)
 
@@ -107,15 +107,15 @@ def test_what_is_in_doubt_is_believed_before_looking_ends() -> None:
 
 def test_reading_values_from_now_on_restarts_nobody() -> None:
     """Digests that were not known before are noted down, and are no change."""
-    taken = taken_in(believing(a_body(A=1)), look(VALUES, seen(a_body(A=("A", 1, "d1")))), (), at(LONG))
+    taken = apply_read(believing(a_body(A=1)), look(VALUES, seen(a_body(A=("A", 1, "d1")))), (), at(LONG))
 
     assert taken.changes == ()
-    assert taken.ledger.believed(OWN) == Belief(a_body(A=("A", 1, "d1")), at(0))
+    assert taken.ledger.accepted_for(OWN) == AcceptedState(a_body(A=("A", 1, "d1")), at(0))
 
 
 def test_a_change_that_only_the_edit_to_values_would_hide_is_found() -> None:
     """Versions are compared across the edit."""
-    taken = taken_in(believing(a_body(A=1)), look(VALUES, seen(a_body(A=("A", 2, "d2")))), (), at(LONG))
+    taken = apply_read(believing(a_body(A=1)), look(VALUES, seen(a_body(A=("A", 2, "d2")))), (), at(LONG))
 
     assert taken.changes == (a_change("A"),)
 
@@ -124,10 +124,10 @@ def test_a_rotated_key_restarts_nobody() -> None:
     """Digests under two keys are not compared."""
     before = believing(a_body(A=("A", 1, "old")), VALUES)
 
-    taken = taken_in(before, look(ROTATED, seen(a_body(A=("A", 1, "new")))), (), at(LONG))
+    taken = apply_read(before, look(ROTATED, seen(a_body(A=("A", 1, "new")))), (), at(LONG))
 
     assert taken.changes == ()
-    assert taken.ledger.believed(OWN).body == a_body(A=("A", 1, "new"))
+    assert taken.ledger.accepted_for(OWN).state == a_body(A=("A", 1, "new"))
     assert taken.ledger.header == ROTATED
 
 
@@ -135,7 +135,7 @@ def test_a_value_that_changed_without_a_version_is_told_as_an_import_mutation() 
     """What a secret refers to changed: Infisical tells that by such an event, too."""
     before = believing(a_body(A=("A", 1, "d1"), B=("B", 1, "d1")), VALUES)
 
-    taken = taken_in(before, look(VALUES, seen(a_body(A=("A", 1, "d2"), B=("B", 1, "d1")))), (), at(LONG))
+    taken = apply_read(before, look(VALUES, seen(a_body(A=("A", 1, "d2"), B=("B", 1, "d1")))), (), at(LONG))
 
     assert taken.changes == (a_change("A", IMPORT),)
 
@@ -143,13 +143,13 @@ def test_a_value_that_changed_without_a_version_is_told_as_an_import_mutation() 
 def test_the_event_of_a_reference_and_the_value_that_shows_it_are_one() -> None:
     """The event that comes seconds after the value was seen to change is set off against it."""
     before = believing(a_body(A=("A", 1, "d1")), VALUES)
-    first = taken_in(before, look(VALUES, seen(a_body(A=("A", 1, "d2")))), (), at(LONG))
+    first = apply_read(before, look(VALUES, seen(a_body(A=("A", 1, "d2")))), (), at(LONG))
 
     event = heard(an_event(IMPORT, "/a"), LONG + 4)
     later = seen(a_body(A=("A", 1, "d2")), LONG + 10)
-    second = taken_in(first.ledger, look(VALUES, later), (event,), at(LONG + 10))
+    second = apply_read(first.ledger, look(VALUES, later), (event,), at(LONG + 10))
 
-    assert (second.changes, second.claims, second.ledger.claims) == ((), (), ())
+    assert (second.changes, second.expired_import_events, second.ledger.unmatched_events) == ((), (), ())
 
 
 def test_a_young_value_is_believed_with_the_event_that_is_believed() -> None:
@@ -157,20 +157,23 @@ def test_a_young_value_is_believed_with_the_event_that_is_believed() -> None:
     before = believing(a_body(A=("A", 1, "d1")), VALUES)
     event = heard(an_event(IMPORT, "/a"), 1)
 
-    first = taken_in(before, look(VALUES, seen(a_body(A=("A", 1, "d2")), 2)), (event,), at(2))
-    second = taken_in(first.ledger, look(VALUES, seen(a_body(A=("A", 1, "d2")), 7)), (), at(7))
-    third = taken_in(second.ledger, look(VALUES, seen(a_body(A=("A", 1, "d2")), 90)), (), at(90))
+    first = apply_read(before, look(VALUES, seen(a_body(A=("A", 1, "d2")), 2)), (event,), at(2))
+    second = apply_read(first.ledger, look(VALUES, seen(a_body(A=("A", 1, "d2")), 7)), (), at(7))
+    third = apply_read(second.ledger, look(VALUES, seen(a_body(A=("A", 1, "d2")), 90)), (), at(90))
 
-    assert (first.changes, first.claims) == ((), ())
-    assert (second.changes, second.claims) == ((), (Claim(a_folder("/a"), at(1)),))
-    assert (third.changes, third.claims) == ((), ())
+    assert (first.changes, first.expired_import_events) == ((), ())
+    assert (second.changes, second.expired_import_events) == (
+        (),
+        (UnmatchedImportEvent(a_folder("/a"), at(1)),),
+    )
+    assert (third.changes, third.expired_import_events) == ((), ())
 
 
 def test_a_value_that_is_hidden_for_once_is_no_change() -> None:
     """Without a digest there is only the version to go by, and the digest from before is kept."""
     before = believing(a_body(A=("A", 1, "d1")), VALUES)
 
-    taken = taken_in(before, look(VALUES, seen(a_body(A=1))), (), at(LONG))
+    taken = apply_read(before, look(VALUES, seen(a_body(A=1))), (), at(LONG))
 
     assert taken.changes == ()
-    assert taken.ledger.believed(OWN).body == a_body(A=("A", 1, "d1"))
+    assert taken.ledger.accepted_for(OWN).state == a_body(A=("A", 1, "d1"))

@@ -6,21 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.ledger.acceptance import HORIZON, Heard
-from infisical_events.core.ledger.event_correlation import CLAIM_PATIENCE, CREDIT_LIFE, untold
-from infisical_events.core.ledger.ledger import Claim, Credit, Ledger, Parked
+from infisical_events.core.ledger.acceptance import MAX_READ_LAG, ReceivedEvent
+from infisical_events.core.ledger.event_correlation import (
+    UNMATCHED_CHANGE_LIFETIME,
+    UNMATCHED_EVENT_WAIT,
+    without_event,
+)
+from infisical_events.core.ledger.ledger import (
+    Ledger,
+    RecentlyRemoved,
+    UnmatchedImportChange,
+    UnmatchedImportEvent,
+)
 from infisical_events.core.ledger.transitions import (
-    PATIENCE,
-    Absorbed,
-    absorb,
-    absorb_all,
+    EVENT_WAIT,
+    AppliedSnapshots,
+    apply_snapshot,
+    apply_snapshots,
     baseline,
-    doubtful_losses,
+    unconfirmed_removals,
 )
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.diffs import diff
-from infisical_events.core.snapshots.snapshots import NOTHING, Body, Observation, Part, is_covered
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, Snapshot, is_covered
 from support.builders import (
     CREATE,
     DELETE,
@@ -43,23 +52,23 @@ from support.builders import (
 from support.strategies import few_scopes, hearings, held_ledgers, meetings, observations, own_bodies
 
 OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
-HORIZON_SECONDS = HORIZON.total_seconds()
-PATIENCE_SECONDS = PATIENCE.total_seconds()
-CLAIM_SECONDS = CLAIM_PATIENCE.total_seconds()
-CREDIT_SECONDS = CREDIT_LIFE.total_seconds()
+HORIZON_SECONDS = MAX_READ_LAG.total_seconds()
+PATIENCE_SECONDS = EVENT_WAIT.total_seconds()
+CLAIM_SECONDS = UNMATCHED_EVENT_WAIT.total_seconds()
+CREDIT_SECONDS = UNMATCHED_CHANGE_LIFETIME.total_seconds()
 
 
-def look(seconds: float, parts: dict[Part, Body], *scopes: Scope) -> Observation:
+def look(seconds: float, parts: dict[Partition, PartitionState], *scopes: Scope) -> Snapshot:
     """What is seen at a moment."""
     return an_observation(parts, scopes=scopes, seconds=seconds)
 
 
-def absorbed(ledger: Ledger, observation: Observation, *told: Heard) -> Absorbed:
+def absorbed(ledger: Ledger, observation: Snapshot, *told: ReceivedEvent) -> AppliedSnapshots:
     """The observation taken in as soon as it was made."""
-    return absorb(ledger, observation, told, observation.finished)
+    return apply_snapshot(ledger, observation, told, observation.finished)
 
 
-def believing(**bodies: Body) -> Ledger:
+def believing(**bodies: PartitionState) -> Ledger:
     """A ledger of the folder `/a` that believes its `own` secrets, what it `imported`, or both."""
     parts = {"own": OWN, "imported": IMPORTED}
     return a_ledger({parts[name]: a_belief(body) for name, body in bodies.items()})
@@ -69,15 +78,15 @@ def believing(**bodies: Body) -> Ledger:
 
 
 @given(observations)
-def test_a_baseline_owes_nothing(observation: Observation) -> None:
+def test_a_baseline_owes_nothing(observation: Snapshot) -> None:
     """The first sight is believed as it stands, as of the end of the look; the same again is no change."""
     ledger = baseline(HEADER, "epoch", observation)
-    again = absorb(ledger, observation, (), observation.finished)
+    again = apply_snapshot(ledger, observation, (), observation.finished)
 
-    assert (ledger.seq, ledger.debts, ledger.scopes) == (0, (), observation.scopes)
-    assert {part: belief.body for part, belief in ledger.belief.items()} == observation.parts
-    assert {belief.accepted_at for belief in ledger.belief.values()} <= {observation.finished}
-    assert (again.ledger, again.changes, again.look_again) == (ledger, (), None)
+    assert (ledger.seq, ledger.pending, ledger.scopes) == (0, (), observation.scopes)
+    assert {part: belief.state for part, belief in ledger.accepted.items()} == observation.partitions
+    assert {belief.accepted_at for belief in ledger.accepted.values()} <= {observation.finished}
+    assert (again.ledger, again.changes, again.read_again_at) == (ledger, (), None)
 
 
 # -- what changed ---------------------------------------------------------------------------------
@@ -121,11 +130,11 @@ def test_every_change_is_told_however_many_there_are() -> None:
 
 def test_a_belief_is_of_the_end_of_its_look() -> None:
     """What came within the look is not taken for newer than it."""
-    long_look = Observation((a_scope("/a"),), {OWN: a_body(A=2)}, at(5), at(9))
+    long_look = Snapshot((a_scope("/a"),), {OWN: a_body(A=2)}, at(5), at(9))
 
-    after = absorb(believing(own=a_body(A=1)), long_look, (), at(10)).ledger
+    after = apply_snapshot(believing(own=a_body(A=1)), long_look, (), at(10)).ledger
 
-    assert after.belief == {OWN: a_belief(a_body(A=2), seconds=9)}
+    assert after.accepted == {OWN: a_belief(a_body(A=2), seconds=9)}
 
 
 def test_the_first_of_several_suspect_reads_is_decided_first() -> None:
@@ -135,7 +144,7 @@ def test_the_first_of_several_suspect_reads_is_decided_first() -> None:
 
     found = absorbed(a_ledger(held, scopes=[tree]), look(10, {}, tree))
 
-    assert found.look_again == at(HORIZON_SECONDS + 4)
+    assert found.read_again_at == at(HORIZON_SECONDS + 4)
 
 
 def test_a_suspect_read_waits_for_the_horizon() -> None:
@@ -145,8 +154,8 @@ def test_a_suspect_read_waits_for_the_horizon() -> None:
     early = absorbed(ledger, look(30, {OWN: a_body(A=1)}))
     late = absorbed(early.ledger, look(HORIZON_SECONDS + 1, {OWN: a_body(A=1)}))
 
-    assert (early.ledger, early.changes, early.look_again) == (ledger, (), at(HORIZON_SECONDS))
-    assert (late.changes, late.look_again) == ((a_change("B", DELETE),), None)
+    assert (early.ledger, early.changes, early.read_again_at) == (ledger, (), at(HORIZON_SECONDS))
+    assert (late.changes, late.read_again_at) == ((a_change("B", DELETE),), None)
 
 
 def test_a_lagging_read_changes_nothing() -> None:
@@ -168,7 +177,7 @@ def test_what_was_heard_adds_its_types() -> None:
     found = absorbed(believing(own=a_body(A=1)), look(5, {OWN: a_body(A=1, B=1)}), event)
 
     assert found.changes == (a_change("B", CREATE, UPDATE),)
-    assert found.unshown == ()
+    assert found.unshown_events == ()
 
 
 def test_what_was_heard_elsewhere_adds_nothing() -> None:
@@ -186,7 +195,7 @@ def test_what_was_heard_elsewhere_adds_nothing() -> None:
 def test_a_folder_that_goes_is_remembered_until_no_read_can_show_it() -> None:
     """A stale read cannot make it come back; afterwards nothing of it is kept."""
     ledger = replace(
-        believing(own=a_body(A=1)), baselined_at=at(-1000), belief={OWN: a_belief(a_body(A=1), -1000)}
+        believing(own=a_body(A=1)), baselined_at=at(-1000), accepted={OWN: a_belief(a_body(A=1), -1000)}
     )
 
     gone = absorbed(ledger, look(0, {}))
@@ -194,10 +203,10 @@ def test_a_folder_that_goes_is_remembered_until_no_read_can_show_it() -> None:
     forgotten = absorbed(gone.ledger, look(HORIZON_SECONDS + 1, {}))
 
     assert gone.changes == (a_change("A", DELETE),)
-    assert gone.ledger.believed(OWN).body == NOTHING
-    assert list(gone.ledger.belief) == [OWN]
+    assert gone.ledger.accepted_for(OWN).state == ABSENT
+    assert list(gone.ledger.accepted) == [OWN]
     assert (stale.ledger, stale.changes) == (gone.ledger, ())
-    assert forgotten.ledger.belief == {}
+    assert forgotten.ledger.accepted == {}
 
 
 def test_a_folder_that_comes_is_a_create() -> None:
@@ -208,7 +217,7 @@ def test_a_folder_that_comes_is_a_create() -> None:
     early = absorbed(ledger, look(30, {new: a_body(A=1)}, tree))
     late = absorbed(ledger, look(HORIZON_SECONDS + 1, {new: a_body(A=1)}, tree))
 
-    assert (early.changes, early.look_again) == ((), at(HORIZON_SECONDS))
+    assert (early.changes, early.read_again_at) == ((), at(HORIZON_SECONDS))
     assert late.changes == (a_change("A", CREATE, path="/new"),)
 
 
@@ -224,20 +233,20 @@ def test_an_event_is_looked_for_until_it_shows() -> None:
     patient = absorbed(ledger, look(PATIENCE_SECONDS, {OWN: a_body(A=1, B=1)}), event)
     tired = absorbed(ledger, look(PATIENCE_SECONDS + 1, {OWN: a_body(A=1, B=1)}), event)
 
-    assert [a.unshown for a in (part, whole, patient, tired)] == [(event,), (), (event,), ()]
+    assert [a.unshown_events for a in (part, whole, patient, tired)] == [(event,), (), (event,), ()]
 
 
 def test_a_change_of_another_folder_shows_nothing_of_an_event() -> None:
     """Keys of the same name lie in many folders."""
     event = heard(an_event(UPDATE, "/b", "A"), 0)
 
-    assert absorbed(believing(own=a_body(A=1)), look(1, {OWN: a_body(A=2)}), event).unshown == (event,)
+    assert absorbed(believing(own=a_body(A=1)), look(1, {OWN: a_body(A=2)}), event).unshown_events == (event,)
 
 
 # -- import mutations -----------------------------------------------------------------------------
 
 MUTATION = an_event(IMPORT, "/a")
-CLAIM = Claim(a_folder("/a"), at(0))
+CLAIM = UnmatchedImportEvent(a_folder("/a"), at(0))
 
 
 def test_an_import_mutation_that_shows_is_one_change() -> None:
@@ -245,7 +254,11 @@ def test_an_import_mutation_that_shows_is_one_change() -> None:
     found = absorbed(believing(imported=a_body(B=1)), look(5, {IMPORTED: a_body(B=2)}), heard(MUTATION, 4))
 
     assert found.changes == (a_change("B", IMPORT),)
-    assert (found.ledger.claims, found.ledger.credits, found.claims) == ((), (), ())
+    assert (found.ledger.unmatched_events, found.ledger.unmatched_changes, found.expired_import_events) == (
+        (),
+        (),
+        (),
+    )
 
 
 def test_an_import_mutation_heard_first_is_a_claim() -> None:
@@ -255,8 +268,16 @@ def test_an_import_mutation_heard_first_is_a_claim() -> None:
     first = absorbed(ledger, look(1, {IMPORTED: a_body(B=1)}), heard(MUTATION, 0))
     second = absorbed(first.ledger, look(2, {IMPORTED: a_body(B=2)}))
 
-    assert (first.ledger.claims, first.changes, first.look_again) == ((CLAIM,), (), at(CLAIM_SECONDS))
-    assert (second.ledger.claims, second.ledger.credits, second.changes) == ((), (), (a_change("B", IMPORT),))
+    assert (first.ledger.unmatched_events, first.changes, first.read_again_at) == (
+        (CLAIM,),
+        (),
+        at(CLAIM_SECONDS),
+    )
+    assert (second.ledger.unmatched_events, second.ledger.unmatched_changes, second.changes) == (
+        (),
+        (),
+        (a_change("B", IMPORT),),
+    )
 
 
 def test_an_import_mutation_seen_first_is_a_credit() -> None:
@@ -268,23 +289,23 @@ def test_an_import_mutation_seen_first_is_a_credit() -> None:
     twice = absorbed(paid.ledger, again, heard(MUTATION, 8))
     expired = absorbed(first.ledger, look(1 + CREDIT_SECONDS, {IMPORTED: a_body(B=2)}))
 
-    assert first.ledger.credits == (Credit(a_scope("/a"), at(1 + CREDIT_SECONDS)),)
-    assert (paid.ledger.credits, paid.ledger.claims) == ((), ())
-    assert len(twice.ledger.claims) == 1
-    assert expired.ledger.credits == ()
+    assert first.ledger.unmatched_changes == (UnmatchedImportChange(a_scope("/a"), at(1 + CREDIT_SECONDS)),)
+    assert (paid.ledger.unmatched_changes, paid.ledger.unmatched_events) == ((), ())
+    assert len(twice.ledger.unmatched_events) == 1
+    assert expired.ledger.unmatched_changes == ()
 
 
 def test_an_import_mutation_that_never_shows_is_believed_once() -> None:
     """A reference changed, which no list shows: after a while it is told, and not again."""
-    ledger = replace(believing(own=a_body(A=1)), claims=(CLAIM,))
+    ledger = replace(believing(own=a_body(A=1)), unmatched_events=(CLAIM,))
 
     early = absorbed(ledger, look(CLAIM_SECONDS - 0.001, {OWN: a_body(A=1)}))
     late = absorbed(ledger, look(CLAIM_SECONDS, {OWN: a_body(A=1)}))
     after = absorbed(late.ledger, look(CLAIM_SECONDS + 1, {OWN: a_body(A=1)}))
 
-    assert (early.claims, early.ledger.claims) == ((), (CLAIM,))
-    assert (late.claims, late.ledger.claims) == ((CLAIM,), ())
-    assert (after.claims, after.changes) == ((), ())
+    assert (early.expired_import_events, early.ledger.unmatched_events) == ((), (CLAIM,))
+    assert (late.expired_import_events, late.ledger.unmatched_events) == ((CLAIM,), ())
+    assert (after.expired_import_events, after.changes) == ((), ())
 
 
 def test_a_claim_is_one_for_each_folder() -> None:
@@ -299,19 +320,22 @@ def test_a_claim_is_one_for_each_folder() -> None:
 
     found = absorbed(a_ledger(scopes=[tree]), look(2, {}, tree), *told)
 
-    assert found.ledger.claims == (CLAIM, Claim(a_folder("/b"), at(1)))
+    assert found.ledger.unmatched_events == (CLAIM, UnmatchedImportEvent(a_folder("/b"), at(1)))
 
 
 def test_a_claim_is_of_a_folder_in_scope() -> None:
     """An import mutation of a folder that is not looked at is no business of this subscription."""
-    assert absorbed(believing(), look(1, {}), heard(an_event(IMPORT, "/b"), 0)).ledger.claims == ()
+    assert absorbed(believing(), look(1, {}), heard(an_event(IMPORT, "/b"), 0)).ledger.unmatched_events == ()
 
 
 def test_an_own_change_is_no_import_mutation() -> None:
     """It neither shows a claim nor leaves a credit."""
     found = absorbed(believing(own=a_body(A=1)), look(1, {OWN: a_body(A=2)}), heard(MUTATION, 1))
 
-    assert (found.ledger.claims, found.ledger.credits) == ((Claim(a_folder("/a"), at(1)),), ())
+    assert (found.ledger.unmatched_events, found.ledger.unmatched_changes) == (
+        (UnmatchedImportEvent(a_folder("/a"), at(1)),),
+        (),
+    )
 
 
 def test_a_look_at_all_below_shows_the_mutations_of_its_folders() -> None:
@@ -322,7 +346,7 @@ def test_a_look_at_all_below_shows_the_mutations_of_its_folders() -> None:
     found = absorbed(ledger, look(5, {part: a_body(B=2)}, tree), heard(an_event(IMPORT, "/a/b"), 4))
 
     assert found.changes == (a_change("B", IMPORT, path="/**"),)
-    assert (found.ledger.claims, found.ledger.credits) == ((), ())
+    assert (found.ledger.unmatched_events, found.ledger.unmatched_changes) == ((), ())
 
 
 # -- another scope --------------------------------------------------------------------------------
@@ -334,7 +358,7 @@ def test_a_widened_scope_is_baselined() -> None:
     wider = absorbed(believing(own=a_body(A=1)), look(5, {OWN: a_body(A=2), below: a_body(B=7)}, tree))
 
     assert wider.changes == (a_change("A"),)
-    assert wider.ledger.belief == {
+    assert wider.ledger.accepted == {
         OWN: a_belief(a_body(A=2), seconds=5),
         below: a_belief(a_body(B=7), seconds=5),
     }
@@ -351,15 +375,15 @@ def test_a_narrowed_scope_forgets() -> None:
         a_debt("gone", 1, a_change("B", path="/b")),
         a_debt("wide", 1, a_change("*", path="/**")),
         scopes=[tree],
-        claims=(CLAIM, Claim(a_folder("/b"), at(0))),
+        unmatched_events=(CLAIM, UnmatchedImportEvent(a_folder("/b"), at(0))),
     )
 
     narrower = absorbed(ledger, look(1, {OWN: a_body(A=1)}, a_scope("/a")))
 
     assert narrower.changes == ()
-    assert narrower.ledger.belief == {OWN: a_belief(a_body(A=1))}
-    assert narrower.ledger.claims == (CLAIM,)
-    assert narrower.ledger.debts == (
+    assert narrower.ledger.accepted == {OWN: a_belief(a_body(A=1))}
+    assert narrower.ledger.unmatched_events == (CLAIM,)
+    assert narrower.ledger.pending == (
         replace(both, changes=(a_change("A"),)),
         a_debt("wide", 1, a_change("*", path="/**")),
     )
@@ -375,7 +399,7 @@ def test_an_import_keeps_its_belief_in_a_wider_scope() -> None:
     wider = absorbed(ledger, look(5, {WIDE_IMPORT: a_body(3, B=2, C=1)}, WIDE))
 
     assert wider.changes == (a_change("B", IMPORT, path="/**"), a_change("C", IMPORT, path="/**"))
-    assert list(wider.ledger.belief) == [WIDE_IMPORT]
+    assert list(wider.ledger.accepted) == [WIDE_IMPORT]
 
 
 def test_another_rank_in_another_scope_is_no_change() -> None:
@@ -383,7 +407,7 @@ def test_another_rank_in_another_scope_is_no_change() -> None:
     wider = absorbed(believing(imported=a_body(1, B=1)), look(5, {WIDE_IMPORT: a_body(3, B=1)}, WIDE))
 
     assert wider.changes == ()
-    assert wider.ledger.belief == {WIDE_IMPORT: a_belief(a_body(3, B=1))}
+    assert wider.ledger.accepted == {WIDE_IMPORT: a_belief(a_body(3, B=1))}
 
 
 def test_an_import_that_was_removed_is_missed_in_a_wider_scope() -> None:
@@ -393,7 +417,7 @@ def test_an_import_that_was_removed_is_missed_in_a_wider_scope() -> None:
     early = absorbed(ledger, look(5, {}, WIDE))
     late = absorbed(early.ledger, look(HORIZON_SECONDS + 1, {}, WIDE))
 
-    assert (early.changes, early.look_again) == ((), at(HORIZON_SECONDS))
+    assert (early.changes, early.read_again_at) == ((), at(HORIZON_SECONDS))
     assert late.changes == (a_change("B", IMPORT, path="/**"),)
 
 
@@ -405,7 +429,7 @@ def test_an_import_keeps_its_belief_in_a_narrower_scope_that_shows_it() -> None:
     forgotten = absorbed(ledger, look(5, {}, a_scope("/a")))
 
     assert shown.changes == (a_change("B", IMPORT),)
-    assert (forgotten.changes, forgotten.ledger.belief) == ((), {})
+    assert (forgotten.changes, forgotten.ledger.accepted) == ((), {})
 
 
 def test_an_import_of_a_folder_below_is_forgotten_with_it() -> None:
@@ -414,7 +438,7 @@ def test_an_import_of_a_folder_below_is_forgotten_with_it() -> None:
 
     top = absorbed(a_ledger({part: a_belief(a_body(B=1))}, scopes=[tree]), look(5, {}, a_scope("/a")))
 
-    assert (top.ledger.belief, top.look_again) == ({}, None)
+    assert (top.ledger.accepted, top.read_again_at) == ({}, None)
 
 
 def test_an_import_does_not_wander_to_a_folder_beside() -> None:
@@ -423,23 +447,25 @@ def test_an_import_does_not_wander_to_a_folder_beside() -> None:
 
     moved = absorbed(believing(imported=a_body(B=1)), look(5, {beside: a_body(B=2)}, a_scope("/b")))
 
-    assert (moved.changes, moved.ledger.belief) == ((), {beside: a_belief(a_body(B=2), seconds=5)})
+    assert (moved.changes, moved.ledger.accepted) == ((), {beside: a_belief(a_body(B=2), seconds=5)})
 
 
 def test_looks_one_after_the_other_are_one() -> None:
     """What the old scope shows for the last time and what the new one shows is told together."""
     looks = (look(5, {OWN: a_body(A=2)}), look(6, {a_part("/b"): a_body(B=1)}, a_scope("/b")))
-    ledger = replace(believing(own=a_body(A=1)), claims=(Claim(a_folder("/a"), at(-9)),))
+    ledger = replace(
+        believing(own=a_body(A=1)), unmatched_events=(UnmatchedImportEvent(a_folder("/a"), at(-9)),)
+    )
 
-    found = absorb_all(ledger, looks, (heard(an_event(CREATE, "/b", "B"), 4),), at(6))
+    found = apply_snapshots(ledger, looks, (heard(an_event(CREATE, "/b", "B"), 4),), at(6))
 
-    assert (found.changes, found.claims) == ((a_change("A"),), ledger.claims)
-    assert found.unshown == (heard(an_event(CREATE, "/b", "B"), 4),)
+    assert (found.changes, found.expired_import_events) == ((a_change("A"),), ledger.unmatched_events)
+    assert found.unshown_events == (heard(an_event(CREATE, "/b", "B"), 4),)
     assert found.ledger == a_ledger(
         {a_part("/b"): a_belief(a_body(B=1), seconds=6)},
         scopes=[a_scope("/b")],
         baselined_at=at(6),
-        parked={OWN: Parked(a_belief(a_body(A=2), seconds=5), at(6))},
+        recently_removed={OWN: RecentlyRemoved(a_belief(a_body(A=2), seconds=5), at(6))},
     )
 
 
@@ -447,18 +473,18 @@ def test_what_one_look_showed_is_no_claim_in_the_next() -> None:
     """An import mutation is consumed once, by the look that shows it."""
     looks = (look(5, {IMPORTED: a_body(B=2)}), look(6, {WIDE_IMPORT: a_body(B=2)}, WIDE))
 
-    found = absorb_all(believing(imported=a_body(B=1)), looks, (heard(MUTATION, 4),), at(6))
+    found = apply_snapshots(believing(imported=a_body(B=1)), looks, (heard(MUTATION, 4),), at(6))
 
     assert found.changes == (a_change("B", IMPORT),)
-    assert (found.ledger.claims, found.ledger.credits) == ((), ())
+    assert (found.ledger.unmatched_events, found.ledger.unmatched_changes) == ((), ())
 
 
 @given(held_ledgers, observations, hearings)
-def test_one_look_is_a_look(ledger: Ledger, observation: Observation, told: tuple[Heard, ...]) -> None:
+def test_one_look_is_a_look(ledger: Ledger, observation: Snapshot, told: tuple[ReceivedEvent, ...]) -> None:
     """Where no scope changed there is one look only, and it is taken in like any other."""
     now = observation.finished
 
-    assert absorb_all(ledger, [observation], told, now) == absorb(ledger, observation, told, now)
+    assert apply_snapshots(ledger, [observation], told, now) == apply_snapshot(ledger, observation, told, now)
 
 
 def test_the_same_scope_is_no_new_baseline() -> None:
@@ -476,14 +502,14 @@ def test_what_a_person_asked_for_outlives_the_scope() -> None:
 
     narrower = absorbed(ledger, look(1, {OWN: a_body(A=1)}, a_scope("/a"))).ledger
 
-    assert narrower.debts == (replace(asked, changes=()),)
+    assert narrower.pending == (replace(asked, changes=()),)
 
 
 def test_debts_stay_while_the_scope_does() -> None:
     """What is owed is not the observation's business."""
     ledger = a_ledger({OWN: a_belief(a_body(A=1))}, a_debt("web", 1, a_change("B", path="/b")))
 
-    assert absorbed(ledger, look(5, {OWN: a_body(A=1)})).ledger.debts == ledger.debts
+    assert absorbed(ledger, look(5, {OWN: a_body(A=1)})).ledger.pending == ledger.pending
 
 
 # -- laws -----------------------------------------------------------------------------------------
@@ -491,57 +517,57 @@ def test_debts_stay_while_the_scope_does() -> None:
 
 @given(meetings, hearings)
 def test_the_same_observation_again_is_no_news(
-    meeting: tuple[Ledger, Observation], told: tuple[Heard, ...]
+    meeting: tuple[Ledger, Snapshot], told: tuple[ReceivedEvent, ...]
 ) -> None:
     """Taken in twice it changes nothing, tells nothing, and asks for the same other look."""
     ledger, observation = meeting
-    now = max([observation.finished, ledger.baselined_at, *(entry.at for entry in told)])
-    now = max([now, *(held.accepted_at for held in ledger.belief.values())])
-    once = absorb(ledger, observation, told, now)
-    twice = absorb(once.ledger, observation, (), now)
+    now = max([observation.finished, ledger.baselined_at, *(entry.received_at for entry in told)])
+    now = max([now, *(held.accepted_at for held in ledger.accepted.values())])
+    once = apply_snapshot(ledger, observation, told, now)
+    twice = apply_snapshot(once.ledger, observation, (), now)
 
-    assert (twice.changes, twice.claims) == ((), ())
-    assert (twice.ledger, twice.look_again) == (once.ledger, once.look_again)
+    assert (twice.changes, twice.expired_import_events) == ((), ())
+    assert (twice.ledger, twice.read_again_at) == (once.ledger, once.read_again_at)
 
 
 @given(held_ledgers, observations, hearings)
 def test_the_same_observation_of_another_scope_is_no_news(
-    ledger: Ledger, observation: Observation, told: tuple[Heard, ...]
+    ledger: Ledger, observation: Snapshot, told: tuple[ReceivedEvent, ...]
 ) -> None:
     """A scope is changed once: taken in again it is the same scope."""
-    now = max(observation.finished, *(entry.at for entry in told), observation.finished)
-    once = absorb(ledger, observation, told, now)
-    twice = absorb(once.ledger, observation, (), now)
+    now = max(observation.finished, *(entry.received_at for entry in told), observation.finished)
+    once = apply_snapshot(ledger, observation, told, now)
+    twice = apply_snapshot(once.ledger, observation, (), now)
 
-    assert (twice.changes, twice.claims, twice.ledger) == ((), (), once.ledger)
+    assert (twice.changes, twice.expired_import_events, twice.ledger) == ((), (), once.ledger)
 
 
 @given(held_ledgers, observations, hearings)
 def test_a_belief_never_goes_back_within_the_horizon(
-    ledger: Ledger, observation: Observation, told: tuple[Heard, ...]
+    ledger: Ledger, observation: Snapshot, told: tuple[ReceivedEvent, ...]
 ) -> None:
     """Whatever is seen and heard: no secret that was and is in scope is believed in an older version."""
-    after = absorb(ledger, observation, told, observation.finished).ledger
-    for part, belief in ledger.belief.items():
+    after = apply_snapshot(ledger, observation, told, observation.finished).ledger
+    for part, belief in ledger.accepted.items():
         was_in_scope = is_covered(part, ledger.scopes) and is_covered(part, observation.scopes)
-        if not was_in_scope or observation.started > belief.accepted_at + HORIZON:
+        if not was_in_scope or observation.started > belief.accepted_at + MAX_READ_LAG:
             continue
-        versions = {sighting.id: sighting.version for sighting in belief.body.sightings.values()}
-        held = after.believed(part).body.sightings.values()
+        versions = {sighting.id: sighting.version for sighting in belief.state.versions.values()}
+        held = after.accepted_for(part).state.versions.values()
         assert all(sighting.version >= versions.get(sighting.id, 0) for sighting in held)
 
 
 @given(meetings, hearings)
 def test_what_is_told_is_what_the_belief_gained(
-    meeting: tuple[Ledger, Observation], told: tuple[Heard, ...]
+    meeting: tuple[Ledger, Snapshot], told: tuple[ReceivedEvent, ...]
 ) -> None:
     """A change is told for exactly the keys of which something else is believed now."""
     ledger, observation = meeting
-    found = absorb(ledger, observation, told, observation.finished)
+    found = apply_snapshot(ledger, observation, told, observation.finished)
     moved = {
         (change.scope, change.key)
-        for part in {*ledger.belief, *observation.parts}
-        for change in diff(part, ledger.believed(part).body, found.ledger.believed(part).body)
+        for part in {*ledger.accepted, *observation.partitions}
+        for change in diff(part, ledger.accepted_for(part).state, found.ledger.accepted_for(part).state)
     }
 
     assert {(change.scope, change.key) for change in found.changes} == moved
@@ -549,34 +575,38 @@ def test_what_is_told_is_what_the_belief_gained(
 
 @given(held_ledgers, observations, hearings)
 def test_a_ledger_is_of_what_was_looked_at(
-    ledger: Ledger, observation: Observation, told: tuple[Heard, ...]
+    ledger: Ledger, observation: Snapshot, told: tuple[ReceivedEvent, ...]
 ) -> None:
     """After a look it remembers nothing outside of the scopes, and owes nothing new by itself."""
-    after = absorb(ledger, observation, told, observation.finished).ledger
+    after = apply_snapshot(ledger, observation, told, observation.finished).ledger
 
     assert after.scopes == observation.scopes
-    assert all(is_covered(part, after.scopes) for part in after.belief)
+    assert all(is_covered(part, after.scopes) for part in after.accepted)
     assert (after.epoch, after.seq, after.header) == (ledger.epoch, ledger.seq, ledger.header)
 
 
 @given(st.lists(own_bodies, min_size=1, max_size=5))
-def test_after_the_horizon_the_belief_is_what_stands(history: list[Body]) -> None:
+def test_after_the_horizon_the_belief_is_what_stands(history: list[PartitionState]) -> None:
     """However often the state changed: a look that is late enough tells the rest and is believed."""
     ledger = believing(own=history[0])
     for number, body in enumerate(history):
         ledger = absorbed(ledger, look(number, {OWN: body})).ledger
     last = absorbed(ledger, look(len(history) + HORIZON_SECONDS + 1, {OWN: history[-1]}))
 
-    assert last.ledger.believed(OWN).body.agrees(history[-1])
-    assert last.look_again is None
+    assert last.ledger.accepted_for(OWN).state.agrees(history[-1])
+    assert last.read_again_at is None
 
 
 @pytest.mark.parametrize("scope", [a_scope("/a"), a_scope("/a/**")])
 def test_moments_of_another_look_are_the_earliest(scope: Scope) -> None:
     """Of a suspect read and an open claim the earlier one decides."""
-    ledger = a_ledger({OWN: a_belief(a_body(A=1))}, scopes=[scope], claims=(Claim(a_folder("/a"), at(58)),))
+    ledger = a_ledger(
+        {OWN: a_belief(a_body(A=1))},
+        scopes=[scope],
+        unmatched_events=(UnmatchedImportEvent(a_folder("/a"), at(58)),),
+    )
 
-    assert absorbed(ledger, look(59, {}, scope)).look_again == at(HORIZON_SECONDS)
+    assert absorbed(ledger, look(59, {}, scope)).read_again_at == at(HORIZON_SECONDS)
 
 
 @given(few_scopes, st.lists(few_scopes, min_size=1, max_size=2))
@@ -585,7 +615,7 @@ def test_a_debt_outlives_every_scope_that_it_may_concern(owed: Scope, wanted: li
     change = Change(owed, "A", frozenset({UPDATE}))
     ledger = a_ledger(None, a_debt("web", 1, change), scopes=[a_scope("/elsewhere")])
 
-    kept = absorbed(ledger, look(1, {}, *wanted)).ledger.debts
+    kept = absorbed(ledger, look(1, {}, *wanted)).ledger.pending
 
     assert bool(kept) == any(scope.overlaps(owed) for scope in wanted)
 
@@ -595,23 +625,23 @@ def test_a_doubted_part_stays_as_it_is_believed() -> None:
     ledger = believing(own=a_body(A=1))
     late = look(HORIZON_SECONDS + 1, {})
 
-    taken = absorbed(ledger, late.doubting([OWN]))
+    taken = absorbed(ledger, late.with_unverified([OWN]))
 
-    assert list(doubtful_losses(ledger, late, ())) == [OWN]
-    assert (taken.changes, taken.look_again) == ((), None)
-    assert taken.ledger.believed(OWN).body == a_body(A=1)
+    assert list(unconfirmed_removals(ledger, late, ())) == [OWN]
+    assert (taken.changes, taken.read_again_at) == ((), None)
+    assert taken.ledger.accepted_for(OWN).state == a_body(A=1)
 
 
 def test_moments_to_come_are_taken_for_now() -> None:
     """A clock that was a day ahead, or an edit by hand, hides no change."""
     ledger = replace(
-        believing(own=a_body(A=1)), baselined_at=at(86_400), belief={OWN: a_belief(a_body(A=1), 86_400)}
+        believing(own=a_body(A=1)), baselined_at=at(86_400), accepted={OWN: a_belief(a_body(A=1), 86_400)}
     )
 
     now = absorbed(ledger, look(0, {OWN: a_body(A=1)}))
     later = absorbed(now.ledger, look(HORIZON_SECONDS + 1, {OWN: a_body(A=1, B=1)}))
 
-    assert now.ledger.believed(OWN).accepted_at == at(0)
+    assert now.ledger.accepted_for(OWN).accepted_at == at(0)
     assert [change.key for change in later.changes] == ["B"]
 
 
@@ -619,7 +649,7 @@ def test_what_no_event_had_told_was_missed() -> None:
     """A change that was heard is told, an import is told later; anything else was missed."""
     told, missed, imported = a_change("A", UPDATE), a_change("B", UPDATE), a_change("C", IMPORT)
 
-    assert untold((told, missed, imported), (heard(an_event(UPDATE, "/a", "A")),)) == (missed,)
+    assert without_event((told, missed, imported), (heard(an_event(UPDATE, "/a", "A")),)) == (missed,)
 
 
 # -- what left the scope a moment ago ---------------------------------------------------------------
@@ -633,9 +663,9 @@ def test_a_read_that_lags_behind_an_edit_is_no_baseline() -> None:
     stale = absorbed(left, look(10, {OWN: a_body(A=1)}, a_scope("/a"), a_scope("/b")))
     fresh = absorbed(stale.ledger, look(15, {OWN: a_body(A=2)}, a_scope("/a"), a_scope("/b")))
 
-    assert stale.ledger.believed(OWN).body == a_body(A=2)
+    assert stale.ledger.accepted_for(OWN).state == a_body(A=2)
     assert (stale.changes, fresh.changes) == ((), ())
-    assert fresh.ledger.parked == {}
+    assert fresh.ledger.recently_removed == {}
 
 
 def test_what_changed_out_of_scope_is_part_of_the_baseline() -> None:
@@ -644,7 +674,7 @@ def test_what_changed_out_of_scope_is_part_of_the_baseline() -> None:
 
     back = absorbed(left, look(10, {OWN: a_body(A=2)}, a_scope("/a"), a_scope("/b")))
 
-    assert (back.changes, back.ledger.believed(OWN).body) == ((), a_body(A=2))
+    assert (back.changes, back.ledger.accepted_for(OWN).state) == ((), a_body(A=2))
 
 
 def test_what_left_is_forgotten_after_the_horizon() -> None:
@@ -653,7 +683,7 @@ def test_what_left_is_forgotten_after_the_horizon() -> None:
 
     later = absorbed(left, look(5 + HORIZON_SECONDS + 1, {}, a_scope("/b"))).ledger
 
-    assert (len(left.parked), later.parked) == (1, {})
+    assert (len(left.recently_removed), later.recently_removed) == (1, {})
 
 
 def test_an_import_in_doubt_is_believed_before_its_scope_is_left() -> None:
@@ -663,7 +693,7 @@ def test_an_import_in_doubt_is_believed_before_its_scope_is_left() -> None:
     new = look(6, {OWN: a_body(A=1), WIDE_IMPORT: a_body(B=1)}, WIDE)
 
     alone = absorbed(ledger, old)
-    edited = absorb_all(ledger, (old, new), (), at(6))
+    edited = apply_snapshots(ledger, (old, new), (), at(6))
 
     assert (alone.changes, edited.changes) == ((), (a_change("B", IMPORT),))
-    assert edited.ledger.believed(WIDE_IMPORT).body == a_body(B=1)
+    assert edited.ledger.accepted_for(WIDE_IMPORT).state == a_body(B=1)

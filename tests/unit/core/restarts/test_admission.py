@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from infisical_events.api.specs import OnFailure, Order
 from infisical_events.api.specs import Rollout as Rules
 from infisical_events.core.ledger.ledger import Rollout
-from infisical_events.core.restarts.admission import Due, admitted
+from infisical_events.core.restarts.admission import Candidate, admit
 from infisical_events.core.status.reasons import Reason
 from support.builders import START
 
@@ -18,9 +18,9 @@ HALTING = Rules(on_failure=OnFailure.HALT)
 BY_WAVE = Rules(order=Order.BY_WAVE)
 
 
-def due(name: str, wave: int = 0, *, is_ready: bool = True) -> Due:
+def due(name: str, wave: int = 0, *, is_ready: bool = True) -> Candidate:
     """A workload that is owed a restart."""
-    return Due(f"uid-of-{name}", name, wave, is_ready)
+    return Candidate(f"uid-of-{name}", name, wave, is_ready)
 
 
 def rolling(name: str, wave: int = 0, *, has_failed: bool = False) -> Rollout:
@@ -28,9 +28,9 @@ def rolling(name: str, wave: int = 0, *, has_failed: bool = False) -> Rollout:
     return Rollout(f"uid-of-{name}", "Deployment", name, 1, START, wave, has_failed)
 
 
-def answers(waiting: list[Due], begun: list[Rollout], rules: Rules) -> list[tuple[str, Reason | None]]:
+def answers(waiting: list[Candidate], begun: list[Rollout], rules: Rules) -> list[tuple[str, Reason | None]]:
     """By name, in the order in which they are restarted."""
-    verdicts = admitted(waiting, begun, rules)
+    verdicts = admit(waiting, begun, rules)
     return [(uid.removeprefix("uid-of-"), reason) for uid, reason in verdicts.items()]
 
 
@@ -123,9 +123,9 @@ rules = st.builds(
 
 
 @given(dues, begun, rules)
-def test_laws_of_admission(waiting: list[Due], begun: list[Rollout], rules: Rules) -> None:
+def test_laws_of_admission(waiting: list[Candidate], begun: list[Rollout], rules: Rules) -> None:
     """All are answered; no more roll out than may; nothing of a higher wave; a halt lets nobody in."""
-    verdicts = admitted(waiting, begun, rules)
+    verdicts = admit(waiting, begun, rules)
     by_uid = {entry.uid: entry for entry in waiting}
     before = {rollout.uid for rollout in begun if not rollout.has_failed}
     failed = {rollout.uid for rollout in begun if rollout.has_failed}
@@ -142,11 +142,11 @@ def test_laws_of_admission(waiting: list[Due], begun: list[Rollout], rules: Rule
 
 
 @given(dues, begun, rules)
-def test_somebody_is_let_in(waiting: list[Due], begun: list[Rollout], rules: Rules) -> None:
+def test_somebody_is_let_in(waiting: list[Candidate], begun: list[Rollout], rules: Rules) -> None:
     """Where nothing rolls out and nothing has failed, not all that are ready are kept waiting."""
     ready = [replace(entry, is_ready=True) for entry in waiting]
 
-    assert not ready or None in admitted(ready, [], rules).values()
-    assert admitted(ready, begun, Rules(on_failure=OnFailure.CONTINUE)) == dict.fromkeys(
-        admitted(ready, begun, rules)
+    assert not ready or None in admit(ready, [], rules).values()
+    assert admit(ready, begun, Rules(on_failure=OnFailure.CONTINUE)) == dict.fromkeys(
+        admit(ready, begun, rules)
     )

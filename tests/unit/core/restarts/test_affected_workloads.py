@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.interruptible import finished
-from infisical_events.core.ledger.ledger import Claim
-from infisical_events.core.restarts.affected_workloads import Selected, concerned
-from infisical_events.core.restarts.workloads import Workload, concerning
+from infisical_events.core.interruptible import run_to_end
+from infisical_events.core.ledger.ledger import UnmatchedImportEvent
+from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
+from infisical_events.core.restarts.workloads import Workload, matching_changes
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from support.builders import IMPORT, UPDATE, a_change, a_folder, a_receipt, a_workload, at
 
@@ -18,7 +18,7 @@ _CHANGES = st.builds(
     st.sampled_from((UPDATE, IMPORT)),
 )
 _CLAIMS = st.builds(
-    lambda seconds, path: Claim(a_folder(path), at(seconds)),
+    lambda seconds, path: UnmatchedImportEvent(a_folder(path), at(seconds)),
     st.integers(-20, 20),
     st.sampled_from(("/a", "/b")),
 )
@@ -40,19 +40,20 @@ _WORKLOADS = st.lists(_WORDS, max_size=4).map(
 
 @given(st.lists(_CHANGES, max_size=5, unique=True), st.lists(_CLAIMS, max_size=2), _WORKLOADS)
 def test_whom_it_concerns(
-    changes: list[Change], claims: list[Claim], workloads: tuple[Workload, ...]
+    changes: list[Change], claims: list[UnmatchedImportEvent], workloads: tuple[Workload, ...]
 ) -> None:
     """Each workload of the subscription by its own annotations, whatever the others say."""
-    selected = Selected(tuple(changes), tuple(claims))
+    selected = MatchedChanges(tuple(changes), tuple(claims))
     concerns = {
-        concern.workload.uid: concern.selected for concern in finished(concerned("app", selected, workloads))
+        concern.workload.uid: concern.matched
+        for concern in run_to_end(affected_workloads("app", selected, workloads))
     }
     for workload in workloads:
         is_ours = workload.is_subscribed_to("app")
-        mine = concerns.get(workload.uid, Selected(()))
-        assert mine.changes == (concerning(workload, changes) if is_ours else ())
-        assert [claim.change for claim in mine.claims] == [
-            claim.change for claim in claims if is_ours and concerning(workload, (claim.change,))
+        mine = concerns.get(workload.uid, MatchedChanges(()))
+        assert mine.changes == (matching_changes(workload, changes) if is_ours else ())
+        assert [claim.change for claim in mine.import_events] == [
+            claim.change for claim in claims if is_ours and matching_changes(workload, (claim.change,))
         ]
     assert all(concerns.values())
 
@@ -60,5 +61,5 @@ def test_whom_it_concerns(
 def test_it_can_be_interrupted() -> None:
     """Between any two patterns: what a tenant can make long is none of ten thousand at once."""
     workloads = [a_workload(f"web-{number}", secret_keys="DB_*") for number in range(3)]
-    selected = Selected(tuple(a_change(f"DB_{number}") for number in range(10)))
-    assert sum(1 for _ in concerned("app", selected, workloads)) >= 30
+    selected = MatchedChanges(tuple(a_change(f"DB_{number}") for number in range(10)))
+    assert sum(1 for _ in affected_workloads("app", selected, workloads)) >= 30

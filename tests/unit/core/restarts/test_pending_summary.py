@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from infisical_events.core.ledger.ledger import Doubt
-from infisical_events.core.restarts.pending_summary import Owed, owed_by_reason
+from infisical_events.core.ledger.ledger import Unconfirmed
+from infisical_events.core.restarts.pending_summary import PendingCount, pending_by_reason
 from infisical_events.core.status.reasons import Reason
 from support.builders import a_debt, at
 
@@ -14,18 +14,21 @@ def test_by_reason_and_since_the_first() -> None:
     first, second, third = (debt.uid for debt in debts)
     told = {first: (3, Reason.PAUSED), second: (3, Reason.PAUSED), third: (3, Reason.BUDGET_SPENT)}
 
-    assert owed_by_reason(debts, told) == {"Paused": Owed(2, at(2)), "BudgetSpent": Owed(1, at(9))}
+    assert pending_by_reason(debts, told) == {
+        "Paused": PendingCount(2, at(2)),
+        "BudgetSpent": PendingCount(1, at(9)),
+    }
 
 
 def test_what_was_told_of_an_earlier_debt_is_no_reason() -> None:
     """A debt that has grown since, or was never tried, is pending."""
     grown, new = a_debt("a", 4), a_debt("b", 4)
 
-    assert owed_by_reason([grown, new], {grown.uid: (3, Reason.PAUSED)}) == {
-        "Pending": Owed(2, min(grown.since, new.since))
+    assert pending_by_reason([grown, new], {grown.uid: (3, Reason.PAUSED)}) == {
+        "Pending": PendingCount(2, min(grown.since, new.since))
     }
 
 
 def test_late_debts_are_no_restarts_that_are_owed() -> None:
     """Their restart was made; nothing at all is owed when only they are left."""
-    assert owed_by_reason([replace(a_debt("a", 1), doubt=Doubt.STALE)], {}) == {}
+    assert pending_by_reason([replace(a_debt("a", 1), unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)], {}) == {}

@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from infisical_events.api.resources import WorkloadKind
 from infisical_events.api.specs import Action
-from infisical_events.core.interruptible import finished
-from infisical_events.core.ledger.ledger import Claim, Doubt, Ledger
-from infisical_events.core.restarts.affected_workloads import Selected, concerned
+from infisical_events.core.interruptible import run_to_end
+from infisical_events.core.ledger.ledger import Ledger, Unconfirmed, UnmatchedImportEvent
+from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
 from infisical_events.core.restarts.planner import (
-    Act,
-    Hold,
-    Rules,
-    Settle,
-    Step,
-    belated,
-    clear,
-    owe,
+    Deferred,
+    PlannedAction,
+    Resolved,
+    RestartNow,
+    RestartPolicy,
+    add_pending,
+    add_requested,
     plan,
-    request,
+    remove_done,
+    requeue_unconfirmed,
 )
-from infisical_events.core.restarts.restart_records import Cause, restart_patch
+from infisical_events.core.restarts.restart_records import RestartCause, restart_patch
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.reasons import Reason
@@ -45,15 +45,17 @@ from support.builders import (
     patched,
 )
 
-CHANGED = Selected((a_change("A"),))
-RULES = Rules()
-CLAIMED = Selected((), (Claim(a_folder("/a"), at(10)),))
+CHANGED = MatchedChanges((a_change("A"),))
+RULES = RestartPolicy()
+CLAIMED = MatchedChanges((), (UnmatchedImportEvent(a_folder("/a"), at(10)),))
 
 
-def owed(ledger: Ledger, *workloads: Workload, selected: Selected = CHANGED, seconds: float = 60) -> Ledger:
+def owed(
+    ledger: Ledger, *workloads: Workload, selected: MatchedChanges = CHANGED, seconds: float = 60
+) -> Ledger:
     """The ledger after a change was found at second 60."""
-    concerns = finished(concerned("payments", selected, workloads))
-    return owe(ledger, "payments", concerns, at(seconds))
+    concerns = run_to_end(affected_workloads("payments", selected, workloads))
+    return add_pending(ledger, "payments", concerns, at(seconds))
 
 
 def restarted(
@@ -61,24 +63,24 @@ def restarted(
     ledger: Ledger,
     seconds: float = 70,
     subscription: str = "payments",
-    doubt: Doubt | None = None,
+    doubt: Unconfirmed | None = None,
 ) -> Workload:
     """The workload after it was restarted for what the ledger owes it."""
-    (debt,) = (debt for debt in ledger.debts if debt.uid == workload.uid)
-    cause = Cause(debt, subscription, ledger.epoch, doubt=doubt)
+    (debt,) = (debt for debt in ledger.pending if debt.uid == workload.uid)
+    cause = RestartCause(debt, subscription, ledger.epoch, unconfirmed=doubt)
     return patched(workload, restart_patch(workload, cause, at(seconds)))
 
 
-def planned(ledger: Ledger, *workloads: Workload) -> Step:
+def planned(ledger: Ledger, *workloads: Workload) -> PlannedAction:
     """The only step."""
     (step,) = steps_of(ledger, *workloads)
     return step
 
 
-def steps_of(ledger: Ledger, *workloads: Workload, rules: Rules = RULES) -> tuple[Step, ...]:
+def steps_of(ledger: Ledger, *workloads: Workload, rules: RestartPolicy = RULES) -> tuple[PlannedAction, ...]:
     """All steps at second 600, without the workload where nothing is to be done to it."""
     steps = plan(ledger, "payments", workloads, rules, at(600))
-    return tuple(step if isinstance(step, Act) else replace(step, workload=None) for step in steps)
+    return tuple(step if isinstance(step, RestartNow) else replace(step, workload=None) for step in steps)
 
 
 # -- owing ----------------------------------------------------------------------------------------
@@ -116,14 +118,14 @@ def test_a_second_change_is_owed_with_the_first() -> None:
     """A debt that is still open takes up the new change, and counts as the newest."""
     ledger = owed(a_ledger(None, a_debt("web", 3, a_change("B"), seconds=5)), a_workload())
 
-    assert ledger.debts == (a_debt("web", 4, a_change("A"), a_change("B"), seconds=60),)
+    assert ledger.pending == (a_debt("web", 4, a_change("A"), a_change("B"), seconds=60),)
 
 
 def test_what_is_paid_is_owed_no_more() -> None:
     """Of a debt that was paid and not cleared yet nothing is taken up."""
     before = a_ledger(None, a_debt("web", 3, a_change("B"), seconds=5))
 
-    assert owed(before, restarted(a_workload(), before)).debts == (
+    assert owed(before, restarted(a_workload(), before)).pending == (
         a_debt("web", 4, a_change("A"), seconds=70),
     )
 
@@ -132,7 +134,7 @@ def test_a_debt_is_owed_to_one_object() -> None:
     """A workload of the same name with another uid is another one."""
     ledger = owed(a_ledger(None, a_debt("web", 3)), replace(a_workload(), uid="another"))
 
-    assert [(debt.uid, debt.seq) for debt in ledger.debts] == [("uid-of-web", 3), ("another", 4)]
+    assert [(debt.uid, debt.seq) for debt in ledger.pending] == [("uid-of-web", 3), ("another", 4)]
 
 
 @pytest.mark.parametrize(("last", "since"), [(59, 60), (61, 61)])
@@ -141,8 +143,8 @@ def test_only_a_later_restart_can_cover_a_debt(last: float, since: float) -> Non
     workload = a_workload(last_restart=a_receipt(at(last)))
     ledger = owed(a_ledger(), workload)
 
-    assert ledger.debts[0].since == at(since)
-    assert isinstance(planned(ledger, workload), Act)
+    assert ledger.pending[0].since == at(since)
+    assert isinstance(planned(ledger, workload), RestartNow)
 
 
 def test_a_held_workload_is_owed_little() -> None:
@@ -150,18 +152,18 @@ def test_a_held_workload_is_owed_little() -> None:
     workload, ledger = a_workload(paused="true", secret_keys="KEY_*"), a_ledger()
     for number in range(200):
         change = a_change(f"KEY_{number}", path=f"/folder-{number}")
-        ledger = owed(ledger, workload, selected=Selected((change,)), seconds=number)
+        ledger = owed(ledger, workload, selected=MatchedChanges((change,)), seconds=number)
 
-    assert a_change(ANY_KEY, path="/**") in ledger.debts[0].changes
-    assert len(ledger.debts[0].changes) <= 50
-    assert isinstance(planned(ledger, replace(workload, annotations=a_workload().annotations)), Act)
+    assert a_change(ANY_KEY, path="/**") in ledger.pending[0].changes
+    assert len(ledger.pending[0].changes) <= 50
+    assert isinstance(planned(ledger, replace(workload, annotations=a_workload().annotations)), RestartNow)
 
 
 def test_an_import_mutation_unseen_is_owed_once() -> None:
     """To whom it concerns, as anything in its folder."""
     change = a_change(ANY_KEY, IMPORT)
 
-    assert owed(a_ledger(), a_workload(), selected=CLAIMED).debts == (a_debt("web", 1, change, seconds=60),)
+    assert owed(a_ledger(), a_workload(), selected=CLAIMED).pending == (a_debt("web", 1, change, seconds=60),)
 
 
 @pytest.mark.parametrize(("last", "is_owed"), [(9, True), (10, True), (11, False)])
@@ -169,13 +171,13 @@ def test_a_restart_since_it_was_heard_pays_an_import_mutation(last: float, is_ow
     """What was restarted after the event has the new content already."""
     workload = a_workload(last_restart=a_receipt(at(last)))
 
-    assert bool(owed(a_ledger(), workload, selected=CLAIMED).debts) is is_owed
-    assert owed(a_ledger(), workload).debts
+    assert bool(owed(a_ledger(), workload, selected=CLAIMED).pending) is is_owed
+    assert owed(a_ledger(), workload).pending
 
 
 def test_nothing_selected_is_nothing() -> None:
     """Changes and claims are something."""
-    assert (bool(Selected(())), bool(CHANGED), bool(CLAIMED)) == (False, True, True)
+    assert (bool(MatchedChanges(())), bool(CHANGED), bool(CLAIMED)) == (False, True, True)
 
 
 # -- planning -------------------------------------------------------------------------------------
@@ -183,33 +185,35 @@ def test_nothing_selected_is_nothing() -> None:
 
 def test_what_is_owed_is_done() -> None:
     """A workload that nothing speaks for otherwise is restarted for its debt."""
-    assert planned(a_ledger(None, a_debt()), a_workload()) == Act(a_workload(), a_debt(), Action.RESTART)
+    assert planned(a_ledger(None, a_debt()), a_workload()) == RestartNow(
+        a_workload(), a_debt(), Action.RESTART
+    )
 
 
 @pytest.mark.parametrize(
     ("workloads", "step"),
     [
-        ((), Settle(a_debt(), Reason.WORKLOAD_GONE)),
-        ((replace(a_workload(), uid="another"),), Settle(a_debt(), Reason.WORKLOAD_GONE)),
+        ((), Resolved(a_debt(), Reason.WORKLOAD_GONE)),
+        ((replace(a_workload(), uid="another"),), Resolved(a_debt(), Reason.WORKLOAD_GONE)),
         (
             (a_workload(last_restart=a_receipt(at(0), payments="epoch.1")),),
-            Settle(a_debt(), Reason.ALREADY_RESTARTED),
+            Resolved(a_debt(), Reason.ALREADY_RESTARTED),
         ),
         (
             (a_workload(paused="true", last_restart=a_receipt(at(0), payments="epoch.2")),),
-            Settle(a_debt(), Reason.ALREADY_RESTARTED),
+            Resolved(a_debt(), Reason.ALREADY_RESTARTED),
         ),
-        ((a_workload(auto_reload="false"),), Settle(a_debt(), Reason.NO_LONGER_CONCERNED)),
-        ((a_workload(secret_keys="OTHER"),), Settle(a_debt(), Reason.NO_LONGER_CONCERNED)),
+        ((a_workload(auto_reload="false"),), Resolved(a_debt(), Reason.NO_LONGER_CONCERNED)),
+        ((a_workload(secret_keys="OTHER"),), Resolved(a_debt(), Reason.NO_LONGER_CONCERNED)),
         (
             (a_workload(last_restart=a_receipt(at(1), mail="other.9")),),
-            Settle(a_debt(), Reason.COVERED_BY_NEIGHBOUR),
+            Resolved(a_debt(), Reason.COVERED_BY_NEIGHBOUR),
         ),
-        ((a_workload(paused="true"),), Hold(a_debt(), Reason.PAUSED)),
+        ((a_workload(paused="true"),), Deferred(a_debt(), Reason.PAUSED)),
     ],
     ids=["gone", "recreated", "paid", "paid and held", "opted out", "narrowed", "covered", "held"],
 )
-def test_what_needs_no_restart(workloads: tuple[Workload, ...], step: Step) -> None:
+def test_what_needs_no_restart(workloads: tuple[Workload, ...], step: PlannedAction) -> None:
     """Each has its own reason."""
     assert planned(a_ledger(None, a_debt()), *workloads) == step
 
@@ -219,14 +223,14 @@ def test_another_receipt_pays_nothing(stamps: dict[str, str]) -> None:
     """Neither an older stamp, nor one of another baseline, nor a neighbour's from before the change."""
     workload = a_workload(last_restart=a_receipt(at(0), **stamps))
 
-    assert planned(a_ledger(None, a_debt()), workload) == Act(workload, a_debt(), Action.RESTART)
+    assert planned(a_ledger(None, a_debt()), workload) == RestartNow(workload, a_debt(), Action.RESTART)
 
 
 def test_a_restart_of_the_same_moment_covers_nothing() -> None:
     """Coverage means strictly later, not merely another restart."""
     workload = a_workload(last_restart=a_receipt(at(5)))
 
-    assert isinstance(planned(a_ledger(None, a_debt(seconds=5)), workload), Act)
+    assert isinstance(planned(a_ledger(None, a_debt(seconds=5)), workload), RestartNow)
 
 
 def test_every_debt_has_its_step() -> None:
@@ -236,23 +240,23 @@ def test_every_debt_has_its_step() -> None:
     steps = steps_of(ledger, a_workload("c", paused="true"), a_workload("a"))
 
     assert steps == (
-        Act(a_workload("a"), a_debt("a"), Action.RESTART),
-        Settle(a_debt("b", 2), Reason.WORKLOAD_GONE),
-        Hold(a_debt("c"), Reason.PAUSED),
+        RestartNow(a_workload("a"), a_debt("a"), Action.RESTART),
+        Resolved(a_debt("b", 2), Reason.WORKLOAD_GONE),
+        Deferred(a_debt("c"), Reason.PAUSED),
     )
 
 
 @given(st.lists(st.sampled_from("ABC"), min_size=1, max_size=3), st.booleans())
 def test_a_restart_settles_its_debt(keys: list[str], is_stripped: bool) -> None:  # noqa: FBT001 - drawn
     """After the patch the plan settles; the debt that a later change makes is not settled by it."""
-    changes = Selected(tuple(map(a_change, keys)))
+    changes = MatchedChanges(tuple(map(a_change, keys)))
     words = {"secret_keys": ",".join(keys)} if is_stripped else {}
     workload = a_workload(**words)
     ledger = owed(a_ledger(), workload, selected=changes)
     after = restarted(workload, ledger)
 
-    assert planned(ledger, after) == Settle(ledger.debts[0], Reason.ALREADY_RESTARTED)
-    assert isinstance(planned(owed(ledger, after, selected=changes, seconds=80), after), Act)
+    assert planned(ledger, after) == Resolved(ledger.pending[0], Reason.ALREADY_RESTARTED)
+    assert isinstance(planned(owed(ledger, after, selected=changes, seconds=80), after), RestartNow)
 
 
 def test_one_restart_serves_two_subscriptions() -> None:
@@ -261,7 +265,7 @@ def test_one_restart_serves_two_subscriptions() -> None:
     second = owed(a_ledger(epoch="y"), a_workload(), seconds=61)
     after = restarted(a_workload(), first, 62, "mail")
 
-    assert planned(second, after) == Settle(second.debts[0], Reason.COVERED_BY_NEIGHBOUR)
+    assert planned(second, after) == Resolved(second.pending[0], Reason.COVERED_BY_NEIGHBOUR)
 
 
 # -- clearing -------------------------------------------------------------------------------------
@@ -271,16 +275,16 @@ def test_what_is_settled_is_cleared() -> None:
     """The debts that were handled go, the others stay."""
     ledger = a_ledger(None, a_debt("a"), a_debt("b", 2), a_debt("c"))
 
-    assert clear(ledger, [a_debt("a"), a_debt("c")]) == a_ledger(None, a_debt("b", 2))
+    assert remove_done(ledger, [a_debt("a"), a_debt("c")]) == a_ledger(None, a_debt("b", 2))
 
 
 def test_a_newer_debt_stays() -> None:
     """What was added while an older debt was handled is still owed."""
     ledger = a_ledger(None, a_debt("a", 3, a_change("B")))
 
-    assert clear(ledger, [a_debt("a", 2)]) is ledger
-    assert clear(ledger, []) is ledger
-    assert clear(ledger, [a_debt("a", 3)]).debts == ()
+    assert remove_done(ledger, [a_debt("a", 2)]) is ledger
+    assert remove_done(ledger, []) is ledger
+    assert remove_done(ledger, [a_debt("a", 3)]).pending == ()
 
 
 @given(
@@ -292,21 +296,23 @@ def test_clearing_never_removes_what_is_newer(open_debts: dict[str, int], handle
     ledger = a_ledger(None, *(a_debt(name, seq) for name, seq in open_debts.items()), seq=9)
     settled = [a_debt(name, seq) for name, seq in handled.items()]
 
-    cleared = clear(ledger, settled)
+    cleared = remove_done(ledger, settled)
 
-    assert {d.name for d in cleared.debts} == {n for n, seq in open_debts.items() if seq > handled.get(n, 0)}
-    assert clear(cleared, settled) is cleared
+    assert {d.name for d in cleared.pending} == {
+        n for n, seq in open_debts.items() if seq > handled.get(n, 0)
+    }
+    assert remove_done(cleared, settled) is cleared
     assert (cleared.seq, cleared.epoch) == (ledger.seq, ledger.epoch)
 
 
 def test_a_debt_is_for_what_was_selected() -> None:
     """Of several changes a workload is owed those that concern it."""
-    selected = Selected((a_change("A", UPDATE), a_change("B", UPDATE)))
+    selected = MatchedChanges((a_change("A", UPDATE), a_change("B", UPDATE)))
     ledger = owed(
         a_ledger(), a_workload("a", secret_keys="A"), a_workload("b", secret_keys="B"), selected=selected
     )
 
-    told: dict[str, tuple[Change, ...]] = {debt.name: debt.changes for debt in ledger.debts}
+    told: dict[str, tuple[Change, ...]] = {debt.name: debt.changes for debt in ledger.pending}
     assert told == {"a": (a_change("A"),), "b": (a_change("B"),)}
 
 
@@ -327,13 +333,15 @@ def test_a_debt_is_for_what_was_selected() -> None:
 )
 def test_what_is_done_for_a_workload(kind: WorkloadKind, annotations: dict[str, str], action: Action) -> None:
     """Its own annotation counts before the spec; what runs once is never restarted."""
-    rules = Rules(Action.RESYNC_THEN_RESTART)
+    rules = RestartPolicy(Action.RESYNC_THEN_RESTART)
     workload = a_workload(kind=kind, **annotations)
 
-    assert steps_of(a_ledger(None, a_debt()), workload, rules=rules) == (Act(workload, a_debt(), action),)
+    assert steps_of(a_ledger(None, a_debt()), workload, rules=rules) == (
+        RestartNow(workload, a_debt(), action),
+    )
 
 
-COOLING = Rules(cooldown=timedelta(seconds=30))
+COOLING = RestartPolicy(cooldown=timedelta(seconds=30))
 
 
 @pytest.mark.parametrize(
@@ -346,9 +354,9 @@ def test_a_restart_is_rested_from(restarted: float, until: float | None) -> None
     (step,) = steps_of(ledger, workload, rules=COOLING)
 
     if until is None:
-        assert isinstance(step, Act)
+        assert isinstance(step, RestartNow)
     else:
-        assert step == Hold(ledger.debts[0], Reason.COOLING_DOWN, at(until))
+        assert step == Deferred(ledger.pending[0], Reason.COOLING_DOWN, at(until))
 
 
 @pytest.mark.parametrize(("kind", "annotations"), [(DEPLOYMENT, {"action": "Resync"}), (CRON_JOB, {})])
@@ -357,7 +365,7 @@ def test_who_is_not_restarted_does_not_rest(kind: WorkloadKind, annotations: dic
     workload = a_workload(kind=kind, last_restart=a_receipt(at(599)), **annotations)
     (step,) = steps_of(a_ledger(None, a_debt()), workload, rules=COOLING)
 
-    assert isinstance(step, Act)
+    assert isinstance(step, RestartNow)
 
 
 def test_who_is_held_is_held_whatever_else() -> None:
@@ -365,7 +373,7 @@ def test_who_is_held_is_held_whatever_else() -> None:
     workload = a_workload(paused="true", last_restart=a_receipt(at(599)))
     ledger = a_ledger(None, a_debt(seconds=1000))
 
-    assert steps_of(ledger, workload, rules=COOLING) == (Hold(ledger.debts[0], Reason.PAUSED),)
+    assert steps_of(ledger, workload, rules=COOLING) == (Deferred(ledger.pending[0], Reason.PAUSED),)
 
 
 @pytest.mark.parametrize("action", [Action.RESYNC, Action.RESYNC_THEN_RESTART])
@@ -374,48 +382,50 @@ def test_a_neighbours_restart_covers_only_where_secrets_are_not_looked_at(action
     workload = a_workload(last_restart=a_receipt(at(100), mail="x.1"))
     ledger = a_ledger(None, a_debt())
 
-    assert planned(ledger, workload) == Settle(a_debt(), Reason.COVERED_BY_NEIGHBOUR)
-    assert steps_of(ledger, workload, rules=Rules(action)) == (Act(workload, a_debt(), action),)
+    assert planned(ledger, workload) == Resolved(a_debt(), Reason.COVERED_BY_NEIGHBOUR)
+    assert steps_of(ledger, workload, rules=RestartPolicy(action)) == (
+        RestartNow(workload, a_debt(), action),
+    )
 
 
 def test_a_person_asks_for_a_restart_of_all() -> None:
     """All that the subscription concerns, whatever they narrow to; nobody else."""
     workloads = [a_workload("a"), a_workload("b", subscription="mail"), a_workload("c", secret_keys="X")]
-    ledger = request(a_ledger(seq=6), "payments", workloads, at(60))
+    ledger = add_requested(a_ledger(seq=6), "payments", workloads, at(60))
 
-    assert [(debt.name, debt.seq, debt.is_requested, debt.changes) for debt in ledger.debts] == [
+    assert [(debt.name, debt.seq, debt.is_requested, debt.changes) for debt in ledger.pending] == [
         ("a", 7, True, ()),
         ("c", 7, True, ()),
     ]
     assert ledger.seq == 7
-    assert {type(step) for step in steps_of(ledger, *workloads)} == {Act}
+    assert {type(step) for step in steps_of(ledger, *workloads)} == {RestartNow}
 
 
 def test_a_request_joins_what_is_owed() -> None:
     """One restart for both; what has changed is still told, and what changes later leaves it asked for."""
     before = owed(a_ledger(), a_workload())
-    asked = request(before, "payments", [a_workload()], at(61))
-    after = owed(asked, a_workload(), selected=Selected((a_change("B"),)), seconds=62)
+    asked = add_requested(before, "payments", [a_workload()], at(61))
+    after = owed(asked, a_workload(), selected=MatchedChanges((a_change("B"),)), seconds=62)
 
-    assert asked.debts == (replace(before.debts[0], seq=2, since=at(61), is_requested=True),)
-    assert after.debts[0].is_requested
-    assert [change.key for change in after.debts[0].changes] == ["A", "B"]
+    assert asked.pending == (replace(before.pending[0], seq=2, since=at(61), is_requested=True),)
+    assert after.pending[0].is_requested
+    assert [change.key for change in after.pending[0].changes] == ["A", "B"]
 
 
 def test_a_request_that_concerns_nobody() -> None:
     """Nothing is owed, and no number is used up."""
     ledger = a_ledger(seq=6)
 
-    assert request(ledger, "payments", [a_workload(subscription="mail")], at(60)) is ledger
+    assert add_requested(ledger, "payments", [a_workload(subscription="mail")], at(60)) is ledger
 
 
 def test_a_request_ends_with_its_restart() -> None:
     """A receipt pays it like any debt; who opted out meanwhile is left alone."""
-    ledger = request(a_ledger(), "payments", [a_workload()], at(60))
-    debt = ledger.debts[0]
+    ledger = add_requested(a_ledger(), "payments", [a_workload()], at(60))
+    debt = ledger.pending[0]
 
-    assert planned(ledger, restarted(a_workload(), ledger)) == Settle(debt, Reason.ALREADY_RESTARTED)
-    assert planned(ledger, a_workload(auto_reload="false")) == Settle(debt, Reason.NO_LONGER_CONCERNED)
+    assert planned(ledger, restarted(a_workload(), ledger)) == Resolved(debt, Reason.ALREADY_RESTARTED)
+    assert planned(ledger, a_workload(auto_reload="false")) == Resolved(debt, Reason.NO_LONGER_CONCERNED)
 
 
 def test_a_restart_that_came_too_early_is_owed_another_one() -> None:
@@ -424,23 +434,23 @@ def test_a_restart_that_came_too_early_is_owed_another_one() -> None:
     ledger = a_ledger(None, a_debt("api", 2), seq=2)
     late = replace(paid, seq=3, since=at(90), is_requested=False)
 
-    for doubt in Doubt:
-        owed = replace(ledger, seq=3, debts=(*ledger.debts, replace(late, doubt=doubt)))
-        assert belated(ledger, {paid: doubt}, at(90)) == owed
-    assert belated(ledger, {a_debt("api", 1): Doubt.STALE}, at(90)) is ledger
-    assert belated(ledger, {}, at(90)) is ledger
+    for doubt in Unconfirmed:
+        owed = replace(ledger, seq=3, pending=(*ledger.pending, replace(late, unconfirmed=doubt)))
+        assert requeue_unconfirmed(ledger, {paid: doubt}, at(90)) == owed
+    assert requeue_unconfirmed(ledger, {a_debt("api", 1): Unconfirmed.PROVIDER_TIMED_OUT}, at(90)) is ledger
+    assert requeue_unconfirmed(ledger, {}, at(90)) is ledger
 
 
 def test_a_debt_that_was_paid_is_followed_when_another_one_takes_its_place() -> None:
     """The restart, of which only its receipt tells, rolls out; what it left in doubt stays owed."""
     ledger, later = a_ledger(None, a_debt("web", 1), seq=1), a_change("B", path="/b")
     workload = restarted(a_workload(), ledger)
-    doubted = restarted(a_workload(), ledger, doubt=Doubt.STALE)
+    doubted = restarted(a_workload(), ledger, doubt=Unconfirmed.PROVIDER_TIMED_OUT)
 
-    alone = owed(ledger, workload, selected=Selected((later,)), seconds=90)
-    both = owed(ledger, doubted, selected=Selected((later,)), seconds=90)
+    alone = owed(ledger, workload, selected=MatchedChanges((later,)), seconds=90)
+    both = owed(ledger, doubted, selected=MatchedChanges((later,)), seconds=90)
 
     assert [(rollout.uid, rollout.seq) for rollout in alone.rollouts] == [(workload.uid, 1)]
-    assert alone.debts[0].changes == (later,)
-    assert set(both.debts[0].changes) == {*ledger.debts[0].changes, later}
-    assert owed(ledger, workload, selected=Selected(()), seconds=90) is ledger
+    assert alone.pending[0].changes == (later,)
+    assert set(both.pending[0].changes) == {*ledger.pending[0].changes, later}
+    assert owed(ledger, workload, selected=MatchedChanges(()), seconds=90) is ledger

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.core.restarts.restart_records import (
-    Cause,
-    Doubt,
-    Receipt,
+    RestartCause,
+    RestartRecord,
+    Unconfirmed,
     coverage_patch,
-    describe,
-    is_paid,
-    receipt_of,
+    described_changes,
+    is_restarted,
     restart_patch,
-    stamp_of,
+    restart_record_of,
+    revision_of,
 )
 from support.builders import (
     CREATE,
@@ -57,13 +57,13 @@ HOSTILE = [
 
 def test_a_workload_that_was_never_restarted() -> None:
     """Without the annotation there is no restart and no stamp."""
-    assert receipt_of(a_workload()) == Receipt(None, {})
+    assert restart_record_of(a_workload()) == RestartRecord(None, {})
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_receipt_that_cannot_be_read_is_none(text: str) -> None:
     """Whatever somebody wrote into the annotation, it counts as never restarted."""
-    assert receipt_of(a_workload(last_restart=text)) == Receipt(None, {})
+    assert restart_record_of(a_workload(last_restart=text)) == RestartRecord(None, {})
 
 
 @given(st.builds(json.dumps, json_values) | texts)
@@ -71,36 +71,38 @@ def test_any_annotation_can_be_read(text: str) -> None:
     """No text in the annotation raises anything, here or where it is asked for."""
     workload = a_workload(last_restart=text)
 
-    assert receipt_of(workload).time is None or receipt_of(workload).time.tzinfo is not None
-    assert not is_paid(workload, "payments", "epoch", 1)
+    assert restart_record_of(workload).time is None or restart_record_of(workload).time.tzinfo is not None
+    assert not is_restarted(workload, "payments", "epoch", 1)
 
 
 @pytest.mark.parametrize("text", ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05", "2026-01-02T04:04:05+01:00"])
 def test_the_time_of_a_receipt_is_in_utc(text: str) -> None:
     """A time without a zone is taken for UTC, as the operator writes it."""
-    assert receipt_of(a_workload(last_restart=a_receipt(text))).time == START
+    assert restart_record_of(a_workload(last_restart=a_receipt(text))).time == START
 
 
 @given(epochs, epochs, st.integers(0, 9), st.integers(0, 9))
 def test_a_stamp_pays_for_all_before_it(epoch: str, other: str, paid: int, asked: int) -> None:
     """A stamp for one sequence number pays for all up to it, and for none of another epoch."""
-    workload = a_workload(last_restart=a_receipt(payments=stamp_of(epoch, paid)))
+    workload = a_workload(last_restart=a_receipt(payments=revision_of(epoch, paid)))
 
-    assert is_paid(workload, "payments", other, asked) == (epoch == other and asked <= paid)
-    assert not is_paid(workload, "mail", epoch, asked)
+    assert is_restarted(workload, "payments", other, asked) == (epoch == other and asked <= paid)
+    assert not is_restarted(workload, "mail", epoch, asked)
 
 
 @pytest.mark.parametrize("seq", ["", " 1", "+1", "-1", "1.0", "0x1", "1_0", "²", "٣", "9" * 5000])
 def test_a_stamp_that_nobody_wrote_pays_nothing(seq: str) -> None:
     """Only a plain number behind the epoch is a stamp."""
-    assert not is_paid(a_workload(last_restart=a_receipt(payments=f"epoch.{seq}")), "payments", "epoch", 1)
+    assert not is_restarted(
+        a_workload(last_restart=a_receipt(payments=f"epoch.{seq}")), "payments", "epoch", 1
+    )
 
 
 def test_a_restart_is_one_patch() -> None:
     """It names the object and version it was planned on, and writes both receipts and nothing else."""
     workload, debt = a_workload(), a_debt("web", 7, a_change("A"), a_change("B", CREATE, path="/b"))
 
-    patch = restart_patch(workload, Cause(debt, "payments", "epoch"), at(9))
+    patch = restart_patch(workload, RestartCause(debt, "payments", "epoch"), at(9))
     last_restart = patch["metadata"]["annotations"].pop("events.infisical.com/last-restart")
 
     assert patch == {
@@ -124,8 +126,10 @@ def test_a_restart_is_one_patch() -> None:
 def test_a_repeated_patch_makes_no_second_rollout(seq: int, later: timedelta) -> None:
     """The same debt patched again, however late, leaves the pod template as it is."""
     debt = a_debt("web", seq)
-    first = restart_patch(a_workload(), Cause(debt, "payments", "epoch"), START)
-    second = restart_patch(patched(a_workload(), first), Cause(debt, "payments", "epoch"), START + later)
+    first = restart_patch(a_workload(), RestartCause(debt, "payments", "epoch"), START)
+    second = restart_patch(
+        patched(a_workload(), first), RestartCause(debt, "payments", "epoch"), START + later
+    )
 
     assert second["spec"] == first["spec"]
 
@@ -133,7 +137,7 @@ def test_a_repeated_patch_makes_no_second_rollout(seq: int, later: timedelta) ->
 def test_a_newer_debt_makes_a_new_rollout() -> None:
     """Another sequence number, another epoch or another subscription changes the template."""
     specs = [
-        restart_patch(a_workload(), Cause(a_debt("web", seq), subscription, epoch), START)["spec"]
+        restart_patch(a_workload(), RestartCause(a_debt("web", seq), subscription, epoch), START)["spec"]
         for seq, subscription, epoch in [(1, "a", "x"), (2, "a", "x"), (1, "b", "x"), (1, "a", "y")]
     ]
 
@@ -144,43 +148,51 @@ def test_a_restart_keeps_the_stamps_of_its_neighbours() -> None:
     """A workload of two subscriptions carries a receipt for each."""
     workload = a_workload(last_restart=a_receipt(mail="other.3", payments="epoch.1"))
     restarted = patched(
-        workload, restart_patch(workload, Cause(a_debt("web", 2), "payments", "epoch"), at(5))
+        workload, restart_patch(workload, RestartCause(a_debt("web", 2), "payments", "epoch"), at(5))
     )
 
-    assert receipt_of(restarted) == Receipt(at(5), {"mail": "other.3", "payments": "epoch.2"})
+    assert restart_record_of(restarted) == RestartRecord(at(5), {"mail": "other.3", "payments": "epoch.2"})
 
 
 def test_a_restart_before_the_secrets_were_fresh_says_so() -> None:
     """Until the next one for the same subscription with fresh ones."""
-    cause = Cause(a_debt(), "payments", "epoch", doubt=Doubt.STALE)
+    cause = RestartCause(a_debt(), "payments", "epoch", unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)
     stale = patched(a_workload(), restart_patch(a_workload(), cause, START))
-    others = patched(stale, restart_patch(stale, replace(cause, subscription="mail", doubt=None), START))
-    mended = patched(others, restart_patch(others, replace(cause, doubt=None), START))
+    others = patched(
+        stale, restart_patch(stale, replace(cause, subscription="mail", unconfirmed=None), START)
+    )
+    mended = patched(others, restart_patch(others, replace(cause, unconfirmed=None), START))
 
-    doubts = [receipt_of(workload).doubts for workload in (stale, others, mended)]
-    assert doubts == [{"payments": Doubt.STALE}, {"payments": Doubt.STALE}, {}]
+    doubts = [restart_record_of(workload).unconfirmed for workload in (stale, others, mended)]
+    assert doubts == [
+        {"payments": Unconfirmed.PROVIDER_TIMED_OUT},
+        {"payments": Unconfirmed.PROVIDER_TIMED_OUT},
+        {},
+    ]
 
 
 def test_somebodys_rollout_is_noted_and_is_no_restart() -> None:
     """The content of the Secrets alone is new in the metadata; no template and no time changes."""
     never = a_workload()
-    restarted = patched(never, restart_patch(never, Cause(a_debt(), "payments", "epoch", {"a": "1"}), START))
+    restarted = patched(
+        never, restart_patch(never, RestartCause(a_debt(), "payments", "epoch", {"a": "1"}), START)
+    )
 
     for workload, secrets in ((never, {"env": "2"}), (restarted, {"a": "1", "env": "2"})):
         patch = coverage_patch(workload, {"env": "2"})
-        before, after = receipt_of(workload), receipt_of(patched(workload, patch))
+        before, after = restart_record_of(workload), restart_record_of(patched(workload, patch))
         assert list(patch) == ["metadata"]
-        assert after == replace(before, secrets=secrets)
+        assert after == replace(before, content_fingerprints=secrets)
 
 
 def test_a_receipt_names_few_keys() -> None:
     """A person reads it: twenty keys, and an asterisk for the rest."""
     many = tuple(a_change(f"KEY_{number:02}", DELETE, path="/**") for number in range(21))
-    told = describe(many)
+    told = described_changes(many)
 
     assert told["keys"] == [*(f"KEY_{number:02}" for number in range(20)), "*"]
     assert (told["event"], told["environmentSlug"], told["secretPath"]) == ("secret:delete", "prod", "/**")
-    assert describe(many[:20])["keys"] == [change.key for change in many[:20]]
-    assert describe((a_change("A", UPDATE), a_change("A", UPDATE, environment="dev")))["environmentSlug"] == (
-        "dev,prod"
-    )
+    assert described_changes(many[:20])["keys"] == [change.key for change in many[:20]]
+    assert described_changes((a_change("A", UPDATE), a_change("A", UPDATE, environment="dev")))[
+        "environmentSlug"
+    ] == ("dev,prod")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_events.core.restarts.user_requests import Requests, is_new
+from infisical_events.core.restarts.user_requests import UserRequests, is_new
 
 GROUP = "events.infisical.com"
 
@@ -11,13 +11,13 @@ def test_what_is_asked() -> None:
     """One annotation for each request; others are nobody's."""
     words = {f"{GROUP}/reconcile-at": "1", f"{GROUP}/restart-at": "2", f"{GROUP}/resume-at": "3", "x": "y"}
 
-    assert Requests.of(words) == Requests("1", "2", "3")
-    assert Requests.of({}) == Requests()
+    assert UserRequests.of(words) == UserRequests("1", "2", "3")
+    assert UserRequests.of({}) == UserRequests()
 
 
 def test_long_words_are_cut() -> None:
     """They are told in the status."""
-    assert Requests.of({f"{GROUP}/restart-at": "x" * 300}).restart_at == "x" * 256
+    assert UserRequests.of({f"{GROUP}/restart-at": "x" * 300}).restart_at == "x" * 256
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 
 from infisical_events.api.resources import WorkloadKind
-from infisical_events.core.restarts.workload_state import Progress, Standing, standing_of
+from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
 from support.builders import CRON_JOB, DAEMON_SET, DEPLOYMENT, JOB, ROLLOUT, STATEFUL_SET, a_workload
 from support.strategies import json_values
 
-COMPLETE, UNDER_WAY, FAILED = Progress
+COMPLETE, UNDER_WAY, FAILED = RolloutProgress
 
 
 def stored(
@@ -31,9 +31,9 @@ def stored(
     }
 
 
-def read(raw: dict[str, Any], kind: WorkloadKind = DEPLOYMENT, **words: str) -> Standing:
+def read(raw: dict[str, Any], kind: WorkloadKind = DEPLOYMENT, **words: str) -> WorkloadState:
     """The workload as it stands."""
-    return standing_of(a_workload(kind=kind, **words), raw)
+    return workload_state_of(a_workload(kind=kind, **words), raw)
 
 
 # -- Secrets --------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ def test_secrets_of_a_pod(pod: object) -> None:
     """By name, wherever a pod can name one."""
     standing = read(stored(pod))
 
-    assert (standing.secrets, standing.unfollowed) == ({"env"}, ())
+    assert (standing.secrets, standing.untracked_volumes) == ({"env"}, ())
 
 
 def test_all_secrets_of_a_pod() -> None:
@@ -94,7 +94,7 @@ def test_what_a_driver_fetches_is_not_followed() -> None:
     }
     standing = read(stored(pod))
 
-    assert (standing.secrets, standing.unfollowed) == (set(), ("SecretProviderClass vault",))
+    assert (standing.secrets, standing.untracked_volumes) == (set(), ("SecretProviderClass vault",))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_how_its_pods_are_found(selector: object, text: str) -> None:
 # -- progress, as `kubectl rollout status` tells it -----------------------------------------------
 
 
-def told(kind: WorkloadKind, status: object, **spec: object) -> Progress:
+def told(kind: WorkloadKind, status: object, **spec: object) -> RolloutProgress:
     """How far a rollout of this kind has come."""
     return read(stored(status=status, **spec), kind).progress
 
@@ -138,7 +138,7 @@ def counts(updated: int, total: int, available: int, **more: object) -> dict[str
         (counts(1, 3, 2, conditions=[{"type": "Progressing", "reason": "ReplicaSetUpdated"}]), UNDER_WAY),
     ],
 )
-def test_progress_of_a_deployment(status: object, progress: Progress) -> None:
+def test_progress_of_a_deployment(status: object, progress: RolloutProgress) -> None:
     """All replicas are updated, no old ones are left, and all are available."""
     assert told(DEPLOYMENT, status, replicas=3) is progress
 
@@ -181,7 +181,7 @@ def revisions(updated: int, available: int, update: str = "b", current: str = "b
         (revisions(0, 3, current="a"), {"rollingUpdate": {"partition": 9}}, COMPLETE),
     ],
 )
-def test_progress_of_a_stateful_set(status: object, strategy: object, progress: Progress) -> None:
+def test_progress_of_a_stateful_set(status: object, strategy: object, progress: RolloutProgress) -> None:
     """All are of the newest revision and available; those below a partition are meant to stay old."""
     assert told(STATEFUL_SET, status, replicas=3, updateStrategy=strategy) is progress
 
@@ -190,7 +190,9 @@ def test_progress_of_a_stateful_set(status: object, strategy: object, progress: 
     ("updated", "available", "observed", "progress"),
     [(3, 3, 7, COMPLETE), (2, 3, 7, UNDER_WAY), (3, 2, 7, UNDER_WAY), (3, 3, 6, UNDER_WAY)],
 )
-def test_progress_of_a_daemon_set(updated: int, available: int, observed: int, progress: Progress) -> None:
+def test_progress_of_a_daemon_set(
+    updated: int, available: int, observed: int, progress: RolloutProgress
+) -> None:
     """Every node that is to have one has a new and available one."""
     status = {
         "observedGeneration": observed,
@@ -213,7 +215,7 @@ def test_progress_of_a_daemon_set(updated: int, available: int, observed: int, p
         ({"observedGeneration": "7", "phase": "Degraded", "restartedAt": "t1"}, FAILED),
     ],
 )
-def test_progress_of_an_argo_rollout(status: object, progress: Progress) -> None:
+def test_progress_of_an_argo_rollout(status: object, progress: RolloutProgress) -> None:
     """It writes the generation as a text, and when it has restarted its pods."""
     assert told(ROLLOUT, status, restartAt="t2") is progress
 
@@ -277,8 +279,8 @@ def test_who_else_restarts_it(marks: dict[str, str], by: str) -> None:
         {**workload.annotations, **marks},
     )
 
-    assert standing_of(own, stored()).restarted_by == by
-    assert standing_of(workload, stored(marks=marks)).restarted_by == by
+    assert workload_state_of(own, stored()).other_reloader == by
+    assert workload_state_of(workload, stored(marks=marks)).other_reloader == by
 
 
 def test_the_workload_has_the_last_word() -> None:
@@ -287,7 +289,7 @@ def test_the_workload_has_the_last_word() -> None:
     workload = a_workload()
     own = Workload(workload.uid, workload.kind, workload.name, "41", {"reloader.stakater.com/auto": "false"})
 
-    assert standing_of(own, stored(marks=marks)).restarted_by == ""
+    assert workload_state_of(own, stored(marks=marks)).other_reloader == ""
 
 
 # -- what makes no sense --------------------------------------------------------------------------
@@ -300,7 +302,7 @@ def test_another_shape_is_refused(kind: WorkloadKind, raw: Any) -> None:  # noqa
     shapes = (raw, stored(raw), stored(status=raw), stored(updateStrategy=raw, replicas=raw, selector=raw))
     for shape in shapes:
         try:
-            standing = standing_of(a_workload(kind=kind), shape)
+            standing = workload_state_of(a_workload(kind=kind), shape)
         except (KeyError, TypeError, AttributeError, ValueError):
             continue
-        assert standing.progress in Progress
+        assert standing.progress in RolloutProgress

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_events.core.restarts.workloads import concerning, narrowing_of
+from infisical_events.core.restarts.workloads import matching_changes, workload_filter_of
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_change, a_workload
 
@@ -51,8 +51,8 @@ def test_a_workload_is_held(text: str, expected: bool) -> None:  # noqa: FBT001 
 )
 def test_what_a_workload_names_concerns_it(annotations: dict[str, str]) -> None:
     """Each annotation that is left out or empty narrows nothing."""
-    assert concerning(a_workload(**annotations), [CHANGE]) == (CHANGE,)
-    assert narrowing_of(a_workload(**annotations)).mistakes == ()
+    assert matching_changes(a_workload(**annotations), [CHANGE]) == (CHANGE,)
+    assert workload_filter_of(a_workload(**annotations)).mistakes == ()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_a_workload_names_concerns_it(annotations: dict[str, str]) -> None:
 )
 def test_what_a_workload_leaves_out_does_not_concern_it(annotations: dict[str, str]) -> None:
     """One annotation that does not fit is enough."""
-    assert concerning(a_workload(**annotations), [CHANGE]) == ()
+    assert matching_changes(a_workload(**annotations), [CHANGE]) == ()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_a_workload_leaves_out_does_not_concern_it(annotations: dict[str, s
 )
 def test_what_nobody_can_name_concerns_all_whom_it_may(change: Change) -> None:
     """A key or a folder that is not known may be the one that a workload waits for."""
-    assert concerning(a_workload(secret_keys="DB_*", secret_path="/a"), [change]) == (change,)
+    assert matching_changes(a_workload(secret_keys="DB_*", secret_path="/a"), [change]) == (change,)
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,17 @@ def test_what_nobody_can_name_concerns_all_whom_it_may(change: Change) -> None:
 def test_a_mistake_narrows_nothing(annotations: dict[str, str], told: str) -> None:
     """A restart too many is better than one too few; the mistake is told with its annotation."""
     workload = a_workload(**annotations)
-    (mistake,) = narrowing_of(workload).mistakes
+    (mistake,) = workload_filter_of(workload).mistakes
 
     assert mistake.startswith(f"annotation events.infisical.com/{told}")
-    assert concerning(workload, [CHANGE]) == (CHANGE,)
+    assert matching_changes(workload, [CHANGE]) == (CHANGE,)
 
 
 def test_every_mistake_is_told() -> None:
     """One that is made beside another one does not hide it; what can be read still narrows."""
     workload = a_workload(events="update", secret_path="a", secret_keys="DB_*")
 
-    assert len(narrowing_of(workload).mistakes) == 2
-    assert concerning(workload, [a_change("DB_A", DELETE), a_change("API_KEY", CREATE)]) == (
+    assert len(workload_filter_of(workload).mistakes) == 2
+    assert matching_changes(workload, [a_change("DB_A", DELETE), a_change("API_KEY", CREATE)]) == (
         a_change("DB_A", DELETE),
     )

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.sharding.assignment import fair, shard_of
+from infisical_events.core.sharding.assignment import fair_assignment, shard_of
 
 NAMES = st.sets(st.sampled_from("abcdef"), min_size=1)
 SHARDS = st.integers(1, 16)
@@ -26,7 +26,7 @@ def test_shards_are_even() -> None:
 @given(st.dictionaries(st.integers(0, 15), st.sampled_from("abcdefgh")), NAMES, SHARDS)
 def test_fair(holders: dict[int, str], replicas: set[str], shards: int) -> None:
     """Every shard has a living holder, and no replica has two more than another."""
-    wanted = fair(holders, replicas, shards)
+    wanted = fair_assignment(holders, replicas, shards)
     loads = Counter(wanted.values())
     assert sorted(wanted) == list(range(shards))
     assert loads.keys() <= replicas
@@ -37,14 +37,14 @@ def test_fair(holders: dict[int, str], replicas: set[str], shards: int) -> None:
 @given(st.dictionaries(st.integers(0, 15), st.sampled_from("abcdefgh")), NAMES, SHARDS)
 def test_settled(holders: dict[int, str], replicas: set[str], shards: int) -> None:
     """What is fair stays: nothing moves to and fro."""
-    wanted = fair(holders, replicas, shards)
-    assert fair(wanted, replicas, shards) == wanted
+    wanted = fair_assignment(holders, replicas, shards)
+    assert fair_assignment(wanted, replicas, shards) == wanted
 
 
 @given(st.dictionaries(st.integers(0, 15), st.sampled_from("abcdef")), NAMES, SHARDS)
 def test_few_moves(holders: dict[int, str], replicas: set[str], shards: int) -> None:
     """Only what is too much for its holder, or has none, goes to another one."""
-    wanted = fair(holders, replicas, shards)
+    wanted = fair_assignment(holders, replicas, shards)
     loads = Counter(holder for shard, holder in holders.items() if shard < shards and holder in replicas)
     least, odd = divmod(shards, len(replicas))
     surplus = sorted((max(0, count - least) for count in loads.values()), reverse=True)
@@ -54,9 +54,9 @@ def test_few_moves(holders: dict[int, str], replicas: set[str], shards: int) -> 
 
 def test_a_leader_stays() -> None:
     """With one shard whoever holds it keeps it, whoever joins."""
-    assert fair({0: "z"}, {"a", "b", "z"}, 1) == {0: "z"}
+    assert fair_assignment({0: "z"}, {"a", "b", "z"}, 1) == {0: "z"}
 
 
 def test_nobody() -> None:
     """Without replicas nobody holds anything."""
-    assert fair({0: "a"}, (), 2) == {}
+    assert fair_assignment({0: "a"}, (), 2) == {}

@@ -16,16 +16,24 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from infisical_events.core.sharding.election import Candidacy, Naming, Plan, Replica, Timing, View, looked
+from infisical_events.core.sharding.election import (
+    Elector,
+    LeaseNames,
+    LeasePlan,
+    LeaseTiming,
+    LeaseViews,
+    Replica,
+    update_view,
+)
 from infisical_events.core.sharding.leases import Lease, released, renewed, taken
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-TIMING = Timing(15.0)
+TIMING = LeaseTiming(15.0)
 
 
-def a_candidacy(name: str = "a", shards: int = 2, life: str = "1") -> Candidacy:
+def a_candidacy(name: str = "a", shards: int = 2, life: str = "1") -> Elector:
     """A replica of an installation `op`."""
-    return Candidacy(Replica(name, life), Naming("op", shards), TIMING)
+    return Elector(Replica(name, life), LeaseNames("op", shards), TIMING)
 
 
 def a_shard(number: int = 0, holder: str = "", **fields: object) -> Lease:
@@ -46,43 +54,43 @@ def test_timing() -> None:
 
 def test_the_first_replica_takes_all() -> None:
     """Where there is nothing yet everything is taken at once."""
-    assert a_candidacy().plan(looked(None, (), 0.0), (), 0.0) == Plan(acquire=(0, 1))
+    assert a_candidacy().plan(update_view(None, (), 0.0), (), 0.0) == LeasePlan(acquire=(0, 1))
 
 
 def test_a_fair_share() -> None:
     """With another replica there, each takes its half."""
-    view = looked({}, [a_membership("a"), a_membership("b")], 0.0)
+    view = update_view({}, [a_membership("a"), a_membership("b")], 0.0)
     plans = [a_candidacy(name).plan(view, (), 0.0) for name in "ab"]
     assert sorted(plan.acquire for plan in plans) == [(0,), (1,)]
 
 
 def test_giving_to_a_newcomer() -> None:
     """Whoever has more than a fair share gives the surplus away, and nobody takes what is held."""
-    view = looked({}, [a_shard(0, "a_1"), a_shard(1, "a_1"), a_membership("a"), a_membership("b")], 0.0)
-    assert a_candidacy("a").plan(view, (0, 1), 0.0) == Plan(release=(1,))
-    assert a_candidacy("b").plan(view, (), 0.0) == Plan()
+    view = update_view({}, [a_shard(0, "a_1"), a_shard(1, "a_1"), a_membership("a"), a_membership("b")], 0.0)
+    assert a_candidacy("a").plan(view, (0, 1), 0.0) == LeasePlan(release=(1,))
+    assert a_candidacy("b").plan(view, (), 0.0) == LeasePlan()
 
 
 @pytest.mark.parametrize(("waited", "acquire"), [(14.9, ()), (15.0, (0,))])
 def test_expiry_is_seen(waited: float, acquire: tuple[int, ...]) -> None:
     """A Lease is free when its record was seen to stand still for its duration, whatever times it has."""
     lease = a_shard(0, "b_1", renewed="1999-01-01T00:00:00.000000Z")
-    view = looked(looked(None, [lease], 0.0), [lease], waited)
+    view = update_view(update_view(None, [lease], 0.0), [lease], waited)
     assert a_candidacy(shards=1).plan(view, (), waited).acquire == acquire
 
 
 def test_a_longer_duration_is_respected() -> None:
     """A holder that was started with a longer duration is waited for that long."""
-    view = looked(None, [a_shard(0, "b_1", duration=60.0)], 0.0)
+    view = update_view(None, [a_shard(0, "b_1", duration=60.0)], 0.0)
     plans = [a_candidacy(shards=1).plan(view, (), now) for now in (59.0, 60.0)]
     assert [plan.acquire for plan in plans] == [(), (0,)]
 
 
 def test_a_renewal_is_seen() -> None:
     """A record that moves begins anew; a label alone moves the version and not the record."""
-    first = looked(None, [a_shard(0, "b_1")], 0.0)
-    labelled = looked(first, [a_shard(0, "b_1", version="2")], 5.0)
-    renewal = looked(labelled, [a_shard(0, "b_1", renewed="s", version="3")], 6.0)
+    first = update_view(None, [a_shard(0, "b_1")], 0.0)
+    labelled = update_view(first, [a_shard(0, "b_1", version="2")], 5.0)
+    renewal = update_view(labelled, [a_shard(0, "b_1", renewed="s", version="3")], 6.0)
     assert [view["op-shard-0"].since for view in (first, labelled, renewal)] == [0.0, 0.0, 6.0]
     assert labelled["op-shard-0"].lease.version == "2"
 
@@ -90,37 +98,37 @@ def test_a_renewal_is_seen() -> None:
 def test_an_earlier_life() -> None:
     """A replica that begins anew takes at once what it held before, unless that life is seen to go on."""
     candidacy = a_candidacy(shards=1, life="2")
-    found = looked(None, [a_shard(0, "a_1")], 0.0)
-    lives = looked(found, [a_shard(0, "a_1", renewed="s")], 1.0)
+    found = update_view(None, [a_shard(0, "a_1")], 0.0)
+    lives = update_view(found, [a_shard(0, "a_1", renewed="s")], 1.0)
     assert candidacy.plan(found, (), 0.0).acquire == (0,)
     assert candidacy.plan(lives, (), 1.0).acquire == ()
 
 
 def test_names_that_look_alike() -> None:
     """An earlier life is one of the whole name."""
-    view = looked(None, [a_shard(0, "pod-a_1"), a_shard(1, "a_b_1")], 0.0)
+    view = update_view(None, [a_shard(0, "pod-a_1"), a_shard(1, "a_b_1")], 0.0)
     assert a_candidacy().plan(view, (), 0.0).acquire == ()
 
 
 def test_released() -> None:
     """What has no holder is free at once."""
-    assert a_candidacy(shards=1).plan(looked({}, [a_shard()], 0.0), (), 0.0).acquire == (0,)
+    assert a_candidacy(shards=1).plan(update_view({}, [a_shard()], 0.0), (), 0.0).acquire == (0,)
 
 
 @pytest.mark.parametrize("leases", [(), (a_shard(0, "b_1"),), (a_shard(0),)])
 def test_lost(leases: tuple[Lease, ...]) -> None:
     """What another one has, or was deleted or cleared by somebody, is not ours any more."""
-    assert a_candidacy(shards=1).plan(looked({}, leases, 0.0), (0,), 0.0).lost == (0,)
+    assert a_candidacy(shards=1).plan(update_view({}, leases, 0.0), (0,), 0.0).lost == (0,)
 
 
 def test_in_our_name() -> None:
     """What is in our name and not held, as after a lost answer, is taken again."""
-    assert a_candidacy(shards=1).plan(looked({}, [a_shard(0, "a_1")], 0.0), (), 0.0).acquire == (0,)
+    assert a_candidacy(shards=1).plan(update_view({}, [a_shard(0, "a_1")], 0.0), (), 0.0).acquire == (0,)
 
 
 def test_the_dead_have_no_share() -> None:
     """A replica that was not heard of for a while is given nothing; its own Leases expire later."""
-    view = looked({}, [a_membership("a"), a_membership("b")], 0.0)
+    view = update_view({}, [a_membership("a"), a_membership("b")], 0.0)
     assert a_candidacy().plan(view, (0,), 4.9).acquire == ()
     assert a_candidacy().living(view, 4.9) == {"a_1", "b_1"}
     assert a_candidacy().living(view, 5.0) == {"a_1"}
@@ -129,7 +137,7 @@ def test_the_dead_have_no_share() -> None:
 def test_what_is_left_behind_is_removed() -> None:
     """Leases of replicas that died long ago go, and of shards that there are no more; nothing else."""
     gone = [a_membership("b"), a_shard(7, "b_1")]
-    view = looked({}, [*gone, a_membership("a"), a_shard(0, "b_1")], 0.0)
+    view = update_view({}, [*gone, a_membership("a"), a_shard(0, "b_1")], 0.0)
     assert a_candidacy().plan(view, (), 59.9).remove == ()
     assert set(a_candidacy().plan(view, (), 60.0).remove) == set(gone)
 
@@ -203,8 +211,8 @@ class Player:
     name: str
     pace: float
     offset: float
-    candidacy: Candidacy
-    view: View | None = None
+    candidacy: Elector
+    view: LeaseViews | None = None
     held: dict[int, tuple[Lease, float]] = field(default_factory=dict)
     ended: dict[int, float] = field(default_factory=dict)
     """When each shard was given up last, released or lost."""
@@ -233,7 +241,7 @@ class Player:
 
     def join(self) -> None:
         """Say that it is there."""
-        name = self.candidacy.naming.replica(self.candidacy.replica.name)
+        name = self.candidacy.names.replica(self.candidacy.replica.name)
         known = (self.view or {}).get(name)
         self.write(self.ours(known.lease if known else Lease(name=name)), None)
 
@@ -247,7 +255,7 @@ class Player:
         assert isinstance(answer, tuple)
         if self.is_dead:
             return
-        view = self.view = looked(self.view, answer, self.now)
+        view = self.view = update_view(self.view, answer, self.now)
         self.held = {shard: self.held[shard] for shard in self.acting()}
         plan = self.candidacy.plan(view, self.held, self.now)
         for shard in plan.lost:
@@ -255,7 +263,7 @@ class Player:
         for shard in plan.release:
             self.write(released(self.give_up(shard), NOW), None)
         for shard in plan.acquire:
-            name = self.candidacy.naming.shard(shard)
+            name = self.candidacy.names.shard(shard)
             self.write(self.ours(view[name].lease if name in view else Lease(name=name)), shard)
 
     def give_up(self, shard: int) -> Lease:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.core.paths.path_globs import KeyFilter, compile_path_glob
-from infisical_events.core.snapshots.changes import ANY_KEY, Change, folded, united
+from infisical_events.core.snapshots.changes import ANY_KEY, Change, compacted, merged
 from infisical_events.core.snapshots.selectors import Selector, select
 from support.builders import CREATE, DELETE, UPDATE, a_change
 from support.strategies import changes, event_types, few_changes, few_keys
@@ -41,7 +41,7 @@ def test_what_is_no_change_is_refused(text: str) -> None:
 
 def test_one_key_is_one_change() -> None:
     """Several changes of a key are one with all their types."""
-    assert united([a_change("B"), a_change("A", DELETE), a_change("A", CREATE)]) == (
+    assert merged([a_change("B"), a_change("A", DELETE), a_change("A", CREATE)]) == (
         a_change("A", DELETE, CREATE),
         a_change("B"),
     )
@@ -50,9 +50,9 @@ def test_one_key_is_one_change() -> None:
 @given(st.lists(few_changes))
 def test_uniting_again_changes_nothing(several: list[Change]) -> None:
     """What is united is sorted, has every key once, and the order of arrival does not matter."""
-    once = united(several)
+    once = merged(several)
 
-    assert united(once) == united(reversed(several)) == once
+    assert merged(once) == merged(reversed(several)) == once
     assert len({(change.scope, change.key) for change in once}) == len(once)
 
 
@@ -60,14 +60,14 @@ def test_fifty_changes_are_kept() -> None:
     """So many are told one by one."""
     several = [a_change(f"KEY_{number:02}") for number in range(50)]
 
-    assert list(folded(several)) == several
+    assert list(compacted(several)) == several
 
 
 def test_more_changes_are_one_of_their_folder() -> None:
     """One more, and nobody reads a list of keys any more; types and folders are kept."""
     several = [a_change(f"KEY_{number}") for number in range(50)]
 
-    assert folded([*several, a_change("X", CREATE), a_change("X", DELETE, path="/b")]) == (
+    assert compacted([*several, a_change("X", CREATE), a_change("X", DELETE, path="/b")]) == (
         a_change(ANY_KEY, CREATE, UPDATE),
         a_change(ANY_KEY, DELETE, path="/b"),
     )
@@ -79,7 +79,7 @@ def test_too_many_folders_are_one_environment() -> None:
         a_change(path=f"/folder-{number}", environment=env) for number in range(60) for env in ("dev", "prod")
     ]
 
-    assert folded(several) == (
+    assert compacted(several) == (
         a_change(ANY_KEY, path="/**", environment="dev"),
         a_change(ANY_KEY, path="/**"),
     )
@@ -92,6 +92,6 @@ def test_folding_loses_nobody(selector: Selector, few: list[Change], keys: int, 
     wide = [a_change("A", CREATE, path=f"/folder-{number}", environment="dev") for number in range(others)]
     several = [*few, *many, *wide]
 
-    assert bool(select([selector], several).selected) <= bool(select([selector], folded(several)).selected)
-    assert folded(folded(several)) == folded(several)
-    assert len(folded(several)) <= 50
+    assert bool(select([selector], several).selected) <= bool(select([selector], compacted(several)).selected)
+    assert compacted(compacted(several)) == compacted(several)
+    assert len(compacted(several)) <= 50

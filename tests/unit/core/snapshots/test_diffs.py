@@ -5,7 +5,7 @@ from hypothesis import given
 
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.diffs import diff
-from infisical_events.core.snapshots.snapshots import Body, Sighting
+from infisical_events.core.snapshots.snapshots import PartitionState, SecretVersion
 from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_body, a_change, a_part
 from support.strategies import bodies, own_bodies
 
@@ -26,7 +26,9 @@ OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
     ],
     ids=["create", "create-update", "update", "roll-back", "delete", "replace", "replace-update", "two"],
 )
-def test_a_change_is_attributed(before: Body, after: Body, expected: list[Change]) -> None:
+def test_a_change_is_attributed(
+    before: PartitionState, after: PartitionState, expected: list[Change]
+) -> None:
     """A key that comes is a create, one that goes a delete, another version an update."""
     assert list(diff(OWN, before, after)) == expected
 
@@ -63,7 +65,7 @@ def test_a_rename_onto_a_deleted_name_is_both() -> None:
     ],
     ids=["an imported key", "an import gone", "another rank", "rank and keys", "rank of nothing"],
 )
-def test_an_import_is_mutated(before: Body, after: Body, keys: list[str]) -> None:
+def test_an_import_is_mutated(before: PartitionState, after: PartitionState, keys: list[str]) -> None:
     """Whatever changes in an import mutates the importing folder; its rank concerns all of its keys."""
     assert list(diff(IMPORTED, before, after)) == [a_change(key, IMPORT) for key in keys]
 
@@ -76,24 +78,24 @@ def test_an_import_of_a_recursive_look_belongs_to_all_it_saw() -> None:
 
 
 @given(own_bodies, own_bodies)
-def test_own_bodies_differ_if_they_do_not_agree(before: Body, after: Body) -> None:
+def test_own_bodies_differ_if_they_do_not_agree(before: PartitionState, after: PartitionState) -> None:
     """There is a change if and only if the bodies do not agree, one for each key that differs."""
     changes = diff(OWN, before, after)
 
     assert (not changes) == before.agrees(after)
     assert [change.key for change in changes] == sorted(
         key
-        for key in before.sightings.keys() | after.sightings.keys()
-        if not _agree(before.sightings.get(key), after.sightings.get(key))
+        for key in before.versions.keys() | after.versions.keys()
+        if not _agree(before.versions.get(key), after.versions.get(key))
     )
 
 
-def _agree(old: Sighting | None, new: Sighting | None) -> bool:
+def _agree(old: SecretVersion | None, new: SecretVersion | None) -> bool:
     return old is not None and new is not None and old.agrees(new)
 
 
 @given(bodies, bodies)
-def test_imports_differ_if_they_do_not_agree(before: Body, after: Body) -> None:
+def test_imports_differ_if_they_do_not_agree(before: PartitionState, after: PartitionState) -> None:
     """There is a mutation if and only if the bodies do not agree."""
     changes = diff(IMPORTED, before, after)
 
@@ -102,7 +104,7 @@ def test_imports_differ_if_they_do_not_agree(before: Body, after: Body) -> None:
 
 
 @given(own_bodies, own_bodies)
-def test_what_comes_one_way_goes_the_other(before: Body, after: Body) -> None:
+def test_what_comes_one_way_goes_the_other(before: PartitionState, after: PartitionState) -> None:
     """A key created in one direction is deleted in the other one, and a rename stays a rename."""
     there = {change.key: change.types for change in diff(OWN, before, after)}
     back = {change.key: change.types for change in diff(OWN, after, before)}

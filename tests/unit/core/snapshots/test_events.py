@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.core.paths.folders import Folder
-from infisical_events.core.snapshots.events import Frame, NotUnderstood, Refused, SecretEvent, decode
+from infisical_events.core.snapshots.events import (
+    ErrorFrame,
+    Frame,
+    SecretEvent,
+    UnrecognizedFrame,
+    decode_frame,
+)
 from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_folder, an_event
 from support.strategies import json_values, texts
 
@@ -23,7 +29,7 @@ def an_item(path: str = "/a", environment: str = "prod", **fields: object) -> di
 def told(payload: object, event: str = UPDATE, **envelope: object) -> tuple[Frame, ...]:
     """What the newer generation's envelope of a payload decodes to."""
     data = {"eventType": event, "payload": payload}
-    return decode(event, json.dumps({"projectType": "secret-manager", "data": data} | envelope))
+    return decode_frame(event, json.dumps({"projectType": "secret-manager", "data": data} | envelope))
 
 
 @pytest.mark.parametrize("event", [CREATE, UPDATE, DELETE])
@@ -41,7 +47,7 @@ def test_the_older_generation_is_understood() -> None:
         "payload": [an_item(secretKeys="A"), an_item(secretKeys=["B", "C"])],
     }
 
-    assert decode("secret:update", json.dumps({"type": "secret-manager", "data": data})) == (
+    assert decode_frame("secret:update", json.dumps({"type": "secret-manager", "data": data})) == (
         an_event(UPDATE, "/a", "A", "B", "C"),
     )
 
@@ -50,7 +56,7 @@ def test_the_oldest_generation_is_understood() -> None:
     """There the frame is named by the project type, and the bus's whole envelope is the data."""
     data = {"specversion": "1.0", "event": "secret:delete", "payload": an_item(secretKey="A", secretId="x")}
 
-    assert decode("secret-manager", json.dumps({"datacontenttype": "x", "data": data})) == (
+    assert decode_frame("secret-manager", json.dumps({"datacontenttype": "x", "data": data})) == (
         an_event(DELETE, "/a", "A"),
     )
 
@@ -82,13 +88,13 @@ def test_a_path_is_the_text_of_some_request(path: str) -> None:
 )
 def test_pings_and_empty_events_say_nothing(name: str, data: str) -> None:
     """A heartbeat is life and no news; the reader makes up an empty event after each id."""
-    assert decode(name, data) == ()
+    assert decode_frame(name, data) == ()
 
 
 @pytest.mark.parametrize("data", ["", '{"message": "Permission denied or refresh failed"}', "}"])
 def test_an_error_is_a_refusal(data: str) -> None:
     """The server says that it is about to end the stream, whatever else it says with it."""
-    assert decode("error", data) == (Refused(),)
+    assert decode_frame("error", data) == (ErrorFrame(),)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +119,9 @@ def test_an_error_is_a_refusal(data: str) -> None:
 )
 def test_what_is_not_understood_is_a_reason_to_look(data: str, why: str) -> None:
     """A frame that is no event of the four says why, and never repeats foreign text."""
-    (frame,) = decode("secret:update", data)
+    (frame,) = decode_frame("secret:update", data)
 
-    assert isinstance(frame, NotUnderstood)
+    assert isinstance(frame, UnrecognizedFrame)
     assert why in frame.why
     assert CANARY not in frame.why
 
@@ -136,7 +142,7 @@ def test_an_event_has_no_limit_of_keys() -> None:
 @given(texts, texts)
 def test_any_text_decodes(name: str, data: str) -> None:
     """No text of a server raises anything."""
-    decode(name, data)
+    decode_frame(name, data)
 
 
 @given(json_values, json_values, json_values)
@@ -144,10 +150,10 @@ def test_any_json_decodes(whole: Any, kind: Any, payload: Any) -> None:  # noqa:
     """No JSON raises anything, neither as the envelope nor in any place of it."""
     for event in (kind, UPDATE, IMPORT):
         for envelope in (whole, {"data": whole}, {"data": {"eventType": event, "payload": payload}}):
-            frames = decode("secret:update", json.dumps(envelope))
+            frames = decode_frame("secret:update", json.dumps(envelope))
 
             assert frames
-            assert all(isinstance(frame, SecretEvent | NotUnderstood) for frame in frames)
+            assert all(isinstance(frame, SecretEvent | UnrecognizedFrame) for frame in frames)
 
 
 @given(

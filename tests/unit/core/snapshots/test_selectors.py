@@ -23,7 +23,7 @@ GLOBS = ["/", "/a", "/a/b", "/ab", "/*", "/a/*", "/a/**", "/**", "/a*", "/{a,ab}
 
 def refusal_of(change: Change) -> Reason | None:
     """Why the spec does not select the change."""
-    return select(selectors_of(SPEC), [change]).refusal
+    return select(selectors_of(SPEC), [change]).rejection_reason
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,15 @@ def test_the_closest_of_all_changes_is_told() -> None:
     selection = select(selectors_of(SPEC), [a_change("X"), a_change("DB_A"), a_change("X", CREATE)])
 
     assert selection.selected == (a_change("DB_A"),)
-    assert selection.refusal is Reason.KEYS_NOT_SELECTED
+    assert selection.rejection_reason is Reason.KEYS_NOT_SELECTED
 
 
 def test_nothing_is_refused_where_nothing_changed() -> None:
     """No change, no reason."""
-    assert (select(selectors_of(SPEC), []).selected, select(selectors_of(SPEC), []).refusal) == ((), None)
+    assert (select(selectors_of(SPEC), []).selected, select(selectors_of(SPEC), []).rejection_reason) == (
+        (),
+        None,
+    )
 
 
 @given(st.lists(few_changes, max_size=4))
@@ -78,7 +81,7 @@ def test_every_change_is_selected_or_refused(changes: list[Change]) -> None:
     selection = select(selectors_of(SPEC), changes)
 
     assert set(selection.selected) <= set(changes)
-    assert (selection.refusal is None) == (len(selection.selected) == len(changes))
+    assert (selection.rejection_reason is None) == (len(selection.selected) == len(changes))
 
 
 @given(st.sampled_from(GLOBS), few_folders, few_folders, st.booleans())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.snapshots import Body, Part, is_covered, short_id
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, is_covered, short_id
 from support.builders import a_body, a_folder, a_part, a_scope, an_observation
 from support.strategies import bodies, parts, wide_bodies
 
@@ -22,22 +22,22 @@ def test_a_part_is_written_as_people_read_it() -> None:
 
 
 @given(parts)
-def test_a_part_survives_storage(part: Part) -> None:
+def test_a_part_survives_storage(part: Partition) -> None:
     """Every part is read back as it was, whatever its folders are called."""
-    assert Part.parse(str(part)) == part
+    assert Partition.parse(str(part)) == part
 
 
 @pytest.mark.parametrize("text", ["", "prod", "prod:/a<-", "prod:/a<-dev"])
 def test_what_is_no_part_is_refused(text: str) -> None:
     """A text without an environment is no part."""
     with pytest.raises(ValueError, match="environment:/path"):
-        Part.parse(text)
+        Partition.parse(text)
 
 
 @given(wide_bodies)
-def test_a_body_survives_storage(body: Body) -> None:
+def test_a_body_survives_storage(body: PartitionState) -> None:
     """Every body is read back as it was, in one string of ASCII."""
-    assert Body.decode(body.encode()) == body
+    assert PartitionState.decode(body.encode()) == body
     assert body.encode().isascii()
 
 
@@ -49,13 +49,13 @@ def test_a_body_is_written_in_one_way(keys: list[str]) -> None:
 
 def test_a_body_cannot_be_changed() -> None:
     """Neither the body nor the mapping it was made of reaches what it holds."""
-    sightings = dict(a_body(A=1).sightings)
-    body = Body.of(sightings)
+    sightings = dict(a_body(A=1).versions)
+    body = PartitionState.of(sightings)
     sightings.clear()
 
     assert body == a_body(A=1)
     with pytest.raises(TypeError):
-        body.sightings["B"] = body.sightings["A"]
+        body.versions["B"] = body.versions["A"]
     with pytest.raises(dataclasses.FrozenInstanceError):
         body.rank = 2
 
@@ -64,7 +64,7 @@ def test_a_body_cannot_be_changed() -> None:
 def test_what_is_no_body_is_refused(text: str) -> None:
     """A text that no body was written as raises one of the errors that are told."""
     with pytest.raises((ValueError, TypeError, AttributeError)):
-        Body.decode(text)
+        PartitionState.decode(text)
 
 
 @given(st.text(), st.text())
@@ -88,20 +88,20 @@ def test_a_look_counts_its_keys() -> None:
         (a_part("/a"), a_scope("/a"), True),
         (a_part("/a/b"), a_scope("/a/**"), True),
         (a_part("/a/b"), a_scope("/a"), False),
-        (Part.own(Folder("dev", "/a")), a_scope("/a/**"), False),
+        (Partition.own(Folder("dev", "/a")), a_scope("/a/**"), False),
         (a_part("/a", source="/shared"), a_scope("/a"), True),
         (a_part("/a", source="/shared"), a_scope("/a/**"), False),
         (a_part("/a/**", source="/shared"), a_scope("/a/**"), True),
     ],
 )
-def test_a_look_covers_a_part(part: Part, scope: Scope, expected: bool) -> None:  # noqa: FBT001 - a table
+def test_a_look_covers_a_part(part: Partition, scope: Scope, expected: bool) -> None:  # noqa: FBT001 - a table
     """Own secrets are covered by a look that sees their folder, imports by the look that told them."""
     assert is_covered(part, [a_scope("/elsewhere"), scope]) is expected
 
 
 def test_an_own_part_is_of_its_folder() -> None:
     """Changes of own secrets belong to the folder that holds them."""
-    assert Part.own(a_folder()) == a_part()
+    assert Partition.own(a_folder()) == a_part()
     assert a_part().folder == a_folder()
 
 
@@ -109,29 +109,29 @@ def test_an_own_part_is_of_its_folder() -> None:
 
 
 @given(bodies)
-def test_a_folded_body_agrees_with_what_it_was_made_of(body: Body) -> None:
+def test_a_folded_body_agrees_with_what_it_was_made_of(body: PartitionState) -> None:
     """Keys, ids and versions are in the fold, digests of values are not; an empty body needs none."""
-    assert body.folded().agrees(body)
-    assert body.folded().agrees(body.without_digests())
-    assert body.folded() == body.folded().folded()
-    assert bool(body.folded().fold) == bool(body.sightings)
+    assert body.compacted().agrees(body)
+    assert body.compacted().agrees(body.without_digests())
+    assert body.compacted() == body.compacted().compacted()
+    assert bool(body.compacted().fingerprint) == bool(body.versions)
 
 
 @given(bodies, bodies)
-def test_a_folded_body_agrees_with_no_other(body: Body, other: Body) -> None:
+def test_a_folded_body_agrees_with_no_other(body: PartitionState, other: PartitionState) -> None:
     """What differs in a key, an id, a version or its rank differs in the fold."""
-    assert body.folded().agrees(other) == (body.without_digests() == other.without_digests())
+    assert body.compacted().agrees(other) == (body.without_digests() == other.without_digests())
 
 
 @given(bodies, bodies)
-def test_what_agrees_is_completed_by_what_is_known(body: Body, other: Body) -> None:
+def test_what_agrees_is_completed_by_what_is_known(body: PartitionState, other: PartitionState) -> None:
     """Completing adds digests of secrets that are the same, and never takes one or changes a version."""
-    completed = other.completed(body)
+    completed = other.completed_from(body)
 
     assert completed.without_digests() == other.without_digests()
     assert other.agrees(completed)
     assert not body.agrees(other) or all(
-        completed.sightings[key].digest for key, seen in body.sightings.items() if seen.digest
+        completed.versions[key].digest for key, seen in body.versions.items() if seen.digest
     )
 
 
@@ -139,10 +139,10 @@ def test_a_look_at_some_folders_tells_nothing_of_the_others() -> None:
     """Imports that a recursive scope shows and other folders are left as they are believed."""
     wide = a_scope("/a/**")
     sight = an_observation({a_part("/a/b"): a_body(B=2)}, scopes=[a_scope("/a/b")])
-    believed = (a_part("/a"), a_part("/a/b"), Part(wide, a_folder("/shared")))
+    believed = (a_part("/a"), a_part("/a/b"), Partition(wide, a_folder("/shared")))
 
     within = sight.within((wide,), believed)
 
     assert within.scopes == (wide,)
-    assert within.parts == {a_part("/a/b"): a_body(B=2)}
-    assert within.unsure == {a_part("/a"), Part(wide, a_folder("/shared"))}
+    assert within.partitions == {a_part("/a/b"): a_body(B=2)}
+    assert within.unverified == {a_part("/a"), Partition(wide, a_folder("/shared"))}

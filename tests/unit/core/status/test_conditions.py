@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.api.statuses import Condition, ConditionStatus, ConditionType
-from infisical_events.core.status.conditions import Finding, ready, with_finding, without
+from infisical_events.core.status.conditions import ConditionUpdate, ready, with_condition, without
 from infisical_events.core.status.reasons import Reason
 from support.builders import at
 
@@ -13,7 +13,7 @@ READY, AUTHENTICATED, STREAMING, OBSERVED, SETTLED, STALLED = ConditionType
 TRUE, FALSE, UNKNOWN = ConditionStatus
 
 findings = st.builds(
-    Finding,
+    ConditionUpdate,
     st.sampled_from(ConditionType),
     st.sampled_from(ConditionStatus),
     st.sampled_from(Reason),
@@ -25,7 +25,9 @@ def found(*told: tuple[ConditionType, ConditionStatus, Reason]) -> tuple[Conditi
     """Conditions after these findings."""
     conditions: tuple[Condition, ...] = ()
     for kind, status, reason in told:
-        conditions = with_finding(conditions, Finding(kind, status, reason, f"{kind}: {reason}."), 3, at(0))
+        conditions = with_condition(
+            conditions, ConditionUpdate(kind, status, reason, f"{kind}: {reason}."), 3, at(0)
+        )
     return conditions
 
 
@@ -36,9 +38,9 @@ GOOD = found(
 )
 
 
-def later(finding: Finding, conditions: tuple[Condition, ...] = GOOD) -> Condition:
+def later(finding: ConditionUpdate, conditions: tuple[Condition, ...] = GOOD) -> Condition:
     """The condition of the finding's type when it is found at second 60 under generation 4."""
-    (condition,) = (c for c in with_finding(conditions, finding, 4, at(60)) if c.type is finding.type)
+    (condition,) = (c for c in with_condition(conditions, finding, 4, at(60)) if c.type is finding.type)
     return condition
 
 
@@ -49,7 +51,7 @@ def later(finding: Finding, conditions: tuple[Condition, ...] = GOOD) -> Conditi
 )
 def test_a_transition_is_a_change_of_status(status: ConditionStatus, moved: object) -> None:
     """A new reason or message of the same status moves no transition time."""
-    condition = later(Finding(OBSERVED, status, Reason.SERVER_ERROR, "The server failed."))
+    condition = later(ConditionUpdate(OBSERVED, status, Reason.SERVER_ERROR, "The server failed."))
 
     assert condition.last_transition_time == moved
     assert (condition.reason, condition.message) == ("ServerError", "The server failed.")
@@ -58,20 +60,20 @@ def test_a_transition_is_a_change_of_status(status: ConditionStatus, moved: obje
 
 def test_a_first_finding_is_a_transition() -> None:
     """What was never said before begins now."""
-    assert later(Finding(STALLED, TRUE, Reason.INVALID_SPEC, "")).last_transition_time == at(60)
+    assert later(ConditionUpdate(STALLED, TRUE, Reason.INVALID_SPEC, "")).last_transition_time == at(60)
 
 
 def test_a_message_is_cut() -> None:
     """A foreign text in it cannot fill the terminal, nor the object."""
-    assert later(Finding(OBSERVED, FALSE, Reason.SERVER_ERROR, "x" * 5000)).message == "x" * 1024
+    assert later(ConditionUpdate(OBSERVED, FALSE, Reason.SERVER_ERROR, "x" * 5000)).message == "x" * 1024
 
 
 @given(st.lists(findings, max_size=8))
-def test_every_condition_stands_once_and_in_order(several: list[Finding]) -> None:
+def test_every_condition_stands_once_and_in_order(several: list[ConditionUpdate]) -> None:
     """However often something is found: one condition of each type, in the order of the types."""
     conditions: tuple[Condition, ...] = ()
     for finding in several:
-        conditions = with_finding(conditions, finding, 1, at(0))
+        conditions = with_condition(conditions, finding, 1, at(0))
 
     newest = {finding.type: finding.reason for finding in several}
     assert {c.type: c.reason for c in conditions} == newest
@@ -80,7 +82,7 @@ def test_every_condition_stands_once_and_in_order(several: list[Finding]) -> Non
 
 def test_a_condition_can_be_dropped() -> None:
     """Stalled stands only while it is true."""
-    stalled = with_finding(GOOD, Finding(STALLED, TRUE, Reason.INVALID_SPEC, ""), 3, at(0))
+    stalled = with_condition(GOOD, ConditionUpdate(STALLED, TRUE, Reason.INVALID_SPEC, ""), 3, at(0))
 
     assert without(stalled, STALLED) == GOOD
     assert without(GOOD, STALLED) == GOOD
@@ -107,7 +109,9 @@ def test_ready_sums_up(conditions: tuple[Condition, ...], status: ConditionStatu
 @pytest.mark.parametrize("status", [FALSE, UNKNOWN])
 def test_a_lost_stream_is_no_failure(status: ConditionStatus) -> None:
     """Without a stream changes are found by looking, and Ready says so."""
-    lost = with_finding(GOOD, Finding(STREAMING, status, Reason.STREAM_ENDED, "It ended."), 3, at(0))
+    lost = with_condition(
+        GOOD, ConditionUpdate(STREAMING, status, Reason.STREAM_ENDED, "It ended."), 3, at(0)
+    )
 
     assert (ready(lost).status, ready(lost).reason) == (TRUE, Reason.POLLING)
     assert "condition Streaming" in ready(lost).message
@@ -117,11 +121,11 @@ def test_a_lost_stream_is_no_failure(status: ConditionStatus) -> None:
 @pytest.mark.parametrize("status", [FALSE, UNKNOWN])
 def test_ready_tells_what_is_missing(kind: ConditionType, status: ConditionStatus) -> None:
     """Without a login or a look at the state nothing reaches anybody: Ready says the same as they."""
-    missing = Finding(kind, status, Reason.UNREACHABLE, "No route to the host.")
+    missing = ConditionUpdate(kind, status, Reason.UNREACHABLE, "No route to the host.")
 
-    told = ready(with_finding(GOOD, missing, 3, at(0)))
+    told = ready(with_condition(GOOD, missing, 3, at(0)))
 
-    assert told == Finding(READY, status, Reason.UNREACHABLE, "No route to the host.")
+    assert told == ConditionUpdate(READY, status, Reason.UNREACHABLE, "No route to the host.")
 
 
 def test_the_login_is_told_before_the_look() -> None:
@@ -133,11 +137,13 @@ def test_the_login_is_told_before_the_look() -> None:
 
 def test_stalled_is_never_ready() -> None:
     """A spec that is not served is not ready, whatever else is still found."""
-    stalled = Finding(STALLED, TRUE, Reason.INVALID_SPEC, "set exactly one of projectId or projectSlug")
+    stalled = ConditionUpdate(
+        STALLED, TRUE, Reason.INVALID_SPEC, "set exactly one of projectId or projectSlug"
+    )
 
-    told = ready(with_finding(GOOD, stalled, 3, at(0)))
+    told = ready(with_condition(GOOD, stalled, 3, at(0)))
 
-    assert told == Finding(READY, FALSE, Reason.INVALID_SPEC, stalled.message)
+    assert told == ConditionUpdate(READY, FALSE, Reason.INVALID_SPEC, stalled.message)
 
 
 @pytest.mark.parametrize(("status", "reason"), [(TRUE, Reason.WATCHING), (FALSE, Reason.PERMISSION_DENIED)])

@@ -12,14 +12,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from infisical_events.api.specs import ManagedSecret
-from infisical_events.core.ledger.acceptance import Belief
-from infisical_events.core.snapshots.snapshots import Body, Part, Sighting
+from infisical_events.core.ledger.acceptance import AcceptedState
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion
 from infisical_events.core.sync.managed_secret_content import (
     ContentError,
-    Reading,
+    FolderValues,
     check_secrets,
-    content_of,
-    is_as_believed,
+    managed_secret_content_of,
+    matches_accepted,
     may_lack_import,
 )
 from infisical_events.core.sync.templates import length_of, rendered
@@ -36,25 +36,27 @@ def a_managed(**fields: Any) -> ManagedSecret:  # noqa: ANN401 - JSON
     return a_spec(resync={"secrets": [raw]}).resync.secrets[0]
 
 
-def a_reading(parts: dict[Part, dict[str, str]] | None = None, **own: str) -> Reading:
+def a_reading(parts: dict[Partition, dict[str, str]] | None = None, **own: str) -> FolderValues:
     """Values by part, or the folder's own; the order of imports is that of the mapping."""
     given_parts = {OWN: own} | (parts or {})
     ranks = {part: rank for rank, part in enumerate(part for part in given_parts if part.source)}
     seen = {
-        part: Body.of({key: Sighting(f"{part}/{key}", 1) for key in values}, ranks.get(part, 0))
+        part: PartitionState.of(
+            {key: SecretVersion(f"{part}/{key}", 1) for key in values}, ranks.get(part, 0)
+        )
         for part, values in given_parts.items()
     }
-    return Reading(seen, given_parts)
+    return FolderValues(seen, given_parts)
 
 
-def token(reading: Reading, **fields: object) -> str:
+def token(reading: FolderValues, **fields: object) -> str:
     """The token of what it makes."""
-    return content_of(reading, a_managed(**fields)).token
+    return managed_secret_content_of(reading, a_managed(**fields)).fingerprint
 
 
-def with_body(reading: Reading, body: Body) -> Reading:
+def with_body(reading: FolderValues, body: PartitionState) -> FolderValues:
     """The same values under other sightings of the folder's own secrets."""
-    return replace(reading, parts={**reading.parts, OWN: body})
+    return replace(reading, partitions={**reading.partitions, OWN: body})
 
 
 # -- which value wins ---------------------------------------------------------------------------------
@@ -65,7 +67,7 @@ def test_own_secrets_win_over_imports_and_later_imports_over_earlier() -> None:
     imports = {SHARED: {"A": "shared", "B": "shared", "C": "shared"}, DEFAULTS: {"B": "later"}}
     reading = a_reading(imports, A="own")
 
-    assert content_of(reading, a_managed()).data == {"A": "own", "B": "later", "C": "shared"}
+    assert managed_secret_content_of(reading, a_managed()).data == {"A": "own", "B": "later", "C": "shared"}
 
 
 _few_values = st.dictionaries(few_keys, st.text(max_size=3))
@@ -76,25 +78,32 @@ def test_the_order_of_a_mapping_decides_nothing(own: dict[str, str], brought: li
     """Ranks decide: the imports are read from the first to the last, then come the own secrets."""
     named = {a_part(source=f"/s{place}"): values for place, values in enumerate(brought)}
     reading = a_reading(named, **own)
-    turned = Reading(dict(reversed(reading.parts.items())), reading.values)
+    turned = FolderValues(dict(reversed(reading.partitions.items())), reading.values)
     expected = {key: value for values in [*brought, own] for key, value in values.items()}
 
-    assert content_of(reading, a_managed()).data == content_of(turned, a_managed()).data == expected
-    assert content_of(reading, a_managed()).token == content_of(turned, a_managed()).token
+    assert (
+        managed_secret_content_of(reading, a_managed()).data
+        == managed_secret_content_of(turned, a_managed()).data
+        == expected
+    )
+    assert (
+        managed_secret_content_of(reading, a_managed()).fingerprint
+        == managed_secret_content_of(turned, a_managed()).fingerprint
+    )
 
 
 def test_keys_are_selected() -> None:
     """Only what the patterns include gets into the Secret, imported or not."""
     reading = a_reading({SHARED: {"DB_HOST": "h", "OTHER": "o"}}, DB_USER="u", DB_OLD="x")
 
-    content = content_of(reading, a_managed(secretKeys=["DB_*", "!*_OLD"]))
+    content = managed_secret_content_of(reading, a_managed(secretKeys=["DB_*", "!*_OLD"]))
 
     assert content.data == {"DB_HOST": "h", "DB_USER": "u"}
 
 
 def test_an_empty_folder_makes_an_empty_secret() -> None:
     """What was deleted leaves the Secret, to the last key."""
-    assert content_of(a_reading(), a_managed()).data == {}
+    assert managed_secret_content_of(a_reading(), a_managed()).data == {}
 
 
 # -- what cannot be made ------------------------------------------------------------------------------
@@ -105,33 +114,35 @@ def test_a_key_that_no_secret_can_have_is_refused(key: str) -> None:
     """The sentence names it and says how to give it another name, which helps."""
     reading = a_reading(**{key: CANARY})
     with pytest.raises(ContentError, match="template") as refused:
-        content_of(reading, a_managed())
+        managed_secret_content_of(reading, a_managed())
 
     assert ascii(key[:64]) in str(refused.value)
     assert CANARY not in str(refused.value)
     assert "\n" not in str(refused.value)
     renamed = a_managed(template={"K": f'{{{{ index . "{key}" }}}}'})
-    assert content_of(reading, renamed).data == {"K": CANARY}
-    assert content_of(reading, a_managed(secretKeys=["OTHER"])).data == {}
+    assert managed_secret_content_of(reading, renamed).data == {"K": CANARY}
+    assert managed_secret_content_of(reading, a_managed(secretKeys=["OTHER"])).data == {}
 
 
 @pytest.mark.parametrize("key", ["A", "tls.crt", ".dockerconfigjson", "a..b", "-", "_", "a" * 253])
 def test_a_key_that_a_secret_can_have(key: str) -> None:
     """All that Kubernetes takes is taken."""
-    assert content_of(a_reading(**{key: "v"}), a_managed()).data == {key: "v"}
+    assert managed_secret_content_of(a_reading(**{key: "v"}), a_managed()).data == {key: "v"}
 
 
 def test_many_bad_keys_make_no_endless_sentence() -> None:
     """Some are named and the others counted."""
     with pytest.raises(ContentError, match=r"'k 0', .*'k 4' and 3 more"):
-        content_of(a_reading(**{f"k {number}": "v" for number in range(8)}), a_managed())
+        managed_secret_content_of(a_reading(**{f"k {number}": "v" for number in range(8)}), a_managed())
 
 
 def test_a_template_has_exactly_its_keys() -> None:
     """What it does not name is left out."""
     reading = a_reading(USER="u", PASSWORD="p", OTHER="o")
 
-    content = content_of(reading, a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}@db"}))
+    content = managed_secret_content_of(
+        reading, a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}@db"})
+    )
 
     assert content.data == {"url": "u:p@db"}
 
@@ -139,7 +150,9 @@ def test_a_template_has_exactly_its_keys() -> None:
 def test_a_missing_secret_is_named_with_its_place() -> None:
     """The sentence names the Secret, the folder, the template's key and the name; no value."""
     with pytest.raises(ContentError) as refused:
-        content_of(a_reading(USER=CANARY), a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}"}))
+        managed_secret_content_of(
+            a_reading(USER=CANARY), a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}"})
+        )
 
     assert str(refused.value) == (
         "Secret payments of prod:/a: the template's key url refers to secrets that are not there: PASSWORD."
@@ -150,22 +163,22 @@ def test_a_missing_secret_is_named_with_its_place() -> None:
 def test_what_is_too_large_is_refused(letter: str, most: int) -> None:
     """A Secret holds a mebibyte of values, in bytes, all of them together."""
     half = letter * (most // 2)
-    assert len(content_of(a_reading(A=half, B=half), a_managed()).data) == 2
+    assert len(managed_secret_content_of(a_reading(A=half, B=half), a_managed()).data) == 2
 
     with pytest.raises(ContentError, match=r"would hold 104857\d bytes.*secretKeys"):
-        content_of(a_reading(A=half, B=half + letter), a_managed())
+        managed_secret_content_of(a_reading(A=half, B=half + letter), a_managed())
 
 
 def test_a_value_that_cannot_be_written_is_refused() -> None:
     """Half of a surrogate pair, which JSON can name, is told by its key."""
     with pytest.raises(ContentError, match="value of 'A' is no Unicode text"):
-        content_of(a_reading(A="\ud800"), a_managed())
+        managed_secret_content_of(a_reading(A="\ud800"), a_managed())
 
 
 def test_no_value_is_shown() -> None:
     """Neither what was read nor what was made of it repeats a value when it is printed."""
     reading = a_reading({SHARED: {"B": CANARY}}, A=CANARY)
-    content = content_of(reading, a_managed())
+    content = managed_secret_content_of(reading, a_managed())
 
     assert CANARY not in f"{reading!r} {reading} {content!r} {content}"
 
@@ -202,7 +215,7 @@ def test_a_token_is_no_digest_of_a_value() -> None:
         a_body(),
     ],
 )
-def test_a_token_moves_with_what_was_read(body: Body) -> None:
+def test_a_token_moves_with_what_was_read(body: PartitionState) -> None:
     """Another id, version, digest, name or number of secrets is another content."""
     reading = with_body(a_reading(A="1", B="1"), a_body(A=("id", 1)))
 
@@ -225,11 +238,11 @@ def test_a_token_moves_with_the_spec(edit: dict[str, Any]) -> None:
 
 
 @given(own_bodies, st.sampled_from(["A", "B"]))
-def test_only_what_is_used_counts(body: Body, used: str) -> None:
+def test_only_what_is_used_counts(body: PartitionState, used: str) -> None:
     """With a template, what it does not refer to moves no token; without one, what is not selected."""
-    assume(used in body.sightings)
+    assume(used in body.versions)
     reading = with_body(a_reading(A="1", B="1", C="1"), body)
-    alone = with_body(reading, Body.of({used: body.sightings[used]}))
+    alone = with_body(reading, PartitionState.of({used: body.versions[used]}))
     template = {"K": f"{{{{ .{used} }}}}"}
 
     assert token(reading, template=template) == token(alone, template=template)
@@ -239,31 +252,33 @@ def test_only_what_is_used_counts(body: Body, used: str) -> None:
 # -- whether it is what is believed -------------------------------------------------------------------
 
 
-def seen_as(parts: dict[Part, Body]) -> Reading:
+def seen_as(parts: dict[Partition, PartitionState]) -> FolderValues:
     """A reading of these sightings."""
-    return Reading({OWN: a_body()} | parts, {})
+    return FolderValues({OWN: a_body()} | parts, {})
 
 
 @given(own_bodies, bodies)
-def test_a_reading_agrees_with_itself(own: Body, brought: Body) -> None:
+def test_a_reading_agrees_with_itself(own: PartitionState, brought: PartitionState) -> None:
     """And with a belief that has forgotten keys or digests, or knows of other folders."""
     reading = seen_as({OWN: own, SHARED: brought})
     elsewhere = {a_part("/b"): a_body(A=7), a_part("/b", source="/shared"): a_body(A=7)}
 
     for belief in (
         {OWN: own, SHARED: brought},
-        {OWN: own.folded(), SHARED: brought.folded()},
+        {OWN: own.compacted(), SHARED: brought.compacted()},
         {OWN: own.without_digests()},
         elsewhere,
         {},
     ):
-        assert is_as_believed(reading, belief)
+        assert matches_accepted(reading, belief)
 
 
 @given(own_bodies, own_bodies)
-def test_a_reading_agrees_with_what_its_bodies_agree_with(seen: Body, believed: Body) -> None:
+def test_a_reading_agrees_with_what_its_bodies_agree_with(
+    seen: PartitionState, believed: PartitionState
+) -> None:
     """What decides is what decides elsewhere."""
-    assert is_as_believed(seen_as({OWN: seen}), {OWN: believed}) == believed.agrees(seen)
+    assert matches_accepted(seen_as({OWN: seen}), {OWN: believed}) == believed.agrees(seen)
 
 
 @pytest.mark.parametrize(
@@ -276,9 +291,9 @@ def test_a_reading_agrees_with_what_its_bodies_agree_with(seen: Body, believed: 
         ({a_part("/a/b"): a_body(A=1)}, True),
     ],
 )
-def test_what_is_gone_disagrees(belief: dict[Part, Body], agrees: bool) -> None:  # noqa: FBT001 - a case
+def test_what_is_gone_disagrees(belief: dict[Partition, PartitionState], agrees: bool) -> None:  # noqa: FBT001 - a case
     """An empty reading is not what is believed, unless nothing is, or a look elsewhere may have shown it."""
-    assert is_as_believed(seen_as({}), belief) is agrees
+    assert matches_accepted(seen_as({}), belief) is agrees
 
 
 @pytest.mark.parametrize(("version", "agrees"), [(1, True), (2, False)])
@@ -286,7 +301,7 @@ def test_an_import_is_compared_with_a_recursive_look(version: int, agrees: bool)
     """An import that was believed of many folders has another place in a list, and the same secrets."""
     belief = {a_part("/**", source="/shared"): a_body(rank=3, A=version), a_part("/a/**"): a_body()}
 
-    assert is_as_believed(seen_as({SHARED: a_body(rank=0, A=1)}), belief) is agrees
+    assert matches_accepted(seen_as({SHARED: a_body(rank=0, A=1)}), belief) is agrees
 
 
 @pytest.mark.parametrize(
@@ -312,7 +327,7 @@ def test_an_import_of_a_tree_that_is_not_shown(accepted: float, now: float, may_
     ],
     ids=["gone", "of another tree", "of this folder", "no import"],
 )
-def test_what_a_read_of_the_folder_cannot_lack(belief: dict[Part, Belief]) -> None:
+def test_what_a_read_of_the_folder_cannot_lack(belief: dict[Partition, AcceptedState]) -> None:
     """Only what may be there and is not shown is missing; what must be there is compared."""
     assert not may_lack_import(seen_as({}), a_ledger(belief), at(31))
 
@@ -373,7 +388,9 @@ def test_a_template_is_measured_before_it_is_made() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(ContentError, match=r"would hold \d+ bytes"):
-            content_of(reading, a_managed(template={f"k{number}": bomb for number in range(16)}))
+            managed_secret_content_of(
+                reading, a_managed(template={f"k{number}": bomb for number in range(16)})
+            )
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

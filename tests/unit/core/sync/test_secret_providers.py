@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
 from infisical_events.core.sync.secret_metadata import SecretMetadata
-from infisical_events.core.sync.secret_providers import content_of, reworded, source_of
+from infisical_events.core.sync.secret_providers import content_marker_of, provider_of, reworded
 from support.builders import a_change
 from support.strategies import json_values
 
@@ -50,9 +50,9 @@ def succeeded(at_time: str, *more: dict[str, str]) -> dict[str, Any]:
 )
 def test_the_secrets_of_an_infisical_secret(spec: object, names: set[str]) -> None:
     """Those that it writes into its own namespace; it acknowledges nothing."""
-    source = source_of(INFISICAL_SECRET, stored(spec))
+    source = provider_of(INFISICAL_SECRET, stored(spec))
 
-    assert (source.secrets, source.acknowledged, source.unable) == (names, None, "")
+    assert (source.secrets, source.acknowledged, source.disabled_reason) == (names, None, "")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_infisical_secret_is_asked_by_the_same_interval_in_other_words(
     spec: dict[str, Any], config: dict[str, Any]
 ) -> None:
     """Its operator looks at nothing but a changed spec; what that says besides stays as it was."""
-    assert source_of(INFISICAL_SECRET, stored(spec)).ask == {"spec": {"syncConfig": config}}
+    assert provider_of(INFISICAL_SECRET, stored(spec)).sync_trigger == {"spec": {"syncConfig": config}}
 
 
 @pytest.mark.parametrize(
@@ -92,17 +92,17 @@ def test_the_secrets_of_a_static_secret(
     is_copied: bool,  # noqa: FBT001 - a table
 ) -> None:
     """Secrets of its own namespace; annotations are copied there unless a target has some of its own."""
-    source = source_of(STATIC_SECRET, stored({"targets": targets}))
+    source = provider_of(STATIC_SECRET, stored({"targets": targets}))
 
-    assert (source.secrets, source.is_copied, source.ask) == (names, is_copied, {})
+    assert (source.secrets, source.copies_annotations, source.sync_trigger) == (names, is_copied, {})
 
 
 def test_the_acknowledgement_of_a_static_secret() -> None:
     """The time of its newest success, as its condition says it; its trouble is the newest failure's."""
     failed = condition("secrets.infisical.com/LastReconcileStatus", "False", "no such\nfolder")
-    source = source_of(STATIC_SECRET, stored(None, succeeded("2026-01-02T03:04:05Z", failed)))
+    source = provider_of(STATIC_SECRET, stored(None, succeeded("2026-01-02T03:04:05Z", failed)))
 
-    assert (source.acknowledged, source.trouble) == ("2026-01-02T03:04:05Z", "no such folder")
+    assert (source.acknowledged, source.error_message) == ("2026-01-02T03:04:05Z", "no such folder")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_acknowledgement_of_a_static_secret() -> None:
 )
 def test_the_secret_of_an_external_secret(spec: object, names: set[str]) -> None:
     """It is named like its source if it has no name of its own."""
-    assert source_of(EXTERNAL_SECRET, stored(spec)).secrets == names
+    assert provider_of(EXTERNAL_SECRET, stored(spec)).secrets == names
 
 
 @pytest.mark.parametrize(
@@ -125,19 +125,24 @@ def test_the_secret_of_an_external_secret(spec: object, names: set[str]) -> None
 )
 def test_the_acknowledgement_of_an_external_secret(status: object, acknowledged: str, trouble: str) -> None:
     """What it has synced while it is ready: a failing one keeps the version of its last success."""
-    source = source_of(EXTERNAL_SECRET, stored(None, status))
+    source = provider_of(EXTERNAL_SECRET, stored(None, status))
 
-    assert (source.acknowledged, source.trouble) == (acknowledged, trouble)
+    assert (source.acknowledged, source.error_message) == (acknowledged, trouble)
 
 
 def test_who_takes_the_question_back() -> None:
     """What a ClusterExternalSecret made cannot be asked; what anybody else made can."""
     made = {"kind": "ClusterExternalSecret", "name": "all\n"}
-    deaf = source_of(EXTERNAL_SECRET, stored(ownerReferences=[{"kind": "Other", "name": "x"}, made]))
+    deaf = provider_of(EXTERNAL_SECRET, stored(ownerReferences=[{"kind": "Other", "name": "x"}, made]))
 
-    assert (deaf.deaf.startswith("it is made by ClusterExternalSecret all ,"), deaf.answers) == (True, False)
-    assert source_of(EXTERNAL_SECRET, stored(ownerReferences=[{"kind": "Other", "name": "x"}])).answers
-    assert not source_of(INFISICAL_SECRET, stored({})).answers
+    assert (
+        deaf.unrequestable_reason.startswith("it is made by ClusterExternalSecret all ,"),
+        deaf.is_acknowledging,
+    ) == (True, False)
+    assert provider_of(
+        EXTERNAL_SECRET, stored(ownerReferences=[{"kind": "Other", "name": "x"}])
+    ).is_acknowledging
+    assert not provider_of(INFISICAL_SECRET, stored({})).is_acknowledging
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ def test_who_takes_the_question_back() -> None:
 )
 def test_an_external_secret_that_never_syncs_again(spec: object, is_able: bool) -> None:  # noqa: FBT001 - a table
     """It is told why it cannot be asked."""
-    unable = source_of(EXTERNAL_SECRET, stored(spec)).unable
+    unable = provider_of(EXTERNAL_SECRET, stored(spec)).disabled_reason
 
     assert (unable == "") is is_able
     assert is_able or "never syncs again" in unable
@@ -167,7 +172,7 @@ def test_another_shape_is_refused(kind: ResourceKind, raw: Any) -> None:  # noqa
     """No JSON is read as a source by chance, and none raises anything else than it says."""
     for shape in (raw, stored(raw), stored(None, raw), stored({"targets": raw, "refreshInterval": raw})):
         try:
-            source = source_of(kind, shape)
+            source = provider_of(kind, shape)
         except (KeyError, TypeError, AttributeError, ValueError):
             continue
         assert source.kind is kind
@@ -183,11 +188,11 @@ def test_another_shape_is_refused(kind: ResourceKind, raw: Any) -> None:  # noqa
 )
 def test_what_the_content_is(kind: ResourceKind, key: str) -> None:
     """The source's own words on the Secret; without a Secret or without words nothing is said."""
-    source = source_of(kind, stored())
+    source = provider_of(kind, stored())
 
-    assert content_of(source, SecretMetadata("env", "u", "1", {key: "W/abc"})) == "W/abc"
-    assert content_of(source, SecretMetadata("env", "u", "1", {})) == ""
-    assert content_of(source, None) == ""
+    assert content_marker_of(source, SecretMetadata("env", "u", "1", {key: "W/abc"})) == "W/abc"
+    assert content_marker_of(source, SecretMetadata("env", "u", "1", {})) == ""
+    assert content_marker_of(source, None) == ""
 
 
 WAYS = {
@@ -218,7 +223,7 @@ def test_what_an_infisical_secret_reads(
     may_read: bool,  # noqa: FBT001 - a table
 ) -> None:
     """The folders that any of its ways to log in names; it may read anything if none is named."""
-    source = source_of(INFISICAL_SECRET, stored({"authentication": authentication}))
+    source = provider_of(INFISICAL_SECRET, stored({"authentication": authentication}))
 
     assert source.may_read([a_change(path=path, environment=environment)]) is may_read
     assert source.may_read([]) is (source.reads is None)

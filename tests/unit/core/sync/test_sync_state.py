@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
-from infisical_events.core.sync.secret_providers import Source
-from infisical_events.core.sync.sync_requests import Content, Known, Question, asking, request_of
-from infisical_events.core.sync.sync_state import Freshness, freshness
+from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.sync.sync_requests import (
+    PodContent,
+    SecretContent,
+    SyncContext,
+    sync_request_of,
+    sync_request_patch,
+)
+from infisical_events.core.sync.sync_state import SyncState, evaluate
 from support.builders import a_change, a_scope, at
 from support.strategies import json_values
 
@@ -25,46 +31,54 @@ CHANGES = (a_change(path="/a"),)
 # -- asking ---------------------------------------------------------------------------------------
 
 
-def a_source(kind: ResourceKind = EXTERNAL_SECRET, acknowledged: str | None = "1", **fields: Any) -> Source:  # noqa: ANN401 - fields
+def a_source(
+    kind: ResourceKind = EXTERNAL_SECRET,
+    acknowledged: str | None = "1",
+    **fields: Any,  # noqa: ANN401 - of SecretProvider
+) -> SecretProvider:
     """A source of the Secret `env` that was never asked."""
-    plain = Source(kind, "app", "u", "41", frozenset({"env"}), {}, acknowledged=acknowledged)
+    plain = SecretProvider(kind, "app", "u", "41", frozenset({"env"}), {}, acknowledged=acknowledged)
     return replace(plain, **fields)
 
 
 def a_question(
-    source: Source, tokens: dict[str, str], known: dict[str, str] = OLD, **annotations: str
-) -> Question:
+    source: SecretProvider, tokens: dict[str, str], known: dict[str, str] = OLD, **annotations: str
+) -> SyncContext:
     """For the debt with the number 1, which is owed since `NOW`."""
-    contents = {name: Content(token, annotations) for name, token in tokens.items()}
-    return Question(
-        source, "payments", "epoch", 1, CHANGES, contents, Known(known), timeout=TIMEOUT, since=NOW
+    contents = {name: SecretContent(token, annotations) for name, token in tokens.items()}
+    return SyncContext(
+        source, "payments", "epoch", 1, CHANGES, contents, PodContent(known), timeout=TIMEOUT, since=NOW
     )
 
 
 def asked(
-    source: Source, seq: int = 1, tokens: dict[str, str] = OLD, now: datetime = NOW, epoch: str = "epoch"
-) -> Source:
+    source: SecretProvider,
+    seq: int = 1,
+    tokens: dict[str, str] = OLD,
+    now: datetime = NOW,
+    epoch: str = "epoch",
+) -> SecretProvider:
     """The source as it stands when it was asked."""
-    patch = asking(a_question(source, tokens), f"{epoch}.{seq}", now)
+    patch = sync_request_patch(a_question(source, tokens), f"{epoch}.{seq}", now)
     return replace(source, annotations={**source.annotations, **patch["metadata"]["annotations"]})
 
 
 def judged(
-    source: Source,
+    source: SecretProvider,
     tokens: dict[str, str] = OLD,
     *,
     seconds: float = 0,
     known: dict[str, str] = OLD,
     **annotations: str,
-) -> Freshness:
+) -> SyncState:
     """What the source can vouch for, `seconds` after `NOW`, for the debt with the number 1."""
-    return freshness(a_question(source, tokens, known, **annotations), NOW + timedelta(seconds=seconds))
+    return evaluate(a_question(source, tokens, known, **annotations), NOW + timedelta(seconds=seconds))
 
 
 def test_a_source_is_asked_by_one_patch() -> None:
     """Under the version that was read; it says for what, since when, and what was there by then."""
     source = a_source(INFISICAL_SECRET, None, ask={"spec": {"syncConfig": {"resyncInterval": "60s"}}})
-    patch = asking(a_question(source, {"env": "old", "a": ""}), "epoch.7", NOW)
+    patch = sync_request_patch(a_question(source, {"env": "old", "a": ""}), "epoch.7", NOW)
     told = json.loads(patch["metadata"]["annotations"].pop(ASKED))
 
     assert patch == {
@@ -84,10 +98,10 @@ def test_a_source_is_asked_by_one_patch() -> None:
 def test_asked_again() -> None:
     """For the same stamp it is another attempt; its time runs from when it was left without an answer."""
     first, late = asked(a_source()), NOW + TIMEOUT
-    again = request_of(asked(first, now=late), "payments", late)
-    other = request_of(asked(first, 2, now=late), "payments", late)
-    answered = request_of(asked(replace(first, acknowledged="2"), 2, now=late), "payments", late)
-    forgotten = request_of(asked(first, 2, now=late + TIMEOUT), "payments", late + TIMEOUT)
+    again = sync_request_of(asked(first, now=late), "payments", late)
+    other = sync_request_of(asked(first, 2, now=late), "payments", late)
+    answered = sync_request_of(asked(replace(first, acknowledged="2"), 2, now=late), "payments", late)
+    forgotten = sync_request_of(asked(first, 2, now=late + TIMEOUT), "payments", late + TIMEOUT)
 
     assert again
     assert other
@@ -102,7 +116,7 @@ def test_asked_again() -> None:
 def test_who_never_answers_is_always_asked_anew() -> None:
     """It may have found the same data: its time for the next change begins with that."""
     first, late = asked(a_source(INFISICAL_SECRET, None)), NOW + TIMEOUT
-    other = request_of(asked(first, 2, now=late), "payments", late)
+    other = sync_request_of(asked(first, 2, now=late), "payments", late)
 
     assert other
     assert other.since == late
@@ -128,8 +142,8 @@ def test_a_question_edited_by_hand(text: str) -> None:
     """What cannot be read, or is of the future, was never asked."""
     source = a_source(annotations={ASKED: text})
 
-    assert request_of(source, "payments", NOW) is None
-    assert judged(source) is Freshness.UNASKED
+    assert sync_request_of(source, "payments", NOW) is None
+    assert judged(source) is SyncState.NOT_REQUESTED
 
 
 @given(json_values)
@@ -137,7 +151,7 @@ def test_any_question_is_read_or_not(raw: object) -> None:
     """Whatever stands there, nothing is raised."""
     source = a_source(annotations={ASKED: json.dumps(raw)})
 
-    assert judged(source) in Freshness
+    assert judged(source) in SyncState
 
 
 # -- what it can vouch for ------------------------------------------------------------------------
@@ -145,7 +159,7 @@ def test_any_question_is_read_or_not(raw: object) -> None:
 
 def test_who_was_not_asked() -> None:
     """Nothing is known of it, whatever its Secrets have."""
-    assert judged(a_source(), NEW) is Freshness.UNASKED
+    assert judged(a_source(), NEW) is SyncState.NOT_REQUESTED
 
 
 @pytest.mark.parametrize(("epoch", "seq"), [("other", 9), ("epoch", 0)])
@@ -153,9 +167,9 @@ def test_a_question_for_something_else(epoch: str, seq: int) -> None:
     """Of another baseline, or for an earlier debt, it is not this one's; its answer is waited for first."""
     source = asked(a_source(), seq, epoch=epoch)
 
-    assert judged(source, NEW) is Freshness.WAITING
-    assert judged(source, NEW, seconds=60) is Freshness.UNASKED
-    assert judged(replace(source, acknowledged="2"), NEW) is Freshness.UNASKED
+    assert judged(source, NEW) is SyncState.WAITING
+    assert judged(source, NEW, seconds=60) is SyncState.NOT_REQUESTED
+    assert judged(replace(source, acknowledged="2"), NEW) is SyncState.NOT_REQUESTED
 
 
 def test_a_question_of_another_subscription() -> None:
@@ -164,14 +178,14 @@ def test_a_question_of_another_subscription() -> None:
     theirs = "events.infisical.com/resync-ledger"
     source = replace(source, annotations={theirs: source.annotations[ASKED]})
 
-    assert judged(source, NEW) is Freshness.WAITING
-    assert judged(source, NEW, **{ASKED: source.annotations[theirs]}) is Freshness.WAITING
-    assert judged(source, NEW, **{theirs: source.annotations[theirs]}) is Freshness.UNASKED
+    assert judged(source, NEW) is SyncState.WAITING
+    assert judged(source, NEW, **{ASKED: source.annotations[theirs]}) is SyncState.WAITING
+    assert judged(source, NEW, **{theirs: source.annotations[theirs]}) is SyncState.NOT_REQUESTED
 
 
 def test_a_question_for_a_later_debt() -> None:
     """It is one for this debt as well."""
-    assert judged(asked(a_source(), 9)) is Freshness.WAITING
+    assert judged(asked(a_source(), 9)) is SyncState.WAITING
 
 
 @pytest.mark.parametrize("acknowledged", ["1", ""])
@@ -179,46 +193,46 @@ def test_who_has_not_answered(acknowledged: str) -> None:
     """It is waited for until its time is over, even if the content has moved; nothing is no answer."""
     source = replace(asked(a_source()), acknowledged=acknowledged)
 
-    assert judged(source, NEW) is Freshness.WAITING
-    assert judged(source, NEW, seconds=59.9) is Freshness.WAITING
-    assert judged(source, NEW, seconds=60) is Freshness.OVERDUE
+    assert judged(source, NEW) is SyncState.WAITING
+    assert judged(source, NEW, seconds=59.9) is SyncState.WAITING
+    assert judged(source, NEW, seconds=60) is SyncState.TIMED_OUT
 
 
 def test_who_has_answered_with_another_content() -> None:
     """Is fresh at once, and stays so."""
     source = replace(asked(a_source()), acknowledged="2")
 
-    assert judged(source, NEW) is Freshness.CHANGED
-    assert judged(source, NEW, seconds=3600) is Freshness.CHANGED
+    assert judged(source, NEW) is SyncState.CHANGED
+    assert judged(source, NEW, seconds=3600) is SyncState.CHANGED
 
 
 def test_who_had_synced_first() -> None:
     """Whoever had the new content when it was asked is fresh as soon as it answers."""
     source = asked(a_source(), tokens=NEW)
 
-    assert judged(source, NEW) is Freshness.WAITING
-    assert judged(replace(source, acknowledged="2"), NEW) is Freshness.CHANGED
+    assert judged(source, NEW) is SyncState.WAITING
+    assert judged(replace(source, acknowledged="2"), NEW) is SyncState.CHANGED
 
 
 def test_who_answers_with_the_same_content() -> None:
     """Is asked once more after a second, for it may have read something old; then it is the same."""
     source = replace(asked(a_source()), acknowledged="2")
-    assert judged(source) is Freshness.WAITING
-    assert judged(source, seconds=0.99) is Freshness.WAITING
-    assert judged(source, seconds=1) is Freshness.UNASKED
+    assert judged(source) is SyncState.WAITING
+    assert judged(source, seconds=0.99) is SyncState.WAITING
+    assert judged(source, seconds=1) is SyncState.NOT_REQUESTED
 
     again = asked(source, now=NOW + timedelta(seconds=1))
-    assert judged(again, seconds=1) is Freshness.WAITING
-    assert judged(replace(again, acknowledged="3"), seconds=1) is Freshness.SAME
-    assert judged(replace(again, acknowledged="3"), NEW, seconds=1) is Freshness.CHANGED
+    assert judged(again, seconds=1) is SyncState.WAITING
+    assert judged(replace(again, acknowledged="3"), seconds=1) is SyncState.UNCHANGED
+    assert judged(replace(again, acknowledged="3"), NEW, seconds=1) is SyncState.CHANGED
 
 
 def test_asking_again_gives_no_more_time() -> None:
     """Its time counts from the first question."""
     again = asked(replace(asked(a_source()), acknowledged="2"), now=NOW + timedelta(seconds=50))
 
-    assert judged(again, seconds=59) is Freshness.WAITING
-    assert judged(again, seconds=60) is Freshness.OVERDUE
+    assert judged(again, seconds=59) is SyncState.WAITING
+    assert judged(again, seconds=60) is SyncState.TIMED_OUT
 
 
 @pytest.mark.parametrize(
@@ -234,16 +248,16 @@ def test_what_nobody_knows_counts_as_changed(tokens: dict[str, str], known: dict
     """A content without words, or pods of which nobody knows what they have: a restart too many is better."""
     source = replace(asked(a_source(), tokens=tokens), acknowledged="2")
 
-    assert judged(source, tokens, known=known) is Freshness.CHANGED
+    assert judged(source, tokens, known=known) is SyncState.CHANGED
 
 
 def test_who_answers_nothing() -> None:
     """Is told by its content, which has moved since it was asked."""
     source = asked(a_source(INFISICAL_SECRET, None))
 
-    assert judged(source, seconds=59) is Freshness.WAITING
-    assert judged(source, NEW) is Freshness.CHANGED
-    assert judged(source, seconds=60) is Freshness.OVERDUE
+    assert judged(source, seconds=59) is SyncState.WAITING
+    assert judged(source, NEW) is SyncState.CHANGED
+    assert judged(source, seconds=60) is SyncState.TIMED_OUT
 
 
 def test_who_answers_nothing_and_reads_something_else() -> None:
@@ -251,18 +265,18 @@ def test_who_answers_nothing_and_reads_something_else() -> None:
     source = asked(a_source(INFISICAL_SECRET, None, reads=(a_scope("/b"),)))
     reader = replace(source, reads=(a_scope("/**"),))
 
-    assert judged(source, seconds=59) is Freshness.WAITING
-    assert judged(source, seconds=60) is Freshness.SILENT
-    assert judged(replace(source, trouble="no such folder"), seconds=60) is Freshness.OVERDUE
-    assert judged(reader, seconds=60) is Freshness.OVERDUE
+    assert judged(source, seconds=59) is SyncState.WAITING
+    assert judged(source, seconds=60) is SyncState.UNRESPONSIVE
+    assert judged(replace(source, error_message="no such folder"), seconds=60) is SyncState.TIMED_OUT
+    assert judged(reader, seconds=60) is SyncState.TIMED_OUT
 
 
 def test_who_answers_nothing_and_had_synced_first() -> None:
     """Is given ten seconds to move again, then taken for fresh."""
     source = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
 
-    assert judged(source, NEW, seconds=9.9) is Freshness.WAITING
-    assert judged(source, NEW, seconds=10) is Freshness.CHANGED
+    assert judged(source, NEW, seconds=9.9) is SyncState.WAITING
+    assert judged(source, NEW, seconds=10) is SyncState.CHANGED
 
 
 def test_a_person_wants_a_restart_of_who_answers_nothing() -> None:
@@ -270,14 +284,14 @@ def test_a_person_wants_a_restart_of_who_answers_nothing() -> None:
     source = asked(a_source(INFISICAL_SECRET, None))
     question = replace(a_question(source, OLD), is_requested=True)
 
-    assert freshness(question, NOW) is Freshness.WAITING
-    assert freshness(question, NOW + timedelta(seconds=10)) is Freshness.CHANGED
+    assert evaluate(question, NOW) is SyncState.WAITING
+    assert evaluate(question, NOW + timedelta(seconds=10)) is SyncState.CHANGED
 
 
 def test_who_answers_nothing_and_moved_back() -> None:
     """Content that moved to what the pods have is the same; it could not be seen to move twice."""
     source = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
-    assert judged(source, OLD, seconds=1) is Freshness.SAME
+    assert judged(source, OLD, seconds=1) is SyncState.UNCHANGED
 
 
 def test_a_key_that_was_rotated() -> None:
@@ -286,27 +300,27 @@ def test_a_key_that_was_rotated() -> None:
     silent = asked(a_source(INFISICAL_SECRET, None), tokens=before)
     again = asked(silent, tokens=after)
 
-    assert judged(silent, after, known=before, seconds=30) is Freshness.UNASKED
-    assert judged(again, after, known=before, seconds=30) is Freshness.WAITING
-    assert judged(again, {"env": "2:new"}, known=before, seconds=30) is Freshness.CHANGED
+    assert judged(silent, after, known=before, seconds=30) is SyncState.NOT_REQUESTED
+    assert judged(again, after, known=before, seconds=30) is SyncState.WAITING
+    assert judged(again, {"env": "2:new"}, known=before, seconds=30) is SyncState.CHANGED
 
 
 def test_a_secret_that_there_was_not() -> None:
     """Has moved when there is one; one that is gone has not."""
     source = asked(a_source(INFISICAL_SECRET, None), tokens={"env": ""})
 
-    assert judged(source, {"env": ""}) is Freshness.WAITING
-    assert judged(source, NEW) is Freshness.CHANGED
-    assert judged(asked(source, tokens=OLD), {"env": ""}) is Freshness.WAITING
+    assert judged(source, {"env": ""}) is SyncState.WAITING
+    assert judged(source, NEW) is SyncState.CHANGED
+    assert judged(asked(source, tokens=OLD), {"env": ""}) is SyncState.WAITING
 
 
 def test_who_cannot_be_asked_and_syncs_by_itself() -> None:
     """Is never asked, and told by its content; its time runs from when the restart was owed."""
     source = a_source(deaf="it is made by somebody who takes the question back")
 
-    assert judged(source, seconds=59) is Freshness.WAITING
-    assert judged(source, NEW, seconds=59) is Freshness.CHANGED
-    assert judged(source, seconds=60) is Freshness.OVERDUE
+    assert judged(source, seconds=59) is SyncState.WAITING
+    assert judged(source, NEW, seconds=59) is SyncState.CHANGED
+    assert judged(source, seconds=60) is SyncState.TIMED_OUT
 
 
 def test_an_answer_to_an_earlier_sync() -> None:
@@ -314,11 +328,11 @@ def test_an_answer_to_an_earlier_sync() -> None:
     source = replace(asked(a_source(STATIC_SECRET, is_copied=True)), acknowledged="2")
     mine = source.annotations[ASKED]
 
-    assert judged(source, NEW) is Freshness.WAITING
-    assert judged(source, NEW, **{ASKED: "an older question"}) is Freshness.WAITING
-    assert judged(source, NEW, **{ASKED: mine}) is Freshness.CHANGED
-    assert judged(source, NEW, seconds=60) is Freshness.OVERDUE
-    assert judged(replace(source, is_copied=False), NEW) is Freshness.CHANGED
+    assert judged(source, NEW) is SyncState.WAITING
+    assert judged(source, NEW, **{ASKED: "an older question"}) is SyncState.WAITING
+    assert judged(source, NEW, **{ASKED: mine}) is SyncState.CHANGED
+    assert judged(source, NEW, seconds=60) is SyncState.TIMED_OUT
+    assert judged(replace(source, copies_annotations=False), NEW) is SyncState.CHANGED
 
 
 def test_an_answer_of_the_same_second() -> None:
@@ -326,22 +340,22 @@ def test_an_answer_of_the_same_second() -> None:
     source = asked(a_source(STATIC_SECRET, is_copied=True))
     mine = source.annotations[ASKED]
 
-    assert judged(source, NEW, seconds=30) is Freshness.WAITING
-    assert judged(source, NEW, **{ASKED: mine}) is Freshness.CHANGED
+    assert judged(source, NEW, seconds=30) is SyncState.WAITING
+    assert judged(source, NEW, **{ASKED: mine}) is SyncState.CHANGED
 
 
 def test_who_cannot_be_asked_is_late_at_once() -> None:
     """Nobody waits for it."""
-    assert judged(a_source(unable="it never syncs again"), NEW) is Freshness.OVERDUE
+    assert judged(a_source(unable="it never syncs again"), NEW) is SyncState.TIMED_OUT
 
 
 def test_two_subscriptions_ask_apart() -> None:
     """The question of one is none of the other's; a sync that answers one might pass for both answers."""
     question = replace(a_question(a_source(), OLD), subscription="mail")
-    other = asking(question, "epoch.9", NOW)["metadata"]["annotations"]
+    other = sync_request_patch(question, "epoch.9", NOW)["metadata"]["annotations"]
 
-    assert judged(a_source(annotations=other), NEW) is Freshness.WAITING
-    assert judged(a_source(annotations=other, acknowledged="2"), NEW) is Freshness.UNASKED
+    assert judged(a_source(annotations=other), NEW) is SyncState.WAITING
+    assert judged(a_source(annotations=other, acknowledged="2"), NEW) is SyncState.NOT_REQUESTED
 
 
 def test_what_is_watched_is_not_asked() -> None:
@@ -349,19 +363,19 @@ def test_what_is_watched_is_not_asked() -> None:
     silent, answering = a_source(INFISICAL_SECRET, None), a_source()
     same, moved = (
         [
-            freshness(replace(a_question(source, tokens), is_watched=True), NOW)
+            evaluate(replace(a_question(source, tokens), is_confirmation_only=True), NOW)
             for source in (silent, answering)
         ]
         for tokens in (OLD, NEW)
     )
 
-    assert same == [Freshness.OVERDUE, Freshness.SAME]
-    assert moved == [Freshness.CHANGED, Freshness.CHANGED]
+    assert same == [SyncState.TIMED_OUT, SyncState.UNCHANGED]
+    assert moved == [SyncState.CHANGED, SyncState.CHANGED]
 
 
 def test_content_that_nobody_knew() -> None:
     """That pods may have another content is no proof that a silent source has moved; a person is served."""
     source = asked(a_source(INFISICAL_SECRET, None))
 
-    assert judged(source, known={}, seconds=59) is Freshness.WAITING
-    assert judged(source, known={}, seconds=60) is Freshness.OVERDUE
+    assert judged(source, known={}, seconds=59) is SyncState.WAITING
+    assert judged(source, known={}, seconds=60) is SyncState.TIMED_OUT

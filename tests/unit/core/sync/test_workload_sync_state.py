@@ -4,12 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from infisical_events.core.ledger.ledger import Doubt
-from infisical_events.core.sync.sync_state import Freshness
-from infisical_events.core.sync.workload_sync_state import Answer, combined
+from infisical_events.core.ledger.ledger import Unconfirmed
+from infisical_events.core.sync.sync_state import SyncState
+from infisical_events.core.sync.workload_sync_state import ProviderState, combine
 
-SILENT, OVERDUE, CHANGED, SAME = Freshness.SILENT, Freshness.OVERDUE, Freshness.CHANGED, Freshness.SAME
-WAITING, UNASKED = Freshness.WAITING, Freshness.UNASKED
+SILENT, OVERDUE, CHANGED, SAME = (
+    SyncState.UNRESPONSIVE,
+    SyncState.TIMED_OUT,
+    SyncState.CHANGED,
+    SyncState.UNCHANGED,
+)
+WAITING, UNASKED = SyncState.WAITING, SyncState.NOT_REQUESTED
 
 
 @pytest.mark.parametrize(
@@ -26,43 +31,46 @@ WAITING, UNASKED = Freshness.WAITING, Freshness.UNASKED
         ((SILENT, CHANGED, OVERDUE), OVERDUE),
     ],
 )
-def test_what_the_sources_are_together(states: tuple[Freshness, ...], together: Freshness) -> None:
+def test_what_the_sources_are_together(states: tuple[SyncState, ...], together: SyncState) -> None:
     """All have to have synced; a silent one is believed where another one's content explains the change."""
-    answers = [Answer(f"ExternalSecret {state.name}", state) for state in states]
+    answers = [ProviderState(f"ExternalSecret {state.name}", state) for state in states]
 
-    assert combined(answers, {}, ()).state is together
+    assert combine(answers, {}, ()).state is together
 
 
 def test_who_may_still_answer() -> None:
     """The hope is that of the sources which are late; where none may answer any more there is none."""
-    late = Answer("ExternalSecret a", OVERDUE, hope=timedelta(hours=1))
-    dead = Answer("ExternalSecret b", OVERDUE, "it never syncs again", timedelta())
-    fresh = Answer("ExternalSecret c", CHANGED)
+    late = ProviderState("ExternalSecret a", OVERDUE, max_wait=timedelta(hours=1))
+    dead = ProviderState("ExternalSecret b", OVERDUE, "it never syncs again", timedelta())
+    fresh = ProviderState("ExternalSecret c", CHANGED)
 
-    assert (combined([late, dead, fresh], {}, ()).hope, combined([late], {}, ()).doubt) == (
-        late.hope,
-        Doubt.STALE,
+    assert (combine([late, dead, fresh], {}, ()).max_wait, combine([late], {}, ()).unconfirmed) == (
+        late.max_wait,
+        Unconfirmed.PROVIDER_TIMED_OUT,
     )
-    assert combined([dead, fresh], {}, ()).doubt is None
-    assert combined([fresh], {}, ()).doubt is None
+    assert combine([dead, fresh], {}, ()).unconfirmed is None
+    assert combine([fresh], {}, ()).unconfirmed is None
 
 
 @pytest.mark.parametrize("state", [CHANGED, SAME])
-def test_content_that_nobody_answers_for(state: Freshness) -> None:
+def test_content_that_nobody_answers_for(state: SyncState) -> None:
     """Is taken for what is newest, and perhaps is not; also beside a source that never answers again."""
-    guess = Answer("InfisicalSecret a", state, hope=timedelta(hours=1), is_proven=False)
-    fresh = Answer("ExternalSecret c", CHANGED)
-    dead = Answer("ExternalSecret b", OVERDUE, "it never syncs again", timedelta())
+    guess = ProviderState("InfisicalSecret a", state, max_wait=timedelta(hours=1), is_proven=False)
+    fresh = ProviderState("ExternalSecret c", CHANGED)
+    dead = ProviderState("ExternalSecret b", OVERDUE, "it never syncs again", timedelta())
 
-    assert (combined([guess], {}, ()).state, combined([guess], {}, ()).doubt) == (state, Doubt.EARLY)
-    assert (combined([guess, fresh], {}, ()).state, combined([guess, fresh], {}, ()).doubt) == (
-        CHANGED,
-        Doubt.EARLY,
+    assert (combine([guess], {}, ()).state, combine([guess], {}, ()).unconfirmed) == (
+        state,
+        Unconfirmed.PROVIDER_SILENT,
     )
-    assert combined([dead, guess], {}, ()).doubt is Doubt.STALE
+    assert (combine([guess, fresh], {}, ()).state, combine([guess, fresh], {}, ()).unconfirmed) == (
+        CHANGED,
+        Unconfirmed.PROVIDER_SILENT,
+    )
+    assert combine([dead, guess], {}, ()).unconfirmed is Unconfirmed.PROVIDER_TIMED_OUT
 
 
 def test_no_source_at_all() -> None:
     """That is said, with what is not followed."""
-    assert combined([], {}, ()).state is None
-    assert "CSI" in combined([], {}, ["CSI volume"]).note
+    assert combine([], {}, ()).state is None
+    assert "CSI" in combine([], {}, ["CSI volume"]).note

@@ -8,14 +8,14 @@ import threading
 import time
 
 from infisical_events.runtime.app import event_loop_watchdog
-from infisical_events.runtime.app.event_loop_watchdog import MOST_CHECKS, Count, Pulse, watched
+from infisical_events.runtime.app.event_loop_watchdog import MOST_CHECKS, Heartbeat, MissedHeartbeats, watched
 from infisical_events.runtime.metrics import Metrics
 from support.virtual_time import in_virtual_time
 
 
 def test_count() -> None:
     """Checks without a beat count in a row; one beat forgives them all."""
-    count = Count()
+    count = MissedHeartbeats()
     assert [count.check(beats) for beats in (0, 0, 0, 1, 1, 2)] == [0, 1, 2, 0, 1, 0]
 
 
@@ -23,7 +23,7 @@ def test_count() -> None:
 async def test_beats() -> None:
     """A loop that is idle beats twice a second and is not late."""
     metrics = Metrics()
-    pulse = Pulse(metrics)
+    pulse = Heartbeat(metrics)
     beating = asyncio.create_task(pulse.beat_forever())
     await asyncio.sleep(60.2)
     assert pulse.beats == 120
@@ -34,7 +34,7 @@ async def test_beats() -> None:
 async def test_lag() -> None:
     """What holds the loop up is told for a minute."""
     metrics = Metrics()
-    pulse = Pulse(metrics)
+    pulse = Heartbeat(metrics)
     beating = asyncio.create_task(pulse.beat_forever())
     await asyncio.sleep(0)
     threading.Event().wait(0.7)  # as code that does not yield
@@ -52,7 +52,7 @@ async def test_lag() -> None:
 async def test_ended() -> None:
     """Without a beat the end comes after so many checks; while it beats it does not come."""
     ended = threading.Event()
-    pulse = Pulse(Metrics())
+    pulse = Heartbeat(Metrics())
     with watched(pulse, ended.set, check=0.001):
         assert await asyncio.to_thread(ended.wait, 10)
     ended.clear()
@@ -80,14 +80,14 @@ def test_wedged() -> None:
     program = """
         import asyncio, re
         from infisical_events.runtime.metrics import Metrics
-        from infisical_events.runtime.app.event_loop_watchdog import Pulse, watched
+        from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, watched
 
         def hangs(token):
             while token:
                 pass
 
         async def main():
-            pulse = Pulse(Metrics())
+            pulse = Heartbeat(Metrics())
             with watched(pulse, check=0.01):
                 task = asyncio.create_task(pulse.beat_forever())
                 await asyncio.sleep(0)
@@ -112,7 +112,7 @@ def test_wedged_without_python() -> None:
         event_loop_watchdog._HARD_LIMIT = 1.0
 
         async def main():
-            pulse = event_loop_watchdog.Pulse(Metrics())
+            pulse = event_loop_watchdog.Heartbeat(Metrics())
             with event_loop_watchdog.watched(pulse, check=0.05):
                 task = asyncio.create_task(pulse.beat_forever())
                 await asyncio.sleep(0.5)

@@ -5,12 +5,12 @@ import itertools
 
 import pytest
 
-from infisical_events.core.interruptible import Steps
-from infisical_events.runtime.limits.cooperative_scheduler import SLICE, Slices
+from infisical_events.core.interruptible import Interruptible
+from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
 from support.virtual_time import in_virtual_time
 
 
-def counting(seen: list[str], name: str, steps: int) -> Steps[str]:
+def counting(seen: list[str], name: str, steps: int) -> Interruptible[str]:
     """A computation that notes each of its steps."""
     for _ in range(steps):
         seen.append(name)
@@ -18,10 +18,10 @@ def counting(seen: list[str], name: str, steps: int) -> Steps[str]:
     return f"{name} is over"
 
 
-def each_step() -> Slices:
+def each_step() -> CooperativeScheduler:
     """Slices that are over after one step each."""
     ticks = itertools.count()
-    return Slices(lambda: next(ticks) * SLICE)
+    return CooperativeScheduler(lambda: next(ticks) * SLICE)
 
 
 @in_virtual_time
@@ -29,7 +29,9 @@ async def test_a_short_one_does_not_wait() -> None:
     """What fits into a slice is over before anybody else gets a turn."""
     seen: list[str] = []
     other = asyncio.create_task(asyncio.sleep(0))
-    assert await Slices(lambda: 0.0).carry_out("team", counting(seen, "short", 1000)) == "short is over"
+    assert (
+        await CooperativeScheduler(lambda: 0.0).run("team", counting(seen, "short", 1000)) == "short is over"
+    )
     assert not other.done()
     await other
 
@@ -38,7 +40,7 @@ async def test_a_short_one_does_not_wait() -> None:
 async def test_a_long_one_leaves_time() -> None:
     """There is as much time for all else as for slices, however many computations there are."""
     slices, seen = each_step(), list[str]()
-    long = [slices.carry_out("hog", counting(seen, "hog", 50)) for _ in range(20)]
+    long = [slices.run("hog", counting(seen, "hog", 50)) for _ in range(20)]
     now = asyncio.get_running_loop().time
     begun = now()
     assert await asyncio.gather(*long) == ["hog is over"] * 20
@@ -49,10 +51,10 @@ async def test_a_long_one_leaves_time() -> None:
 async def test_namespaces_by_turns() -> None:
     """A neighbour of many long computations has every second slice, and waits for none of them."""
     slices, seen = each_step(), list[str]()
-    hogs = asyncio.gather(*(slices.carry_out("hog", counting(seen, "hog", 100)) for _ in range(10)))
+    hogs = asyncio.gather(*(slices.run("hog", counting(seen, "hog", 100)) for _ in range(10)))
     await asyncio.sleep(1.0)
     before = seen.count("hog")
-    assert await slices.carry_out("team", counting(seen, "team", 10)) == "team is over"
+    assert await slices.run("team", counting(seen, "team", 10)) == "team is over"
     assert seen.count("hog") - before <= 12  # one before each of its slices, and one behind the last
     await hogs
 
@@ -61,20 +63,20 @@ async def test_namespaces_by_turns() -> None:
 async def test_an_error_is_raised() -> None:
     """What a computation raises gets to who asked for it."""
 
-    def failing() -> Steps[None]:
+    def failing() -> Interruptible[None]:
         yield
         yield
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await each_step().carry_out("team", failing())
+        await each_step().run("team", failing())
 
 
 @in_virtual_time
 async def test_one_that_is_cancelled_goes_on_no_more() -> None:
     """A cancellation ends a computation between two slices."""
     seen: list[str] = []
-    task = asyncio.create_task(each_step().carry_out("team", counting(seen, "team", 1000)))
+    task = asyncio.create_task(each_step().run("team", counting(seen, "team", 1000)))
     await asyncio.sleep(1.0)
     task.cancel()
     done = len(seen)

@@ -4,20 +4,20 @@ import asyncio
 
 import pytest
 
-from infisical_events.runtime.limits.fair_queue import Turns
+from infisical_events.runtime.limits.fair_queue import FairQueue
 from support.virtual_time import in_virtual_time
 
 
-async def taken(turns: Turns, namespace: str) -> tuple[str, float]:
+async def taken(turns: FairQueue, namespace: str) -> tuple[str, float]:
     """Whose turn it was, and when."""
-    await turns.take(namespace)
+    await turns.acquire(namespace)
     return namespace, asyncio.get_running_loop().time()
 
 
 @in_virtual_time
 async def test_namespaces_take_turns() -> None:
     """However many of one wait already, the others get every second turn."""
-    turns = Turns(step=1.0, at_once=1)
+    turns = FairQueue(step=1.0, at_once=1)
     tasks = [asyncio.create_task(taken(turns, namespace)) for namespace in "aaaaabb"]
     found = sorted(await asyncio.gather(*tasks), key=lambda turn: turn[1])
 
@@ -31,8 +31,8 @@ def test_ten_thousand_hold_up_nobody_else(namespaces: int) -> None:
 
     @in_virtual_time
     async def waited() -> float:
-        turns = Turns(step=0.02, at_once=10)
-        hogs = [asyncio.create_task(turns.take(f"hog-{number % namespaces}")) for number in range(10_000)]
+        turns = FairQueue(step=0.02, at_once=10)
+        hogs = [asyncio.create_task(turns.acquire(f"hog-{number % namespaces}")) for number in range(10_000)]
         await asyncio.sleep(1.0)
         _, moment = await taken(turns, "team")
         for hog in hogs:
@@ -46,7 +46,7 @@ def test_ten_thousand_hold_up_nobody_else(namespaces: int) -> None:
 @in_virtual_time
 async def test_who_has_left_gets_no_turn() -> None:
     """A place in the queue that was given up costs no time."""
-    turns = Turns(step=1.0, at_once=1)
+    turns = FairQueue(step=1.0, at_once=1)
     first, second, third = (asyncio.create_task(taken(turns, namespace)) for namespace in "aaa")
     await first
     second.cancel()

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.runtime.limits.fair_queue import Pace, begun
+from infisical_events.runtime.limits.fair_queue import RateLimit, reserve
 
 
 def waits(moments: list[float]) -> list[float]:
     """How long each of these starts waits."""
-    pace, found = Pace(step=0.02, at_once=10), []
+    pace, found = RateLimit(step=0.02, burst=10), []
     for now in moments:
-        pace, wait = begun(pace, now)
+        pace, wait = reserve(pace, now)
         found.append(wait)
     return found
 

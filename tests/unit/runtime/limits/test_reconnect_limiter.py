@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infisical_events.runtime.limits.reconnect_limiter import Gate, Gates
+from infisical_events.runtime.limits.reconnect_limiter import ReconnectLimiter, ReconnectLimiters
 from support.virtual_time import in_virtual_time
 
 
@@ -15,16 +15,16 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def passed(gate: Gate, after: float = 0.0) -> float:
+async def passed(gate: ReconnectLimiter, after: float = 0.0) -> float:
     """When somebody who comes after so many seconds gets a turn."""
     await asyncio.sleep(after)
-    await gate.turn()
+    await gate.acquire()
     return now()
 
 
-async def rested(gate: Gate, seconds: float) -> float:
+async def rested(gate: ReconnectLimiter, seconds: float) -> float:
     """When somebody goes on who would rest so long."""
-    await gate.rest(seconds)
+    await gate.wait(seconds)
     return now()
 
 
@@ -36,7 +36,7 @@ def most_within_a_second(moments: list[float]) -> int:
 @in_virtual_time
 async def test_three_hundred() -> None:
     """Three hundred who come at once begin within twelve seconds, and never more than 30 in any second."""
-    gate = Gate()
+    gate = ReconnectLimiter()
     moments = await asyncio.gather(*(passed(gate) for _ in range(300)))
     assert max(moments) < 12.0
     assert most_within_a_second(moments) <= 30
@@ -49,7 +49,7 @@ def test_never_a_herd(comings: list[float]) -> None:
 
     @in_virtual_time
     async def moments() -> list[float]:
-        gate = Gate()
+        gate = ReconnectLimiter()
         return await asyncio.gather(*(passed(gate, coming) for coming in comings))
 
     assert most_within_a_second(moments()) <= 30
@@ -58,14 +58,14 @@ def test_never_a_herd(comings: list[float]) -> None:
 @in_virtual_time
 async def test_few() -> None:
     """Few who come do not wait."""
-    gate = Gate()
+    gate = ReconnectLimiter()
     assert await asyncio.gather(*(passed(gate) for _ in range(4))) == [0.0] * 4
 
 
 @in_virtual_time
 async def test_who_gave_up_waiting_holds_nobody_up() -> None:
     """Hundreds who leave the queue leave it as if they had never come."""
-    gate = Gate()
+    gate = ReconnectLimiter()
     tasks = [asyncio.create_task(passed(gate)) for _ in range(500)]
     await asyncio.sleep(0.1)
     for task in tasks:
@@ -77,10 +77,10 @@ async def test_who_gave_up_waiting_holds_nobody_up() -> None:
 @in_virtual_time
 async def test_back() -> None:
     """Those who rest go on when the server is back, and not before."""
-    gate = Gate()
+    gate = ReconnectLimiter()
     resting = [asyncio.create_task(rested(gate, 30.0)) for _ in range(3)]
     await asyncio.sleep(2.0)
-    gate.is_back()
+    gate.notify_recovered()
     assert await asyncio.gather(*resting) == [2.0] * 3
     assert await rested(gate, 30.0) == 32.0
 
@@ -88,13 +88,13 @@ async def test_back() -> None:
 @in_virtual_time
 async def test_rest_ends_by_itself() -> None:
     """Nobody rests longer than meant."""
-    assert await rested(Gate(), 30.0) == 30.0
+    assert await rested(ReconnectLimiter(), 30.0) == 30.0
 
 
 @in_virtual_time
 async def test_server_that_is_back_again_and_again() -> None:
     """A server that lets some in all the time does not make the others come more than every 5 seconds."""
-    gate, comings = Gate(), list[float]()
+    gate, comings = ReconnectLimiter(), list[float]()
 
     async def come_again() -> None:
         while True:
@@ -103,7 +103,7 @@ async def test_server_that_is_back_again_and_again() -> None:
     refused = asyncio.create_task(come_again())
     for _ in range(1000):
         await asyncio.sleep(0.1)
-        gate.is_back()
+        gate.notify_recovered()
     refused.cancel()
     assert 15 <= len(comings) <= 21
     assert min(later - earlier for earlier, later in pairwise(comings)) >= 4.9
@@ -112,8 +112,8 @@ async def test_server_that_is_back_again_and_again() -> None:
 @in_virtual_time
 async def test_one_gate_per_address() -> None:
     """All who go to one address share its gate; other addresses have others; none is kept for nobody."""
-    gates = Gates()
-    gate = gates.to("https://a.example")
-    assert gates.to("https://a.example") is gate
-    assert gates.to("https://b.example") is not gate
+    gates = ReconnectLimiters()
+    gate = gates.for_address("https://a.example")
+    assert gates.for_address("https://a.example") is gate
+    assert gates.for_address("https://b.example") is not gate
     assert list(gates._gates) == ["https://a.example"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_events.runtime.limits.restart_budget import Budget
+from infisical_events.runtime.limits.restart_budget import RestartBudget
 
 
 class Clock:
@@ -20,19 +20,19 @@ def clock() -> Clock:
     return Clock()
 
 
-def taken(budget: Budget, *workloads: str, subscription: str = "a/x") -> list[bool]:
+def taken(budget: RestartBudget, *workloads: str, subscription: str = "a/x") -> list[bool]:
     """Whether each of these may be restarted, one after the other."""
-    return [budget.take(subscription, workload) for workload in workloads]
+    return [budget.try_acquire(subscription, workload) for workload in workloads]
 
 
 def test_no_bound(clock: Clock) -> None:
     """Zero is none."""
-    assert all(taken(Budget(now=clock), *map(str, range(1000))))
+    assert all(taken(RestartBudget(now=clock), *map(str, range(1000))))
 
 
 def test_so_many_a_minute(clock: Clock) -> None:
     """In any sixty seconds, by whichever subscription; a refusal costs nothing."""
-    budget = Budget(per_minute=2, now=clock)
+    budget = RestartBudget(per_minute=2, now=clock)
     assert taken(budget, "1") == [True]
     clock.now += 30
     assert taken(budget, "2", "3", subscription="b/y") == [True, False]
@@ -46,29 +46,29 @@ def test_so_many_a_minute(clock: Clock) -> None:
 
 def test_so_many_rolling_out(clock: Clock) -> None:
     """A restart counts at once, and as long as it is told to roll out."""
-    budget = Budget(most_rolling=2, now=clock)
+    budget = RestartBudget(most_rolling=2, now=clock)
     assert taken(budget, "1", "2", "3") == [True, True, False]
-    budget.rolls("a/x", frozenset({"1"}))
+    budget.set_rolling("a/x", frozenset({"1"}))
     assert taken(budget, "3", "4", subscription="b/y") == [True, False]
-    budget.rolls("a/x", frozenset())
+    budget.set_rolling("a/x", frozenset())
     assert taken(budget, "4", "5", subscription="b/y") == [True, False]
 
 
 def test_what_rolls_out_already_takes_no_second_place(clock: Clock) -> None:
     """Whoever restarts it again, and however many subscriptions count it."""
-    budget = Budget(most_rolling=1, now=clock)
+    budget = RestartBudget(most_rolling=1, now=clock)
     assert taken(budget, "1", "1") == [True, True]
     assert taken(budget, "1", "2", subscription="b/y") == [True, False]
-    budget.rolls("a/x", frozenset())
+    budget.set_rolling("a/x", frozenset())
     assert taken(budget, "2") == [False]
-    budget.rolls("b/y", frozenset())
+    budget.set_rolling("b/y", frozenset())
     assert taken(budget, "2") == [True]
 
 
 def test_what_an_earlier_process_began_counts(clock: Clock) -> None:
     """As soon as its subscription tells of it."""
-    budget = Budget(most_rolling=1, now=clock)
-    budget.rolls("a/x", frozenset({"1"}))
+    budget = RestartBudget(most_rolling=1, now=clock)
+    budget.set_rolling("a/x", frozenset({"1"}))
     assert taken(budget, "2", subscription="b/y") == [False]
 
 
@@ -76,10 +76,10 @@ def test_what_an_earlier_process_began_counts(clock: Clock) -> None:
 @pytest.mark.parametrize(("hogs", "each"), [(1, 90), (2, 51), (3, 36), (10, 12)])
 def test_something_is_left_for_who_comes_anew(clock: Clock, bound: str, hogs: int, each: int) -> None:
     """However much those want who were there before, and however many they are."""
-    budget = Budget(now=clock, **{bound: 120})
+    budget = RestartBudget(now=clock, **{bound: 120})
     for number in range(120):
         for hog in range(hogs):
-            budget.take(f"hog-{hog}/x", f"{hog}-{number}")
+            budget.try_acquire(f"hog-{hog}/x", f"{hog}-{number}")
     made = [taken(budget, f"again-{hog}", subscription=f"hog-{hog}/y") for hog in range(hogs)]
 
     assert made == [[False]] * hogs
@@ -90,11 +90,11 @@ def test_something_is_left_for_who_comes_anew(clock: Clock, bound: str, hogs: in
 
 def test_a_single_namespace_has_all(clock: Clock) -> None:
     """Where nobody else is served nothing has to be left."""
-    assert all(taken(Budget(per_minute=120, is_shared=False, now=clock), *map(str, range(120))))
+    assert all(taken(RestartBudget(per_minute=120, is_shared=False, now=clock), *map(str, range(120))))
 
 
 async def test_share() -> None:
     """A replica has the part of the bounds that it has of the shards, and never less than one restart."""
     for share, made in ((1.0, 8), (0.5, 4), (0.01, 1), (0.0, 1)):
-        budget = Budget(per_minute=8, is_shared=False, share=lambda share=share: share)  # type: ignore[misc] # a default
-        assert sum(budget.take("s", str(number)) for number in range(20)) == made
+        budget = RestartBudget(per_minute=8, is_shared=False, share=lambda share=share: share)  # type: ignore[misc] # a default
+        assert sum(budget.try_acquire("s", str(number)) for number in range(20)) == made

@@ -9,26 +9,28 @@ from typing import Any, cast
 import pytest
 
 from infisical_events.api.statuses import ConditionType
-from infisical_events.core.ledger.acceptance import Heard
+from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.reconcile.reconcile_loop import Passing
-from infisical_events.runtime.reconcile.reconcile_report import Explainer
-from infisical_events.runtime.reconcile.reconciler import Outcome, Reconciler
-from infisical_events.runtime.restarts.restart_controller import Settler
+from infisical_events.runtime.reconcile.reconcile_loop import ReconcileLoop
+from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
+from infisical_events.runtime.reconcile.reconciler import Reconciler, ReconcileResult
 from infisical_events.runtime.status.reporter import Reporter
-from infisical_events.runtime.status.status_builder import Board
-from infisical_events.runtime.status.subscription_store import LedgerMovedError, Record, SupersededError
-from infisical_events.runtime.triggers import Wakes
+from infisical_events.runtime.status.status_builder import StatusBuilder
+from infisical_events.runtime.status.subscription_store import (
+    LedgerConflictError,
+    SpecChangedError,
+)
+from infisical_events.runtime.triggers import TriggerQueue
 from support.builders import an_event
 from support.fake_cluster import FakeCluster
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
 INTERVAL = 300.0
 QUIET = 1.0
-EVENT = Heard(an_event("secret:update", "/a", "K"), EPOCH)
+EVENT = ReceivedEvent(an_event("secret:update", "/a", "K"), EPOCH)
 AWAY = InfisicalError(Reason.UNREACHABLE, "No answer.")
 SLOW_DOWN = InfisicalError(Reason.RATE_LIMITED, "Slow down.", 50.0)
 
@@ -36,21 +38,23 @@ SLOW_DOWN = InfisicalError(Reason.RATE_LIMITED, "Slow down.", 50.0)
 class Scripted:
     """Reconciler and settler in one, whose calls end as given; the last of either again and again."""
 
-    def __init__(self, looks: Iterable[Outcome | Exception], settlements: Iterable[Any] = (None,)) -> None:
+    def __init__(
+        self, looks: Iterable[ReconcileResult | Exception], settlements: Iterable[Any] = (None,)
+    ) -> None:
         self._looks, self._settlements = list(looks), list(settlements)
-        self.looks: list[tuple[float, tuple[Heard, ...]]] = []
+        self.looks: list[tuple[float, tuple[ReceivedEvent, ...]]] = []
         self.wholes: list[bool] = []
         self.settlements: list[float] = []
         self.clock = virtual_now
 
-    async def observe(self, heard: tuple[Heard, ...], *, is_whole: bool) -> Outcome:
+    async def reconcile(self, heard: tuple[ReceivedEvent, ...], *, is_whole: bool) -> ReconcileResult:
         """A look that takes a while."""
         self.wholes.append(is_whole)
         self.looks.append((asyncio.get_running_loop().time(), heard))
         await asyncio.sleep(0.01)
-        return cast("Outcome", _next(self._looks))
+        return cast("ReconcileResult", _next(self._looks))
 
-    async def settle(self, _: object = None) -> float | None:
+    async def run_round(self, _: object = None) -> float | None:
         """A settlement."""
         self.settlements.append(asyncio.get_running_loop().time())
         return cast("float | None", _next(self._settlements))
@@ -66,26 +70,31 @@ def _next(given: list[Any]) -> object:
 class Passed:
     """Passes over a scripted reconciler."""
 
-    def __init__(self, looks: Iterable[Outcome | Exception], settlements: Iterable[Any] = (None,)) -> None:
+    def __init__(
+        self, looks: Iterable[ReconcileResult | Exception], settlements: Iterable[Any] = (None,)
+    ) -> None:
         cluster = FakeCluster()
         key = cluster.create_subscription("team", "app", {})
         self.reconciler = Scripted(looks, settlements)
-        self.board = Board({}, 1, virtual_now)
+        self.board = StatusBuilder({}, 1, virtual_now)
         self.reconciler.reporter = Reporter(cluster, key, self.board)  # type: ignore[attr-defined] # of Reconciler
-        record = cast("Record", self.reconciler.reporter)  # has its key
-        self.reconciler.explainer = Explainer(  # type: ignore[attr-defined] # of Reconciler
+        record = cast("Any", self.reconciler.reporter)  # has its key
+        self.reconciler.explainer = ReconcileReporter(  # type: ignore[attr-defined] # of Reconciler
             record=record, reporter=self.reconciler.reporter, metrics=Metrics(), clock=virtual_now
         )
-        self.wakes = Wakes(QUIET)
-        self.passing = Passing(
-            cast("Reconciler", self.reconciler), cast("Settler", self.reconciler), self.wakes, INTERVAL
+        self.wakes = TriggerQueue(QUIET)
+        self.passing = ReconcileLoop(
+            cast("Reconciler", self.reconciler),
+            cast("Any", self.reconciler),
+            self.wakes,
+            INTERVAL,
         )
 
     async def for_seconds(self, seconds: float, rings: Iterable[float] = ()) -> None:
         """Pass for a while, with events at these moments."""
         loop = asyncio.get_running_loop()
         for moment in rings:
-            loop.call_at(moment, self.wakes.ring, EVENT)
+            loop.call_at(moment, self.wakes.add, EVENT)
         with suppress(TimeoutError):
             await asyncio.wait_for(self.passing.run(), seconds)
 
@@ -98,7 +107,7 @@ class Passed:
 @in_virtual_time
 async def test_first_look_is_at_once() -> None:
     """The first look waits for nothing, and what is owed is settled after it."""
-    passed = Passed([Outcome()])
+    passed = Passed([ReconcileResult()])
     await passed.for_seconds(10.0)
     assert passed.moments == [0.0]
     assert len(passed.reconciler.settlements) == 1
@@ -107,7 +116,7 @@ async def test_first_look_is_at_once() -> None:
 @in_virtual_time
 async def test_interval() -> None:
     """Without a wake it is looked at intervals, a little early at random against a herd."""
-    passed = Passed([Outcome()])
+    passed = Passed([ReconcileResult()])
     await passed.for_seconds(30_000.0)
     assert 100 <= len(passed.moments) <= 112
 
@@ -115,7 +124,7 @@ async def test_interval() -> None:
 @in_virtual_time
 async def test_wake() -> None:
     """A ring is answered by one look after the quiet time, which is handed what was heard."""
-    passed = Passed([Outcome()])
+    passed = Passed([ReconcileResult()])
     await passed.for_seconds(100.0, rings=[50.0, 50.5])
     assert passed.moments == [0.0, 51.5]
     assert passed.reconciler.looks[-1][1] == (EVENT, EVENT)
@@ -124,9 +133,9 @@ async def test_wake() -> None:
 @in_virtual_time
 async def test_where_events_point_and_everywhere() -> None:
     """Events point somewhere; a new connection and the interval ask for a look at everything."""
-    passed = Passed([Outcome(), Outcome(is_whole=False), Outcome()])
+    passed = Passed([ReconcileResult(), ReconcileResult(is_full=False), ReconcileResult()])
     loop = asyncio.get_running_loop()
-    loop.call_at(100.0, passed.wakes.ring)
+    loop.call_at(100.0, passed.wakes.add)
     await passed.for_seconds(450.0, rings=[50.0])
     assert passed.moments[1:3] == [51.0, 101.0]
     assert passed.reconciler.wholes == [True, False, True, True]
@@ -136,7 +145,7 @@ async def test_where_events_point_and_everywhere() -> None:
 @in_virtual_time
 async def test_events_do_not_put_off_the_look_at_everything() -> None:
     """However often events point somewhere: everything is looked at as often as was asked for."""
-    passed = Passed([Outcome(), Outcome(is_whole=False)])
+    passed = Passed([ReconcileResult(), ReconcileResult(is_full=False)])
     await passed.for_seconds(INTERVAL + 10.0, rings=range(5, int(INTERVAL) + 5, 5))
     assert True in passed.reconciler.wholes[1:]
 
@@ -144,7 +153,7 @@ async def test_events_do_not_put_off_the_look_at_everything() -> None:
 @in_virtual_time
 async def test_a_look_at_everything_that_failed_is_still_due() -> None:
     """An event does not make less of it."""
-    passed = Passed([AWAY, Outcome()])
+    passed = Passed([AWAY, ReconcileResult()])
     await passed.for_seconds(10.0, rings=[0.5])
     assert passed.reconciler.wholes[:2] == [True, True]
 
@@ -152,8 +161,8 @@ async def test_a_look_at_everything_that_failed_is_still_due() -> None:
 @in_virtual_time
 async def test_not_shown_yet() -> None:
     """What was heard and did not show is looked for again, with growing pauses, until it shows."""
-    unshown = Outcome(unshown=(EVENT,))
-    passed = Passed([Outcome(), unshown, unshown, unshown, unshown, Outcome()])
+    unshown = ReconcileResult(unshown_events=(EVENT,))
+    passed = Passed([ReconcileResult(), unshown, unshown, unshown, unshown, ReconcileResult()])
     await passed.for_seconds(100.0, rings=[49.0])
     assert passed.moments == pytest.approx([0.0, 50.0, 50.25, 50.75, 51.75, 53.75], abs=0.1)
     assert {heard for _, heard in passed.reconciler.looks[1:]} == {(EVENT,)}
@@ -162,17 +171,17 @@ async def test_not_shown_yet() -> None:
 @in_virtual_time
 async def test_suspect_read() -> None:
     """What could not be believed is looked at again when it can be decided."""
-    later = Outcome(look_again=EPOCH + timedelta(seconds=60))
-    passed = Passed([later, Outcome()])
+    later = ReconcileResult(read_again_at=EPOCH + timedelta(seconds=60))
+    passed = Passed([later, ReconcileResult()])
     await passed.for_seconds(100.0)
     assert passed.moments == pytest.approx([0.0, 60.25], abs=0.1)
 
 
-@pytest.mark.parametrize("failure", [AWAY, KubernetesError("away"), LedgerMovedError()])
+@pytest.mark.parametrize("failure", [AWAY, KubernetesError("away"), LedgerConflictError()])
 @in_virtual_time
 async def test_failed_look(failure: Exception) -> None:
     """After a failure it is looked again soon, and what was heard is handed on."""
-    passed = Passed([Outcome(), failure, failure, Outcome()])
+    passed = Passed([ReconcileResult(), failure, failure, ReconcileResult()])
     await passed.for_seconds(100.0, rings=[49.0])
     assert len(passed.moments) == 4
     assert passed.moments[-1] < 54.0
@@ -183,7 +192,7 @@ async def test_failed_look(failure: Exception) -> None:
 async def test_settling_in_between() -> None:
     """What is kept for the next look is not lost to a settlement that comes before it."""
     nothing_to_log_in_with = InfisicalError(Reason.SECRET_NOT_FOUND, "There is no Secret.")
-    passed = Passed([Outcome(), nothing_to_log_in_with, Outcome()], [1.0])
+    passed = Passed([ReconcileResult(), nothing_to_log_in_with, ReconcileResult()], [1.0])
     await passed.for_seconds(100.0, rings=[49.0])
     assert [heard for _, heard in passed.reconciler.looks[:3]] == [(), (EVENT,), (EVENT,)]
 
@@ -199,8 +208,8 @@ async def test_endless_failure() -> None:
 @in_virtual_time
 async def test_server_is_back() -> None:
     """After a long failure a new connection of the stream is a reason to look at once."""
-    passed = Passed([*[AWAY] * 20, Outcome()])
-    asyncio.get_running_loop().call_later(3_000.0, passed.wakes.ring)
+    passed = Passed([*[AWAY] * 20, ReconcileResult()])
+    asyncio.get_running_loop().call_later(3_000.0, passed.wakes.add)
     await passed.for_seconds(3_002.0)
     assert passed.reconciler.looks[-1][0] >= 600.0
     assert len(passed.reconciler.looks) >= 21
@@ -209,7 +218,7 @@ async def test_server_is_back() -> None:
 @in_virtual_time
 async def test_asked_to_wait() -> None:
     """While the server wants us to wait no event makes us look, and nothing heard meanwhile is lost."""
-    passed = Passed([SLOW_DOWN, Outcome()])
+    passed = Passed([SLOW_DOWN, ReconcileResult()])
     await passed.for_seconds(100.0, rings=range(1, 40, 2))
     [first, second] = passed.reconciler.looks
     assert 50.0 <= second[0] <= 52.0
@@ -227,7 +236,7 @@ async def test_acting_does_not_wait_for_infisical() -> None:
 @in_virtual_time
 async def test_settled_again_when_asked_for() -> None:
     """What is held or failed is tried again after the pause that was asked for, without another look."""
-    passed = Passed([Outcome()], [15.0, 15.0, None])
+    passed = Passed([ReconcileResult()], [15.0, 15.0, None])
     await passed.for_seconds(100.0)
     assert [round(moment) for moment in passed.reconciler.settlements] == [0, 15, 30]
     assert len(passed.moments) == 1
@@ -236,7 +245,7 @@ async def test_settled_again_when_asked_for() -> None:
 @in_virtual_time
 async def test_settlement_refused() -> None:
     """A settlement that the API server refuses is tried again, and looks go on."""
-    passed = Passed([Outcome()], [KubernetesError("away"), LedgerMovedError(), None])
+    passed = Passed([ReconcileResult()], [KubernetesError("away"), LedgerConflictError(), None])
     await passed.for_seconds(100.0)
     assert len(passed.reconciler.settlements) == 3
 
@@ -261,5 +270,5 @@ async def test_blame(error: InfisicalError, kind: ConditionType) -> None:
 @in_virtual_time
 async def test_superseded() -> None:
     """A spec that is not the stored one any more ends the passes."""
-    with pytest.raises(SupersededError):
-        await Passed([SupersededError()]).passing.run()
+    with pytest.raises(SpecChangedError):
+        await Passed([SpecChangedError()]).passing.run()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from infisical_events.api.specs import parse_spec
-from infisical_events.core.restarts.planner import Rules
+from infisical_events.core.restarts.planner import RestartPolicy
 from infisical_events.core.snapshots.selectors import selectors_of
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.event_stream import Hearing
+from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     ForbiddenError,
@@ -20,21 +20,21 @@ from infisical_events.kube.kubernetes_errors import (
     NotFoundError,
     UnknownOutcomeError,
 )
-from infisical_events.runtime.asking import Asked
-from infisical_events.runtime.limits.restart_budget import Budget
+from infisical_events.runtime.asking import PendingUserRequests
+from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.reconcile.reconcile_report import Explainer
+from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
 from infisical_events.runtime.reconcile.reconciler import Reconciler
-from infisical_events.runtime.reconcile.snapshot_reader import Looker
-from infisical_events.runtime.restarts.restart_controller import Settler
-from infisical_events.runtime.restarts.restart_decider import Decider
-from infisical_events.runtime.restarts.restart_report import Recounter
-from infisical_events.runtime.restarts.rollout_tracker import Roller
-from infisical_events.runtime.restarts.workload_patcher import Restarter
+from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
+from infisical_events.runtime.restarts.restart_controller import RestartController
+from infisical_events.runtime.restarts.restart_decider import RestartDecider
+from infisical_events.runtime.restarts.restart_report import RestartReporter
+from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
+from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
 from infisical_events.runtime.status.reporter import Reporter
-from infisical_events.runtime.status.status_builder import Board
-from infisical_events.runtime.status.subscription_store import GoneError, Record
-from infisical_events.runtime.sync.sync_coordinator import Freshener
+from infisical_events.runtime.status.status_builder import StatusBuilder
+from infisical_events.runtime.status.subscription_store import SubscriptionDeletedError, SubscriptionStore
+from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
 from support.builders import a_raw_spec
 from support.fake_cluster import FakeCluster, OneKey, a_digest_key
 from support.virtual_time import in_virtual_time, virtual_now
@@ -48,7 +48,7 @@ PAUSED = {"events.infisical.com/paused": "true"}
 class Shown(OneKey):
     """An Infisical that shows one folder with one key."""
 
-    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[Hearing]]:
+    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[StreamItem]]:
         """Nobody listens."""
         raise NotImplementedError
 
@@ -56,8 +56,8 @@ class Shown(OneKey):
 class Process:
     """Reconciler and settler of one process."""
 
-    def __init__(self, reconciler: Reconciler, settler: Settler) -> None:
-        self.observe, self.settle = reconciler.observe, settler.settle
+    def __init__(self, reconciler: Reconciler, settler: RestartController) -> None:
+        self.reconcile, self.run_round = reconciler.reconcile, settler.run_round
         recounter = settler.recounter
         self.reporter, self.metrics, self.record = recounter.reporter, recounter.metrics, settler.record
 
@@ -75,16 +75,16 @@ class Team:
     async def reconciler(self) -> "Process":
         """What a process that starts now works with."""
         stored = await self.cluster.get(self.key)
-        board = Board(stored.status, stored.generation, virtual_now)
+        board = StatusBuilder(stored.status, stored.generation, virtual_now)
         record, reporter = (
-            Record(self.cluster, self.key, stored, board),
+            SubscriptionStore(self.cluster, self.key, stored, board),
             Reporter(self.cluster, self.key, board),
         )
         spec, metrics = parse_spec(stored.spec), Metrics()
-        looker = Looker(
+        looker = SnapshotReader(
             spec=spec, address="https://i.example", infisical=self.infisical, extra=reporter.extra
         )
-        freshener = Freshener(
+        freshener = SyncCoordinator(
             cluster=self.cluster,
             key=self.key,
             timeout=timedelta(seconds=spec.resync.timeout_seconds),
@@ -93,29 +93,31 @@ class Team:
         )
         reconciler = Reconciler(
             spec=spec,
-            asked=Asked(),
+            asked=PendingUserRequests(),
             freshener=freshener,
             selectors=selectors_of(spec),
             looker=looker,
             cluster=self.cluster,
             record=record,
             reporter=reporter,
-            explainer=Explainer(record=record, reporter=reporter, metrics=metrics, clock=virtual_now),
+            explainer=ReconcileReporter(record=record, reporter=reporter, metrics=metrics, clock=virtual_now),
             clock=virtual_now,
         )
         cluster, clock = self.cluster, virtual_now
-        settler = Settler(
+        settler = RestartController(
             cluster=cluster,
             record=record,
-            decider=Decider(
+            decider=RestartDecider(
                 cluster=cluster, freshener=freshener, on_timeout=spec.resync.on_timeout, clock=clock
             ),
-            restarter=Restarter(cluster=cluster, key=self.key, budget=Budget(), clock=clock),
-            roller=Roller(cluster=cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=clock),
-            recounter=Recounter(reporter=reporter, metrics=metrics),
-            budget=Budget(),
+            restarter=WorkloadPatcher(cluster=cluster, key=self.key, budget=RestartBudget(), clock=clock),
+            roller=RolloutTracker(
+                cluster=cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=clock
+            ),
+            recounter=RestartReporter(reporter=reporter, metrics=metrics),
+            budget=RestartBudget(),
             clock=clock,
-            rules=Rules(spec.action),
+            rules=RestartPolicy(spec.action),
             rollout=spec.rollout,
             mode=spec.mode,
         )
@@ -124,11 +126,11 @@ class Team:
     async def changed(self) -> "Process":
         """The same after a baseline and a change that was seen and written down."""
         reconciler = await self.reconciler()
-        await reconciler.observe(())
-        await reconciler.settle()
+        await reconciler.reconcile(())
+        await reconciler.run_round()
         await asyncio.sleep(120.0)
         self.infisical.version += 1
-        await reconciler.observe(())
+        await reconciler.reconcile(())
         return reconciler
 
     @property
@@ -149,8 +151,8 @@ async def test_first_look_restarts_nothing() -> None:
     """The first look records what stands and restarts nothing."""
     team = Team()
     reconciler = await team.reconciler()
-    await reconciler.observe(())
-    assert await reconciler.settle() is None
+    await reconciler.reconcile(())
+    assert await reconciler.run_round() is None
     assert team.rollouts == 0
     assert [notice.reason for notice in team.cluster.notices] == ["BaselineRecorded"]
 
@@ -174,14 +176,14 @@ async def test_what_is_owed_can_be_scraped() -> None:
     process = await team.changed()
     team.cluster.fail("list_workloads", KubernetesError("down"))
     with pytest.raises(KubernetesError, match="down"):
-        await process.settle()
+        await process.run_round()
     assert owed_for(process) == {"Pending": 1.0}
 
-    await process.settle()
+    await process.run_round()
     assert owed_for(process) == {"Paused": 1.0}
 
     team.cluster.annotate_workload("team", "web", dict.fromkeys(PAUSED))
-    await process.settle()
+    await process.run_round()
     assert (owed_for(process), team.rollouts) == ({}, 1)
 
 
@@ -190,14 +192,14 @@ async def test_change_restarts_once() -> None:
     """A change restarts what it concerns once, is told on both objects, and leaves nothing owed."""
     team = Team()
     reconciler = await team.changed()
-    assert await reconciler.settle() == ROLLING
+    assert await reconciler.run_round() == ROLLING
     for _ in range(3):
-        await reconciler.observe(())
-        assert await reconciler.settle() is None
+        await reconciler.reconcile(())
+        assert await reconciler.run_round() is None
     assert team.rollouts == 1
     assert team.told() == ["Restarted"]
     assert [n.about.name for n in team.cluster.notices if n.reason == "Restarted"] == ["app", "web"]
-    assert reconciler.reporter.board.snapshot().counters.restarts == 1
+    assert reconciler.reporter.status.status().counters.restarts == 1
 
 
 @in_virtual_time
@@ -205,17 +207,17 @@ async def test_nothing_is_done_that_is_not_written_down() -> None:
     """While the ledger cannot be written nothing is restarted; when it can, it is."""
     team = Team()
     reconciler = await team.reconciler()
-    await reconciler.observe(())
+    await reconciler.reconcile(())
     await asyncio.sleep(120.0)
     team.infisical.version += 1
     team.cluster.fail("write_status", KubernetesError("away"))
     with pytest.raises(KubernetesError):
-        await reconciler.observe(())
-    await reconciler.settle()
+        await reconciler.reconcile(())
+    await reconciler.run_round()
     assert team.rollouts == 0
 
-    await reconciler.observe(())
-    await reconciler.settle()
+    await reconciler.reconcile(())
+    await reconciler.run_round()
     assert team.rollouts == 1
 
 
@@ -224,7 +226,7 @@ async def test_process_that_dies_after_writing_down() -> None:
     """What one process wrote down and did not do is done by the next."""
     team = Team()
     await team.changed()
-    await (await team.reconciler()).settle()
+    await (await team.reconciler()).run_round()
     assert team.rollouts == 1
 
 
@@ -235,12 +237,12 @@ async def test_process_that_dies_after_doing() -> None:
     reconciler = await team.changed()
     team.cluster.fail("write_status", KubernetesError("away"))
     with pytest.raises(KubernetesError):
-        await reconciler.settle()
+        await reconciler.run_round()
     successor = await team.reconciler()
-    await successor.settle()
+    await successor.run_round()
     assert team.rollouts == 1
     assert successor.record.ledger is not None
-    assert successor.record.ledger.debts == ()
+    assert successor.record.ledger.pending == ()
 
 
 @in_virtual_time
@@ -249,8 +251,8 @@ async def test_answer_of_a_restart_is_lost() -> None:
     team = Team()
     reconciler = await team.changed()
     team.cluster.lose_answer("patch_workload")
-    assert await reconciler.settle() is not None
-    assert [await reconciler.settle() for _ in range(2)] == [ROLLING, None]
+    assert await reconciler.run_round() is not None
+    assert [await reconciler.run_round() for _ in range(2)] == [ROLLING, None]
     assert team.rollouts == 1
 
 
@@ -260,10 +262,10 @@ async def test_workload_was_edited() -> None:
     team = Team()
     reconciler = await team.changed()
     team.cluster.fail("patch_workload", ConflictError("modified"), times=3)
-    pauses = [await reconciler.settle() for _ in range(5)]
+    pauses = [await reconciler.run_round() for _ in range(5)]
     assert (None in pauses[:3], pauses[3:], team.rollouts) == (False, [ROLLING, None], 1)
     assert team.told() == ["Restarted"]
-    assert reconciler.reporter.board.snapshot().counters.restarts == 1
+    assert reconciler.reporter.status.status().counters.restarts == 1
 
 
 @pytest.mark.parametrize("error", [ForbiddenError("RBAC says no"), UnknownOutcomeError("no answer")])
@@ -275,11 +277,11 @@ async def test_restart_that_fails_for_long(error: KubernetesError) -> None:
     team.cluster.fail("patch_workload", error, times=20)
     tries = 0
     while team.rollouts == 0:
-        assert await reconciler.settle() is not None
+        assert await reconciler.run_round() is not None
         tries += 1
         await asyncio.sleep(30.0)
     assert tries == 21
-    assert await reconciler.settle() is None
+    assert await reconciler.run_round() is None
     assert team.rollouts == 1
     assert team.told() == ["RestartFailed", "Restarted"]
 
@@ -292,8 +294,8 @@ async def test_paused_workload() -> None:
     reconciler = await team.changed()
     skips = set()
     for _ in range(10):
-        assert await reconciler.settle() == 15.0
-        skip = reconciler.reporter.board.snapshot().last_skip
+        assert await reconciler.run_round() == 15.0
+        skip = reconciler.reporter.status.status().last_skip
         assert skip is not None
         skips.add((skip.time, skip.reason))
         await asyncio.sleep(15.0)
@@ -301,7 +303,7 @@ async def test_paused_workload() -> None:
     assert [reason for _, reason in skips] == [Reason.PAUSED]
 
     team.cluster.annotate_workload("team", "web", dict.fromkeys(PAUSED))
-    assert [await reconciler.settle() for _ in range(2)] == [ROLLING, None]
+    assert [await reconciler.run_round() for _ in range(2)] == [ROLLING, None]
     assert team.rollouts == 1
 
 
@@ -312,14 +314,14 @@ async def test_nothing_is_done_for_a_subscription_that_is_gone(is_recreated: boo
     team = Team()
     team.cluster.annotate_workload("team", "web", PAUSED)
     reconciler = await team.changed()
-    await reconciler.settle()
+    await reconciler.run_round()
     team.cluster.delete_subscription(team.key)
     if is_recreated:
         team.cluster.create_subscription("team", "app", a_raw_spec())
     team.cluster.annotate_workload("team", "web", dict.fromkeys(PAUSED))
 
-    with pytest.raises(GoneError if is_recreated else NotFoundError):
-        await reconciler.settle()
+    with pytest.raises(SubscriptionDeletedError if is_recreated else NotFoundError):
+        await reconciler.run_round()
     assert team.rollouts == 0
 
 
@@ -331,16 +333,16 @@ async def test_newer_change_of_a_held_workload_is_told() -> None:
     reconciler = await team.changed()
     moments = set()
     for _ in range(2):
-        await reconciler.settle()
+        await reconciler.run_round()
         moments.add(_skip_time(reconciler))
         await asyncio.sleep(120.0)
         team.infisical.version += 1
-        await reconciler.observe(())
+        await reconciler.reconcile(())
     assert len(moments) == 2
 
 
 def _skip_time(reconciler: Reconciler) -> Any:  # noqa: ANN401 - a moment or nothing
-    skip = reconciler.reporter.board.snapshot().last_skip
+    skip = reconciler.reporter.status.status().last_skip
     return skip and skip.time
 
 
@@ -350,8 +352,8 @@ async def test_workload_vanished() -> None:
     team = Team()
     reconciler = await team.changed()
     team.cluster.delete_workload("team", "web")
-    assert await reconciler.settle() is None
-    skip = reconciler.reporter.board.snapshot().last_skip
+    assert await reconciler.run_round() is None
+    skip = reconciler.reporter.status.status().last_skip
     assert skip is not None
     assert skip.reason == Reason.WORKLOAD_GONE
 
@@ -362,8 +364,8 @@ async def test_nobody_concerned() -> None:
     team = Team()
     team.cluster.annotate_workload("team", "web", dict.fromkeys(OPTED_IN))
     reconciler = await team.changed()
-    assert await reconciler.settle() is None
-    skip = reconciler.reporter.board.snapshot().last_skip
+    assert await reconciler.run_round() is None
+    skip = reconciler.reporter.status.status().last_skip
     assert skip is not None
     assert skip.reason == Reason.NO_WORKLOAD_CONCERNED
     assert "auto-reload" in skip.message
@@ -389,11 +391,11 @@ async def test_annotations_that_make_no_sense() -> None:
     assert "events.infisical.com/wave: write a whole number" in note
 
     team.infisical.version += 1
-    await reconciler.observe(())
+    await reconciler.reconcile(())
     assert len(told()) == 1
     team.cluster.annotate_workload("team", "web", {"events.infisical.com/wave": None})
     team.infisical.version += 1
-    await reconciler.observe(())
+    await reconciler.reconcile(())
     assert len(told()) == 2
 
 
@@ -404,6 +406,6 @@ async def test_list_that_fails_settles_nothing() -> None:
     reconciler = await team.changed()
     team.cluster.fail("list_workloads", ForbiddenError("RBAC"))
     with pytest.raises(ForbiddenError):
-        await reconciler.settle()
-    assert [await reconciler.settle() for _ in range(2)] == [ROLLING, None]
+        await reconciler.run_round()
+    assert [await reconciler.run_round() for _ in range(2)] == [ROLLING, None]
     assert team.rollouts == 1

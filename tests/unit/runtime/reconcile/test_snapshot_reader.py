@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 
 from infisical_events.api.specs import Grade, Spec
-from infisical_events.core.ledger.acceptance import Belief
-from infisical_events.core.ledger.ledger import Claim, Ledger
+from infisical_events.core.ledger.acceptance import AcceptedState
+from infisical_events.core.ledger.ledger import Ledger, UnmatchedImportEvent
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.snapshots import Observation, Part
+from infisical_events.core.snapshots.snapshots import Partition, Snapshot
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.event_stream import Hearing
+from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.runtime.reconcile.snapshot_reader import Looker
+from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
 from support.builders import (
     HEADER,
     IMPORT,
@@ -35,7 +35,7 @@ from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 ADDRESS = HEADER.address
 DENIED = InfisicalError(Reason.PERMISSION_DENIED, "You are not allowed to describe secrets.")
 WIDE = a_scope("/a/**")
-BELIEF = {a_part(path): Belief(a_body(KEY=1), EPOCH) for path in ("/a", "/a/b")}
+BELIEF = {a_part(path): AcceptedState(a_body(KEY=1), EPOCH) for path in ("/a", "/a/b")}
 
 
 class Project:
@@ -53,7 +53,7 @@ class Project:
         """The project's id."""
         return HEADER.project_id
 
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """The folders of these scopes."""
         self.looks.append(scopes)
         if self.refusal:
@@ -63,21 +63,21 @@ class Project:
             for part in BELIEF
             if part.folder not in self.hidden and any(scope.covers(part.folder) for scope in scopes)
         }
-        return Observation(scopes, parts, virtual_now(), virtual_now(), key_id=self.key_id)
+        return Snapshot(scopes, parts, virtual_now(), virtual_now(), key_id=self.key_id)
 
     async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
         """What is hidden is not gone."""
         return folder not in self.hidden
 
-    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[Hearing]]:
+    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[StreamItem]]:
         """Nobody listens."""
         raise NotImplementedError
 
 
-def looker(project: Project, **fields: object) -> Looker:
+def looker(project: Project, **fields: object) -> SnapshotReader:
     """For everything below `/a`."""
     spec: Spec = a_spec(an_entry(path="/a/**"), **fields)
-    return Looker(spec=spec, address=ADDRESS, infisical=project, extra={})
+    return SnapshotReader(spec=spec, address=ADDRESS, infisical=project, extra={})
 
 
 def a_wide_ledger(grade: Grade = Grade.VERSIONS) -> Ledger:
@@ -92,30 +92,30 @@ def a_wide_ledger(grade: Grade = Grade.VERSIONS) -> Ledger:
 @in_virtual_time
 async def test_without_a_word_in_the_spec_versions_are_compared() -> None:
     """Who may describe secrets gets the grade that needs no more than that."""
-    look = await looker(Project()).whole(None, ())
-    assert (look.header, len(look.observations)) == (HEADER, 1)
+    look = await looker(Project()).read_all(None, ())
+    assert (look.header, len(look.snapshots)) == (HEADER, 1)
 
 
 @pytest.mark.parametrize("ledger", [None, a_wide_ledger(Grade.EVENTS)])
 @in_virtual_time
 async def test_who_may_not_look_goes_by_events_alone(ledger: Ledger | None) -> None:
     """A refusal from the beginning, or again, is no trouble but a grade."""
-    look = await looker(Project(DENIED)).whole(ledger, ())
-    assert (look.header.grade, look.observations, look.scopes) == (Grade.EVENTS, (), (WIDE,))
+    look = await looker(Project(DENIED)).read_all(ledger, ())
+    assert (look.header.grade, look.snapshots, look.scopes) == (Grade.EVENTS, (), (WIDE,))
 
 
 @in_virtual_time
 async def test_who_may_look_at_last_does() -> None:
     """A right that is granted later is used with the next look."""
-    look = await looker(Project()).whole(a_wide_ledger(Grade.EVENTS), ())
-    assert (look.header.grade, len(look.observations)) == (Grade.VERSIONS, 1)
+    look = await looker(Project()).read_all(a_wide_ledger(Grade.EVENTS), ())
+    assert (look.header.grade, len(look.snapshots)) == (Grade.VERSIONS, 1)
 
 
 @in_virtual_time
 async def test_a_right_that_is_lost_is_a_trouble() -> None:
     """What was seen before and is refused now is told, and not quietly done without."""
     with pytest.raises(InfisicalError):
-        await looker(Project(DENIED)).whole(a_wide_ledger(), ())
+        await looker(Project(DENIED)).read_all(a_wide_ledger(), ())
 
 
 @pytest.mark.parametrize("grade", ["Versions", "Values"])
@@ -123,29 +123,29 @@ async def test_a_right_that_is_lost_is_a_trouble() -> None:
 async def test_what_the_spec_asks_for_is_not_done_without(grade: str) -> None:
     """Whoever names a grade is told that it cannot be had."""
     with pytest.raises(InfisicalError):
-        await looker(Project(DENIED), observe=grade).whole(None, ())
+        await looker(Project(DENIED), observe=grade).read_all(None, ())
 
 
 @in_virtual_time
 async def test_events_alone_are_gone_by_without_a_look() -> None:
     """With `observe: Events` nothing is ever listed."""
     project = Project()
-    look = await looker(project, observe="Events").whole(None, ())
-    assert (look.is_blind, project.looks) == (True, [])
+    look = await looker(project, observe="Events").read_all(None, ())
+    assert (look.is_events_only, project.looks) == (True, [])
 
 
 @in_virtual_time
 async def test_the_key_of_the_digests_is_told() -> None:
     """The ledger has to know under which key it was observed."""
-    look = await looker(Project(key_id="k7"), observe="Values").whole(None, ())
+    look = await looker(Project(key_id="k7"), observe="Values").read_all(None, ())
     assert (look.header.grade, look.header.key_id) == (Grade.VALUES, "k7")
 
 
 @in_virtual_time
 async def test_before_looking_ends_it_is_looked_once_more() -> None:
     """An edit to `Events` does not lose what changed just before it."""
-    look = await looker(Project(), observe="Events").whole(a_wide_ledger(), ())
-    assert (look.is_blind, len(look.observations)) == (True, 1)
+    look = await looker(Project(), observe="Events").read_all(a_wide_ledger(), ())
+    assert (look.is_events_only, len(look.snapshots)) == (True, 1)
 
 
 # -- where --------------------------------------------------------------------------------------------
@@ -155,17 +155,19 @@ async def test_before_looking_ends_it_is_looked_once_more() -> None:
 async def test_only_where_events_point() -> None:
     """The folder that an event named is looked at, and nothing is told of the others."""
     project = Project()
-    look = await looker(project).named(a_wide_ledger(), (heard(an_event("secret:update", "/a/b", "KEY")),))
+    look = await looker(project).read_folders(
+        a_wide_ledger(), (heard(an_event("secret:update", "/a/b", "KEY")),)
+    )
     assert project.looks == [(a_scope("/a/b"),)]
     assert look is not None
-    assert look.observations[0].scopes == (WIDE,)
-    assert look.observations[0].unsure == {a_part("/a")}
+    assert look.snapshots[0].scopes == (WIDE,)
+    assert look.snapshots[0].unverified == {a_part("/a")}
 
 
 MUTATION = heard(an_event(IMPORT, "/a/b"))
 UPDATE = heard(an_event("secret:update", "/a/b", "KEY"))
 MANY = tuple(heard(an_event("secret:update", f"/a/{number}", "KEY")) for number in range(6))
-OPEN_CLAIM = replace(a_wide_ledger(), claims=(Claim(a_folder("/a"), EPOCH),))
+OPEN_CLAIM = replace(a_wide_ledger(), unmatched_events=(UnmatchedImportEvent(a_folder("/a"), EPOCH),))
 OTHER_SCOPE = replace(a_wide_ledger(), scopes=(a_scope("/b"),))
 
 
@@ -187,7 +189,7 @@ OTHER_SCOPE = replace(a_wide_ledger(), scopes=(a_scope("/b"),))
 async def test_when_everything_has_to_be_looked_at(ledger: Ledger | None, told: tuple) -> None:  # type: ignore[type-arg] # of Heard
     """Where single folders would not tell enough they are not looked at."""
     project = Project()
-    assert await looker(project).named(ledger, told) is None
+    assert await looker(project).read_folders(ledger, told) is None
     assert project.looks == []
 
 
@@ -195,7 +197,7 @@ async def test_when_everything_has_to_be_looked_at(ledger: Ledger | None, told: 
 async def test_another_key_of_the_digests_asks_for_everything() -> None:
     """Digests under a new key are compared nowhere, so all are taken anew."""
     ledger = replace(a_wide_ledger(), header=replace(HEADER, grade=Grade.VALUES, key_id="old"))
-    assert await looker(Project(key_id="new"), observe="Values").named(ledger, (UPDATE,)) is None
+    assert await looker(Project(key_id="new"), observe="Values").read_folders(ledger, (UPDATE,)) is None
 
 
 @in_virtual_time
@@ -206,10 +208,10 @@ async def test_a_hidden_folder_is_not_taken_for_gone() -> None:
     aged = a_ledger(BELIEF, scopes=[WIDE])
     await asyncio.sleep(90.0)  # what is believed for so long is given up for what is seen
 
-    whole = await looker(project).whole(aged, ())
-    part = await looker(project).named(aged, (UPDATE,))
+    whole = await looker(project).read_all(aged, ())
+    part = await looker(project).read_folders(aged, (UPDATE,))
 
-    hidden: Part = a_part("/a/b")
-    assert hidden in whole.observations[0].unsure
+    hidden: Partition = a_part("/a/b")
+    assert hidden in whole.snapshots[0].unverified
     assert part is not None
-    assert hidden in part.observations[0].unsure
+    assert hidden in part.snapshots[0].unverified

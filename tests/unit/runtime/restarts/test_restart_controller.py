@@ -11,17 +11,17 @@ import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
 from infisical_events.api.specs import EventType, Spec
-from infisical_events.core.restarts.user_requests import Requests
-from infisical_events.core.restarts.workload_state import Progress
+from infisical_events.core.restarts.user_requests import UserRequests
+from infisical_events.core.restarts.workload_state import RolloutProgress
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.value_digests import DigestKey
-from infisical_events.infisical.event_stream import Hearing
+from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
-from infisical_events.runtime.limits.restart_budget import Budget
-from infisical_events.runtime.subscription.runner import Follower
+from infisical_events.runtime.limits.restart_budget import RestartBudget
+from infisical_events.runtime.subscription.runner import SubscriptionRunner
 from support.builders import (
     CRON_JOB,
     DAEMON_SET,
@@ -46,7 +46,7 @@ class Telling(OneKey):
     """An Infisical with one key in one folder, that tells of each change at once."""
 
     def __init__(self) -> None:
-        self.streams: list[asyncio.Queue[Hearing]] = []
+        self.streams: list[asyncio.Queue[StreamItem]] = []
 
     def change(self) -> None:
         """Another version of the key."""
@@ -65,9 +65,9 @@ class Telling(OneKey):
         yield self
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
         """An open stream."""
-        heard: asyncio.Queue[Hearing] = asyncio.Queue()
+        heard: asyncio.Queue[StreamItem] = asyncio.Queue()
         self.streams.append(heard)
         try:
             yield _heard(heard)
@@ -75,7 +75,7 @@ class Telling(OneKey):
             self.streams.remove(heard)
 
 
-async def _heard(queue: asyncio.Queue[Hearing]) -> AsyncIterator[Hearing]:
+async def _heard(queue: asyncio.Queue[StreamItem]) -> AsyncIterator[StreamItem]:
     while True:
         yield await queue.get()
 
@@ -83,16 +83,16 @@ async def _heard(queue: asyncio.Queue[Hearing]) -> AsyncIterator[Hearing]:
 class Team:
     """A namespace with a subscription, and a process that serves it and can die."""
 
-    def __init__(self, *workloads: str, budget: Budget | None = None, **fields: object) -> None:
+    def __init__(self, *workloads: str, budget: RestartBudget | None = None, **fields: object) -> None:
         self.calls: list[tuple[str, float]] = []
         self.cluster = FakeCluster(self._called)
         self.key = self.cluster.create_subscription("team", "app", a_raw_spec(debounceSeconds=0, **fields))
         for name in workloads:
             self.create(name)
-        self.infisical, self.budget, self.syncs = Telling(), budget or Budget(), 1
+        self.infisical, self.budget, self.syncs = Telling(), budget or RestartBudget(), 1
         self.has_key = True
         self.task: asyncio.Task[None] | None = None
-        self.follower: Follower | None = None
+        self.follower: SubscriptionRunner | None = None
 
     async def _key(self) -> DigestKey:
         if not self.has_key:
@@ -135,7 +135,7 @@ class Team:
         """A process begins, and takes a baseline if there is none."""
         opened = self.infisical.opened
         world = a_world(self.cluster, opened, ADDRESS, digest_key=self._key, budget=self.budget)
-        self.follower = Follower(world=world, key=self.key)
+        self.follower = SubscriptionRunner(dependencies=world, key=self.key)
         self.task = asyncio.get_running_loop().create_task(self.follower.run())
         await asyncio.sleep(5.0)
 
@@ -154,14 +154,14 @@ class Team:
         """A person annotates the subscription, which the watch tells of."""
         assert self.follower is not None
         self.cluster.annotate_subscription(self.key, {f"{GROUP}/{word}": value})
-        self.follower.asked.put(Requests.of((await self.cluster.get(self.key)).annotations))
+        self.follower.user_requests.put(UserRequests.of((await self.cluster.get(self.key)).annotations))
         await asyncio.sleep(seconds)
 
     async def edit(self, **fields: object) -> None:
         """A person edits the subscription, which the watch tells of."""
         assert self.follower is not None
         self.cluster.edit_subscription(self.key, a_raw_spec(debounceSeconds=0, **fields))
-        self.follower.respecced.set()
+        self.follower.spec_changed.set()
         await asyncio.sleep(5.0)
 
     def count(self, method: str) -> int:
@@ -176,7 +176,7 @@ class Team:
         """Of these Deployments."""
         return [self.cluster.rollouts_of("team", name) for name in names]
 
-    def roll(self, progress: Progress, *names: str) -> None:
+    def roll(self, progress: RolloutProgress, *names: str) -> None:
         """How rollouts of these stand from now on."""
         for name in names:
             self.cluster.let_roll("team", name, progress)
@@ -226,12 +226,12 @@ async def test_a_restart_waits_for_the_secret() -> None:
     """The source is asked once; the restart comes after its answer, once, and is followed to its end."""
     async with synced_team() as team:
         await team.change(20.0)
-        assert (team.rollouts("web"), team.count("ask_source"), team.settled) == ([0], 1, "Resyncing")
+        assert (team.rollouts("web"), team.count("request_sync"), team.settled) == ([0], 1, "Resyncing")
 
         team.sync("new")
         synced_at = asyncio.get_running_loop().time()
         await asyncio.sleep(600.0)
-        assert (team.rollouts("web"), team.count("ask_source"), team.settled) == ([1], 1, "NothingOwed")
+        assert (team.rollouts("web"), team.count("request_sync"), team.settled) == ([1], 1, "NothingOwed")
         (restarted_at,) = team.moments("patch_workload")
         assert 0 < restarted_at - synced_at <= 2.5
         assert (team.results(), team.told) == ([("web", "RolledOut")], ["Restarted"])
@@ -264,7 +264,7 @@ async def test_who_has_synced_first() -> None:
         assert team.rollouts("web") == [0]
         team.sync("new")
         await asyncio.sleep(5.0)
-        assert (team.rollouts("web"), team.count("ask_source")) == ([1], 1)
+        assert (team.rollouts("web"), team.count("request_sync")) == ([1], 1)
 
 
 @in_virtual_time
@@ -275,7 +275,7 @@ async def test_nothing_new_in_the_secret() -> None:
         for _ in range(2):
             team.sync("old")
             await asyncio.sleep(5.0)
-        assert (team.rollouts("web"), team.count("ask_source"), team.settled) == ([0], 2, "NothingOwed")
+        assert (team.rollouts("web"), team.count("request_sync"), team.settled) == ([0], 2, "NothingOwed")
         assert team.status["lastSkip"]["reason"] == "NoDataChange"
 
 
@@ -288,7 +288,7 @@ async def test_a_source_that_lagged_at_first() -> None:
         await asyncio.sleep(5.0)
         team.sync("new")
         await asyncio.sleep(60.0)
-        assert (team.rollouts("web"), team.count("ask_source")) == ([1], 2)
+        assert (team.rollouts("web"), team.count("request_sync")) == ([1], 2)
 
 
 @in_virtual_time
@@ -441,11 +441,11 @@ async def test_a_question_that_is_taken_back() -> None:
     team.cluster.own_source("team", EXTERNAL_SECRET, "env", owner)
     async with team:
         await team.change(120.0)
-        assert (team.rollouts("web"), team.count("ask_source"), team.settled) == ([0], 0, "ResyncTimedOut")
+        assert (team.rollouts("web"), team.count("request_sync"), team.settled) == ([0], 0, "ResyncTimedOut")
 
         team.sync("new")
         await asyncio.sleep(60.0)
-        assert (team.rollouts("web"), team.count("ask_source")) == ([1], 0)
+        assert (team.rollouts("web"), team.count("request_sync")) == ([1], 0)
 
 
 @in_virtual_time
@@ -468,10 +468,10 @@ async def test_two_workloads_of_one_source() -> None:
     team.create("api", uses=["env"])
     async with team:
         await team.change(20.0)
-        assert (team.rollouts("web", "api"), team.count("ask_source")) == ([0, 0], 1)
+        assert (team.rollouts("web", "api"), team.count("request_sync")) == ([0, 0], 1)
         team.sync("new")
         await asyncio.sleep(60.0)
-        assert (team.rollouts("web", "api"), team.count("ask_source")) == ([1, 1], 1)
+        assert (team.rollouts("web", "api"), team.count("request_sync")) == ([1, 1], 1)
 
 
 @in_virtual_time
@@ -482,7 +482,7 @@ async def test_a_process_that_dies_while_it_waits() -> None:
         await team.crash()
         team.sync("new")
         await team.start()
-        assert (team.rollouts("web"), team.count("ask_source")) == ([1], 1)
+        assert (team.rollouts("web"), team.count("request_sync")) == ([1], 1)
 
 
 @in_virtual_time
@@ -496,11 +496,11 @@ async def test_a_process_that_dies_after_the_restart() -> None:
         await team.crash()
         assert team.rollouts("web") == [1]
 
-        team.roll(Progress.UNDER_WAY, "web")
+        team.roll(RolloutProgress.UNDER_WAY, "web")
         await team.start()
         await asyncio.sleep(120.0)
-        assert (team.rollouts("web"), team.settled, team.count("ask_source")) == ([1], "RollingOut", 1)
-        team.roll(Progress.COMPLETE, "web")
+        assert (team.rollouts("web"), team.settled, team.count("request_sync")) == ([1], "RollingOut", 1)
+        team.roll(RolloutProgress.COMPLETE, "web")
         await asyncio.sleep(10.0)
         assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
 
@@ -509,9 +509,9 @@ async def test_a_process_that_dies_after_the_restart() -> None:
 async def test_a_question_whose_answer_is_lost() -> None:
     """It was put: nobody is asked again for it."""
     async with synced_team() as team:
-        team.cluster.lose_answer("ask_source")
+        team.cluster.lose_answer("request_sync")
         await team.change(20.0)
-        assert team.count("ask_source") == 1
+        assert team.count("request_sync") == 1
         team.sync("new")
         await asyncio.sleep(5.0)
         assert team.rollouts("web") == [1]
@@ -521,7 +521,7 @@ async def test_a_question_whose_answer_is_lost() -> None:
 async def test_a_source_that_may_not_be_asked() -> None:
     """After its time the restart is made with what there is."""
     async with synced_team(resync={"timeoutSeconds": 30}) as team:
-        team.cluster.fail("ask_source", ForbiddenError("RBAC says no"), times=1000)
+        team.cluster.fail("request_sync", ForbiddenError("RBAC says no"), times=1000)
         await team.change(20.0)
         assert team.rollouts("web") == [0]
         await asyncio.sleep(20.0)
@@ -541,10 +541,10 @@ async def test_nobody_writes_its_secrets(action: str) -> None:
 async def test_an_action_that_does_not_wait() -> None:
     """With Restart no source is looked at."""
     async with synced_team(action="Restart") as team:
-        looks = team.count("list_sources")
+        looks = team.count("list_providers")
         await team.change()
-        assert (team.rollouts("web"), team.count("ask_source")) == ([1], 0)
-        assert team.count("list_sources") == looks
+        assert (team.rollouts("web"), team.count("request_sync")) == ([1], 0)
+        assert team.count("list_providers") == looks
 
 
 @pytest.mark.parametrize(
@@ -620,12 +620,12 @@ async def test_pods_that_somebody_made_since_are_fresh() -> None:
     async with synced_team() as team:
         await team.change()
         team.sync("new")
-        team.roll(Progress.UNDER_WAY, "web")
+        team.roll(RolloutProgress.UNDER_WAY, "web")
         await asyncio.sleep(20.0)
         assert (team.rollouts("web"), team.settled) == ([0], "OtherRollout")
 
         team.cluster.put_pods("team", "web", virtual_now(), virtual_now() - timedelta(seconds=5))
-        team.roll(Progress.COMPLETE, "web")
+        team.roll(RolloutProgress.COMPLETE, "web")
         await asyncio.sleep(20.0)
         assert (team.rollouts("web"), team.settled) == ([0], "NothingOwed")
         assert team.status["lastSkip"]["reason"] == "CoveredByRollout"
@@ -678,7 +678,7 @@ async def test_somebodys_rollout_that_is_stuck() -> None:
     async with synced_team() as team:
         await team.change()
         team.sync("new")
-        team.roll(Progress.UNDER_WAY, "web")
+        team.roll(RolloutProgress.UNDER_WAY, "web")
         await asyncio.sleep(280.0)
         assert team.rollouts("web") == [0]
         await asyncio.sleep(20.0)
@@ -692,16 +692,16 @@ async def test_somebodys_rollout_that_is_stuck() -> None:
 async def test_one_at_a_time() -> None:
     """With maxConcurrent 1 the next begins when the one before is available."""
     async with Team("a", "b", "c", rollout={"maxConcurrent": 1}) as team:
-        team.roll(Progress.UNDER_WAY, "a", "b", "c")
+        team.roll(RolloutProgress.UNDER_WAY, "a", "b", "c")
         await team.change(20.0)
         assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 0, 0], "WaitingForRollouts")
-        team.roll(Progress.COMPLETE, "a")
+        team.roll(RolloutProgress.COMPLETE, "a")
         await asyncio.sleep(20.0)
         assert team.rollouts("a", "b", "c") == [1, 1, 0]
-        team.roll(Progress.COMPLETE, "b")
+        team.roll(RolloutProgress.COMPLETE, "b")
         await asyncio.sleep(20.0)
         assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 1], "RollingOut")
-        team.roll(Progress.COMPLETE, "c")
+        team.roll(RolloutProgress.COMPLETE, "c")
         await asyncio.sleep(20.0)
         assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 1], "NothingOwed")
 
@@ -714,10 +714,10 @@ async def test_one_wave_after_the_other() -> None:
     team.create("b")
     team.create("c", wave="-1")
     async with team:
-        team.roll(Progress.UNDER_WAY, "a", "b", "c")
+        team.roll(RolloutProgress.UNDER_WAY, "a", "b", "c")
         await team.change(20.0)
         assert (team.rollouts("c", "b", "a"), team.settled) == ([1, 0, 0], "WaitingForWave")
-        team.roll(Progress.COMPLETE, "c", "b")
+        team.roll(RolloutProgress.COMPLETE, "c", "b")
         await asyncio.sleep(20.0)
         assert team.rollouts("c", "b", "a") == [1, 1, 1]
 
@@ -737,9 +737,9 @@ async def _halted() -> Team:
     """The rollout of `a` has failed, and `b` waits."""
     team = Team("a", "b", rollout={"maxConcurrent": 1, "onFailure": "Halt"})
     await team.start()
-    team.roll(Progress.UNDER_WAY, "a")
+    team.roll(RolloutProgress.UNDER_WAY, "a")
     await team.change()
-    team.roll(Progress.FAILED, "a")
+    team.roll(RolloutProgress.FAILED, "a")
     await asyncio.sleep(20.0)
     assert (team.rollouts("a", "b"), team.settled) == ([1, 0], "RolloutHalted")
     assert team.told[:3] == ["Restarted", "RolloutFailed", "RolloutHalted"]
@@ -756,7 +756,7 @@ async def test_a_failure_halts_until_it_is_mended() -> None:
     await asyncio.sleep(600.0)
     assert team.rollouts("a", "b") == [1, 0]
 
-    team.roll(Progress.COMPLETE, "a")
+    team.roll(RolloutProgress.COMPLETE, "a")
     await asyncio.sleep(20.0)
     assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NothingOwed")
     assert "RolloutResumed" in team.told
@@ -779,7 +779,7 @@ async def test_the_next_change_may_mend_what_failed() -> None:
     team = await _halted()
     await team.change(20.0)
     assert team.rollouts("a", "b") == [2, 0]
-    team.roll(Progress.COMPLETE, "a")
+    team.roll(RolloutProgress.COMPLETE, "a")
     await asyncio.sleep(20.0)
     assert (team.rollouts("a", "b"), team.settled) == ([2, 1], "NothingOwed")
     await team.crash()
@@ -789,7 +789,7 @@ async def test_the_next_change_may_mend_what_failed() -> None:
 async def test_a_failure_that_halts_nobody() -> None:
     """With onFailure Continue it is told, and that is all."""
     async with Team("a", "b", rollout={"maxConcurrent": 1}) as team:
-        team.roll(Progress.FAILED, "a")
+        team.roll(RolloutProgress.FAILED, "a")
         await team.change(20.0)
         assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NothingOwed")
         assert "RolloutFailed" in team.told
@@ -799,7 +799,7 @@ async def test_a_failure_that_halts_nobody() -> None:
 async def test_a_rollout_that_does_not_end() -> None:
     """It has failed after ten minutes, as kinds without a deadline of their own have none."""
     async with Team("web") as team:
-        team.roll(Progress.UNDER_WAY, "web")
+        team.roll(RolloutProgress.UNDER_WAY, "web")
         await team.change(590.0)
         assert (team.results(), team.settled) == ([("web", "Restarted")], "RollingOut")
         await asyncio.sleep(30.0)
@@ -810,7 +810,7 @@ async def test_a_rollout_that_does_not_end() -> None:
 async def test_a_rollout_that_somebody_overtakes() -> None:
     """Another template without the receipt is somebody else's rollout."""
     async with Team("web") as team:
-        team.roll(Progress.UNDER_WAY, "web")
+        team.roll(RolloutProgress.UNDER_WAY, "web")
         await team.change()
         marks = {f"{GROUP}/revision-app": None}
         team.cluster.edit_workload("team", "web", {"template": {"metadata": {"annotations": marks}}})
@@ -857,7 +857,7 @@ async def test_changes_close_together() -> None:
 @in_virtual_time
 async def test_a_budget_is_kept() -> None:
     """What exceeds it waits for the next minute, and is told."""
-    async with Team("a", "b", "c", budget=Budget(per_minute=2)) as team:
+    async with Team("a", "b", "c", budget=RestartBudget(per_minute=2)) as team:
         await team.change(30.0)
         assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 0], "BudgetSpent")
         assert "BudgetSpent" in team.told
@@ -868,15 +868,15 @@ async def test_a_budget_is_kept() -> None:
 @in_virtual_time
 async def test_a_subscription_that_ends_gives_its_places_back() -> None:
     """What it had rolling out is followed by nobody any more, and must not count for ever."""
-    budget = Budget(most_rolling=1)
+    budget = RestartBudget(most_rolling=1)
     team = Team("a", budget=budget)
     async with team:
-        team.roll(Progress.UNDER_WAY, "a")
+        team.roll(RolloutProgress.UNDER_WAY, "a")
         await team.change()
-        assert not budget.take("team/other", "b")
+        assert not budget.try_acquire("team/other", "b")
         team.cluster.delete_subscription(team.key)
         await team.crash()
-        assert budget.take("team/other", "b")
+        assert budget.try_acquire("team/other", "b")
 
 
 # -- modes and requests ---------------------------------------------------------------------------
@@ -895,7 +895,7 @@ async def test_a_dry_run() -> None:
 
         await team.edit(mode="Enforce")
         await asyncio.sleep(600.0)
-        assert (team.rollouts("web"), team.count("ask_source"), team.count("patch_workload")) == ([0], 0, 0)
+        assert (team.rollouts("web"), team.count("request_sync"), team.count("patch_workload")) == ([0], 0, 0)
 
         await team.change()
         team.sync("new")
@@ -953,10 +953,10 @@ async def test_a_restart_that_is_asked_for_needs_no_new_content() -> None:
     """The source is asked to sync first; then it is restarted, whatever the content is."""
     async with synced_team() as team:
         await team.ask("restart-at", "now")
-        assert (team.rollouts("web"), team.count("ask_source")) == ([0], 1)
+        assert (team.rollouts("web"), team.count("request_sync")) == ([0], 1)
         team.sync("old")
         await asyncio.sleep(10.0)
-        assert (team.rollouts("web"), team.count("ask_source")) == ([1], 1)
+        assert (team.rollouts("web"), team.count("request_sync")) == ([1], 1)
 
 
 @in_virtual_time
@@ -991,11 +991,11 @@ async def test_the_history_has_the_last_ten_actions() -> None:
 async def test_the_history_survives() -> None:
     """A rollout that began under one process is told to its end by the next."""
     async with Team("web") as team:
-        team.roll(Progress.UNDER_WAY, "web")
+        team.roll(RolloutProgress.UNDER_WAY, "web")
         await team.change()
         assert team.results() == [("web", "Restarted")]
         await team.crash()
-        team.roll(Progress.COMPLETE, "web")
+        team.roll(RolloutProgress.COMPLETE, "web")
         await team.start()
         assert team.results() == [("web", "RolledOut")]
         (action,) = team.status["history"]

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from infisical_events.api.specs import Spec
-from infisical_events.core.egress.address_allowlist import Boundary
+from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.ledger.codec import encode
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.sharding.assignment import shard_of
-from infisical_events.core.snapshots.snapshots import Observation
-from infisical_events.infisical.event_stream import Hearing
+from infisical_events.core.snapshots.snapshots import Snapshot
+from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.kube.kubernetes_errors import (
     ForbiddenError,
@@ -27,8 +27,8 @@ from infisical_events.kube.kubernetes_errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.subscription_client import SubscriptionKey
-from infisical_events.runtime.limits.cooperative_scheduler import SLICE, Slices
-from infisical_events.runtime.limits.namespace_slots import Seats
+from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
+from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor, WatchBehindError
 from support.builders import a_body, a_ledger, a_part, a_raw_spec
@@ -69,16 +69,16 @@ class QuietInfisical:
         """The project's id."""
         return "p"
 
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """Nothing is there."""
-        return Observation(scopes, {}, virtual_now(), virtual_now())
+        return Snapshot(scopes, {}, virtual_now(), virtual_now())
 
     async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
         """Nothing is there."""
         return True
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
         """An open stream, counted."""
         self.open_streams += 1
         try:
@@ -87,7 +87,7 @@ class QuietInfisical:
             self.open_streams -= 1
 
 
-async def _silence() -> AsyncIterator[Hearing]:
+async def _silence() -> AsyncIterator[StreamItem]:
     await asyncio.get_running_loop().create_future()
     yield  # type: ignore[misc] # never reached: it makes a generator of this
 
@@ -149,7 +149,7 @@ async def test_seen_again() -> None:
 async def test_new_spec() -> None:
     """A new spec takes the place of the old one: one session, for the new address."""
     other = "https://eu.infisical.com"
-    operator = Operator(boundary=Boundary((ADDRESS, other)))
+    operator = Operator(egress=EgressPolicy((ADDRESS, other)))
     key = operator.create()
     await asyncio.sleep(5.0)
     operator.cluster.edit_subscription(key, a_raw_spec(address=other))
@@ -432,7 +432,7 @@ async def test_defect_of_one() -> None:
 @in_virtual_time
 async def test_ten_thousand_next_door() -> None:
     """A namespace with ten thousand subscriptions does not hold up the first one of another by a second."""
-    operator = Operator(seats=Seats(1000))
+    operator = Operator(namespace_slots=NamespaceSlots(1000))
     for number in range(10_000):
         operator.create(f"app-{number}", "hog")
     key = operator.create()
@@ -444,7 +444,7 @@ async def test_ten_thousand_next_door() -> None:
 @in_virtual_time
 async def test_more_than_a_namespace_may_have() -> None:
     """What is too much is told, waits without a stream, and is served as soon as there is room for it."""
-    operator = Operator(seats=Seats(2))
+    operator = Operator(namespace_slots=NamespaceSlots(2))
     first, _, third = (operator.create(f"app-{number}") for number in range(3))
     other = operator.create("app", "other")
     await asyncio.sleep(5.0)
@@ -462,7 +462,7 @@ async def test_more_than_a_namespace_may_have() -> None:
 @in_virtual_time
 async def test_edited_while_there_is_no_room() -> None:
     """A subscription that waits takes note of a new spec, and one that is suspended gives up its place."""
-    operator = Operator(seats=Seats(1))
+    operator = Operator(namespace_slots=NamespaceSlots(1))
     first, second = operator.create("a"), operator.create("b")
     await asyncio.sleep(5.0)
     operator.cluster.edit_subscription(second, a_raw_spec(debounceSeconds=-1))
@@ -504,7 +504,7 @@ async def test_only_what_is_held() -> None:
     mine, other = operator.create_in(0), operator.create_in(1)
     await asyncio.sleep(5.0)
     assert not operator.infisical.sessions
-    operator.supervisor.hold(0)
+    operator.supervisor.assign_shard(0)
     await asyncio.sleep(5.0)
     assert (operator.is_served(mine), operator.is_served(other)) == (True, False)
     late = operator.create_in(0)
@@ -518,13 +518,13 @@ async def test_a_shard_that_is_dropped() -> None:
     """Once a shard is dropped nothing is done for it any more, and nothing is told of it."""
     operator = Shared()
     operator.create_in(0)
-    operator.supervisor.hold(0)
+    operator.supervisor.assign_shard(0)
     await asyncio.sleep(5.0)
-    operator.supervisor.drop(0)
-    await operator.supervisor.dropped(0)
+    operator.supervisor.revoke_shard(0)
+    await operator.supervisor.wait_revoked(0)
     assert (operator.infisical.open_streams, operator.infisical.sessions) == (0, [])
     assert operator.series() == []
-    operator.supervisor.hold(0)
+    operator.supervisor.assign_shard(0)
     await asyncio.sleep(5.0)
     assert operator.infisical.open_streams == 1
     await operator.supervisor.close()
@@ -535,7 +535,7 @@ async def test_a_shard_that_comes_back_at_once() -> None:
     """Of one object two tasks never run at a time, also if the first one takes long to end."""
     operator = Shared()
     key = operator.create_in(0)
-    operator.supervisor.hold(0)
+    operator.supervisor.assign_shard(0)
     await asyncio.sleep(5.0)
     most = []
 
@@ -544,8 +544,8 @@ async def test_a_shard_that_comes_back_at_once() -> None:
         assert operator.infisical.open_streams <= 1
 
     operator.cluster.interpose = count
-    operator.supervisor.drop(0)
-    operator.supervisor.hold(0)
+    operator.supervisor.revoke_shard(0)
+    operator.supervisor.assign_shard(0)
     await asyncio.sleep(5.0)
     assert set(most) == {1}
     assert operator.infisical.open_streams == 1
@@ -558,7 +558,7 @@ async def test_gone_while_not_held() -> None:
     operator = Shared()
     key = operator.create_in(0)
     operator.supervisor.remove(key.uid)
-    operator.supervisor.hold(0)
+    operator.supervisor.assign_shard(0)
     await asyncio.sleep(5.0)
     assert not operator.infisical.sessions
     await operator.supervisor.close()
@@ -587,18 +587,18 @@ async def test_to_and_fro() -> None:
     """A task that still ends is waited for, however often its shard comes and goes meanwhile."""
     operator = Shared()
     operator.create_in(0)
-    operator.supervisor.hold(0)
+    operator.supervisor.assign_shard(0)
     await asyncio.sleep(5.0)
     ended = asyncio.Event()
     [task] = [task for task in asyncio.all_tasks() if task.get_name().startswith("subscription")]
     task.add_done_callback(lambda _: ended.set())
     for _ in range(3):
-        operator.supervisor.drop(0)
-        operator.supervisor.hold(0)
+        operator.supervisor.revoke_shard(0)
+        operator.supervisor.assign_shard(0)
         await asyncio.sleep(0)
-    operator.supervisor.drop(0)
+    operator.supervisor.revoke_shard(0)
     gc.collect()
-    await operator.supervisor.dropped(0)
+    await operator.supervisor.wait_revoked(0)
     assert ended.is_set()
     assert (operator.infisical.sessions, operator.infisical.open_streams) == ([], 0)
     await operator.supervisor.close()
@@ -620,10 +620,10 @@ async def test_a_cancellation_that_is_swallowed() -> None:
                 await asyncio.sleep(1e6)
 
     operator.cluster.interpose = swallow
-    operator.supervisor.hold(0)
+    operator.supervisor.assign_shard(0)
     await asyncio.sleep(5.0)
-    operator.supervisor.drop(0)
-    operator.supervisor.hold(0)
+    operator.supervisor.revoke_shard(0)
+    operator.supervisor.assign_shard(0)
     await asyncio.sleep(10.0)
     assert swallowed
     assert operator.conditions(key)["Ready"] == ("True", "Watching")
@@ -635,17 +635,17 @@ class Changing(QuietInfisical):
 
     version = 1
 
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """The folder as it stands."""
         parts = {a_part("/a"): a_body(KEY=self.version)}
-        return Observation(scopes, parts, virtual_now(), virtual_now())
+        return Snapshot(scopes, parts, virtual_now(), virtual_now())
 
 
 @in_virtual_time
 async def test_a_spec_that_changes_between_two_slices() -> None:
     """What was found under the old spec and not written down yet is found under the new one, once."""
     ticks = itertools.count()
-    operator = Operator(slices=Slices(lambda: next(ticks) * SLICE))
+    operator = Operator(scheduler=CooperativeScheduler(lambda: next(ticks) * SLICE))
     operator.infisical = infisical = Changing()
     world = replace(operator.supervisor._world, open_infisical=infisical.opened)
     operator.supervisor = Supervisor(world, ())

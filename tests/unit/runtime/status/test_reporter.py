@@ -6,7 +6,7 @@ from infisical_events.api.statuses import ConditionType
 from infisical_events.core.status.reasons import Reason
 from infisical_events.kube.kubernetes_errors import ForbiddenError
 from infisical_events.runtime.status.reporter import Reporter
-from infisical_events.runtime.status.status_builder import Board
+from infisical_events.runtime.status.status_builder import StatusBuilder
 from support.builders import a_workload
 from support.fake_cluster import FakeCluster
 from support.virtual_time import EPOCH
@@ -22,13 +22,13 @@ def cluster() -> FakeCluster:
 def reporter(cluster: FakeCluster) -> Reporter:
     """The voice of one subscription."""
     key = cluster.create_subscription("team", "app", {})
-    return Reporter(cluster, key, Board({}, 1, lambda: EPOCH))
+    return Reporter(cluster, key, StatusBuilder({}, 1, lambda: EPOCH))
 
 
 async def test_trouble_is_told_once(cluster: FakeCluster, reporter: Reporter) -> None:
     """A condition that turns bad is one Warning, however often it is found again."""
     for _ in range(3):
-        await reporter.find(ConditionType.OBSERVED, Reason.UNREACHABLE, "Away.", ok=False)
+        await reporter.set_condition(ConditionType.OBSERVED, Reason.UNREACHABLE, "Away.", ok=False)
     [notice] = cluster.notices
     assert (notice.reason, notice.note, notice.is_warning) == ("Unreachable", "Away.", True)
     assert (notice.about.kind, notice.about.name) == ("InfisicalEventSubscription", "app")
@@ -36,41 +36,41 @@ async def test_trouble_is_told_once(cluster: FakeCluster, reporter: Reporter) ->
 
 async def test_other_trouble_is_news(cluster: FakeCluster, reporter: Reporter) -> None:
     """Another reason for the same bad condition is told as well."""
-    await reporter.find(ConditionType.OBSERVED, Reason.UNREACHABLE, "Away.", ok=False)
-    await reporter.find(ConditionType.OBSERVED, Reason.PERMISSION_DENIED, "No.", ok=False)
+    await reporter.set_condition(ConditionType.OBSERVED, Reason.UNREACHABLE, "Away.", ok=False)
+    await reporter.set_condition(ConditionType.OBSERVED, Reason.PERMISSION_DENIED, "No.", ok=False)
     assert [notice.reason for notice in cluster.notices] == ["Unreachable", "PermissionDenied"]
 
 
 @pytest.mark.parametrize("ok", [True, None])
 async def test_good_news_are_no_event(cluster: FakeCluster, reporter: Reporter, *, ok: bool | None) -> None:
     """A condition that is good or not known yet makes no Kubernetes Event."""
-    await reporter.find(ConditionType.OBSERVED, Reason.UP_TO_DATE, "All is well.", ok=ok)
+    await reporter.set_condition(ConditionType.OBSERVED, Reason.UP_TO_DATE, "All is well.", ok=ok)
     assert cluster.notices == []
 
 
 async def test_stalled_is_trouble(cluster: FakeCluster, reporter: Reporter) -> None:
     """Stalled is the condition that is bad when it is true."""
-    await reporter.find(ConditionType.STALLED, Reason.INVALID_SPEC, "Mend it.", ok=True)
+    await reporter.set_condition(ConditionType.STALLED, Reason.INVALID_SPEC, "Mend it.", ok=True)
     assert [notice.is_warning for notice in cluster.notices] == [True]
 
 
 async def test_suspended_is_no_trouble(cluster: FakeCluster, reporter: Reporter) -> None:
     """What the user has asked for is no Warning."""
-    await reporter.find(ConditionType.READY, Reason.SUSPENDED, "As asked.", ok=False)
+    await reporter.set_condition(ConditionType.READY, Reason.SUSPENDED, "As asked.", ok=False)
     assert cluster.notices == []
 
 
 async def test_skip(reporter: Reporter) -> None:
     """A skip is told in the status."""
-    reporter.skip(Reason.KEYS_NOT_SELECTED, "Not selected.")
-    skip = reporter.board.snapshot().last_skip
+    reporter.record_skip(Reason.KEYS_NOT_SELECTED, "Not selected.")
+    skip = reporter.status.status().last_skip
     assert skip is not None
     assert (skip.reason, skip.message) == ("KeysNotSelected", "Not selected.")
 
 
 async def test_workload(cluster: FakeCluster, reporter: Reporter) -> None:
     """A restart is told on the workload as well."""
-    await reporter.notify_workload(a_workload("web"), Reason.RESTARTED, "Restarted.")
+    await reporter.emit_workload_event(a_workload("web"), Reason.RESTARTED, "Restarted.")
     [notice] = cluster.notices
     assert (notice.about.api_version, notice.about.kind, notice.about.name) == (
         "apps/v1",
@@ -82,18 +82,18 @@ async def test_workload(cluster: FakeCluster, reporter: Reporter) -> None:
 
 async def test_events_are_a_courtesy(cluster: FakeCluster, reporter: Reporter) -> None:
     """A Kubernetes Event that cannot be written holds nothing up."""
-    cluster.fail("record", ForbiddenError("RBAC"))
-    await reporter.find(ConditionType.OBSERVED, Reason.UNREACHABLE, "Away.", ok=False)
-    assert reporter.board.conditions
+    cluster.fail("emit_event", ForbiddenError("RBAC"))
+    await reporter.set_condition(ConditionType.OBSERVED, Reason.UNREACHABLE, "Away.", ok=False)
+    assert reporter.status.conditions
 
 
 @pytest.mark.parametrize("odd", ["a\nb", "\u202eb", "\x00", "\x1b[2J", "\u2066", "a" * 1_000_000])
 async def test_foreign_text_steers_no_terminal(cluster: FakeCluster, reporter: Reporter, odd: str) -> None:
     """Conditions, skips and Kubernetes Events are printable and short, whatever they have to tell of."""
-    await reporter.find(ConditionType.OBSERVED, Reason.UNREACHABLE, odd, ok=False)
-    reporter.skip(Reason.NO_CHANGE_FOUND, odd)
-    await reporter.notify_workload(a_workload(), Reason.RESTARTED, odd)
-    status = reporter.board.snapshot()
+    await reporter.set_condition(ConditionType.OBSERVED, Reason.UNREACHABLE, odd, ok=False)
+    reporter.record_skip(Reason.NO_CHANGE_FOUND, odd)
+    await reporter.emit_workload_event(a_workload(), Reason.RESTARTED, odd)
+    status = reporter.status.status()
     assert status.last_skip is not None
     told = [notice.note for notice in cluster.notices] + [
         condition.message for condition in status.conditions

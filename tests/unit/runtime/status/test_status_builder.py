@@ -11,7 +11,7 @@ from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.reasons import Reason
-from infisical_events.runtime.status.status_builder import Board
+from infisical_events.runtime.status.status_builder import StatusBuilder
 from support.virtual_time import EPOCH
 
 A, R, S, O, X = (  # noqa: E741 - conditions, by a letter each
@@ -44,27 +44,29 @@ def clock() -> HandSet:
 
 
 @pytest.fixture
-def board(clock: HandSet) -> Board:
+def board(clock: HandSet) -> StatusBuilder:
     """The board of a subscription that has no status yet."""
-    return Board({}, 1, clock)
+    return StatusBuilder({}, 1, clock)
 
 
-def condition(board: Board, kind: ConditionType) -> Condition | None:
+def condition(board: StatusBuilder, kind: ConditionType) -> Condition | None:
     """One condition as of now."""
     return next((found for found in board.conditions if found.type is kind), None)
 
 
-def find(board: Board, kind: ConditionType, *, ok: bool | None, reason: Reason = Reason.UP_TO_DATE) -> bool:
+def find(
+    board: StatusBuilder, kind: ConditionType, *, ok: bool | None, reason: Reason = Reason.UP_TO_DATE
+) -> bool:
     """A finding whose words do not matter."""
-    return board.find(kind, ok=ok, reason=reason, message="Words.")
+    return board.set_condition(kind, ok=ok, reason=reason, message="Words.")
 
 
-def stored(board: Board) -> dict[str, Any]:
+def stored(board: StatusBuilder) -> dict[str, Any]:
     """The status as the API server gives it back: nulls removed."""
-    return {key: value for key, value in board.snapshot().as_patch().items() if value is not None}
+    return {key: value for key, value in board.status().as_patch().items() if value is not None}
 
 
-def test_transition_time_stands_while_the_status_stands(board: Board, clock: HandSet) -> None:
+def test_transition_time_stands_while_the_status_stands(board: StatusBuilder, clock: HandSet) -> None:
     """Another reason or message of the same status does not move the transition time."""
     find(board, O, ok=False, reason=Reason.UNREACHABLE)
     clock.move(60)
@@ -75,7 +77,7 @@ def test_transition_time_stands_while_the_status_stands(board: Board, clock: Han
     assert (found.last_transition_time, found.reason) == (EPOCH, "ServerError")
 
 
-def test_transition_time_moves_with_the_status(board: Board, clock: HandSet) -> None:
+def test_transition_time_moves_with_the_status(board: StatusBuilder, clock: HandSet) -> None:
     """When the status flips the transition time is the present."""
     find(board, O, ok=False)
     clock.move(60)
@@ -86,7 +88,7 @@ def test_transition_time_moves_with_the_status(board: Board, clock: HandSet) -> 
     assert found.last_transition_time == EPOCH + timedelta(seconds=60)
 
 
-def test_only_news_is_news(board: Board) -> None:
+def test_only_news_is_news(board: StatusBuilder) -> None:
     """A finding is news when it is the first, or its status or reason differs from the last."""
     news = [
         find(board, O, ok=True),
@@ -97,9 +99,9 @@ def test_only_news_is_news(board: Board) -> None:
     assert news == [True, False, True, True]
 
 
-def test_first_words(board: Board) -> None:
+def test_first_words(board: StatusBuilder) -> None:
     """A subscription that was just seen says of everything that it is not known yet."""
-    board.proceed()
+    board.mark_starting()
     assert {c.type: c.status for c in board.conditions} == dict.fromkeys(
         (R, A, S, O), ConditionStatus.UNKNOWN
     )
@@ -116,7 +118,7 @@ def test_first_words(board: Board) -> None:
     ],
 )
 def test_ready_sums_up(
-    board: Board,
+    board: StatusBuilder,
     *,
     authenticated: bool,
     streaming: bool,
@@ -134,7 +136,7 @@ def test_ready_sums_up(
     assert (found.status, found.reason) == (ready, reason)
 
 
-def test_stalled_makes_unready(board: Board) -> None:
+def test_stalled_makes_unready(board: StatusBuilder) -> None:
     """While the spec cannot be served Ready is False for the same reason."""
     find(board, X, ok=True, reason=Reason.INVALID_SPEC)
     found = condition(board, R)
@@ -142,53 +144,53 @@ def test_stalled_makes_unready(board: Board) -> None:
     assert (found.status, found.reason) == (ConditionStatus.FALSE, "InvalidSpec")
 
 
-def test_served_again(board: Board) -> None:
+def test_served_again(board: StatusBuilder) -> None:
     """A spec that is served again is not stalled any more."""
     find(board, X, ok=True, reason=Reason.INVALID_SPEC)
-    board.proceed()
+    board.mark_starting()
     assert condition(board, X) is None
 
 
 def test_still_stalled_after_a_restart(clock: HandSet) -> None:
     """A restart of the operator neither moves the transition time of Stalled nor makes it news."""
-    before = Board({}, 1, clock)
+    before = StatusBuilder({}, 1, clock)
     find(before, X, ok=True, reason=Reason.INVALID_SPEC)
     clock.move(60)
 
-    after = Board(stored(before), 1, clock)
-    after.rest(X)
+    after = StatusBuilder(stored(before), 1, clock)
+    after.mark_inactive(X)
     is_news = find(after, X, ok=True, reason=Reason.INVALID_SPEC)
     assert not is_news
     assert condition(after, X) == condition(before, X)
 
 
-def test_suspended_instead_of_stalled(board: Board) -> None:
+def test_suspended_instead_of_stalled(board: StatusBuilder) -> None:
     """What was found while something was done, or was wrong with another spec, is taken back at rest."""
     find(board, A, ok=True)
     find(board, X, ok=True, reason=Reason.INVALID_SPEC)
-    board.rest(R)
+    board.mark_inactive(R)
     assert [c.type for c in board.conditions] == [R]
 
 
 def test_generation(clock: HandSet) -> None:
     """Status and every condition that is found tell which generation of the spec they are about."""
-    board = Board({}, 7, clock)
+    board = StatusBuilder({}, 7, clock)
     find(board, O, ok=True)
-    assert board.snapshot().observed_generation == 7
+    assert board.status().observed_generation == 7
     assert {c.observed_generation for c in board.conditions} == {7}
 
 
-def test_counters_survive(board: Board, clock: HandSet) -> None:
+def test_counters_survive(board: StatusBuilder, clock: HandSet) -> None:
     """Counters, the last action, the last skip and the history go on where an earlier process stopped."""
-    board.heard(is_matched=True)
-    board.skipped(Reason.PATH_NOT_SELECTED, "Words.")
+    board.count_event(is_matched=True)
+    board.record_skip(Reason.PATH_NOT_SELECTED, "Words.")
     result = WorkloadResult(kind="Deployment", name="web", result=Reason.RESTARTED)
-    board.acted((CHANGE,), [result], "1 of 1 workloads restarted.")
-    board.resynced()
+    board.record_action((CHANGE,), [result], "1 of 1 workloads restarted.")
+    board.count_resync()
 
-    board = Board(stored(board), 2, clock)
-    board.heard(is_matched=False)
-    status = board.snapshot()
+    board = StatusBuilder(stored(board), 2, clock)
+    board.count_event(is_matched=False)
+    status = board.status()
     assert status.counters.model_dump() == {
         "events_received": 2,
         "events_matched": 1,
@@ -203,61 +205,61 @@ def test_counters_survive(board: Board, clock: HandSet) -> None:
 
 def test_unreadable_status(clock: HandSet) -> None:
     """A status that somebody broke is begun afresh."""
-    assert Board({"counters": "many"}, 1, clock).snapshot().counters.events_received == 0
+    assert StatusBuilder({"counters": "many"}, 1, clock).status().counters.events_received == 0
 
 
-def test_ledger_is_left_alone(board: Board) -> None:
+def test_ledger_is_left_alone(board: StatusBuilder) -> None:
     """What a board writes names no ledger, so a merge keeps the stored one."""
-    assert "ledger" not in board.snapshot().as_patch()
+    assert "ledger" not in board.status().as_patch()
 
 
-def test_blind_until_connected(board: Board, clock: HandSet) -> None:
+def test_blind_until_connected(board: StatusBuilder, clock: HandSet) -> None:
     """Blind seconds run while no stream is open, and only then."""
     clock.move(10)
-    blind = [board.snapshot().stream.blind_seconds]
-    board.connected()
+    blind = [board.status().stream.blind_seconds]
+    board.mark_connected()
     clock.move(100)
-    blind.append(board.snapshot().stream.blind_seconds)
-    board.disconnected()
+    blind.append(board.status().stream.blind_seconds)
+    board.mark_disconnected()
     clock.move(5)
-    blind.append(board.snapshot().stream.blind_seconds)
+    blind.append(board.status().stream.blind_seconds)
     assert blind == [10, 10, 15]
 
 
-def test_blind_seconds_add_up_over_restarts(board: Board, clock: HandSet) -> None:
+def test_blind_seconds_add_up_over_restarts(board: StatusBuilder, clock: HandSet) -> None:
     """Blind seconds of an earlier process are kept and nothing of them counts twice."""
     clock.move(10)
-    again = Board(stored(board), 1, clock)
+    again = StatusBuilder(stored(board), 1, clock)
     clock.move(3)
-    assert again.snapshot().stream.blind_seconds == 13
+    assert again.status().stream.blind_seconds == 13
 
 
-def test_connected_since(board: Board, clock: HandSet) -> None:
+def test_connected_since(board: StatusBuilder, clock: HandSet) -> None:
     """The time of the connect stands while the stream is open, and not after a restart of the operator."""
-    board.connected()
-    assert board.snapshot().stream.connected_since == EPOCH
-    assert Board(stored(board), 1, clock).snapshot().stream.connected_since is None
+    board.mark_connected()
+    assert board.status().stream.connected_since == EPOCH
+    assert StatusBuilder(stored(board), 1, clock).status().stream.connected_since is None
 
 
-def test_reconnects(board: Board) -> None:
+def test_reconnects(board: StatusBuilder) -> None:
     """The first connect is no reconnect."""
     for _ in range(3):
-        board.connected()
-        board.disconnected()
-    assert board.snapshot().stream.reconnects == 2
+        board.mark_connected()
+        board.mark_disconnected()
+    assert board.status().stream.reconnects == 2
 
 
-def test_failed_restart_is_no_restart(board: Board) -> None:
+def test_failed_restart_is_no_restart(board: StatusBuilder) -> None:
     """An action in which nothing was restarted counts none and moves no restart time."""
     failed = WorkloadResult(kind="Deployment", name="web", result=Reason.RESTART_FAILED)
-    board.acted((CHANGE,), [failed], "0 of 1 workloads restarted.")
-    status = board.snapshot()
+    board.record_action((CHANGE,), [failed], "0 of 1 workloads restarted.")
+    status = board.status()
     assert (status.counters.restarts, status.last_restart_time) == (0, None)
     assert status.last_action is not None
     assert status.last_action.reason == "RestartFailed"
 
 
-def test_turn_of_ready_is_urgent(board: Board) -> None:
+def test_turn_of_ready_is_urgent(board: StatusBuilder) -> None:
     """A turn of Ready is urgent, other news are not, and no news is neither."""
     find(board, O, ok=True)
     assert board.urgent.is_set()
@@ -267,25 +269,25 @@ def test_turn_of_ready_is_urgent(board: Board) -> None:
     find(board, O, ok=True)
     assert not board.changed.is_set()
 
-    board.heard(is_matched=False)
+    board.count_event(is_matched=False)
     assert (board.changed.is_set(), board.urgent.is_set()) == (True, False)
 
 
-def test_what_the_last_look_was_like(board: Board, clock: HandSet) -> None:
+def test_what_the_last_look_was_like(board: StatusBuilder, clock: HandSet) -> None:
     """Grade and keys are news; the time alone is news once a minute, or every look would be a write."""
-    board.observed("Versions", 7)
-    first = board.snapshot().observation
+    board.record_observation("Versions", 7)
+    first = board.status().observation
     assert (first.grade, first.keys, first.last_observed_time) == ("Versions", 7, clock())
 
     board.changed.clear()
     clock.move(59.0)
-    board.observed("Versions", 7)
+    board.record_observation("Versions", 7)
     assert not board.changed.is_set()
 
-    board.observed("Versions", 8)
-    assert board.snapshot().observation.keys == 8
+    board.record_observation("Versions", 8)
+    assert board.status().observation.keys == 8
     board.changed.clear()
     clock.move(61.0)
-    board.observed("Versions", 8)
+    board.record_observation("Versions", 8)
     assert board.changed.is_set()
-    assert board.snapshot().observation.last_observed_time == clock()
+    assert board.status().observation.last_observed_time == clock()

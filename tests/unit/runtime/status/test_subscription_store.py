@@ -15,17 +15,17 @@ from infisical_events.core.ledger.ledger import Header, Ledger
 from infisical_events.core.status.reasons import Reason
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError, UnknownOutcomeError
 from infisical_events.kube.subscription_client import StoredSubscription, SubscriptionKey
-from infisical_events.runtime.status.status_builder import Board
+from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.status.subscription_store import (
-    GoneError,
-    LedgerMovedError,
-    OutdatedResourceError,
-    Record,
-    SupersededError,
+    CrdOutdatedError,
+    LedgerConflictError,
+    SpecChangedError,
+    SubscriptionDeletedError,
+    SubscriptionStore,
     keep_written,
     ledger_of,
 )
-from infisical_events.runtime.triggers import Wakes
+from infisical_events.runtime.triggers import TriggerQueue
 from support.fake_cluster import FakeCluster
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
@@ -42,19 +42,19 @@ class Stored:
         self.cluster = FakeCluster()
         self.key = self.cluster.create_subscription("team", "app", SPEC)
 
-    async def read(self) -> Record:
+    async def read(self) -> SubscriptionStore:
         """A record as of now."""
         stored = await self.cluster.get(self.key)
-        board = Board(stored.status, stored.generation, virtual_now)
-        board.proceed()
-        return Record(self.cluster, self.key, stored, board)
+        board = StatusBuilder(stored.status, stored.generation, virtual_now)
+        board.mark_starting()
+        return SubscriptionStore(self.cluster, self.key, stored, board)
 
     async def ledger(self) -> Ledger | None:
         """What is stored."""
         return ledger_of(await self.cluster.get(self.key))
 
 
-async def store(record: Record, ledger: Ledger) -> None:
+async def store(record: SubscriptionStore, ledger: Ledger) -> None:
     """Store a ledger that is made from the one remembered now."""
     await record.write_ledger(ledger, planned_on=record.ledger)
 
@@ -76,7 +76,7 @@ async def test_status_alone() -> None:
     world = Stored()
     record = await world.read()
     await store(record, LEDGER)
-    record.board.heard(is_matched=True)
+    record.status.count_event(is_matched=True)
     await record.write_status()
     assert await world.ledger() == LEDGER
     assert world.cluster.status_of(world.key)["counters"]["eventsReceived"] == 1
@@ -104,7 +104,7 @@ async def test_endless_edits() -> None:
             world.cluster.label_subscription(world.key, f"edit-{next(edits)}")
 
     world.cluster.interpose = edit
-    with pytest.raises(LedgerMovedError):
+    with pytest.raises(LedgerConflictError):
         await store(record, LEDGER)
     assert await world.ledger() is None
 
@@ -115,7 +115,7 @@ async def test_foreign_ledger() -> None:
     world = Stored()
     record = await world.read()
     world.cluster.overwrite_status(world.key, {"ledger": encode(FOREIGN)})
-    with pytest.raises(LedgerMovedError):
+    with pytest.raises(LedgerConflictError):
         await store(record, NEXT)
     assert await world.ledger() == FOREIGN == record.ledger
 
@@ -131,9 +131,9 @@ async def test_planned_on_a_ledger_that_was_replaced() -> None:
     await store(record, LEDGER)
     planned_on = record.ledger
     world.cluster.overwrite_status(world.key, {"ledger": encode(FOREIGN)})
-    with suppress(LedgerMovedError):
+    with suppress(LedgerConflictError):
         await record.write_status()
-    with pytest.raises(LedgerMovedError):
+    with pytest.raises(LedgerConflictError):
         await record.write_ledger(NEXT, planned_on=planned_on)
     assert await world.ledger() == FOREIGN
 
@@ -145,7 +145,7 @@ async def test_removed_ledger() -> None:
     record = await world.read()
     await store(record, LEDGER)
     world.cluster.overwrite_status(world.key, {"ledger": None})
-    with pytest.raises(LedgerMovedError):
+    with pytest.raises(LedgerConflictError):
         await store(record, NEXT)
     assert record.ledger is None
 
@@ -156,7 +156,7 @@ async def test_superseded() -> None:
     world = Stored()
     record = await world.read()
     world.cluster.edit_subscription(world.key, SPEC | {"projectId": "q"})
-    with pytest.raises(SupersededError):
+    with pytest.raises(SpecChangedError):
         await store(record, LEDGER)
     assert await world.ledger() is None
 
@@ -173,8 +173,8 @@ def recreate(cluster: FakeCluster, key: SubscriptionKey) -> None:
 @pytest.mark.parametrize(
     ("end", "error"),
     [
-        (FakeCluster.begin_deletion, GoneError),
-        (recreate, GoneError),
+        (FakeCluster.begin_deletion, SubscriptionDeletedError),
+        (recreate, SubscriptionDeletedError),
         (FakeCluster.delete_subscription, NotFoundError),
     ],
 )
@@ -225,7 +225,7 @@ async def test_outcome_stays_unknown() -> None:
     assert record.ledger is None
 
     world.cluster.interpose = answer_again
-    with pytest.raises(LedgerMovedError):
+    with pytest.raises(LedgerConflictError):
         await store(record, NEXT)
     assert record.ledger == LEDGER
 
@@ -282,13 +282,13 @@ async def test_a_ledger_that_is_stored_in_part() -> None:
     world = Stored()
     world.cluster.__class__ = Outdated
     record = await world.read()
-    with pytest.raises(OutdatedResourceError, match="apply the CRD"):
+    with pytest.raises(CrdOutdatedError, match="apply the CRD"):
         await store(record, LEDGER)
     await record.write_status()
-    with pytest.raises(OutdatedResourceError):
-        await record.check()
+    with pytest.raises(CrdOutdatedError):
+        await record.verify_stored()
     world.cluster.label_subscription(world.key, "team")
-    with pytest.raises(OutdatedResourceError):
+    with pytest.raises(CrdOutdatedError):
         await record.write_status()
     assert record.ledger is None
 
@@ -310,9 +310,9 @@ async def test_fields_of_a_later_version() -> None:
 # -- news ---------------------------------------------------------------------------------------------
 
 
-async def kept_for(record: Record, seconds: float) -> None:
+async def kept_for(record: SubscriptionStore, seconds: float) -> None:
     """Keep the record written for a while."""
-    keeping: Coroutine[Any, Any, None] = keep_written(record, Wakes(1.0))
+    keeping: Coroutine[Any, Any, None] = keep_written(record, TriggerQueue(1.0))
     with suppress(TimeoutError):
         await asyncio.wait_for(keeping, seconds)
 
@@ -334,7 +334,7 @@ async def test_other_news_wait_for_their_kind() -> None:
     await record.write_status()
     version = (await world.cluster.get(world.key)).resource_version
     for _ in range(5):
-        record.board.heard(is_matched=False)
+        record.status.count_event(is_matched=False)
     await kept_for(record, 1.9)
     assert (await world.cluster.get(world.key)).resource_version == version
     await kept_for(record, 2.1)
@@ -370,8 +370,8 @@ async def test_news_during_a_write() -> None:
     record = await world.read()
 
     async def find_something(method: str) -> None:
-        if method == "write_status" and not record.board.snapshot().counters.events_received:
-            record.board.heard(is_matched=True)
+        if method == "write_status" and not record.status.status().counters.events_received:
+            record.status.count_event(is_matched=True)
 
     world.cluster.interpose = find_something
     await kept_for(record, 10.0)
@@ -384,7 +384,7 @@ async def test_foreign_ledger_is_a_reason_to_look() -> None:
     world = Stored()
     record = await world.read()
     world.cluster.overwrite_status(world.key, {"ledger": encode(FOREIGN)})
-    wakes = Wakes(1.0)
+    wakes = TriggerQueue(1.0)
     with suppress(TimeoutError):
         await asyncio.wait_for(keep_written(record, wakes), 10.0)
     assert wakes.is_rung
@@ -397,7 +397,7 @@ async def test_conditions_reach_the_cluster() -> None:
     """A condition that is found shows in the stored status with its reason."""
     world = Stored()
     record = await world.read()
-    record.board.find(ConditionType.OBSERVED, ok=False, reason=Reason.UNREACHABLE, message="Away.")
+    record.status.set_condition(ConditionType.OBSERVED, ok=False, reason=Reason.UNREACHABLE, message="Away.")
     await kept_for(record, 10.0)
     reasons = {c["type"]: c["reason"] for c in world.cluster.status_of(world.key)["conditions"]}
     assert reasons["Observed"] == "Unreachable"

@@ -13,11 +13,11 @@ from infisical_events.api.specs import Spec
 from infisical_events.api.statuses import Condition, ConditionType
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.events import NotUnderstood
+from infisical_events.core.snapshots.events import UnrecognizedFrame
 from infisical_events.core.snapshots.selectors import selectors_of
-from infisical_events.core.snapshots.snapshots import Observation
+from infisical_events.core.snapshots.snapshots import Snapshot
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.event_stream import Hearing
+from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
     LoginError,
@@ -25,12 +25,12 @@ from infisical_events.infisical.infisical_errors import (
     StreamGivenUpError,
     StreamRefusedError,
 )
-from infisical_events.runtime.limits.reconnect_limiter import Gate
+from infisical_events.runtime.limits.reconnect_limiter import ReconnectLimiter
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.status.reporter import Reporter
-from infisical_events.runtime.status.status_builder import Board
-from infisical_events.runtime.stream.stream_controller import Listener
-from infisical_events.runtime.triggers import Wakes
+from infisical_events.runtime.status.status_builder import StatusBuilder
+from infisical_events.runtime.stream.stream_controller import StreamController
+from infisical_events.runtime.triggers import TriggerQueue
 from support.builders import a_spec, an_entry, an_event
 from support.fake_cluster import FakeCluster
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
@@ -42,7 +42,7 @@ END = StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")
 class Stream:
     """A stream on which this is heard, and which ends like this after so many seconds."""
 
-    hearings: tuple[Hearing, ...] = ()
+    hearings: tuple[StreamItem, ...] = ()
     lasts: float = 1e9
     end: InfisicalError = END
 
@@ -67,7 +67,7 @@ class Streams:
         """The project's id."""
         return "p"
 
-    async def observe(self, scopes: tuple[Scope, ...]) -> Observation:
+    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """Nobody looks."""
         raise NotImplementedError
 
@@ -76,7 +76,7 @@ class Streams:
         raise NotImplementedError
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[Hearing]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
         """The next one."""
         now = asyncio.get_running_loop().time()
         self.opened.append(now)
@@ -88,7 +88,7 @@ class Streams:
         yield _heard(given)
 
 
-async def _heard(stream: Stream) -> AsyncIterator[Hearing]:
+async def _heard(stream: Stream) -> AsyncIterator[StreamItem]:
     for hearing in stream.hearings:
         yield hearing
     await asyncio.sleep(stream.lasts)
@@ -102,24 +102,24 @@ class Listening:
         self,
         *given: Stream | InfisicalError,
         spec: Spec | None = None,
-        gate: Gate | None = None,
+        gate: ReconnectLimiter | None = None,
         life: float = 1e12,
     ) -> None:
         cluster = FakeCluster()
         key = cluster.create_subscription("team", "app", {})
         self.cluster = cluster
         self.streams = Streams(list(given))
-        self.board = Board({}, 1, virtual_now)
-        self.wakes = Wakes(1.0)
+        self.board = StatusBuilder({}, 1, virtual_now)
+        self.wakes = TriggerQueue(1.0)
         self.metrics = Metrics()
-        self.listener = Listener(
+        self.listener = StreamController(
             infisical=self.streams,
             selectors=selectors_of(spec or a_spec()),
             wakes=self.wakes,
             reporter=Reporter(cluster, key, self.board),
             metrics=self.metrics,
             clock=virtual_now,
-            gate=gate or Gate(),
+            gate=gate or ReconnectLimiter(),
             life=life,  # as long as it is endless, nothing replaces a stream
         )
 
@@ -161,7 +161,7 @@ async def test_selected_event() -> None:
     await world.for_seconds(1.0)
     [heard] = world.wakes.take()
     assert heard.event == event
-    assert world.board.snapshot().counters.events_matched == 1
+    assert world.board.status().counters.events_matched == 1
 
 
 @pytest.mark.parametrize(
@@ -173,12 +173,12 @@ async def test_selected_event() -> None:
     ],
 )
 @in_virtual_time
-async def test_event_that_is_not_selected(event: Hearing, reason: Reason) -> None:
+async def test_event_that_is_not_selected(event: StreamItem, reason: Reason) -> None:
     """An event that the spec does not select is counted, told as skipped, and kept from the look."""
     spec = a_spec(an_entry("secret:update", "prod", "/a", "K*"))
     world = Listening(Stream((event,)), spec=spec)
     await world.for_seconds(1.0)
-    status = world.board.snapshot()
+    status = world.board.status()
     assert status.last_skip is not None
     assert status.last_skip.reason == reason
     assert (status.counters.events_received, status.counters.events_matched) == (1, 0)
@@ -188,7 +188,7 @@ async def test_event_that_is_not_selected(event: Hearing, reason: Reason) -> Non
 @in_virtual_time
 async def test_not_understood_is_a_reason_to_look() -> None:
     """What was not understood may have been a change: the state is looked at."""
-    world = Listening(Stream((NotUnderstood("the data is not JSON"),)))
+    world = Listening(Stream((UnrecognizedFrame("the data is not JSON"),)))
     world.wakes.take()
     await world.for_seconds(1.0)
     assert world.wakes.is_rung
@@ -205,7 +205,7 @@ async def test_healthy_stream_is_opened_again_at_once() -> None:
     await world.for_seconds(100 * 3601.0)
     assert len(world.streams.opened) > 99
     assert max(pauses(world.streams.opened)) <= 3600.5
-    assert world.board.snapshot().stream.blind_seconds < 100
+    assert world.board.status().stream.blind_seconds < 100
 
 
 @in_virtual_time
@@ -350,7 +350,9 @@ async def test_permission_that_could_not_be_checked_once() -> None:
 AWAY = InfisicalError(Reason.UNREACHABLE, "No answer.")
 
 
-def outage(gate: Gate, until: float, *, count: int, error: InfisicalError = AWAY) -> list[Listening]:
+def outage(
+    gate: ReconnectLimiter, until: float, *, count: int, error: InfisicalError = AWAY
+) -> list[Listening]:
     """Subscriptions of a server that is away until then."""
     worlds = [Listening(Stream(), gate=gate) for _ in range(count)]
     for world in worlds:
@@ -367,7 +369,7 @@ def back_after(worlds: list[Listening], until: float) -> list[float]:
 @in_virtual_time
 async def test_server_is_back(reason: Reason) -> None:
     """Three hundred streams to a server that was away are back within fifteen seconds, without a herd."""
-    worlds = outage(Gate(), 100.0, count=300, error=InfisicalError(reason, "Away."))
+    worlds = outage(ReconnectLimiter(), 100.0, count=300, error=InfisicalError(reason, "Away."))
     await asyncio.gather(*(world.for_seconds(150.0) for world in worlds))
     moments = back_after(worlds, 100.0)
     assert moments[0] >= 0.0
@@ -380,7 +382,7 @@ async def test_one_of_two_is_back() -> None:
     """As soon as one subscription has a stream that lives, the other does not sit out its own pause."""
     for _ in range(20):
         begun = asyncio.get_running_loop().time()
-        worlds = outage(Gate(), begun + 500.0, count=2)
+        worlds = outage(ReconnectLimiter(), begun + 500.0, count=2)
         await asyncio.gather(*(world.for_seconds(600.0) for world in worlds))
         first, second = back_after(worlds, begun + 500.0)
         assert second - first <= 2.5
@@ -399,7 +401,7 @@ async def test_one_of_two_is_back() -> None:
 @in_virtual_time
 async def test_not_let_go(error: InfisicalError) -> None:
     """What a person has to mend, or what a server asked to wait for, is waited for, whoever is back."""
-    gate = Gate()
+    gate = ReconnectLimiter()
     refused, others = Listening(error, gate=gate), outage(gate, 10.0, count=5)
     alone = Listening(error)
     await asyncio.gather(*(world.for_seconds(100.0) for world in (refused, alone, *others)))
@@ -411,7 +413,7 @@ async def test_not_let_go(error: InfisicalError) -> None:
 async def test_fifty_outages_leave_nothing() -> None:
     """After fifty deaths and returns of a server there are as many tasks and series as after the first."""
     silent = StreamGivenUpError(Reason.STREAM_ENDED, "Nothing was heard.")
-    gate, course = Gate(), [Stream(lasts=61.0, end=silent), AWAY, AWAY, AWAY]
+    gate, course = ReconnectLimiter(), [Stream(lasts=61.0, end=silent), AWAY, AWAY, AWAY]
     worlds = [Listening(*course * 50, Stream(), gate=gate) for _ in range(20)]
     listening = [asyncio.create_task(world.for_seconds(9_000.0)) for world in worlds]
     await asyncio.sleep(100.0)
@@ -427,7 +429,7 @@ async def test_fifty_outages_leave_nothing() -> None:
 @in_virtual_time
 async def test_accepted_and_closed_at_once() -> None:
     """A server that accepts each stream and ends it at once lets nobody go: pauses go on growing."""
-    gate = Gate()
+    gate = ReconnectLimiter()
     worlds = [Listening(Stream(lasts=0.5), gate=gate) for _ in range(50)]
     await asyncio.gather(*(world.for_seconds(600.0) for world in worlds))
     assert max(len(world.streams.opened) for world in worlds) < 100
@@ -443,8 +445,8 @@ async def test_end_is_told() -> None:
     await world.for_seconds(100.0)
     assert world.condition(ConditionType.STREAMING).reason == "Unreachable"
     assert [notice.reason for notice in world.cluster.notices] == ["Unreachable"]
-    assert world.board.snapshot().stream.blind_seconds >= 89
-    assert world.board.snapshot().stream.connected_since is None
+    assert world.board.status().stream.blind_seconds >= 89
+    assert world.board.status().stream.connected_since is None
 
 
 @in_virtual_time

@@ -8,10 +8,15 @@ from typing import Protocol, cast
 
 import pytest
 
-from infisical_events.core.snapshots.events import NotUnderstood, SecretEvent
+from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
-from infisical_events.runtime.stream.stream_handover import REPLACED, Replaced, StreamOpener, relayed
+from infisical_events.runtime.stream.stream_handover import (
+    REPLACED,
+    Replaced,
+    StreamOpener,
+    open_with_handover,
+)
 from support.builders import an_event
 from support.virtual_time import in_virtual_time
 
@@ -32,7 +37,7 @@ class Server:
     _closed_at: float | None = None
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
         """One more stream, if it is not refused."""
         now = asyncio.get_running_loop().time
         if self.refusals and self.refusals.pop(0):
@@ -48,27 +53,27 @@ class Server:
             self.open_now -= 1
             self._closed_at = now()
 
-    async def _minutes(self) -> AsyncIterator[SecretEvent | NotUnderstood]:
+    async def _minutes(self) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
         with suppress(TimeoutError):
             async with asyncio.timeout(self.lasts):
                 while True:
                     await asyncio.sleep(60.0)
-                    yield NotUnderstood("a minute")
+                    yield UnrecognizedFrame("a minute")
         raise StreamEndedError(Reason.STREAM_ENDED, "The hour is over.")
 
 
 class Streaming(Protocol):
     """What opens streams."""
 
-    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | NotUnderstood]]: ...
+    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | UnrecognizedFrame]]: ...
 
 
 async def heard(server: Streaming, seconds: float, life: float = LIFE) -> list[object]:
     """What is heard in that time, through every replacement."""
     found: list[object] = []
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds), relayed(server.stream, lambda: life) as relay:
-            async for hearing in relay.hearings():
+        async with asyncio.timeout(seconds), open_with_handover(server.stream, lambda: life) as relay:
+            async for hearing in relay.items():
                 found.append(hearing)  # noqa: PERF401 - what was found has to outlive the timeout
     return found
 
@@ -121,7 +126,7 @@ class Telling:
     closed: int = 0
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
         """The next stream."""
         told = self.told[self.opened]
         self.opened += 1
@@ -130,7 +135,7 @@ class Telling:
         finally:
             self.closed += 1
 
-    async def _tell(self, told: dict[float, object]) -> AsyncIterator[SecretEvent | NotUnderstood]:
+    async def _tell(self, told: dict[float, object]) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
         begun = asyncio.get_running_loop().time()
         for age, hearing in told.items():
             await asyncio.sleep(begun + age - asyncio.get_running_loop().time())
@@ -195,7 +200,7 @@ class Stalling:
     left: int = 0
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
         """The one stream, or nothing for ever."""
         self.asked += 1
         try:
@@ -205,7 +210,7 @@ class Stalling:
         finally:
             self.left += 1
 
-    async def _seconds(self) -> AsyncIterator[SecretEvent | NotUnderstood]:
+    async def _seconds(self) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
         while True:
             await asyncio.sleep(1.0)
             yield A
@@ -225,7 +230,7 @@ async def test_end_while_a_new_one_is_asked_for() -> None:
     server, asked = Server(lasts=100.0), list[float]()
 
     @asynccontextmanager
-    async def slow() -> AsyncIterator[AsyncIterator[SecretEvent | NotUnderstood]]:
+    async def slow() -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
         asked.append(asyncio.get_running_loop().time())
         if len(asked) > 1:
             await asyncio.sleep(50.0)
@@ -240,6 +245,6 @@ async def test_end_while_a_new_one_is_asked_for() -> None:
 
 async def drained(open_stream: StreamOpener, life: float) -> None:
     """Listen until the end."""
-    async with relayed(open_stream, lambda: life) as relay:
-        async for _ in relay.hearings():
+    async with open_with_handover(open_stream, lambda: life) as relay:
+        async for _ in relay.items():
             pass

@@ -9,7 +9,7 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import LoginError
 from infisical_events.infisical.tokens import AccessToken, KubernetesCredentials, UniversalCredentials
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
-from infisical_events.kube.protected_objects import OwnError
+from infisical_events.kube.protected_objects import ProtectedObjectError
 from infisical_events.runtime.subscription.login_credentials import credentials_source
 from support.fake_cluster import FakeCluster
 
@@ -71,7 +71,7 @@ async def test_no_right_to_tokens(cluster: FakeCluster) -> None:
         await read()
     assert caught.value.reason is Reason.KUBERNETES_REFUSED
 
-    cluster.fail("service_account_token", OwnError("it is the operator's own"))
+    cluster.fail("service_account_token", ProtectedObjectError("it is the operator's own"))
     with pytest.raises(LoginError, match=r"^No token for ServiceAccount robot: it is the operator's own\.$"):
         await read()
 
