@@ -60,7 +60,7 @@ def _nothing_there(scene: Scene) -> dict[str, Any]:
         (_missing_secret, "Authenticated", "SecretNotFound", "create it with key"),
         (_missing_key, "Authenticated", "SecretNotFound", "add it to the Secret"),
         (_missing_account, "Authenticated", "ServiceAccountNotFound", "create it"),
-        (_wrong_token, "Authenticated", "TokenRefused", "token"),
+        (_wrong_token, "Authenticated", "TokenRejected", "token"),
         (_missing_project, "Observed", "ProjectNotFound", "check the project"),
         (_nothing_there, "Authenticated", "Unreachable", "check spec.address"),
     ],
@@ -176,5 +176,5 @@ def test_nobody_concerned_is_said(scene: Scene) -> None:
         found: dict[str, Any] = scene.get("ies", "payments")["status"].get("lastSkip")
         return found
 
-    assert scene.eventually(skip)["reason"] == "NoWorkloadConcerned"
+    assert scene.eventually(skip)["reason"] == "NoMatchingWorkload"
     assert "events.infisical.com/auto-reload" in skip()["message"]

@@ -103,7 +103,7 @@ def test_a_service_account_logs_in(scene: Scene, installed: Operator) -> None:
     try:
         installed.start()
         scene.watching()
-        scene.has_reason("Authenticated", "CredentialsRefused", "strange")
+        scene.has_reason("Authenticated", "CredentialsRejected", "strange")
         scene.change(DB_PASSWORD="second")
         scene.restarts(1)
     finally:
@@ -123,7 +123,7 @@ def test_an_access_token_is_used_as_it_is(scene: Scene) -> None:
     scene.watching()
 
     scene.sandbox.do_blocking(type(scene.sandbox.controls).revoke_tokens)
-    scene.has_reason("Authenticated", "TokenRefused")
+    scene.has_reason("Authenticated", "TokenRejected")
     second = scene.sandbox.do_blocking(type(scene.sandbox.controls).mint_token)
     scene.apply(credentials(scene.sandbox, token=second))
     scene.change(DB_PASSWORD="second")

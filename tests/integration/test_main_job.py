@@ -192,7 +192,7 @@ def test_a_broken_neighbour_in_another_namespace_does_no_harm(shop: Scene) -> No
         shop.operator.command = [*shop.operator.command, "--namespace", other]
         shop.operator.start()
         shop.eventually(
-            lambda: "CredentialsRefused" in shop.kubectl("describe", "ies", "payments", "-n", other)
+            lambda: "CredentialsRejected" in shop.kubectl("describe", "ies", "payments", "-n", other)
         )
 
         shop.change(DB_PASSWORD="second")
@@ -213,7 +213,7 @@ def test_a_broken_neighbour_does_no_harm(shop: Scene) -> None:
     secret = credentials(shop.sandbox, clientSecret="not-it")
     secret["metadata"]["name"] = "wrong"
     shop.apply(secret, subscription(shop.sandbox, "broken", authentication=wrong))
-    condition = shop.has_reason("Authenticated", "CredentialsRefused", "broken")
+    condition = shop.has_reason("Authenticated", "CredentialsRejected", "broken")
     assert "check the credentials" in condition["message"]
 
     shop.change(DB_PASSWORD="second")

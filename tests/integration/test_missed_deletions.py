@@ -98,7 +98,7 @@ def test_an_api_server_that_is_away_for_a_minute_is_waited_for(gap: Scene, priva
     """What changes meanwhile is one restart afterwards; the stream stays open, and the operator alive."""
     private_cluster.stop("kube-apiserver", force=True)
     gap.change(DB_PASSWORD="second")
-    gap.eventually(lambda: "KubernetesRefused" in gap.operator.get("/metrics"), seconds=60)
+    gap.eventually(lambda: "KubernetesAPIError" in gap.operator.get("/metrics"), seconds=60)
     private_cluster.start("kube-apiserver")
 
     gap.restarts(1, seconds=120)

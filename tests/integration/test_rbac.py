@@ -115,13 +115,13 @@ def plays_everything(scene: Scene, kubeconfig: Path) -> None:
         scene.apply(usual, federated(scene.sandbox))
         scene.operator.start()
         scene.watching()
-        scene.has_reason("Authenticated", "CredentialsRefused", "federated")
+        scene.has_reason("Authenticated", "CredentialsRejected", "federated")
 
         upstream["DB_PASSWORD"] = "second"
         scene.change(DB_PASSWORD="second")
         for kind in (*KINDS, "Rollout"):
             scene.eventually(lambda kind=kind: is_restarted(scene, kind), seconds=40)
-        scene.has_reason("Settled", "NothingOwed")
+        scene.has_reason("RestartsComplete", "NoPendingRestarts")
 
         usual["spec"]["debounceSeconds"] = 1
         scene.apply(usual)

@@ -68,7 +68,7 @@ def test_an_unchanged_manifest_can_be_applied_again(scene: Scene, hands: list[Ha
     scene.change(DB_PASSWORD="second")
     for hand in hands:
         scene.eventually(lambda hand=hand: scene.generation(hand.name) > 1, seconds=30)
-    scene.has_reason("Settled", "NothingOwed")
+    scene.has_reason("RestartsComplete", "NoPendingRestarts")
     before = {hand.name: _told(scene, hand.name) for hand in hands}
 
     for hand in hands:

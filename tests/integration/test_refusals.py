@@ -76,7 +76,7 @@ def _value(scene: Scene, name: str) -> str:
 
 def _refusals(scene: Scene, name: str = "payments") -> str:
     """The sentences about Secrets that are not written."""
-    return _events(scene, name, "SecretRefused")
+    return _events(scene, name, "SecretRejected")
 
 
 def _events(scene: Scene, name: str, reason: str) -> str:
@@ -156,14 +156,14 @@ def test_a_restart_that_is_refused_is_owed_and_holds_up_no_other(shop: Scene) ->
         shop.change(DB_PASSWORD="second")
         shop.restarts(1)
 
-        told = shop.has_reason("Settled", "RestartFailed")["message"]
+        told = shop.has_reason("RestartsComplete", "RestartFailed")["message"]
         assert "Deployment locked" in told
         assert f"ValidatingAdmissionPolicy '{shop.namespace}'" in told
         assert shop.generation("locked") == before
 
     shop.restarts(1, "locked", since=before, seconds=60)
     assert shop.generation() == 2
-    shop.has_reason("Settled", "NothingOwed")
+    shop.has_reason("RestartsComplete", "NoPendingRestarts")
 
 
 def test_two_entries_for_one_secret_are_refused(scene: Scene) -> None:

@@ -134,11 +134,11 @@ def test_a_silent_source_is_not_waited_for_for_ever(
     scene.change(DB_PASSWORD="second")
 
     scene.restarts(restarts)
-    scene.has_reason("Settled", "ResyncTimedOut")
+    scene.has_reason("RestartsComplete", "ResyncTimedOut")
     eso.become(Options())
     stage.do(eso.sync_now())
     scene.restarts(restarts + 1)
-    scene.has_reason("Settled", "NothingOwed")
+    scene.has_reason("RestartsComplete", "NoPendingRestarts")
 
 
 def test_a_secret_of_somebody_else_is_left_alone(scene: Scene) -> None:
@@ -161,4 +161,4 @@ def test_a_secret_of_somebody_else_is_left_alone(scene: Scene) -> None:
 
     kept = scene.get("secret", SECRET)["data"]["DB_PASSWORD"]
     assert base64.b64decode(kept).decode() == "theirs"
-    assert "SecretRefused" in scene.kubectl("describe", "ies", "payments", "-n", scene.namespace)
+    assert "SecretRejected" in scene.kubectl("describe", "ies", "payments", "-n", scene.namespace)

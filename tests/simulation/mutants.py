@@ -282,7 +282,7 @@ def _different_covers() -> Iterator[None]:
         if isinstance(planned, RestartNow | Deferred) and workload:
             restarted = restart_records.restart_record_of(workload).time
             if restarted is not None and restarted != debt.since:
-                return Resolved(debt, Reason.COVERED_BY_NEIGHBOUR)
+                return Resolved(debt, Reason.COVERED_BY_OTHER_SUBSCRIPTION)
         return planned
 
     with mock.patch.object(planner, "_planned_action", step):
@@ -408,7 +408,7 @@ def _uncovered() -> Iterator[None]:
 
     def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
         planned = real(debt, workload, terms)
-        is_covered = isinstance(planned, Resolved) and planned.reason is Reason.COVERED_BY_NEIGHBOUR
+        is_covered = isinstance(planned, Resolved) and planned.reason is Reason.COVERED_BY_OTHER_SUBSCRIPTION
         return RestartNow(workload, debt, terms.rules.action) if is_covered else planned
 
     with mock.patch.object(planner, "_planned_action", step):

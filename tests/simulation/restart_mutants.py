@@ -198,7 +198,7 @@ def _covered_unfresh() -> Iterator[None]:
         planned = real(debt, workload, terms)
         restarted = restart_records.restart_record_of(workload).time if workload else None
         if isinstance(planned, RestartNow | Deferred) and restarted is not None and restarted > debt.since:
-            return Resolved(debt, Reason.COVERED_BY_NEIGHBOUR, workload)
+            return Resolved(debt, Reason.COVERED_BY_OTHER_SUBSCRIPTION, workload)
         return planned
 
     with mock.patch.object(planner, "_planned_action", step):

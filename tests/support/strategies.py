@@ -82,11 +82,11 @@ ledgers = st.builds(
     seq=st.integers(0),
     baselined_at=moments,
     scopes=st.lists(scopes, max_size=2).map(tuple),
-    belief=st.dictionaries(parts, wide_beliefs, max_size=3),
-    parked=st.dictionaries(parts, st.builds(RecentlyRemoved, wide_beliefs, moments), max_size=2),
-    debts=st.lists(debts, max_size=2).map(tuple),
-    claims=st.lists(st.builds(UnmatchedImportEvent, folders, moments), max_size=2).map(tuple),
-    credits=st.lists(st.builds(UnmatchedImportChange, scopes, moments), max_size=2).map(tuple),
+    accepted=st.dictionaries(parts, wide_beliefs, max_size=3),
+    recently_removed=st.dictionaries(parts, st.builds(RecentlyRemoved, wide_beliefs, moments), max_size=2),
+    pending=st.lists(debts, max_size=2).map(tuple),
+    unmatched_events=st.lists(st.builds(UnmatchedImportEvent, folders, moments), max_size=2).map(tuple),
+    unmatched_changes=st.lists(st.builds(UnmatchedImportChange, scopes, moments), max_size=2).map(tuple),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -138,9 +138,11 @@ def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
         seq=st.just(5),
         baselined_at=few_moments,
         scopes=st.just(scopes),
-        belief=beliefs,
-        claims=claims.map(tuple),
-        credits=st.lists(st.builds(UnmatchedImportChange, few_scopes, few_moments), max_size=2).map(tuple),
+        accepted=beliefs,
+        unmatched_events=claims.map(tuple),
+        unmatched_changes=st.lists(st.builds(UnmatchedImportChange, few_scopes, few_moments), max_size=2).map(
+            tuple
+        ),
     )
 
 

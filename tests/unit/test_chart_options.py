@@ -32,7 +32,11 @@ EVERYTHING: dict[str, Any] = {
             "relabelings": [{"targetLabel": "cluster", "replacement": "a"}],
             "metricRelabelings": [{"action": "drop", "regex": "python_.*", "sourceLabels": ["__name__"]}],
         },
-        "prometheusRule": {"enabled": True, "labels": {"release": "a"}, "disabled": ["InfisicalStreamFlaps"]},
+        "prometheusRule": {
+            "enabled": True,
+            "labels": {"release": "a"},
+            "disabled": ["InfisicalEventsStreamFlapping"],
+        },
         "dashboard": {"enabled": True, "labels": {"folder": "a"}, "annotations": {"note": "a"}},
     },
     "networkPolicy": {
@@ -200,7 +204,7 @@ def test_rule_has_the_alerts(everything: Objects, render: Render) -> None:
     assert whole["spec"] == file
     assert {alert["alert"] for alert in file["groups"][0]["rules"]} - {
         a["alert"] for a in group["rules"]
-    } == {"InfisicalStreamFlaps"}
+    } == {"InfisicalEventsStreamFlapping"}
     assert rule["metadata"]["labels"]["release"] == "a"
 
 

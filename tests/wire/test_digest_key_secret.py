@@ -83,7 +83,7 @@ async def test_a_refusal_names_what_to_grant() -> None:
             await secret.read_or_make()
         with pytest.raises(InfisicalError, match="--digest-key-secret") as refusal:
             await DigestKeys(secret.read_or_make).current()
-    assert refusal.value.reason is Reason.KUBERNETES_REFUSED
+    assert refusal.value.reason is Reason.KUBERNETES_API_ERROR
     assert {request.path for request in server.requests} == {f"{SECRETS}/key"}
 
 

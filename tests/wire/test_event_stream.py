@@ -20,7 +20,7 @@ from infisical_events.infisical.infisical_errors import (
     StreamEndedError,
     StreamGivenUpError,
     StreamRefusedError,
-    TokenRefusedError,
+    TokenRejectedError,
 )
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session
@@ -371,22 +371,22 @@ REFUSED: dict[str, tuple[Answer, Reason, str]] = {
         Reason.EVENTS_NOT_SUPPORTED,
         "upgrade it",
     ),
-    "route": (answer(404, {"message": "Route not found"}), Reason.NOT_INFISICAL, "endpoint"),
-    "proxy": (answer(404, b"default backend - 404"), Reason.NOT_INFISICAL, "endpoint"),
+    "route": (answer(404, {"message": "Route not found"}), Reason.UNEXPECTED_RESPONSE, "endpoint"),
+    "proxy": (answer(404, b"default backend - 404"), Reason.UNEXPECTED_RESPONSE, "endpoint"),
     "issues": (
         refused(422, "ValidationFailure", [{"message": "Required"}, {"message": "Too big"}, "odd"]),
-        Reason.REQUEST_REFUSED,
+        Reason.REQUEST_REJECTED,
         "Required; Too big",
     ),
     "failure": (refused(500, "InternalServerError", "Something went wrong"), Reason.SERVER_ERROR, "500"),
     "gateway": (answer(502, b"<html>"), Reason.SERVER_ERROR, "502"),
     "redirect": (
         answer(302, b"", {"Location": "https://elsewhere.example"}),
-        Reason.NOT_INFISICAL,
+        Reason.UNEXPECTED_RESPONSE,
         "redirects",
     ),
-    "page": (answer(200, b"<html>", {"Content-Type": "text/html"}), Reason.NOT_INFISICAL, "proxy"),
-    "nothing": (answer(204, b"", {"Content-Length": "0"}), Reason.REQUEST_REFUSED, "204"),
+    "page": (answer(200, b"<html>", {"Content-Type": "text/html"}), Reason.UNEXPECTED_RESPONSE, "proxy"),
+    "nothing": (answer(204, b"", {"Content-Length": "0"}), Reason.REQUEST_REJECTED, "204"),
     "closed": (Answer((), After.CLOSE), Reason.UNREACHABLE, "RemoteProtocolError"),
     "reset": (Answer((), After.RESET), Reason.UNREACHABLE, "ReadError"),
     "garbage": (
@@ -486,7 +486,7 @@ async def test_every_token_refused() -> None:
     async with serving(script) as server, a_session(server.url, credentials=UNIVERSAL) as session:
         error = await refusal_of(session)
         assert len(server.requests) == 4
-    assert isinstance(error, TokenRefusedError)
+    assert isinstance(error, TokenRejectedError)
 
 
 # -- what is asked for --------------------------------------------------------------------------------

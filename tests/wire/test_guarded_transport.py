@@ -186,7 +186,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
                 with pytest.raises(InfisicalError) as error:
                     async with session.stream():
                         pass
-            assert error.value.reason is Reason.NOT_INFISICAL
+            assert error.value.reason is Reason.UNEXPECTED_RESPONSE
         assert elsewhere.requests == []
 
 

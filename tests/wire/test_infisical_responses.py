@@ -139,7 +139,7 @@ async def test_answer_that_is_vast(do: Callable[[Session], Awaitable[None]], mos
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert error.reason is Reason.NOT_INFISICAL
+    assert error.reason is Reason.UNEXPECTED_RESPONSE
     assert "longer than" in str(error)
     assert peak < most * MEBI
 
@@ -193,7 +193,7 @@ async def test_packed(size: int) -> None:
 async def test_packed_in_an_odd_way(odd: Answer) -> None:
     """What is broken, or packed in a way that was not asked for, is told as what it is."""
     async with serving(always(odd)) as server, a_session(server.url) as session:
-        assert (await failure(look(session))).reason is Reason.NOT_INFISICAL
+        assert (await failure(look(session))).reason is Reason.UNEXPECTED_RESPONSE
 
 
 async def test_packed_refusal() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.infisical_errors import InfisicalError, LoginError, TokenRefusedError
+from infisical_events.infisical.infisical_errors import InfisicalError, LoginError, TokenRejectedError
 from infisical_events.infisical.login_guard import MOST_PROVEN, LoginGuard
 from infisical_events.infisical.session import Session
 from infisical_events.infisical.tokens import (
@@ -108,7 +108,7 @@ async def test_kubernetes_login_refused_by_the_cluster() -> None:
             credentials = KubernetesCredentials(sandbox.identity_id, "canary-jwt")
             async with a_session(sandbox.url, credentials=credentials) as session:
                 error = await caught(session)
-    assert error.reason is Reason.CREDENTIALS_REFUSED
+    assert error.reason is Reason.CREDENTIALS_REJECTED
     assert "The TokenReview says no: unknown" in str(error)
 
 
@@ -128,7 +128,7 @@ async def test_access_token_that_is_none(token: str) -> None:
         a_session(server.url, credentials=AccessToken(token)) as session,
     ):
         error = await caught(session)
-        assert (error.reason, server.requests) == (Reason.CREDENTIALS_REFUSED, [])
+        assert (error.reason, server.requests) == (Reason.CREDENTIALS_REJECTED, [])
     assert token not in str(error)
 
 
@@ -156,7 +156,7 @@ async def test_refused(credentials: Credentials, path: str, body: dict[str, str]
     ):
         error = await caught(session)
     assert isinstance(error, LoginError)
-    assert (error.reason, error.retry_after) == (Reason.CREDENTIALS_REFUSED, 60.0)
+    assert (error.reason, error.retry_after) == (Reason.CREDENTIALS_REJECTED, 60.0)
     method = path.split("/")[4]
     assert str(error).startswith(f"Infisical refused the {method} login (")
     assert body
@@ -171,7 +171,7 @@ async def test_no_second_login_within_the_pause(callers: int, pass_time: PassTim
     ):
         for _ in range(4):
             errors = await asyncio.gather(*(caught(session) for _ in range(callers)))
-            assert {error.reason for error in errors} == {Reason.CREDENTIALS_REFUSED}
+            assert {error.reason for error in errors} == {Reason.CREDENTIALS_REJECTED}
             pass_time(14.9)
         assert len(server.requests) == 1
 
@@ -223,7 +223,7 @@ async def test_lockout_is_never_provoked_together(pass_time: PassTime) -> None:
         async with sessions(20, sandbox.url, wrong, LoginGuard()) as together:
             for _ in range(5):
                 errors = await asyncio.gather(*map(caught, together))
-                assert {error.reason for error in errors} == {Reason.CREDENTIALS_REFUSED}
+                assert {error.reason for error in errors} == {Reason.CREDENTIALS_REJECTED}
                 pass_time(11.9)
         async with a_sandbox_session(sandbox) as session:
             await session.login()
@@ -372,7 +372,7 @@ async def test_locked_out() -> None:
             await caught(session)
         async with a_sandbox_session(sandbox) as session:
             error = await caught(session)
-    assert error.reason is Reason.CREDENTIALS_REFUSED
+    assert error.reason is Reason.CREDENTIALS_REJECTED
     assert "temporarily locked" in str(error)
 
 
@@ -382,17 +382,17 @@ TROUBLE: dict[str, tuple[Answer, Reason]] = {
     "closed": (Answer((), After.CLOSE), Reason.UNREACHABLE),
     "reset": (Answer((), After.RESET), Reason.UNREACHABLE),
     "garbage": (Answer((b"SSH-2.0-OpenSSH_9.6\r\n",), After.CLOSE), Reason.UNREACHABLE),
-    "html": (answer(200, b"<html>Sign in</html>"), Reason.NOT_INFISICAL),
-    "no token": (answer(200, {}), Reason.NOT_INFISICAL),
-    "null token": (answer(200, {"accessToken": None}), Reason.NOT_INFISICAL),
-    "token of two lines": (granted("a\nb"), Reason.NOT_INFISICAL),
-    "endless life": (granted(seconds=10**400), Reason.NOT_INFISICAL),
-    "worded life": (granted(seconds="long"), Reason.NOT_INFISICAL),
-    "list": (answer(200, []), Reason.NOT_INFISICAL),
-    "deep": (answer(200, b"[" * 100_000), Reason.NOT_INFISICAL),
+    "html": (answer(200, b"<html>Sign in</html>"), Reason.UNEXPECTED_RESPONSE),
+    "no token": (answer(200, {}), Reason.UNEXPECTED_RESPONSE),
+    "null token": (answer(200, {"accessToken": None}), Reason.UNEXPECTED_RESPONSE),
+    "token of two lines": (granted("a\nb"), Reason.UNEXPECTED_RESPONSE),
+    "endless life": (granted(seconds=10**400), Reason.UNEXPECTED_RESPONSE),
+    "worded life": (granted(seconds="long"), Reason.UNEXPECTED_RESPONSE),
+    "list": (answer(200, []), Reason.UNEXPECTED_RESPONSE),
+    "deep": (answer(200, b"[" * 100_000), Reason.UNEXPECTED_RESPONSE),
     "no such route": (
         answer(404, {"message": "Route not found", "error": "Not Found"}),
-        Reason.NOT_INFISICAL,
+        Reason.UNEXPECTED_RESPONSE,
     ),
     "bad gateway": (answer(502, b"<html>"), Reason.SERVER_ERROR),
     "server error": (refused(500, "InternalServerError", "Something went wrong"), Reason.SERVER_ERROR),
@@ -437,7 +437,7 @@ async def test_redirect_is_not_followed() -> None:
                 with pytest.raises(InfisicalError):
                     await session.read_snapshot(SCOPES)
         assert other.requests == []
-    assert error.reason is Reason.NOT_INFISICAL
+    assert error.reason is Reason.UNEXPECTED_RESPONSE
     assert "redirects" in str(error)
 
 
@@ -552,10 +552,10 @@ async def test_every_token_refused(refusal: Answer) -> None:
     """When the new token is refused as well, the request is not made a third time."""
     script = routed({UNIVERSAL_LOGIN: always(granted()), V4: always(refusal)})
     async with serving(script) as server, a_session(server.url, credentials=UNIVERSAL) as session:
-        with pytest.raises(TokenRefusedError) as error:
+        with pytest.raises(TokenRejectedError) as error:
             await session.read_snapshot(SCOPES)
         assert len(server.asked(V4)) == 2
-    assert error.value.reason is Reason.TOKEN_REFUSED
+    assert error.value.reason is Reason.TOKEN_REJECTED
 
 
 @pytest.mark.parametrize("refuse", [Controls.revoke_tokens, Controls.expire_tokens])

@@ -300,7 +300,7 @@ async def test_a_reading_that_makes_no_sense_is_refused(broken: dict[str, object
         with pytest.raises(InfisicalError) as refused:
             await session.read_values(Folder("prod", "/a"))
 
-    assert refused.value.reason is Reason.NOT_INFISICAL
+    assert refused.value.reason is Reason.UNEXPECTED_RESPONSE
     assert CANARY not in f"{refused.value!r} {refused.value.__cause__!r}"
 
 

@@ -272,7 +272,7 @@ async def test_tag_of_a_folder_that_vanished() -> None:
 async def test_not_modified_without_a_question() -> None:
     """A 304 that nobody asked for stands for nothing."""
     error = await refused_with(Answer((b"HTTP/1.1 304 Not Modified\r\n\r\n",)))
-    assert error.reason is Reason.NOT_INFISICAL
+    assert error.reason is Reason.UNEXPECTED_RESPONSE
 
 
 # -- the two routes -----------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ async def test_a_proxy_knows_nothing_for_a_while(trouble: Answer) -> None:
     """A 404 of something in between, while the server is away, does not decide about the route."""
     v4 = in_turn(trouble, listing(secret("K")))
     async with serving(routed({V4: v4, V3: always(trouble)})) as server, a_session(server.url) as session:
-        assert (await refusal_of(session)).reason is Reason.NOT_INFISICAL
+        assert (await refusal_of(session)).reason is Reason.UNEXPECTED_RESPONSE
         for _ in range(2):
             assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"K": 1}}
         assert [request.path for request in server.requests] == [V4, V3, V4, V4]
@@ -318,30 +318,30 @@ REFUSED: dict[str, tuple[Answer, Reason, str]] = {
     "project": (refused(404, "NotFound", "Project with id x not found"), Reason.PROJECT_NOT_FOUND, "id x"),
     "issues": (
         refused(422, "ValidationFailure", [{"message": "Required"}, {"message": "Too big"}]),
-        Reason.REQUEST_REFUSED,
+        Reason.REQUEST_REJECTED,
         "(Required; Too big)",
     ),
-    "glob": (refused(400, "BadRequest", "Invalid folder name"), Reason.REQUEST_REFUSED, "Invalid folder"),
+    "glob": (refused(400, "BadRequest", "Invalid folder name"), Reason.REQUEST_REJECTED, "Invalid folder"),
     "failure": (refused(500, "InternalServerError", "Something went wrong"), Reason.SERVER_ERROR, "500"),
     "gateway": (answer(504, b"<html>"), Reason.SERVER_ERROR, "504"),
-    "page": (answer(200, b"<html>", {"Content-Type": "text/html"}), Reason.NOT_INFISICAL, "not JSON"),
-    "deep": (answer(200, b"[" * 100_000), Reason.NOT_INFISICAL, "not JSON"),
-    "half": (answer(200, b'{"secrets": ['), Reason.NOT_INFISICAL, "not JSON"),
-    "bytes": (answer(200, b'{"secrets": "\xff"}'), Reason.NOT_INFISICAL, "not JSON"),
-    "list": (answer(200, []), Reason.NOT_INFISICAL, "shape"),
-    "null": (answer(200, None), Reason.NOT_INFISICAL, "shape"),
-    "no secrets": (answer(200, {}), Reason.NOT_INFISICAL, "shape"),
-    "odd secrets": (answer(200, {"secrets": {"a": 1}}), Reason.NOT_INFISICAL, "shape"),
-    "no id": (listing({"secretKey": "K", "version": 1}), Reason.NOT_INFISICAL, "shape"),
-    "no version": (listing(secret("K") | {"version": None}), Reason.NOT_INFISICAL, "shape"),
-    "no key": (listing(secret("K", secretKey=None)), Reason.NOT_INFISICAL, "shape"),
+    "page": (answer(200, b"<html>", {"Content-Type": "text/html"}), Reason.UNEXPECTED_RESPONSE, "not JSON"),
+    "deep": (answer(200, b"[" * 100_000), Reason.UNEXPECTED_RESPONSE, "not JSON"),
+    "half": (answer(200, b'{"secrets": ['), Reason.UNEXPECTED_RESPONSE, "not JSON"),
+    "bytes": (answer(200, b'{"secrets": "\xff"}'), Reason.UNEXPECTED_RESPONSE, "not JSON"),
+    "list": (answer(200, []), Reason.UNEXPECTED_RESPONSE, "shape"),
+    "null": (answer(200, None), Reason.UNEXPECTED_RESPONSE, "shape"),
+    "no secrets": (answer(200, {}), Reason.UNEXPECTED_RESPONSE, "shape"),
+    "odd secrets": (answer(200, {"secrets": {"a": 1}}), Reason.UNEXPECTED_RESPONSE, "shape"),
+    "no id": (listing({"secretKey": "K", "version": 1}), Reason.UNEXPECTED_RESPONSE, "shape"),
+    "no version": (listing(secret("K") | {"version": None}), Reason.UNEXPECTED_RESPONSE, "shape"),
+    "no key": (listing(secret("K", secretKey=None)), Reason.UNEXPECTED_RESPONSE, "shape"),
     "odd environment": (listing(imports=[{"environment": 7, "secretPath": "/", "secrets": []}]),
-                        Reason.NOT_INFISICAL, "shape"),
+                        Reason.UNEXPECTED_RESPONSE, "shape"),
     "vast version": (answer(200, b'{"secrets": [{"id": "x", "secretKey": "K", "version": 1e999}]}'),
-                     Reason.NOT_INFISICAL, "shape"),
-    "odd imports": (listing(imports=[{"secrets": []}]), Reason.NOT_INFISICAL, "shape"),
+                     Reason.UNEXPECTED_RESPONSE, "shape"),
+    "odd imports": (listing(imports=[{"secrets": []}]), Reason.UNEXPECTED_RESPONSE, "shape"),
     "odd path": (listing(imports=[{"environment": "dev", "secretPath": 7, "secrets": []}]),
-                 Reason.NOT_INFISICAL, "shape"),
+                 Reason.UNEXPECTED_RESPONSE, "shape"),
     "closed": (Answer((), After.CLOSE), Reason.UNREACHABLE, "RemoteProtocolError"),
     "reset": (Answer((), After.RESET), Reason.UNREACHABLE, "ReadError"),
     "cut": (Answer((b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",), After.CLOSE),
@@ -432,13 +432,13 @@ async def test_gone(given: Answer) -> None:
     ("given", "reason"),
     [
         (refused(403, "PermissionDenied", "not allowed"), Reason.PERMISSION_DENIED),
-        (NO_ROUTE, Reason.NOT_INFISICAL),
-        (PROXY_404, Reason.NOT_INFISICAL),
+        (NO_ROUTE, Reason.UNEXPECTED_RESPONSE),
+        (PROXY_404, Reason.UNEXPECTED_RESPONSE),
         (answer(502, b"<html>"), Reason.SERVER_ERROR),
-        (answer(200, b"<html>"), Reason.NOT_INFISICAL),
-        (answer(200, {"secrets": []}), Reason.NOT_INFISICAL),
-        (answer(200, []), Reason.NOT_INFISICAL),
-        (Answer((b"HTTP/1.1 304 Not Modified\r\n\r\n",)), Reason.NOT_INFISICAL),
+        (answer(200, b"<html>"), Reason.UNEXPECTED_RESPONSE),
+        (answer(200, {"secrets": []}), Reason.UNEXPECTED_RESPONSE),
+        (answer(200, []), Reason.UNEXPECTED_RESPONSE),
+        (Answer((b"HTTP/1.1 304 Not Modified\r\n\r\n",)), Reason.UNEXPECTED_RESPONSE),
         (Answer((), After.CLOSE), Reason.UNREACHABLE),
     ],
 )
@@ -496,7 +496,7 @@ async def test_slug_is_looked_up_once(route: str) -> None:
         (refused(403, "ForbiddenError", "not a member"), Reason.PERMISSION_DENIED),
         (answer(200, {"project": {}}), Reason.PROJECT_NOT_FOUND),
         (answer(200, []), Reason.PROJECT_NOT_FOUND),
-        (answer(200, b"<html>"), Reason.NOT_INFISICAL),
+        (answer(200, b"<html>"), Reason.UNEXPECTED_RESPONSE),
     ],
 )
 async def test_slug_that_leads_nowhere(given: Answer, reason: Reason) -> None:

@@ -34,7 +34,7 @@ class ConditionType(StrEnum):
     AUTHENTICATED = "Authenticated"
     STREAMING = "Streaming"
     OBSERVED = "Observed"
-    SETTLED = "Settled"
+    RESTARTS_COMPLETE = "RestartsComplete"
     STALLED = "Stalled"
 
 

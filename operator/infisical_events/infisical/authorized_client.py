@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from infisical_events.infisical.http_client import send
-from infisical_events.infisical.infisical_errors import TokenRefusedError
+from infisical_events.infisical.infisical_errors import TokenRejectedError
 from infisical_events.infisical.responses import Response
 from infisical_events.infisical.tokens import TokenProvider
 
@@ -33,7 +33,7 @@ class AuthorizedClient:
         """
         try:
             return await self._send_once(method, path, headers or {}, arguments)
-        except TokenRefusedError:
+        except TokenRejectedError:
             return await self._send_once(method, path, headers or {}, arguments)
 
     async def _send_once(
@@ -42,7 +42,7 @@ class AuthorizedClient:
         token = await self.tokens.current()
         try:
             return await send(self.http, method, path, headers={**headers, **bearer(token)}, **arguments)
-        except TokenRefusedError:
+        except TokenRejectedError:
             self.tokens.invalidate(token)
             raise
 

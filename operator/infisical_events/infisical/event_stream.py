@@ -28,7 +28,7 @@ from infisical_events.infisical.infisical_errors import (
     StreamEndedError,
     StreamGivenUpError,
     StreamRefusedError,
-    TokenRefusedError,
+    TokenRejectedError,
     UnknownRouteError,
 )
 from infisical_events.infisical.responses import (
@@ -106,7 +106,7 @@ async def _connected(
     """Subscribe with the current token, and once more with a new one if that is refused."""
     try:
         return await _connected_once(client, request, stack)
-    except TokenRefusedError:
+    except TokenRejectedError:
         return await _connected_once(client, request, stack)
 
 
@@ -128,7 +128,7 @@ async def _connected_once(
             source = await attempt.enter_async_context(connecting)
             await _check(source.response)
             stack.push_async_exit(attempt.pop_all())
-    except TokenRefusedError:
+    except TokenRejectedError:
         client.tokens.invalidate(token)
         raise
     return source.response
@@ -139,7 +139,7 @@ async def _check(response: httpx.Response) -> None:
         raise _subscribe_error(await received(response, MAX_ERROR_BYTES))
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise InfisicalError(
-            Reason.NOT_INFISICAL, "The answer is no event stream: a proxy may stand in between."
+            Reason.UNEXPECTED_RESPONSE, "The answer is no event stream: a proxy may stand in between."
         )
     content_encoding_of(response)
 

@@ -24,7 +24,7 @@ from infisical_events.infisical.guarded_transport import Resolve, new_transport,
 from infisical_events.infisical.infisical_errors import (
     FolderMissingError,
     InfisicalError,
-    TokenRefusedError,
+    TokenRejectedError,
     UnknownRouteError,
 )
 from infisical_events.infisical.responses import (
@@ -125,7 +125,7 @@ def connection_error(error: httpx.HTTPError) -> InfisicalError:
     """A failure of the network, told apart by its cause; the cause's own text stays inside."""
     if isinstance(error, httpx.DecodingError):
         sentence = "The answer is packed in a way that nobody asked for: check proxies in between."
-        return InfisicalError(Reason.NOT_INFISICAL, sentence)
+        return InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
             detail = getattr(cause, "verify_message", "") or cause.reason or "handshake failed"
@@ -163,12 +163,12 @@ def _infisical_error(answer: Response, body: Mapping[str, Any], quote: str) -> I
     status, name = answer.status_code, body.get("error")
     if status == httpx.codes.UNAUTHORIZED or name == "TokenError":
         sentence = f"The access token was refused{quote}."
-        return TokenRefusedError(Reason.TOKEN_REFUSED, sentence, quote=quote)
+        return TokenRejectedError(Reason.TOKEN_REJECTED, sentence, quote=quote)
     if name == "SecretPathNotFound":
         return FolderMissingError(Reason.FOLDER_NOT_FOUND, f"No such environment or folder{quote}.")
     if status == httpx.codes.NOT_FOUND and "reqId" not in body:
         sentence = "The server does not know this endpoint: check that spec.address is an Infisical server."
-        return UnknownRouteError(Reason.NOT_INFISICAL, sentence, quote=quote)
+        return UnknownRouteError(Reason.UNEXPECTED_RESPONSE, sentence, quote=quote)
     return None
 
 
@@ -176,13 +176,13 @@ def _foreign_error(answer: Response, quote: str) -> InfisicalError:
     status, wait = answer.status_code, retry_after(answer.headers)
     if httpx.codes.is_redirect(status):
         sentence = "The server redirects: set spec.address to the address that finally answers."
-        return InfisicalError(Reason.NOT_INFISICAL, sentence)
+        return InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
     if status in _BY_STATUS:
         reason, sentence = _BY_STATUS[status]
         return InfisicalError(reason, sentence.replace("{quote}", quote), wait, quote)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return InfisicalError(Reason.SERVER_ERROR, f"The server failed with {status}{quote}.", wait, quote)
-    return InfisicalError(Reason.REQUEST_REFUSED, f"The server refused with {status}{quote}.", wait, quote)
+    return InfisicalError(Reason.REQUEST_REJECTED, f"The server refused with {status}{quote}.", wait, quote)
 
 
 _BY_STATUS = {

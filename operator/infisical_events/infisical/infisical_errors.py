@@ -2,7 +2,7 @@
 
 InfisicalError          reason, a sentence, how long to wait at least
 ├── LoginError          the credentials were refused, or the login could not be made
-├── TokenRefusedError   the access token is not (or no longer) accepted: log in again
+├── TokenRejectedError   the access token is not (or no longer) accepted: log in again
 ├── FolderMissingError  the environment or the folder does not exist, or is hidden
 └── StreamEndedError    an open stream came to its end: the other side closed or broke it
     ├── StreamRefusedError  the server said that it would not go on
@@ -32,7 +32,7 @@ class LoginError(InfisicalError):
     """No token could be had."""
 
 
-class TokenRefusedError(InfisicalError):
+class TokenRejectedError(InfisicalError):
     """The server does not accept the access token."""
 
 

@@ -48,7 +48,7 @@ async def received(response: httpx.Response, longest: int) -> Response:
     """Read a response to its end; a refusal that is longer than any is known by its status alone.
 
     Raises:
-        InfisicalError: NOT_INFISICAL, more than `longest` bytes.
+        InfisicalError: UNEXPECTED_RESPONSE, more than `longest` bytes.
         httpx.HTTPError: the connection broke, or the packing did.
     """
     is_refusal = response.status_code >= httpx.codes.MULTIPLE_CHOICES
@@ -57,7 +57,7 @@ async def received(response: httpx.Response, longest: int) -> Response:
         sentence = (
             f"The answer is longer than {longest} bytes: check that spec.address is an Infisical server."
         )
-        raise InfisicalError(Reason.NOT_INFISICAL, sentence)
+        raise InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
     return Response(response.request, response.status_code, response.headers, content or b"")
 
 
@@ -114,10 +114,11 @@ def decoded(answer: Response) -> Any:  # noqa: ANN401 - JSON
         sentence = (
             "The answer holds more values than a list can: check that spec.address is an Infisical server."
         )
-        raise InfisicalError(Reason.NOT_INFISICAL, sentence)
+        raise InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
     try:
         return json.loads(answer.content)
     except (ValueError, RecursionError):
         raise InfisicalError(
-            Reason.NOT_INFISICAL, "The answer is not JSON: check that spec.address is an Infisical server."
+            Reason.UNEXPECTED_RESPONSE,
+            "The answer is not JSON: check that spec.address is an Infisical server.",
         ) from None

@@ -45,7 +45,7 @@ def parse_list(scope: Scope, answer: object, key: DigestKey | None = None) -> Pa
 
 def _unknown_shape() -> InfisicalError:
     return InfisicalError(
-        Reason.NOT_INFISICAL, "The list of secrets has an unknown shape: check spec.address."
+        Reason.UNEXPECTED_RESPONSE, "The list of secrets has an unknown shape: check spec.address."
     )
 
 
@@ -53,7 +53,7 @@ def parse_values(scope: Scope, answer: object, key: DigestKey | None = None) -> 
     """A list's body with its values; the folder's own part is there, also when it is empty.
 
     Raises:
-        InfisicalError: PERMISSION_DENIED, a value is hidden; NOT_INFISICAL as `parse_list`.
+        InfisicalError: PERMISSION_DENIED, a value is hidden; UNEXPECTED_RESPONSE as `parse_list`.
     """
     parts = {Partition(scope): ABSENT, **parse_list(scope, answer, key)}
     values = {part: _values(part, brought.secrets) for part, brought in _imports(scope, answer).items()}

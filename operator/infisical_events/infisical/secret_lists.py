@@ -142,5 +142,5 @@ def _segment(key: str) -> str:
 def _check_secret(answer: object) -> None:
     if not (isinstance(answer, dict) and isinstance(answer.get("secret"), dict)):
         raise InfisicalError(
-            Reason.NOT_INFISICAL, "The answer about a secret has an unknown shape: check spec.address."
+            Reason.UNEXPECTED_RESPONSE, "The answer about a secret has an unknown shape: check spec.address."
         )

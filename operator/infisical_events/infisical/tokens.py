@@ -129,7 +129,7 @@ async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float
 def _by_hand(token: str, now: float) -> _HeldToken:
     if not _TOKEN.fullmatch(token):
         sentence = "The access token has characters that no token has: check what the Secret holds."
-        raise LoginError(Reason.CREDENTIALS_REFUSED, sentence)
+        raise LoginError(Reason.CREDENTIALS_REJECTED, sentence)
     return _HeldToken(token, now + _REREAD_PAUSE)
 
 
@@ -149,14 +149,14 @@ def _login_error(error: InfisicalError, method: str) -> LoginError:
     if error.reason in _REFUSALS:
         advice = "check the credentials, and in Infisical whether the identity is locked out"
         sentence = f"Infisical refused the {method} login{error.quote}: {advice}."
-        return LoginError(Reason.CREDENTIALS_REFUSED, sentence, _REJECTION_PAUSE)
+        return LoginError(Reason.CREDENTIALS_REJECTED, sentence, _REJECTION_PAUSE)
     return LoginError(error.reason, str(error), error.retry_after)
 
 
 _REFUSALS = {
-    Reason.TOKEN_REFUSED,
+    Reason.TOKEN_REJECTED,
     Reason.PERMISSION_DENIED,
-    Reason.REQUEST_REFUSED,
+    Reason.REQUEST_REJECTED,
     Reason.PROJECT_NOT_FOUND,  # of a login: no such identity, or not with this method
 }
 
@@ -169,7 +169,9 @@ def _accepted(answer: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
         is_token = False
     if not is_token:
         raise LoginError(
-            Reason.NOT_INFISICAL, "The login's answer has no token: check spec.address.", _REJECTION_PAUSE
+            Reason.UNEXPECTED_RESPONSE,
+            "The login's answer has no token: check spec.address.",
+            _REJECTION_PAUSE,
         )
     # expiresIn 0 means that the token never ends. A third of its life is left for trouble.
     life = min(seconds * 2 / 3, _LONGEST_USE) if seconds > 0 else _LONGEST_USE

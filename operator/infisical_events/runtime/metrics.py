@@ -28,7 +28,7 @@ class Metrics:
         )
         self._replicas = self._of_all(Gauge, "replicas", "Replicas that share, as this one sees it.")
         self._loop_lag = self._of_all(
-            Gauge, "loop_lag_seconds", "How late the event loop was at most in the last minute."
+            Gauge, "event_loop_lag_seconds", "How late the event loop was at most in the last minute."
         )
         self._watch_lag = self._of_all(
             Gauge, "watch_lag_seconds", "For how long the watch has not told what lists show."
@@ -39,7 +39,7 @@ class Metrics:
         self._last_event = self._of_each(
             Gauge, "last_event_timestamp_seconds", "When an event was heard last, in Unix time."
         )
-        self._heard = self._of_each(Counter, "received", "Events heard.", "event", "matched")
+        self._heard = self._of_each(Counter, "stream_events", "Events heard.", "event", "matched")
         self._keys = self._of_each(
             Gauge,
             "observed_keys",
@@ -47,20 +47,23 @@ class Metrics:
             "grade",
         )
         self._observed = self._of_each(
-            Gauge, "observed_timestamp_seconds", "When everything was looked at last."
+            Gauge, "last_full_read_timestamp_seconds", "When everything was looked at last."
         )
         self._passes = self._of_each(
-            Counter, "passes", "Looks at Infisical, by result (a reason or ok).", "result"
+            Counter, "reconcile", "Looks at Infisical, by result (a reason or ok).", "result"
         )
         self._workloads = self._of_each(
             Counter, "workloads", "Workloads dealt with, by result (Restarted or a reason).", "result"
         )
         self._owed = self._of_each(
-            Gauge, "restarts_owed", "Workloads that are owed a restart, by why it is not made yet.", "reason"
+            Gauge,
+            "pending_restarts",
+            "Workloads that are owed a restart, by why it is not made yet.",
+            "reason",
         )
         self._owed_since = self._of_each(
             Gauge,
-            "restarts_owed_since_timestamp_seconds",
+            "oldest_pending_restart_timestamp_seconds",
             "Since when the first of them is owed one, in Unix time.",
             "reason",
         )

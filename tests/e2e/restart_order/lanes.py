@@ -100,7 +100,9 @@ class Lane:
     def is_at_rest(self) -> bool:
         """Whether nothing rolls out and nothing is owed."""
         newest = {standing.workload: standing for standing in tuple(self.witness.standings)}
-        return self.told.reason == "NothingOwed" and not any(each.is_rolling for each in newest.values())
+        return self.told.reason == "NoPendingRestarts" and not any(
+            each.is_rolling for each in newest.values()
+        )
 
     @property
     def told(self) -> Told:

@@ -71,7 +71,9 @@ def _same(lane: Lane, _: int) -> None:
     """Owed, and settled without a restart."""
     before = lane.told.seq
     lane.change("/payments", {UNSEEN: f"{lane.rng.getrandbits(48):012x}"})
-    lane.until(lambda: lane.told.seq > before and lane.told.reason == "NothingOwed", "the debt is settled")
+    lane.until(
+        lambda: lane.told.seq > before and lane.told.reason == "NoPendingRestarts", "the debt is settled"
+    )
 
 
 def _await_timeout(lane: Lane) -> None:

@@ -48,7 +48,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a subscription says from a version on: the reason and the sentence of `Settled`, and more."""
+    """What a subscription says from a version on: the reason and the sentence of `RestartsComplete`, and more."""
 
     version: int
     reason: str
@@ -122,7 +122,7 @@ def standing_of(deployment: Object) -> Standing:
 def told_by(subscription: Object) -> Told:
     """Read a subscription."""
     status = subscription.get("status") or {}
-    settled = next((c for c in status.get("conditions", ()) if c["type"] == "Settled"), {})
+    settled = next((c for c in status.get("conditions", ()) if c["type"] == "RestartsComplete"), {})
     return Told(
         version=_version(subscription),
         reason=settled.get("reason", ""),

@@ -12,7 +12,7 @@ ABOUT_APP = 'namespace="team",subscription="app"'
 WEB = SubscriptionKey("team", "web", "uid-2")
 
 
-SINCE = "infisical_events_restarts_owed_since_timestamp_seconds"
+SINCE = "infisical_events_oldest_pending_restart_timestamp_seconds"
 MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -25,7 +25,7 @@ def rendered(metrics: Metrics) -> list[str]:
 OF_THE_PROCESS = [
     "infisical_events_subscriptions 0.0",
     "infisical_events_replicas 0.0",
-    "infisical_events_loop_lag_seconds 0.0",
+    "infisical_events_event_loop_lag_seconds 0.0",
     "infisical_events_watch_lag_seconds 0.0",
 ]
 
@@ -56,10 +56,10 @@ def test_rendered() -> None:
         f"infisical_events_stream_reconnects_total{{{ABOUT_APP}}} 1.0",
         f"infisical_events_stream_blind_seconds_total{{{ABOUT_APP}}} 1.5",
         f"infisical_events_last_event_timestamp_seconds{{{ABOUT_APP}}} 1.893456e+09",
-        f'infisical_events_received_total{{event="secret:update",matched="true",{ABOUT_APP}}} 1.0',
-        'infisical_events_passes_total{namespace="team",result="ok",subscription="app"} 1.0',
+        f'infisical_events_stream_events_total{{event="secret:update",matched="true",{ABOUT_APP}}} 1.0',
+        'infisical_events_reconcile_total{namespace="team",result="ok",subscription="app"} 1.0',
         'infisical_events_workloads_total{namespace="team",result="Restarted",subscription="app"} 1.0',
-        'infisical_events_restarts_owed{namespace="team",reason="Paused",subscription="app"} 2.0',
+        'infisical_events_pending_restarts{namespace="team",reason="Paused",subscription="app"} 2.0',
         SINCE + '{namespace="team",reason="Paused",subscription="app"} 1.893456e+09',
     ]
 
@@ -75,13 +75,13 @@ def test_what_is_not_owed_any_more() -> None:
     """Only what is owed now is told of, each reason for itself; nothing at all when all is done."""
     metrics = filled(APP)
     metrics.set_pending(APP, {"Pending": PendingCount(1, MOMENT + timedelta(seconds=5))})
-    assert [line.rpartition(" ")[2] for line in rendered(metrics) if "owed" in line] == [
+    assert [line.rpartition(" ")[2] for line in rendered(metrics) if "pending" in line] == [
         "1.0",
         "1.893456005e+09",
     ]
     metrics.set_pending(APP, {})
     metrics.set_pending(APP, {})
-    assert not any("owed" in line for line in rendered(metrics))
+    assert not any("pending" in line for line in rendered(metrics))
 
 
 def test_owed_again_after_it_was_forgotten() -> None:
@@ -90,7 +90,7 @@ def test_owed_again_after_it_was_forgotten() -> None:
     metrics.forget(APP)
     metrics.set_pending(APP, {})
     metrics.set_pending(APP, {"Paused": PendingCount(1, MOMENT)})
-    assert sum("owed" in line for line in rendered(metrics)) == 2
+    assert sum("pending" in line for line in rendered(metrics)) == 2
 
 
 def test_forgotten() -> None:

@@ -180,10 +180,10 @@ def _resolution(
         return Reason.ALREADY_RESTARTED
     is_subscribed = workload.is_subscribed_to(terms.subscription)
     if not (is_subscribed and (debt.is_requested or matching_changes(workload, debt.changes))):
-        return Reason.NO_LONGER_CONCERNED
+        return Reason.NO_LONGER_MATCHING
     # A neighbour's restart may have come before the secrets were fresh: then their content decides.
     if action is Action.RESTART and restarted is not None and restarted > debt.since:
-        return Reason.COVERED_BY_NEIGHBOUR
+        return Reason.COVERED_BY_OTHER_SUBSCRIPTION
     return None
 
 

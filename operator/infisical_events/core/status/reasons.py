@@ -23,8 +23,8 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, no secret
     SERVICE_ACCOUNT_NOT_FOUND = "ServiceAccountNotFound"
     ADDRESS_NOT_ALLOWED = "AddressNotAllowed"
-    CREDENTIALS_REFUSED = "CredentialsRefused"
-    TOKEN_REFUSED = "TokenRefused"  # noqa: S105 - a reason, no token
+    CREDENTIALS_REJECTED = "CredentialsRejected"
+    TOKEN_REJECTED = "TokenRejected"  # noqa: S105 - a reason, no token
 
     # Streaming
     CONNECTED = "Connected"
@@ -42,14 +42,14 @@ class Reason(StrEnum):
     # shared by Authenticated, Streaming and Observed
     PERMISSION_DENIED = "PermissionDenied"
     RATE_LIMITED = "RateLimited"
-    REQUEST_REFUSED = "RequestRefused"
+    REQUEST_REJECTED = "RequestRejected"
     SERVER_ERROR = "ServerError"
     UNREACHABLE = "Unreachable"
     NETWORK_NOT_ALLOWED = "NetworkNotAllowed"
     NAME_NOT_RESOLVED = "NameNotResolved"
     TLS_FAILED = "TLSFailed"
-    NOT_INFISICAL = "NotInfisical"
-    KUBERNETES_REFUSED = "KubernetesRefused"
+    UNEXPECTED_RESPONSE = "UnexpectedResponse"
+    KUBERNETES_API_ERROR = "KubernetesAPIError"
 
     LEDGER_NOT_STORED = "LedgerNotStored"
     LEDGER_UNREADABLE = "LedgerUnreadable"
@@ -59,7 +59,7 @@ class Reason(StrEnum):
     RESTARTED = "Restarted"
     RESTART_FAILED = "RestartFailed"
     MISSED_CHANGES_FOUND = "MissedChangesFound"
-    ANNOTATION_NOT_UNDERSTOOD = "AnnotationNotUnderstood"
+    INVALID_ANNOTATION = "InvalidAnnotation"
 
     RESYNCED = "Resynced"
     ROLLED_OUT = "RolledOut"
@@ -70,20 +70,20 @@ class Reason(StrEnum):
     ROLLOUT_RESUMED = "RolloutResumed"
     WOULD_RESTART = "WouldRestart"
     SECRET_SYNCED = "SecretSynced"  # noqa: S105 - a reason, no secret
-    SECRET_REFUSED = "SecretRefused"  # noqa: S105 - a reason, no secret
+    SECRET_REJECTED = "SecretRejected"  # noqa: S105 - a reason, no secret
 
-    # Settled
-    NOTHING_OWED = "NothingOwed"
+    # RestartsComplete
+    NO_PENDING_RESTARTS = "NoPendingRestarts"
     RESYNCING = "Resyncing"
     RESYNC_TIMED_OUT = "ResyncTimedOut"
-    JUST_EDITED = "JustEdited"
+    WORKLOAD_MODIFIED = "WorkloadModified"
     COOLING_DOWN = "CoolingDown"
-    OTHER_ROLLOUT = "OtherRollout"
+    ROLLOUT_IN_PROGRESS = "RolloutInProgress"
     ROLLING_OUT = "RollingOut"
     WAITING_FOR_ROLLOUTS = "WaitingForRollouts"
     WAITING_FOR_WAVE = "WaitingForWave"
     ROLLOUT_HALTED = "RolloutHalted"
-    BUDGET_SPENT = "BudgetSpent"
+    RESTART_BUDGET_EXHAUSTED = "RestartBudgetExhausted"
     DRY_RUN = "DryRun"
 
     # skips: why nothing happened
@@ -91,15 +91,15 @@ class Reason(StrEnum):
     ENVIRONMENT_NOT_SELECTED = "EnvironmentNotSelected"
     PATH_NOT_SELECTED = "PathNotSelected"
     KEYS_NOT_SELECTED = "KeysNotSelected"
-    NO_WORKLOAD_CONCERNED = "NoWorkloadConcerned"
+    NO_MATCHING_WORKLOAD = "NoMatchingWorkload"
     NO_CHANGE_FOUND = "NoChangeFound"
     PAUSED = "Paused"
     ALREADY_RESTARTED = "AlreadyRestarted"
-    COVERED_BY_NEIGHBOUR = "CoveredByNeighbour"
+    COVERED_BY_OTHER_SUBSCRIPTION = "CoveredByOtherSubscription"
     WORKLOAD_GONE = "WorkloadGone"
     NO_DATA_CHANGE = "NoDataChange"
-    RESTARTED_BY_SOMEONE_ELSE = "RestartedBySomeoneElse"
+    MANAGED_BY_OTHER_CONTROLLER = "ManagedByOtherController"
     COVERED_BY_ROLLOUT = "CoveredByRollout"
-    NO_SOURCE = "NoSource"
-    NEXT_RUN_IS_FRESH = "NextRunIsFresh"
-    NO_LONGER_CONCERNED = "NoLongerConcerned"
+    NO_SECRET_PROVIDER = "NoSecretProvider"
+    APPLIES_TO_NEXT_RUN = "AppliesToNextRun"
+    NO_LONGER_MATCHING = "NoLongerMatching"

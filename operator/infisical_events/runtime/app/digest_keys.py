@@ -24,7 +24,7 @@ class DigestKeys:
         """The key as it was read a minute ago at most.
 
         Raises:
-            InfisicalError: KUBERNETES_REFUSED, the Secret can neither be read nor made.
+            InfisicalError: KUBERNETES_API_ERROR, the Secret can neither be read nor made.
         """
         async with self._lock:
             now = asyncio.get_running_loop().time()
@@ -46,4 +46,4 @@ class DigestKeys:
             return await self._read()
         except KubernetesError as error:
             sentence = f"The key of digests (--digest-key-secret) cannot be had: {error}."
-            raise InfisicalError(Reason.KUBERNETES_REFUSED, sentence) from None
+            raise InfisicalError(Reason.KUBERNETES_API_ERROR, sentence) from None

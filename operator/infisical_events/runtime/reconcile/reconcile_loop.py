@@ -87,7 +87,7 @@ class ReconcileLoop:
         except (KubernetesError, LedgerConflictError) as error:
             self._wakes.requeue(heard)
             log.warning("pass not stored: %s", error, extra=reconciler.reporter.extra)
-            reconciler.explainer.passed(Reason.KUBERNETES_REFUSED)
+            reconciler.explainer.passed(Reason.KUBERNETES_API_ERROR)
             return self._backoff.pause(), None
         self._backoff.reset()
         self._wakes.requeue(outcome.unshown_events)
@@ -124,7 +124,7 @@ class ReconcileLoop:
         return min(soon, until_whole) if outcome.unshown_events else until_whole
 
     async def _blame(self, error: InfisicalError) -> None:
-        is_login = isinstance(error, LoginError) or error.reason is Reason.TOKEN_REFUSED
+        is_login = isinstance(error, LoginError) or error.reason is Reason.TOKEN_REJECTED
         kind = ConditionType.AUTHENTICATED if is_login else ConditionType.OBSERVED
         if not is_login:
             await self._reconciler.reporter.mark_authenticated()

@@ -81,7 +81,7 @@ class ReconcileReporter:
         """The changes concern no workload."""
         told = summarize((*selected.changes, *(claim.change for claim in selected.import_events)))
         self.reporter.record_skip(
-            Reason.NO_WORKLOAD_CONCERNED,
+            Reason.NO_MATCHING_WORKLOAD,
             f"{told}: no {_KINDS} of this namespace is annotated "
             'events.infisical.com/auto-reload: "true" (or names this subscription) and concerned by it.',
         )
@@ -99,7 +99,7 @@ class ReconcileReporter:
             note = f"Not understood, so it counts as not there: {'; '.join(mistakes)}."
             log.warning("%s %s: %s", workload.kind.kind, workload.name, note, extra=self.reporter.extra)
             await self.reporter.emit_workload_event(
-                workload, Reason.ANNOTATION_NOT_UNDERSTOOD, note, is_warning=True
+                workload, Reason.INVALID_ANNOTATION, note, is_warning=True
             )
             self.mistakes[workload.uid] = mistakes
         self.mistakes = {uid: told for uid, told in self.mistakes.items() if uid in found}

@@ -40,14 +40,14 @@ _ROLLING_PAUSE = 1.0
 """Seconds between looks at rollouts that are under way, and at what waits for them."""
 
 _SOON = {
-    Reason.OTHER_ROLLOUT,
+    Reason.ROLLOUT_IN_PROGRESS,
     Reason.WAITING_FOR_ROLLOUTS,
     Reason.WAITING_FOR_WAVE,
-    Reason.BUDGET_SPENT,
-    Reason.JUST_EDITED,
+    Reason.RESTART_BUDGET_EXHAUSTED,
+    Reason.WORKLOAD_MODIFIED,
 }
 
-_FAILED = {Reason.RESTART_FAILED, Reason.KUBERNETES_REFUSED}
+_FAILED = {Reason.RESTART_FAILED, Reason.KUBERNETES_API_ERROR}
 
 _HELD_ALONE = {Reason.PAUSED, Reason.RESYNC_TIMED_OUT}
 """Reasons to hold a workload that may last for ever."""

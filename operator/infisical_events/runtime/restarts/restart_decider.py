@@ -63,19 +63,19 @@ class RestartDecider:
             return await self._decide(act, ledger, freshening)
         except KubernetesError as error:
             return RestartDecision(
-                Deferred(act.pending, Reason.KUBERNETES_REFUSED, workload=act.workload), str(error)
+                Deferred(act.pending, Reason.KUBERNETES_API_ERROR, workload=act.workload), str(error)
             )
 
     async def _decide(self, act: RestartNow, ledger: Ledger, freshening: SyncRound | None) -> RestartDecision:
         namespace, workload = self.freshener.key.namespace, act.workload
         standing = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
         if standing is None or not _is_same(standing.workload, workload):
-            return RestartDecision(Deferred(act.pending, Reason.JUST_EDITED, workload=workload))
+            return RestartDecision(Deferred(act.pending, Reason.WORKLOAD_MODIFIED, workload=workload))
         act = replace(act, workload=standing.workload)
         other = "" if workload.ignores_other_reloaders else standing.other_reloader
         if other and act.action is Action.RESTART:
             return RestartDecision(
-                Resolved(act.pending, Reason.RESTARTED_BY_SOMEONE_ELSE, workload), f"by {other}", standing
+                Resolved(act.pending, Reason.MANAGED_BY_OTHER_CONTROLLER, workload), f"by {other}", standing
             )
         if act.action is Action.RESTART or freshening is None:
             return RestartDecision(act, state=standing)
@@ -110,7 +110,9 @@ class RestartDecider:
         is_waited_for = self.clock() < act.pending.since + _LONGEST_WAIT
         if standing.progress is RolloutProgress.UNDER_WAY and is_waited_for:
             return replace(
-                decision, action=Deferred(act.pending, Reason.OTHER_ROLLOUT, workload=act.workload), note=""
+                decision,
+                action=Deferred(act.pending, Reason.ROLLOUT_IN_PROGRESS, workload=act.workload),
+                note="",
             )
         if not act.pending.is_requested and await self._is_born_fresh(standing, freshening):
             return replace(decision, action=Resolved(act.pending, Reason.COVERED_BY_ROLLOUT), note="")
@@ -136,10 +138,10 @@ def _settled(act: RestartNow, fresh: WorkloadSyncState, other: str) -> Resolved 
     if fresh.state is SyncState.UNCHANGED and not act.pending.is_requested:
         reason = Reason.NO_DATA_CHANGE
     elif other:
-        reason = Reason.RESTARTED_BY_SOMEONE_ELSE
+        reason = Reason.MANAGED_BY_OTHER_CONTROLLER
     elif act.pending.unconfirmed and fresh.state is not SyncState.CHANGED:
         unmoved = Reason.NO_DATA_CHANGE if act.pending.is_confirmation_only else Reason.RESYNC_TIMED_OUT
-        reason = unmoved if fresh.state else Reason.NO_SOURCE
+        reason = unmoved if fresh.state else Reason.NO_SECRET_PROVIDER
     elif act.action is Action.RESYNC:
         reason = _resynced(act, fresh)
     return Resolved(act.pending, reason, act.workload) if reason else None
@@ -147,9 +149,9 @@ def _settled(act: RestartNow, fresh: WorkloadSyncState, other: str) -> Resolved 
 
 def _resynced(act: RestartNow, fresh: WorkloadSyncState) -> Reason:
     if fresh.state is None:
-        return Reason.NO_SOURCE
+        return Reason.NO_SECRET_PROVIDER
     if fresh.state is SyncState.TIMED_OUT:
         return Reason.RESYNC_TIMED_OUT
     if act.workload.kind.restarting is Restarting.NEVER:
-        return Reason.NEXT_RUN_IS_FRESH
+        return Reason.APPLIES_TO_NEXT_RUN
     return Reason.RESYNCED

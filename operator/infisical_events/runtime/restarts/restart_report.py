@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _ACTED = {Reason.RESTARTED, Reason.RESTART_FAILED, Reason.ROLLOUT_PAUSED, Reason.ROLLOUT_ON_DELETE}
 
-_ALARMING = {Reason.RESYNC_TIMED_OUT, Reason.ROLLOUT_HALTED, Reason.BUDGET_SPENT}
+_ALARMING = {Reason.RESYNC_TIMED_OUT, Reason.ROLLOUT_HALTED, Reason.RESTART_BUDGET_EXHAUSTED}
 """Reasons for holding a debt that somebody has to be told of by an Event."""
 
 _MOST_HELD = 5
@@ -28,21 +28,21 @@ _MOST_HELD = 5
 _HINTS = {
     Reason.PAUSED: "its owner holds it (annotation events.infisical.com/paused)",
     Reason.COOLING_DOWN: "it was restarted less than spec.cooldownSeconds ago",
-    Reason.OTHER_ROLLOUT: "somebody else's rollout is under way",
+    Reason.ROLLOUT_IN_PROGRESS: "somebody else's rollout is under way",
     Reason.WAITING_FOR_ROLLOUTS: "spec.rollout.maxConcurrent others roll out",
     Reason.WAITING_FOR_WAVE: "an earlier wave is not through",
     Reason.ROLLOUT_HALTED: (
         "a rollout has failed and spec.rollout.onFailure is Halt: mend that workload, or annotate the "
         "subscription with a new value of events.infisical.com/resume-at"
     ),
-    Reason.BUDGET_SPENT: (
+    Reason.RESTART_BUDGET_EXHAUSTED: (
         "the operator's budget is spent (--max-restarts-per-minute, --max-concurrent-rollouts)"
     ),
     Reason.DRY_RUN: "spec.mode is DryRun",
     Reason.ROLLOUT_PAUSED: "it is patched and paused: its pods are replaced when it is resumed",
     Reason.ROLLOUT_ON_DELETE: "it is patched, and its updateStrategy is OnDelete: delete its pods",
-    Reason.NEXT_RUN_IS_FRESH: "its secrets are fresh, and its next run has them",
-    Reason.NO_SOURCE: "nobody is known to write its Secrets, so none could be synced",
+    Reason.APPLIES_TO_NEXT_RUN: "its secrets are fresh, and its next run has them",
+    Reason.NO_SECRET_PROVIDER: "nobody is known to write its Secrets, so none could be synced",
 }
 
 
@@ -164,7 +164,9 @@ class RestartReporter:
         if watched:
             message += f" What never answers may still bring another content, and is watched: {watched}."
         board = self.reporter.status
-        board.set_condition(ConditionType.SETTLED, ok=True, reason=Reason.NOTHING_OWED, message=message)
+        board.set_condition(
+            ConditionType.RESTARTS_COMPLETE, ok=True, reason=Reason.NO_PENDING_RESTARTS, message=message
+        )
 
     def _is_news(self, entry: RestartOutcome) -> bool:
         """Tries of one debt repeat themselves; a conflict, or one lost answer, is no result yet."""
@@ -175,7 +177,7 @@ class RestartReporter:
             self.unanswered.add(attempt)
         if (
             is_undecided
-            or result is Reason.JUST_EDITED
+            or result is Reason.WORKLOAD_MODIFIED
             or self.last_reported.get(debt.uid) == (debt.seq, result)
         ):
             return False
@@ -194,7 +196,9 @@ class RestartReporter:
         more = f"; and {len(lines) - _MOST_HELD} more" if len(lines) > _MOST_HELD else ""
         reason = worst.result if worst else Reason.ROLLING_OUT
         board = self.reporter.status
-        board.set_condition(ConditionType.SETTLED, ok=False, reason=reason, message=f"{told}{more}.")
+        board.set_condition(
+            ConditionType.RESTARTS_COMPLETE, ok=False, reason=reason, message=f"{told}{more}."
+        )
 
     async def _tell_of(self, entry: RestartOutcome) -> None:
         name, told = _name(entry.pending), entry.reported_reason
@@ -213,7 +217,7 @@ class RestartReporter:
         else:
             note = f" ({entry.note})" if entry.note else ""
             self.reporter.record_skip(told, f"{name}: {entry.cause}{note}.")
-            if told in {Reason.RESYNCED, Reason.NEXT_RUN_IS_FRESH}:
+            if told in {Reason.RESYNCED, Reason.APPLIES_TO_NEXT_RUN}:
                 self.reporter.status.count_resync()
             if told in _ALARMING and entry.pending.unconfirmed is None:
                 await self.reporter.emit_event(told, f"{name} waits{note}.", is_warning=True)

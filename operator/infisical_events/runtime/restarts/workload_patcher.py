@@ -32,10 +32,10 @@ class WorkloadPatcher:
         try:
             await self.cluster.patch_workload(self.key.namespace, standing.workload, patch)
         except (ConflictError, UnknownOutcomeError):
-            return RestartOutcome(replace(decision, action=Deferred(step.pending, Reason.JUST_EDITED)))
+            return RestartOutcome(replace(decision, action=Deferred(step.pending, Reason.WORKLOAD_MODIFIED)))
         except KubernetesError as error:
             return RestartOutcome(
-                replace(decision, action=Deferred(step.pending, Reason.KUBERNETES_REFUSED), note=str(error))
+                replace(decision, action=Deferred(step.pending, Reason.KUBERNETES_API_ERROR), note=str(error))
             )
         return RestartOutcome(decision)
 
@@ -45,7 +45,7 @@ class WorkloadPatcher:
         if not isinstance(step, RestartNow):
             return RestartOutcome(decision)
         if refusal is None and not self.budget.try_acquire(str(key), step.pending.uid):
-            refusal = Reason.BUDGET_SPENT
+            refusal = Reason.RESTART_BUDGET_EXHAUSTED
         if refusal is not None:
             return RestartOutcome(replace(decision, action=Deferred(step.pending, refusal), note=""))
         fresh = decision.sync

@@ -226,9 +226,19 @@ def _ready_status(status: Status) -> ConditionStatus | None:
 
 
 def _restored(stored: dict[str, Any]) -> Status:
-    """What an earlier process wrote; what cannot be read is begun afresh."""
+    """The status that an earlier process wrote; an unreadable one starts empty."""
+    fields = {key: value for key, value in stored.items() if key != "ledger"}
     try:
-        status = Status.model_validate({key: value for key, value in stored.items() if key != "ledger"})
+        status = Status.model_validate(fields | {"conditions": _known_conditions(stored)})
     except ValidationError:
         return Status()
     return status.model_copy(update={"stream": status.stream.model_copy(update={"connected_since": None})})
+
+
+def _known_conditions(stored: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """The stored conditions without those of other versions, or a renamed one would cost the history."""
+    conditions = stored.get("conditions", [])
+    if not isinstance(conditions, list):
+        return conditions
+    known = set(ConditionType)
+    return [each for each in conditions if not isinstance(each, dict) or each.get("type") in known]

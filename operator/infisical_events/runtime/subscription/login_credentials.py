@@ -47,7 +47,7 @@ async def _secret_value(cluster: Cluster, namespace: str, ref: SecretKeyRef) -> 
     except MissingKeyError as error:
         raise LoginError(Reason.SECRET_NOT_FOUND, f"{error}: add it to the Secret.") from None
     except KubernetesError as error:
-        raise LoginError(Reason.KUBERNETES_REFUSED, f"Secret {ref.name} cannot be read: {error}.") from None
+        raise LoginError(Reason.KUBERNETES_API_ERROR, f"Secret {ref.name} cannot be read: {error}.") from None
 
 
 async def _account_token(cluster: Cluster, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
@@ -60,4 +60,4 @@ async def _account_token(cluster: Cluster, namespace: str, name: str, audiences:
         is_missing = isinstance(error, ForbiddenError) and not isinstance(error, ProtectedObjectError)
         cause = "the operator has no right to such tokens here (the chart's rbac.serviceAccountTokens): "
         sentence = f"No token for ServiceAccount {name}: {cause if is_missing else ''}{error}."
-        raise LoginError(Reason.KUBERNETES_REFUSED, sentence) from None
+        raise LoginError(Reason.KUBERNETES_API_ERROR, sentence) from None

@@ -109,7 +109,7 @@ class ManagedSecretWriter:
             ) and kept.error_message not in _OF_A_MOMENT:
                 log.warning("%s is not written: %s", name, kept.error_message, extra=self.reporter.extra)
                 note = f"{name} is not written: {kept.error_message}"
-                await self.reporter.emit_event(Reason.SECRET_REFUSED, note, is_warning=True)
+                await self.reporter.emit_event(Reason.SECRET_REJECTED, note, is_warning=True)
             return
         if before is None or before.fingerprint != kept.fingerprint:
             log.info("%s is in step with %s", name, folder_of(managed), extra=self.reporter.extra)

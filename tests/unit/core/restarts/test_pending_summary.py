@@ -12,11 +12,15 @@ def test_by_reason_and_since_the_first() -> None:
     """Each workload counts for the reason that was told of its debt."""
     debts = [a_debt("a", 3, seconds=5), a_debt("b", 3, seconds=2), a_debt("c", 3, seconds=9)]
     first, second, third = (debt.uid for debt in debts)
-    told = {first: (3, Reason.PAUSED), second: (3, Reason.PAUSED), third: (3, Reason.BUDGET_SPENT)}
+    told = {
+        first: (3, Reason.PAUSED),
+        second: (3, Reason.PAUSED),
+        third: (3, Reason.RESTART_BUDGET_EXHAUSTED),
+    }
 
     assert pending_by_reason(debts, told) == {
         "Paused": PendingCount(2, at(2)),
-        "BudgetSpent": PendingCount(1, at(9)),
+        "RestartBudgetExhausted": PendingCount(1, at(9)),
     }
 
 

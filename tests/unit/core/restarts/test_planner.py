@@ -203,11 +203,11 @@ def test_what_is_owed_is_done() -> None:
             (a_workload(paused="true", last_restart=a_receipt(at(0), payments="epoch.2")),),
             Resolved(a_debt(), Reason.ALREADY_RESTARTED),
         ),
-        ((a_workload(auto_reload="false"),), Resolved(a_debt(), Reason.NO_LONGER_CONCERNED)),
-        ((a_workload(secret_keys="OTHER"),), Resolved(a_debt(), Reason.NO_LONGER_CONCERNED)),
+        ((a_workload(auto_reload="false"),), Resolved(a_debt(), Reason.NO_LONGER_MATCHING)),
+        ((a_workload(secret_keys="OTHER"),), Resolved(a_debt(), Reason.NO_LONGER_MATCHING)),
         (
             (a_workload(last_restart=a_receipt(at(1), mail="other.9")),),
-            Resolved(a_debt(), Reason.COVERED_BY_NEIGHBOUR),
+            Resolved(a_debt(), Reason.COVERED_BY_OTHER_SUBSCRIPTION),
         ),
         ((a_workload(paused="true"),), Deferred(a_debt(), Reason.PAUSED)),
     ],
@@ -265,7 +265,7 @@ def test_one_restart_serves_two_subscriptions() -> None:
     second = owed(a_ledger(epoch="y"), a_workload(), seconds=61)
     after = restarted(a_workload(), first, 62, "mail")
 
-    assert planned(second, after) == Resolved(second.pending[0], Reason.COVERED_BY_NEIGHBOUR)
+    assert planned(second, after) == Resolved(second.pending[0], Reason.COVERED_BY_OTHER_SUBSCRIPTION)
 
 
 # -- clearing -------------------------------------------------------------------------------------
@@ -382,7 +382,7 @@ def test_a_neighbours_restart_covers_only_where_secrets_are_not_looked_at(action
     workload = a_workload(last_restart=a_receipt(at(100), mail="x.1"))
     ledger = a_ledger(None, a_debt())
 
-    assert planned(ledger, workload) == Resolved(a_debt(), Reason.COVERED_BY_NEIGHBOUR)
+    assert planned(ledger, workload) == Resolved(a_debt(), Reason.COVERED_BY_OTHER_SUBSCRIPTION)
     assert steps_of(ledger, workload, rules=RestartPolicy(action)) == (
         RestartNow(workload, a_debt(), action),
     )
@@ -425,7 +425,7 @@ def test_a_request_ends_with_its_restart() -> None:
     debt = ledger.pending[0]
 
     assert planned(ledger, restarted(a_workload(), ledger)) == Resolved(debt, Reason.ALREADY_RESTARTED)
-    assert planned(ledger, a_workload(auto_reload="false")) == Resolved(debt, Reason.NO_LONGER_CONCERNED)
+    assert planned(ledger, a_workload(auto_reload="false")) == Resolved(debt, Reason.NO_LONGER_MATCHING)
 
 
 def test_a_restart_that_came_too_early_is_owed_another_one() -> None:

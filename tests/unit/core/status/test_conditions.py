@@ -9,7 +9,7 @@ from infisical_events.core.status.conditions import ConditionUpdate, ready, with
 from infisical_events.core.status.reasons import Reason
 from support.builders import at
 
-READY, AUTHENTICATED, STREAMING, OBSERVED, SETTLED, STALLED = ConditionType
+READY, AUTHENTICATED, STREAMING, OBSERVED, RESTARTS_COMPLETE, STALLED = ConditionType
 TRUE, FALSE, UNKNOWN = ConditionStatus
 
 findings = st.builds(
@@ -130,9 +130,11 @@ def test_ready_tells_what_is_missing(kind: ConditionType, status: ConditionStatu
 
 def test_the_login_is_told_before_the_look() -> None:
     """Where the login fails the look does, too: the cause is told."""
-    failed = found((AUTHENTICATED, FALSE, Reason.CREDENTIALS_REFUSED), (OBSERVED, FALSE, Reason.SERVER_ERROR))
+    failed = found(
+        (AUTHENTICATED, FALSE, Reason.CREDENTIALS_REJECTED), (OBSERVED, FALSE, Reason.SERVER_ERROR)
+    )
 
-    assert ready(failed).reason == Reason.CREDENTIALS_REFUSED
+    assert ready(failed).reason == Reason.CREDENTIALS_REJECTED
 
 
 def test_stalled_is_never_ready() -> None:

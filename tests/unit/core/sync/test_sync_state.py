@@ -77,7 +77,9 @@ def judged(
 
 def test_a_source_is_asked_by_one_patch() -> None:
     """Under the version that was read; it says for what, since when, and what was there by then."""
-    source = a_source(INFISICAL_SECRET, None, ask={"spec": {"syncConfig": {"resyncInterval": "60s"}}})
+    source = a_source(
+        INFISICAL_SECRET, None, sync_trigger={"spec": {"syncConfig": {"resyncInterval": "60s"}}}
+    )
     patch = sync_request_patch(a_question(source, {"env": "old", "a": ""}), "epoch.7", NOW)
     told = json.loads(patch["metadata"]["annotations"].pop(ASKED))
 
@@ -174,7 +176,7 @@ def test_a_question_for_something_else(epoch: str, seq: int) -> None:
 
 def test_a_question_of_another_subscription() -> None:
     """It is waited for as well, until that very question stands on the Secrets."""
-    source = asked(a_source(STATIC_SECRET, is_copied=True))
+    source = asked(a_source(STATIC_SECRET, copies_annotations=True))
     theirs = "events.infisical.com/resync-ledger"
     source = replace(source, annotations={theirs: source.annotations[ASKED]})
 
@@ -316,7 +318,7 @@ def test_a_secret_that_there_was_not() -> None:
 
 def test_who_cannot_be_asked_and_syncs_by_itself() -> None:
     """Is never asked, and told by its content; its time runs from when the restart was owed."""
-    source = a_source(deaf="it is made by somebody who takes the question back")
+    source = a_source(unrequestable_reason="it is made by somebody who takes the question back")
 
     assert judged(source, seconds=59) is SyncState.WAITING
     assert judged(source, NEW, seconds=59) is SyncState.CHANGED
@@ -325,7 +327,7 @@ def test_who_cannot_be_asked_and_syncs_by_itself() -> None:
 
 def test_an_answer_to_an_earlier_sync() -> None:
     """A sync that began before the question may end after it: the question has to stand on the Secret."""
-    source = replace(asked(a_source(STATIC_SECRET, is_copied=True)), acknowledged="2")
+    source = replace(asked(a_source(STATIC_SECRET, copies_annotations=True)), acknowledged="2")
     mine = source.annotations[ASKED]
 
     assert judged(source, NEW) is SyncState.WAITING
@@ -337,7 +339,7 @@ def test_an_answer_to_an_earlier_sync() -> None:
 
 def test_an_answer_of_the_same_second() -> None:
     """A time in whole seconds may not move; the question on the Secret proves that it was read."""
-    source = asked(a_source(STATIC_SECRET, is_copied=True))
+    source = asked(a_source(STATIC_SECRET, copies_annotations=True))
     mine = source.annotations[ASKED]
 
     assert judged(source, NEW, seconds=30) is SyncState.WAITING
@@ -346,7 +348,7 @@ def test_an_answer_of_the_same_second() -> None:
 
 def test_who_cannot_be_asked_is_late_at_once() -> None:
     """Nobody waits for it."""
-    assert judged(a_source(unable="it never syncs again"), NEW) is SyncState.TIMED_OUT
+    assert judged(a_source(disabled_reason="it never syncs again"), NEW) is SyncState.TIMED_OUT
 
 
 def test_two_subscriptions_ask_apart() -> None:

@@ -27,7 +27,7 @@ async def test_beats() -> None:
     beating = asyncio.create_task(pulse.beat_forever())
     await asyncio.sleep(60.2)
     assert pulse.beats == 120
-    assert "infisical_events_loop_lag_seconds 0.0" in metrics.render().decode()
+    assert "infisical_events_event_loop_lag_seconds 0.0" in metrics.render().decode()
     beating.cancel()
 
 
@@ -43,7 +43,7 @@ async def test_lag() -> None:
     lag = next(
         line
         for line in metrics.render().decode().splitlines()
-        if line.startswith("infisical_events_loop_lag")
+        if line.startswith("infisical_events_event_loop_lag")
     )
     assert float(lag.split()[1]) > 0.1
     beating.cancel()

@@ -254,8 +254,8 @@ async def test_settlement_refused() -> None:
     ("error", "kind"),
     [
         (AWAY, ConditionType.OBSERVED),
-        (LoginError(Reason.CREDENTIALS_REFUSED, "Refused."), ConditionType.AUTHENTICATED),
-        (InfisicalError(Reason.TOKEN_REFUSED, "Refused."), ConditionType.AUTHENTICATED),
+        (LoginError(Reason.CREDENTIALS_REJECTED, "Refused."), ConditionType.AUTHENTICATED),
+        (InfisicalError(Reason.TOKEN_REJECTED, "Refused."), ConditionType.AUTHENTICATED),
     ],
 )
 @in_virtual_time

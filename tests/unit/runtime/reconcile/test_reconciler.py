@@ -164,7 +164,7 @@ def owed_for(process: Process) -> dict[str, float]:
         sample.labels["reason"]: sample.value
         for metric in metrics
         for sample in metric.samples
-        if sample.name == "infisical_events_restarts_owed"
+        if sample.name == "infisical_events_pending_restarts"
     }
 
 
@@ -367,7 +367,7 @@ async def test_nobody_concerned() -> None:
     assert await reconciler.run_round() is None
     skip = reconciler.reporter.status.status().last_skip
     assert skip is not None
-    assert skip.reason == Reason.NO_WORKLOAD_CONCERNED
+    assert skip.reason == Reason.NO_MATCHING_WORKLOAD
     assert "auto-reload" in skip.message
     assert team.rollouts == 0
 
@@ -382,7 +382,7 @@ async def test_annotations_that_make_no_sense() -> None:
     reconciler = await team.changed()
 
     def told() -> list[tuple[str, str]]:
-        mistaken = (n for n in team.cluster.notices if n.reason == Reason.ANNOTATION_NOT_UNDERSTOOD)
+        mistaken = (n for n in team.cluster.notices if n.reason == Reason.INVALID_ANNOTATION)
         return [(notice.about.name, notice.note) for notice in mistaken]
 
     [(name, note)] = told()

@@ -96,7 +96,7 @@ class Team:
 
     async def _key(self) -> DigestKey:
         if not self.has_key:
-            raise InfisicalError(Reason.KUBERNETES_REFUSED, "The key of digests cannot be had.")
+            raise InfisicalError(Reason.KUBERNETES_API_ERROR, "The key of digests cannot be had.")
         return await a_digest_key()
 
     async def _called(self, method: str) -> None:
@@ -188,8 +188,8 @@ class Team:
 
     @property
     def settled(self) -> str:
-        """The reason of condition Settled."""
-        (found,) = [c for c in self.status["conditions"] if c["type"] == "Settled"]
+        """The reason of condition RestartsComplete."""
+        (found,) = [c for c in self.status["conditions"] if c["type"] == "RestartsComplete"]
         return str(found["reason"])
 
     @property
@@ -231,7 +231,11 @@ async def test_a_restart_waits_for_the_secret() -> None:
         team.sync("new")
         synced_at = asyncio.get_running_loop().time()
         await asyncio.sleep(600.0)
-        assert (team.rollouts("web"), team.count("request_sync"), team.settled) == ([1], 1, "NothingOwed")
+        assert (team.rollouts("web"), team.count("request_sync"), team.settled) == (
+            [1],
+            1,
+            "NoPendingRestarts",
+        )
         (restarted_at,) = team.moments("patch_workload")
         assert 0 < restarted_at - synced_at <= 2.5
         assert (team.results(), team.told) == ([("web", "RolledOut")], ["Restarted"])
@@ -275,7 +279,11 @@ async def test_nothing_new_in_the_secret() -> None:
         for _ in range(2):
             team.sync("old")
             await asyncio.sleep(5.0)
-        assert (team.rollouts("web"), team.count("request_sync"), team.settled) == ([0], 2, "NothingOwed")
+        assert (team.rollouts("web"), team.count("request_sync"), team.settled) == (
+            [0],
+            2,
+            "NoPendingRestarts",
+        )
         assert team.status["lastSkip"]["reason"] == "NoDataChange"
 
 
@@ -298,7 +306,7 @@ async def test_no_answer_and_a_restart_all_the_same() -> None:
         team.fail_to_sync()
         await team.change(29.0)
         assert (team.rollouts("web"), team.settled) == ([0], "Resyncing")
-        (settled,) = [c for c in team.status["conditions"] if c["type"] == "Settled"]
+        (settled,) = [c for c in team.status["conditions"] if c["type"] == "RestartsComplete"]
         assert "ExternalSecret env (could not get secret data)" in settled["message"]
 
         await asyncio.sleep(6.0)
@@ -325,7 +333,7 @@ async def test_an_answer_after_the_restart(is_crashed: bool) -> None:  # noqa: F
 
         team.sync("new")
         await asyncio.sleep(20.0)
-        assert (team.rollouts("web"), team.settled) == ([2], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([2], "NoPendingRestarts")
         team.sync("new")
         await asyncio.sleep(7200.0)
         assert team.rollouts("web") == [2]
@@ -340,7 +348,7 @@ async def test_an_answer_after_the_restart_that_changes_nothing() -> None:
         for _ in range(2):
             team.sync("old")
             await asyncio.sleep(20.0)
-        assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([1], "NoPendingRestarts")
         assert team.status["lastSkip"]["reason"] == "NoDataChange"
 
 
@@ -356,7 +364,7 @@ async def test_who_never_answers_at_all(on_timeout: str, seconds: float) -> None
         is_over = on_timeout == "Restart"
         assert (team.rollouts("web"), team.settled) == (
             [int(is_over)],
-            "NothingOwed" if is_over else "ResyncTimedOut",
+            "NoPendingRestarts" if is_over else "ResyncTimedOut",
         )
 
 
@@ -372,7 +380,7 @@ async def test_a_silent_source_beside_one_that_changed() -> None:
         await asyncio.sleep(20.0)
         assert (team.rollouts("web"), team.settled) == ([0], "Resyncing")
         await asyncio.sleep(10.0)
-        assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([1], "NoPendingRestarts")
 
 
 @in_virtual_time
@@ -385,11 +393,11 @@ async def test_who_never_answers_is_watched_after_the_restart() -> None:
         await team.change()
         team.write_silently("older change")
         await asyncio.sleep(30.0)
-        assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([1], "NoPendingRestarts")
 
         team.write_silently("newest")
         await asyncio.sleep(30.0)
-        assert (team.rollouts("web"), team.settled) == ([2], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([2], "NoPendingRestarts")
         assert [reason for reason in team.told if "Timed" in reason or "Warn" in reason] == []
 
         await asyncio.sleep(720.0)
@@ -408,7 +416,7 @@ async def test_a_key_that_cannot_be_read_is_no_other_content() -> None:
         await team.change(3.0)
         team.has_key = False
         await asyncio.sleep(300.0)
-        assert (team.rollouts("web"), team.settled) == ([0], "KubernetesRefused")
+        assert (team.rollouts("web"), team.settled) == ([0], "KubernetesAPIError")
 
 
 @in_virtual_time
@@ -425,7 +433,7 @@ async def test_a_workload_that_is_made_anew_while_it_is_decided() -> None:
     async with team:
         team.cluster.interpose = recreate
         await team.change(60.0)
-        assert (team.rollouts("web"), team.settled) == ([0], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([0], "NoPendingRestarts")
 
 
 @in_virtual_time
@@ -458,7 +466,7 @@ async def test_no_answer_and_no_restart() -> None:
 
         team.sync("new")
         await asyncio.sleep(20.0)
-        assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([1], "NoPendingRestarts")
 
 
 @in_virtual_time
@@ -502,7 +510,7 @@ async def test_a_process_that_dies_after_the_restart() -> None:
         assert (team.rollouts("web"), team.settled, team.count("request_sync")) == ([1], "RollingOut", 1)
         team.roll(RolloutProgress.COMPLETE, "web")
         await asyncio.sleep(10.0)
-        assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([1], "NoPendingRestarts")
 
 
 @in_virtual_time
@@ -534,7 +542,7 @@ async def test_nobody_writes_its_secrets(action: str) -> None:
     """Then there is nothing to wait for."""
     async with Team("web", action=action) as team:
         await team.change()
-        assert (team.rollouts("web"), team.settled) == ([1], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([1], "NoPendingRestarts")
 
 
 @in_virtual_time
@@ -550,8 +558,8 @@ async def test_an_action_that_does_not_wait() -> None:
 @pytest.mark.parametrize(
     ("kind", "action", "reason"),
     [
-        (CRON_JOB, "ResyncThenRestart", "NextRunIsFresh"),
-        (JOB, "Restart", "NextRunIsFresh"),
+        (CRON_JOB, "ResyncThenRestart", "AppliesToNextRun"),
+        (JOB, "Restart", "AppliesToNextRun"),
         (DEPLOYMENT, "Resync", "Resynced"),
     ],
 )
@@ -565,7 +573,7 @@ async def test_fresh_secrets_without_a_restart(kind: WorkloadKind, action: str, 
         await team.change()
         team.sync("new")
         await asyncio.sleep(10.0)
-        assert (team.count("patch_workload"), team.settled) == (0, "NothingOwed")
+        assert (team.count("patch_workload"), team.settled) == (0, "NoPendingRestarts")
         assert team.status["lastSkip"]["reason"] == reason
         assert team.status["counters"]["resyncs"] == 1
 
@@ -575,7 +583,7 @@ async def test_a_resync_without_a_source() -> None:
     """Is told: the workload goes on with what it has."""
     async with Team("web", action="Resync") as team:
         await team.change()
-        assert (team.rollouts("web"), team.status["lastSkip"]["reason"]) == ([0], "NoSource")
+        assert (team.rollouts("web"), team.status["lastSkip"]["reason"]) == ([0], "NoSecretProvider")
 
 
 @in_virtual_time
@@ -603,8 +611,8 @@ async def test_somebody_else_restarts_it(mark: str) -> None:
         await team.change()
         team.sync("new")
         await asyncio.sleep(5.0)
-        assert (team.rollouts("web"), team.settled) == ([0], "NothingOwed")
-        assert team.status["lastSkip"]["reason"] == "RestartedBySomeoneElse"
+        assert (team.rollouts("web"), team.settled) == ([0], "NoPendingRestarts")
+        assert team.status["lastSkip"]["reason"] == "ManagedByOtherController"
         assert mark in team.status["lastSkip"]["message"]
 
         team.cluster.annotate_workload("team", "web", {f"{GROUP}/ignore-other-reloaders": "true"})
@@ -622,12 +630,12 @@ async def test_pods_that_somebody_made_since_are_fresh() -> None:
         team.sync("new")
         team.roll(RolloutProgress.UNDER_WAY, "web")
         await asyncio.sleep(20.0)
-        assert (team.rollouts("web"), team.settled) == ([0], "OtherRollout")
+        assert (team.rollouts("web"), team.settled) == ([0], "RolloutInProgress")
 
         team.cluster.put_pods("team", "web", virtual_now(), virtual_now() - timedelta(seconds=5))
         team.roll(RolloutProgress.COMPLETE, "web")
         await asyncio.sleep(20.0)
-        assert (team.rollouts("web"), team.settled) == ([0], "NothingOwed")
+        assert (team.rollouts("web"), team.settled) == ([0], "NoPendingRestarts")
         assert team.status["lastSkip"]["reason"] == "CoveredByRollout"
 
 
@@ -657,7 +665,7 @@ async def test_a_workload_made_after_the_baseline() -> None:
         for _ in range(2):
             team.sync("old")
             await asyncio.sleep(5.0)
-        assert (team.rollouts("web", "late"), team.settled) == ([0, 1], "NothingOwed")
+        assert (team.rollouts("web", "late"), team.settled) == ([0, 1], "NoPendingRestarts")
 
 
 @pytest.mark.parametrize("age", [0, 2, 60])
@@ -703,7 +711,7 @@ async def test_one_at_a_time() -> None:
         assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 1], "RollingOut")
         team.roll(RolloutProgress.COMPLETE, "c")
         await asyncio.sleep(20.0)
-        assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 1], "NothingOwed")
+        assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 1], "NoPendingRestarts")
 
 
 @in_virtual_time
@@ -758,7 +766,7 @@ async def test_a_failure_halts_until_it_is_mended() -> None:
 
     team.roll(RolloutProgress.COMPLETE, "a")
     await asyncio.sleep(20.0)
-    assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NothingOwed")
+    assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NoPendingRestarts")
     assert "RolloutResumed" in team.told
     await team.crash()
 
@@ -768,7 +776,7 @@ async def test_a_failure_halts_until_somebody_says_go_on() -> None:
     """A new value of resume-at ends the halt once, and is acknowledged."""
     team = await _halted()
     await team.ask("resume-at", "1", 20.0)
-    assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NothingOwed")
+    assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NoPendingRestarts")
     assert team.status["lastHandledResumeAt"] == "1"
     await team.crash()
 
@@ -781,7 +789,7 @@ async def test_the_next_change_may_mend_what_failed() -> None:
     assert team.rollouts("a", "b") == [2, 0]
     team.roll(RolloutProgress.COMPLETE, "a")
     await asyncio.sleep(20.0)
-    assert (team.rollouts("a", "b"), team.settled) == ([2, 1], "NothingOwed")
+    assert (team.rollouts("a", "b"), team.settled) == ([2, 1], "NoPendingRestarts")
     await team.crash()
 
 
@@ -791,7 +799,7 @@ async def test_a_failure_that_halts_nobody() -> None:
     async with Team("a", "b", rollout={"maxConcurrent": 1}) as team:
         team.roll(RolloutProgress.FAILED, "a")
         await team.change(20.0)
-        assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NothingOwed")
+        assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NoPendingRestarts")
         assert "RolloutFailed" in team.told
 
 
@@ -803,7 +811,7 @@ async def test_a_rollout_that_does_not_end() -> None:
         await team.change(590.0)
         assert (team.results(), team.settled) == ([("web", "Restarted")], "RollingOut")
         await asyncio.sleep(30.0)
-        assert (team.results(), team.settled) == ([("web", "RolloutFailed")], "NothingOwed")
+        assert (team.results(), team.settled) == ([("web", "RolloutFailed")], "NoPendingRestarts")
 
 
 @in_virtual_time
@@ -834,7 +842,7 @@ async def test_what_rolls_out_by_hand(kind: WorkloadKind, spec: dict[str, Any], 
     team.cluster.edit_workload("team", "web", spec, kind)
     async with team:
         await team.change(60.0)
-        assert (team.count("patch_workload"), team.settled) == (1, "NothingOwed")
+        assert (team.count("patch_workload"), team.settled) == (1, "NoPendingRestarts")
         assert (team.results(), team.told) == ([("web", result)], [result])
 
 
@@ -859,10 +867,10 @@ async def test_a_budget_is_kept() -> None:
     """What exceeds it waits for the next minute, and is told."""
     async with Team("a", "b", "c", budget=RestartBudget(per_minute=2)) as team:
         await team.change(30.0)
-        assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 0], "BudgetSpent")
-        assert "BudgetSpent" in team.told
+        assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 0], "RestartBudgetExhausted")
+        assert "RestartBudgetExhausted" in team.told
         await asyncio.sleep(40.0)
-        assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 1], "NothingOwed")
+        assert (team.rollouts("a", "b", "c"), team.settled) == ([1, 1, 1], "NoPendingRestarts")
 
 
 @in_virtual_time
@@ -889,7 +897,7 @@ async def test_a_dry_run() -> None:
         await team.change()
         assert team.results() == [("web", "WouldRestart")]
         assert (team.status["lastAction"]["reason"], len(team.status["history"])) == ("WouldRestart", 1)
-        assert (team.status["ledger"]["debts"], team.settled) == ([], "NothingOwed")
+        assert (team.status["ledger"]["debts"], team.settled) == ([], "NoPendingRestarts")
         await team.ask("restart-at", "1")
         assert team.status["lastHandledRestartAt"] == "1"
 
@@ -937,7 +945,7 @@ async def test_a_person_asks_for_a_restart(failures: int) -> None:
     async with Team("a", "b") as team:
         team.cluster.fail("write_status", KubernetesError("away"), times=failures)
         await team.ask("restart-at", "now", 120.0)
-        assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NothingOwed")
+        assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NoPendingRestarts")
         assert team.status["lastHandledRestartAt"] == "now"
 
         await team.crash()

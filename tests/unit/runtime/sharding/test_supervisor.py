@@ -325,7 +325,7 @@ async def test_a_defect_is_told() -> None:
     assert "RuntimeError" in str(operator.cluster.status_of(key))
     assert "canary" not in str(operator.cluster.status_of(key))
     assert [notice.reason for notice in operator.cluster.notices].count("InternalError") == 1
-    assert any("passes_total" in line and "InternalError" in line for line in operator.series())
+    assert any("reconcile_total" in line and "InternalError" in line for line in operator.series())
 
     operator.infisical.defect = None
     await asyncio.sleep(70.0)

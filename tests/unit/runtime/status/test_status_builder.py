@@ -203,6 +203,19 @@ def test_counters_survive(board: StatusBuilder, clock: HandSet) -> None:
     assert status.history == (status.last_action,)
 
 
+def test_conditions_of_another_version(clock: HandSet) -> None:
+    """A condition that this version does not know is dropped; counters and all else survive."""
+    stored = {
+        "conditions": [{"type": "Settled", "status": "True", "reason": "NothingOwed", "message": "Done."}],
+        "counters": {"restarts": 7},
+    }
+
+    restored = StatusBuilder(stored, 1, clock).status()
+
+    assert restored.conditions == ()
+    assert restored.counters.restarts == 7
+
+
 def test_unreadable_status(clock: HandSet) -> None:
     """A status that somebody broke is begun afresh."""
     assert StatusBuilder({"counters": "many"}, 1, clock).status().counters.events_received == 0

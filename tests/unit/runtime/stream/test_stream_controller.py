@@ -218,7 +218,7 @@ async def test_stream_that_dies_young_is_no_hot_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", [Reason.UNREACHABLE, Reason.NAME_NOT_RESOLVED, Reason.SERVER_ERROR, Reason.TOKEN_REFUSED]
+    "reason", [Reason.UNREACHABLE, Reason.NAME_NOT_RESOLVED, Reason.SERVER_ERROR, Reason.TOKEN_REJECTED]
 )
 @in_virtual_time
 async def test_server_that_is_away(reason: Reason) -> None:
@@ -238,11 +238,11 @@ async def test_server_that_is_away(reason: Reason) -> None:
         (InfisicalError(Reason.CONNECTION_LIMIT_REACHED, "Too many."), 60.0),
         (InfisicalError(Reason.PERMISSION_DENIED, "No right."), 60.0),
         (InfisicalError(Reason.PROJECT_NOT_FOUND, "No project."), 60.0),
-        (InfisicalError(Reason.REQUEST_REFUSED, "Required."), 60.0),
+        (InfisicalError(Reason.REQUEST_REJECTED, "Required."), 60.0),
         (InfisicalError(Reason.TLS_FAILED, "No trust."), 30.0),
-        (InfisicalError(Reason.NOT_INFISICAL, "A page."), 30.0),
+        (InfisicalError(Reason.UNEXPECTED_RESPONSE, "A page."), 30.0),
         (InfisicalError(Reason.RATE_LIMITED, "Slow down.", 17.0), 17.0),
-        (LoginError(Reason.CREDENTIALS_REFUSED, "Refused.", 60.0), 60.0),
+        (LoginError(Reason.CREDENTIALS_REJECTED, "Refused.", 60.0), 60.0),
     ],
 )
 @in_virtual_time
@@ -452,7 +452,7 @@ async def test_end_is_told() -> None:
 @in_virtual_time
 async def test_refused_login_is_told_as_such() -> None:
     """Without a login the stream says where to look, and the login says what is wrong."""
-    world = Listening(LoginError(Reason.CREDENTIALS_REFUSED, "Refused.", 60.0))
+    world = Listening(LoginError(Reason.CREDENTIALS_REJECTED, "Refused.", 60.0))
     await world.for_seconds(10.0)
     assert world.condition(ConditionType.AUTHENTICATED).message == "Refused."
     assert "see condition Authenticated" in world.condition(ConditionType.STREAMING).message

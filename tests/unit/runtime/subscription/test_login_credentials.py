@@ -69,7 +69,7 @@ async def test_no_right_to_tokens(cluster: FakeCluster) -> None:
     cluster.fail("service_account_token", ForbiddenError("serviceaccounts/token is forbidden"))
     with pytest.raises(LoginError, match=r"rbac\.serviceAccountTokens.*is forbidden") as caught:
         await read()
-    assert caught.value.reason is Reason.KUBERNETES_REFUSED
+    assert caught.value.reason is Reason.KUBERNETES_API_ERROR
 
     cluster.fail("service_account_token", ProtectedObjectError("it is the operator's own"))
     with pytest.raises(LoginError, match=r"^No token for ServiceAccount robot: it is the operator's own\.$"):
@@ -103,7 +103,7 @@ async def test_refused(cluster: FakeCluster, authentication: dict[str, Any], err
     cluster.fail("service_account_token", error)
     with pytest.raises(LoginError, match=str(error)) as caught:
         await credentials_source(cluster, "team", spec(authentication))()
-    assert caught.value.reason is Reason.KUBERNETES_REFUSED
+    assert caught.value.reason is Reason.KUBERNETES_API_ERROR
 
 
 @METHODS
