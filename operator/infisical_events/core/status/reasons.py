@@ -100,6 +100,6 @@ class Reason(StrEnum):
     NO_DATA_CHANGE = "NoDataChange"
     MANAGED_BY_OTHER_CONTROLLER = "ManagedByOtherController"
     COVERED_BY_ROLLOUT = "CoveredByRollout"
-    NO_SECRET_PROVIDER = "NoSecretProvider"
+    NO_SECRET_PROVIDER = "NoSecretProvider"  # noqa: S105 - a reason, no secret
     APPLIES_TO_NEXT_RUN = "AppliesToNextRun"
     NO_LONGER_MATCHING = "NoLongerMatching"
