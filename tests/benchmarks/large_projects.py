@@ -41,11 +41,11 @@ async def _measured(url: str, project: str, client_id: str, secret: str, grade: 
         looked = time.perf_counter()
         again = await session.read_snapshot(scopes)
         unchanged = time.perf_counter()
-    look = ReadResult(Header(project, url, Grade(grade), first.key_id), scopes, (first,))
-    ledger = first_ledger(look, "epoch", utc_now())
+    read_result = ReadResult(Header(project, url, Grade(grade), first.key_id), scopes, (first,))
+    ledger = first_ledger(read_result, "epoch", utc_now())
     absorbing = time.perf_counter()
-    apply_read(ledger, ReadResult(look.header, scopes, (again,)), (), utc_now())
-    absorbed = time.perf_counter()
+    apply_read(ledger, ReadResult(read_result.header, scopes, (again,)), (), utc_now())
+    applied = time.perf_counter()
     stored = json.dumps(encode(ledger))
     encoded = time.perf_counter()
     row = {
@@ -53,8 +53,8 @@ async def _measured(url: str, project: str, client_id: str, secret: str, grade: 
         "keys": first.key_count,
         "look": looked - begin,
         "unchanged": unchanged - looked,
-        "take in": absorbed - absorbing,
-        "encode": encoded - absorbed,
+        "take in": applied - absorbing,
+        "encode": encoded - applied,
         "memory": _peak() - before,
         "ledger": len(stored),
         "folded": stored.count('\\"') < first.key_count,

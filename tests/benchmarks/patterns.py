@@ -43,7 +43,7 @@ def _narrowing(count: int) -> Interruptible[object]:
 
 async def _measured(steps: Interruptible[object], *, is_sliced: bool) -> tuple[float, float, float]:
     """Seconds until it was over, of the loop's longest pause, and of the neighbour's longest wait."""
-    slices, pauses, waits = CooperativeScheduler(), [0.0], [0.0]
+    scheduler, pauses, waits = CooperativeScheduler(), [0.0], [0.0]
 
     async def beat() -> None:
         for _ in itertools.count():
@@ -55,7 +55,7 @@ async def _measured(steps: Interruptible[object], *, is_sliced: bool) -> tuple[f
         while True:
             begun = time.perf_counter()
             await asyncio.sleep(0)
-            await slices.run("team", select_in_steps(selectors_of(a_spec()), (a_change(),)))
+            await scheduler.run("team", select_in_steps(selectors_of(a_spec()), (a_change(),)))
             waits.append(time.perf_counter() - begun)
             await asyncio.sleep(0.01)
 
@@ -65,7 +65,7 @@ async def _measured(steps: Interruptible[object], *, is_sliced: bool) -> tuple[f
     others = [asyncio.create_task(beat()), asyncio.create_task(neighbour())]
     await asyncio.sleep(0.05)
     begun = time.perf_counter()
-    await (slices.run("hog", steps) if is_sliced else in_one_piece())
+    await (scheduler.run("hog", steps) if is_sliced else in_one_piece())
     seconds = time.perf_counter() - begun
     await asyncio.sleep(0.05)
     for task in others:

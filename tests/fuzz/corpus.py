@@ -70,7 +70,7 @@ async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[
             yield hearings
 
 
-async def heard(chunks: Iterable[bytes], **headers: str) -> tuple[list[StreamItem], str]:
+async def received(chunks: Iterable[bytes], **headers: str) -> tuple[list[StreamItem], str]:
     """What is heard, and how the stream ended."""
     said: list[StreamItem] = []
     async with hearings_of(chunks, **headers) as hearings:

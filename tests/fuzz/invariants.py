@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fuzz.corpus import B, heard, update
+from fuzz.corpus import B, received, update
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 
 LONGEST_CUT = 256
@@ -22,8 +22,8 @@ def hold(runner: asyncio.Runner, chunks: list[bytes]) -> None:
         AssertionError: one of these is not so.
         Exception: something else than the end of a stream got out of it.
     """
-    said, end = runner.run(heard(chunks))
+    said, end = runner.run(received(chunks))
     assert all(isinstance(hearing, SecretEvent | UnrecognizedFrame) for hearing in said)
-    assert runner.run(heard([b"".join(chunks)])) == (said, end)
-    later, end = runner.run(heard([*chunks, b"\n\n", B]))
+    assert runner.run(received([b"".join(chunks)])) == (said, end)
+    later, end = runner.run(received([*chunks, b"\n\n", B]))
     assert later[-1:] == [update("B")] or "withdrew" in end or "no end" in end

@@ -71,11 +71,11 @@ class World:
     async def has(self, resource: Resource, name: str, condition: Callable[[Object], object]) -> Object:
         """Wait until an object is so; the object."""
 
-        async def look() -> Object | None:
+        async def read_result() -> Object | None:
             found = await self.get(resource, name)
             return found if condition(found) else None
 
-        found: Object = await self.eventually(look)
+        found: Object = await self.eventually(read_result)
         return found
 
     async def rests(self, resource: Resource, name: str) -> None:
@@ -470,17 +470,17 @@ def _acknowledges(before: Object) -> Callable[[Object], bool]:
 def _is_healthy(generation: int) -> Callable[[Object], bool]:
     """Whether a Rollout has done what this generation asks for."""
 
-    def look(thing: Object) -> bool:
+    def read_result(thing: Object) -> bool:
         status = thing.get("status", {})
         return (status.get("phase"), status.get("observedGeneration")) == (rollouts.HEALTHY, str(generation))
 
-    return look
+    return read_result
 
 
 def _has_tried(standin: Controller, times: int) -> Callable[[], Awaitable[bool]]:
     """Whether it has reconciled so often."""
 
-    async def look() -> bool:
+    async def read_result() -> bool:
         return len(standin.tries) >= times
 
-    return look
+    return read_result

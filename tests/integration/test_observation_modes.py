@@ -22,7 +22,7 @@ A_PART = {"part": "prod:/payments", "body": "by hand", "acceptedAt": "2026-01-02
 DESCRIBE = {"subject": "secrets", "actions": ["describeSecret"]}
 
 
-def observation(scene: Scene) -> dict[str, object]:
+def snapshot(scene: Scene) -> dict[str, object]:
     """What the status says of the last look."""
     found: dict[str, object] = scene.get("ies", "payments")["status"].get("observation", {})
     return found
@@ -38,7 +38,7 @@ def test_a_value_that_changed_by_reference_is_found_after_a_gap(scene: Scene) ->
     scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox, observe="Values"))
     scene.operator.start()
     scene.watching()
-    assert observation(scene)["grade"] == "Values"
+    assert snapshot(scene)["grade"] == "Values"
 
     scene.operator.kill()
     scene.change(path="/db", HOST="two")
@@ -77,7 +77,7 @@ def test_who_may_not_look_is_served_by_events(scene: Scene) -> None:
     scene.operator.start()
     scene.watching()
     assert scene.condition("Observed")["reason"] == "EventsOnly"
-    assert observation(scene)["grade"] == "Events"
+    assert snapshot(scene)["grade"] == "Events"
 
     scene.change(DB_PASSWORD="second")
     scene.restarts(1)
@@ -85,7 +85,7 @@ def test_who_may_not_look_is_served_by_events(scene: Scene) -> None:
     scene.sandbox.do_blocking(Controls.permit, [EVENTS, DESCRIBE])
     scene.operator.kill()
     scene.operator.start()
-    scene.eventually(lambda: observation(scene)["grade"] == "Versions")
+    scene.eventually(lambda: snapshot(scene)["grade"] == "Versions")
     scene.restarts(1)
     scene.change(DB_PASSWORD="third")
     scene.restarts(2)

@@ -53,7 +53,7 @@ class Shop:
 
     def is_in_order(self, value: str) -> None:
         """The Secret had the value before the newest restart."""
-        (*_, newest) = carried(self.witness.standings, self.witness.contents)["api"]
+        (*_, newest) = carried(self.witness.workload_states, self.witness.contents)["api"]
         assert newest[SECRET]["DB_PASSWORD"] == value
         assert self.witness.gaps == 0
 

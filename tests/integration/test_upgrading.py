@@ -90,7 +90,7 @@ def downgrade(scene: Scene) -> None:
 
 def owed(scene: Scene) -> list[str]:
     """The workloads that something is owed to, as it is stored."""
-    return [debt["name"] for debt in scene.get("ies", "payments")["status"]["ledger"]["debts"]]
+    return [pending["name"] for pending in scene.get("ies", "payments")["status"]["ledger"]["debts"]]
 
 
 def test_what_is_owed_outlives_an_upgrade(shop: Scene, private_cluster: Cluster, tmp_path: Path) -> None:

@@ -57,13 +57,13 @@ class StoredState:
         default_factory=dict, compare=False
     )
 
-    def parts(self, scope: Scope, *, with_values: bool = True) -> Mapping[Partition, PartitionState]:
+    def partitions(self, scope: Scope, *, with_values: bool = True) -> Mapping[Partition, PartitionState]:
         """What a list of this scope shows, with digests of the values or without."""
         asked = (scope, with_values)
         if asked not in self._shown:
-            parts = self._parts(scope)
-            plain = {part: body.without_digests() for part, body in parts.items()}
-            self._shown[asked] = MappingProxyType(parts if with_values else plain)
+            partitions = self._parts(scope)
+            plain = {part: body.without_digests() for part, body in partitions.items()}
+            self._shown[asked] = MappingProxyType(partitions if with_values else plain)
         return self._shown[asked]
 
     def content(self, folder: Folder) -> dict[str, str]:
@@ -72,16 +72,16 @@ class StoredState:
         return {key: seen.digest for source in sources for key, seen in self.folders.get(source, {}).items()}
 
     def _parts(self, scope: Scope) -> dict[Partition, PartitionState]:
-        parts = {
-            Partition.own(folder): PartitionState.of(sightings)
-            for folder, sightings in self.folders.items()
-            if sightings and scope.covers(folder)
+        partitions = {
+            Partition.own(folder): PartitionState.of(secret_versions)
+            for folder, secret_versions in self.folders.items()
+            if secret_versions and scope.covers(folder)
         }
         sources = [s for folder, listed in self.imports.items() if scope.covers(folder) for s in listed]
         for rank, source in enumerate(sources):
             if imported := self.folders.get(source):
-                parts[Partition(scope, source)] = PartitionState.of(imported, rank)
-        return parts
+                partitions[Partition(scope, source)] = PartitionState.of(imported, rank)
+        return partitions
 
 
 @dataclass(eq=False, slots=True)
@@ -257,13 +257,13 @@ class SessionModel:
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """Read scope by scope; each read may lag by another while."""
         started = virtual_now()
-        parts: dict[Partition, PartitionState] = {}
+        partitions: dict[Partition, PartitionState] = {}
         for scope in scopes:
             await self._call()
-            parts.update(self._server.read().parts(scope, with_values=self._reads_values))
+            partitions.update(self._server.read().partitions(scope, with_values=self._reads_values))
             await self._server.faults.crash_point("read")
         key_id = "key" if self._reads_values else ""
-        return Snapshot(scopes, parts, started, virtual_now(), key_id=key_id)
+        return Snapshot(scopes, partitions, started, virtual_now(), key_id=key_id)
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Ask for one secret; the answer may lag as any read."""
@@ -273,9 +273,11 @@ class SessionModel:
     async def read_values(self, folder: Folder) -> FolderValues:
         """Read one folder and its imports with their values; the read may lag as any."""
         await self._call()
-        parts = {Partition.own(folder): ABSENT, **self._server.read().parts(Scope(folder))}
-        values = {part: {key: s.digest for key, s in body.versions.items()} for part, body in parts.items()}
-        return FolderValues(parts, values)
+        partitions = {Partition.own(folder): ABSENT, **self._server.read().partitions(Scope(folder))}
+        values = {
+            part: {key: s.digest for key, s in body.versions.items()} for part, body in partitions.items()
+        }
+        return FolderValues(partitions, values)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
@@ -296,8 +298,8 @@ class SessionModel:
 
 
 async def _hearings(stream: _Stream) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
-    while (heard := await stream.queue.get()) is not None:
-        yield heard
+    while (received := await stream.queue.get()) is not None:
+        yield received
     raise StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")
 
 

@@ -136,8 +136,8 @@ def _can_show(grade: Grade | None, true: TrueChange) -> bool:
     return grade is not Grade.EVENTS and (grade is Grade.VALUES or not is_by_value)
 
 
-def _version(sighting: SecretVersion) -> tuple[str, int]:
-    return sighting.id, sighting.version
+def _version(secret_version: SecretVersion) -> tuple[str, int]:
+    return secret_version.id, secret_version.version
 
 
 def _may_cancel(played: Played, true: TrueChange, ledger: Ledger) -> bool:
@@ -149,14 +149,14 @@ def _may_cancel(played: Played, true: TrueChange, ledger: Ledger) -> bool:
     """
     if true.before is None and true.after is None:
         return True
-    believed = _believed(ledger, true)
-    if believed and true.after and believed.agrees(true.after):
+    current = _believed(ledger, true)
+    if current and true.after and current.agrees(true.after):
         return True
     place = (true.change.scope, true.change.key, true.source)
     return any(
         other.at >= true.at
         and place == (other.change.scope, other.change.key, other.source)
-        and _is_same(other.after, believed)
+        and _is_same(other.after, current)
         for other in played.infisical.changes
     )
 
@@ -221,26 +221,29 @@ def _may_concern(subject: Subject, true: TrueChange) -> bool:
 
 def _allowance(played: Played, subject: Subject, name: str) -> int:
     """What cannot be avoided: late or doubled import claims, and a workload or scope that just appeared."""
-    claims = sum(c.change.types == _IMPORT for c in played.infisical.changes)
+    import_events = sum(c.change.types == _IMPORT for c in played.infisical.changes)
     standings = played.standings[name]
     appeared = len(standings) - (bool(standings) and standings[0].at == 0.0)
-    return 2 * claims + appeared + len(subject.specs) - 1 + len(subject.births)
+    return 2 * import_events + appeared + len(subject.specs) - 1 + len(subject.births)
 
 
 def _belated(played: Played, subject: Subject, uid: str) -> int:
     """How many restarts were made before the Secrets were fresh, and are owed once more for the same."""
     late = (
-        debt for entry in _ledgers_of(played, subject) for debt in entry.ledger.pending if debt.unconfirmed
+        pending
+        for entry in _ledgers_of(played, subject)
+        for pending in entry.ledger.pending
+        if pending.unconfirmed
     )
-    return len({debt.seq for debt in late if debt.uid == uid})
+    return len({pending.seq for pending in late if pending.uid == uid})
 
 
 def _not_owed(played: Played) -> Iterator[str]:
     """Every restart was owed to that very workload, written down before, and not covered by another one."""
     for subject in played.subjects:
         for rollout in _rollouts_of(played, subject):
-            debt = _debt_of(played, subject, rollout)
-            if debt is None:
+            pending = _debt_of(played, subject, rollout)
+            if pending is None:
                 yield f"not owed: {rollout.name} was restarted at {rollout.at:.2f} for nothing written down"
                 continue
             if subject.spec.action is not Action.RESTART:  # then the content of its Secrets decides
@@ -251,7 +254,7 @@ def _not_owed(played: Played) -> Iterator[str]:
                 if other.uid == rollout.uid
                 and other.subscription_stamp[0] != rollout.subscription_stamp[0]
                 and other.at < rollout.at
-                and other.told_at > debt.since
+                and other.told_at > pending.since
             ]
             if others:
                 yield (
@@ -263,10 +266,10 @@ def _not_owed(played: Played) -> Iterator[str]:
 def _debt_of(played: Played, subject: Subject, rollout: Rollout) -> PendingRestart | None:
     """What the restart's stamp stands for."""
     for entry in reversed(_ledgers_of(played, subject)):
-        for debt in entry.ledger.pending:
-            is_it = revision_of(entry.ledger.epoch, debt.seq) == rollout.subscription_stamp[1]
-            if entry.at <= rollout.at and debt.uid == rollout.uid and is_it:
-                return debt
+        for pending in entry.ledger.pending:
+            is_it = revision_of(entry.ledger.epoch, pending.seq) == rollout.subscription_stamp[1]
+            if entry.at <= rollout.at and pending.uid == rollout.uid and is_it:
+                return pending
     return None
 
 
@@ -279,19 +282,19 @@ def _unsettled(played: Played, subject: Subject, ledgers: list[StoredLedger]) ->
     if stored is None:
         yield f"unsettled: no ledger was ever stored ({subject.name})"
         return
-    for debt in stored.pending:
-        if not may_be_owed(played, subject, debt.name):
-            yield f"unsettled: still owed: {debt}"
+    for pending in stored.pending:
+        if not may_be_owed(played, subject, pending.name):
+            yield f"unsettled: still owed: {pending}"
     scopes = scopes_of(subject.spec)
     if stored.scopes != scopes:
         yield f"unsettled: the ledger covers {stored.scopes}"
         return
     if stored.header.grade is not (subject.spec.observe or Grade.VERSIONS):
         yield f"unsettled: observed by {stored.header.grade}"
-    belief = {part: held.state for part, held in stored.accepted.items() if held.state != ABSENT}
+    accepted = {part: held.state for part, held in stored.accepted.items() if held.state != ABSENT}
     truth = truth_of(played, subject)
-    if belief != truth:
-        yield f"unsettled: believed {_short(belief)}, true {_short(truth)}"
+    if accepted != truth:
+        yield f"unsettled: believed {_short(accepted)}, true {_short(truth)}"
 
 
 def truth_of(played: Played, subject: Subject) -> Mapping[Partition, PartitionState]:
@@ -300,7 +303,9 @@ def truth_of(played: Played, subject: Subject) -> Mapping[Partition, PartitionSt
         return {}
     state, by_value = played.infisical.past[-1], subject.spec.observe is Grade.VALUES
     scopes = scopes_of(subject.spec)
-    return {part: body for scope in scopes for part, body in state.parts(scope, with_values=by_value).items()}
+    return {
+        part: body for scope in scopes for part, body in state.partitions(scope, with_values=by_value).items()
+    }
 
 
 def _unobserved(played: Played, ledgers: list[StoredLedger]) -> Iterator[str]:
@@ -328,28 +333,28 @@ def _unfounded(played: Played, subject: Subject, ledgers: list[StoredLedger]) ->
         if old.epoch != new.epoch:
             continue
         owed = {
-            debt.uid: set(debt.changes)
-            for debt in old.pending
-            if not _was_paid(played, subject, old.epoch, debt, entry.at - _RACE)
+            pending.uid: set(pending.changes)
+            for pending in old.pending
+            if not _was_paid(played, subject, old.epoch, pending, entry.at - _RACE)
         }
-        for debt in new.pending:
-            if not all(any(s.overlaps(c.scope) for s in new.scopes) for c in debt.changes):
-                yield f"unfounded: {debt} is owed outside of the scope at {entry.at:.2f}"
+        for pending in new.pending:
+            if not all(any(s.overlaps(c.scope) for s in new.scopes) for c in pending.changes):
+                yield f"unfounded: {pending} is owed outside of the scope at {entry.at:.2f}"
             if (
-                debt.seq == new.seq > old.seq
-                and debt.unconfirmed is None
+                pending.seq == new.seq > old.seq
+                and pending.unconfirmed is None
                 and old.header.grade is not Grade.EVENTS
             ):
-                for change in set(debt.changes) - owed.get(debt.uid, set()):
+                for change in set(pending.changes) - owed.get(pending.uid, set()):
                     if not _is_founded(change, old, new):
-                        yield f"unfounded: {change} is owed to {debt.name} at {entry.at:.2f}"
+                        yield f"unfounded: {change} is owed to {pending.name} at {entry.at:.2f}"
 
 
-def _was_paid(played: Played, subject: Subject, epoch: str, debt: PendingRestart, at: float) -> bool:
+def _was_paid(played: Played, subject: Subject, epoch: str, pending: PendingRestart, at: float) -> bool:
     """Whether the restart for a debt had long been made."""
-    stamps = {revision_of(epoch, seq) for seq in range(debt.seq, debt.seq + 50)}
+    stamps = {revision_of(epoch, seq) for seq in range(pending.seq, pending.seq + 50)}
     rollouts = _rollouts_of(played, subject)
-    return any(r.uid == debt.uid and r.subscription_stamp[1] in stamps and r.at <= at for r in rollouts)
+    return any(r.uid == pending.uid and r.subscription_stamp[1] in stamps and r.at <= at for r in rollouts)
 
 
 def _is_founded(change: Change, old: Ledger, new: Ledger) -> bool:
@@ -387,13 +392,15 @@ def _differs(before: PartitionState, after: PartitionState, key: str) -> bool:
 
 def _latest_index(past: list[StoredState], part: Partition, body: PartitionState, at: float) -> int | None:
     found = [
-        n for n, s in enumerate(past) if s.at <= at and body.agrees(s.parts(part.scope).get(part, ABSENT))
+        n
+        for n, s in enumerate(past)
+        if s.at <= at and body.agrees(s.partitions(part.scope).get(part, ABSENT))
     ]
     return found[-1] if found else None
 
 
 def _first_index(past: list[StoredState], part: Partition, body: PartitionState) -> int:
-    return next(n for n, s in enumerate(past) if body.agrees(s.parts(part.scope).get(part, ABSENT)))
+    return next(n for n, s in enumerate(past) if body.agrees(s.partitions(part.scope).get(part, ABSENT)))
 
 
 def _short(parts: Mapping[Partition, PartitionState]) -> dict[str, str]:
@@ -422,7 +429,9 @@ def _ends_watch(before: Ledger | None, after: Ledger) -> bool:
     """Whether no more was written than that a source which never answers was watched for long enough."""
     if before is None:
         return False
-    left = tuple(debt for debt in before.pending if not debt.is_confirmation_only or debt in after.pending)
+    left = tuple(
+        pending for pending in before.pending if not pending.is_confirmation_only or pending in after.pending
+    )
     return left != before.pending and replace(before, pending=left) == after
 
 

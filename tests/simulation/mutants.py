@@ -40,18 +40,18 @@ def _plant(name: str) -> Callable[[Plant], Plant]:
 
 @_plant("no judging of reads")
 def _no_judging() -> AbstractContextManager[Any]:
-    def judge(_part: Any, believed: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as judged
-        return Assessment.UNCHANGED if believed.state == seen else Assessment.ACCEPTED
+    def judge(_part: Any, current: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as judged
+        return Assessment.UNCHANGED if current.state == seen else Assessment.ACCEPTED
 
     return mock.patch.object(transitions, "assess", judge)
 
 
 @_plant("judging versions but not existence")
 def _versions_only() -> AbstractContextManager[Any]:
-    def judge(_part: Any, believed: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as judged
-        if believed.state == seen:
+    def judge(_part: Any, current: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as judged
+        if current.state == seen:
             return Assessment.UNCHANGED
-        is_older = any(step < 0 for step in acceptance._version_steps(believed.state, seen))
+        is_older = any(step < 0 for step in acceptance._version_steps(current.state, seen))
         return Assessment.SUSPECT if is_older else Assessment.ACCEPTED
 
     return mock.patch.object(transitions, "assess", judge)
@@ -66,11 +66,9 @@ def _nothing_gone() -> AbstractContextManager[Any]:
 def _refreshing() -> AbstractContextManager[Any]:
     real = transitions.apply_snapshot
 
-    def absorb(ledger: Ledger, observation: Any, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
-        fresh = {
-            part: replace(held, accepted_at=observation.finished) for part, held in ledger.accepted.items()
-        }
-        return real(replace(ledger, accepted=fresh), observation, *rest)
+    def absorb(ledger: Ledger, snapshot: Any, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
+        fresh = {part: replace(held, accepted_at=snapshot.finished) for part, held in ledger.accepted.items()}
+        return real(replace(ledger, accepted=fresh), snapshot, *rest)
 
     return mock.patch.object(transitions, "apply_snapshot", absorb)
 
@@ -99,21 +97,21 @@ def _held_back() -> Iterator[None]:
 @_plant("a digest of the changes as stamp")
 @contextmanager
 def _digest() -> Iterator[None]:
-    def digest(debt: Any) -> str:  # noqa: ANN401 - a debt
-        return "-".join(sorted(map(str, debt.changes))).replace(" ", "_")
+    def digest(pending: Any) -> str:  # noqa: ANN401 - a debt
+        return "-".join(sorted(map(str, pending.changes))).replace(" ", "_")
 
     def patch(workload: Any, cause: Any, now: Any) -> Any:  # noqa: ANN401 - as patched
-        with mock.patch.object(restart_records, "revision_of", return_value=digest(cause.debt)):
+        with mock.patch.object(restart_records, "revision_of", return_value=digest(cause.pending)):
             return restart_records.restart_patch(workload, cause, now)
 
     real = planner._planned_action
 
-    def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
+    def step(pending: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
         if workload and restart_records.restart_record_of(workload).revisions.get(
             terms.subscription
-        ) == digest(debt):
-            return Resolved(debt, Reason.ALREADY_RESTARTED, workload)
-        return real(debt, workload, terms)
+        ) == digest(pending):
+            return Resolved(pending, Reason.ALREADY_RESTARTED, workload)
+        return real(pending, workload, terms)
 
     with (
         mock.patch.object(workload_patcher, "restart_patch", patch),
@@ -160,8 +158,8 @@ def _no_epoch() -> AbstractContextManager[Any]:
 def _no_baseline_of_scope() -> AbstractContextManager[Any]:
     real = transitions._assess_all
 
-    def judge_all(ledger: Ledger, observation: Any, *rest: Any) -> Any:  # noqa: ANN401 - as judged
-        return real(replace(ledger, scopes=observation.scopes), observation, *rest)
+    def judge_all(ledger: Ledger, snapshot: Any, *rest: Any) -> Any:  # noqa: ANN401 - as judged
+        return real(replace(ledger, scopes=snapshot.scopes), snapshot, *rest)
 
     return mock.patch.object(transitions, "_assess_all", judge_all)
 
@@ -191,7 +189,9 @@ def _baseline_on_edit() -> Iterator[None]:
 @contextmanager
 def _claims_in_memory() -> Iterator[None]:
     real = subscription_store.encode
-    with mock.patch.object(subscription_store, "encode", lambda ledger: real(replace(ledger, claims=()))):
+    with mock.patch.object(
+        subscription_store, "encode", lambda ledger: real(replace(ledger, import_events=()))
+    ):
         yield
 
 
@@ -200,10 +200,12 @@ def _old_seq() -> AbstractContextManager[Any]:
     real = reconciler.add_pending
 
     def owe(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
-        before = {debt.uid: debt.seq for debt in ledger.pending}
+        before = {pending.uid: pending.seq for pending in ledger.pending}
         owed = real(ledger, *rest)
-        debts = tuple(replace(debt, seq=before.get(debt.uid, debt.seq)) for debt in owed.pending)
-        return replace(owed, pending=debts)
+        all_pending = tuple(
+            replace(pending, seq=before.get(pending.uid, pending.seq)) for pending in owed.pending
+        )
+        return replace(owed, pending=all_pending)
 
     return mock.patch.object(reconciler, "add_pending", owe)
 
@@ -214,7 +216,9 @@ def _act_first() -> Iterator[None]:
     real = subscription_store.SubscriptionStore.write_ledger
 
     async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
-        new = [debt for debt in ledger.pending if planned_on is None or debt not in planned_on.pending]
+        new = [
+            pending for pending in ledger.pending if planned_on is None or pending not in planned_on.pending
+        ]
         workloads = await self._cluster.list_workloads(self.key.namespace) if new else ()
         rules = RestartPolicy(action=Action.RESTART)
         for step in planner.plan(ledger, self.key.name, workloads, rules, virtual_now()):
@@ -232,7 +236,9 @@ def _act_first() -> Iterator[None]:
 @contextmanager
 def _debts_in_memory() -> Iterator[None]:
     real = subscription_store.encode
-    with mock.patch.object(subscription_store, "encode", lambda ledger: real(replace(ledger, debts=()))):
+    with mock.patch.object(
+        subscription_store, "encode", lambda ledger: real(replace(ledger, all_pending=()))
+    ):
         yield
 
 
@@ -268,7 +274,9 @@ def _blind_status() -> Iterator[None]:
 def _keep_left() -> AbstractContextManager[Any]:
     real = transitions._rescoped
     return mock.patch.object(
-        transitions, "_rescoped", lambda ledger, *rest: replace(real(ledger, *rest), pending=ledger.debts)
+        transitions,
+        "_rescoped",
+        lambda ledger, *rest: replace(real(ledger, *rest), pending=ledger.all_pending),
     )
 
 
@@ -277,12 +285,12 @@ def _keep_left() -> AbstractContextManager[Any]:
 def _different_covers() -> Iterator[None]:
     real = planner._planned_action
 
-    def step(debt: Any, workload: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
-        planned = real(debt, workload, *rest)
+    def step(pending: Any, workload: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
+        planned = real(pending, workload, *rest)
         if isinstance(planned, RestartNow | Deferred) and workload:
             restarted = restart_records.restart_record_of(workload).time
-            if restarted is not None and restarted != debt.since:
-                return Resolved(debt, Reason.COVERED_BY_OTHER_SUBSCRIPTION)
+            if restarted is not None and restarted != pending.since:
+                return Resolved(pending, Reason.COVERED_BY_OTHER_SUBSCRIPTION)
         return planned
 
     with mock.patch.object(planner, "_planned_action", step):
@@ -315,10 +323,10 @@ def _not_modified() -> Iterator[None]:
     """What was received before is not judged again, although it was never believed."""
     real, received = transitions.assess, dict[str, Any]()
 
-    def judge(part: Any, believed: AcceptedState, seen: Any, *rest: Any) -> Assessment:  # noqa: ANN401 - as judged
+    def judge(part: Any, current: AcceptedState, seen: Any, *rest: Any) -> Assessment:  # noqa: ANN401 - as judged
         is_not_modified = received.get(str(part)) == seen
         received[str(part)] = seen
-        return Assessment.UNCHANGED if is_not_modified else real(part, believed, seen, *rest)
+        return Assessment.UNCHANGED if is_not_modified else real(part, current, seen, *rest)
 
     with mock.patch.object(transitions, "assess", judge):
         yield
@@ -341,11 +349,11 @@ def _list_first() -> Iterator[None]:
         async def list_workloads(self, _: str) -> Any:  # noqa: ANN401 - of the port
             return self._workloads
 
-    async def observe(self: Any, *heard: Any, **how: Any) -> Any:  # noqa: ANN401 - as observed
+    async def observe(self: Any, *received: Any, **how: Any) -> Any:  # noqa: ANN401 - as observed
         cluster = self.cluster
         self.cluster = Listed(cluster, await cluster.list_workloads(self.record.key.namespace))
         try:
-            return await real(self, *heard, **how)
+            return await real(self, *received, **how)
         finally:
             self.cluster = cluster
 
@@ -361,9 +369,9 @@ def _by_name() -> Iterator[None]:
     def plan(ledger: Ledger, subscription: str, workloads: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
         named = {(workload.kind.kind, workload.name): workload for workload in workloads}
         heirs = {
-            debt.uid: replace(named[debt.kind, debt.name], uid=debt.uid)
-            for debt in ledger.pending
-            if (debt.kind, debt.name) in named
+            pending.uid: replace(named[pending.kind, pending.name], uid=pending.uid)
+            for pending in ledger.pending
+            if (pending.kind, pending.name) in named
         }
         steps = real(ledger, subscription, heirs.values(), *rest)
         return tuple(
@@ -384,8 +392,8 @@ def _clear_newer() -> Iterator[None]:
     real = subscription_store.SubscriptionStore.write_ledger
 
     async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
-        kept = {debt.uid for debt in ledger.pending}
-        paid = {debt.uid for debt in planned_on.pending} - kept if planned_on else set()
+        kept = {pending.uid for pending in ledger.pending}
+        paid = {pending.uid for pending in planned_on.pending} - kept if planned_on else set()
         if not paid:
             await real(self, ledger, planned_on=planned_on)
             return
@@ -394,8 +402,8 @@ def _clear_newer() -> Iterator[None]:
             self._version, self._generation = stored.resource_version, stored.generation
             current = subscription_store.ledger_of(stored)
             if current is not None:
-                debts = tuple(debt for debt in current.pending if debt.uid not in paid)
-                await self._write(replace(current, pending=debts, rollouts=ledger.rollouts))
+                all_pending = tuple(pending for pending in current.pending if pending.uid not in paid)
+                await self._write(replace(current, pending=all_pending, rollouts=ledger.rollouts))
 
     with mock.patch.object(subscription_store.SubscriptionStore, "write_ledger", write):
         yield
@@ -406,10 +414,10 @@ def _clear_newer() -> Iterator[None]:
 def _uncovered() -> Iterator[None]:
     real = planner._planned_action
 
-    def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
-        planned = real(debt, workload, terms)
+    def step(pending: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
+        planned = real(pending, workload, terms)
         is_covered = isinstance(planned, Resolved) and planned.reason is Reason.COVERED_BY_OTHER_SUBSCRIPTION
-        return RestartNow(workload, debt, terms.rules.action) if is_covered else planned
+        return RestartNow(workload, pending, terms.rules.action) if is_covered else planned
 
     with mock.patch.object(planner, "_planned_action", step):
         yield
@@ -448,5 +456,5 @@ def _no_second_look() -> Iterator[None]:
 def _no_credit() -> AbstractContextManager[Any]:
     real = transitions.apply_snapshot
     return mock.patch.object(
-        transitions, "apply_snapshot", lambda ledger, *rest: real(replace(ledger, credits=()), *rest)
+        transitions, "apply_snapshot", lambda ledger, *rest: real(replace(ledger, import_changes=()), *rest)
     )

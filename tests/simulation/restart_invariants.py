@@ -67,9 +67,9 @@ def debt_of(played: Played, subject: Subject, rollout: Rollout) -> tuple[Pending
     for entry in played.cluster.ledgers:
         if entry.subscription not in subject.uids or entry.ledger.epoch != epoch or entry.at > rollout.at:
             continue
-        for debt in entry.ledger.pending:
-            if (debt.uid, debt.seq) == (rollout.uid, seq):
-                return debt, entry.ledger
+        for pending in entry.ledger.pending:
+            if (pending.uid, pending.seq) == (rollout.uid, seq):
+                return pending, entry.ledger
     return None
 
 
@@ -83,8 +83,8 @@ def _content(played: Played, name: str, *, at: float = 1e9, version: int = 10**9
     return next((w for w in reversed(held) if w.at <= at and w.version < version), None)
 
 
-def _seconds(debt: PendingRestart) -> float:
-    return (debt.since - EPOCH).total_seconds()
+def _seconds(pending: PendingRestart) -> float:
+    return (pending.since - EPOCH).total_seconds()
 
 
 def _struck(played: Played, names: frozenset[str], since: float, until: float) -> bool:
@@ -136,8 +136,8 @@ def _is_fresh(
     owed: tuple[PendingRestart, Ledger],
     plan: WriterPlan | ManagedPlan,
 ) -> bool:
-    debt, ledger = owed
-    needed = _needed(played, debt, ledger, plan)
+    pending, ledger = owed
+    needed = _needed(played, pending, ledger, plan)
     held = _content(played, plan.name, version=rollout.version)
     if needed is None or (held is not None and _index(played, plan, held) >= needed):
         return True
@@ -145,20 +145,22 @@ def _is_fresh(
         _has_answered(played, subject, rollout, plan) or _seemed_first(played, subject, rollout, plan)
     ):
         return True
-    return is_overdue(played, subject, rollout, debt, plan)
+    return is_overdue(played, subject, rollout, pending, plan)
 
 
 def _needed(
-    played: Played, debt: PendingRestart, ledger: Ledger, plan: WriterPlan | ManagedPlan
+    played: Played, pending: PendingRestart, ledger: Ledger, plan: WriterPlan | ManagedPlan
 ) -> int | None:
     """Which state of Infisical the Secret has to be made from; None if the debt is about other folders."""
-    if not any(change.scope.overlaps(Scope(plan.folder)) for change in debt.changes):
+    if not any(change.scope.overlaps(Scope(plan.folder)) for change in pending.changes):
         return None
     held = ledger.accepted.get(Partition.own(plan.folder))
     if held is None:
         return None
     past, scope, part = played.infisical.past, Scope(plan.folder), Partition.own(plan.folder)
-    return next((n for n, s in enumerate(past) if held.state.agrees(s.parts(scope).get(part, ABSENT))), None)
+    return next(
+        (n for n, s in enumerate(past) if held.state.agrees(s.partitions(scope).get(part, ABSENT))), None
+    )
 
 
 def _index(played: Played, plan: WriterPlan | ManagedPlan, held: SecretWrite) -> int:
@@ -207,7 +209,11 @@ def _asked_for(
 
 
 def is_overdue(
-    played: Played, subject: Subject, rollout: Rollout, debt: PendingRestart, plan: WriterPlan | ManagedPlan
+    played: Played,
+    subject: Subject,
+    rollout: Rollout,
+    pending: PendingRestart,
+    plan: WriterPlan | ManagedPlan,
 ) -> bool:
     """Whether the source had its time, or will never sync, and the spec says to restart all the same."""
     if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
@@ -215,7 +221,7 @@ def is_overdue(
     if isinstance(plan, WriterPlan) and plan.is_unable:
         return True
     asked = [entry.since for entry in _asked_for(played, subject, rollout, plan)]
-    since = min([_seconds(debt), *asked])
+    since = min([_seconds(pending), *asked])
     return rollout.at >= since + subject.spec.resync.timeout_seconds
 
 
@@ -346,8 +352,11 @@ def _was_due(played: Played, subject: Subject, later: Rollout, rollout: Rollout)
     """Whether what a later restart was made for was owed, and held by nobody, at the time of another one."""
     epoch, seq = _epoch_and_seq(later)
     ledgers = _ledgers_at(played, subject, rollout.at)
-    debts = ledgers[-1].pending if ledgers and ledgers[-1].epoch == epoch else ()
-    is_owed = any((debt.uid, debt.seq) == (later.uid, seq) and debt.unconfirmed is None for debt in debts)
+    all_pending = ledgers[-1].pending if ledgers and ledgers[-1].epoch == epoch else ()
+    is_owed = any(
+        (pending.uid, pending.seq) == (later.uid, seq) and pending.unconfirmed is None
+        for pending in all_pending
+    )
     is_held = later.name in played.held or _may_time_out(played, subject, later.name)
     return is_owed and later.at > rollout.at and not is_held
 
@@ -446,9 +455,9 @@ def _mismanaged(played: Played) -> Iterator[str]:
 
 
 def _is_as_new(played: Played, plan: ManagedPlan, write: SecretWrite, ledger: Ledger) -> bool:
-    belief = ledger.accepted[Partition.own(plan.folder)].state
+    accepted = ledger.accepted[Partition.own(plan.folder)].state
     past, scope, part = played.infisical.past, Scope(plan.folder), Partition.own(plan.folder)
-    first = next((n for n, s in enumerate(past) if belief.agrees(s.parts(scope).get(part, ABSENT))), 0)
+    first = next((n for n, s in enumerate(past) if accepted.agrees(s.partitions(scope).get(part, ABSENT))), 0)
     is_late = _struck(played, _SLOW, write.at - _LATE, write.at)
     return is_late or _index(played, plan, write) >= first
 
@@ -485,7 +494,7 @@ def is_owed(played: Played, subject: Subject, name: str) -> bool:
     """Whether the last ledger has a debt of the workload."""
     uid = played.standings[name][-1].uid
     ledgers = _ledgers_at(played, subject, 1e9)
-    return bool(ledgers) and any(debt.uid == uid for debt in ledgers[-1].pending)
+    return bool(ledgers) and any(pending.uid == uid for pending in ledgers[-1].pending)
 
 
 def excuse(

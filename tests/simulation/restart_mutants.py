@@ -36,7 +36,7 @@ def _plant(name: str) -> Any:  # noqa: ANN401 - a decorator of plants
 
 def _judging(change: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - from one state to another
     real = sync_coordinator.evaluate
-    return mock.patch.object(sync_coordinator, "evaluate", lambda question, now: change(real(question, now)))
+    return mock.patch.object(sync_coordinator, "evaluate", lambda context, now: change(real(context, now)))
 
 
 @_plant("restarting before the source has synced")
@@ -53,9 +53,9 @@ def _guess_is_proof() -> AbstractContextManager[Any]:
 def _old_acknowledgement() -> AbstractContextManager[Any]:
     real = sync_state._has_synced
 
-    def has_synced(question: Any, request: Any, *rest: Any, **how: Any) -> bool:  # noqa: ANN401 - as judged
-        is_told = question.source.acknowledged is not None
-        return is_told or real(question, request, *rest, **how)
+    def has_synced(context: Any, request: Any, *rest: Any, **how: Any) -> bool:  # noqa: ANN401 - as judged
+        is_told = context.source.acknowledged is not None
+        return is_told or real(context, request, *rest, **how)
 
     return mock.patch.object(sync_state, "_has_synced", has_synced)
 
@@ -94,9 +94,9 @@ def _cooldown_in_memory() -> Iterator[None]:
         made[SERVED.get(), workload.uid] = now
         return patch(workload, cause, now)
 
-    def stepping(debt: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
-        asked[:] = [debt.uid]
-        return step(debt, *rest)
+    def stepping(pending: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
+        asked[:] = [pending.uid]
+        return step(pending, *rest)
 
     def cooling(_: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
         return cooled(made.get((SERVED.get(), asked[0])), terms)
@@ -194,11 +194,11 @@ def _no_budget() -> AbstractContextManager[Any]:
 def _covered_unfresh() -> Iterator[None]:
     real = planner._planned_action
 
-    def step(debt: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
-        planned = real(debt, workload, terms)
+    def step(pending: Any, workload: Any, terms: Any) -> Any:  # noqa: ANN401 - as planned
+        planned = real(pending, workload, terms)
         restarted = restart_records.restart_record_of(workload).time if workload else None
-        if isinstance(planned, RestartNow | Deferred) and restarted is not None and restarted > debt.since:
-            return Resolved(debt, Reason.COVERED_BY_OTHER_SUBSCRIPTION, workload)
+        if isinstance(planned, RestartNow | Deferred) and restarted is not None and restarted > pending.since:
+            return Resolved(pending, Reason.COVERED_BY_OTHER_SUBSCRIPTION, workload)
         return planned
 
     with mock.patch.object(planner, "_planned_action", step):

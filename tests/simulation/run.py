@@ -136,8 +136,8 @@ class _Process:
     number: int
     life: Life
     budget: RestartBudget
-    slices: CooperativeScheduler = field(default_factory=_shortest)
-    followers: dict[str, SubscriptionRunner] = field(default_factory=dict)
+    scheduler: CooperativeScheduler = field(default_factory=_shortest)
+    runners: dict[str, SubscriptionRunner] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
 
     @property
@@ -163,7 +163,7 @@ class Play:
         self.played = Played(infisical, cluster, stage=stage, faults=self.faults)
         for plan in stage.writers:
             writer = cluster.writers[plan.name] = Writer(plan, cluster, infisical, self.faults, rng)
-            infisical.listeners.append(writer.heard)
+            infisical.listeners.append(writer.received)
             writer.begin()
         for managed in stage.managed:
             if managed.policy == "Merge":
@@ -228,7 +228,7 @@ class Play:
             self._serve(process, subject)
 
     def _serve(self, process: _Process, subject: Subject) -> None:
-        world = Dependencies(
+        dependencies = Dependencies(
             cluster=self.played.cluster,
             open_infisical=self._open,
             clock=virtual_now,
@@ -237,12 +237,14 @@ class Play:
             egress=EgressPolicy((_ADDRESS,)),
             digest_key=a_digest_key,
             budget=process.budget,
-            scheduler=process.slices,
+            scheduler=process.scheduler,
         )
-        follower = process.followers[subject.name] = SubscriptionRunner(dependencies=world, key=subject.key)
+        runner = process.runners[subject.name] = SubscriptionRunner(
+            dependencies=dependencies, key=subject.key
+        )
         context = copy_context()
         context.run(SERVED.set, process.number)
-        task = asyncio.get_running_loop().create_task(follower.run(), context=context)
+        task = asyncio.get_running_loop().create_task(runner.run(), context=context)
         task.add_done_callback(lambda task: self._ended(process, task))
         process.tasks[task] = None
 
@@ -323,7 +325,7 @@ class Play:
         subject.specs.append(SpecInForce(asyncio.get_running_loop().time(), spec))
         for process in self._processes:
             late = self._rng.uniform(0, 60) if self._rng.random() < _LATE_WATCH else self._rng.uniform(0, 2)
-            asyncio.get_running_loop().call_later(late, process.followers[subject.name].spec_changed.set)
+            asyncio.get_running_loop().call_later(late, process.runners[subject.name].spec_changed.set)
 
     def recreate_subscription(self) -> None:
         """Deleted and applied again: another uid, an empty status, the old stamps still on the workloads."""
@@ -416,9 +418,9 @@ class Play:
             self.played.cluster.annotate_subscription(subject.key, {annotations.RESUME_AT: str(now)})
             asked = UserRequests(resume_at=str(now))
             for process in self._processes:
-                if follower := process.followers.get(subject.name):
+                if runner := process.runners.get(subject.name):
                     asyncio.get_running_loop().call_later(
-                        self._rng.uniform(0, 2), follower.user_requests.put, asked
+                        self._rng.uniform(0, 2), runner.user_requests.put, asked
                     )
 
     # -- pods and the operators beside ours -----------------------------------------------------------------
@@ -465,7 +467,7 @@ class _Defects(logging.Handler):
         self.found: list[str] = []
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
+    def received(self) -> Iterator[None]:
         """Hear the operator's errors; nobody reads the rest, and writing it would take its time."""
         logger = logging.getLogger("infisical_events")
         before = logger.propagate, logger.level
@@ -502,7 +504,7 @@ def play(history: History, faults: Faults | None = None, variant: int = 1) -> Pl
     state, defects = random.getstate(), _Defects()
     random.seed(history.seed)  # the operator's own jitter
     try:
-        with defects.heard(), _unswept(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        with defects.received(), _unswept(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
             played = runner.run(run())
     finally:
         random.setstate(state)

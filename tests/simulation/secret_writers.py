@@ -80,7 +80,7 @@ class Writer:
         if is_of_spec or self.plan.kind is not INFISICAL_SECRET:
             self._sync()
 
-    def heard(self, folder: Folder) -> None:
+    def received(self, folder: Folder) -> None:
         """Something changed in Infisical."""
         if self.plan.is_instant and folder == self.plan.folder:
             self._later(self._rng.uniform(0, 2), self._sync)

@@ -63,6 +63,6 @@ def test_the_end_depends_on_the_last_spec_alone(seed: int) -> None:
     assert _versions(settled_belief(many)) == _versions(settled_belief(one))
 
 
-def _versions(belief: dict[str, str]) -> set[str]:
+def _versions(accepted: dict[str, str]) -> set[str]:
     """Which parts are believed; what stands in them the verdicts hold against the state."""
-    return set(belief)
+    return set(accepted)

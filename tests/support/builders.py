@@ -67,10 +67,10 @@ def a_workload(name: str = "web", kind: WorkloadKind = DEPLOYMENT, **words: str)
     )
 
 
-def a_receipt(time: datetime | str = START, **stamps: str) -> str:
+def a_receipt(time: datetime | str = START, **revisions: str) -> str:
     """The text of a `last-restart` annotation."""
     moment = time if isinstance(time, str) else time.isoformat()
-    return json.dumps({"time": moment, "stamps": stamps})
+    return json.dumps({"time": moment, "stamps": revisions})
 
 
 def patched(workload: Workload, patch: Mapping[str, Any]) -> Workload:
@@ -98,20 +98,20 @@ def a_part(path: str = "/a", source: str | None = None) -> Partition:
     return Partition(a_scope(path), None if source is None else a_folder(source))
 
 
-def a_body(rank: int = 0, **sightings: int | tuple[str, int] | tuple[str, int, str]) -> PartitionState:
+def a_body(rank: int = 0, **secret_versions: int | tuple[str, int] | tuple[str, int, str]) -> PartitionState:
     """Keys with a version, or with an id, a version and a digest; a secret's id is else its key's name."""
-    seen = ((key, what if isinstance(what, tuple) else (key, what)) for key, what in sightings.items())
+    seen = ((key, what if isinstance(what, tuple) else (key, what)) for key, what in secret_versions.items())
     return PartitionState.of({key: SecretVersion(*what) for key, what in seen}, rank)
 
 
 def an_observation(
-    parts: Mapping[Partition, PartitionState] | None = None,
+    partitions: Mapping[Partition, PartitionState] | None = None,
     *,
     scopes: Iterable[Scope] = (),
     seconds: float = 0,
 ) -> Snapshot:
     """A look at `/a` or at other scopes that took no time."""
-    seen = {} if parts is None else parts
+    seen = {} if partitions is None else partitions
     return Snapshot(tuple(scopes) or (a_scope(),), seen, at(seconds), at(seconds))
 
 
@@ -120,7 +120,7 @@ def an_event(event: str = UPDATE, path: str = "/a", *keys: str) -> SecretEvent:
     return SecretEvent(EventType(event), a_folder(path), frozenset(keys))
 
 
-def heard(event: SecretEvent, seconds: float = 0) -> ReceivedEvent:
+def received(event: SecretEvent, seconds: float = 0) -> ReceivedEvent:
     """An event heard at a moment."""
     return ReceivedEvent(event, at(seconds))
 
@@ -146,8 +146,8 @@ def a_debt(name: str = "web", seq: int = 1, *changes: Change, seconds: float = 0
 
 
 def a_ledger(
-    belief: Mapping[Partition, AcceptedState] | None = None,
-    *debts: PendingRestart,
+    accepted: Mapping[Partition, AcceptedState] | None = None,
+    *all_pending: PendingRestart,
     scopes: Iterable[Scope] = (),
     **fields: object,
 ) -> Ledger:
@@ -155,10 +155,10 @@ def a_ledger(
     plain = Ledger(
         header=HEADER,
         epoch="epoch",
-        seq=max((debt.seq for debt in debts), default=0),
+        seq=max((pending.seq for pending in all_pending), default=0),
         baselined_at=START,
         scopes=tuple(scopes) or (a_scope(),),
-        accepted={} if belief is None else belief,
-        pending=debts,
+        accepted={} if accepted is None else accepted,
+        pending=all_pending,
     )
     return replace(plain, **fields)

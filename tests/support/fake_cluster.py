@@ -61,8 +61,8 @@ class OneKey:
 
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """The folder as it stands."""
-        parts = {a_part("/a"): a_body(KEY=self.version)}
-        return Snapshot(scopes, parts, virtual_now(), virtual_now())
+        partitions = {a_part("/a"): a_body(KEY=self.version)}
+        return Snapshot(scopes, partitions, virtual_now(), virtual_now())
 
     async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
         """What is not shown is not there."""
@@ -336,13 +336,13 @@ class FakeCluster:
         )
 
     async def request_sync(
-        self, namespace: str, source: SecretProvider, body: dict[str, Any]
+        self, namespace: str, provider: SecretProvider, body: dict[str, Any]
     ) -> SecretProvider:
         """As in `kube.sources`."""
         await self._called("request_sync")
-        asked = self._patch(self._sources, (namespace, source.kind.kind, source.name), body)
+        asked = self._patch(self._sources, (namespace, provider.kind.kind, provider.name), body)
         self._answer("request_sync")
-        return provider_of(source.kind, asked)
+        return provider_of(provider.kind, asked)
 
     async def secret_metadata(self, namespace: str, name: str) -> SecretMetadata | None:
         """As in `kube.secrets`."""

@@ -214,8 +214,8 @@ class Scene:
         def ready() -> Manifest | None:
             found = self.get("ies", name)
             conditions = found.get("status", {}).get("conditions", ())
-            standing = {c["type"] for c in conditions if c["status"] == "True"}
-            return found if standing >= {"Ready", "Streaming", "Observed", "Authenticated"} else None
+            workload_state = {c["type"] for c in conditions if c["status"] == "True"}
+            return found if workload_state >= {"Ready", "Streaming", "Observed", "Authenticated"} else None
 
         ready_object: Manifest = self.eventually(ready, seconds=30)
         return ready_object
@@ -250,11 +250,11 @@ class Scene:
         self.stays(lambda: self.generation(name, kind), since + expected)
         self.kubectl("rollout", "status", f"{kind}/{name}", "-n", self.namespace, "--timeout=30s")
 
-    def stays(self, look: Callable[[], object], expected: object) -> None:
+    def stays(self, read_result: Callable[[], object], expected: object) -> None:
         """See for a while that something does not change."""
         deadline = time.monotonic() + _QUIET_SECONDS
         while time.monotonic() < deadline:
-            assert expected == look()
+            assert expected == read_result()
             time.sleep(0.1)  # noqa: TID251 - the pause between two looks
 
     def change(self, path: str = "/payments", environment: str = "prod", **values: str) -> None:

@@ -69,7 +69,7 @@ STATUS = Status(
         ),
     ),
     stream=StreamStatus(connected_since=MOMENT, reconnects=2, blind_seconds=5, last_event_time=MOMENT),
-    observation=ObservationStatus(grade="Values", last_observed_time=MOMENT, keys=12),
+    snapshot=ObservationStatus(grade="Values", last_observed_time=MOMENT, keys=12),
     counters=Counters(events_received=9, events_matched=4, restarts=2**40),
     last_restart_time=MOMENT,
     last_action=ACTED,

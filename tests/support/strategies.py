@@ -45,12 +45,14 @@ def _bodies(draw: st.DrawFn, ranks: st.SearchStrategy[int]) -> PartitionState:
     ids = draw(st.permutations(_IDS))
     keys = draw(st.sets(few_keys))
     named = zip(sorted(keys), ids, strict=False)
-    sightings = {key: SecretVersion(name, draw(st.integers(1, 3)), draw(few_digests)) for key, name in named}
-    return PartitionState.of(sightings, draw(ranks))
+    secret_versions = {
+        key: SecretVersion(name, draw(st.integers(1, 3)), draw(few_digests)) for key, name in named
+    }
+    return PartitionState.of(secret_versions, draw(ranks))
 
 
 own_bodies = _bodies(st.just(0))
-bodies = _bodies(st.integers(0, 2))
+states = _bodies(st.integers(0, 2))
 
 
 # -- whatever a server or an API server may hand over ---------------------------------------------
@@ -58,7 +60,7 @@ bodies = _bodies(st.integers(0, 2))
 texts = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates, too
 folders = st.builds(Folder, texts, texts.map(canonical))
 scopes = st.builds(Scope, folders, st.booleans())
-parts = st.builds(Partition, scopes, st.none() | folders)
+partitions = st.builds(Partition, scopes, st.none() | folders)
 changes = st.builds(Change, scopes, texts, event_types)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 few_moments = st.integers(-100, 100).map(at)
@@ -70,9 +72,9 @@ whole_bodies = st.builds(
 wide_bodies = whole_bodies | whole_bodies.map(PartitionState.compacted)
 several_changes = st.lists(changes, max_size=3).map(tuple)
 flags = st.booleans()
-doubts = st.none() | st.sampled_from(Unconfirmed)
-debts = st.builds(
-    PendingRestart, texts, texts, texts, st.integers(0), moments, several_changes, flags, doubts
+unconfirmed = st.none() | st.sampled_from(Unconfirmed)
+all_pending = st.builds(
+    PendingRestart, texts, texts, texts, st.integers(0), moments, several_changes, flags, unconfirmed
 )
 wide_beliefs = st.builds(AcceptedState, wide_bodies, moments, st.frozensets(texts))
 ledgers = st.builds(
@@ -82,9 +84,11 @@ ledgers = st.builds(
     seq=st.integers(0),
     baselined_at=moments,
     scopes=st.lists(scopes, max_size=2).map(tuple),
-    accepted=st.dictionaries(parts, wide_beliefs, max_size=3),
-    recently_removed=st.dictionaries(parts, st.builds(RecentlyRemoved, wide_beliefs, moments), max_size=2),
-    pending=st.lists(debts, max_size=2).map(tuple),
+    accepted=st.dictionaries(partitions, wide_beliefs, max_size=3),
+    recently_removed=st.dictionaries(
+        partitions, st.builds(RecentlyRemoved, wide_beliefs, moments), max_size=2
+    ),
+    pending=st.lists(all_pending, max_size=2).map(tuple),
     unmatched_events=st.lists(st.builds(UnmatchedImportEvent, folders, moments), max_size=2).map(tuple),
     unmatched_changes=st.lists(st.builds(UnmatchedImportChange, scopes, moments), max_size=2).map(tuple),
 )
@@ -108,10 +112,10 @@ observed_scopes = st.sampled_from(
     ]
 )
 few_beliefs = st.builds(
-    AcceptedState, bodies | bodies.map(PartitionState.compacted), few_moments
+    AcceptedState, states | states.map(PartitionState.compacted), few_moments
 ) | st.builds(
     lambda body, moment, gone: AcceptedState(body, moment, gone - body.ids),
-    bodies,
+    states,
     few_moments,
     st.frozensets(few_ids),
 )
@@ -128,7 +132,7 @@ def _parts_of(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Partition]:
 
 def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
     beliefs = st.dictionaries(_parts_of(scopes), few_beliefs, max_size=3)
-    claims = st.lists(
+    import_events = st.lists(
         st.builds(UnmatchedImportEvent, few_folders, few_moments), max_size=2, unique_by=lambda c: c.folder
     )
     return st.builds(
@@ -139,7 +143,7 @@ def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
         baselined_at=few_moments,
         scopes=st.just(scopes),
         accepted=beliefs,
-        unmatched_events=claims.map(tuple),
+        unmatched_events=import_events.map(tuple),
         unmatched_changes=st.lists(st.builds(UnmatchedImportChange, few_scopes, few_moments), max_size=2).map(
             tuple
         ),
@@ -147,10 +151,10 @@ def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
 
 
 def _seen_in(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Snapshot]:
-    parts = st.dictionaries(_parts_of(scopes), bodies, max_size=3)
+    partitions = st.dictionaries(_parts_of(scopes), states, max_size=3)
     return st.builds(
         lambda seen, started, lasted: Snapshot(scopes, seen, at(started), at(started + lasted)),
-        parts,
+        partitions,
         st.integers(-20, 200),
         st.integers(0, 5),
     )
@@ -159,7 +163,7 @@ def _seen_in(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Snapshot]:
 meetings = observed_scopes.flatmap(lambda scopes: st.tuples(_held_by(scopes), _seen_in(scopes)))
 """A ledger and a look at the same scopes."""
 
-observations = observed_scopes.flatmap(_seen_in)
+snapshots = observed_scopes.flatmap(_seen_in)
 """A look that took some time, and showed what it can show."""
 
 held_ledgers = observed_scopes.flatmap(_held_by)

@@ -68,12 +68,12 @@ async def listened(session: Session) -> tuple[list[StreamItem], StreamEndedError
 
 async def ended(hearings: AsyncIterator[StreamItem]) -> tuple[list[StreamItem], StreamEndedError]:
     """What is heard until the end, and the end."""
-    heard: list[StreamItem] = []
+    received: list[StreamItem] = []
     try:
         async for hearing in hearings:
-            heard.append(hearing)  # noqa: PERF401 - it raises, and what came before counts
+            received.append(hearing)  # noqa: PERF401 - it raises, and what came before counts
     except StreamEndedError as end:
-        return heard, end
+        return received, end
     raise AssertionError("a stream's end is always told")
 
 
@@ -195,8 +195,8 @@ async def test_event_without_end(line: bytes) -> None:
     """An event that does not end, in one line or in many, is the end of the stream and fills no memory."""
     chunk = line * (1024 * 1024 // len(line))
     async with serving(always(stream([chunk] * 20))) as server, a_session(server.url) as session:
-        heard, end = await listened(session)
-    assert heard == []
+        received, end = await listened(session)
+    assert received == []
     assert "no end" in str(end)
     assert isinstance(end, StreamGivenUpError)
 
@@ -226,8 +226,8 @@ async def test_events_before_a_reset() -> None:
 async def test_ends(chunks: list[bytes], after: After) -> None:
     """A complete, a cut and a reset body are all the end of the stream."""
     async with serving(always(stream(chunks, after))) as server, a_session(server.url) as session:
-        heard, end = await listened(session)
-    assert (heard, end.reason, type(end)) == ([], Reason.STREAM_ENDED, StreamEndedError)
+        received, end = await listened(session)
+    assert (received, end.reason, type(end)) == ([], Reason.STREAM_ENDED, StreamEndedError)
 
 
 async def test_broken_chunk() -> None:
@@ -252,8 +252,8 @@ async def test_silence() -> None:
     """A stream on which nothing comes any more is given up, and its connection closed."""
     script = always(stream([frame("A")], After.SILENCE))
     async with serving(script) as server, listening(server.url, 0.2) as hearings:
-        heard, end = await ended(hearings)
-    assert heard == [update("A")]
+        received, end = await ended(hearings)
+    assert received == [update("A")]
     assert "nothing was heard" in str(end)
     assert isinstance(end, StreamGivenUpError)
 
@@ -271,16 +271,16 @@ async def test_any_byte_is_life() -> None:
     """Single bytes of a comment keep a stream alive for many times the watchdog's time."""
     slow = replace(stream([b":"] * 20 + [b"\n", frame("A")]), pause=0.05)
     async with serving(always(slow)) as server, listening(server.url, 0.5) as hearings:
-        heard, _ = await ended(hearings)
-    assert heard == [update("A")]
+        received, _ = await ended(hearings)
+    assert received == [update("A")]
 
 
 async def test_error_event() -> None:
     """The server's word that the permission is lost is the end of the stream, and is told as such."""
     denied = b'event: error\ndata: {"message":"Permission denied or refresh failed"}\n\n'
     async with serving(always(stream([denied, frame("A")]))) as server, a_session(server.url) as session:
-        heard, end = await listened(session)
-    assert heard == []
+        received, end = await listened(session)
+    assert received == []
     assert "permission" in str(end)
     assert isinstance(end, StreamRefusedError)
 
@@ -474,9 +474,9 @@ async def test_token_refused(refusal: int) -> None:
     login = in_turn(granted("first"), granted("second"))
     script = logged_in(login=login, subscribe=given)
     async with serving(script) as server, a_session(server.url, credentials=UNIVERSAL) as session:
-        heard, _ = await listened(session)
+        received, _ = await listened(session)
         tokens = [request.headers.get("authorization") for request in server.requests]
-    assert heard == [update("A")]
+    assert received == [update("A")]
     assert tokens == [None, "Bearer first", None, "Bearer second"]
 
 

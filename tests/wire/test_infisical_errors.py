@@ -35,12 +35,12 @@ async def open_stream(session: Session) -> None:
             pass
 
 
-async def look(session: Session) -> None:
+async def read_result(session: Session) -> None:
     """Look at a folder."""
     await session.read_snapshot((Scope.parse("prod:/a"),))
 
 
-DOING = pytest.mark.parametrize("do", [Session.login, look, open_stream])
+DOING = pytest.mark.parametrize("do", [Session.login, read_result, open_stream])
 
 
 async def echo(request: Request) -> Answer:
@@ -112,7 +112,7 @@ async def test_words_of_another_shape(message: object) -> None:
         a_session(server.url) as session,
     ):
         with pytest.raises(InfisicalError, match="422"):
-            await look(session)
+            await read_result(session)
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"7", b'"text"', b"[]", b"{", b"\xff", b"[" * 100_000])
@@ -120,7 +120,7 @@ async def test_refusal_that_is_no_object(body: bytes) -> None:
     """A refusal of something in between is told by its number."""
     async with serving(always(answer(503, body))) as server, a_session(server.url) as session:
         with pytest.raises(InfisicalError, match="503") as error:
-            await look(session)
+            await read_result(session)
     assert error.value.reason is Reason.SERVER_ERROR
 
 
@@ -129,7 +129,7 @@ async def test_braces_are_no_format() -> None:
     script = always(refused(403, "PermissionDenied", "{quote} {0} %s {self.__class__}"))
     async with serving(script) as server, a_session(server.url) as session:
         with pytest.raises(InfisicalError) as error:
-            await look(session)
+            await read_result(session)
     assert "{0} %s {self.__class__}" in str(error.value)
 
 

@@ -40,7 +40,7 @@ DRIP = replace(stream([b" "] * 10_000, content_type="application/json"), pause=0
 SLOW_REFUSAL = replace(DRIP, pieces=(b"HTTP/1.1 403 No\r\nContent-Length: 10000\r\n\r\n", *[b" "] * 10_000))
 
 
-async def look(session: Session) -> None:
+async def read_result(session: Session) -> None:
     """Look at a folder."""
     await session.read_snapshot(SCOPES)
 
@@ -67,7 +67,7 @@ def packed(content: bytes, packing: str = "gzip") -> Answer:
 
 
 @pytest.mark.parametrize("slow", [DRIP, SLOW_REFUSAL])
-@pytest.mark.parametrize("do", [look, Session.login])
+@pytest.mark.parametrize("do", [read_result, Session.login])
 async def test_answer_that_drips(
     do: Callable[[Session], Awaitable[None]], slow: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +81,7 @@ async def test_answer_that_drips(
         a_session(server.url, credentials=UNIVERSAL) as session,
     ):
         error = await failure(do(session))
-        await look(session)
+        await read_result(session)
     assert error.reason is Reason.UNREACHABLE
     assert "took longer than 0.2 s" in str(error)
 
@@ -104,7 +104,7 @@ async def _entered(client: AuthorizedClient) -> None:
         pass
 
 
-@pytest.mark.parametrize("do", [look, subscribe, Session.login])
+@pytest.mark.parametrize("do", [read_result, subscribe, Session.login])
 async def test_cancelled(do: Callable[[Session], Awaitable[None]]) -> None:
     """Who is cancelled while waiting is cancelled, and not told of trouble."""
     asked = asyncio.Event()
@@ -128,10 +128,10 @@ BOMB = packed(gzip.compress(b" " * 500 * MEBI, 9))
 
 
 @pytest.mark.parametrize("vast", [ENDLESS, BOMB], ids=["plain", "packed"])
-@pytest.mark.parametrize(("do", "most"), [(look, 160), (Session.login, 4)])
+@pytest.mark.parametrize(("do", "most"), [(read_result, 160), (Session.login, 4)])
 async def test_answer_that_is_vast(do: Callable[[Session], Awaitable[None]], most: int, vast: Answer) -> None:
     """An answer that is too long for what was asked is told as such, and costs no more than its bound."""
-    script = logged_in(v4=always(vast)) if do is look else always(vast)
+    script = logged_in(v4=always(vast)) if do is read_result else always(vast)
     async with serving(script) as server, a_session(server.url, credentials=UNIVERSAL) as session:
         tracemalloc.start()
         try:
@@ -151,7 +151,7 @@ async def test_answer_of_tiny_values(value: bytes) -> None:
     tracemalloc.start()
     try:
         async with serving(always(answer(200, body))) as server, a_session(server.url) as session:
-            error = await failure(look(session))
+            error = await failure(read_result(session))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -159,7 +159,7 @@ async def test_answer_of_tiny_values(value: bytes) -> None:
     assert peak < 400 * MEBI
 
 
-@pytest.mark.parametrize("do", [look, subscribe, Session.login])
+@pytest.mark.parametrize("do", [read_result, subscribe, Session.login])
 async def test_refusal_that_is_vast(do: Callable[[Session], Awaitable[None]]) -> None:
     """A refusal that is too long to be read is known by its status all the same."""
     vast = answer(503, b" " * MEBI)
@@ -193,7 +193,7 @@ async def test_packed(size: int) -> None:
 async def test_packed_in_an_odd_way(odd: Answer) -> None:
     """What is broken, or packed in a way that was not asked for, is told as what it is."""
     async with serving(always(odd)) as server, a_session(server.url) as session:
-        assert (await failure(look(session))).reason is Reason.UNEXPECTED_RESPONSE
+        assert (await failure(read_result(session))).reason is Reason.UNEXPECTED_RESPONSE
 
 
 async def test_packed_refusal() -> None:
@@ -201,7 +201,7 @@ async def test_packed_refusal() -> None:
     body = json.dumps({"reqId": "r", "error": "PermissionDenied", "message": "not yours"}).encode()
     told = answer(403, gzip.compress(body), {"Content-Encoding": "gzip"})
     async with serving(always(told)) as server, a_session(server.url) as session:
-        assert "(not yours)" in str(await failure(look(session)))
+        assert "(not yours)" in str(await failure(read_result(session)))
 
 
 async def test_stream_is_not_packed() -> None:

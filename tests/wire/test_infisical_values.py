@@ -149,15 +149,15 @@ async def test_a_folder_is_read_with_its_values() -> None:
         await sandbox.do(Controls.set_secrets, "prod", "/a/below", {"BELOW": "b"})
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"HOST": "h", "URL": "${HOST}/x"})
         await sandbox.do(Controls.add_import, "prod", "/a", ("dev", "/shared"))
-        reading = await session.read_values(Folder("prod", "/a"))
+        folder_values = await session.read_values(Folder("prod", "/a"))
         seen = await session.read_snapshot((A,))
 
-    assert reading.values == {
+    assert folder_values.values == {
         OWN: {"HOST": "h", "URL": "h/x"},
         Partition(A, Folder("dev", "/shared")): {"SHARED": "s"},
     }
-    assert reading.partitions == seen.partitions
-    assert matches_accepted(reading, seen.partitions)
+    assert folder_values.partitions == seen.partitions
+    assert matches_accepted(folder_values, seen.partitions)
 
 
 async def test_a_later_import_wins() -> None:
@@ -167,10 +167,10 @@ async def test_a_later_import_wins() -> None:
             await sandbox.do(Controls.set_secrets, "prod", place, {"K": place, "OWN": place})
             await sandbox.do(Controls.add_import, "prod", "/a", ("prod", place))
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"OWN": "own"})
-        reading = await session.read_values(Folder("prod", "/a"))
+        folder_values = await session.read_values(Folder("prod", "/a"))
 
     managed = ManagedSecret(name="s", environment_slug="prod", secret_path="/a")
-    assert managed_secret_content_of(reading, managed).data == {"K": "/two", "OWN": "own"}
+    assert managed_secret_content_of(folder_values, managed).data == {"K": "/two", "OWN": "own"}
 
 
 async def test_a_changed_reference_is_another_content_where_versions_are_observed() -> None:
@@ -180,7 +180,7 @@ async def test_a_changed_reference_is_another_content_where_versions_are_observe
         await sandbox.do(Controls.set_secrets, "prod", "/db", {"HOST": "one"})
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"URL": "${prod.db.HOST}/x"})
         before = await session.read_values(Folder("prod", "/a"))
-        belief = (await session.read_snapshot((A,))).partitions
+        accepted = (await session.read_snapshot((A,))).partitions
         await sandbox.do(Controls.set_secrets, "prod", "/db", {"HOST": "two"})
         after = await session.read_values(Folder("prod", "/a"))
 
@@ -188,28 +188,28 @@ async def test_a_changed_reference_is_another_content_where_versions_are_observe
         managed_secret_content_of(before, managed).fingerprint
         != managed_secret_content_of(after, managed).fingerprint
     )
-    assert matches_accepted(before, belief)
-    assert matches_accepted(after, belief)
+    assert matches_accepted(before, accepted)
+    assert matches_accepted(after, accepted)
 
 
 async def test_a_reading_that_is_another_than_the_look_is_told() -> None:
     """What changed between a look and the reading is found."""
     async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
-        belief = (await session.read_snapshot((A,))).partitions
+        accepted = (await session.read_snapshot((A,))).partitions
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "2"})
-        reading = await session.read_values(Folder("prod", "/a"))
+        folder_values = await session.read_values(Folder("prod", "/a"))
 
-    assert not matches_accepted(reading, belief)
+    assert not matches_accepted(folder_values, accepted)
 
 
 async def test_an_empty_folder_has_its_own_part() -> None:
     """So whoever has a reading knows what was read."""
     async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
         await sandbox.do(Controls.create_folder, "prod", "/a")
-        reading = await session.read_values(Folder("prod", "/a"))
+        folder_values = await session.read_values(Folder("prod", "/a"))
 
-    assert (dict(reading.partitions), dict(reading.values)) == ({OWN: ABSENT}, {OWN: {}})
+    assert (dict(folder_values.partitions), dict(folder_values.values)) == ({OWN: ABSENT}, {OWN: {}})
 
 
 @pytest.mark.parametrize("folder", [Folder("prod", "/missing"), Folder("nowhere", "/")])
@@ -309,7 +309,7 @@ async def test_no_value_of_a_reading_is_shown() -> None:
     listed = {"id": "i", "secretKey": "K", "version": 1, "secretValue": CANARY, "type": "shared"}
     body = {"secrets": [listed, listed | {"type": "personal", "secretValue": "mine"}], "imports": []}
     async with serving(always(answer(200, body))) as server, a_session(server.url) as session:
-        reading = await session.read_values(Folder("prod", "/a"))
+        folder_values = await session.read_values(Folder("prod", "/a"))
 
-    assert reading.values[OWN] == {"K": CANARY}
-    assert CANARY not in repr(reading)
+    assert folder_values.values[OWN] == {"K": CANARY}
+    assert CANARY not in repr(folder_values)

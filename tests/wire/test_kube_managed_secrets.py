@@ -83,9 +83,9 @@ async def test_what_is_applied() -> None:
     managed = a_managed(labels={"l": "1"}, annotations={"a": "2"})
     async with reached(OWNED) as (secrets, server):
         metadata = await secrets.apply(KEY, managed, {"A": CANARY}, "token")
-    look, patch = server.requests
+    read_result, patch = server.requests
 
-    assert "PartialObjectMetadata" in look.headers["accept"]
+    assert "PartialObjectMetadata" in read_result.headers["accept"]
     assert "PartialObjectMetadata" in patch.headers["accept"]
     assert patch.headers["content-type"] == "application/apply-patch+yaml"
     assert parse_qs(urlsplit(patch.target).query) == {"fieldManager": ["infisical-events"], "force": ["true"]}

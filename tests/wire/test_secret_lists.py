@@ -41,16 +41,16 @@ def listing(*secrets: Mapping[str, Any], imports: object = ()) -> Answer:
     return answer(200, {"secrets": list(secrets), "imports": list(imports) if imports == () else imports})
 
 
-def sighting(key: str, version: int = 1) -> SecretVersion:
+def secret_version(key: str, version: int = 1) -> SecretVersion:
     """How such a secret is seen."""
     return SecretVersion(short_id(f"id-of-{key}"), version)
 
 
-def keys(observation: Snapshot) -> dict[str, dict[str, int]]:
+def keys(snapshot: Snapshot) -> dict[str, dict[str, int]]:
     """Versions by key by part, in words."""
     return {
-        str(part): {key: seen.version for key, seen in body.versions.items()}
-        for part, body in observation.partitions.items()
+        str(partition): {key: seen.version for key, seen in body.versions.items()}
+        for partition, body in snapshot.partitions.items()
     }
 
 
@@ -96,16 +96,18 @@ async def test_nothing_but_ids_and_versions_is_asked_for() -> None:
 
 async def test_literal_scope() -> None:
     """A folder alone is one part, wherever its secrets say that they are."""
-    parts = await seen(always(listing(secret("K", 3, secretPath="a/"))))
-    assert parts == {Partition.own(Folder("prod", "/a")): PartitionState.of({"K": sighting("K", 3)})}
+    partitions = await seen(always(listing(secret("K", 3, secretPath="a/"))))
+    assert partitions == {
+        Partition.own(Folder("prod", "/a")): PartitionState.of({"K": secret_version("K", 3)})
+    }
 
 
 async def test_recursive_scope() -> None:
     """A folder with all below it is a part per folder."""
     given = listing(secret("K", secretPath="/a"), secret("K2", secretPath="/a/b/"))
     assert await seen(always(given), BELOW_A) == {
-        Partition.own(Folder("prod", "/a")): PartitionState.of({"K": sighting("K")}),
-        Partition.own(Folder("prod", "/a/b")): PartitionState.of({"K2": sighting("K2")}),
+        Partition.own(Folder("prod", "/a")): PartitionState.of({"K": secret_version("K")}),
+        Partition.own(Folder("prod", "/a/b")): PartitionState.of({"K2": secret_version("K2")}),
     }
 
 
@@ -117,8 +119,8 @@ async def test_imports_with_ranks() -> None:
         {"environment": "dev", "secretPath": "/y/", "secrets": [secret("Y"), secret("Z", type="personal")]},
     ]
     assert await seen(always(listing(imports=imports))) == {
-        Partition(A, Folder("dev", "/x")): PartitionState.of({"X": sighting("X", 2)}, 0),
-        Partition(A, Folder("dev", "/y")): PartitionState.of({"Y": sighting("Y")}, 2),
+        Partition(A, Folder("dev", "/x")): PartitionState.of({"X": secret_version("X", 2)}, 0),
+        Partition(A, Folder("dev", "/y")): PartitionState.of({"Y": secret_version("Y")}, 2),
     }
 
 
@@ -135,7 +137,7 @@ async def test_personal_secrets_are_ignored() -> None:
         secret("K", 1), secret("K", 9, id="other", type="personal"), secret("MINE", type="personal")
     )
     assert await seen(always(given)) == {
-        Partition.own(Folder("prod", "/a")): PartitionState.of({"K": sighting("K")})
+        Partition.own(Folder("prod", "/a")): PartitionState.of({"K": secret_version("K")})
     }
 
 
@@ -166,9 +168,9 @@ async def test_ten_thousand_keys() -> None:
 async def test_moments() -> None:
     """An observation tells between which moments it was made."""
     async with serving(always(listing())) as server, a_session(server.url) as session:
-        observation = await session.read_snapshot((A,))
-    assert observation.started <= observation.finished
-    assert observation.scopes == (A,)
+        snapshot = await session.read_snapshot((A,))
+    assert snapshot.started <= snapshot.finished
+    assert snapshot.scopes == (A,)
 
 
 # -- at a local Infisical -----------------------------------------------------------------------------
@@ -515,7 +517,7 @@ async def listen(session: Session) -> None:
         pass
 
 
-async def look(session: Session) -> None:
+async def read_result(session: Session) -> None:
     """Look at a folder."""
     await session.read_snapshot((A,))
 
@@ -531,7 +533,13 @@ NO_PROJECT = refused(404, "NotFound", "Project not found")
 
 @pytest.mark.parametrize(
     ("do", "refusal"),
-    [(look, NO_PROJECT), (look, FORBIDDEN), (listen, NO_PROJECT), (listen, FORBIDDEN), (ask, FORBIDDEN)],
+    [
+        (read_result, NO_PROJECT),
+        (read_result, FORBIDDEN),
+        (listen, NO_PROJECT),
+        (listen, FORBIDDEN),
+        (ask, FORBIDDEN),
+    ],
 )
 async def test_project_that_was_made_anew(do: Callable[[Session], Awaitable[None]], refusal: Answer) -> None:
     """A slug whose project is gone, or closed, is looked up again: another project may have its name now."""
@@ -545,7 +553,7 @@ async def test_project_that_was_made_anew(do: Callable[[Session], Awaitable[None
         with pytest.raises(InfisicalError):
             await do(session)
         routes[V4] = always(listing(secret("K")))
-        await look(session)
+        await read_result(session)
         last = parse_qs(urlsplit(server.requests[-1].target).query)
     assert last["projectId"] == ["p-8"]
 
@@ -555,9 +563,9 @@ async def test_doubt_about_a_project_that_is_the_same() -> None:
     lists = tagged('"t1"', listing(secret("K")))
     routes = {NEW_SLUG: always(answer(200, {"id": "p-7"})), V4: lists, SUBSCRIBE: always(FORBIDDEN)}
     async with serving(routed(routes)) as server, a_session(server.url, a_spec(**SLUG)) as session:
-        await look(session)
+        await read_result(session)
         with pytest.raises(InfisicalError):
             await listen(session)
-        await look(session)
+        await read_result(session)
         assert [r.headers.get("if-none-match") for r in server.asked(V4)] == [None, '"t1"']
         assert len(server.asked(NEW_SLUG)) == 2

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz.corpus import A, B, cut_anywhere, data, heard, update
+from fuzz.corpus import A, B, cut_anywhere, data, received, update
 from fuzz.invariants import cut
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.infisical import sse_lines
@@ -24,7 +24,7 @@ MEBI = 1024 * 1024
 @given(chunks=cut_anywhere())
 def test_anything_is_survived(chunks: list[bytes]) -> None:
     """Of any bytes something is heard or nothing, and only the end of the stream is raised."""
-    said, _ = asyncio.run(heard(chunks))
+    said, _ = asyncio.run(received(chunks))
     assert all(isinstance(hearing, SecretEvent | UnrecognizedFrame) for hearing in said)
 
 
@@ -32,13 +32,13 @@ def test_anything_is_survived(chunks: list[bytes]) -> None:
 @given(chunks=cut_anywhere())
 def test_cuts_mean_nothing(chunks: list[bytes]) -> None:
     """The same bytes are heard as the same, in however many chunks they come."""
-    assert asyncio.run(heard(chunks)) == asyncio.run(heard([b"".join(chunks)]))
+    assert asyncio.run(received(chunks)) == asyncio.run(received([b"".join(chunks)]))
 
 
 @given(chunks=cut_anywhere())
 def test_nonsense_spoils_no_later_event(chunks: list[bytes]) -> None:
     """Whatever came before, an event behind an empty line is heard, unless the server ended the stream."""
-    said, end = asyncio.run(heard([*chunks, b"\n\n", B]))
+    said, end = asyncio.run(received([*chunks, b"\n\n", B]))
     assert said[-1:] == [update("B")] or "withdrew" in end
 
 
@@ -49,7 +49,7 @@ def test_line_ends_may_be_mixed(newlines: list[bytes]) -> None:
     chunk = b"".join(line + newline for line, newline in zip(told, newlines, strict=True))
     # A carriage return before a line feed is one line end.
     is_one_less = newlines[2] == b"\r" and newlines[3] == b"\n"
-    said, _ = asyncio.run(heard([chunk, b"\n" if is_one_less else b""]))
+    said, _ = asyncio.run(received([chunk, b"\n" if is_one_less else b""]))
     assert said == [update("A")]
 
 
@@ -83,7 +83,7 @@ JSON = st.recursive(
 @given(envelope=JSON, name=st.sampled_from(["", "event: secret:update\n", "event: x\n", "event: ping\n"]))
 def test_json_of_any_shape(envelope: object, name: str) -> None:
     """JSON of whatever shape is an event or is not understood, and the next event is heard."""
-    said, _ = asyncio.run(heard([f"{name}data: {json.dumps(envelope)}\n\n".encode(), B]))
+    said, _ = asyncio.run(received([f"{name}data: {json.dumps(envelope)}\n\n".encode(), B]))
     assert said[-1] == update("B")
     assert all(isinstance(hearing, SecretEvent | UnrecognizedFrame) for hearing in said)
 
@@ -94,7 +94,7 @@ def test_thousands_of_keys(size: int, count: int) -> None:
     """An event that names thousands of keys is heard whole, in however small chunks it comes."""
     keys = [f"KEY_{n}" for n in range(count)]
     whole = f"{data(*keys)}\n\n".encode()
-    assert asyncio.run(heard(cut(bytes([size]) + whole)))[0] == [update(*keys)]
+    assert asyncio.run(received(cut(bytes([size]) + whole)))[0] == [update(*keys)]
 
 
 # -- what servers and proxies do ----------------------------------------------------------------------
@@ -107,20 +107,20 @@ async def test_glued_ping_spoils_nothing(first: str, pings: str) -> None:
     fields = {"id": "id: 7", "event": "event: secret:update", "data": data("A"), "retry": "retry: 5"}
     told = [fields.pop(first), *fields.values()]
     chunk = f"{pings}{chr(10).join(told)}\n\n".encode()
-    assert (await heard([chunk, chunk]))[0] == [update("A")] * 2
+    assert (await received([chunk, chunk]))[0] == [update("A")] * 2
 
 
 async def test_leading_mark() -> None:
     """A byte order mark is taken off the first line, and only there."""
     bare = f"{data('A')}\n\n".encode()
     marked = b"\xef\xbb\xbf" + bare
-    assert (await heard([marked[:1], marked[1:2], marked[2:], marked, bare]))[0] == [update("A")] * 2
+    assert (await received([marked[:1], marked[1:2], marked[2:], marked, bare]))[0] == [update("A")] * 2
 
 
 async def test_data_only() -> None:
     """Events that have data only are heard one by one, and none gets into the next."""
     bare = f"{data('A')}\n\n".encode()
-    assert (await heard([bare, bare, B, bare]))[0] == [update("A"), update("A"), update("B"), update("A")]
+    assert (await received([bare, bare, B, bare]))[0] == [update("A"), update("A"), update("B"), update("A")]
 
 
 @pytest.mark.parametrize(
@@ -129,30 +129,30 @@ async def test_data_only() -> None:
 async def test_other_lines(line: str) -> None:
     """Lines that mean nothing here may stand anywhere in an event."""
     told = [line, "event: secret:update", line, data("A"), line, "", ""]
-    assert (await heard(["\n".join(told).encode()] * 2))[0] == [update("A")] * 2
+    assert (await received(["\n".join(told).encode()] * 2))[0] == [update("A")] * 2
 
 
 async def test_sticky_id() -> None:
     """An id stays for all that follows, as the specification has it, and makes no event of what is none."""
-    said, _ = await heard([A, b"event: ping\n\n", b"\n", b": comment\n\n", B])
+    said, _ = await received([A, b"event: ping\n\n", b"\n", b": comment\n\n", B])
     assert said == [update("A"), update("B")]
 
 
 async def test_event_that_lost_its_data() -> None:
     """An event that has a name and no data is a reason to look."""
-    said, _ = await heard([b"event: secret:update\n\n", b"event: ping\n\n", b"id: 7\n\n\n\n"])
+    said, _ = await received([b"event: secret:update\n\n", b"event: ping\n\n", b"id: 7\n\n\n\n"])
     assert said == [UnrecognizedFrame("the event has no data")]
 
 
 async def test_packed_all_the_same() -> None:
     """A stream that a proxy packs although nobody asked is understood."""
-    said, _ = await heard([gzip.compress(A + B)], **{"Content-Encoding": "gzip"})
+    said, _ = await received([gzip.compress(A + B)], **{"Content-Encoding": "gzip"})
     assert said == [update("A"), update("B")]
 
 
 async def test_packing_that_breaks() -> None:
     """Bytes that are no packing are the end of the stream."""
-    assert "DecodingError" in (await heard([A], **{"Content-Encoding": "gzip"}))[1]
+    assert "DecodingError" in (await received([A], **{"Content-Encoding": "gzip"}))[1]
 
 
 # -- memory -------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ async def test_endless_event(chunk: bytes) -> None:
     """An event without an end is the end of the stream, before it has filled the memory."""
     tracemalloc.start()
     try:
-        _, end = await heard(repeat(chunk))
+        _, end = await received(repeat(chunk))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -183,19 +183,19 @@ async def test_endless_event(chunk: bytes) -> None:
 async def test_endless_bomb() -> None:
     """A packed event without an end is no other."""
     bomb = gzip.compress(b"data: x\n" * 20 * MEBI)
-    assert "no end" in (await heard([bomb], **{"Content-Encoding": "gzip"}))[1]
+    assert "no end" in (await received([bomb], **{"Content-Encoding": "gzip"}))[1]
 
 
 async def test_single_bytes_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It makes no difference in how small bytes an endless line comes."""
     monkeypatch.setattr(sse_lines, "LONGEST_EVENT", 10_000)
-    assert "no end" in (await heard(repeat(b"x")))[1]
+    assert "no end" in (await received(repeat(b"x")))[1]
 
 
 async def test_comments_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments and pings may go on for ever: each empty line is an end."""
     monkeypatch.setattr(sse_lines, "LONGEST_EVENT", 1_000)
-    assert (await heard([*[b": still here\n\n"] * 1_000, A]))[0] == [update("A")]
+    assert (await received([*[b": still here\n\n"] * 1_000, A]))[0] == [update("A")]
 
 
 @pytest.mark.parametrize("size", range(997, 1_004))

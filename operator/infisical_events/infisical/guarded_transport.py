@@ -52,12 +52,12 @@ async def resolved(host: str, port: int) -> tuple[str, ...]:
 
 
 def new_transport(
-    address: str, context: ssl.SSLContext, objection: DenialReason, resolve: Resolve = resolved
+    address: str, context: ssl.SSLContext, denial_reason: DenialReason, resolve: Resolve = resolved
 ) -> httpx.AsyncBaseTransport:
     """The way to one origin: over the environment's proxy for it, or straight to where it may lead."""
     if proxy := proxy_to(address):
         return httpx.AsyncHTTPTransport(verify=context, proxy=proxy)
-    return _StraightTransport(context, GuardedBackend(objection, resolve))
+    return _StraightTransport(context, GuardedBackend(denial_reason, resolve))
 
 
 def proxy_to(address: str) -> str | None:
@@ -97,8 +97,8 @@ class _StraightTransport(httpx.AsyncHTTPTransport):
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Makes TCP connections, to addresses alone that nothing speaks against."""
 
-    def __init__(self, objection: DenialReason, resolve: Resolve = resolved) -> None:
-        self._objection = objection
+    def __init__(self, denial_reason: DenialReason, resolve: Resolve = resolved) -> None:
+        self._objection = denial_reason
         self._resolve = resolve
         self._plain = httpcore.AnyIOBackend()
 
@@ -136,11 +136,11 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     def _admitted(self, host: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
         """Those that may be connected to; which the others are is for the log, not for whoever asked."""
         objections = {address: self._objection(ip_address(address)) for address in addresses}
-        admitted = tuple(address for address, objection in objections.items() if not objection)
+        admitted = tuple(address for address, denial_reason in objections.items() if not denial_reason)
         if addresses and not admitted:
-            address, objection = next(iter(objections.items()))
-            log.warning("not connected to %s at %s: %s", host, address, objection)
-            raise InfisicalError(Reason.NETWORK_NOT_ALLOWED, f"The server's name leads to {objection}.")
+            address, denial_reason = next(iter(objections.items()))
+            log.warning("not connected to %s at %s: %s", host, address, denial_reason)
+            raise InfisicalError(Reason.NETWORK_NOT_ALLOWED, f"The server's name leads to {denial_reason}.")
         return admitted
 
 

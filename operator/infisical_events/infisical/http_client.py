@@ -56,16 +56,16 @@ _SHORTEST_SECRET = 8
 """Characters; hiding shorter texts would make nonsense of a message and protect nobody."""
 
 
-def new_client(address: str, boundary: EgressPolicy, resolve: Resolve = resolved) -> httpx.AsyncClient:
+def new_client(address: str, egress: EgressPolicy, resolve: Resolve = resolved) -> httpx.AsyncClient:
     """A client for one subscription, whose connections lead to that origin and nowhere else.
 
     Redirects are refused, so that no token leaves its address, and the boundary has its say about where the
     address leads. A client of its own keeps httpcore's pool small, whose cost is quadratic in open streams.
     """
-    objection = functools.partial(boundary.denial_reason, address)
+    denial_reason = functools.partial(egress.denial_reason, address)
     return httpx.AsyncClient(
         base_url=address,
-        transport=new_transport(address, tls_context(), objection, resolve),
+        transport=new_transport(address, tls_context(), denial_reason, resolve),
         timeout=TIMEOUT,
         follow_redirects=False,
         headers={

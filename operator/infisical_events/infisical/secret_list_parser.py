@@ -55,9 +55,12 @@ def parse_values(scope: Scope, answer: object, key: DigestKey | None = None) -> 
     Raises:
         InfisicalError: PERMISSION_DENIED, a value is hidden; UNEXPECTED_RESPONSE as `parse_list`.
     """
-    parts = {Partition(scope): ABSENT, **parse_list(scope, answer, key)}
-    values = {part: _values(part, brought.secrets) for part, brought in _imports(scope, answer).items()}
-    return FolderValues(parts, {Partition(scope): {}, **values})
+    partitions = {Partition(scope): ABSENT, **parse_list(scope, answer, key)}
+    values = {
+        partition: _values(partition, brought.secrets)
+        for partition, brought in _imports(scope, answer).items()
+    }
+    return FolderValues(partitions, {Partition(scope): {}, **values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,11 @@ class _Import:
 
 def _parts(scope: Scope, answer: Any, key: DigestKey | None) -> Parts:  # noqa: ANN401 - JSON; every miss raises
     return {
-        part: PartitionState.of(
+        partition: PartitionState.of(
             {_text(secret["secretKey"]): _secret_version(secret, key) for secret in brought.secrets},
             brought.rank,
         )
-        for part, brought in _imports(scope, answer).items()
+        for partition, brought in _imports(scope, answer).items()
     }
 
 
@@ -82,8 +85,8 @@ def _imports(scope: Scope, answer: Any) -> dict[Partition, _Import]:  # noqa: AN
     found: dict[Partition, _Import] = {}
     for secret in _shared(answer["secrets"]):
         path = canonical(secret.get("secretPath") or "/") if scope.recursive else scope.folder.path
-        part = Partition.own(Folder(scope.folder.environment, path))
-        found.setdefault(part, _Import(0)).secrets.append(secret)
+        partition = Partition.own(Folder(scope.folder.environment, path))
+        found.setdefault(partition, _Import(0)).secrets.append(secret)
     for rank, entry in enumerate(answer.get("imports") or ()):
         source = Folder(_text(entry["environment"]), canonical(entry["secretPath"]))
         secrets = list(_shared(entry["secrets"]))
@@ -92,7 +95,7 @@ def _imports(scope: Scope, answer: Any) -> dict[Partition, _Import]:  # noqa: AN
     return found
 
 
-def _values(part: Partition, secrets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def _values(partition: Partition, secrets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """The values of one part, whose secrets are known to have the shape of such.
 
     Raises:
@@ -104,7 +107,8 @@ def _values(part: Partition, secrets: Iterable[Mapping[str, Any]]) -> dict[str, 
         if secret.get("secretValueHidden") or value == _HIDDEN:
             raise InfisicalError(
                 Reason.PERMISSION_DENIED,
-                f"Infisical hides the value of {name[:_LONGEST_NAME]!a} in {part.source or part.folder}.",
+                f"Infisical hides the value of {name[:_LONGEST_NAME]!a} in "
+                f"{partition.source or partition.folder}.",
             )
         if not isinstance(value, str):
             raise _unknown_shape()

@@ -25,7 +25,7 @@ from infisical_events.infisical.secret_list_parser import Parts, parse_list, par
 @dataclass(frozen=True, slots=True)
 class _Cached:
     etag: str
-    parts: Parts
+    partitions: Parts
     key: DigestKey | None
 
 
@@ -73,12 +73,12 @@ class SecretLists:
             self._cache.pop(scope, None)
             return {}
         if cached and response.status_code == 304:  # noqa: PLR2004 - Not Modified
-            return cached.parts
-        parts = parse_list(scope, decoded(response), key)
+            return cached.partitions
+        partitions = parse_list(scope, decoded(response), key)
         etag = response.headers.get("etag")
         if etag and scope in self._scopes:  # single folders are looked at because they changed
-            self._cache[scope] = _Cached(etag, parts, key)
-        return parts
+            self._cache[scope] = _Cached(etag, partitions, key)
+        return partitions
 
     async def read_values(self, folder: Folder, key: DigestKey | None = None) -> FolderValues:
         """One folder and its imports with values that are expanded; no tag stands for any of it.

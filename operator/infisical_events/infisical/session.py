@@ -91,12 +91,12 @@ class Session:
         """
         key = await self._digest_key() if self._spec.observe is Grade.VALUES else None
         started = self._now()
-        parts: dict[Partition, PartitionState] = {}
+        partitions: dict[Partition, PartitionState] = {}
         with self._forgetting_project(), _advising(_TO_OBSERVE if key else ""):
             lists = await self._opened_lists()
             for scope in scopes:
-                parts.update(await lists.read(scope, key))
-        return Snapshot(scopes, parts, started, self._now(), key_id=key.id if key else "")
+                partitions.update(await lists.read(scope, key))
+        return Snapshot(scopes, partitions, started, self._now(), key_id=key.id if key else "")
 
     async def read_values(self, folder: Folder) -> FolderValues:
         """Read one folder and its imports with their values, with digests of them whatever the grade is.
@@ -128,8 +128,8 @@ class Session:
         async with AsyncExitStack() as stack:
             with self._forgetting_project():
                 subscribing = open_stream(self._client, await self.project_id(), register)
-                hearings = await stack.enter_async_context(subscribing)
-            yield hearings
+                items = await stack.enter_async_context(subscribing)
+            yield items
 
     @contextmanager
     def _forgetting_project(self) -> Iterator[None]:

@@ -41,7 +41,7 @@ class EventRecorder:
     async def record(self, notice: KubeEvent, now: datetime) -> None:
         """Write one Event in the namespace of its object; raises KubernetesError."""
         about = notice.about
-        stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        revision = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         await self._kube.create(
             path_of("api", "v1", "namespaces", about.namespace, "events"),
             {
@@ -61,8 +61,8 @@ class EventRecorder:
                 "source": {"component": FIELD_MANAGER},
                 "reportingComponent": FIELD_MANAGER,
                 "reportingInstance": FIELD_MANAGER,
-                "firstTimestamp": stamp,
-                "lastTimestamp": stamp,
+                "firstTimestamp": revision,
+                "lastTimestamp": revision,
                 "count": 1,
             },
         )

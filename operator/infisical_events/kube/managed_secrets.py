@@ -48,9 +48,9 @@ class ManagedSecretClient:
     ) -> SecretMetadata:
         found = await SecretClient(self._kube).metadata(key.namespace, managed.name)
         is_own = self._own.has_secret(key.namespace, managed.name)
-        objection = _OURS if is_own else _denial_reason(found, key, managed)
-        if objection:
-            raise SecretRejectedError(f"Secret {managed.name} {objection}.")
+        denial_reason = _OURS if is_own else _denial_reason(found, key, managed)
+        if denial_reason:
+            raise SecretRejectedError(f"Secret {managed.name} {denial_reason}.")
         body = _manifest(key, managed, token)
         body["data"] = {name: b64encode(value.encode()).decode() for name, value in data.items()}
         if found is not None:  # a recreated or edited one is a conflict then

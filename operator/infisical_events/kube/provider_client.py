@@ -24,7 +24,7 @@ class ProviderClient:
     async def list_namespace(self, namespace: str) -> tuple[SecretProvider, ...]:
         """All of them as they are now; raises KubernetesError."""
         listed = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in PROVIDER_KINDS))
-        return tuple(source for sources in listed for source in sources)
+        return tuple(provider for providers in listed for provider in providers)
 
     async def _list_kind(self, kind: ResourceKind, namespace: str) -> list[SecretProvider]:
         if not await self._groups.has(kind):
@@ -34,12 +34,14 @@ class ProviderClient:
         except ForbiddenError as error:  # then nothing of this kind can be made fresh, which is said
             log.warning("%s may not be listed and is left aside: %s", kind.kind, error)
             return []
-        return [source for item in found if (source := _understood(kind, item)) is not None]
+        return [provider for item in found if (provider := _understood(kind, item)) is not None]
 
-    async def request_sync(self, namespace: str, source: SecretProvider, body: JSONObject) -> SecretProvider:
+    async def request_sync(
+        self, namespace: str, provider: SecretProvider, body: JSONObject
+    ) -> SecretProvider:
         """Apply a merge patch and return what it has become; raises KubernetesError."""
-        answer = await self._kube.merge_patch(_path(source.kind, namespace, source.name), body)
-        return _understood(source.kind, answer) or source
+        answer = await self._kube.merge_patch(_path(provider.kind, namespace, provider.name), body)
+        return _understood(provider.kind, answer) or provider
 
 
 def _understood(kind: ResourceKind, stored: JSONObject) -> SecretProvider | None:

@@ -19,9 +19,9 @@ class PendingUserRequests:
             self.current = requests
             self._news.set()
 
-    async def wake(self, wakes: TriggerQueue) -> None:
+    async def wake(self, triggers: TriggerQueue) -> None:
         """Have everything looked at for each new request, until cancelled."""
         while True:
             await self._news.wait()
             self._news.clear()
-            wakes.add()
+            triggers.add()

@@ -39,7 +39,7 @@ class Metrics:
         self._last_event = self._of_each(
             Gauge, "last_event_timestamp_seconds", "When an event was heard last, in Unix time."
         )
-        self._heard = self._of_each(Counter, "stream_events", "Events heard.", "event", "matched")
+        self._received = self._of_each(Counter, "stream_events", "Events heard.", "event", "matched")
         self._keys = self._of_each(
             Gauge,
             "observed_keys",
@@ -130,7 +130,7 @@ class Metrics:
     def count_event(self, key: SubscriptionKey, event: EventType, at: datetime, *, is_matched: bool) -> None:
         """An event arrived."""
         self._last_event.labels(key.namespace, key.name).set(at.timestamp())
-        self._heard.labels(key.namespace, key.name, event, str(is_matched).lower()).inc()
+        self._received.labels(key.namespace, key.name, event, str(is_matched).lower()).inc()
 
     def set_observed(self, key: SubscriptionKey, grade: str, keys: int, at: datetime) -> None:
         """Everything was looked at."""

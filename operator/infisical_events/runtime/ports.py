@@ -63,7 +63,7 @@ class Cluster(Protocol):
     ) -> tuple[datetime, ...]: ...
     async def list_providers(self, namespace: str) -> tuple[SecretProvider, ...]: ...  # noqa: D102
     async def request_sync(  # noqa: D102
-        self, namespace: str, source: SecretProvider, body: dict[str, Any]
+        self, namespace: str, provider: SecretProvider, body: dict[str, Any]
     ) -> SecretProvider: ...
     async def secret_metadata(  # noqa: D102
         self, namespace: str, name: str

@@ -22,27 +22,27 @@ class TriggerQueue:
         self._quiet = quiet
         self._longest = max(quiet, min(max(quiet * _LONGEST_FACTOR, _SHORTEST_BURST), _LONGEST_BURST))
         self._bell = asyncio.Event()
-        self._heard = deque[ReceivedEvent](maxlen=_MOST_HEARD)
+        self._received = deque[ReceivedEvent](maxlen=_MOST_HEARD)
         self.is_rung = False
         """Whether the bell rang since what was heard was taken."""
         self.is_whole = False
         """Whether it rang since then for something else than events, which tell where to look."""
 
-    def add(self, *heard: ReceivedEvent) -> None:
+    def add(self, *received: ReceivedEvent) -> None:
         """A reason to look, with or without an event."""
-        self._heard.extend(heard)
+        self._received.extend(received)
         self.is_rung = True
-        self.is_whole = self.is_whole or not heard
+        self.is_whole = self.is_whole or not received
         self._bell.set()
 
-    def requeue(self, heard: tuple[ReceivedEvent, ...]) -> None:
+    def requeue(self, received: tuple[ReceivedEvent, ...]) -> None:
         """Put back what a pass could not account for; no reason by itself."""
-        self._heard = deque((*heard, *self._heard), maxlen=_MOST_HEARD)
+        self._received = deque((*received, *self._received), maxlen=_MOST_HEARD)
 
     def take(self) -> tuple[ReceivedEvent, ...]:
         """All that was heard, once."""
-        taken = tuple(self._heard)
-        self._heard.clear()
+        taken = tuple(self._received)
+        self._received.clear()
         self.is_rung = self.is_whole = False
         return taken
 

@@ -115,10 +115,10 @@ class Witness:
                 return
             answer.raise_for_status()
             for line in answer.iter_lines():
-                if not self._heard(json.loads(line)):
+                if not self._received(json.loads(line)):
                     return
 
-    def _heard(self, event: dict[str, Any]) -> bool:
+    def _received(self, event: dict[str, Any]) -> bool:
         found = event["object"]
         if event["type"] == "ERROR":
             self._version = None if found.get("code") == _GONE else self._version
@@ -152,5 +152,5 @@ def _name(deployment: dict[str, Any]) -> str:
 
 def _seen(deployment: dict[str, Any]) -> Seen:
     noted = deployment["spec"]["template"]["metadata"].get("annotations") or {}
-    receipts = {key: text for key, text in noted.items() if key.startswith(f"{GROUP}/revision-")}
-    return Seen(tuple(sorted(receipts.items())), deployment["metadata"]["generation"])
+    records = {key: text for key, text in noted.items() if key.startswith(f"{GROUP}/revision-")}
+    return Seen(tuple(sorted(records.items())), deployment["metadata"]["generation"])

@@ -48,7 +48,7 @@ async def talking(loop: Loop, spotting: bytes | None = None) -> AsyncIterator["t
             reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
             talk = Talk(reader, writer)
             try:
-                await talk.heard(b".")  # both connections stand
+                await talk.received(b".")  # both connections stand
                 yield proxy, talk
             finally:
                 writer.transport.abort()
@@ -61,7 +61,7 @@ class Talk:
         self.reader = reader
         self.writer = writer
 
-    async def heard(self, data: bytes = WORD) -> bytes:
+    async def received(self, data: bytes = WORD) -> bytes:
         """All of the echo, or what came of it before the end."""
         self.writer.write(data)
         try:
@@ -73,15 +73,15 @@ class Talk:
 async def test_everything_passes_unharmed(proxies: Loop) -> None:
     """Without a fault bytes arrive as they were sent, and what is looked for is spotted."""
     async with talking(proxies, spotting=b"567") as (proxy, talk):
-        assert await talk.heard(b"x" * 300_000) == b"x" * 300_000
-        assert await talk.heard() == WORD
+        assert await talk.received(b"x" * 300_000) == b"x" * 300_000
+        assert await talk.received() == WORD
         assert len(proxy.spotted) == 10
 
 
 async def test_a_cut_is_an_end(proxies: Loop) -> None:
     """After a FIN there is an end of the stream and no error."""
     async with talking(proxies) as (proxy, talk):
-        assert await talk.heard() == WORD
+        assert await talk.received() == WORD
         assert proxy.cut() == 1
         assert await talk.reader.read() == b""
 
@@ -89,7 +89,7 @@ async def test_a_cut_is_an_end(proxies: Loop) -> None:
 async def test_a_reset_is_an_error(proxies: Loop) -> None:
     """A RST is noticed as one."""
     async with talking(proxies) as (proxy, talk):
-        assert await talk.heard() == WORD
+        assert await talk.received() == WORD
         proxy.reset()
         with pytest.raises(ConnectionResetError):
             await talk.reader.read()
@@ -99,11 +99,11 @@ async def test_a_reset_is_an_error(proxies: Loop) -> None:
 async def test_what_is_truncated_ends_in_the_midst(proxies: Loop, manner: Manner) -> None:
     """In either direction as many bytes come through as were granted, then the connection ends."""
     async with talking(proxies) as (proxy, talk):
-        assert await talk.heard() == WORD
+        assert await talk.received() == WORD
         proxy.treat(manner)
-        heard = await talk.heard()
-        assert heard == WORD[: len(heard)]
-        assert len(heard) <= 33
+        received = await talk.received()
+        assert received == WORD[: len(received)]
+        assert len(received) <= 33
 
 
 async def test_what_is_held_comes_later(proxies: Loop) -> None:
@@ -120,13 +120,13 @@ async def test_what_is_held_comes_later(proxies: Loop) -> None:
 async def test_a_frozen_connection_is_dead_and_a_new_one_is_not(proxies: Loop) -> None:
     """What stood when the line went dead hears nothing any more."""
     async with talking(proxies) as (proxy, talk):
-        assert await talk.heard() == WORD
+        assert await talk.received() == WORD
         assert proxy.freeze() == 1
         talk.writer.write(WORD)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(talk.reader.read(1), 0.2)
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-        assert await Talk(reader, writer).heard() == WORD
+        assert await Talk(reader, writer).received() == WORD
         writer.transport.abort()
 
 
@@ -138,7 +138,7 @@ async def test_a_refused_connection_can_be_had_later(proxies: Loop) -> None:
             await asyncio.open_connection("127.0.0.1", proxy.port)
         proxy.accept()
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-        assert await Talk(reader, writer).heard() == WORD
+        assert await Talk(reader, writer).received() == WORD
         writer.transport.abort()
 
 
@@ -167,5 +167,5 @@ async def test_what_is_slow_arrives_all_the_same(proxies: Loop, manner: Manner) 
         proxy.treat(manner)
         now = asyncio.get_running_loop().time
         begun = now()
-        assert await talk.heard() == WORD
+        assert await talk.received() == WORD
         assert now() - begun >= 0.35

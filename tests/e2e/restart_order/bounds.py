@@ -72,10 +72,10 @@ def _halted_since(lane: Lane, version: int) -> int | None:
 
 def _note_what_was_not_held(lane: Lane, halted: int, released: int) -> None:
     """Between the two nobody was restarted, and some were still to be."""
-    seen = restarts(tuple(lane.witness.standings))
+    seen = restarts(tuple(lane.witness.workload_states))
     early = [each.workload for each in seen if halted < each.version < released]
     done = [each.workload for each in seen if each.version < released]
-    concerned = {each.workload for each in tuple(lane.witness.standings)}
+    concerned = {each.workload for each in tuple(lane.witness.workload_states)}
     if early:
         lane.noted.append(f"restarted in spite of the halt: {', '.join(early)}")
     if len(done) >= len(concerned) * len(lane.expected):
@@ -86,7 +86,7 @@ def _note_what_was_not_held(lane: Lane, halted: int, released: int) -> None:
 
 
 def _has_failed(lane: Lane) -> bool:
-    newest = {each.workload: each for each in tuple(lane.witness.standings)}
+    newest = {each.workload: each for each in tuple(lane.witness.workload_states)}
     return newest[_STUCK].has_failed
 
 

@@ -8,14 +8,14 @@ from e2e.restart_order.witnesses import Content, Standing
 Data = Mapping[str, str]
 
 
-def restarts(standings: Iterable[Standing]) -> list[Standing]:
+def restarts(workload_states: Iterable[Standing]) -> list[Standing]:
     """Each Deployment's versions with other receipts than the version before; the first sight is none."""
     last: dict[str, tuple[tuple[str, str], ...]] = {}
     found = []
-    for standing in standings:
-        if last.setdefault(standing.workload, standing.receipts) != standing.receipts:
-            found.append(standing)
-        last[standing.workload] = standing.receipts
+    for workload_state in workload_states:
+        if last.setdefault(workload_state.workload, workload_state.records) != workload_state.records:
+            found.append(workload_state)
+        last[workload_state.workload] = workload_state.records
     return found
 
 
@@ -24,25 +24,29 @@ def content_at(contents: Iterable[Content], version: int) -> dict[str, Data]:
     return {content.secret: content.data for content in contents if content.version < version}
 
 
-def carried(standings: Iterable[Standing], contents: Sequence[Content]) -> dict[str, list[dict[str, Data]]]:
+def carried(
+    workload_states: Iterable[Standing], contents: Sequence[Content]
+) -> dict[str, list[dict[str, Data]]]:
     """By Deployment: what the Secrets held at the moment of each of its restarts."""
-    found: dict[str, list[dict[str, Data]]] = {standing.workload: [] for standing in standings}
-    for restart in restarts(standings):
+    found: dict[str, list[dict[str, Data]]] = {
+        workload_state.workload: [] for workload_state in workload_states
+    }
+    for restart in restarts(workload_states):
         found[restart.workload].append(content_at(contents, restart.version))
     return found
 
 
-def most_rolling(standings: Iterable[Standing]) -> int:
+def most_rolling(workload_states: Iterable[Standing]) -> int:
     """How many of the Deployments that were restarted were rolling out at the same version, at most."""
-    ordered = sorted(standings, key=lambda standing: standing.version)
-    first = {standing.workload: standing.receipts for standing in reversed(ordered)}
+    ordered = sorted(workload_states, key=lambda workload_state: workload_state.version)
+    first = {workload_state.workload: workload_state.records for workload_state in reversed(ordered)}
     rolling: set[str] = set()
     most = 0
-    for standing in ordered:
-        if standing.is_rolling and standing.receipts != first[standing.workload]:
-            rolling.add(standing.workload)
+    for workload_state in ordered:
+        if workload_state.is_rolling and workload_state.records != first[workload_state.workload]:
+            rolling.add(workload_state.workload)
         else:
-            rolling.discard(standing.workload)
+            rolling.discard(workload_state.workload)
         most = max(most, len(rolling))
     return most
 

@@ -94,12 +94,14 @@ class Lane:
 
     def is_restarted(self) -> bool:
         """Whether all Deployments were restarted as often as is due, or more often."""
-        found = carried(tuple(self.witness.standings), tuple(self.witness.contents))
+        found = carried(tuple(self.witness.workload_states), tuple(self.witness.contents))
         return all(len(rows) >= len(self.expected) for rows in found.values())
 
     def is_at_rest(self) -> bool:
         """Whether nothing rolls out and nothing is owed."""
-        newest = {standing.workload: standing for standing in tuple(self.witness.standings)}
+        newest = {
+            workload_state.workload: workload_state for workload_state in tuple(self.witness.workload_states)
+        }
         return self.told.reason == "NoPendingRestarts" and not any(
             each.is_rolling for each in newest.values()
         )
@@ -118,12 +120,12 @@ class Lane:
     def flaws(self) -> list[str]:
         """What was not as it had to be."""
         gaps = [f"{self.witness.gaps} gaps in the watches"] if self.witness.gaps else []
-        found = carried(tuple(self.witness.standings), tuple(self.witness.contents))
+        found = carried(tuple(self.witness.workload_states), tuple(self.witness.contents))
         return [f"{self.namespace}: {flaw}" for flaw in (*gaps, *self.noted, *flaws(found, self.expected))]
 
     def count(self) -> int:
         """How many restarts there were."""
-        return len(restarts(tuple(self.witness.standings)))
+        return len(restarts(tuple(self.witness.workload_states)))
 
     def annotate(self, key: str, value: str) -> int:
         """Ask the subscription for something; the version from which on it is asked."""
@@ -133,8 +135,8 @@ class Lane:
     def is_watching(self) -> bool:
         """Whether the stream is open and the state known."""
         conditions = self.api.subscription(self.namespace, NAME).get("status", {}).get("conditions", ())
-        standing = {each["type"] for each in conditions if each["status"] == "True"}
-        return standing >= {"Ready", "Streaming", "Observed"}
+        workload_state = {each["type"] for each in conditions if each["status"] == "True"}
+        return workload_state >= {"Ready", "Streaming", "Observed"}
 
     def has_secrets(self) -> bool:
         """Whether the Secrets are what they are to be."""

@@ -70,14 +70,14 @@ def _played(hall: Hall, proof: Proof, rounds: int) -> Shown:
         with killer.killing() if killer else nullcontext():
             world.play(play_lane)
         world.play(Lane.rest)
-        standings = [tuple(lane.witness.standings) for lane in world.lanes]
-        most = max(most_rolling(seen) for seen in standings)
+        workload_states = [tuple(lane.witness.workload_states) for lane in world.lanes]
+        most = max(most_rolling(seen) for seen in workload_states)
         return Shown(
             name=proof.name,
             runs=len(runs),
             expected=sum(
-                len(lane.expected) * len({standing.workload for standing in seen})
-                for lane, seen in zip(world.lanes, standings, strict=True)
+                len(lane.expected) * len({workload_state.workload for workload_state in seen})
+                for lane, seen in zip(world.lanes, workload_states, strict=True)
             ),
             restarts=sum(lane.count() for lane in world.lanes),
             killed=killer.kills if killer else 0,

@@ -9,15 +9,15 @@ _OLD, _NEW = {"A": "old"}, {"A": "new"}
 
 
 def _standing(
-    version: int, receipt: str = "", *, name: str = "api", rolls: bool = False, failed: bool = False
+    version: int, record: str = "", *, name: str = "api", rolls: bool = False, failed: bool = False
 ) -> Standing:
-    receipts = (("revision", receipt),) if receipt else ()
-    return Standing(version, name, version, receipts, is_rolling=rolls, has_failed=failed)
+    records = (("revision", record),) if record else ()
+    return Standing(version, name, version, records, is_rolling=rolls, has_failed=failed)
 
 
-def _judged(standings: list[Standing], written: int) -> list[str]:
+def _judged(workload_states: list[Standing], written: int) -> list[str]:
     contents = [Content(1, "env", _OLD), Content(written, "env", _NEW)]
-    return flaws(carried(standings, contents), [{"env": _NEW}])
+    return flaws(carried(workload_states, contents), [{"env": _NEW}])
 
 
 def test_a_restart_after_the_content_has_no_flaw() -> None:
@@ -26,7 +26,7 @@ def test_a_restart_after_the_content_has_no_flaw() -> None:
 
 
 @pytest.mark.parametrize(
-    ("standings", "flaw"),
+    ("workload_states", "flaw"),
     [
         ([_standing(2), _standing(9, "1")], "api had other content of env at restart 1"),
         ([_standing(2), _standing(3)], "api lacks restart 1 of 1"),
@@ -34,9 +34,9 @@ def test_a_restart_after_the_content_has_no_flaw() -> None:
     ],
     ids=["early", "lost", "doubled"],
 )
-def test_other_restarts_are_flaws(standings: list[Standing], flaw: str) -> None:
+def test_other_restarts_are_flaws(workload_states: list[Standing], flaw: str) -> None:
     """Before the content, none, one too many."""
-    assert _judged(standings, written=10) == [flaw]
+    assert _judged(workload_states, written=10) == [flaw]
 
 
 def test_the_first_sight_is_no_restart() -> None:

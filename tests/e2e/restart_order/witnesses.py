@@ -41,14 +41,14 @@ class Standing:
     version: int
     workload: str
     generation: int
-    receipts: tuple[tuple[str, str], ...]
+    records: tuple[tuple[str, str], ...]
     is_rolling: bool
     has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a subscription says from a version on: the reason and the sentence of `RestartsComplete`, and more."""
+    """What a subscription says from a version on: reason and message of `RestartsComplete`, and more."""
 
     version: int
     reason: str
@@ -64,15 +64,15 @@ class Witness:
     api: Api
     namespace: str
     contents: list[Content] = field(default_factory=list)
-    standings: list[Standing] = field(default_factory=list)
+    workload_states: list[Standing] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     _mirrors: tuple[Mirror, ...] = ()
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
-        heard = {SECRET: self._secret, DEPLOYMENT: self._deployment, SUBSCRIPTION: self._subscription}
+        received = {SECRET: self._secret, DEPLOYMENT: self._deployment, SUBSCRIPTION: self._subscription}
         self._mirrors = tuple(
-            Mirror(self.api, resource.path(self.namespace), tell) for resource, tell in heard.items()
+            Mirror(self.api, resource.path(self.namespace), tell) for resource, tell in received.items()
         )
         self._tasks = [asyncio.create_task(mirror.follow()) for mirror in self._mirrors]
         return self
@@ -95,7 +95,7 @@ class Witness:
 
     def _deployment(self, _: Object | None, now: Object | None) -> None:
         if now is not None:
-            self.standings.append(standing_of(now))
+            self.workload_states.append(standing_of(now))
 
     def _subscription(self, _: Object | None, now: Object | None) -> None:
         if now is not None:
@@ -113,7 +113,7 @@ def standing_of(deployment: Object) -> Standing:
         version=_version(deployment),
         workload=metadata["name"],
         generation=metadata["generation"],
-        receipts=tuple(sorted((key, text) for key, text in noted.items() if key.startswith(_RECEIPTS))),
+        records=tuple(sorted((key, text) for key, text in noted.items() if key.startswith(_RECEIPTS))),
         is_rolling=not has_failed and not (is_seen and _is_complete(spec, status)),
         has_failed=has_failed,
     )

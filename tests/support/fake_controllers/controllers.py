@@ -44,7 +44,7 @@ class Controller(abc.ABC):
         self.tries: list[Try] = []
         self._failed = 0
         self._workers: dict[str, _Worker] = {}
-        self._mirrors = [Mirror(api, self.resource.path(namespace), self._heard)]
+        self._mirrors = [Mirror(api, self.resource.path(namespace), self._received)]
         self._root: asyncio.Task[None] | None = None
         self._group = asyncio.TaskGroup()
 
@@ -124,7 +124,7 @@ class Controller(abc.ABC):
         for mirror in self._mirrors:
             await mirror.listed.wait()
 
-    def _heard(self, before: Object | None, now: Object | None) -> None:
+    def _received(self, before: Object | None, now: Object | None) -> None:
         if now is None:
             self._forget(before)
             return

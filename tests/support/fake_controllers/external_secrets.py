@@ -68,8 +68,8 @@ class ExternalSecrets(Controller):
 
     async def _tell(self, thing: Object, ready: Object, status: Object | None = None) -> None:
         """Merge into the status, whatever the version: what was asked for meanwhile is not synced yet."""
-        standing = thing.get("status", {}).get("conditions", ())
-        conditions = objects.with_conditions(standing, objects.timestamp(self.options.skew), [ready])
+        workload_state = thing.get("status", {}).get("conditions", ())
+        conditions = objects.with_conditions(workload_state, objects.timestamp(self.options.skew), [ready])
         path = f"{self.resource.path(self.namespace, thing['metadata']['name'])}/status"
         body = {"status": {"conditions": conditions, **(status or {})}}
         await self.api.patch(path, body, "external-secrets")

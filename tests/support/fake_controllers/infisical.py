@@ -28,8 +28,8 @@ class InfisicalController(Controller):
 
     async def tell(self, thing: Object, conditions: Iterable[Object]) -> None:
         """As the real one does, with the version that was read first; if that is old, it is only logged."""
-        standing = thing.get("status", {}).get("conditions", ())
-        merged = objects.with_conditions(standing, objects.timestamp(self.options.skew), conditions)
+        workload_state = thing.get("status", {}).get("conditions", ())
+        merged = objects.with_conditions(workload_state, objects.timestamp(self.options.skew), conditions)
         path = f"{self.resource.path(self.namespace, thing['metadata']['name'])}/status"
         try:
             await self.api.replace(path, thing | {"status": {"conditions": merged}}, MANAGER)

@@ -13,24 +13,24 @@ from support.virtual_time import EPOCH, in_virtual_time
 FAR = 1_000.0
 
 
-def heard(key: str) -> ReceivedEvent:
+def received(key: str) -> ReceivedEvent:
     """An event of one key."""
     return ReceivedEvent(SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({key})), EPOCH)
 
 
-async def ring_at(wakes: TriggerQueue, moments: Iterable[float]) -> None:
+async def ring_at(triggers: TriggerQueue, moments: Iterable[float]) -> None:
     """Ring at moments of the loop's clock."""
     loop = asyncio.get_running_loop()
     for moment in moments:
         await asyncio.sleep(moment - loop.time())
-        wakes.add()
+        triggers.add()
 
 
-async def waited(wakes: TriggerQueue, rings: Iterable[float], until: float = FAR) -> float:
+async def waited(triggers: TriggerQueue, rings: Iterable[float], until: float = FAR) -> float:
     """When a wait ended that saw these rings."""
     async with asyncio.TaskGroup() as group:
-        ringing = group.create_task(ring_at(wakes, rings))
-        await wakes.wait(until)
+        ringing = group.create_task(ring_at(triggers, rings))
+        await triggers.wait(until)
         ended = asyncio.get_running_loop().time()
         ringing.cancel()
     return ended
@@ -39,14 +39,14 @@ async def waited(wakes: TriggerQueue, rings: Iterable[float], until: float = FAR
 @in_virtual_time
 async def test_whether_events_alone_rang() -> None:
     """Events point somewhere; one ring for something else among them does not."""
-    wakes = TriggerQueue(1.0)
-    wakes.add(heard("A"))
-    assert not wakes.is_whole
-    wakes.add()
-    wakes.add(heard("B"))
-    assert wakes.is_whole
-    wakes.take()
-    assert not wakes.is_whole
+    triggers = TriggerQueue(1.0)
+    triggers.add(received("A"))
+    assert not triggers.is_whole
+    triggers.add()
+    triggers.add(received("B"))
+    assert triggers.is_whole
+    triggers.take()
+    assert not triggers.is_whole
 
 
 @in_virtual_time
@@ -82,9 +82,9 @@ async def test_no_quiet_time() -> None:
 @in_virtual_time
 async def test_ring_before_the_wait() -> None:
     """A ring that came before the wait is not lost."""
-    wakes = TriggerQueue(1.0)
-    wakes.add()
-    assert await waited(wakes, []) == 1.0
+    triggers = TriggerQueue(1.0)
+    triggers.add()
+    assert await waited(triggers, []) == 1.0
 
 
 @in_virtual_time
@@ -103,24 +103,24 @@ async def test_time_over_already() -> None:
 @in_virtual_time
 async def test_taken_once() -> None:
     """What was heard is taken once, in the order of hearing, and with it the news that the bell rang."""
-    wakes = TriggerQueue(1.0)
-    wakes.add(heard("A"))
-    wakes.add(heard("B"))
+    triggers = TriggerQueue(1.0)
+    triggers.add(received("A"))
+    triggers.add(received("B"))
 
-    assert wakes.is_rung
-    assert wakes.take() == (heard("A"), heard("B"))
-    assert not wakes.is_rung
-    assert wakes.take() == ()
+    assert triggers.is_rung
+    assert triggers.take() == (received("A"), received("B"))
+    assert not triggers.is_rung
+    assert triggers.take() == ()
 
 
 @in_virtual_time
 async def test_kept() -> None:
     """What is put back comes before what was heard since, and is no reason to look by itself."""
-    wakes = TriggerQueue(1.0)
-    wakes.requeue((heard("A"),))
-    assert await waited(wakes, [], until=3.0) == 3.0
+    triggers = TriggerQueue(1.0)
+    triggers.requeue((received("A"),))
+    assert await waited(triggers, [], until=3.0) == 3.0
 
-    assert not wakes.is_rung
+    assert not triggers.is_rung
 
-    wakes.add(heard("B"))
-    assert wakes.take() == (heard("A"), heard("B"))
+    triggers.add(received("B"))
+    assert triggers.take() == (received("A"), received("B"))

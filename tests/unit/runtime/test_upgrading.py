@@ -68,9 +68,9 @@ class Upgraded:
 
     async def __aenter__(self) -> Self:
         await asyncio.sleep(SINCE_SECONDS)
-        world = a_world(self.cluster, self.infisical.opened, ADDRESS)
+        dependencies = a_world(self.cluster, self.infisical.opened, ADDRESS)
         self._task = asyncio.get_running_loop().create_task(
-            SubscriptionRunner(dependencies=world, key=self.key).run()
+            SubscriptionRunner(dependencies=dependencies, key=self.key).run()
         )
         await asyncio.sleep(LOOKED_SECONDS)
         return self
@@ -121,8 +121,8 @@ async def test_what_was_owed_is_paid(number: int) -> None:
     """Written down and not done: it is done once, under the number that it had."""
     async with Upgraded(number, "owed") as team:
         assert team.rollouts == 1
-        stamps = team.cluster.workload_of("team", "web")["spec"]["template"]["metadata"]["annotations"]
-        assert list(stamps.values()) == [f"{team.epoch}.1"]
+        revisions = team.cluster.workload_of("team", "web")["spec"]["template"]["metadata"]["annotations"]
+        assert list(revisions.values()) == [f"{team.epoch}.1"]
         assert (team.ledger["format"], team.ledger["debts"]) == (FORMAT, [])
 
 

@@ -47,14 +47,14 @@ class AcceptedState:
     accepted_at: datetime
     removed_ids: frozenset[str] = frozenset()
 
-    def succeeded_by(self, body: PartitionState, at: datetime) -> "AcceptedState":
+    def succeeded_by(self, state: PartitionState, at: datetime) -> "AcceptedState":
         """The next belief; what is gone is remembered while a read may still show it."""
         remembered = self.removed_ids if at <= self.accepted_at + MAX_READ_LAG else frozenset()
-        return AcceptedState(body.completed_from(self.state), at, (remembered | self.state.ids) - body.ids)
+        return AcceptedState(state.completed_from(self.state), at, (remembered | self.state.ids) - state.ids)
 
-    def confirmed_by(self, body: PartitionState) -> "AcceptedState":
+    def confirmed_by(self, state: PartitionState) -> "AcceptedState":
         """The same belief, after a body that agrees with it and may know more."""
-        return replace(self, state=body.completed_from(self.state))
+        return replace(self, state=state.completed_from(self.state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,69 +66,71 @@ class ReceivedEvent:
 
 
 def assess(
-    part: Partition,
-    believed: AcceptedState,
+    partition: Partition,
+    current: AcceptedState,
     seen: PartitionState,
     started: datetime,
-    heard: Iterable[ReceivedEvent],
+    received: Iterable[ReceivedEvent],
 ) -> Assessment:
     """Judge a body whose read started at `started` against what is believed of its part."""
-    if believed.state.agrees(seen):
+    if current.state.agrees(seen):
         return Assessment.UNCHANGED
-    if started > believed.accepted_at + MAX_READ_LAG:
+    if started > current.accepted_at + MAX_READ_LAG:
         return Assessment.ACCEPTED
-    steps = _version_steps(believed.state, seen)
-    if any(step < 0 for step in steps) or not believed.removed_ids.isdisjoint(seen.ids):
+    steps = _version_steps(current.state, seen)
+    if any(step < 0 for step in steps) or not current.removed_ids.isdisjoint(seen.ids):
         return Assessment.SUSPECT  # whatever was heard: an event may be late, and the read older than it
-    later = [entry.event for entry in heard if entry.received_at > believed.accepted_at]
-    is_newer = any(steps) or _is_corroborated(part, believed.state, seen, later)
+    later = [entry.event for entry in received if entry.received_at > current.accepted_at]
+    is_newer = any(steps) or _is_corroborated(partition, current.state, seen, later)
     return Assessment.ACCEPTED if is_newer else Assessment.SUSPECT
 
 
 def unconfirmed_removal(
-    part: Partition,
-    believed: AcceptedState,
+    partition: Partition,
+    current: AcceptedState,
     seen: PartitionState,
     started: datetime,
-    heard: Iterable[ReceivedEvent],
+    received: Iterable[ReceivedEvent],
 ) -> str | None:
     """A key to ask for, when a read would be believed although most keys left without a word.
 
     The server leaves out silently what an identity may no longer describe. So the loss of all keys of
     a folder, or of more than half of at least three, has to be confirmed by asking for one of them.
     """
-    before = believed.state.versions.keys()
+    before = current.state.versions.keys()
     lost = before - seen.versions.keys()
     is_most = lost == before or 2 * len(lost) > len(before) >= _FEW
-    if part.source is not None or not lost or not is_most:
+    if partition.source is not None or not lost or not is_most:
         return None
-    is_told = _is_corroborated(part, believed.state, seen, [entry.event for entry in heard])
-    is_believed = assess(part, believed, seen, started, heard) is Assessment.ACCEPTED
+    is_told = _is_corroborated(partition, current.state, seen, [entry.event for entry in received])
+    is_believed = assess(partition, current, seen, started, received) is Assessment.ACCEPTED
     return min(lost) if is_believed and not is_told else None
 
 
-def _version_steps(believed: PartitionState, seen: PartitionState) -> list[int]:
+def _version_steps(current: PartitionState, seen: PartitionState) -> list[int]:
     """By how many versions each secret that both know was changed; one step up proves `seen` newer."""
-    before = {sighting.id: sighting.version for sighting in believed.versions.values()}
+    before = {secret_version.id: secret_version.version for secret_version in current.versions.values()}
     return [
-        sighting.version - before[sighting.id] for sighting in seen.versions.values() if sighting.id in before
+        secret_version.version - before[secret_version.id]
+        for secret_version in seen.versions.values()
+        if secret_version.id in before
     ]
 
 
 def _is_corroborated(
-    part: Partition, believed: PartitionState, seen: PartitionState, events: Iterable[SecretEvent]
+    partition: Partition, current: PartitionState, seen: PartitionState, events: Iterable[SecretEvent]
 ) -> bool:
     """Every difference was told by an event that was heard after the belief was accepted."""
-    if part.source is not None:
+    if partition.source is not None:
         # The event names no keys, and comes late. So it vouches only for an import that was not there:
         # a lagging read takes back what is believed, and hardly shows what there never was.
-        is_told = any(event.type is _IMPORT and part.scope.covers(event.folder) for event in events)
-        return believed == ABSENT and is_told
+        is_told = any(event.type is _IMPORT and partition.scope.covers(event.folder) for event in events)
+        return current == ABSENT and is_told
     told: dict[str, set[EventType]] = defaultdict(set)
     for event in events:
-        for key in event.keys if event.folder == part.folder else ():
+        for key in event.keys if event.folder == partition.folder else ():
             told[key].add(event.type)
-    return all(_is_explained(change, told[change.key]) for change in diff(part, believed, seen))
+    return all(_is_explained(change, told[change.key]) for change in diff(partition, current, seen))
 
 
 def _is_explained(change: Change, told: set[EventType]) -> bool:

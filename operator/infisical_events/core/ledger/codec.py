@@ -47,7 +47,7 @@ def encode(ledger: Ledger) -> dict[str, Any]:
     the process, and lost with it.
     """
     header = ledger.header
-    belief, room_left = _fitting(ledger.accepted)
+    accepted, room_left = _fitting(ledger.accepted)
     return {
         "format": FORMAT,
         "header": {
@@ -60,15 +60,15 @@ def encode(ledger: Ledger) -> dict[str, Any]:
         "seq": ledger.seq,
         "baselinedAt": _encode_time(ledger.baselined_at),
         "scope": [str(scope) for scope in ledger.scopes],
-        "belief": belief,
+        "belief": accepted,
         "debts": _encode_all_pending(ledger.pending),
         "claims": [
-            {"folder": str(claim.folder), "heardAt": _encode_time(claim.received_at)}
-            for claim in ledger.unmatched_events
+            {"folder": str(import_event.folder), "heardAt": _encode_time(import_event.received_at)}
+            for import_event in ledger.unmatched_events
         ],
         "credits": [
-            {"scope": str(credit.scope), "until": _encode_time(credit.until)}
-            for credit in ledger.unmatched_changes
+            {"scope": str(import_change.scope), "until": _encode_time(import_change.until)}
+            for import_change in ledger.unmatched_changes
         ],
         "parked": _encode_recently_removed(ledger.recently_removed, room_left),
         "rollouts": [_encode_rollout(rollout) for rollout in ledger.rollouts],
@@ -87,26 +87,31 @@ def is_stored_as(ledger: Ledger | None, other: Ledger | None) -> bool:
     return ledger == other or encode(ledger) == encode(other)
 
 
-def _fitting(belief: Mapping[Partition, AcceptedState]) -> tuple[list[dict[str, Any]], int]:
+def _fitting(accepted: Mapping[Partition, AcceptedState]) -> tuple[list[dict[str, Any]], int]:
     """The belief encoded, as many folders folded, the largest first, as have to be; the room that is left."""
-    entries = {part: _encode_accepted(part, held) for part, held in belief.items()}
-    size = {part: len(json.dumps(entry)) for part, entry in entries.items()}
+    entries = {partition: _encode_accepted(partition, held) for partition, held in accepted.items()}
+    size = {partition: len(json.dumps(entry)) for partition, entry in entries.items()}
     room_left = _ROOM - sum(size.values())
-    for part in sorted(size, key=lambda part: (-size[part], str(part))):
+    for partition in sorted(size, key=lambda partition: (-size[partition], str(partition))):
         if room_left >= 0:
             break
-        entries[part] = _encode_accepted(
-            part, replace(belief[part], state=belief[part].state.compacted(), removed_ids=frozenset())
+        entries[partition] = _encode_accepted(
+            partition,
+            replace(
+                accepted[partition], state=accepted[partition].state.compacted(), removed_ids=frozenset()
+            ),
         )
-        room_left += size[part] - len(json.dumps(entries[part]))
-    return [entries[part] for part in sorted(entries, key=str)], room_left
+        room_left += size[partition] - len(json.dumps(entries[partition]))
+    return [entries[partition] for partition in sorted(entries, key=str)], room_left
 
 
-def _encode_recently_removed(parked: Mapping[Partition, RecentlyRemoved], room: int) -> list[dict[str, Any]]:
+def _encode_recently_removed(
+    recently_removed: Mapping[Partition, RecentlyRemoved], room: int
+) -> list[dict[str, Any]]:
     """None at all where they do not fit: they only spare a restart when an edit and a stale read meet."""
     entries = [
-        _encode_accepted(part, left.accepted) | {"leftAt": _encode_time(left.left_at)}
-        for part, left in sorted(parked.items(), key=lambda item: str(item[0]))
+        _encode_accepted(partition, left.accepted) | {"leftAt": _encode_time(left.left_at)}
+        for partition, left in sorted(recently_removed.items(), key=lambda item: str(item[0]))
     ]
     return entries if len(json.dumps(entries)) <= room else []
 
@@ -136,12 +141,12 @@ def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - whatever is stored; every mis
         accepted={Partition.parse(entry["part"]): _decode_accepted(entry) for entry in raw["belief"]},
         pending=tuple(map(_decode_pending, raw.get("debts", ()))),
         unmatched_events=tuple(
-            UnmatchedImportEvent(Folder.parse(claim["folder"]), _decode_time(claim["heardAt"]))
-            for claim in raw.get("claims", ())
+            UnmatchedImportEvent(Folder.parse(import_event["folder"]), _decode_time(import_event["heardAt"]))
+            for import_event in raw.get("claims", ())
         ),
         unmatched_changes=tuple(
-            UnmatchedImportChange(Scope.parse(credit["scope"]), _decode_time(credit["until"]))
-            for credit in raw.get("credits", ())
+            UnmatchedImportChange(Scope.parse(import_change["scope"]), _decode_time(import_change["until"]))
+            for import_change in raw.get("credits", ())
         ),
         recently_removed={
             Partition.parse(entry["part"]): RecentlyRemoved(
@@ -160,9 +165,9 @@ def _decode_header(projectId: str, address: str, grade: str, keyId: str = "") ->
     return Header(str(projectId), str(address), Grade(grade), str(keyId))
 
 
-def _encode_accepted(part: Partition, held: AcceptedState) -> dict[str, Any]:
+def _encode_accepted(partition: Partition, held: AcceptedState) -> dict[str, Any]:
     return {
-        "part": str(part),
+        "part": str(partition),
         "body": held.state.encode(),
         "acceptedAt": _encode_time(held.accepted_at),
         "gone": sorted(held.removed_ids),
@@ -174,28 +179,28 @@ def _decode_accepted(raw: Mapping[str, Any]) -> AcceptedState:
     return AcceptedState(PartitionState.decode(raw["body"]), _decode_time(raw["acceptedAt"]), gone)
 
 
-def _encode_all_pending(debts: tuple[PendingRestart, ...]) -> list[dict[str, Any]]:
+def _encode_all_pending(all_pending: tuple[PendingRestart, ...]) -> list[dict[str, Any]]:
     """All debts; of many the changes are told less exactly, so that nobody's is missing."""
-    encoded = [_encode_pending(debt, LONGEST_LIST) for debt in debts]
+    encoded = [_encode_pending(pending, LONGEST_LIST) for pending in all_pending]
     for most in (10, 1):
         if len(json.dumps(encoded)) <= _ROOM_FOR_PENDING:
             break
-        encoded = [_encode_pending(debt, most) for debt in debts]
+        encoded = [_encode_pending(pending, most) for pending in all_pending]
     return encoded
 
 
-def _encode_pending(debt: PendingRestart, most: int) -> dict[str, Any]:
-    changes = debt.changes if len(debt.changes) <= most else compacted(debt.changes, most)
+def _encode_pending(pending: PendingRestart, most: int) -> dict[str, Any]:
+    changes = pending.changes if len(pending.changes) <= most else compacted(pending.changes, most)
     return {
-        "uid": debt.uid,
-        "kind": debt.kind,
-        "name": debt.name,
-        "seq": debt.seq,
-        "since": _encode_time(debt.since),
+        "uid": pending.uid,
+        "kind": pending.kind,
+        "name": pending.name,
+        "seq": pending.seq,
+        "since": _encode_time(pending.since),
         "changes": [str(change) for change in changes],
-        "requested": debt.is_requested,
-        "late": debt.unconfirmed is not None,
-        "early": debt.is_confirmation_only,
+        "requested": pending.is_requested,
+        "late": pending.unconfirmed is not None,
+        "early": pending.is_confirmation_only,
     }
 
 

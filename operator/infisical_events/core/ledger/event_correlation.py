@@ -34,7 +34,7 @@ class ImportCorrelation:
 
 
 def correlate_imports(
-    ledger: Ledger, changes: Iterable[Change], heard: tuple[ReceivedEvent, ...], now: datetime
+    ledger: Ledger, changes: Iterable[Change], received: tuple[ReceivedEvent, ...], now: datetime
 ) -> ImportCorrelation:
     """Pair import mutations heard with import differences seen; believe what stays unseen.
 
@@ -42,39 +42,43 @@ def correlate_imports(
     once, after a while. A difference without a claim is ahead of its event, which then owes nothing.
     """
     visible = {change.scope for change in changes if change.types == _IMPORT}
-    credits_left = [credit for credit in ledger.unmatched_changes if credit.until > now]
+    credits_left = [import_change for import_change in ledger.unmatched_changes if import_change.until > now]
     unclaimed = set(visible)
-    claims: list[UnmatchedImportEvent] = []
-    believed: list[UnmatchedImportEvent] = []
-    for claim in _open_events(ledger, heard):
-        seen = [scope for scope in visible if scope.covers(claim.folder)]
-        paid = [credit for credit in credits_left if credit.scope.covers(claim.folder)]
+    import_events: list[UnmatchedImportEvent] = []
+    current: list[UnmatchedImportEvent] = []
+    for import_event in _open_events(ledger, received):
+        seen = [scope for scope in visible if scope.covers(import_event.folder)]
+        paid = [
+            import_change for import_change in credits_left if import_change.scope.covers(import_event.folder)
+        ]
         if seen:
             unclaimed.difference_update(seen)
         elif paid:
             credits_left.remove(paid[0])
-        elif now >= claim.received_at + UNMATCHED_EVENT_WAIT:
-            believed.append(claim)
+        elif now >= import_event.received_at + UNMATCHED_EVENT_WAIT:
+            current.append(import_event)
         else:
-            claims.append(claim)
-    fresh = [UnmatchedImportChange(scope, now + UNMATCHED_CHANGE_LIFETIME) for scope in sorted(unclaimed)]
-    return ImportCorrelation(tuple(claims), (*credits_left, *fresh), tuple(believed))
+            import_events.append(import_event)
+    sync_state = [
+        UnmatchedImportChange(scope, now + UNMATCHED_CHANGE_LIFETIME) for scope in sorted(unclaimed)
+    ]
+    return ImportCorrelation(tuple(import_events), (*credits_left, *sync_state), tuple(current))
 
 
-def _open_events(ledger: Ledger, heard: tuple[ReceivedEvent, ...]) -> tuple[UnmatchedImportEvent, ...]:
+def _open_events(ledger: Ledger, received: tuple[ReceivedEvent, ...]) -> tuple[UnmatchedImportEvent, ...]:
     """The open claims and the new ones of folders in scope, one per folder: the oldest."""
-    claims = {claim.folder: claim for claim in ledger.unmatched_events}
-    for entry in heard:
+    import_events = {import_event.folder: import_event for import_event in ledger.unmatched_events}
+    for entry in received:
         folder = entry.event.folder
         in_scope = any(scope.covers(folder) for scope in ledger.scopes)
         if entry.event.type is EventType.IMPORT_MUTATION and in_scope:
-            claims.setdefault(folder, UnmatchedImportEvent(folder, entry.received_at))
-    return tuple(claims.values())
+            import_events.setdefault(folder, UnmatchedImportEvent(folder, entry.received_at))
+    return tuple(import_events.values())
 
 
-def with_event_types(changes: Iterable[Change], heard: tuple[ReceivedEvent, ...]) -> tuple[Change, ...]:
+def with_event_types(changes: Iterable[Change], received: tuple[ReceivedEvent, ...]) -> tuple[Change, ...]:
     """The changes of own secrets, each under the event types that were heard for it as well."""
-    heard_for = _received_types(heard)
+    heard_for = _received_types(received)
     return tuple(
         change
         if change.types == _IMPORT
@@ -83,12 +87,12 @@ def with_event_types(changes: Iterable[Change], heard: tuple[ReceivedEvent, ...]
     )
 
 
-def without_event(changes: Iterable[Change], heard: tuple[ReceivedEvent, ...]) -> tuple[Change, ...]:
+def without_event(changes: Iterable[Change], received: tuple[ReceivedEvent, ...]) -> tuple[Change, ...]:
     """The changes of own secrets that no event had told: made while nobody listened, or lost on the way.
 
     Import mutations are left out, since the server tells of them seconds after they can be seen.
     """
-    heard_for = _received_types(heard)
+    heard_for = _received_types(received)
     folders = {folder for folder, _ in heard_for}
     return tuple(
         change
@@ -99,10 +103,10 @@ def without_event(changes: Iterable[Change], heard: tuple[ReceivedEvent, ...]) -
     )
 
 
-def _received_types(heard: tuple[ReceivedEvent, ...]) -> dict[tuple[Folder, str], frozenset[EventType]]:
+def _received_types(received: tuple[ReceivedEvent, ...]) -> dict[tuple[Folder, str], frozenset[EventType]]:
     """By place, the event types that were heard for it."""
     types: dict[tuple[Folder, str], frozenset[EventType]] = {}
-    for entry in heard:
+    for entry in received:
         for claimed in changes_of(entry.event):
             types[_place(claimed)] = types.get(_place(claimed), frozenset()) | claimed.types
     return types

@@ -138,10 +138,10 @@ class Ledger:
     resume_at: str = ""
     """What people asked for and was taken up, by the annotations' values."""
 
-    def accepted_for(self, part: Partition) -> AcceptedState:
+    def accepted_for(self, partition: Partition) -> AcceptedState:
         """What is believed of a part; of one that was never seen, that it was not there."""
         absent = AcceptedState(PartitionState.of({}), self.baselined_at)
-        return self.accepted.get(part, absent)
+        return self.accepted.get(partition, absent)
 
 
 def without_future_times(ledger: Ledger, now: datetime) -> Ledger:
@@ -151,18 +151,19 @@ def without_future_times(ledger: Ledger, now: datetime) -> Ledger:
     workload's newest restart, and would otherwise count as covered by it.
     """
     moments = [ledger.baselined_at, *(held.accepted_at for held in ledger.accepted.values())]
-    moments += [claim.received_at for claim in ledger.unmatched_events]
+    moments += [import_event.received_at for import_event in ledger.unmatched_events]
     if max(moments) <= now + _SKEW:
         return ledger
     return replace(
         ledger,
         baselined_at=min(ledger.baselined_at, now),
         accepted={
-            part: replace(held, accepted_at=min(held.accepted_at, now))
-            for part, held in ledger.accepted.items()
+            partition: replace(held, accepted_at=min(held.accepted_at, now))
+            for partition, held in ledger.accepted.items()
         },
         unmatched_events=tuple(
-            replace(claim, received_at=min(claim.received_at, now)) for claim in ledger.unmatched_events
+            replace(import_event, received_at=min(import_event.received_at, now))
+            for import_event in ledger.unmatched_events
         ),
         unmatched_changes=(),
         recently_removed={},
@@ -176,7 +177,8 @@ def with_header(ledger: Ledger, header: Header) -> Ledger:
     """
     if header.key_id == ledger.header.key_id:
         return ledger if header == ledger.header else replace(ledger, header=header)
-    belief = {
-        part: replace(held, state=held.state.without_digests()) for part, held in ledger.accepted.items()
+    accepted = {
+        partition: replace(held, state=held.state.without_digests())
+        for partition, held in ledger.accepted.items()
     }
-    return replace(ledger, header=header, accepted=belief, recently_removed={})
+    return replace(ledger, header=header, accepted=accepted, recently_removed={})

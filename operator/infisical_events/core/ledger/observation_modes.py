@@ -38,34 +38,38 @@ class ReadResult:
         return self.header.grade is Grade.EVENTS
 
 
-def first_ledger(look: ReadResult, epoch: str, now: datetime) -> Ledger:
+def first_ledger(read_result: ReadResult, epoch: str, now: datetime) -> Ledger:
     """The first ledger: a baseline of what is seen, or of nothing."""
-    if look.snapshots:
-        return baseline(look.header, epoch, look.snapshots[-1])
-    return Ledger(look.header, epoch, seq=0, baselined_at=now, scopes=look.scopes, accepted={})
+    if read_result.snapshots:
+        return baseline(read_result.header, epoch, read_result.snapshots[-1])
+    return Ledger(read_result.header, epoch, seq=0, baselined_at=now, scopes=read_result.scopes, accepted={})
 
 
 def apply_read(
-    ledger: Ledger, look: ReadResult, heard: tuple[ReceivedEvent, ...], now: datetime
+    ledger: Ledger, read_result: ReadResult, received: tuple[ReceivedEvent, ...], now: datetime
 ) -> AppliedSnapshots:
     """Take a look and the events heard around it into a ledger about the same project."""
     if ledger.header.grade is not Grade.EVENTS:
-        last = SnapshotRole.LAST_OF_ALL if look.is_events_only else SnapshotRole.REPEATABLE
-        taken = apply_snapshots(with_header(ledger, look.header), look.snapshots, heard, now, last)
-        return (
-            replace(taken, ledger=_without_state(taken.ledger, look.scopes)) if look.is_events_only else taken
+        last = SnapshotRole.LAST_OF_ALL if read_result.is_events_only else SnapshotRole.REPEATABLE
+        taken = apply_snapshots(
+            with_header(ledger, read_result.header), read_result.snapshots, received, now, last
         )
-    taken = _apply_events_only(replace(ledger, header=look.header), look.scopes, heard)
-    if look.is_events_only:
+        return (
+            replace(taken, ledger=_without_state(taken.ledger, read_result.scopes))
+            if read_result.is_events_only
+            else taken
+        )
+    taken = _apply_events_only(replace(ledger, header=read_result.header), read_result.scopes, received)
+    if read_result.is_events_only:
         return taken
-    return replace(taken, ledger=_with_first_state(taken.ledger, look.snapshots[-1]))
+    return replace(taken, ledger=_with_first_state(taken.ledger, read_result.snapshots[-1]))
 
 
 def _apply_events_only(
-    ledger: Ledger, scopes: tuple[Scope, ...], heard: Iterable[ReceivedEvent]
+    ledger: Ledger, scopes: tuple[Scope, ...], received: Iterable[ReceivedEvent]
 ) -> AppliedSnapshots:
     """Every event counts, also one that is heard twice: there is no state to tell that by."""
-    told = [entry for entry in heard if any(scope.covers(entry.event.folder) for scope in scopes)]
+    told = [entry for entry in received if any(scope.covers(entry.event.folder) for scope in scopes)]
     imports = [entry for entry in told if entry.event.type is EventType.IMPORT_MUTATION]
     return AppliedSnapshots(
         ledger=_without_state(ledger, scopes),
@@ -81,11 +85,11 @@ def _apply_events_only(
 
 
 def _without_state(ledger: Ledger, scopes: tuple[Scope, ...]) -> Ledger:
-    debts = pending_within(ledger.pending, scopes)
+    all_pending = pending_within(ledger.pending, scopes)
     return replace(
         ledger,
         scopes=scopes,
-        pending=debts,
+        pending=all_pending,
         accepted={},
         unmatched_events=(),
         unmatched_changes=(),
@@ -93,9 +97,9 @@ def _without_state(ledger: Ledger, scopes: tuple[Scope, ...]) -> Ledger:
     )
 
 
-def _with_first_state(ledger: Ledger, observation: Snapshot) -> Ledger:
+def _with_first_state(ledger: Ledger, snapshot: Snapshot) -> Ledger:
     """There is something to look at at last: it is believed as it stands, and all else stays as it was."""
-    seen = baseline(ledger.header, ledger.epoch, observation)
+    seen = baseline(ledger.header, ledger.epoch, snapshot)
     return replace(
         ledger,
         baselined_at=seen.baselined_at,

@@ -14,7 +14,7 @@ def revision_of(epoch: str, seq: int) -> str:
     return f"{epoch}.{seq}"
 
 
-def is_revision_at_least(stamp: str, epoch: str, seq: int) -> bool:
+def is_revision_at_least(revision: str, epoch: str, seq: int) -> bool:
     """Whether a stamp, which may have been edited by hand, is of this epoch and covers `seq`."""
-    stamped_epoch, _, stamped_seq = stamp.rpartition(".")
+    stamped_epoch, _, stamped_seq = revision.rpartition(".")
     return stamped_epoch == epoch and _SEQ.fullmatch(stamped_seq) is not None and int(stamped_seq) >= seq

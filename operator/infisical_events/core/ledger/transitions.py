@@ -68,16 +68,16 @@ class _AssessedPartitions:
     """Until when each body that is not believed has to be doubted."""
 
 
-def baseline(header: Header, epoch: str, observation: Snapshot) -> Ledger:
+def baseline(header: Header, epoch: str, snapshot: Snapshot) -> Ledger:
     """The first sight of a subscription: everything is believed, nothing is owed."""
-    at = observation.finished
+    at = snapshot.finished
     return Ledger(
         header=header,
         epoch=epoch,
         seq=0,
         baselined_at=at,
-        scopes=observation.scopes,
-        accepted={part: AcceptedState(body, at) for part, body in observation.partitions.items()},
+        scopes=snapshot.scopes,
+        accepted={partition: AcceptedState(state, at) for partition, state in snapshot.partitions.items()},
     )
 
 
@@ -90,46 +90,48 @@ class SnapshotRole(Enum):
     LAST_OF_ALL = auto()
     """Nobody looks any more."""
 
-    def is_last_read_of(self, part: Partition) -> bool:
+    def is_last_read_of(self, partition: Partition) -> bool:
         """Whether the part is not seen again: then a restart too many is better than one too few."""
-        is_import = part.source is not None
+        is_import = partition.source is not None
         return self is SnapshotRole.LAST_OF_ALL or (self is SnapshotRole.LAST_OF_SCOPES and is_import)
 
 
 def apply_snapshot(
     ledger: Ledger,
-    observation: Snapshot,
-    heard: tuple[ReceivedEvent, ...],
+    snapshot: Snapshot,
+    received: tuple[ReceivedEvent, ...],
     now: datetime,
-    sight: SnapshotRole = SnapshotRole.REPEATABLE,
+    role: SnapshotRole = SnapshotRole.REPEATABLE,
 ) -> AppliedSnapshots:
     """Take one observation and the events heard around it into the ledger.
 
     Parts that the ledger's scope did not cover before are baselined; parts that the observation's
     scopes do not cover any more are forgotten, with what is owed for them.
     """
-    settled = _rescoped(without_future_times(ledger, now), observation, now)
-    judged = _assess_all(settled, observation, heard, sight)
-    imports = correlate_imports(settled, judged.changes, heard, now)
-    judged = _accept_referenced_values(judged, imports.expired, observation)
-    unshown = tuple(entry for entry in heard if _is_unshown(entry, judged.changes, now))
+    settled = _rescoped(without_future_times(ledger, now), snapshot, now)
+    assessed = _assess_all(settled, snapshot, received, role)
+    imports = correlate_imports(settled, assessed.changes, received, now)
+    assessed = _accept_referenced_values(assessed, imports.expired, snapshot)
+    unshown = tuple(entry for entry in received if _is_unshown(entry, assessed.changes, now))
     moments = [
-        *judged.suspects.values(),
-        *(claim.received_at + UNMATCHED_EVENT_WAIT for claim in imports.events),
+        *assessed.suspects.values(),
+        *(import_event.received_at + UNMATCHED_EVENT_WAIT for import_event in imports.events),
     ]
     return AppliedSnapshots(
         ledger=replace(
             settled,
-            scopes=observation.scopes,
-            baselined_at=now if observation.scopes != ledger.scopes else settled.baselined_at,
-            accepted=judged.accepted,
+            scopes=snapshot.scopes,
+            baselined_at=now if snapshot.scopes != ledger.scopes else settled.baselined_at,
+            accepted=assessed.accepted,
             unmatched_events=imports.events,
             unmatched_changes=imports.changes,
             recently_removed={
-                part: left for part, left in settled.recently_removed.items() if part not in judged.accepted
+                partition: left
+                for partition, left in settled.recently_removed.items()
+                if partition not in assessed.accepted
             },
         ),
-        changes=merged(with_event_types(judged.changes, heard)),
+        changes=merged(with_event_types(assessed.changes, received)),
         expired_import_events=imports.expired,
         unshown_events=unshown,
         read_again_at=min(moments, default=None),
@@ -138,8 +140,8 @@ def apply_snapshot(
 
 def apply_snapshots(
     ledger: Ledger,
-    observations: tuple[Snapshot, ...],
-    heard: tuple[ReceivedEvent, ...],
+    snapshots: tuple[Snapshot, ...],
+    received: tuple[ReceivedEvent, ...],
     now: datetime,
     last: SnapshotRole = SnapshotRole.REPEATABLE,
 ) -> AppliedSnapshots:
@@ -148,162 +150,180 @@ def apply_snapshots(
     After a changed spec the old scopes are looked at once more, so that what changed there before the
     edit is not mistaken for a baseline.
     """
-    taken = AppliedSnapshots(ledger, (), (), heard, None)
-    for observation, following in zip_longest(observations, observations[1:]):
-        is_left = following is not None and following.scopes != observation.scopes
-        sight = SnapshotRole.LAST_OF_SCOPES if is_left else SnapshotRole.REPEATABLE if following else last
-        new = apply_snapshot(taken.ledger, observation, taken.unshown_events, now, sight)
-        changes, claims = (
+    taken = AppliedSnapshots(ledger, (), (), received, None)
+    for snapshot, following in zip_longest(snapshots, snapshots[1:]):
+        is_left = following is not None and following.scopes != snapshot.scopes
+        role = SnapshotRole.LAST_OF_SCOPES if is_left else SnapshotRole.REPEATABLE if following else last
+        new = apply_snapshot(taken.ledger, snapshot, taken.unshown_events, now, role)
+        changes, import_events = (
             merged((*taken.changes, *new.changes)),
             (*taken.expired_import_events, *new.expired_import_events),
         )
-        taken = replace(new, changes=changes, expired_import_events=claims)
+        taken = replace(new, changes=changes, expired_import_events=import_events)
     return taken
 
 
 def unconfirmed_removals(
-    ledger: Ledger, observation: Snapshot, heard: tuple[ReceivedEvent, ...]
+    ledger: Ledger, snapshot: Snapshot, received: tuple[ReceivedEvent, ...]
 ) -> dict[Partition, str]:
     """The parts that seem to have lost most of their secrets, each with a key to ask for."""
     keys = {
-        part: unconfirmed_removal(
-            part, held, observation.partitions.get(part, ABSENT), observation.started, heard
+        partition: unconfirmed_removal(
+            partition, held, snapshot.partitions.get(partition, ABSENT), snapshot.started, received
         )
-        for part, held in ledger.accepted.items()
-        if is_covered(part, observation.scopes) and part not in observation.unverified
+        for partition, held in ledger.accepted.items()
+        if is_covered(partition, snapshot.scopes) and partition not in snapshot.unverified
     }
-    return {part: key for part, key in keys.items() if key is not None}
+    return {partition: key for partition, key in keys.items() if key is not None}
 
 
-def _rescoped(ledger: Ledger, observation: Snapshot, now: datetime) -> Ledger:
+def _rescoped(ledger: Ledger, snapshot: Snapshot, now: datetime) -> Ledger:
     """Forget what left the scope: belief, but for a while, and debts for it."""
-    parked = {
-        part: left for part, left in ledger.recently_removed.items() if now <= left.left_at + MAX_READ_LAG
+    recently_removed = {
+        partition: left
+        for partition, left in ledger.recently_removed.items()
+        if now <= left.left_at + MAX_READ_LAG
     }
-    if observation.scopes == ledger.scopes:
-        return ledger if parked == ledger.recently_removed else replace(ledger, recently_removed=parked)
-    scopes = observation.scopes
-    gone = (part for part in ledger.accepted if part.source is None and not is_covered(part, scopes))
-    parked |= {part: RecentlyRemoved(ledger.accepted[part], now) for part in gone}
-    claims = tuple(c for c in ledger.unmatched_events if any(s.covers(c.folder) for s in scopes))
-    belief = _carried_over(ledger, observation)
+    if snapshot.scopes == ledger.scopes:
+        return (
+            ledger
+            if recently_removed == ledger.recently_removed
+            else replace(ledger, recently_removed=recently_removed)
+        )
+    scopes = snapshot.scopes
+    gone = (
+        partition
+        for partition in ledger.accepted
+        if partition.source is None and not is_covered(partition, scopes)
+    )
+    recently_removed |= {partition: RecentlyRemoved(ledger.accepted[partition], now) for partition in gone}
+    import_events = tuple(c for c in ledger.unmatched_events if any(s.covers(c.folder) for s in scopes))
+    accepted = _carried_over(ledger, snapshot)
     return replace(
         ledger,
-        accepted=belief,
+        accepted=accepted,
         pending=pending_within(ledger.pending, scopes),
-        unmatched_events=claims,
-        recently_removed=parked,
+        unmatched_events=import_events,
+        recently_removed=recently_removed,
     )
 
 
-def pending_within(debts: Iterable[PendingRestart], scopes: Iterable[Scope]) -> tuple[PendingRestart, ...]:
+def pending_within(
+    all_pending: Iterable[PendingRestart], scopes: Iterable[Scope]
+) -> tuple[PendingRestart, ...]:
     """What of the debts lies in these scopes, or was asked for by a person."""
     scopes, left = tuple(scopes), []
-    for debt in debts:
-        kept = tuple(c for c in debt.changes if any(scope.overlaps(c.scope) for scope in scopes))
-        if kept or debt.is_requested:
-            left.append(replace(debt, changes=kept))
+    for pending in all_pending:
+        kept = tuple(c for c in pending.changes if any(scope.overlaps(c.scope) for scope in scopes))
+        if kept or pending.is_requested:
+            left.append(replace(pending, changes=kept))
     return tuple(left)
 
 
-def _carried_over(ledger: Ledger, observation: Snapshot) -> dict[Partition, AcceptedState]:
+def _carried_over(ledger: Ledger, snapshot: Snapshot) -> dict[Partition, AcceptedState]:
     """The belief under other scopes. An import is known by the scope that shows it, so it is renamed.
 
     What it brings is the source's content, whichever scope shows it; only its rank is another. One
     that the new look does not show has left the scope, or was removed if the scope has become wider.
     """
     carried: dict[Partition, AcceptedState] = {}
-    for part, held in ledger.accepted.items():
-        if is_covered(part, observation.scopes):
-            carried[part] = held
+    for partition, held in ledger.accepted.items():
+        if is_covered(partition, snapshot.scopes):
+            carried[partition] = held
             continue
-        for scope in observation.scopes:
-            heir = Partition(scope, part.source)
-            is_wider = scope.recursive and scope.covers(part.folder)
-            is_shown = heir in observation.partitions and part.scope.covers(scope.folder)
-            if part.source is not None and (is_wider or is_shown):
-                rank = observation.partitions.get(heir, held.state).rank
+        for scope in snapshot.scopes:
+            heir = Partition(scope, partition.source)
+            is_wider = scope.recursive and scope.covers(partition.folder)
+            is_shown = heir in snapshot.partitions and partition.scope.covers(scope.folder)
+            if partition.source is not None and (is_wider or is_shown):
+                rank = snapshot.partitions.get(heir, held.state).rank
                 carried[heir] = replace(held, state=replace(held.state, rank=rank))
     return carried
 
 
 def _assess_all(
     ledger: Ledger,
-    observation: Snapshot,
-    heard: tuple[ReceivedEvent, ...],
-    sight: SnapshotRole = SnapshotRole.REPEATABLE,
+    snapshot: Snapshot,
+    received: tuple[ReceivedEvent, ...],
+    role: SnapshotRole = SnapshotRole.REPEATABLE,
 ) -> _AssessedPartitions:
-    belief: dict[Partition, AcceptedState] = {}
+    accepted: dict[Partition, AcceptedState] = {}
     changes: list[Change] = []
     suspects: dict[Partition, datetime] = {}
-    for part in sorted(
-        ledger.accepted.keys() | observation.partitions.keys() | _returned(ledger, observation), key=str
+    for partition in sorted(
+        ledger.accepted.keys() | snapshot.partitions.keys() | _returned(ledger, snapshot), key=str
     ):
-        seen = observation.partitions.get(part, ABSENT)
-        if part not in ledger.accepted and not is_covered(part, ledger.scopes):
-            belief[part] = _entered(part, seen, ledger.recently_removed.get(part), observation)
+        seen = snapshot.partitions.get(partition, ABSENT)
+        if partition not in ledger.accepted and not is_covered(partition, ledger.scopes):
+            accepted[partition] = _entered(partition, seen, ledger.recently_removed.get(partition), snapshot)
             continue
-        believed = ledger.accepted_for(part)
-        if part in observation.unverified:
-            if part in ledger.accepted:
-                belief[part] = believed
+        current = ledger.accepted_for(partition)
+        if partition in snapshot.unverified:
+            if partition in ledger.accepted:
+                accepted[partition] = current
             continue
-        verdict = assess(part, believed, seen, observation.started, heard)
-        if verdict is Assessment.SUSPECT and sight.is_last_read_of(part):
-            verdict = Assessment.ACCEPTED
-        if verdict is Assessment.ACCEPTED:
-            belief[part] = believed.succeeded_by(seen, observation.finished)
-            changes.extend(diff(part, believed.state, seen))
-        elif part in ledger.accepted:
-            belief[part] = believed.confirmed_by(seen) if verdict is Assessment.UNCHANGED else believed
-        if verdict is Assessment.SUSPECT:
-            suspects[part] = believed.accepted_at + MAX_READ_LAG
-    kept = {part: held for part, held in belief.items() if not _is_forgettable(held, observation)}
+        assessment = assess(partition, current, seen, snapshot.started, received)
+        if assessment is Assessment.SUSPECT and role.is_last_read_of(partition):
+            assessment = Assessment.ACCEPTED
+        if assessment is Assessment.ACCEPTED:
+            accepted[partition] = current.succeeded_by(seen, snapshot.finished)
+            changes.extend(diff(partition, current.state, seen))
+        elif partition in ledger.accepted:
+            accepted[partition] = (
+                current.confirmed_by(seen) if assessment is Assessment.UNCHANGED else current
+            )
+        if assessment is Assessment.SUSPECT:
+            suspects[partition] = current.accepted_at + MAX_READ_LAG
+    kept = {partition: held for partition, held in accepted.items() if not _is_forgettable(held, snapshot)}
     return _AssessedPartitions(kept, tuple(changes), suspects)
 
 
-def _returned(ledger: Ledger, observation: Snapshot) -> set[Partition]:
+def _returned(ledger: Ledger, snapshot: Snapshot) -> set[Partition]:
     """What left the scope a moment ago and is in it again."""
-    return {part for part in ledger.recently_removed if is_covered(part, observation.scopes)}
+    return {partition for partition in ledger.recently_removed if is_covered(partition, snapshot.scopes)}
 
 
 def _entered(
-    part: Partition, seen: PartitionState, parked: RecentlyRemoved | None, observation: Snapshot
+    partition: Partition, seen: PartitionState, recently_removed: RecentlyRemoved | None, snapshot: Snapshot
 ) -> AcceptedState:
     """A part that the scope did not cover is believed as it stands, unless it stood otherwise lately."""
-    if parked is not None:
-        verdict = assess(part, parked.accepted, seen, observation.started, ())
-        if verdict is Assessment.SUSPECT:
-            return parked.accepted
-    return AcceptedState(seen, observation.finished)
+    if recently_removed is not None:
+        assessment = assess(partition, recently_removed.accepted, seen, snapshot.started, ())
+        if assessment is Assessment.SUSPECT:
+            return recently_removed.accepted
+    return AcceptedState(seen, snapshot.finished)
 
 
 def _accept_referenced_values(
-    judged: _AssessedPartitions, claims: Iterable[UnmatchedImportEvent], observation: Snapshot
+    assessed: _AssessedPartitions, import_events: Iterable[UnmatchedImportEvent], snapshot: Snapshot
 ) -> _AssessedPartitions:
     """When an import mutation is believed, so are the values of its folder that are all that differs.
 
     A reference that changed is told by that event and shown by no version. The restart that is owed for
     the event is made after this look, so it is one for both.
     """
-    folders = {claim.folder for claim in claims}
+    folders = {import_event.folder for import_event in import_events}
     shown = {
-        part: observation.partitions.get(part, ABSENT)
-        for part in judged.suspects
-        if part.source is None and part.folder in folders and part in judged.accepted
+        partition: snapshot.partitions.get(partition, ABSENT)
+        for partition in assessed.suspects
+        if partition.source is None and partition.folder in folders and partition in assessed.accepted
     }
     revealed = {
-        part: judged.accepted[part].succeeded_by(seen, observation.finished)
-        for part, seen in shown.items()
-        if all(change.types == _IMPORT for change in diff(part, judged.accepted[part].state, seen))
+        partition: assessed.accepted[partition].succeeded_by(seen, snapshot.finished)
+        for partition, seen in shown.items()
+        if all(
+            change.types == _IMPORT for change in diff(partition, assessed.accepted[partition].state, seen)
+        )
     }
-    suspects = {part: until for part, until in judged.suspects.items() if part not in revealed}
-    return replace(judged, accepted={**judged.accepted, **revealed}, suspects=suspects)
+    suspects = {
+        partition: until for partition, until in assessed.suspects.items() if partition not in revealed
+    }
+    return replace(assessed, accepted={**assessed.accepted, **revealed}, suspects=suspects)
 
 
-def _is_forgettable(belief: AcceptedState, observation: Snapshot) -> bool:
+def _is_forgettable(accepted: AcceptedState, snapshot: Snapshot) -> bool:
     """A part that is gone is remembered until no stale read can bring it back."""
-    return belief.state == ABSENT and observation.started > belief.accepted_at + MAX_READ_LAG
+    return accepted.state == ABSENT and snapshot.started > accepted.accepted_at + MAX_READ_LAG
 
 
 def _is_unshown(entry: ReceivedEvent, changes: Iterable[Change], now: datetime) -> bool:

@@ -34,16 +34,18 @@ def affected_workloads(
     subscription: str, selected: MatchedChanges, workloads: Iterable[Workload]
 ) -> Interruptible[tuple[AffectedWorkload, ...]]:
     """The workloads of a subscription that something concerns."""
-    concerns = []
+    all_affected = []
     for workload in workloads:
         if not workload.is_subscribed_to(subscription):
             continue
         selector = workload_filter_of(workload).selector
         changes = (yield from select_in_steps((selector,), selected.changes)).selected
-        claims = tuple(
-            claim for claim in selected.import_events if select((selector,), (claim.change,)).selected
+        import_events = tuple(
+            import_event
+            for import_event in selected.import_events
+            if select((selector,), (import_event.change,)).selected
         )
-        if mine := MatchedChanges(changes, claims):
-            concerns.append(AffectedWorkload(workload, mine))
+        if mine := MatchedChanges(changes, import_events):
+            all_affected.append(AffectedWorkload(workload, mine))
         yield
-    return tuple(concerns)
+    return tuple(all_affected)

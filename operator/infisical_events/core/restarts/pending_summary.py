@@ -20,15 +20,15 @@ class PendingCount:
 
 
 def pending_by_reason(
-    debts: Iterable[PendingRestart], reasons: Mapping[str, tuple[int, str]]
+    all_pending: Iterable[PendingRestart], reasons: Mapping[str, tuple[int, str]]
 ) -> dict[str, PendingCount]:
     """What is owed, by the reason for which it waits; `reasons` has that of a debt's number, by its uid.
 
     Late debts are left out: their restart was made, and another one is due only if a source syncs after all.
     """
     waiting: dict[str, list[datetime]] = defaultdict(list)
-    for debt in debts:
-        if debt.unconfirmed is None:
-            number, reason = reasons.get(debt.uid, (debt.seq, PENDING))
-            waiting[str(reason) if number == debt.seq else PENDING].append(debt.since)
+    for pending in all_pending:
+        if pending.unconfirmed is None:
+            number, reason = reasons.get(pending.uid, (pending.seq, PENDING))
+            waiting[str(reason) if number == pending.seq else PENDING].append(pending.since)
     return {reason: PendingCount(len(since), min(since)) for reason, since in waiting.items()}

@@ -55,34 +55,36 @@ class RestartPolicy:
 
 
 def add_pending(
-    ledger: Ledger, subscription: str, concerns: Iterable[AffectedWorkload], now: datetime
+    ledger: Ledger, subscription: str, all_affected: Iterable[AffectedWorkload], now: datetime
 ) -> Ledger:
     """Add a debt for every workload that something concerns; the workloads were listed after the look.
 
     `since` is never before the workload's newest restart, so that only a restart made after this
     moment can count as coverage. A claim is owed to those not restarted since it was heard.
     """
-    owed = [(concern.workload, changes) for concern in concerns if (changes := _changes_for(concern))]
+    owed = [(affected.workload, changes) for affected in all_affected if (changes := _changes_for(affected))]
     if not owed:
         return ledger
     ledger = _with_found_done(ledger, subscription, [workload for workload, _ in owed])
-    seq, debts = ledger.seq + 1, {debt.uid: debt for debt in ledger.pending}
+    seq, all_pending = ledger.seq + 1, {pending.uid: pending for pending in ledger.pending}
     for workload, changes in owed:
-        old = debts.get(workload.uid)
+        old = all_pending.get(workload.uid)
         merged = compacted((*old.changes, *changes) if old else changes)
         since = max(restart_record_of(workload).time or now, now)
         kind, name = workload.kind.kind, workload.name
         is_requested = old is not None and old.is_requested
-        debts[workload.uid] = PendingRestart(workload.uid, kind, name, seq, since, merged, is_requested)
-    return replace(ledger, seq=seq, pending=tuple(debts.values()))
+        all_pending[workload.uid] = PendingRestart(workload.uid, kind, name, seq, since, merged, is_requested)
+    return replace(ledger, seq=seq, pending=tuple(all_pending.values()))
 
 
-def _changes_for(concern: AffectedWorkload) -> tuple[Change, ...]:
-    restarted, selected = restart_record_of(concern.workload).time, concern.matched
-    claims = (
-        claim for claim in selected.import_events if restarted is None or restarted <= claim.received_at
+def _changes_for(affected: AffectedWorkload) -> tuple[Change, ...]:
+    restarted, selected = restart_record_of(affected.workload).time, affected.matched
+    import_events = (
+        import_event
+        for import_event in selected.import_events
+        if restarted is None or restarted <= import_event.received_at
     )
-    return (*selected.changes, *(claim.change for claim in claims))
+    return (*selected.changes, *(import_event.change for import_event in import_events))
 
 
 def _with_found_done(ledger: Ledger, subscription: str, workloads: Iterable[Workload]) -> Ledger:
@@ -90,21 +92,23 @@ def _with_found_done(ledger: Ledger, subscription: str, workloads: Iterable[Work
 
     What such a restart leaves in doubt stays owed.
     """
-    debts, rollouts = [], {rollout.uid: rollout for rollout in ledger.rollouts}
+    all_pending, rollouts = [], {rollout.uid: rollout for rollout in ledger.rollouts}
     by_uid = {workload.uid: workload for workload in workloads}
-    for debt in ledger.pending:
-        workload = by_uid.get(debt.uid)
-        if workload is None or not is_restarted(workload, subscription, ledger.epoch, debt.seq):
-            debts.append(debt)
+    for pending in ledger.pending:
+        workload = by_uid.get(pending.uid)
+        if workload is None or not is_restarted(workload, subscription, ledger.epoch, pending.seq):
+            all_pending.append(pending)
             continue
-        receipt = restart_record_of(workload)
-        begun = receipt.time or debt.since
-        rollouts[debt.uid] = Rollout(debt.uid, debt.kind, debt.name, debt.seq, begun, workload.wave)
-        if doubt := receipt.unconfirmed.get(subscription):
-            debts.append(_unconfirmed(debt, doubt))
-    if tuple(debts) == ledger.pending:
+        record = restart_record_of(workload)
+        begun = record.time or pending.since
+        rollouts[pending.uid] = Rollout(
+            pending.uid, pending.kind, pending.name, pending.seq, begun, workload.wave
+        )
+        if unconfirmed := record.unconfirmed.get(subscription):
+            all_pending.append(_unconfirmed(pending, unconfirmed))
+    if tuple(all_pending) == ledger.pending:
         return ledger
-    return replace(ledger, pending=tuple(debts), rollouts=tuple(rollouts.values()))
+    return replace(ledger, pending=tuple(all_pending), rollouts=tuple(rollouts.values()))
 
 
 def add_requested(ledger: Ledger, subscription: str, workloads: Iterable[Workload], now: datetime) -> Ledger:
@@ -112,32 +116,34 @@ def add_requested(ledger: Ledger, subscription: str, workloads: Iterable[Workloa
     workloads = tuple(workloads)
     ledger = _with_found_done(ledger, subscription, workloads)
     seq = ledger.seq + 1
-    debts = {debt.uid: debt for debt in ledger.pending}
+    all_pending = {pending.uid: pending for pending in ledger.pending}
     asked = [workload for workload in workloads if workload.is_subscribed_to(subscription)]
     for workload in asked:
-        old = debts.get(workload.uid)
+        old = all_pending.get(workload.uid)
         since = max(restart_record_of(workload).time or now, now)
         changes = old.changes if old else ()
         kind, name = workload.kind.kind, workload.name
-        debts[workload.uid] = PendingRestart(workload.uid, kind, name, seq, since, changes, is_requested=True)
-    return replace(ledger, seq=seq, pending=tuple(debts.values())) if asked else ledger
+        all_pending[workload.uid] = PendingRestart(
+            workload.uid, kind, name, seq, since, changes, is_requested=True
+        )
+    return replace(ledger, seq=seq, pending=tuple(all_pending.values())) if asked else ledger
 
 
 def requeue_unconfirmed(
     ledger: Ledger, restarted: Mapping[PendingRestart, Unconfirmed], now: datetime
 ) -> Ledger:
     """Owe another restart to those restarted before their Secrets were known to be fresh, if these change."""
-    owed = {debt.uid for debt in ledger.pending}
+    owed = {pending.uid for pending in ledger.pending}
     late = tuple(
-        replace(_unconfirmed(debt, doubt), seq=ledger.seq + 1, since=now)
-        for debt, doubt in restarted.items()
-        if debt.uid not in owed
+        replace(_unconfirmed(pending, unconfirmed), seq=ledger.seq + 1, since=now)
+        for pending, unconfirmed in restarted.items()
+        if pending.uid not in owed
     )
     return replace(ledger, seq=ledger.seq + 1, pending=(*ledger.pending, *late)) if late else ledger
 
 
-def _unconfirmed(debt: PendingRestart, doubt: Unconfirmed) -> PendingRestart:
-    return replace(debt, is_requested=False, unconfirmed=doubt)
+def _unconfirmed(pending: PendingRestart, unconfirmed: Unconfirmed) -> PendingRestart:
+    return replace(pending, is_requested=False, unconfirmed=unconfirmed)
 
 
 def plan(
@@ -146,8 +152,10 @@ def plan(
     """One step per debt, in the order of the ledger."""
     by_uid = {workload.uid: workload for workload in workloads}
     return tuple(
-        _planned_action(debt, by_uid.get(debt.uid), _PlanContext(subscription, ledger.epoch, rules, now))
-        for debt in ledger.pending
+        _planned_action(
+            pending, by_uid.get(pending.uid), _PlanContext(subscription, ledger.epoch, rules, now)
+        )
+        for pending in ledger.pending
     )
 
 
@@ -159,30 +167,34 @@ class _PlanContext:
     now: datetime
 
 
-def _planned_action(debt: PendingRestart, workload: Workload | None, terms: _PlanContext) -> PlannedAction:
+def _planned_action(pending: PendingRestart, workload: Workload | None, terms: _PlanContext) -> PlannedAction:
     if workload is None:
-        return Resolved(debt, Reason.WORKLOAD_GONE)
+        return Resolved(pending, Reason.WORKLOAD_GONE)
     restarted, action = restart_record_of(workload).time, workload.action(terms.rules.action)
-    if reason := _resolution(debt, workload, terms, restarted, action):
-        doubts = restart_record_of(workload).unconfirmed if reason is Reason.ALREADY_RESTARTED else {}
-        return Resolved(debt, reason, workload, doubts.get(terms.subscription))
+    if reason := _resolution(pending, workload, terms, restarted, action):
+        unconfirmed = restart_record_of(workload).unconfirmed if reason is Reason.ALREADY_RESTARTED else {}
+        return Resolved(pending, reason, workload, unconfirmed.get(terms.subscription))
     cooled = _cooldown_end(restarted, terms) if action is not Action.RESYNC else None
     if workload.is_paused or cooled:
         reason = Reason.PAUSED if workload.is_paused else Reason.COOLING_DOWN
-        return Deferred(debt, reason, None if workload.is_paused else cooled, workload)
-    return RestartNow(workload, debt, action)
+        return Deferred(pending, reason, None if workload.is_paused else cooled, workload)
+    return RestartNow(workload, pending, action)
 
 
 def _resolution(
-    debt: PendingRestart, workload: Workload, terms: _PlanContext, restarted: datetime | None, action: Action
+    pending: PendingRestart,
+    workload: Workload,
+    terms: _PlanContext,
+    restarted: datetime | None,
+    action: Action,
 ) -> Reason | None:
-    if is_restarted(workload, terms.subscription, terms.epoch, debt.seq):
+    if is_restarted(workload, terms.subscription, terms.epoch, pending.seq):
         return Reason.ALREADY_RESTARTED
     is_subscribed = workload.is_subscribed_to(terms.subscription)
-    if not (is_subscribed and (debt.is_requested or matching_changes(workload, debt.changes))):
+    if not (is_subscribed and (pending.is_requested or matching_changes(workload, pending.changes))):
         return Reason.NO_LONGER_MATCHING
     # A neighbour's restart may have come before the secrets were fresh: then their content decides.
-    if action is Action.RESTART and restarted is not None and restarted > debt.since:
+    if action is Action.RESTART and restarted is not None and restarted > pending.since:
         return Reason.COVERED_BY_OTHER_SUBSCRIPTION
     return None
 
@@ -200,6 +212,6 @@ def _cooldown_end(restarted: datetime | None, terms: _PlanContext) -> datetime |
 
 def remove_done(ledger: Ledger, settled: Iterable[PendingRestart]) -> Ledger:
     """Remove debts that were handled; a newer debt of the same workload stays."""
-    handled = {debt.uid: debt.seq for debt in settled}
-    kept = tuple(debt for debt in ledger.pending if debt.seq > handled.get(debt.uid, -1))
+    handled = {pending.uid: pending.seq for pending in settled}
+    kept = tuple(pending for pending in ledger.pending if pending.seq > handled.get(pending.uid, -1))
     return ledger if kept == ledger.pending else replace(ledger, pending=kept)

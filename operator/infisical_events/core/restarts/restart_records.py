@@ -46,11 +46,13 @@ def restart_record_of(workload: Workload) -> RestartRecord:
             return RestartRecord(None, {}, secrets)
         moment = datetime.fromisoformat(raw["time"])
         in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        stamps = {str(name): str(stamp) for name, stamp in dict(raw["stamps"]).items()}
-        doubts = {str(name): Unconfirmed(doubt) for name, doubt in dict(raw.get("doubts") or {}).items()}
+        revisions = {str(name): str(revision) for name, revision in dict(raw["stamps"]).items()}
+        unconfirmed = {
+            str(name): Unconfirmed(unconfirmed) for name, unconfirmed in dict(raw.get("doubts") or {}).items()
+        }
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return RestartRecord(None, {})
-    return RestartRecord(in_utc, stamps, secrets, doubts)
+    return RestartRecord(in_utc, revisions, secrets, unconfirmed)
 
 
 def _recorded_json(workload: Workload) -> dict[str, Any]:
@@ -90,26 +92,28 @@ def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dic
     template and makes no second rollout. An Argo Rollout's template is left alone, or it would begin a
     canary: its pods older than `restartAt` are restarted.
     """
-    receipt = restart_record_of(workload)
+    record = restart_record_of(workload)
     told = {
         "time": now.astimezone(UTC).isoformat(),
-        "stamps": receipt.revisions | {cause.subscription: cause.revision},
+        "stamps": record.revisions | {cause.subscription: cause.revision},
         "subscription": cause.subscription,
         **described_changes(cause.pending.changes),
     }
-    secrets = receipt.content_fingerprints | dict(cause.content_fingerprints)
+    secrets = record.content_fingerprints | dict(cause.content_fingerprints)
     if secrets:
         told["secrets"] = dict(sorted(secrets.items()))
-    doubts = {name: doubt for name, doubt in receipt.unconfirmed.items() if name != cause.subscription}
+    unconfirmed = {
+        name: unconfirmed for name, unconfirmed in record.unconfirmed.items() if name != cause.subscription
+    }
     if cause.unconfirmed:
-        doubts[cause.subscription] = cause.unconfirmed
-    if doubts:
-        told["doubts"] = dict(sorted(doubts.items()))
+        unconfirmed[cause.subscription] = cause.unconfirmed
+    if unconfirmed:
+        told["doubts"] = dict(sorted(unconfirmed.items()))
     # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
     spec: dict[str, Any] = {"restartAt": rfc3339(now + timedelta(seconds=1))}
     if workload.kind.restarting is Restarting.BY_TEMPLATE:
-        stamp = {annotations.revision_key(cause.subscription): cause.revision}
-        spec = {"template": {"metadata": {"annotations": stamp}}}
+        revision = {annotations.revision_key(cause.subscription): cause.revision}
+        spec = {"template": {"metadata": {"annotations": revision}}}
     return {"metadata": _with_record(workload, told), "spec": spec}
 
 

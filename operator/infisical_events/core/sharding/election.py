@@ -91,10 +91,10 @@ class Replica:
         """As it stands in Leases."""
         return f"{self.name}_{self.life}"
 
-    def has_left(self, sighting: LeaseView) -> bool:
+    def has_left(self, secret_version: LeaseView) -> bool:
         """Whether an earlier life of this replica has left it behind: nobody need wait for that one."""
-        name, _, life = sighting.lease.holder.rpartition("_")
-        return sighting.is_unmoved and name == self.name and life != self.life
+        name, _, life = secret_version.lease.holder.rpartition("_")
+        return secret_version.is_unmoved and name == self.name and life != self.life
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,32 +140,32 @@ class Elector:
     names: LeaseNames
     timing: LeaseTiming = LeaseTiming()
 
-    def is_free(self, sighting: LeaseView, now: float) -> bool:
+    def is_free(self, secret_version: LeaseView, now: float) -> bool:
         """Whether a Lease may be taken: released, expired, or of an earlier life."""
-        lease = sighting.lease
-        waited = now - sighting.since
+        lease = secret_version.lease
+        waited = now - secret_version.since
         is_expired = waited >= max(self.timing.duration, lease.duration)
-        return not lease.holder or is_expired or self.replica.has_left(sighting)
+        return not lease.holder or is_expired or self.replica.has_left(secret_version)
 
     def living(self, view: LeaseViews, now: float) -> frozenset[str]:
         """The replicas that share, oneself among them; others have to be heard of just now."""
         ours = self.names.replica(self.replica.name)
-        heard = {
-            sighting.lease.holder
-            for name, sighting in view.items()
+        received = {
+            secret_version.lease.holder
+            for name, secret_version in view.items()
             if name.startswith(self.names.replica(""))
             and name != ours
-            and now - sighting.since < self.timing.presence
+            and now - secret_version.since < self.timing.presence
         }
-        return frozenset(heard - {""} | {self.replica.holder})
+        return frozenset(received - {""} | {self.replica.holder})
 
     def holders(self, view: LeaseViews, now: float) -> dict[int, str]:
         """Who holds each shard that is not free."""
         numbers = self.names.of_shards
         return {
-            numbers[name]: sighting.lease.holder
-            for name, sighting in view.items()
-            if name in numbers and not self.is_free(sighting, now)
+            numbers[name]: secret_version.lease.holder
+            for name, secret_version in view.items()
+            if name in numbers and not self.is_free(secret_version, now)
         }
 
     def plan(self, view: LeaseViews, held: Collection[int], now: float) -> LeasePlan:
@@ -185,14 +185,14 @@ class Elector:
         )
 
     def _has(self, view: LeaseViews, shard: int) -> bool:
-        sighting = view.get(self.names.shard(shard))
-        return sighting is not None and sighting.lease.holder == self.replica.holder
+        secret_version = view.get(self.names.shard(shard))
+        return secret_version is not None and secret_version.lease.holder == self.replica.holder
 
     def _useless(self, view: LeaseViews, now: float) -> tuple[Lease, ...]:
         """Leases of replicas that died long ago, and of shards that there are no more."""
         kept = {*self.names.of_shards, self.names.replica(self.replica.name)}
         return tuple(
-            sighting.lease
-            for name, sighting in view.items()
-            if name not in kept and now - sighting.since >= _FORGOTTEN * self.timing.duration
+            secret_version.lease
+            for name, secret_version in view.items()
+            if name not in kept and now - secret_version.since >= _FORGOTTEN * self.timing.duration
         )

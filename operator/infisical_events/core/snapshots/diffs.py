@@ -15,7 +15,7 @@ _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 _ANY_OF_OWN = _CREATE | _UPDATE | _DELETE
 
 
-def diff(part: Partition, before: PartitionState, after: PartitionState) -> tuple[Change, ...]:
+def diff(partition: Partition, before: PartitionState, after: PartitionState) -> tuple[Change, ...]:
     """The changes of one part; an import's differences are mutations of the importing folder.
 
     Of a folded body nobody can say which keys changed, nor how.
@@ -23,21 +23,21 @@ def diff(part: Partition, before: PartitionState, after: PartitionState) -> tupl
     if before.agrees(after):
         return ()
     if before.fingerprint:
-        return (Change(part.scope, ANY_KEY, _ANY_OF_OWN if part.source is None else _IMPORT),)
-    if part.source is not None:
-        return _import_changes(part, before, after)
-    return tuple(_own_changes(part, before, after))
+        return (Change(partition.scope, ANY_KEY, _ANY_OF_OWN if partition.source is None else _IMPORT),)
+    if partition.source is not None:
+        return _import_changes(partition, before, after)
+    return tuple(_own_changes(partition, before, after))
 
 
-def _own_changes(part: Partition, before: PartitionState, after: PartitionState) -> Iterator[Change]:
+def _own_changes(partition: Partition, before: PartitionState, after: PartitionState) -> Iterator[Change]:
     stayed = before.ids & after.ids
     for key in sorted(before.versions.keys() | after.versions.keys()):
         old, new = before.versions.get(key), after.versions.get(key)
         if old is not None and new is not None and (old.id, old.version) == (new.id, new.version):
             if not old.agrees(new):  # its value alone: what it refers to changed, told as an import mutation
-                yield Change(part.scope, key, _IMPORT)
+                yield Change(partition.scope, key, _IMPORT)
         else:
-            yield Change(part.scope, key, _types_of_loss(old, stayed) | _types_of_gain(new, stayed))
+            yield Change(partition.scope, key, _types_of_loss(old, stayed) | _types_of_gain(new, stayed))
 
 
 def _types_of_loss(old: SecretVersion | None, stayed: frozenset[str]) -> frozenset[EventType]:
@@ -56,11 +56,13 @@ def _types_of_gain(new: SecretVersion | None, stayed: frozenset[str]) -> frozens
     return _CREATE if new.version <= 1 else _CREATE | _UPDATE
 
 
-def _import_changes(part: Partition, before: PartitionState, after: PartitionState) -> tuple[Change, ...]:
+def _import_changes(
+    partition: Partition, before: PartitionState, after: PartitionState
+) -> tuple[Change, ...]:
     keys = before.versions.keys() | after.versions.keys()
     if before.rank == after.rank:
         keys = {key for key in keys if not _is_same(before.versions.get(key), after.versions.get(key))}
-    return tuple(Change(part.scope, key, _IMPORT) for key in sorted(keys) or (ANY_KEY,))
+    return tuple(Change(partition.scope, key, _IMPORT) for key in sorted(keys) or (ANY_KEY,))
 
 
 def _is_same(old: SecretVersion | None, new: SecretVersion | None) -> bool:

@@ -103,14 +103,14 @@ class PartitionState:
     fingerprint: str = ""
 
     @classmethod
-    def of(cls, sightings: Mapping[str, SecretVersion], rank: int = 0) -> "PartitionState":
+    def of(cls, secret_versions: Mapping[str, SecretVersion], rank: int = 0) -> "PartitionState":
         """A body that nobody can change any more."""
-        return cls(MappingProxyType(dict(sightings)), rank)
+        return cls(MappingProxyType(dict(secret_versions)), rank)
 
     @property
     def ids(self) -> frozenset[str]:
         """Which secrets are in it, as far as that is known."""
-        return frozenset(sighting.id for sighting in self.versions.values())
+        return frozenset(secret_version.id for secret_version in self.versions.values())
 
     def compacted(self) -> "PartitionState":
         """What is left when the keys are not kept: ids and versions count, digests of values do not."""
@@ -126,19 +126,21 @@ class PartitionState:
         return (
             self.rank == seen.rank
             and self.versions.keys() == seen.versions.keys()
-            and all(sighting.agrees(seen.versions[key]) for key, sighting in self.versions.items())
+            and all(
+                secret_version.agrees(seen.versions[key]) for key, secret_version in self.versions.items()
+            )
         )
 
     def completed_from(self, earlier: "PartitionState") -> "PartitionState":
         """With what an earlier body knew of secrets that are still the same."""
-        if not any(sighting.digest for sighting in earlier.versions.values()):
+        if not any(secret_version.digest for secret_version in earlier.versions.values()):
             return self
         known = {key: seen.completed_from(earlier.versions.get(key)) for key, seen in self.versions.items()}
         return replace(self, versions=MappingProxyType(known))
 
     def without_digests(self) -> "PartitionState":
         """What is left when values are not read any more, or their digests have another key."""
-        if not any(sighting.digest for sighting in self.versions.values()):
+        if not any(secret_version.digest for secret_version in self.versions.values()):
             return self
         plain = {key: replace(seen, digest="") for key, seen in self.versions.items()}
         return replace(self, versions=MappingProxyType(plain))
@@ -157,9 +159,9 @@ class PartitionState:
         return cls.of({key: _decoded(*entry) for key, entry in entries.items()}, int(rank))
 
 
-def _encoded(sighting: SecretVersion) -> list[str | int]:
-    known = (sighting.id, sighting.version, sighting.digest)
-    return list(known if sighting.digest else known[:2])
+def _encoded(secret_version: SecretVersion) -> list[str | int]:
+    known = (secret_version.id, secret_version.version, secret_version.digest)
+    return list(known if secret_version.digest else known[:2])
 
 
 def _decoded(identifier: object, version: Any, digest: object = "") -> SecretVersion:  # noqa: ANN401 - JSON
@@ -185,27 +187,29 @@ class Snapshot:
     unverified: frozenset[Partition] = frozenset()
     key_id: str = ""
 
-    def with_unverified(self, parts: Iterable[Partition]) -> "Snapshot":
+    def with_unverified(self, partitions: Iterable[Partition]) -> "Snapshot":
         """The same look, in which these parts are not told for sure."""
-        return replace(self, unverified=self.unverified | frozenset(parts))
+        return replace(self, unverified=self.unverified | frozenset(partitions))
 
-    def within(self, scopes: tuple[Scope, ...], believed: Iterable[Partition]) -> "Snapshot":
+    def within(self, scopes: tuple[Scope, ...], current: Iterable[Partition]) -> "Snapshot":
         """A look at some folders, as one at all these scopes that tells nothing of the other parts.
 
         An import that a recursive scope shows is not recognised in a look at one folder.
         """
-        parts = {part: body for part, body in self.partitions.items() if is_covered(part, scopes)}
-        unseen = frozenset(part for part in believed if not is_covered(part, self.scopes))
-        return replace(self, scopes=scopes, partitions=parts, unverified=self.unverified | unseen)
+        partitions = {
+            partition: state for partition, state in self.partitions.items() if is_covered(partition, scopes)
+        }
+        unseen = frozenset(partition for partition in current if not is_covered(partition, self.scopes))
+        return replace(self, scopes=scopes, partitions=partitions, unverified=self.unverified | unseen)
 
     @property
     def key_count(self) -> int:
         """How many keys were seen, imported ones included."""
-        return sum(len(body.versions) for body in self.partitions.values())
+        return sum(len(state.versions) for state in self.partitions.values())
 
 
-def is_covered(part: Partition, scopes: Iterable[Scope]) -> bool:
+def is_covered(partition: Partition, scopes: Iterable[Scope]) -> bool:
     """Whether a look at these scopes would have shown the part if it were there."""
-    if part.source is None:
-        return any(scope.covers(part.folder) for scope in scopes)
-    return part.scope in scopes
+    if partition.source is None:
+        return any(scope.covers(partition.folder) for scope in scopes)
+    return partition.scope in scopes

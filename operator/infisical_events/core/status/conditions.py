@@ -63,8 +63,8 @@ def ready(conditions: Iterable[Condition]) -> ConditionUpdate:
             return _as_ready(condition, condition.status)
     streaming = by_type.get(ConditionType.STREAMING)
     if streaming and streaming.status is ConditionStatus.TRUE:
-        heard = "Changes are heard as they happen."
-        return ConditionUpdate(ConditionType.READY, ConditionStatus.TRUE, Reason.WATCHING, heard)
+        received = "Changes are heard as they happen."
+        return ConditionUpdate(ConditionType.READY, ConditionStatus.TRUE, Reason.WATCHING, received)
     if by_type[ConditionType.OBSERVED].reason == Reason.EVENTS_ONLY:
         return _as_ready(streaming, ConditionStatus.FALSE) if streaming else _UNKNOWN
     looked = "Changes are found by looking at intervals; condition Streaming says why no stream is open."

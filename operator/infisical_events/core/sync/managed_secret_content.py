@@ -64,43 +64,45 @@ def folder_of(managed: ManagedSecret) -> Folder:
     return Folder(managed.environment_slug, managed.secret_path)
 
 
-def managed_secret_content_of(reading: FolderValues, managed: ManagedSecret) -> ManagedSecretContent:
+def managed_secret_content_of(folder_values: FolderValues, managed: ManagedSecret) -> ManagedSecretContent:
     """What the Secret shall hold.
 
     Raises:
         ContentError: it cannot be made.
     """
-    winners = _winners(reading, managed)
-    values = {key: reading.values[part][key] for key, part in winners.items()}
+    winners = _winners(folder_values, managed)
+    values = {key: folder_values.values[partition][key] for key, partition in winners.items()}
     data = _data(values, managed)
     _check_size(data, managed)
     used = names_of(managed.template) if managed.template else winners.keys()
-    seen = {key: reading.partitions[winners[key]].versions[key] for key in used}
-    return ManagedSecretContent(data, _fingerprint(seen, managed), reading.partitions)
+    seen = {key: folder_values.partitions[winners[key]].versions[key] for key in used}
+    return ManagedSecretContent(data, _fingerprint(seen, managed), folder_values.partitions)
 
 
-def matches_accepted(reading: FolderValues, belief: Mapping[Partition, PartitionState]) -> bool:
+def matches_accepted(folder_values: FolderValues, accepted: Mapping[Partition, PartitionState]) -> bool:
     """Whether all that is believed of this folder was seen in the same ids and versions.
 
     What the belief does not tell of is left out: so a reading that shows more than is believed agrees.
     """
     return all(
-        body.agrees(seen) for part, body in belief.items() for seen in _states_for(reading, part, body)
+        body.agrees(seen)
+        for partition, body in accepted.items()
+        for seen in _states_for(folder_values, partition, body)
     )
 
 
-def may_lack_import(reading: FolderValues, ledger: Ledger, now: datetime) -> bool:
+def may_lack_import(folder_values: FolderValues, ledger: Ledger, now: datetime) -> bool:
     """Whether an import that was found in a tree a moment ago may be this folder's, and missing here.
 
     A recursive look does not tell which of its folders an import belongs to. So for as long as a read may
     lag, one that does not show it may be older than what is believed.
     """
-    sources = {part.source for part in reading.partitions}
-    folders = {part.folder for part in reading.partitions if part.source is None}
+    sources = {partition.source for partition in folder_values.partitions}
+    folders = {partition.folder for partition in folder_values.partitions if partition.source is None}
     return any(
-        part.source not in sources and held.state != ABSENT and any(map(part.scope.covers, folders))
-        for part, held in ledger.accepted.items()
-        if part.scope.recursive
+        partition.source not in sources and held.state != ABSENT and any(map(partition.scope.covers, folders))
+        for partition, held in ledger.accepted.items()
+        if partition.scope.recursive
         and ledger.baselined_at < held.accepted_at
         and now <= held.accepted_at + MAX_READ_LAG
     )
@@ -122,28 +124,36 @@ def check_secrets(spec: Spec) -> None:
         raise ValueError("; ".join(mistakes))
 
 
-def _winners(reading: FolderValues, managed: ManagedSecret) -> dict[str, Partition]:
+def _winners(folder_values: FolderValues, managed: ManagedSecret) -> dict[str, Partition]:
     """The part that each selected key is taken from.
 
     Own secrets win over imports, and later entries of the list of imports over earlier ones, as the
     server's own resolver has it.
     """
     keys = KeyFilter(managed.secret_keys)
-    ordered = sorted(reading.partitions.items(), key=lambda entry: (entry[0].source is None, entry[1].rank))
-    return {key: part for part, body in ordered for key in body.versions if keys.matches(key)}
+    ordered = sorted(
+        folder_values.partitions.items(), key=lambda entry: (entry[0].source is None, entry[1].rank)
+    )
+    return {key: partition for partition, body in ordered for key in body.versions if keys.matches(key)}
 
 
-def _states_for(reading: FolderValues, part: Partition, believed: PartitionState) -> Iterator[PartitionState]:
+def _states_for(
+    folder_values: FolderValues, partition: Partition, current: PartitionState
+) -> Iterator[PartitionState]:
     """What was seen in place of a believed part; nothing where the look tells nothing of it.
 
     An import that a recursive look has shown has no folder and another place in another list.
     """
-    if any(part.scope == seen.scope for seen in reading.partitions):
-        yield reading.partitions.get(part, ABSENT)
+    if any(partition.scope == seen.scope for seen in folder_values.partitions):
+        yield folder_values.partitions.get(partition, ABSENT)
         return
-    for seen, body in reading.partitions.items():
-        if part.source is not None and part.source == seen.source and part.scope.covers(seen.folder):
-            yield replace(body, rank=believed.rank)
+    for seen, body in folder_values.partitions.items():
+        if (
+            partition.source is not None
+            and partition.source == seen.source
+            and partition.scope.covers(seen.folder)
+        ):
+            yield replace(body, rank=current.rank)
 
 
 def _data(values: Mapping[str, str], managed: ManagedSecret) -> dict[str, str]:
@@ -204,7 +214,10 @@ def _listed(names: list[str]) -> str:
 def _fingerprint(seen: Mapping[str, SecretVersion], managed: ManagedSecret) -> str:
     """All that decides on the content but the values, so that an edit of the spec is another content."""
     known = [
-        sorted((key, sighting.id, sighting.version, sighting.digest) for key, sighting in seen.items()),
+        sorted(
+            (key, secret_version.id, secret_version.version, secret_version.digest)
+            for key, secret_version in seen.items()
+        ),
         managed.template,
         managed.type,
         managed.labels,

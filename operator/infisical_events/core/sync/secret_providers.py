@@ -75,12 +75,12 @@ class SecretProvider:
         )
 
 
-def content_marker_of(source: SecretProvider, secret: SecretMetadata | None) -> str:
+def content_marker_of(provider: SecretProvider, secret: SecretMetadata | None) -> str:
     """What the content of a Secret is, in its source's words; empty when nobody says.
 
     It may be a plain digest of values, so it is compared and told elsewhere only under a key.
     """
-    return secret.annotations.get(CONTENT_ANNOTATIONS[source.kind], "") if secret else ""
+    return secret.annotations.get(CONTENT_ANNOTATIONS[provider.kind], "") if secret else ""
 
 
 def provider_of(kind: ResourceKind, stored: JSONObject) -> SecretProvider:

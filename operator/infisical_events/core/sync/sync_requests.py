@@ -105,10 +105,10 @@ class SyncContext:
         )
 
 
-def sync_request_of(source: SecretProvider, subscription: str, now: datetime) -> SyncRequest | None:
+def sync_request_of(provider: SecretProvider, subscription: str, now: datetime) -> SyncRequest | None:
     """The question that it was asked last; None if there is none, or none that can be read or be true."""
     try:
-        raw = json.loads(source.annotations.get(annotations.resync_key(subscription), ""))
+        raw = json.loads(provider.annotations.get(annotations.resync_key(subscription), ""))
         request = SyncRequest(
             revision=str(raw["stamp"]),
             since=datetime.fromisoformat(raw["since"]).astimezone(UTC),
@@ -122,62 +122,62 @@ def sync_request_of(source: SecretProvider, subscription: str, now: datetime) ->
     return request if max(request.at, request.since) <= now + _MOST_AHEAD else None
 
 
-def sync_request_patch(question: SyncContext, stamp: str, now: datetime) -> dict[str, Any]:
+def sync_request_patch(context: SyncContext, revision: str, now: datetime) -> dict[str, Any]:
     """The merge patch that asks a source to sync, under the version that it was read with.
 
     What it was asked shortly before and left unanswered counts for its time: else changes that come
     faster than its time is over would keep all restarts waiting. One that never answers may have found
     the same data, so its time is always a new one.
     """
-    source, subscription = question.provider, question.subscription
-    before = sync_request_of(source, subscription, now)
-    is_again = before is not None and before.revision == stamp
+    provider, subscription = context.provider, context.subscription
+    before = sync_request_of(provider, subscription, now)
+    is_again = before is not None and before.revision == revision
     is_pending = before is not None and (
         is_again
         or (
-            source.acknowledged is not None
-            and now < before.at + 2 * question.timeout
-            and not has_moved(question, subscription, before)
+            provider.acknowledged is not None
+            and now < before.at + 2 * context.timeout
+            and not has_moved(context, subscription, before)
         )
     )
     request = {
-        "stamp": stamp,
+        "stamp": revision,
         "since": (before.since if before and is_pending else now).astimezone(UTC).isoformat(),
         "attempt": before.attempt + 1 if before and is_again else 1,
         "at": now.astimezone(UTC).isoformat(),
-        "acknowledged": source.acknowledged or "",
-        "tokens": dict(sorted(question.content_fingerprints.items())),
+        "acknowledged": provider.acknowledged or "",
+        "tokens": dict(sorted(context.content_fingerprints.items())),
     }
     return {
         "metadata": {
-            "uid": source.uid,
-            "resourceVersion": source.resource_version,
+            "uid": provider.uid,
+            "resourceVersion": provider.resource_version,
             "annotations": {annotations.resync_key(subscription): json.dumps(request, separators=(",", ":"))},
         },
-        **source.sync_trigger,
+        **provider.sync_trigger,
     }
 
 
-def has_moved(question: SyncContext, asker: str, request: SyncRequest) -> bool:
+def has_moved(context: SyncContext, asker: str, request: SyncRequest) -> bool:
     """Whether it has said anything since it was asked; one that never answers, whether its content has."""
-    source = question.provider
-    if source.acknowledged is None:
+    provider = context.provider
+    if provider.acknowledged is None:
         held = (
             (request.content_fingerprints.get(name, ""), content.fingerprint)
-            for name, content in question.contents.items()
+            for name, content in context.contents.items()
         )
         return any(is_different_content(before, token) or (token and not before) for before, token in held)
-    return has_answered(source, request) or (source.copies_annotations and is_copied(question, asker))
+    return has_answered(provider, request) or (provider.copies_annotations and is_copied(context, asker))
 
 
-def has_answered(source: SecretProvider, request: SyncRequest) -> bool:
+def has_answered(provider: SecretProvider, request: SyncRequest) -> bool:
     """Whether it acknowledges another sync than it did when it was asked."""
-    return source.acknowledged not in {"", request.acknowledged}
+    return provider.acknowledged not in {"", request.acknowledged}
 
 
-def is_copied(question: SyncContext, subscription: str) -> bool:
+def is_copied(context: SyncContext, subscription: str) -> bool:
     """Whether the sync had read what a subscription asked: it stands on the Secrets, too."""
     key = annotations.resync_key(subscription)
-    asked = question.provider.annotations.get(key)
-    shown = [content.annotations.get(key) == asked for content in question.contents.values()]
+    asked = context.provider.annotations.get(key)
+    shown = [content.annotations.get(key) == asked for content in context.contents.values()]
     return bool(shown) and all(shown)

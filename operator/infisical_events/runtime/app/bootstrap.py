@@ -80,10 +80,10 @@ async def run(settings: Settings) -> None:
         # Of its own: a renewal must not queue behind the requests of hundreds of subscriptions.
         open_kube_api(settings.access, FIELD_MANAGER, timing.answer) as kube_of_leases,
     ):
-        world = _world(settings, kube, metrics)
-        supervisor = Supervisor(world, settings.namespaces, settings.shards, held=())
+        dependencies = _dependencies(settings, kube, metrics)
+        supervisor = Supervisor(dependencies, settings.namespaces, settings.shards, held=())
         holder = _holder(settings, timing, kube_of_leases, supervisor, metrics)
-        world.budget.share = lambda: holder.share
+        dependencies.budget.share = lambda: holder.share
         health = Health(
             is_alive=lambda: not flags.gone.is_set(),
             is_ready=lambda: flags.ready.is_set() and holder.has_looked,
@@ -98,16 +98,16 @@ async def run(settings: Settings) -> None:
                     holder.run(),
                     trim_forever(trimmer()),
                     # The last one: kopf ends all tasks that were begun after it.
-                    _serve(settings, world.cluster, supervisor, flags),
+                    _serve(settings, dependencies.cluster, supervisor, flags),
                 )
     log.info("stopped")
 
 
-def _world(settings: Settings, kube: KubeApi, metrics: Metrics) -> Dependencies:
+def _dependencies(settings: Settings, kube: KubeApi, metrics: Metrics) -> Dependencies:
     keys = DigestKeys(DigestKeySecret(kube, *settings.digest_key_secret).read_or_make)
     return Dependencies(
         cluster=KubeCluster(kube, utc_now, settings.digest_key_secret),
-        open_infisical=infisical_opener(keys, settings.boundary),
+        open_infisical=infisical_opener(keys, settings.egress),
         digest_key=keys.current,
         budget=RestartBudget(
             per_minute=settings.max_restarts_per_minute,
@@ -118,7 +118,7 @@ def _world(settings: Settings, kube: KubeApi, metrics: Metrics) -> Dependencies:
         clock=utc_now,
         metrics=metrics,
         default_address=settings.default_address,
-        egress=settings.boundary,
+        egress=settings.egress,
     )
 
 
@@ -131,9 +131,9 @@ def _holder(
     return LeaseManager(candidacy, leases, supervisor, utc_now, metrics)
 
 
-def infisical_opener(keys: DigestKeys, boundary: EgressPolicy) -> InfisicalOpener:
+def infisical_opener(keys: DigestKeys, egress: EgressPolicy) -> InfisicalOpener:
     """Opens sessions over the real client, timed by the real clock."""
-    shared = SessionDependencies(LoginGuard(), keys.current, boundary)
+    shared = SessionDependencies(LoginGuard(), keys.current, egress)
 
     def open_infisical(
         address: str, spec: Spec, credentials: CredentialsSource

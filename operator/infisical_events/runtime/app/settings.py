@@ -49,7 +49,7 @@ class Settings:
     identity: str = "replica"
 
     @property
-    def boundary(self) -> EgressPolicy:
+    def egress(self) -> EgressPolicy:
         """Where subscriptions may have tokens sent."""
         return EgressPolicy(self.allowed_addresses, self.allowed_networks)
 

@@ -13,11 +13,11 @@ class NamespaceSlots:
 
     def __init__(self, most: int = 0) -> None:
         self.most = most
-        self._seats = WeakValueDictionary[str, asyncio.Semaphore]()
+        self._slots = WeakValueDictionary[str, asyncio.Semaphore]()
 
     def for_namespace(self, namespace: str) -> asyncio.Semaphore:
         """Those of a namespace: to be entered for as long as one is served, first come, first served."""
-        seats = self._seats.get(namespace)
-        if seats is None:
-            seats = self._seats[namespace] = asyncio.Semaphore(self.most or sys.maxsize)
-        return seats
+        slots = self._slots.get(namespace)
+        if slots is None:
+            slots = self._slots[namespace] = asyncio.Semaphore(self.most or sys.maxsize)
+        return slots

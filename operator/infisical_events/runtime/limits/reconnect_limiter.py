@@ -65,11 +65,11 @@ class ReconnectLimiters:
     """A gate for each address, for as long as somebody goes there."""
 
     def __init__(self) -> None:
-        self._gates = WeakValueDictionary[str, ReconnectLimiter]()
+        self._limiters = WeakValueDictionary[str, ReconnectLimiter]()
 
     def for_address(self, address: str) -> ReconnectLimiter:
         """The gate that all who go to this address share."""
-        gate = self._gates.get(address)
-        if gate is None:
-            gate = self._gates[address] = ReconnectLimiter()
-        return gate
+        limiter = self._limiters.get(address)
+        if limiter is None:
+            limiter = self._limiters[address] = ReconnectLimiter()
+        return limiter

@@ -33,16 +33,16 @@ class ReconcileLoop:
     def __init__(
         self,
         reconciler: Reconciler,
-        settler: RestartController,
-        wakes: TriggerQueue,
+        restart_controller: RestartController,
+        triggers: TriggerQueue,
         interval: float,
-        keeper: ManagedSecretWriter | None = None,
+        secret_writer: ManagedSecretWriter | None = None,
     ) -> None:
         self._reconciler = reconciler
-        self._settler = settler
-        self._wakes = wakes
+        self._restart_controller = restart_controller
+        self._wakes = triggers
         self._interval = interval
-        self._keeper = keeper
+        self._secret_writer = secret_writer
         self._backoff = Backoff(first=1.0, longest=60.0)
         self._looks = 0
         self._look_at = 0.0
@@ -69,15 +69,15 @@ class ReconcileLoop:
     def _is_look_due(self) -> bool:
         return self._now() >= (self._held_until if self._wakes.is_rung else self._look_at)
 
-    async def _look(self, heard: tuple[ReceivedEvent, ...]) -> tuple[float, ReconcileResult | None]:
+    async def _look(self, received: tuple[ReceivedEvent, ...]) -> tuple[float, ReconcileResult | None]:
         """One look; return the seconds until the next one, and what it leaves if it succeeded."""
         reconciler = self._reconciler
         try:
-            outcome = await reconciler.reconcile(heard, is_whole=self._now() >= self._whole_at)
+            outcome = await reconciler.reconcile(received, is_whole=self._now() >= self._whole_at)
         except InfisicalError as error:
-            self._wakes.requeue(heard)
+            self._wakes.requeue(received)
             await self._blame(error)
-            reconciler.explainer.passed(error.reason)
+            reconciler.reconcile_reporter.passed(error.reason)
             pause = self._backoff.pause(error.reason, error.retry_after)
             # A wake is no reason to look earlier than the server or a person needs; otherwise it is,
             # for a stream that was opened again tells that the server is back.
@@ -85,26 +85,26 @@ class ReconcileLoop:
             self._held_until = max(self._held_until, self._now() + error.retry_after)
             return pause, None
         except (KubernetesError, LedgerConflictError) as error:
-            self._wakes.requeue(heard)
+            self._wakes.requeue(received)
             log.warning("pass not stored: %s", error, extra=reconciler.reporter.extra)
-            reconciler.explainer.passed(Reason.KUBERNETES_API_ERROR)
+            reconciler.reconcile_reporter.passed(Reason.KUBERNETES_API_ERROR)
             return self._backoff.pause(), None
         self._backoff.reset()
         self._wakes.requeue(outcome.unshown_events)
-        reconciler.explainer.passed("ok")
+        reconciler.reconcile_reporter.passed("ok")
         return self._pause_after(outcome), outcome
 
     async def _keep(self, outcome: ReconcileResult) -> None:
         """Secrets that are written here are in step from the first look on, and mended by each whole one."""
-        if self._keeper is not None and outcome.is_full:
+        if self._secret_writer is not None and outcome.is_full:
             ledger = self._reconciler.record.ledger
             if ledger is not None:
-                await self._keeper.write_all(ledger)
+                await self._secret_writer.write_all(ledger)
 
     async def _settle(self, listed: tuple[Workload, ...] | None) -> float:
         """Do what is owed; return the seconds until it is tried again."""
         try:
-            pause = await self._settler.run_round(listed)
+            pause = await self._restart_controller.run_round(listed)
         except (KubernetesError, LedgerConflictError) as error:
             log.warning("not settled: %s", error, extra=self._reconciler.reporter.extra)
             pause = self._backoff.pause()

@@ -46,24 +46,24 @@ class ReconcileReporter:
         """Count a look by how it ended: `ok`, or the reason why not."""
         self.metrics.count_reconcile(self.record.key, result)
 
-    async def missed(self, selected: Sequence[Change], heard: tuple[ReceivedEvent, ...]) -> None:
+    async def missed(self, selected: Sequence[Change], received: tuple[ReceivedEvent, ...]) -> None:
         """What no event had told of."""
-        missed = without_event(selected, heard)
+        missed = without_event(selected, received)
         if missed:
             note = f"No event had told of {len(missed)} changes: found by looking: {summarize(missed)}."
             log.info("missed: %s", note, extra=self.reporter.extra)
             await self.reporter.emit_event(Reason.MISSED_CHANGES_FOUND, note)
 
-    async def sight(self, look: ReadResult, unreadable: str = "") -> None:
+    async def sight(self, read_result: ReadResult, unreadable: str = "") -> None:
         """Say what is watched and by which means."""
-        board, scopes = self.reporter.status, ", ".join(map(str, look.scopes))
-        keys = look.snapshots[-1].key_count if look.snapshots else 0
-        board.record_observation(look.header.grade, keys)
-        self.metrics.set_observed(self.record.key, look.header.grade, keys, self.clock())
+        status, scopes = self.reporter.status, ", ".join(map(str, read_result.scopes))
+        keys = read_result.snapshots[-1].key_count if read_result.snapshots else 0
+        status.record_observation(read_result.header.grade, keys)
+        self.metrics.set_observed(self.record.key, read_result.header.grade, keys, self.clock())
         if not unreadable and self._is_new_after_damage():
             return
         reason, message = Reason.UP_TO_DATE, f"{keys} keys are watched in {scopes}."
-        if look.is_events_only:
+        if read_result.is_events_only:
             reason = Reason.EVENTS_ONLY
             message = f"Changes in {scopes} are known by events alone: what happens without a stream is lost."
         if unreadable:
@@ -79,7 +79,9 @@ class ReconcileReporter:
 
     def nobody(self, selected: MatchedChanges) -> None:
         """The changes concern no workload."""
-        told = summarize((*selected.changes, *(claim.change for claim in selected.import_events)))
+        told = summarize(
+            (*selected.changes, *(import_event.change for import_event in selected.import_events))
+        )
         self.reporter.record_skip(
             Reason.NO_MATCHING_WORKLOAD,
             f"{told}: no {_KINDS} of this namespace is annotated "
@@ -106,12 +108,12 @@ class ReconcileReporter:
 
     def unseen(
         self,
-        heard: tuple[ReceivedEvent, ...],
+        received: tuple[ReceivedEvent, ...],
         unshown: tuple[ReceivedEvent, ...],
         changes: tuple[Change, ...],
     ) -> None:
         """An event whose change never showed was accounted for before, or has been undone."""
-        given_up = [entry for entry in heard if entry not in unshown and entry.event.keys]
+        given_up = [entry for entry in received if entry not in unshown and entry.event.keys]
         if given_up and not changes:
             self.reporter.record_skip(
                 Reason.NO_CHANGE_FOUND,
@@ -121,14 +123,15 @@ class ReconcileReporter:
 
     def would(self, owed: Ledger) -> None:
         """What a dry run leaves undone."""
-        debts = [debt for debt in owed.pending if debt.seq == owed.seq]
-        if not debts:
+        all_pending = [pending for pending in owed.pending if pending.seq == owed.seq]
+        if not all_pending:
             return
-        changes = compacted(change for debt in debts for change in debt.changes)
+        changes = compacted(change for pending in all_pending for change in pending.changes)
         results = [
-            WorkloadResult(kind=debt.kind, name=debt.name, result=Reason.WOULD_RESTART) for debt in debts
+            WorkloadResult(kind=pending.kind, name=pending.name, result=Reason.WOULD_RESTART)
+            for pending in all_pending
         ]
-        message = f"{len(debts)} workloads would be restarted: spec.mode is DryRun."
+        message = f"{len(all_pending)} workloads would be restarted: spec.mode is DryRun."
         self.reporter.status.record_dry_run(changes, results, message)
-        names = ", ".join(f"{debt.kind} {debt.name}" for debt in debts)
+        names = ", ".join(f"{pending.kind} {pending.name}" for pending in all_pending)
         log.info("would restart %s: %s", names, summarize(changes), extra=self.reporter.extra)

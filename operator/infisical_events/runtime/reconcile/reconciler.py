@@ -58,8 +58,8 @@ class ReconcileResult:
 class _AppliedRead:
     """A look taken in, and what of its changes the spec selects."""
 
-    look: ReadResult
-    absorbed: AppliedSnapshots
+    read_result: ReadResult
+    applied: AppliedSnapshots
     selection: Selection
 
 
@@ -69,17 +69,19 @@ class Reconciler:
 
     spec: Spec
     asked: PendingUserRequests
-    freshener: SyncCoordinator
+    sync_coordinator: SyncCoordinator
     selectors: tuple[Selector, ...]
-    looker: SnapshotReader
+    snapshot_reader: SnapshotReader
     cluster: Cluster
     record: SubscriptionStore
     reporter: Reporter
-    explainer: ReconcileReporter
+    reconcile_reporter: ReconcileReporter
     clock: Clock
-    slices: CooperativeScheduler = field(default_factory=CooperativeScheduler)
+    scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
 
-    async def reconcile(self, heard: tuple[ReceivedEvent, ...], *, is_whole: bool = True) -> ReconcileResult:
+    async def reconcile(
+        self, received: tuple[ReceivedEvent, ...], *, is_whole: bool = True
+    ) -> ReconcileResult:
         """Look, take in what changed, and store what is owed for it.
 
         Unless the look has to be whole, the folders that events named are looked at first, and the rest
@@ -89,38 +91,44 @@ class Reconciler:
             InfisicalError: the state could not be read; nothing happened.
             KubernetesError, LedgerMovedError, SupersededError, GoneError: nothing was stored.
         """
-        await self.looker.infisical.login()
+        await self.snapshot_reader.infisical.login()
         ledger = self.record.ledger
         tokens = {} if ledger else await self._tokens()
-        named = None if is_whole or self._is_asked(ledger) else await self.looker.read_folders(ledger, heard)
+        named = (
+            None
+            if is_whole or self._is_asked(ledger)
+            else await self.snapshot_reader.read_folders(ledger, received)
+        )
         if ledger is not None and named is not None:
             await self.reporter.mark_authenticated()
-            found = await self._taken_in(ledger, named, heard)
+            found = await self._taken_in(ledger, named, received)
             if not found.selection.selected:
-                return await self._settle(ledger, found, heard, is_whole=False)
-        look = await self.looker.read_all(ledger, heard)
+                return await self._settle(ledger, found, received, is_whole=False)
+        read_result = await self.snapshot_reader.read_all(ledger, received)
         await self.reporter.mark_authenticated()
-        if ledger is None or not ledger.header.is_about_same(look.header):
-            await self._begin(look, tokens, planned_on=ledger)
+        if ledger is None or not ledger.header.is_about_same(read_result.header):
+            await self._begin(read_result, tokens, planned_on=ledger)
             return ReconcileResult()
-        seen = (*(named.snapshots if named else ()), *look.snapshots)
-        found = await self._taken_in(ledger, replace(look, snapshots=seen), heard)
-        return await self._settle(ledger, found, heard, is_whole=True)
+        seen = (*(named.snapshots if named else ()), *read_result.snapshots)
+        found = await self._taken_in(ledger, replace(read_result, snapshots=seen), received)
+        return await self._settle(ledger, found, received, is_whole=True)
 
     async def _tokens(self) -> dict[str, str]:
         """What the content of the workloads' Secrets is before anything is known of Infisical."""
         namespace, name = self.record.key.namespace, self.record.key.name
         workloads = await self.cluster.list_workloads(namespace)
-        standings = [
+        workload_states = [
             await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
             for workload in workloads
             if workload.is_subscribed_to(name) and workload.action(self.spec.action) is not Action.RESTART
         ]
-        return await self.freshener.content_fingerprints(
-            tuple(standing for standing in standings if standing)
+        return await self.sync_coordinator.content_fingerprints(
+            tuple(workload_state for workload_state in workload_states if workload_state)
         )
 
-    async def _begin(self, look: ReadResult, tokens: dict[str, str], *, planned_on: Ledger | None) -> None:
+    async def _begin(
+        self, read_result: ReadResult, tokens: dict[str, str], *, planned_on: Ledger | None
+    ) -> None:
         unreadable = self.record.unreadable_reason
         if unreadable:
             note = f"{unreadable}: a new baseline is made, changes since the last look are lost."
@@ -128,7 +136,7 @@ class Reconciler:
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
         asked = self.asked.current
         ledger = replace(
-            first_ledger(look, epoch, self.clock()),
+            first_ledger(read_result, epoch, self.clock()),
             content_fingerprints=tokens,
             restart_at=asked.restart_at,
             resume_at=asked.resume_at,
@@ -136,33 +144,33 @@ class Reconciler:
         await self._store(ledger, planned_on)
         self._tell_handled(asked)
         self.record.unreadable_reason = ""
-        await self.explainer.sight(look, unreadable)
-        keys = sum(observation.key_count for observation in look.snapshots)
+        await self.reconcile_reporter.sight(read_result, unreadable)
+        keys = sum(snapshot.key_count for snapshot in read_result.snapshots)
         note = f"{keys} keys recorded as they stand; changes from now on count."
         log.info("baseline: %s", note, extra=self.reporter.extra)
         await self.reporter.emit_event(Reason.BASELINE_RECORDED, note)
 
     async def _taken_in(
-        self, ledger: Ledger, look: ReadResult, heard: tuple[ReceivedEvent, ...]
+        self, ledger: Ledger, read_result: ReadResult, received: tuple[ReceivedEvent, ...]
     ) -> _AppliedRead:
-        absorbed = apply_read(ledger, look, heard, self.clock())
-        steps = select_in_steps(self.selectors, absorbed.changes)
-        return _AppliedRead(look, absorbed, await self.slices.run(self.record.key.namespace, steps))
+        applied = apply_read(ledger, read_result, received, self.clock())
+        steps = select_in_steps(self.selectors, applied.changes)
+        return _AppliedRead(read_result, applied, await self.scheduler.run(self.record.key.namespace, steps))
 
     async def _settle(
-        self, ledger: Ledger, found: _AppliedRead, heard: tuple[ReceivedEvent, ...], *, is_whole: bool
+        self, ledger: Ledger, found: _AppliedRead, received: tuple[ReceivedEvent, ...], *, is_whole: bool
     ) -> ReconcileResult:
         """Write down what is owed for what was found, and tell of it."""
-        absorbed, selection = found.absorbed, found.selection
-        claims = tuple(
-            c for c in absorbed.expired_import_events if select(self.selectors, (c.change,)).selected
+        applied, selection = found.applied, found.selection
+        import_events = tuple(
+            c for c in applied.expired_import_events if select(self.selectors, (c.change,)).selected
         )
-        owed, workloads = absorbed.ledger, None
-        if selected := MatchedChanges(selection.selected, claims):
+        owed, workloads = applied.ledger, None
+        if selected := MatchedChanges(selection.selected, import_events):
             workloads = await self.cluster.list_workloads(self.record.key.namespace)
             owed = await self._owing(owed, selected, workloads)
         elif selection.rejection_reason is not None:
-            told = summarize(absorbed.changes)
+            told = summarize(applied.changes)
             self.reporter.record_skip(
                 selection.rejection_reason, f"{told} was found and not selected by spec.events."
             )
@@ -173,14 +181,14 @@ class Reconciler:
             await self._store(owed, ledger)
         if is_whole:
             self._tell_handled(asked)
-        await self.explainer.missed(found.selection.selected, heard)
+        await self.reconcile_reporter.missed(found.selection.selected, received)
         if workloads is not None:
-            await self.explainer.mistaken(workloads)
+            await self.reconcile_reporter.mistaken(workloads)
         if is_whole:
-            await self.explainer.sight(found.look)
-        self.explainer.unseen(heard, absorbed.unshown_events, absorbed.changes)
+            await self.reconcile_reporter.sight(found.read_result)
+        self.reconcile_reporter.unseen(received, applied.unshown_events, applied.changes)
         return ReconcileResult(
-            absorbed.unshown_events, absorbed.read_again_at, bool(owed.unmatched_events), workloads, is_whole
+            applied.unshown_events, applied.read_again_at, bool(owed.unmatched_events), workloads, is_whole
         )
 
     async def _owing(
@@ -188,13 +196,15 @@ class Reconciler:
     ) -> Ledger:
         """The ledger with what is owed now; a dry run only tells what would be, and owes nothing."""
         key = self.record.key
-        concerns = await self.slices.run(key.namespace, affected_workloads(key.name, selected, workloads))
-        owed = add_pending(ledger, key.name, concerns, self.clock())
+        all_affected = await self.scheduler.run(
+            key.namespace, affected_workloads(key.name, selected, workloads)
+        )
+        owed = add_pending(ledger, key.name, all_affected, self.clock())
         if owed is ledger:
-            self.explainer.nobody(selected)
+            self.reconcile_reporter.nobody(selected)
         if self.spec.mode is Mode.ENFORCE:
             return owed
-        self.explainer.would(owed)
+        self.reconcile_reporter.would(owed)
         return ledger
 
     def _is_asked(self, ledger: Ledger | None) -> bool:
@@ -218,7 +228,7 @@ class Reconciler:
                 workloads = await self.cluster.list_workloads(self.record.key.namespace)
             owed = add_requested(ledger, self.record.key.name, workloads, self.clock())
             if self.spec.mode is Mode.DRY_RUN:
-                self.explainer.would(owed)
+                self.reconcile_reporter.would(owed)
                 owed = ledger
             ledger = replace(owed, restart_at=asked.restart_at)
         return ledger, workloads

@@ -34,23 +34,23 @@ class SnapshotReader:
     extra: dict[str, str]
     """What log lines are about."""
 
-    async def read_all(self, ledger: Ledger | None, heard: tuple[ReceivedEvent, ...]) -> ReadResult:
+    async def read_all(self, ledger: Ledger | None, received: tuple[ReceivedEvent, ...]) -> ReadResult:
         """Look at everything; after a changed spec at the old scopes as well, before.
 
         Raises:
             InfisicalError: something cannot be read.
         """
-        look = await self._now(ledger)
-        if ledger is None or not ledger.header.is_about_same(look.header):
-            return look
+        read_result = await self._now(ledger)
+        if ledger is None or not ledger.header.is_about_same(read_result.header):
+            return read_result
         if ledger.header.grade is not Grade.EVENTS:
-            seen = [*await self._last_sight(ledger, look), *look.snapshots]
-            sure = [await self._sure(ledger, observation, heard) for observation in seen]
-            return replace(look, snapshots=tuple(sure))
-        return look
+            seen = [*await self._last_sight(ledger, read_result), *read_result.snapshots]
+            sure = [await self._sure(ledger, snapshot, received) for snapshot in seen]
+            return replace(read_result, snapshots=tuple(sure))
+        return read_result
 
     async def read_folders(
-        self, ledger: Ledger | None, heard: tuple[ReceivedEvent, ...]
+        self, ledger: Ledger | None, received: tuple[ReceivedEvent, ...]
     ) -> ReadResult | None:
         """Look at the folders alone that the events named; None when that would not do.
 
@@ -60,7 +60,7 @@ class SnapshotReader:
             InfisicalError: something cannot be read.
         """
         scopes = scopes_of(self.spec)
-        folders = tuple(Scope(folder) for folder in sorted({entry.event.folder for entry in heard}))
+        folders = tuple(Scope(folder) for folder in sorted({entry.event.folder for entry in received}))
         if (
             ledger is None
             or ledger.unmatched_events
@@ -68,7 +68,7 @@ class SnapshotReader:
             or ledger.header.grade is not (self.spec.observe or Grade.VERSIONS)
             or not 0 < len(folders) <= _MOST_FOLDERS
             or scopes == folders
-            or any(entry.event.type is EventType.IMPORT_MUTATION for entry in heard)
+            or any(entry.event.type is EventType.IMPORT_MUTATION for entry in received)
         ):
             return None
         header = await self._header(ledger.header.grade)
@@ -76,8 +76,8 @@ class SnapshotReader:
         header = replace(header, key_id=seen.key_id)
         if header != ledger.header:
             return None
-        observation = seen.within(scopes, ledger.accepted)
-        return ReadResult(header, scopes, (await self._sure(ledger, observation, heard),))
+        snapshot = seen.within(scopes, ledger.accepted)
+        return ReadResult(header, scopes, (await self._sure(ledger, snapshot, received),))
 
     async def _now(self, ledger: Ledger | None) -> ReadResult:
         """Everything as it stands."""
@@ -98,9 +98,9 @@ class SnapshotReader:
     async def _header(self, grade: Grade) -> Header:
         return Header(await self.infisical.project_id(), self.address, grade)
 
-    async def _last_sight(self, ledger: Ledger, look: ReadResult) -> tuple[Snapshot, ...]:
+    async def _last_sight(self, ledger: Ledger, read_result: ReadResult) -> tuple[Snapshot, ...]:
         """After a changed spec, the old scopes once more; what cannot be read any more is let go."""
-        if ledger.scopes == look.scopes and not look.is_events_only:
+        if ledger.scopes == read_result.scopes and not read_result.is_events_only:
             return ()
         try:
             return (await self.infisical.read_snapshot(ledger.scopes),)
@@ -109,15 +109,17 @@ class SnapshotReader:
             return ()
 
     async def _sure(
-        self, ledger: Ledger, observation: Snapshot, heard: tuple[ReceivedEvent, ...]
+        self, ledger: Ledger, snapshot: Snapshot, received: tuple[ReceivedEvent, ...]
     ) -> Snapshot:
         """The same look, in which what is hidden does not count as gone.
 
         Raises:
             InfisicalError: the identity may not describe them any more.
         """
-        doubtful = unconfirmed_removals(ledger, observation, heard)
+        doubtful = unconfirmed_removals(ledger, snapshot, received)
         hidden: list[Partition] = [
-            part for part, key in doubtful.items() if not await self.infisical.is_gone(part.folder, key)
+            partition
+            for partition, key in doubtful.items()
+            if not await self.infisical.is_gone(partition.folder, key)
         ]
-        return observation.with_unverified(hidden) if hidden else observation
+        return snapshot.with_unverified(hidden) if hidden else snapshot

@@ -59,10 +59,10 @@ class RestartController:
 
     cluster: Cluster
     record: SubscriptionStore
-    decider: RestartDecider
-    restarter: WorkloadPatcher
-    roller: RolloutTracker
-    recounter: RestartReporter
+    restart_decider: RestartDecider
+    workload_patcher: WorkloadPatcher
+    rollout_tracker: RolloutTracker
+    restart_reporter: RestartReporter
     budget: RestartBudget
     clock: Clock
     rules: RestartPolicy
@@ -84,23 +84,23 @@ class RestartController:
         """
         ledger = self.record.ledger
         if ledger is not None:
-            self.recounter.count_pending(ledger)  # also where nothing can be done for it now
+            self.restart_reporter.count_pending(ledger)  # also where nothing can be done for it now
         if ledger is None or not (ledger.pending or ledger.rollouts):
-            self.recounter.mark_complete()
+            self.restart_reporter.mark_complete()
             return None
         if listed is None:
             await self.record.verify_stored()
-        followed = await self.roller.follow(ledger)
+        followed = await self.rollout_tracker.follow(ledger)
         done = await self._execute(ledger, followed, listed) if ledger.pending else []
         settled = self._next_ledger(ledger, followed, done)
         maybe = [_rollout_of(e.decision.action, self.clock()) for e in done if e.is_unanswered]
         self._count((*settled.rollouts, *maybe))
         if not (settled.pending or settled.rollouts):
-            self.recounter.mark_complete()
-        await self.recounter.report(done, followed)
+            self.restart_reporter.mark_complete()
+        await self.restart_reporter.report(done, followed)
         if settled != ledger:
             await self.record.write_ledger(settled, planned_on=ledger)
-        self.recounter.forget_done(settled)
+        self.restart_reporter.forget_done(settled)
         return self._pause_after(done, settled)
 
     async def _execute(
@@ -112,19 +112,19 @@ class RestartController:
         steps = plan(ledger, key.name, workloads, self.rules, self.clock())
         if self.mode is Mode.DRY_RUN:
             return [RestartOutcome(RestartDecision(Deferred(step.pending, Reason.DRY_RUN))) for step in steps]
-        decisions = await self.decider.decide(steps, ledger)
+        decisions = await self.restart_decider.decide(steps, ledger)
         rolling = [entry.rollout for entry in followed if entry.is_kept]
         rolling += [_rollout_of(d.action, self.clock()) for d in decisions if _is_found_paid(d.action)]
         self._count(rolling)
         verdicts = admit(_due(decisions), rolling, self.rollout)
         by_uid = {decision.action.pending.uid: decision for decision in decisions}
         held = [
-            await self.restarter.record_coverage(decision)
+            await self.workload_patcher.record_coverage(decision)
             for decision in decisions
             if not _is_restart(decision.action)
         ]
         made = [
-            await self.restarter.restart(by_uid[uid], ledger.epoch, reason)
+            await self.workload_patcher.restart(by_uid[uid], ledger.epoch, reason)
             for uid, reason in verdicts.items()
             if _is_restart(by_uid[uid].action)
         ]
@@ -142,7 +142,7 @@ class RestartController:
                 rollouts[rollout.uid] = rollout
         kept = tuple(rollouts.values())
         written = cleared if kept == cleared.rollouts else replace(cleared, rollouts=kept)
-        doubted = {entry.pending: doubt for entry in done if (doubt := entry.unconfirmed)}
+        doubted = {entry.pending: unconfirmed for entry in done if (unconfirmed := entry.unconfirmed)}
         return requeue_unconfirmed(written, doubted, self.clock())
 
     def _count(self, rollouts: Iterable[Rollout]) -> None:
@@ -180,9 +180,9 @@ def _is_found_paid(step: PlannedAction) -> bool:
 
 
 def _rollout_of(step: PlannedAction, now: datetime) -> Rollout:
-    debt = step.pending
+    pending = step.pending
     wave = step.workload.wave if step.workload else 0
-    return Rollout(debt.uid, debt.kind, debt.name, debt.seq, now, wave)
+    return Rollout(pending.uid, pending.kind, pending.name, pending.seq, now, wave)
 
 
 def _due(decisions: Iterable[RestartDecision]) -> list[Candidate]:

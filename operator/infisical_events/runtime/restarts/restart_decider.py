@@ -42,88 +42,107 @@ class RestartDecider:
     """Decides for one subscription."""
 
     cluster: Cluster
-    freshener: SyncCoordinator
+    sync_coordinator: SyncCoordinator
     on_timeout: OnTimeout
     clock: Clock
 
     async def decide(self, steps: tuple[PlannedAction, ...], ledger: Ledger) -> list[RestartDecision]:
         """One decision per step, in their order; raises KubernetesError."""
         is_syncing = any(isinstance(step, RestartNow) and step.action is not Action.RESTART for step in steps)
-        freshening = await self.freshener.begin(ledger) if is_syncing else None
+        sync_round = await self.sync_coordinator.begin(ledger) if is_syncing else None
         return [
-            await self._try(step, ledger, freshening)
+            await self._try(step, ledger, sync_round)
             if isinstance(step, RestartNow)
             else RestartDecision(step)
             for step in steps
         ]
 
-    async def _try(self, act: RestartNow, ledger: Ledger, freshening: SyncRound | None) -> RestartDecision:
+    async def _try(
+        self, planned: RestartNow, ledger: Ledger, sync_round: SyncRound | None
+    ) -> RestartDecision:
         """What the API server refuses to tell of one workload holds up no other."""
         try:
-            return await self._decide(act, ledger, freshening)
+            return await self._decide(planned, ledger, sync_round)
         except KubernetesError as error:
             return RestartDecision(
-                Deferred(act.pending, Reason.KUBERNETES_API_ERROR, workload=act.workload), str(error)
+                Deferred(planned.pending, Reason.KUBERNETES_API_ERROR, workload=planned.workload), str(error)
             )
 
-    async def _decide(self, act: RestartNow, ledger: Ledger, freshening: SyncRound | None) -> RestartDecision:
-        namespace, workload = self.freshener.key.namespace, act.workload
-        standing = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
-        if standing is None or not _is_same(standing.workload, workload):
-            return RestartDecision(Deferred(act.pending, Reason.WORKLOAD_MODIFIED, workload=workload))
-        act = replace(act, workload=standing.workload)
-        other = "" if workload.ignores_other_reloaders else standing.other_reloader
-        if other and act.action is Action.RESTART:
+    async def _decide(
+        self, planned: RestartNow, ledger: Ledger, sync_round: SyncRound | None
+    ) -> RestartDecision:
+        namespace, workload = self.sync_coordinator.key.namespace, planned.workload
+        workload_state = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
+        if workload_state is None or not _is_same(workload_state.workload, workload):
+            return RestartDecision(Deferred(planned.pending, Reason.WORKLOAD_MODIFIED, workload=workload))
+        planned = replace(planned, workload=workload_state.workload)
+        other = "" if workload.ignores_other_reloaders else workload_state.other_reloader
+        if other and planned.action is Action.RESTART:
             return RestartDecision(
-                Resolved(act.pending, Reason.MANAGED_BY_OTHER_CONTROLLER, workload), f"by {other}", standing
+                Resolved(planned.pending, Reason.MANAGED_BY_OTHER_CONTROLLER, workload),
+                f"by {other}",
+                workload_state,
             )
-        if act.action is Action.RESTART or freshening is None:
-            return RestartDecision(act, state=standing)
-        fresh = await freshening.freshen(standing, act.pending)
-        decision = RestartDecision(act, fresh.note, standing, fresh)
-        if ended := self._held(act, fresh) or _settled(act, fresh, other):
-            return replace(decision, action=ended, note=f"by {other}" if other else fresh.note)
-        return await self._with_other_rollout(decision, act, ledger, freshening)
+        if planned.action is Action.RESTART or sync_round is None:
+            return RestartDecision(planned, state=workload_state)
+        sync_state = await sync_round.freshen(workload_state, planned.pending)
+        decision = RestartDecision(planned, sync_state.note, workload_state, sync_state)
+        if ended := self._held(planned, sync_state) or _settled(planned, sync_state, other):
+            return replace(decision, action=ended, note=f"by {other}" if other else sync_state.note)
+        return await self._with_other_rollout(decision, planned, ledger, sync_round)
 
-    def _held(self, act: RestartNow, fresh: WorkloadSyncState) -> Deferred | None:
-        if fresh.state in {SyncState.NOT_REQUESTED, SyncState.WAITING}:
-            return Deferred(act.pending, Reason.RESYNCING, workload=act.workload)
-        if fresh.state is not SyncState.TIMED_OUT:
+    def _held(self, planned: RestartNow, sync_state: WorkloadSyncState) -> Deferred | None:
+        if sync_state.state in {SyncState.NOT_REQUESTED, SyncState.WAITING}:
+            return Deferred(planned.pending, Reason.RESYNCING, workload=planned.workload)
+        if sync_state.state is not SyncState.TIMED_OUT:
             return None
-        hope = min(fresh.max_wait, _WATCH) if act.pending.is_confirmation_only else fresh.max_wait
-        is_hopeful = self.clock() - act.pending.since < hope
-        if is_hopeful if act.pending.unconfirmed else self.on_timeout is OnTimeout.SKIP:
-            return Deferred(act.pending, Reason.RESYNC_TIMED_OUT, workload=act.workload)
+        hope = (
+            min(sync_state.max_wait, _WATCH) if planned.pending.is_confirmation_only else sync_state.max_wait
+        )
+        is_hopeful = self.clock() - planned.pending.since < hope
+        if is_hopeful if planned.pending.unconfirmed else self.on_timeout is OnTimeout.SKIP:
+            return Deferred(planned.pending, Reason.RESYNC_TIMED_OUT, workload=planned.workload)
         return None
 
     async def _with_other_rollout(
-        self, decision: RestartDecision, act: RestartNow, ledger: Ledger, freshening: SyncRound | None
+        self, decision: RestartDecision, planned: RestartNow, ledger: Ledger, sync_round: SyncRound | None
     ) -> RestartDecision:
         """Somebody's rollout is waited for; pods that it has made since the Secrets are fresh need no other.
 
         One of our own is not: what it rolls out is already old.
         """
-        standing = decision.state
-        is_ours = any(rollout.uid == act.workload.uid for rollout in ledger.rollouts)
-        if decision.sync.state is not SyncState.CHANGED or standing is None or freshening is None or is_ours:
+        workload_state = decision.state
+        is_ours = any(rollout.uid == planned.workload.uid for rollout in ledger.rollouts)
+        if (
+            decision.sync.state is not SyncState.CHANGED
+            or workload_state is None
+            or sync_round is None
+            or is_ours
+        ):
             return decision
-        is_waited_for = self.clock() < act.pending.since + _LONGEST_WAIT
-        if standing.progress is RolloutProgress.UNDER_WAY and is_waited_for:
+        is_waited_for = self.clock() < planned.pending.since + _LONGEST_WAIT
+        if workload_state.progress is RolloutProgress.UNDER_WAY and is_waited_for:
             return replace(
                 decision,
-                action=Deferred(act.pending, Reason.ROLLOUT_IN_PROGRESS, workload=act.workload),
+                action=Deferred(planned.pending, Reason.ROLLOUT_IN_PROGRESS, workload=planned.workload),
                 note="",
             )
-        if not act.pending.is_requested and await self._is_born_fresh(standing, freshening):
-            return replace(decision, action=Resolved(act.pending, Reason.COVERED_BY_ROLLOUT), note="")
+        if not planned.pending.is_requested and await self._is_born_fresh(workload_state, sync_round):
+            return replace(decision, action=Resolved(planned.pending, Reason.COVERED_BY_ROLLOUT), note="")
         return decision
 
-    async def _is_born_fresh(self, standing: WorkloadState, freshening: SyncRound) -> bool:
+    async def _is_born_fresh(self, workload_state: WorkloadState, sync_round: SyncRound) -> bool:
         """Whether all pods are younger than the newest content of the Secrets."""
-        written = freshening.written_at(standing.secrets)
-        if written is None or not standing.selector or standing.progress is not RolloutProgress.COMPLETE:
+        written = sync_round.written_at(workload_state.secrets)
+        if (
+            written is None
+            or not workload_state.selector
+            or workload_state.progress is not RolloutProgress.COMPLETE
+        ):
             return False
-        births = await self.cluster.pod_creation_times(self.freshener.key.namespace, standing.selector)
+        births = await self.cluster.pod_creation_times(
+            self.sync_coordinator.key.namespace, workload_state.selector
+        )
         return bool(births) and min(births) > written + _TICK
 
 
@@ -132,26 +151,26 @@ def _is_same(read: Workload, listed: Workload) -> bool:
     return read.uid == listed.uid and read.own_annotations == listed.own_annotations
 
 
-def _settled(act: RestartNow, fresh: WorkloadSyncState, other: str) -> Resolved | None:
+def _settled(planned: RestartNow, sync_state: WorkloadSyncState, other: str) -> Resolved | None:
     """Why nothing is restarted although the Secrets are as fresh as they get."""
     reason = None
-    if fresh.state is SyncState.UNCHANGED and not act.pending.is_requested:
+    if sync_state.state is SyncState.UNCHANGED and not planned.pending.is_requested:
         reason = Reason.NO_DATA_CHANGE
     elif other:
         reason = Reason.MANAGED_BY_OTHER_CONTROLLER
-    elif act.pending.unconfirmed and fresh.state is not SyncState.CHANGED:
-        unmoved = Reason.NO_DATA_CHANGE if act.pending.is_confirmation_only else Reason.RESYNC_TIMED_OUT
-        reason = unmoved if fresh.state else Reason.NO_SECRET_PROVIDER
-    elif act.action is Action.RESYNC:
-        reason = _resynced(act, fresh)
-    return Resolved(act.pending, reason, act.workload) if reason else None
+    elif planned.pending.unconfirmed and sync_state.state is not SyncState.CHANGED:
+        unmoved = Reason.NO_DATA_CHANGE if planned.pending.is_confirmation_only else Reason.RESYNC_TIMED_OUT
+        reason = unmoved if sync_state.state else Reason.NO_SECRET_PROVIDER
+    elif planned.action is Action.RESYNC:
+        reason = _resynced(planned, sync_state)
+    return Resolved(planned.pending, reason, planned.workload) if reason else None
 
 
-def _resynced(act: RestartNow, fresh: WorkloadSyncState) -> Reason:
-    if fresh.state is None:
+def _resynced(planned: RestartNow, sync_state: WorkloadSyncState) -> Reason:
+    if sync_state.state is None:
         return Reason.NO_SECRET_PROVIDER
-    if fresh.state is SyncState.TIMED_OUT:
+    if sync_state.state is SyncState.TIMED_OUT:
         return Reason.RESYNC_TIMED_OUT
-    if act.workload.kind.restarting is Restarting.NEVER:
+    if planned.workload.kind.restarting is Restarting.NEVER:
         return Reason.APPLIES_TO_NEXT_RUN
     return Reason.RESYNCED

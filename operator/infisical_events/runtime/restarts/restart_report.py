@@ -153,7 +153,7 @@ class RestartReporter:
 
     def forget_done(self, ledger: Ledger) -> None:
         """Drop what was told of debts that are no more."""
-        left = {debt.uid for debt in ledger.pending}
+        left = {pending.uid for pending in ledger.pending}
         self.last_reported = {uid: told for uid, told in self.last_reported.items() if uid in left}
         self.unanswered = {(uid, seq) for uid, seq in self.unanswered if uid in left}
         self.count_pending(ledger)
@@ -163,25 +163,25 @@ class RestartReporter:
         message = "Every change that was found has been dealt with."
         if watched:
             message += f" What never answers may still bring another content, and is watched: {watched}."
-        board = self.reporter.status
-        board.set_condition(
+        status = self.reporter.status
+        status.set_condition(
             ConditionType.RESTARTS_COMPLETE, ok=True, reason=Reason.NO_PENDING_RESTARTS, message=message
         )
 
     def _is_news(self, entry: RestartOutcome) -> bool:
         """Tries of one debt repeat themselves; a conflict, or one lost answer, is no result yet."""
-        debt, result = entry.pending, entry.reported_reason
-        attempt = (debt.uid, debt.seq)
+        pending, result = entry.pending, entry.reported_reason
+        attempt = (pending.uid, pending.seq)
         is_undecided = entry.is_conflict or (entry.is_unanswered and attempt not in self.unanswered)
         if entry.is_unanswered:
             self.unanswered.add(attempt)
         if (
             is_undecided
             or result is Reason.WORKLOAD_MODIFIED
-            or self.last_reported.get(debt.uid) == (debt.seq, result)
+            or self.last_reported.get(pending.uid) == (pending.seq, result)
         ):
             return False
-        self.last_reported[debt.uid] = (debt.seq, result)
+        self.last_reported[pending.uid] = (pending.seq, result)
         return True
 
     def _sum_up(self, owed: list[RestartOutcome], followed: list[RolloutUpdate]) -> None:
@@ -195,8 +195,8 @@ class RestartReporter:
         told = "; ".join(lines[:_MOST_HELD])
         more = f"; and {len(lines) - _MOST_HELD} more" if len(lines) > _MOST_HELD else ""
         reason = worst.result if worst else Reason.ROLLING_OUT
-        board = self.reporter.status
-        board.set_condition(
+        status = self.reporter.status
+        status.set_condition(
             ConditionType.RESTARTS_COMPLETE, ok=False, reason=reason, message=f"{told}{more}."
         )
 
@@ -242,8 +242,8 @@ class RestartReporter:
             await self.reporter.emit_event(result, f"{name} is available after all: the others go on.")
 
 
-def _name(debt: PendingRestart) -> str:
-    return f"{debt.kind} {debt.name}"
+def _name(pending: PendingRestart) -> str:
+    return f"{pending.kind} {pending.name}"
 
 
 def _summary(results: list[WorkloadResult]) -> str:

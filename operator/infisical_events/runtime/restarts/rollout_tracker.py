@@ -47,14 +47,16 @@ class RolloutTracker:
 
     async def _follow(self, rollout: Rollout, epoch: str) -> RolloutUpdate:
         try:
-            standing = await self.cluster.read_workload(self.key.namespace, rollout.kind, rollout.name)
+            workload_state = await self.cluster.read_workload(self.key.namespace, rollout.kind, rollout.name)
         except KubernetesError as error:
             log.warning("rollout of %s %s: %s", rollout.kind, rollout.name, error)
             return RolloutUpdate(rollout)
-        end = self._end(standing, rollout, epoch)
-        if end is not None or standing is None:
+        end = self._end(workload_state, rollout, epoch)
+        if end is not None or workload_state is None:
             return RolloutUpdate(rollout, end, is_kept=False)
-        has_failed = standing.progress is RolloutProgress.FAILED or self.clock() > rollout.begun_at + DEADLINE
+        has_failed = (
+            workload_state.progress is RolloutProgress.FAILED or self.clock() > rollout.begun_at + DEADLINE
+        )
         if rollout.has_failed:
             return RolloutUpdate(rollout, is_kept=self.on_failure is OnFailure.HALT)
         if has_failed:
@@ -62,19 +64,19 @@ class RolloutTracker:
             return RolloutUpdate(failed, Reason.ROLLOUT_FAILED, is_kept=self.on_failure is OnFailure.HALT)
         return RolloutUpdate(rollout)
 
-    def _end(self, standing: WorkloadState | None, rollout: Rollout, epoch: str) -> Reason | None:
+    def _end(self, workload_state: WorkloadState | None, rollout: Rollout, epoch: str) -> Reason | None:
         """How it ended, if it did; one that has failed may still come to a good end."""
-        if standing is None or standing.workload.uid != rollout.uid:
+        if workload_state is None or workload_state.workload.uid != rollout.uid:
             return Reason.WORKLOAD_GONE
-        if not self._is_stamped(standing, rollout, epoch):
+        if not self._is_stamped(workload_state, rollout, epoch):
             return Reason.ROLLOUT_SUPERSEDED
-        if standing.obstacle is not None or standing.progress is not RolloutProgress.COMPLETE:
-            return standing.obstacle
+        if workload_state.obstacle is not None or workload_state.progress is not RolloutProgress.COMPLETE:
+            return workload_state.obstacle
         return Reason.ROLLOUT_RESUMED if rollout.has_failed else Reason.ROLLED_OUT
 
-    def _is_stamped(self, standing: WorkloadState, rollout: Rollout, epoch: str) -> bool:
+    def _is_stamped(self, workload_state: WorkloadState, rollout: Rollout, epoch: str) -> bool:
         """Whether what rolls out is still what was restarted here."""
-        if standing.workload.kind.restarting is not Restarting.BY_TEMPLATE:
-            return is_restarted(standing.workload, self.key.name, epoch, rollout.seq)
-        stamp = standing.template_annotations.get(annotations.revision_key(self.key.name), "")
-        return is_revision_at_least(stamp, epoch, rollout.seq)
+        if workload_state.workload.kind.restarting is not Restarting.BY_TEMPLATE:
+            return is_restarted(workload_state.workload, self.key.name, epoch, rollout.seq)
+        revision = workload_state.template_annotations.get(annotations.revision_key(self.key.name), "")
+        return is_revision_at_least(revision, epoch, rollout.seq)

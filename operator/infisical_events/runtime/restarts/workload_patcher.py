@@ -25,12 +25,16 @@ class WorkloadPatcher:
 
     async def record_coverage(self, decision: RestartDecision) -> RestartOutcome:
         """What needs nothing done, or no more than a note of what somebody else's rollout has started."""
-        step, standing = decision.action, decision.state
-        if standing is None or not isinstance(step, Resolved) or step.reason is not Reason.COVERED_BY_ROLLOUT:
+        step, workload_state = decision.action, decision.state
+        if (
+            workload_state is None
+            or not isinstance(step, Resolved)
+            or step.reason is not Reason.COVERED_BY_ROLLOUT
+        ):
             return RestartOutcome(decision)
-        patch = coverage_patch(standing.workload, decision.sync.known_fingerprints)
+        patch = coverage_patch(workload_state.workload, decision.sync.known_fingerprints)
         try:
-            await self.cluster.patch_workload(self.key.namespace, standing.workload, patch)
+            await self.cluster.patch_workload(self.key.namespace, workload_state.workload, patch)
         except (ConflictError, UnknownOutcomeError):
             return RestartOutcome(replace(decision, action=Deferred(step.pending, Reason.WORKLOAD_MODIFIED)))
         except KubernetesError as error:
@@ -48,8 +52,10 @@ class WorkloadPatcher:
             refusal = Reason.RESTART_BUDGET_EXHAUSTED
         if refusal is not None:
             return RestartOutcome(replace(decision, action=Deferred(step.pending, refusal), note=""))
-        fresh = decision.sync
-        cause = RestartCause(step.pending, key.name, epoch, fresh.known_fingerprints, fresh.unconfirmed)
+        sync_state = decision.sync
+        cause = RestartCause(
+            step.pending, key.name, epoch, sync_state.known_fingerprints, sync_state.unconfirmed
+        )
         patch = restart_patch(step.workload, cause, self.clock())
         try:
             await self.cluster.patch_workload(key.namespace, step.workload, patch)

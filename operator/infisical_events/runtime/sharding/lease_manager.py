@@ -126,10 +126,10 @@ class LeaseManager:
     def _adopt(self, view: LeaseViews) -> None:
         """Take over versions that others have moved by labels, or we by writes whose answer was lost."""
         names = self._candidacy.names
-        tenures = {names.shard(shard): tenure for shard, tenure in self._held.items()}
-        for name, tenure in tenures.items():
+        held_leases = {names.shard(shard): held_lease for shard, held_lease in self._held.items()}
+        for name, held_lease in held_leases.items():
             if name in view:
-                tenure.lease = view[name].lease
+                held_lease.lease = view[name].lease
         ours = view.get(names.replica(self._candidacy.replica.name))
         if ours is None or ours.lease.holder != self._candidacy.replica.holder:
             self._membership = None
@@ -147,23 +147,23 @@ class LeaseManager:
         except KubernetesError as error:
             self._tell(f"Lease {name} cannot be taken: {error}")
             return
-        tenure = self._held[shard] = HeldLease(lease, sent)
-        if self._arm(shard, tenure):
+        held_lease = self._held[shard] = HeldLease(lease, sent)
+        if self._arm(shard, held_lease):
             log.info("shard %d acquired", shard)
             self._metrics.shard_acquired(shard)
             self._server.assign_shard(shard)
 
     async def _give(self, shards: Iterable[int]) -> None:
         """End what runs for shards, and only then let others have them; what is kept is renewed meanwhile."""
-        for shard, tenure in self._given_up(shards).items():
-            await self._hand_over(shard, tenure)
+        for shard, held_lease in self._given_up(shards).items():
+            await self._hand_over(shard, held_lease)
             await self._renew()
 
-    async def _hand_over(self, shard: int, tenure: HeldLease) -> None:
+    async def _hand_over(self, shard: int, held_lease: HeldLease) -> None:
         with suppress(TimeoutError):  # it expires instead
             async with asyncio.timeout(self._candidacy.timing.answer):
                 await self._server.wait_revoked(shard)
-                await _tried(self._store.write(released(tenure.lease, self._clock())))
+                await _tried(self._store.write(released(held_lease.lease, self._clock())))
                 log.info("shard %d released", shard)
 
     # -- renewing -------------------------------------------------------------------------------------
@@ -174,9 +174,13 @@ class LeaseManager:
             await self._join()
         elif self._is_due(self._membership):
             await self._prolong(self._membership)
-        for shard, tenure in sorted(self._held.items(), key=lambda item: item[1].sent):
-            if self._is_due(tenure) and await self._prolong(tenure) and self._held.get(shard) is tenure:
-                self._arm(shard, tenure)
+        for shard, held_lease in sorted(self._held.items(), key=lambda item: item[1].sent):
+            if (
+                self._is_due(held_lease)
+                and await self._prolong(held_lease)
+                and self._held.get(shard) is held_lease
+            ):
+                self._arm(shard, held_lease)
 
     async def _join(self) -> None:
         name = self._candidacy.names.replica(self._candidacy.replica.name)
@@ -189,34 +193,34 @@ class LeaseManager:
         else:
             self._membership = HeldLease(lease, sent)
 
-    async def _prolong(self, tenure: HeldLease) -> bool:
+    async def _prolong(self, held_lease: HeldLease) -> bool:
         sent = self._now()
         try:
-            tenure.lease = await self._store.write(renewed(tenure.lease, self._clock()))
+            held_lease.lease = await self._store.write(renewed(held_lease.lease, self._clock()))
         except KubernetesError as error:  # the next look tells, or the deadline
-            self._tell(f"Lease {tenure.lease.name} is not renewed: {error}")
+            self._tell(f"Lease {held_lease.lease.name} is not renewed: {error}")
             return False
-        tenure.sent = sent
+        held_lease.sent = sent
         return True
 
-    def _is_due(self, tenure: HeldLease) -> bool:
-        return self._now() - tenure.sent >= self._candidacy.timing.renewal
+    def _is_due(self, held_lease: HeldLease) -> bool:
+        return self._now() - held_lease.sent >= self._candidacy.timing.renewal
 
     def _ours(self, lease: Lease) -> Lease:
         return taken(lease, self._candidacy.replica.holder, self._candidacy.timing.duration, self._clock())
 
     # -- losing ---------------------------------------------------------------------------------------
 
-    def _arm(self, shard: int, tenure: HeldLease) -> bool:
+    def _arm(self, shard: int, held_lease: HeldLease) -> bool:
         """Set the deadline of a shard anew; False, and it is lost, when the answer came after it."""
-        if tenure.overdue is not None:
-            tenure.overdue.cancel()
-        until = tenure.sent + self._candidacy.timing.deadline
+        if held_lease.overdue is not None:
+            held_lease.overdue.cancel()
+        until = held_lease.sent + self._candidacy.timing.deadline
         if until <= self._now():
             self._lose(shard, "the answer came too late")
             return False
         why = "it could not be renewed in time"
-        tenure.overdue = asyncio.get_running_loop().call_at(until, self._lose, shard, why)
+        held_lease.overdue = asyncio.get_running_loop().call_at(until, self._lose, shard, why)
         return True
 
     def _lose(self, shard: int, why: str) -> None:
@@ -226,34 +230,34 @@ class LeaseManager:
 
     def _drop(self, shard: int, change: str) -> HeldLease | None:
         """What was held of a shard, if it was; its tasks are cancelled."""
-        tenure = self._held.pop(shard, None)
-        if tenure is None:
+        held_lease = self._held.pop(shard, None)
+        if held_lease is None:
             return None
-        if tenure.overdue is not None:
-            tenure.overdue.cancel()
+        if held_lease.overdue is not None:
+            held_lease.overdue.cancel()
         self._server.revoke_shard(shard)
         self._metrics.shard_dropped(shard, change)
-        return tenure
+        return held_lease
 
     # -- leaving --------------------------------------------------------------------------------------
 
     async def _leave(self) -> None:
         """End everything at once, then let others have it; what cannot be told in time expires."""
-        tenures = self._given_up(tuple(self._held))
+        held_leases = self._given_up(tuple(self._held))
         with suppress(TimeoutError):
             async with asyncio.timeout(self._candidacy.timing.answer):
                 if self._membership is not None:  # first, or others keep a share for us
                     await _tried(self._store.remove(self._membership.lease))
-                for shard in tenures:
+                for shard in held_leases:
                     await self._server.wait_revoked(shard)
-                for tenure in tenures.values():
-                    await _tried(self._store.write(released(tenure.lease, self._clock())))
-        log.info("left; shards released: %s", ", ".join(map(str, tenures)) or "none")
+                for held_lease in held_leases.values():
+                    await _tried(self._store.write(released(held_lease.lease, self._clock())))
+        log.info("left; shards released: %s", ", ".join(map(str, held_leases)) or "none")
 
     def _given_up(self, shards: Iterable[int]) -> dict[int, HeldLease]:
         """What was held of the shards; all that runs for them is cancelled."""
         dropped = {shard: self._drop(shard, "released") for shard in shards}
-        return {shard: tenure for shard, tenure in dropped.items() if tenure is not None}
+        return {shard: held_lease for shard, held_lease in dropped.items() if held_lease is not None}
 
     def _tell(self, trouble: str) -> None:
         """Say what is wrong once, and not at each turn."""

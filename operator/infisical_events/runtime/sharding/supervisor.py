@@ -46,7 +46,7 @@ class _Seen:
 
 @dataclass(slots=True)
 class _Served:
-    follower: SubscriptionRunner
+    runner: SubscriptionRunner
     task: asyncio.Task[None]
     generation: int
 
@@ -63,9 +63,13 @@ class Supervisor:
     """
 
     def __init__(
-        self, world: Dependencies, namespaces: tuple[str, ...], shards: int = 1, held: Collection[int] = (0,)
+        self,
+        dependencies: Dependencies,
+        namespaces: tuple[str, ...],
+        shards: int = 1,
+        held: Collection[int] = (0,),
     ) -> None:
-        self._world = world
+        self._dependencies = dependencies
         self._namespaces = namespaces
         self._shards = shards
         self._held = set(held)
@@ -123,7 +127,7 @@ class Supervisor:
             await asyncio.sleep(_SWEEP_PAUSE)
             known = frozenset(self._seen)
             try:
-                listed = await self._world.cluster.list_subscriptions(self._namespaces)
+                listed = await self._dependencies.cluster.list_subscriptions(self._namespaces)
             except KubernetesError as error:
                 log.warning("sweep: %s", error)
             else:
@@ -145,7 +149,7 @@ class Supervisor:
         """A watch may be a moment behind a list, and not several sweeps."""
         self._untold = {one: self._untold.get(one, -1) + 1 for one in news}
         lag = _SWEEP_PAUSE * max(self._untold.values(), default=0)
-        self._world.metrics.set_watch_lag(lag)
+        self._dependencies.metrics.set_watch_lag(lag)
         if lag >= _LONGEST_LAG:
             raise WatchBehindError(f"the watch has not told for {lag:g} s what a list of subscriptions shows")
 
@@ -160,19 +164,19 @@ class Supervisor:
     def _serve(self, seen: _Seen) -> None:
         served = self._served.get(seen.key.uid)
         if served is not None:
-            served.follower.user_requests.put(seen.requests)
+            served.runner.user_requests.put(seen.requests)
         if served is None or served.task.done():
             self._begin(seen)
         elif served.generation != seen.generation:
             served.generation = seen.generation
-            served.follower.spec_changed.set()
+            served.runner.spec_changed.set()
 
     def _begin(self, seen: _Seen) -> None:
         key, former = seen.key, frozenset(self._ending.get(seen.key.uid, ()))
-        follower = SubscriptionRunner(dependencies=self._world, key=key)
-        task = asyncio.create_task(_run_in_turn(former, self._turns, follower), name=f"subscription {key}")
+        runner = SubscriptionRunner(dependencies=self._dependencies, key=key)
+        task = asyncio.create_task(_run_in_turn(former, self._turns, runner), name=f"subscription {key}")
         task.add_done_callback(functools.partial(self._ended, key))
-        self._served[key.uid] = _Served(follower, task, seen.generation)
+        self._served[key.uid] = _Served(runner, task, seen.generation)
         self._count()
 
     def _ended(self, key: SubscriptionKey, task: asyncio.Task[None]) -> None:
@@ -188,7 +192,7 @@ class Supervisor:
         served = self._served.pop(uid, None)
         if served is not None:
             self._ending.setdefault(uid, set()).add(served.task)
-            served.task.add_done_callback(functools.partial(self._forget, served.follower.key))
+            served.task.add_done_callback(functools.partial(self._forget, served.runner.key))
             served.task.cancel()
             self._count()
 
@@ -198,20 +202,22 @@ class Supervisor:
         left.discard(task)
         if not left:
             del self._ending[key.uid]
-        if str(key) not in {str(served.follower.key) for served in self._served.values()}:
-            self._world.metrics.forget(key)
+        if str(key) not in {str(served.runner.key) for served in self._served.values()}:
+            self._dependencies.metrics.forget(key)
 
     def _count(self) -> None:
-        self._world.metrics.set_subscriptions(sum(not served.task.done() for served in self._served.values()))
+        self._dependencies.metrics.set_subscriptions(
+            sum(not served.task.done() for served in self._served.values())
+        )
 
 
 async def _run_in_turn(
-    former: frozenset[asyncio.Task[None]], turns: FairQueue, follower: SubscriptionRunner
+    former: frozenset[asyncio.Task[None]], turns: FairQueue, runner: SubscriptionRunner
 ) -> None:
     """Follow when former tasks of the same object have ended, and it is this one's turn."""
-    await turns.acquire(follower.key.namespace)
+    await turns.acquire(runner.key.namespace)
     await _gone(former)
-    await follower.run()
+    await runner.run()
 
 
 async def _gone(tasks: AbstractSet[asyncio.Task[None]]) -> None:

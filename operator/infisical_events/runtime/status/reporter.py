@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 class Reporter:
     """Speaks for one subscription: on its status, in Kubernetes Events and in the log."""
 
-    def __init__(self, cluster: Cluster, key: SubscriptionKey, board: StatusBuilder) -> None:
+    def __init__(self, cluster: Cluster, key: SubscriptionKey, status: StatusBuilder) -> None:
         self._cluster = cluster
         self.key = key
-        self.status = board
+        self.status = status
         self.extra = {"subscription": str(key)}
 
     async def set_condition(

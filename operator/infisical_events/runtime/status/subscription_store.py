@@ -62,14 +62,14 @@ class SubscriptionStore:
     """One stored object as of the last read or write, and the only writer of its status."""
 
     def __init__(
-        self, cluster: Cluster, key: SubscriptionKey, stored: StoredSubscription, board: StatusBuilder
+        self, cluster: Cluster, key: SubscriptionKey, stored: StoredSubscription, status: StatusBuilder
     ) -> None:
         self._cluster = cluster
         self._lock = asyncio.Lock()
         self._version = stored.resource_version
         self._generation = stored.generation
         self.key = key
-        self.status = board
+        self.status = status
         self.unreadable_reason = ""
         """Why the stored ledger could not be read, if so."""
         self.ledger = self._read(stored)
@@ -182,21 +182,21 @@ def ledger_of(stored: StoredSubscription) -> Ledger | None:
     return None if raw is None else decode(raw)
 
 
-async def keep_written(record: SubscriptionStore, wakes: TriggerQueue) -> None:
+async def keep_written(record: SubscriptionStore, triggers: TriggerQueue) -> None:
     """Write what the board has to say until cancelled: a turn of Ready at once, other news together."""
-    board, backoff = record.status, Backoff(first=1.0, longest=30.0)
+    status, backoff = record.status, Backoff(first=1.0, longest=30.0)
     while True:
-        await board.changed.wait()
+        await status.changed.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(_NEWS_PAUSE):
-                await board.urgent.wait()
-        if not board.changed.is_set():
+                await status.urgent.wait()
+        if not status.changed.is_set():
             continue  # a pass has written it meanwhile
         try:
             await record.write_status()
             backoff.reset()
         except LedgerConflictError:
-            wakes.add()
+            triggers.add()
         except KubernetesError as error:
             log.warning("status not written: %s", error, extra={"subscription": str(record.key)})
             await asyncio.sleep(backoff.pause())

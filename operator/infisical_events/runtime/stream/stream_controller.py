@@ -67,12 +67,12 @@ class StreamController:
 
     infisical: Infisical
     selectors: tuple[Selector, ...]
-    wakes: TriggerQueue
+    triggers: TriggerQueue
     reporter: Reporter
     metrics: Metrics
     clock: Clock
-    gate: ReconnectLimiter = field(default_factory=ReconnectLimiter)
-    slices: CooperativeScheduler = field(default_factory=CooperativeScheduler)
+    limiter: ReconnectLimiter = field(default_factory=ReconnectLimiter)
+    scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
     life: float = MAX_STREAM_AGE
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
     lifetime: StreamLifetime = field(default_factory=StreamLifetime)
@@ -108,9 +108,9 @@ class StreamController:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[AsyncIterator[Hearing]]:
         """A stream when its turn has come."""
-        await self.gate.acquire(self.reporter.key.namespace)
-        async with self.infisical.stream() as hearings:
-            yield hearings
+        await self.limiter.acquire(self.reporter.key.namespace)
+        async with self.infisical.stream() as items:
+            yield items
 
     def _life(self) -> float:
         return replace_after(self.lifetime, _now(), self.life)
@@ -131,7 +131,7 @@ class StreamController:
         """The stream is no longer young: who could not reach the server before tells the others."""
         if self._was_away:
             self._was_away = False
-            self.gate.notify_recovered()
+            self.limiter.notify_recovered()
 
     def _disconnected(self) -> None:
         self.reporter.status.mark_disconnected()
@@ -145,34 +145,34 @@ class StreamController:
         if type(end) not in _LIVED:
             self.lifetime = learn(self.lifetime, age, _now())
 
-    async def _drain(self, hearings: AsyncIterator[Hearing | Replaced]) -> None:
-        async for hearing in hearings:
-            if isinstance(hearing, Replaced):
+    async def _drain(self, items: AsyncIterator[Hearing | Replaced]) -> None:
+        async for item in items:
+            if isinstance(item, Replaced):
                 self.backoff.reset()
                 if _now() - self._rang_at >= _LOOKS_APART:
                     self._ring()
-            elif isinstance(hearing, UnrecognizedFrame):
-                log.warning("a frame was not understood: %s", hearing.why, extra=self.reporter.extra)
-                self.wakes.add()
+            elif isinstance(item, UnrecognizedFrame):
+                log.warning("a frame was not understood: %s", item.why, extra=self.reporter.extra)
+                self.triggers.add()
             else:
-                await self._hear(hearing)
+                await self._hear(item)
 
     def _ring(self) -> None:
         self._rang_at = _now()
-        self.wakes.add()
+        self.triggers.add()
 
     async def _hear(self, event: SecretEvent) -> None:
         """Count the event; one that the spec does not select is a skip with a reason, and no wake."""
-        heard = ReceivedEvent(event, self.clock())
+        received = ReceivedEvent(event, self.clock())
         steps = select_in_steps(self.selectors, changes_of(event))
-        selection = await self.slices.run(self.reporter.key.namespace, steps)
+        selection = await self.scheduler.run(self.reporter.key.namespace, steps)
         self.reporter.status.count_event(is_matched=bool(selection.selected))
         self.metrics.count_event(
             self.reporter.key, event.type, self.clock(), is_matched=bool(selection.selected)
         )
         if selection.selected:
             log.info("heard %s", describe_event(event), extra=self.reporter.extra)
-            self.wakes.add(heard)
+            self.triggers.add(received)
         elif selection.rejection_reason:
             self.reporter.record_skip(
                 selection.rejection_reason,
@@ -204,7 +204,7 @@ class StreamController:
         pause = self.backoff.pause(error.reason, error.retry_after)
         is_refusal = isinstance(error, StreamRefusedError) or error.retry_after > 0
         self._was_away = error.reason in _AWAY and not is_refusal
-        await (self.gate.wait(pause) if self._was_away else asyncio.sleep(pause))
+        await (self.limiter.wait(pause) if self._was_away else asyncio.sleep(pause))
 
 
 def describe_event(event: SecretEvent) -> str:

@@ -91,11 +91,11 @@ class StreamConnection:
         return error
 
     async def _run(self, open_stream: StreamOpener) -> None:
-        async with open_stream() as hearings:
+        async with open_stream() as items:
             self.opened_at = asyncio.get_running_loop().time()
             self._queue.put_nowait(Opened(self))
-            async for hearing in hearings:
-                self._queue.put_nowait(Received(self, hearing))
+            async for item in items:
+                self._queue.put_nowait(Received(self, item))
         raise StreamEndedError(Reason.STREAM_ENDED, "The stream ended; it is opened again.")
 
     def _told_over(self, task: asyncio.Task[None]) -> None:
@@ -108,22 +108,22 @@ class StreamConnection:
 class Opened:
     """A connection is open."""
 
-    leg: StreamConnection
+    connection: StreamConnection
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
     """A connection delivered one item."""
 
-    leg: StreamConnection
-    hearing: Hearing
+    connection: StreamConnection
+    item: Hearing
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
     """A connection is closed."""
 
-    leg: StreamConnection
+    connection: StreamConnection
 
 
 Notification = Opened | Received | Closed
@@ -136,8 +136,8 @@ class StreamHandover:
         self._open_stream = open_stream
         self._life = life
         self._queue = asyncio.Queue[Notification]()
-        self._legs = set[StreamConnection]()
-        self._leg = self._begun()
+        self._connections = set[StreamConnection]()
+        self._connection = self._begun()
         self._former: StreamConnection | None = None
         self._ahead = defaultdict[Hearing, int](int)
         self._due: float | None = None
@@ -145,20 +145,20 @@ class StreamHandover:
     @property
     def opened_at(self) -> float:
         """When the stream that is open was opened, in seconds of the loop's clock."""
-        return self._leg.opened_at
+        return self._connection.opened_at
 
     async def begin(self) -> None:
         """Wait for the first stream; raises InfisicalError when it cannot be had."""
         told = await self._queue.get()
         if isinstance(told, Closed):
-            self._over(told.leg)
+            self._over(told.connection)
         self._due = self._lived_out()
 
     async def close(self) -> None:
         """End all that is open, and wait for their ends."""
-        for leg in self._legs:
-            leg.end()
-        await asyncio.gather(*(leg.ended() for leg in self._legs))
+        for connection in self._connections:
+            connection.end()
+        await asyncio.gather(*(connection.ended() for connection in self._connections))
 
     async def items(self) -> AsyncIterator[Hearing | Replaced]:
         """What is heard, and when the stream became another one."""
@@ -171,41 +171,41 @@ class StreamHandover:
                 self._begun()
                 continue
             if isinstance(told, Opened):
-                self._succeed(told.leg)
+                self._succeed(told.connection)
             elif isinstance(told, Closed):
-                self._over(told.leg)
-                if told.leg.is_replaced:
+                self._over(told.connection)
+                if told.connection.is_replaced:
                     yield REPLACED  # only now has all been heard that it told
             elif self._is_news(told):
-                yield told.hearing
+                yield told.item
 
     def _begun(self) -> StreamConnection:
-        leg = StreamConnection(self._open_stream, self._queue)
-        self._legs.add(leg)
-        return leg
+        connection = StreamConnection(self._open_stream, self._queue)
+        self._connections.add(connection)
+        return connection
 
     def _succeed(self, successor: StreamConnection) -> None:
         """The successor is open: what it succeeds is read on for a moment."""
-        self._former, self._leg = self._leg, successor
+        self._former, self._connection = self._connection, successor
         self._former.is_replaced = True
         self._ahead.clear()
         self._due = self._lived_out()
         overlap = min(_OVERLAP, _OVERLAP_SHARE * self._life())
         asyncio.get_running_loop().call_later(overlap, self._former.end)
 
-    def _over(self, leg: StreamConnection) -> None:
-        self._legs.remove(leg)
-        if leg is self._former:
+    def _over(self, connection: StreamConnection) -> None:
+        self._connections.remove(connection)
+        if connection is self._former:
             self._former = None
-        if leg.is_replaced:
-            leg.failure()
+        if connection.is_replaced:
+            connection.failure()
         else:
-            self._failed(leg)
+            self._failed(connection)
 
-    def _failed(self, leg: StreamConnection) -> None:
+    def _failed(self, connection: StreamConnection) -> None:
         """The end of the open stream ends all; a successor that cannot be had is tried again."""
-        error = leg.failure()
-        if leg is self._leg or not isinstance(error, InfisicalError):
+        error = connection.failure()
+        if connection is self._connection or not isinstance(error, InfisicalError):
             try:
                 raise error or asyncio.CancelledError
             finally:
@@ -218,9 +218,9 @@ class StreamHandover:
         """Whether the other one of two open streams has not told it already."""
         if self._former is None:
             return True
-        side = 1 if said.leg is self._former else -1
-        is_news = self._ahead[said.hearing] * side >= 0
-        self._ahead[said.hearing] += side
+        side = 1 if said.connection is self._former else -1
+        is_news = self._ahead[said.item] * side >= 0
+        self._ahead[said.item] += side
         return is_news
 
     def _lived_out(self) -> float:

@@ -130,9 +130,9 @@ class SubscriptionRunner:
         stored = await self.dependencies.cluster.get(self.key)
         if stored.uid != self.key.uid or stored.is_deleting:
             raise SubscriptionDeletedError
-        board = StatusBuilder(stored.status, stored.generation, self.dependencies.clock)
-        record = SubscriptionStore(self.dependencies.cluster, self.key, stored, board)
-        return stored, record, Reporter(self.dependencies.cluster, self.key, board)
+        status = StatusBuilder(stored.status, stored.generation, self.dependencies.clock)
+        record = SubscriptionStore(self.dependencies.cluster, self.key, stored, status)
+        return stored, record, Reporter(self.dependencies.cluster, self.key, status)
 
     async def _report_defect(self, defect: Exception) -> None:
         """Tell what nobody foresaw where people and alerts look: its text is foreign, and for the log."""
@@ -153,10 +153,10 @@ class SubscriptionRunner:
         self, spec: Spec, address: str, record: SubscriptionStore, reporter: Reporter
     ) -> None:
         """Serve as soon as the namespace has a seat; say so while it has none."""
-        seats = self.dependencies.namespace_slots.for_namespace(self.key.namespace)
-        if seats.locked():
+        slots = self.dependencies.namespace_slots.for_namespace(self.key.namespace)
+        if slots.locked():
             await self._tell_rest(record, reporter, _too_many(self.dependencies.namespace_slots.most))
-        async with seats:
+        async with slots:
             record.status.mark_starting()
             try:
                 await self._serve(spec, address, record, reporter)
@@ -172,8 +172,8 @@ class SubscriptionRunner:
             origin = origin_of(spec.address or self.dependencies.default_address)
         except ValueError as error:
             raise _NotServableError(ConditionType.STALLED, Reason.INVALID_SPEC, str(error)) from None
-        if objection := _objection(self.dependencies.egress, origin):
-            raise _NotServableError(ConditionType.STALLED, Reason.ADDRESS_NOT_ALLOWED, objection)
+        if denial_reason := _objection(self.dependencies.egress, origin):
+            raise _NotServableError(ConditionType.STALLED, Reason.ADDRESS_NOT_ALLOWED, denial_reason)
         if spec.suspend:
             sentence = "spec.suspend is true: nothing is observed and nothing restarted."
             raise _NotServableError(ConditionType.READY, Reason.SUSPENDED, sentence)
@@ -202,108 +202,118 @@ class SubscriptionRunner:
         raise SpecChangedError
 
     async def _serve(self, spec: Spec, address: str, record: SubscriptionStore, reporter: Reporter) -> None:
-        world = self.dependencies
-        credentials = credentials_source(world.cluster, self.key.namespace, spec)
-        wakes = TriggerQueue(float(spec.debounce_seconds))
-        async with world.open_infisical(address, spec, credentials) as infisical:
-            looker = SnapshotReader(spec=spec, address=address, infisical=infisical, extra=reporter.extra)
+        dependencies = self.dependencies
+        credentials = credentials_source(dependencies.cluster, self.key.namespace, spec)
+        triggers = TriggerQueue(float(spec.debounce_seconds))
+        async with dependencies.open_infisical(address, spec, credentials) as infisical:
+            snapshot_reader = SnapshotReader(
+                spec=spec, address=address, infisical=infisical, extra=reporter.extra
+            )
             selectors = selectors_of(spec)
-            freshener = self._freshener(spec, infisical, reporter, wakes)
+            sync_coordinator = self._freshener(spec, infisical, reporter, triggers)
             reconciler = Reconciler(
                 spec=spec,
                 asked=self.user_requests,
-                freshener=freshener,
+                sync_coordinator=sync_coordinator,
                 selectors=selectors,
-                looker=looker,
-                cluster=world.cluster,
+                snapshot_reader=snapshot_reader,
+                cluster=dependencies.cluster,
                 record=record,
                 reporter=reporter,
-                explainer=ReconcileReporter(
-                    record=record, reporter=reporter, metrics=world.metrics, clock=world.clock
+                reconcile_reporter=ReconcileReporter(
+                    record=record, reporter=reporter, metrics=dependencies.metrics, clock=dependencies.clock
                 ),
-                clock=world.clock,
-                slices=world.scheduler,
+                clock=dependencies.clock,
+                scheduler=dependencies.scheduler,
             )
-            settler = self._settler(spec, record, reporter, freshener)
+            restart_controller = self._restart_controller(spec, record, reporter, sync_coordinator)
             listener = StreamController(
                 infisical=infisical,
                 selectors=selectors,
-                wakes=wakes,
+                triggers=triggers,
                 reporter=reporter,
-                metrics=world.metrics,
-                clock=world.clock,
-                gate=world.reconnect_limiters.for_address(address),
-                slices=world.scheduler,
+                metrics=dependencies.metrics,
+                clock=dependencies.clock,
+                limiter=dependencies.reconnect_limiters.for_address(address),
+                scheduler=dependencies.scheduler,
             )
             interval = float(spec.resync_interval_seconds)
-            passing = ReconcileLoop(reconciler, settler, wakes, interval, freshener.writer)
+            passing = ReconcileLoop(
+                reconciler, restart_controller, triggers, interval, sync_coordinator.writer
+            )
             await race(
                 self._superseded(),
                 listener.run(),
                 passing.run(),
-                keep_written(record, wakes),
-                self.user_requests.wake(wakes),
+                keep_written(record, triggers),
+                self.user_requests.wake(triggers),
             )
 
     def _freshener(
-        self, spec: Spec, infisical: Infisical, reporter: Reporter, wakes: TriggerQueue
+        self, spec: Spec, infisical: Infisical, reporter: Reporter, triggers: TriggerQueue
     ) -> SyncCoordinator:
-        world, keeper = self.dependencies, None
+        dependencies, secret_writer = self.dependencies, None
         if spec.resync.secrets and spec.mode is Mode.ENFORCE:
-            keeper = ManagedSecretWriter(
+            secret_writer = ManagedSecretWriter(
                 secrets=spec.resync.secrets,
                 infisical=infisical,
-                cluster=world.cluster,
+                cluster=dependencies.cluster,
                 reporter=reporter,
-                wakes=wakes,
-                clock=world.clock,
+                triggers=triggers,
+                clock=dependencies.clock,
             )
         return SyncCoordinator(
-            cluster=world.cluster,
+            cluster=dependencies.cluster,
             key=self.key,
             timeout=timedelta(seconds=spec.resync.timeout_seconds),
-            clock=world.clock,
-            digest_key=world.digest_key,
-            writer=keeper,
+            clock=dependencies.clock,
+            digest_key=dependencies.digest_key,
+            writer=secret_writer,
         )
 
-    def _settler(
-        self, spec: Spec, record: SubscriptionStore, reporter: Reporter, freshener: SyncCoordinator
+    def _restart_controller(
+        self, spec: Spec, record: SubscriptionStore, reporter: Reporter, sync_coordinator: SyncCoordinator
     ) -> RestartController:
-        world = self.dependencies
-        decider = RestartDecider(
-            cluster=world.cluster,
-            freshener=freshener,
+        dependencies = self.dependencies
+        restart_decider = RestartDecider(
+            cluster=dependencies.cluster,
+            sync_coordinator=sync_coordinator,
             on_timeout=spec.resync.on_timeout,
-            clock=world.clock,
+            clock=dependencies.clock,
         )
-        roller = RolloutTracker(
-            cluster=world.cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=world.clock
+        rollout_tracker = RolloutTracker(
+            cluster=dependencies.cluster,
+            key=self.key,
+            on_failure=spec.rollout.on_failure,
+            clock=dependencies.clock,
         )
         return RestartController(
-            cluster=world.cluster,
+            cluster=dependencies.cluster,
             record=record,
-            decider=decider,
-            restarter=WorkloadPatcher(
-                cluster=world.cluster, key=self.key, budget=world.budget, clock=world.clock
+            restart_decider=restart_decider,
+            workload_patcher=WorkloadPatcher(
+                cluster=dependencies.cluster,
+                key=self.key,
+                budget=dependencies.budget,
+                clock=dependencies.clock,
             ),
-            roller=roller,
-            recounter=RestartReporter(reporter=reporter, metrics=world.metrics),
-            budget=world.budget,
-            clock=world.clock,
+            rollout_tracker=rollout_tracker,
+            restart_reporter=RestartReporter(reporter=reporter, metrics=dependencies.metrics),
+            budget=dependencies.budget,
+            clock=dependencies.clock,
             rules=RestartPolicy(spec.action, timedelta(seconds=spec.cooldown_seconds)),
             rollout=spec.rollout,
             mode=spec.mode,
         )
 
 
-def _objection(boundary: EgressPolicy, origin: str) -> str:
+def _objection(egress: EgressPolicy, origin: str) -> str:
     """Why nothing may be sent there, as far as the origin itself tells; empty if it may."""
-    if not boundary.admits(origin):
+    if not egress.admits(origin):
         return f"{origin} is not among the operator's allowed addresses (--allowed-address)."
     address = ip_of(origin)
-    objection = boundary.denial_reason(origin, address) if address else ""
-    return f"{origin} names {objection}." if objection else ""
+    denial_reason = egress.denial_reason(origin, address) if address else ""
+    return f"{origin} names {denial_reason}." if denial_reason else ""
 
 
 def _too_many(most: int) -> "_NotServableError":

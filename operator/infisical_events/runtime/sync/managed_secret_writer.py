@@ -54,7 +54,7 @@ class ManagedSecretWriter:
     infisical: Infisical
     cluster: Cluster
     reporter: Reporter
-    wakes: TriggerQueue
+    triggers: TriggerQueue
     clock: Clock
     results: dict[str, WriteResult] = field(default_factory=dict)
 
@@ -90,13 +90,13 @@ class ManagedSecretWriter:
         return kept
 
     async def _write(self, managed: ManagedSecret, ledger: Ledger) -> WriteResult:
-        reading = await self.infisical.read_values(folder_of(managed))
-        if not matches_accepted(reading, {part: held.state for part, held in ledger.accepted.items()}):
-            self.wakes.add()
+        folder_values = await self.infisical.read_values(folder_of(managed))
+        if not matches_accepted(folder_values, {part: held.state for part, held in ledger.accepted.items()}):
+            self.triggers.add()
             return WriteResult(ledger.seq, error_message=_NOT_AS_BELIEVED)
-        if may_lack_import(reading, ledger, self.clock()):
+        if may_lack_import(folder_values, ledger, self.clock()):
             return WriteResult(ledger.seq, error_message=_MAY_LACK_IMPORT, is_waiting_for_import=True)
-        content = managed_secret_content_of(reading, managed)
+        content = managed_secret_content_of(folder_values, managed)
         key = self.reporter.key
         secret = await self.cluster.apply_secret(key, managed, content.data, content.fingerprint)
         return WriteResult(ledger.seq, secret, content.fingerprint)

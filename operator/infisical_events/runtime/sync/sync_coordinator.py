@@ -46,21 +46,23 @@ class SyncCoordinator:
 
     async def begin(self, ledger: Ledger) -> "SyncRound":
         """What the namespace's sources are now, for one round of settling; raises KubernetesError."""
-        sources = await self.cluster.list_providers(self.key.namespace)
-        by_uid = {source.uid: source for source in sources}
-        return SyncRound(freshener=self, reads=SecretCache(freshener=self), ledger=ledger, sources=by_uid)
+        providers = await self.cluster.list_providers(self.key.namespace)
+        by_uid = {provider.uid: provider for provider in providers}
+        return SyncRound(
+            sync_coordinator=self, reads=SecretCache(sync_coordinator=self), ledger=ledger, providers=by_uid
+        )
 
-    async def content_fingerprints(self, standings: tuple[WorkloadState, ...]) -> dict[str, str]:
+    async def content_fingerprints(self, workload_states: tuple[WorkloadState, ...]) -> dict[str, str]:
         """What the content of the Secrets is that these workloads use and somebody writes.
 
         Raises:
             KubernetesError: nothing can be said.
         """
-        used = frozenset[str]().union(*(standing.secrets for standing in standings))
-        sources = [s for s in await self.cluster.list_providers(self.key.namespace) if s.secrets & used]
-        reads, found = SecretCache(freshener=self), {}
-        for source in sources if sources and await self._has_key() else ():
-            for name, content in (await reads.contents(source, used)).items():
+        used = frozenset[str]().union(*(workload_state.secrets for workload_state in workload_states))
+        providers = [s for s in await self.cluster.list_providers(self.key.namespace) if s.secrets & used]
+        reads, found = SecretCache(sync_coordinator=self), {}
+        for provider in providers if providers and await self._has_key() else ():
+            for name, content in (await reads.contents(provider, used)).items():
                 found[name] = content.fingerprint
         if self.writer is not None:
             for name in self.writer.names & used:
@@ -75,13 +77,13 @@ class SyncCoordinator:
             return False
         return True
 
-    async def fingerprint_of(self, source: SecretProvider, secret: SecretMetadata | None) -> str:
+    async def fingerprint_of(self, provider: SecretProvider, secret: SecretMetadata | None) -> str:
         """A token of a Secret's content that tells nothing of it; empty if there is none.
 
         Raises:
             KubernetesError: there is no key to make it with.
         """
-        content = content_marker_of(source, secret)
+        content = content_marker_of(provider, secret)
         if not content or secret is None:
             return ""
         try:
@@ -95,12 +97,12 @@ class SyncCoordinator:
 class SecretCache:
     """The Secrets as they were when they were first asked for: each is read once."""
 
-    freshener: SyncCoordinator
+    sync_coordinator: SyncCoordinator
     secrets: dict[str, SecretMetadata | None] = field(default_factory=dict)
 
-    async def contents(self, source: SecretProvider, used: frozenset[str]) -> dict[str, SecretContent]:
+    async def contents(self, provider: SecretProvider, used: frozenset[str]) -> dict[str, SecretContent]:
         """The content of those of these Secrets that the source writes; raises KubernetesError."""
-        return {name: await self._content(source, name) for name in sorted(source.secrets & used)}
+        return {name: await self._content(provider, name) for name in sorted(provider.secrets & used)}
 
     async def written_token(self, name: str) -> str:
         """What the operator wrote last into one of its own; empty if nothing."""
@@ -109,14 +111,14 @@ class SecretCache:
 
     async def _secret(self, name: str) -> SecretMetadata | None:
         if name not in self.secrets:
-            namespace = self.freshener.key.namespace
-            self.secrets[name] = await self.freshener.cluster.secret_metadata(namespace, name)
+            namespace = self.sync_coordinator.key.namespace
+            self.secrets[name] = await self.sync_coordinator.cluster.secret_metadata(namespace, name)
         return self.secrets[name]
 
-    async def _content(self, source: SecretProvider, name: str) -> SecretContent:
+    async def _content(self, provider: SecretProvider, name: str) -> SecretContent:
         secret = await self._secret(name)
         return SecretContent(
-            await self.freshener.fingerprint_of(source, secret), secret.annotations if secret else {}
+            await self.sync_coordinator.fingerprint_of(provider, secret), secret.annotations if secret else {}
         )
 
 
@@ -124,45 +126,50 @@ class SecretCache:
 class SyncRound:
     """One round: each Secret is read once in it, and each source asked once at most."""
 
-    freshener: SyncCoordinator
+    sync_coordinator: SyncCoordinator
     reads: SecretCache
     ledger: Ledger
-    sources: dict[str, SecretProvider]
+    providers: dict[str, SecretProvider]
 
-    async def freshen(self, standing: WorkloadState, debt: PendingRestart) -> WorkloadSyncState:
+    async def freshen(self, workload_state: WorkloadState, pending: PendingRestart) -> WorkloadSyncState:
         """What can be said of the workload's Secrets; who was not asked yet for this debt is asked.
 
         Raises:
             KubernetesError: a Secret cannot be read.
         """
-        known = self._known(standing.workload)
-        answers, tokens = await self._kept(standing, known, debt)
-        for source in list(self.sources.values()):
-            contents = await self.reads.contents(source, standing.secrets)
+        known = self._known(workload_state.workload)
+        answers, tokens = await self._kept(workload_state, known, pending)
+        for provider in list(self.providers.values()):
+            contents = await self.reads.contents(provider, workload_state.secrets)
             if not contents:
                 continue
             tokens |= {name: content.fingerprint for name, content in contents.items()}
-            answers.append(await self._answer(self._question(source, contents, known, debt), debt))
-        return combine(answers, tokens, standing.untracked_volumes)
+            answers.append(await self._answer(self._question(provider, contents, known, pending), pending))
+        return combine(answers, tokens, workload_state.untracked_volumes)
 
     async def _kept(
-        self, standing: WorkloadState, known: PodContent, debt: PendingRestart
+        self, workload_state: WorkloadState, known: PodContent, pending: PendingRestart
     ) -> tuple[list[ProviderState], dict[str, str]]:
         """What is said of the Secrets that are written here."""
         answers: list[ProviderState] = []
         tokens: dict[str, str] = {}
-        freshener = self.freshener
-        if freshener.writer is None:
+        sync_coordinator = self.sync_coordinator
+        if sync_coordinator.writer is None:
             return answers, tokens
-        for name, kept in (await freshener.writer.results_for(standing.secrets, self.ledger)).items():
-            is_late = not kept.is_waiting_for_import and freshener.clock() >= debt.since + freshener.timeout
+        for name, kept in (
+            await sync_coordinator.writer.results_for(workload_state.secrets, self.ledger)
+        ).items():
+            is_late = (
+                not kept.is_waiting_for_import
+                and sync_coordinator.clock() >= pending.since + sync_coordinator.timeout
+            )
             state = SyncState.TIMED_OUT if is_late else SyncState.WAITING
             if kept.secret is None:
                 tokens[name] = await self.reads.written_token(name)
             else:
                 self.reads.secrets[name] = kept.secret
                 tokens[name] = kept.fingerprint
-                has_changed = debt.is_requested or known.has_changed(name, kept.fingerprint)
+                has_changed = pending.is_requested or known.has_changed(name, kept.fingerprint)
                 state = SyncState.CHANGED if has_changed else SyncState.UNCHANGED
             answers.append(ProviderState(f"Secret {name}", state, kept.error_message))
         return answers, tokens
@@ -175,54 +182,54 @@ class SyncRound:
 
     def _question(
         self,
-        source: SecretProvider,
+        provider: SecretProvider,
         contents: Mapping[str, SecretContent],
         known: PodContent,
-        debt: PendingRestart,
+        pending: PendingRestart,
     ) -> SyncContext:
         return SyncContext(
-            provider=source,
-            subscription=self.freshener.key.name,
+            provider=provider,
+            subscription=self.sync_coordinator.key.name,
             epoch=self.ledger.epoch,
-            seq=debt.seq,
-            changes=debt.changes,
+            seq=pending.seq,
+            changes=pending.changes,
             contents=contents,
             known=known,
-            timeout=self.freshener.timeout,
-            since=debt.since,
-            is_requested=debt.is_requested,
-            is_confirmation_only=debt.is_confirmation_only,
+            timeout=self.sync_coordinator.timeout,
+            since=pending.since,
+            is_requested=pending.is_requested,
+            is_confirmation_only=pending.is_confirmation_only,
         )
 
-    async def _answer(self, question: SyncContext, debt: PendingRestart) -> ProviderState:
-        source, now = question.provider, self.freshener.clock()
+    async def _answer(self, context: SyncContext, pending: PendingRestart) -> ProviderState:
+        provider, now = context.provider, self.sync_coordinator.clock()
         state, trouble = (
-            evaluate(question, now),
-            source.disabled_reason or source.error_message or source.unrequestable_reason,
+            evaluate(context, now),
+            provider.disabled_reason or provider.error_message or provider.unrequestable_reason,
         )
         if state is not SyncState.NOT_REQUESTED:
-            is_proven = source.is_acknowledging or not debt.changes
-            return ProviderState(str(source), state, trouble, source.max_wait, is_proven)
+            is_proven = provider.is_acknowledging or not pending.changes
+            return ProviderState(str(provider), state, trouble, provider.max_wait, is_proven)
         try:
-            await self._ask(source, question)
+            await self._ask(provider, context)
         except (ConflictError, UnknownOutcomeError):
-            return ProviderState(str(source), SyncState.WAITING, trouble)  # read and asked anew
+            return ProviderState(str(provider), SyncState.WAITING, trouble)  # read and asked anew
         except KubernetesError as error:
-            is_late = now >= debt.since + question.timeout
+            is_late = now >= pending.since + context.timeout
             return ProviderState(
-                str(source), SyncState.TIMED_OUT if is_late else SyncState.WAITING, str(error)
+                str(provider), SyncState.TIMED_OUT if is_late else SyncState.WAITING, str(error)
             )
-        return ProviderState(str(source), SyncState.WAITING, trouble)
+        return ProviderState(str(provider), SyncState.WAITING, trouble)
 
-    async def _ask(self, source: SecretProvider, question: SyncContext) -> None:
+    async def _ask(self, provider: SecretProvider, context: SyncContext) -> None:
         """For all debts of the ledger at once."""
-        freshener = self.freshener
-        stamp = revision_of(self.ledger.epoch, self.ledger.seq)
-        contents = await self.reads.contents(source, source.secrets)
-        patch = sync_request_patch(replace(question, contents=contents), stamp, freshener.clock())
-        log.info("asking %s to sync", source, extra={"subscription": str(freshener.key)})
-        asked = await freshener.cluster.request_sync(freshener.key.namespace, source, patch)
-        self.sources[source.uid] = asked
+        sync_coordinator = self.sync_coordinator
+        revision = revision_of(self.ledger.epoch, self.ledger.seq)
+        contents = await self.reads.contents(provider, provider.secrets)
+        patch = sync_request_patch(replace(context, contents=contents), revision, sync_coordinator.clock())
+        log.info("asking %s to sync", provider, extra={"subscription": str(sync_coordinator.key)})
+        asked = await sync_coordinator.cluster.request_sync(sync_coordinator.key.namespace, provider, patch)
+        self.providers[provider.uid] = asked
 
     def written_at(self, names: frozenset[str]) -> datetime | None:
         """When the newest of these Secrets was written, by the API server's clock; None if unknown."""

@@ -59,10 +59,10 @@ def test_a_host_that_is_named_in_full_may_be_an_internal_one(
     address: str, admitting: list[EgressPolicy]
 ) -> None:
     """Of a wildcard the owner of a domain fills in the rest, and what no Infisical has is for nobody."""
-    told = {boundary: boundary.denial_reason(ORIGIN, ip_address(address)) for boundary in (ANYBODY, NAMED)}
+    told = {egress: egress.denial_reason(ORIGIN, ip_address(address)) for egress in (ANYBODY, NAMED)}
 
-    assert [boundary for boundary, objection in told.items() if not objection] == admitting
-    assert all("--allowed-network" in objection for objection in told.values() if objection)
+    assert [egress for egress, denial_reason in told.items() if not denial_reason] == admitting
+    assert all("--allowed-network" in denial_reason for denial_reason in told.values() if denial_reason)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_a_host_that_is_named_in_full_may_be_an_internal_one(
 )
 def test_a_network_of_the_administrators_is_allowed(network: str, inside: str, outside: str) -> None:
     """It opens that network for every name, and nothing beside it."""
-    boundary = EgressPolicy(ANYBODY.addresses, (parse_network(network),))
+    egress = EgressPolicy(ANYBODY.addresses, (parse_network(network),))
 
-    assert not any(boundary.denial_reason(ORIGIN, ip_address(address)) for address in inside.split())
-    assert boundary.denial_reason(ORIGIN, ip_address(outside))
+    assert not any(egress.denial_reason(ORIGIN, ip_address(address)) for address in inside.split())
+    assert egress.denial_reason(ORIGIN, ip_address(outside))
 
 
 @pytest.mark.parametrize("text", ["", "infisical", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/8 ", "10.0.0"])

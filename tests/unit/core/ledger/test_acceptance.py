@@ -24,9 +24,9 @@ from support.builders import (
     a_part,
     an_event,
     at,
-    heard,
+    received,
 )
-from support.strategies import bodies, few_beliefs, few_moments, few_parts, hearings
+from support.strategies import few_beliefs, few_moments, few_parts, hearings, states
 
 OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
 BELIEVED = a_body(A=2, B=1)
@@ -35,10 +35,10 @@ SAME, ACCEPTED, SUSPECT = Assessment
 
 
 def judged(
-    seen: PartitionState, *told: SecretEvent, part: Partition = OWN, believed: PartitionState = BELIEVED
+    seen: PartitionState, *told: SecretEvent, partition: Partition = OWN, current: PartitionState = BELIEVED
 ) -> Assessment:
     """The verdict of a read ten seconds after the belief, with events heard five seconds after it."""
-    return assess(part, a_belief(believed), seen, at(10), [heard(event, 5) for event in told])
+    return assess(partition, a_belief(current), seen, at(10), [received(event, 5) for event in told])
 
 
 def test_what_is_believed_is_the_same() -> None:
@@ -117,7 +117,7 @@ def test_other_events_corroborate_nothing(seen: PartitionState, events: list[Sec
 @pytest.mark.parametrize("seconds", [-1, 0])
 def test_an_event_from_before_the_belief_corroborates_nothing(seconds: float) -> None:
     """It was about something that the belief knows already."""
-    told = [heard(an_event(CREATE, "/a", "C"), seconds)]
+    told = [received(an_event(CREATE, "/a", "C"), seconds)]
 
     assert assess(OWN, a_belief(BELIEVED), a_body(A=2, B=1, C=1), at(10), told) is SUSPECT
 
@@ -126,11 +126,11 @@ def test_an_import_mutation_corroborates_an_import() -> None:
     """It names a folder and no keys; a look at all below sees imports of that folder, too."""
     below = a_part("/**", source="/shared")
 
-    def new(*told: SecretEvent, part: Partition = IMPORTED) -> Assessment:
-        return judged(a_body(A=2), *told, part=part, believed=a_body())
+    def new(*told: SecretEvent, partition: Partition = IMPORTED) -> Assessment:
+        return judged(a_body(A=2), *told, partition=partition, current=a_body())
 
     assert new(an_event(IMPORT, "/a")) is ACCEPTED
-    assert new(an_event(IMPORT, "/a"), part=below) is ACCEPTED
+    assert new(an_event(IMPORT, "/a"), partition=below) is ACCEPTED
     assert new(an_event(IMPORT, "/b")) is SUSPECT
     assert new(an_event(CREATE, "/a", "A")) is SUSPECT
     assert new() is SUSPECT
@@ -138,20 +138,20 @@ def test_an_import_mutation_corroborates_an_import() -> None:
 
 def test_a_late_import_mutation_brings_nothing_back() -> None:
     """The server tells of it seconds after the change, when a read may still be from before."""
-    assert judged(a_body(A=2, B=1, C=1), an_event(IMPORT, "/a"), part=IMPORTED) is SUSPECT
-    assert judged(a_body(A=2), an_event(IMPORT, "/a"), part=IMPORTED) is SUSPECT
-    assert judged(a_body(A=1, B=1), an_event(IMPORT, "/a"), part=IMPORTED) is SUSPECT
+    assert judged(a_body(A=2, B=1, C=1), an_event(IMPORT, "/a"), partition=IMPORTED) is SUSPECT
+    assert judged(a_body(A=2), an_event(IMPORT, "/a"), partition=IMPORTED) is SUSPECT
+    assert judged(a_body(A=1, B=1), an_event(IMPORT, "/a"), partition=IMPORTED) is SUSPECT
 
 
 def test_a_deleted_secret_does_not_come_back() -> None:
     """A secret that is made anew has another id: a young read that shows the old one lags."""
-    believed = a_belief(BELIEVED).succeeded_by(a_body(A=2), at(5))
-    told = [heard(an_event(CREATE, "/a", "B"), 6)]
+    current = a_belief(BELIEVED).succeeded_by(a_body(A=2), at(5))
+    told = [received(an_event(CREATE, "/a", "B"), 6)]
 
-    assert assess(OWN, believed, BELIEVED, at(10), told) is SUSPECT
-    assert assess(OWN, believed, a_body(A=3, B=1), at(10), told) is SUSPECT
-    assert assess(OWN, believed, a_body(A=2, B=("new", 1)), at(10), told) is ACCEPTED
-    assert assess(OWN, believed, BELIEVED, at(6 + MAX_READ_LAG.total_seconds()), ()) is ACCEPTED
+    assert assess(OWN, current, BELIEVED, at(10), told) is SUSPECT
+    assert assess(OWN, current, a_body(A=3, B=1), at(10), told) is SUSPECT
+    assert assess(OWN, current, a_body(A=2, B=("new", 1)), at(10), told) is ACCEPTED
+    assert assess(OWN, current, BELIEVED, at(6 + MAX_READ_LAG.total_seconds()), ()) is ACCEPTED
 
 
 def test_what_is_gone_is_remembered_for_a_while() -> None:
@@ -165,32 +165,34 @@ def test_what_is_gone_is_remembered_for_a_while() -> None:
     assert first.succeeded_by(a_body(A=1, B=1), at(2)).removed_ids == frozenset()
 
 
-@given(few_beliefs, st.lists(bodies, max_size=4))
-def test_nothing_is_both_there_and_gone(belief: AcceptedState, history: list[PartitionState]) -> None:
+@given(few_beliefs, st.lists(states, max_size=4))
+def test_nothing_is_both_there_and_gone(accepted: AcceptedState, history: list[PartitionState]) -> None:
     """After any history, the ids of a belief and those that left are disjoint."""
-    for seconds, body in enumerate(history, start=100):
-        belief = belief.succeeded_by(body, at(seconds))
+    for seconds, state in enumerate(history, start=100):
+        accepted = accepted.succeeded_by(state, at(seconds))
 
-    assert belief.removed_ids.isdisjoint(belief.state.ids)
+    assert accepted.removed_ids.isdisjoint(accepted.state.ids)
 
 
-@given(few_parts, few_beliefs, bodies, few_moments, hearings)
+@given(few_parts, few_beliefs, states, few_moments, hearings)
 def test_no_young_read_takes_a_version_back(
-    part: Partition,
-    believed: AcceptedState,
+    partition: Partition,
+    current: AcceptedState,
     seen: PartitionState,
     started: object,
     told: tuple[ReceivedEvent, ...],
 ) -> None:
     """Whatever was heard: within the horizon no body is believed that shows a secret as it was before."""
-    versions = {sighting.id: sighting.version for sighting in believed.state.versions.values()}
+    versions = {
+        secret_version.id: secret_version.version for secret_version in current.state.versions.values()
+    }
     is_lower = any(s.version < versions.get(s.id, 0) for s in seen.versions.values())
-    goes_back = is_lower or not believed.removed_ids.isdisjoint(seen.ids)
-    is_young = started <= believed.accepted_at + MAX_READ_LAG
+    goes_back = is_lower or not current.removed_ids.isdisjoint(seen.ids)
+    is_young = started <= current.accepted_at + MAX_READ_LAG
 
-    verdict = assess(part, believed, seen, started, told)
+    verdict = assess(partition, current, seen, started, told)
 
-    assert (verdict is SAME) == believed.state.agrees(seen)
+    assert (verdict is SAME) == current.state.agrees(seen)
     assert not (verdict is ACCEPTED and is_young and goes_back)
     assert verdict is not SUSPECT or is_young
 
@@ -200,18 +202,18 @@ LATE = MAX_READ_LAG.total_seconds() + 1
 
 def test_most_keys_leaving_without_a_word_is_doubtful() -> None:
     """All keys, or more than half of at least three: the server leaves out what may not be described."""
-    belief = a_belief(a_body(A=1, B=1, C=1))
+    accepted = a_belief(a_body(A=1, B=1, C=1))
 
-    assert unconfirmed_removal(OWN, belief, ABSENT, at(LATE), ()) == "A"
-    assert unconfirmed_removal(OWN, belief, a_body(A=1), at(LATE), ()) == "B"
-    assert unconfirmed_removal(OWN, belief, a_body(A=1, B=1), at(LATE), ()) is None
+    assert unconfirmed_removal(OWN, accepted, ABSENT, at(LATE), ()) == "A"
+    assert unconfirmed_removal(OWN, accepted, a_body(A=1), at(LATE), ()) == "B"
+    assert unconfirmed_removal(OWN, accepted, a_body(A=1, B=1), at(LATE), ()) is None
     assert unconfirmed_removal(OWN, a_belief(a_body(A=1, B=1)), a_body(A=1), at(LATE), ()) is None
 
 
 def test_a_loss_that_was_told_or_is_not_believed_anyway_is_not_doubtful() -> None:
     """Heard deletes vouch for it; a read that is too young waits as it is; imports are not asked for."""
-    belief, told = a_belief(a_body(A=1)), [heard(an_event(DELETE, "/a", "A"), 5)]
+    accepted, told = a_belief(a_body(A=1)), [received(an_event(DELETE, "/a", "A"), 5)]
 
-    assert unconfirmed_removal(OWN, belief, ABSENT, at(LATE), told) is None
-    assert unconfirmed_removal(OWN, belief, ABSENT, at(10), ()) is None
-    assert unconfirmed_removal(IMPORTED, belief, ABSENT, at(LATE), ()) is None
+    assert unconfirmed_removal(OWN, accepted, ABSENT, at(LATE), told) is None
+    assert unconfirmed_removal(OWN, accepted, ABSENT, at(10), ()) is None
+    assert unconfirmed_removal(IMPORTED, accepted, ABSENT, at(LATE), ()) is None

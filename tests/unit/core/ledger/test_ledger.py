@@ -208,24 +208,26 @@ def test_a_change_of_a_folded_folder_is_of_any_key() -> None:
 def test_nobody_is_forgotten_among_many_that_are_owed() -> None:
     """A thousand workloads that are owed fifty keys each are all stored; what for is told less exactly."""
     changes = tuple(a_change(f"SERVICE_{n:06d}_DATABASE_URL") for n in range(50))
-    debts = [a_debt(f"web-{n}", 1, *changes) for n in range(1000)]
-    ledger = a_ledger({}, *debts)
+    all_pending = [a_debt(f"web-{n}", 1, *changes) for n in range(1000)]
+    ledger = a_ledger({}, *all_pending)
 
     stored = encode(ledger)
     read = decode(stored)
 
     assert len(json.dumps(stored)) < 400_000
-    assert [debt.uid for debt in read.pending] == [debt.uid for debt in debts]
+    assert [pending.uid for pending in read.pending] == [pending.uid for pending in all_pending]
     assert read.pending[0].changes == (replace(changes[0], key="*"),)
     assert is_stored_as(ledger, read)
 
 
 def test_what_is_parked_gives_way() -> None:
     """It only spares a restart when an edit and a stale read meet: it is left out where it does not fit."""
-    parked = {a_part("/left"): RecentlyRemoved(a_belief(a_large_body(10_000)), at(1))}
+    recently_removed = {a_part("/left"): RecentlyRemoved(a_belief(a_large_body(10_000)), at(1))}
 
-    alone = encode(a_ledger(recently_removed=parked))
-    beside = encode(a_ledger({a_part("/a"): a_belief(a_large_body(10_000))}, recently_removed=parked))
+    alone = encode(a_ledger(recently_removed=recently_removed))
+    beside = encode(
+        a_ledger({a_part("/a"): a_belief(a_large_body(10_000))}, recently_removed=recently_removed)
+    )
 
     assert (len(alone["parked"]), len(beside["parked"])) == (1, 0)
 
@@ -269,7 +271,7 @@ def test_the_first_format_is_read_on() -> None:
     assert ledger.accepted_for(a_part("/payments")) == AcceptedState(
         PartitionState.of({"DB_PASSWORD": SecretVersion("zJ1", 3)}), reports.PRECISE, frozenset({"yI0"})
     )
-    assert [(debt.name, debt.seq) for debt in ledger.pending] == [("payments", 7)]
+    assert [(pending.name, pending.seq) for pending in ledger.pending] == [("payments", 7)]
     assert (len(ledger.unmatched_events), len(ledger.unmatched_changes), ledger.epoch) == (1, 1, "k3v9")
     assert (ledger.header.grade, ledger.header.key_id) == (Grade.VERSIONS, "")
     assert encode(ledger)["format"] == FORMAT
@@ -282,17 +284,17 @@ def written(number: int) -> Any:  # noqa: ANN401 - JSON
 
 def test_the_second_format_is_read_on() -> None:
     """Digests of values, folded folders and what was parked are taken over as well."""
-    ledger, body = (
+    ledger, state = (
         decode(written(2)),
         PartitionState.of({"KEY": SecretVersion("id1", 3, "dig1"), "OTHER": SecretVersion("id2", 1)}),
     )
 
     assert ledger.header == Header("p", "https://i.example", Grade.VALUES, "key-1")
-    assert ledger.accepted_for(a_part("/a")) == AcceptedState(body, at(0), frozenset({"id0"}))
-    assert ledger.accepted_for(a_part("/a/big")).state == body.compacted()
-    assert ledger.recently_removed == {a_part("/left"): RecentlyRemoved(AcceptedState(body, at(2)), at(4))}
-    (debt,) = ledger.pending
-    assert (debt.uid, debt.seq, debt.since, debt.is_requested, debt.unconfirmed) == (
+    assert ledger.accepted_for(a_part("/a")) == AcceptedState(state, at(0), frozenset({"id0"}))
+    assert ledger.accepted_for(a_part("/a/big")).state == state.compacted()
+    assert ledger.recently_removed == {a_part("/left"): RecentlyRemoved(AcceptedState(state, at(2)), at(4))}
+    (pending,) = ledger.pending
+    assert (pending.uid, pending.seq, pending.since, pending.is_requested, pending.unconfirmed) == (
         "uid-2",
         7,
         at(5),
@@ -318,7 +320,7 @@ def test_the_third_format_before_late_debts_is_read_on() -> None:
         "tuesday",
         {"env": "t1"},
     )
-    assert [(debt.is_requested, debt.unconfirmed) for debt in ledger.pending] == [(True, None)]
+    assert [(pending.is_requested, pending.unconfirmed) for pending in ledger.pending] == [(True, None)]
 
 
 @pytest.mark.parametrize("number", [2, 3])

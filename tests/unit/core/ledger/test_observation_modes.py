@@ -22,7 +22,7 @@ from support.builders import (
     an_event,
     an_observation,
     at,
-    heard,
+    received,
 )
 
 OWN = a_part("/a")
@@ -32,19 +32,19 @@ ROTATED = replace(VALUES, key_id="key-2")
 LONG = MAX_READ_LAG.total_seconds() + 1
 
 
-def look(header: Header, *observations: Snapshot) -> ReadResult:
+def read_result(header: Header, *snapshots: Snapshot) -> ReadResult:
     """A look at the folder `/a`."""
-    return ReadResult(header, (a_scope(),), observations)
+    return ReadResult(header, (a_scope(),), snapshots)
 
 
-def seen(body: PartitionState, seconds: float = LONG) -> Snapshot:
+def seen(state: PartitionState, seconds: float = LONG) -> Snapshot:
     """The folder `/a` as it stood."""
-    return an_observation({OWN: body}, seconds=seconds)
+    return an_observation({OWN: state}, seconds=seconds)
 
 
-def believing(body: PartitionState, header: Header = HEADER) -> Ledger:
+def believing(state: PartitionState, header: Header = HEADER) -> Ledger:
     """A ledger that holds the folder `/a` to be so since `START`."""
-    return a_ledger({OWN: AcceptedState(body, at(0))}, a_debt(), header=header)
+    return a_ledger({OWN: AcceptedState(state, at(0))}, a_debt(), header=header)
 
 
 # -- events alone -------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def believing(body: PartitionState, header: Header = HEADER) -> Ledger:
 
 def test_without_a_sight_the_first_ledger_believes_nothing() -> None:
     """It says so in its header, and covers the scopes all the same."""
-    ledger = first_ledger(look(BLIND), "epoch", at(7))
+    ledger = first_ledger(read_result(BLIND), "epoch", at(7))
 
     assert (ledger.accepted, ledger.header.grade, ledger.baselined_at) == ({}, Grade.EVENTS, at(7))
     assert ledger.scopes == (a_scope(),)
@@ -62,12 +62,12 @@ def test_by_events_alone_what_is_heard_counts() -> None:
     """Changes for what they say, import mutations for all keys of their folder, elsewhere for nothing."""
     ledger = a_ledger(header=BLIND)
     told = (
-        heard(an_event(UPDATE, "/a", "A"), 1),
-        heard(an_event(CREATE, "/b", "B"), 2),
-        heard(an_event(IMPORT, "/a"), 3),
+        received(an_event(UPDATE, "/a", "A"), 1),
+        received(an_event(CREATE, "/b", "B"), 2),
+        received(an_event(IMPORT, "/a"), 3),
     )
 
-    taken = apply_read(ledger, look(BLIND), told, at(4))
+    taken = apply_read(ledger, read_result(BLIND), told, at(4))
 
     assert taken.changes == (a_change("A"),)
     assert taken.expired_import_events == (UnmatchedImportEvent(a_folder("/a"), at(3)),)
@@ -78,7 +78,9 @@ def test_what_may_be_looked_at_at_last_is_a_baseline() -> None:
     """What was heard up to then counts; what stands is believed; what is owed stays owed."""
     ledger = a_ledger({}, a_debt(), header=BLIND)
 
-    taken = apply_read(ledger, look(HEADER, seen(a_body(A=2, B=1))), (heard(an_event(), 1),), at(LONG))
+    taken = apply_read(
+        ledger, read_result(HEADER, seen(a_body(A=2, B=1))), (received(an_event(), 1),), at(LONG)
+    )
 
     assert [change.scope for change in taken.changes] == [a_scope()]
     assert taken.ledger.accepted_for(OWN).state == a_body(A=2, B=1)
@@ -88,7 +90,7 @@ def test_what_may_be_looked_at_at_last_is_a_baseline() -> None:
 
 def test_who_stops_looking_is_told_of_what_the_last_look_shows() -> None:
     """After the edit to `Events` the last sight counts, and nothing is believed any more."""
-    taken = apply_read(believing(a_body(A=1)), look(BLIND, seen(a_body(A=2))), (), at(LONG))
+    taken = apply_read(believing(a_body(A=1)), read_result(BLIND, seen(a_body(A=2))), (), at(LONG))
 
     assert taken.changes == (a_change("A"),)
     assert (taken.ledger.accepted, taken.ledger.header.grade) == ({}, Grade.EVENTS)
@@ -97,7 +99,7 @@ def test_who_stops_looking_is_told_of_what_the_last_look_shows() -> None:
 
 def test_what_is_in_doubt_is_believed_before_looking_ends() -> None:
     """A create within the horizon is never seen again, so it counts."""
-    taken = apply_read(believing(a_body(A=1)), look(BLIND, seen(a_body(A=1, B=1), 5)), (), at(5))
+    taken = apply_read(believing(a_body(A=1)), read_result(BLIND, seen(a_body(A=1, B=1), 5)), (), at(5))
 
     assert taken.changes == (a_change("B", CREATE),)
 
@@ -107,7 +109,9 @@ def test_what_is_in_doubt_is_believed_before_looking_ends() -> None:
 
 def test_reading_values_from_now_on_restarts_nobody() -> None:
     """Digests that were not known before are noted down, and are no change."""
-    taken = apply_read(believing(a_body(A=1)), look(VALUES, seen(a_body(A=("A", 1, "d1")))), (), at(LONG))
+    taken = apply_read(
+        believing(a_body(A=1)), read_result(VALUES, seen(a_body(A=("A", 1, "d1")))), (), at(LONG)
+    )
 
     assert taken.changes == ()
     assert taken.ledger.accepted_for(OWN) == AcceptedState(a_body(A=("A", 1, "d1")), at(0))
@@ -115,7 +119,9 @@ def test_reading_values_from_now_on_restarts_nobody() -> None:
 
 def test_a_change_that_only_the_edit_to_values_would_hide_is_found() -> None:
     """Versions are compared across the edit."""
-    taken = apply_read(believing(a_body(A=1)), look(VALUES, seen(a_body(A=("A", 2, "d2")))), (), at(LONG))
+    taken = apply_read(
+        believing(a_body(A=1)), read_result(VALUES, seen(a_body(A=("A", 2, "d2")))), (), at(LONG)
+    )
 
     assert taken.changes == (a_change("A"),)
 
@@ -124,7 +130,7 @@ def test_a_rotated_key_restarts_nobody() -> None:
     """Digests under two keys are not compared."""
     before = believing(a_body(A=("A", 1, "old")), VALUES)
 
-    taken = apply_read(before, look(ROTATED, seen(a_body(A=("A", 1, "new")))), (), at(LONG))
+    taken = apply_read(before, read_result(ROTATED, seen(a_body(A=("A", 1, "new")))), (), at(LONG))
 
     assert taken.changes == ()
     assert taken.ledger.accepted_for(OWN).state == a_body(A=("A", 1, "new"))
@@ -135,7 +141,9 @@ def test_a_value_that_changed_without_a_version_is_told_as_an_import_mutation() 
     """What a secret refers to changed: Infisical tells that by such an event, too."""
     before = believing(a_body(A=("A", 1, "d1"), B=("B", 1, "d1")), VALUES)
 
-    taken = apply_read(before, look(VALUES, seen(a_body(A=("A", 1, "d2"), B=("B", 1, "d1")))), (), at(LONG))
+    taken = apply_read(
+        before, read_result(VALUES, seen(a_body(A=("A", 1, "d2"), B=("B", 1, "d1")))), (), at(LONG)
+    )
 
     assert taken.changes == (a_change("A", IMPORT),)
 
@@ -143,11 +151,11 @@ def test_a_value_that_changed_without_a_version_is_told_as_an_import_mutation() 
 def test_the_event_of_a_reference_and_the_value_that_shows_it_are_one() -> None:
     """The event that comes seconds after the value was seen to change is set off against it."""
     before = believing(a_body(A=("A", 1, "d1")), VALUES)
-    first = apply_read(before, look(VALUES, seen(a_body(A=("A", 1, "d2")))), (), at(LONG))
+    first = apply_read(before, read_result(VALUES, seen(a_body(A=("A", 1, "d2")))), (), at(LONG))
 
-    event = heard(an_event(IMPORT, "/a"), LONG + 4)
+    event = received(an_event(IMPORT, "/a"), LONG + 4)
     later = seen(a_body(A=("A", 1, "d2")), LONG + 10)
-    second = apply_read(first.ledger, look(VALUES, later), (event,), at(LONG + 10))
+    second = apply_read(first.ledger, read_result(VALUES, later), (event,), at(LONG + 10))
 
     assert (second.changes, second.expired_import_events, second.ledger.unmatched_events) == ((), (), ())
 
@@ -155,11 +163,11 @@ def test_the_event_of_a_reference_and_the_value_that_shows_it_are_one() -> None:
 def test_a_young_value_is_believed_with_the_event_that_is_believed() -> None:
     """Within the horizon a digest proves nothing; but the restart for its event is the one for it, too."""
     before = believing(a_body(A=("A", 1, "d1")), VALUES)
-    event = heard(an_event(IMPORT, "/a"), 1)
+    event = received(an_event(IMPORT, "/a"), 1)
 
-    first = apply_read(before, look(VALUES, seen(a_body(A=("A", 1, "d2")), 2)), (event,), at(2))
-    second = apply_read(first.ledger, look(VALUES, seen(a_body(A=("A", 1, "d2")), 7)), (), at(7))
-    third = apply_read(second.ledger, look(VALUES, seen(a_body(A=("A", 1, "d2")), 90)), (), at(90))
+    first = apply_read(before, read_result(VALUES, seen(a_body(A=("A", 1, "d2")), 2)), (event,), at(2))
+    second = apply_read(first.ledger, read_result(VALUES, seen(a_body(A=("A", 1, "d2")), 7)), (), at(7))
+    third = apply_read(second.ledger, read_result(VALUES, seen(a_body(A=("A", 1, "d2")), 90)), (), at(90))
 
     assert (first.changes, first.expired_import_events) == ((), ())
     assert (second.changes, second.expired_import_events) == (
@@ -173,7 +181,7 @@ def test_a_value_that_is_hidden_for_once_is_no_change() -> None:
     """Without a digest there is only the version to go by, and the digest from before is kept."""
     before = believing(a_body(A=("A", 1, "d1")), VALUES)
 
-    taken = apply_read(before, look(VALUES, seen(a_body(A=1))), (), at(LONG))
+    taken = apply_read(before, read_result(VALUES, seen(a_body(A=1))), (), at(LONG))
 
     assert taken.changes == ()
     assert taken.ledger.accepted_for(OWN).state == a_body(A=("A", 1, "d1"))

@@ -40,22 +40,24 @@ _WORKLOADS = st.lists(_WORDS, max_size=4).map(
 
 @given(st.lists(_CHANGES, max_size=5, unique=True), st.lists(_CLAIMS, max_size=2), _WORKLOADS)
 def test_whom_it_concerns(
-    changes: list[Change], claims: list[UnmatchedImportEvent], workloads: tuple[Workload, ...]
+    changes: list[Change], import_events: list[UnmatchedImportEvent], workloads: tuple[Workload, ...]
 ) -> None:
     """Each workload of the subscription by its own annotations, whatever the others say."""
-    selected = MatchedChanges(tuple(changes), tuple(claims))
-    concerns = {
-        concern.workload.uid: concern.matched
-        for concern in run_to_end(affected_workloads("app", selected, workloads))
+    selected = MatchedChanges(tuple(changes), tuple(import_events))
+    all_affected = {
+        affected.workload.uid: affected.matched
+        for affected in run_to_end(affected_workloads("app", selected, workloads))
     }
     for workload in workloads:
         is_ours = workload.is_subscribed_to("app")
-        mine = concerns.get(workload.uid, MatchedChanges(()))
+        mine = all_affected.get(workload.uid, MatchedChanges(()))
         assert mine.changes == (matching_changes(workload, changes) if is_ours else ())
-        assert [claim.change for claim in mine.import_events] == [
-            claim.change for claim in claims if is_ours and matching_changes(workload, (claim.change,))
+        assert [import_event.change for import_event in mine.import_events] == [
+            import_event.change
+            for import_event in import_events
+            if is_ours and matching_changes(workload, (import_event.change,))
         ]
-    assert all(concerns.values())
+    assert all(all_affected.values())
 
 
 def test_it_can_be_interrupted() -> None:

@@ -10,15 +10,15 @@ from support.builders import a_debt, at
 
 def test_by_reason_and_since_the_first() -> None:
     """Each workload counts for the reason that was told of its debt."""
-    debts = [a_debt("a", 3, seconds=5), a_debt("b", 3, seconds=2), a_debt("c", 3, seconds=9)]
-    first, second, third = (debt.uid for debt in debts)
+    all_pending = [a_debt("a", 3, seconds=5), a_debt("b", 3, seconds=2), a_debt("c", 3, seconds=9)]
+    first, second, third = (pending.uid for pending in all_pending)
     told = {
         first: (3, Reason.PAUSED),
         second: (3, Reason.PAUSED),
         third: (3, Reason.RESTART_BUDGET_EXHAUSTED),
     }
 
-    assert pending_by_reason(debts, told) == {
+    assert pending_by_reason(all_pending, told) == {
         "Paused": PendingCount(2, at(2)),
         "RestartBudgetExhausted": PendingCount(1, at(9)),
     }

@@ -54,8 +54,8 @@ def owed(
     ledger: Ledger, *workloads: Workload, selected: MatchedChanges = CHANGED, seconds: float = 60
 ) -> Ledger:
     """The ledger after a change was found at second 60."""
-    concerns = run_to_end(affected_workloads("payments", selected, workloads))
-    return add_pending(ledger, "payments", concerns, at(seconds))
+    all_affected = run_to_end(affected_workloads("payments", selected, workloads))
+    return add_pending(ledger, "payments", all_affected, at(seconds))
 
 
 def restarted(
@@ -63,11 +63,11 @@ def restarted(
     ledger: Ledger,
     seconds: float = 70,
     subscription: str = "payments",
-    doubt: Unconfirmed | None = None,
+    unconfirmed: Unconfirmed | None = None,
 ) -> Workload:
     """The workload after it was restarted for what the ledger owes it."""
-    (debt,) = (debt for debt in ledger.pending if debt.uid == workload.uid)
-    cause = RestartCause(debt, subscription, ledger.epoch, unconfirmed=doubt)
+    (pending,) = (pending for pending in ledger.pending if pending.uid == workload.uid)
+    cause = RestartCause(pending, subscription, ledger.epoch, unconfirmed=unconfirmed)
     return patched(workload, restart_patch(workload, cause, at(seconds)))
 
 
@@ -134,7 +134,7 @@ def test_a_debt_is_owed_to_one_object() -> None:
     """A workload of the same name with another uid is another one."""
     ledger = owed(a_ledger(None, a_debt("web", 3)), replace(a_workload(), uid="another"))
 
-    assert [(debt.uid, debt.seq) for debt in ledger.pending] == [("uid-of-web", 3), ("another", 4)]
+    assert [(pending.uid, pending.seq) for pending in ledger.pending] == [("uid-of-web", 3), ("another", 4)]
 
 
 @pytest.mark.parametrize(("last", "since"), [(59, 60), (61, 61)])
@@ -218,10 +218,10 @@ def test_what_needs_no_restart(workloads: tuple[Workload, ...], step: PlannedAct
     assert planned(a_ledger(None, a_debt()), *workloads) == step
 
 
-@pytest.mark.parametrize("stamps", [{"payments": "epoch.0"}, {"payments": "other.1"}, {"mail": "epoch.1"}])
-def test_another_receipt_pays_nothing(stamps: dict[str, str]) -> None:
+@pytest.mark.parametrize("revisions", [{"payments": "epoch.0"}, {"payments": "other.1"}, {"mail": "epoch.1"}])
+def test_another_receipt_pays_nothing(revisions: dict[str, str]) -> None:
     """Neither an older stamp, nor one of another baseline, nor a neighbour's from before the change."""
-    workload = a_workload(last_restart=a_receipt(at(0), **stamps))
+    workload = a_workload(last_restart=a_receipt(at(0), **revisions))
 
     assert planned(a_ledger(None, a_debt()), workload) == RestartNow(workload, a_debt(), Action.RESTART)
 
@@ -312,7 +312,7 @@ def test_a_debt_is_for_what_was_selected() -> None:
         a_ledger(), a_workload("a", secret_keys="A"), a_workload("b", secret_keys="B"), selected=selected
     )
 
-    told: dict[str, tuple[Change, ...]] = {debt.name: debt.changes for debt in ledger.pending}
+    told: dict[str, tuple[Change, ...]] = {pending.name: pending.changes for pending in ledger.pending}
     assert told == {"a": (a_change("A"),), "b": (a_change("B"),)}
 
 
@@ -393,7 +393,9 @@ def test_a_person_asks_for_a_restart_of_all() -> None:
     workloads = [a_workload("a"), a_workload("b", subscription="mail"), a_workload("c", secret_keys="X")]
     ledger = add_requested(a_ledger(seq=6), "payments", workloads, at(60))
 
-    assert [(debt.name, debt.seq, debt.is_requested, debt.changes) for debt in ledger.pending] == [
+    assert [
+        (pending.name, pending.seq, pending.is_requested, pending.changes) for pending in ledger.pending
+    ] == [
         ("a", 7, True, ()),
         ("c", 7, True, ()),
     ]
@@ -422,10 +424,10 @@ def test_a_request_that_concerns_nobody() -> None:
 def test_a_request_ends_with_its_restart() -> None:
     """A receipt pays it like any debt; who opted out meanwhile is left alone."""
     ledger = add_requested(a_ledger(), "payments", [a_workload()], at(60))
-    debt = ledger.pending[0]
+    pending = ledger.pending[0]
 
-    assert planned(ledger, restarted(a_workload(), ledger)) == Resolved(debt, Reason.ALREADY_RESTARTED)
-    assert planned(ledger, a_workload(auto_reload="false")) == Resolved(debt, Reason.NO_LONGER_MATCHING)
+    assert planned(ledger, restarted(a_workload(), ledger)) == Resolved(pending, Reason.ALREADY_RESTARTED)
+    assert planned(ledger, a_workload(auto_reload="false")) == Resolved(pending, Reason.NO_LONGER_MATCHING)
 
 
 def test_a_restart_that_came_too_early_is_owed_another_one() -> None:
@@ -434,9 +436,9 @@ def test_a_restart_that_came_too_early_is_owed_another_one() -> None:
     ledger = a_ledger(None, a_debt("api", 2), seq=2)
     late = replace(paid, seq=3, since=at(90), is_requested=False)
 
-    for doubt in Unconfirmed:
-        owed = replace(ledger, seq=3, pending=(*ledger.pending, replace(late, unconfirmed=doubt)))
-        assert requeue_unconfirmed(ledger, {paid: doubt}, at(90)) == owed
+    for unconfirmed in Unconfirmed:
+        owed = replace(ledger, seq=3, pending=(*ledger.pending, replace(late, unconfirmed=unconfirmed)))
+        assert requeue_unconfirmed(ledger, {paid: unconfirmed}, at(90)) == owed
     assert requeue_unconfirmed(ledger, {a_debt("api", 1): Unconfirmed.PROVIDER_TIMED_OUT}, at(90)) is ledger
     assert requeue_unconfirmed(ledger, {}, at(90)) is ledger
 
@@ -445,7 +447,7 @@ def test_a_debt_that_was_paid_is_followed_when_another_one_takes_its_place() -> 
     """The restart, of which only its receipt tells, rolls out; what it left in doubt stays owed."""
     ledger, later = a_ledger(None, a_debt("web", 1), seq=1), a_change("B", path="/b")
     workload = restarted(a_workload(), ledger)
-    doubted = restarted(a_workload(), ledger, doubt=Unconfirmed.PROVIDER_TIMED_OUT)
+    doubted = restarted(a_workload(), ledger, unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)
 
     alone = owed(ledger, workload, selected=MatchedChanges((later,)), seconds=90)
     both = owed(ledger, doubted, selected=MatchedChanges((later,)), seconds=90)

@@ -100,9 +100,9 @@ def test_a_stamp_that_nobody_wrote_pays_nothing(seq: str) -> None:
 
 def test_a_restart_is_one_patch() -> None:
     """It names the object and version it was planned on, and writes both receipts and nothing else."""
-    workload, debt = a_workload(), a_debt("web", 7, a_change("A"), a_change("B", CREATE, path="/b"))
+    workload, pending = a_workload(), a_debt("web", 7, a_change("A"), a_change("B", CREATE, path="/b"))
 
-    patch = restart_patch(workload, RestartCause(debt, "payments", "epoch"), at(9))
+    patch = restart_patch(workload, RestartCause(pending, "payments", "epoch"), at(9))
     last_restart = patch["metadata"]["annotations"].pop("events.infisical.com/last-restart")
 
     assert patch == {
@@ -125,10 +125,10 @@ def test_a_restart_is_one_patch() -> None:
 @given(st.integers(1, 99), st.timedeltas(timedelta(0), timedelta(days=1)))
 def test_a_repeated_patch_makes_no_second_rollout(seq: int, later: timedelta) -> None:
     """The same debt patched again, however late, leaves the pod template as it is."""
-    debt = a_debt("web", seq)
-    first = restart_patch(a_workload(), RestartCause(debt, "payments", "epoch"), START)
+    pending = a_debt("web", seq)
+    first = restart_patch(a_workload(), RestartCause(pending, "payments", "epoch"), START)
     second = restart_patch(
-        patched(a_workload(), first), RestartCause(debt, "payments", "epoch"), START + later
+        patched(a_workload(), first), RestartCause(pending, "payments", "epoch"), START + later
     )
 
     assert second["spec"] == first["spec"]
@@ -163,8 +163,8 @@ def test_a_restart_before_the_secrets_were_fresh_says_so() -> None:
     )
     mended = patched(others, restart_patch(others, replace(cause, unconfirmed=None), START))
 
-    doubts = [restart_record_of(workload).unconfirmed for workload in (stale, others, mended)]
-    assert doubts == [
+    unconfirmed = [restart_record_of(workload).unconfirmed for workload in (stale, others, mended)]
+    assert unconfirmed == [
         {"payments": Unconfirmed.PROVIDER_TIMED_OUT},
         {"payments": Unconfirmed.PROVIDER_TIMED_OUT},
         {},

@@ -58,9 +58,9 @@ def read(raw: dict[str, Any], kind: WorkloadKind = DEPLOYMENT, **words: str) -> 
 )
 def test_secrets_of_a_pod(pod: object) -> None:
     """By name, wherever a pod can name one."""
-    standing = read(stored(pod))
+    workload_state = read(stored(pod))
 
-    assert (standing.secrets, standing.untracked_volumes) == ({"env"}, ())
+    assert (workload_state.secrets, workload_state.untracked_volumes) == ({"env"}, ())
 
 
 def test_all_secrets_of_a_pod() -> None:
@@ -92,9 +92,12 @@ def test_what_a_driver_fetches_is_not_followed() -> None:
     pod = {
         "volumes": [{"csi": {"driver": "secrets-store.csi.k8s.io"} | attributes}, {"csi": {"driver": "x"}}]
     }
-    standing = read(stored(pod))
+    workload_state = read(stored(pod))
 
-    assert (standing.secrets, standing.untracked_volumes) == (set(), ("SecretProviderClass vault",))
+    assert (workload_state.secrets, workload_state.untracked_volumes) == (
+        set(),
+        ("SecretProviderClass vault",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -302,7 +305,7 @@ def test_another_shape_is_refused(kind: WorkloadKind, raw: Any) -> None:  # noqa
     shapes = (raw, stored(raw), stored(status=raw), stored(updateStrategy=raw, replicas=raw, selector=raw))
     for shape in shapes:
         try:
-            standing = workload_state_of(a_workload(kind=kind), shape)
+            workload_state = workload_state_of(a_workload(kind=kind), shape)
         except (KeyError, TypeError, AttributeError, ValueError):
             continue
-        assert standing.progress in RolloutProgress
+        assert workload_state.progress in RolloutProgress

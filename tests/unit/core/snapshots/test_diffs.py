@@ -7,7 +7,7 @@ from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.diffs import diff
 from infisical_events.core.snapshots.snapshots import PartitionState, SecretVersion
 from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_body, a_change, a_part
-from support.strategies import bodies, own_bodies
+from support.strategies import own_bodies, states
 
 OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
 
@@ -72,9 +72,9 @@ def test_an_import_is_mutated(before: PartitionState, after: PartitionState, key
 
 def test_an_import_of_a_recursive_look_belongs_to_all_it_saw() -> None:
     """The list does not tell which folder imports, so the change may concern any of them."""
-    part = a_part("/a/**", source="/shared")
+    partition = a_part("/a/**", source="/shared")
 
-    assert diff(part, a_body(), a_body(A=1)) == (a_change("A", IMPORT, path="/a/**"),)
+    assert diff(partition, a_body(), a_body(A=1)) == (a_change("A", IMPORT, path="/a/**"),)
 
 
 @given(own_bodies, own_bodies)
@@ -94,7 +94,7 @@ def _agree(old: SecretVersion | None, new: SecretVersion | None) -> bool:
     return old is not None and new is not None and old.agrees(new)
 
 
-@given(bodies, bodies)
+@given(states, states)
 def test_imports_differ_if_they_do_not_agree(before: PartitionState, after: PartitionState) -> None:
     """There is a mutation if and only if the bodies do not agree."""
     changes = diff(IMPORTED, before, after)

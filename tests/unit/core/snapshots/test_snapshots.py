@@ -12,7 +12,7 @@ from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, is_covered, short_id
 from support.builders import a_body, a_folder, a_part, a_scope, an_observation
-from support.strategies import bodies, parts, wide_bodies
+from support.strategies import partitions, states, wide_bodies
 
 
 def test_a_part_is_written_as_people_read_it() -> None:
@@ -21,10 +21,10 @@ def test_a_part_is_written_as_people_read_it() -> None:
     assert str(a_part("/a/**", source="/shared")) == "prod:/a/**<-prod:/shared"
 
 
-@given(parts)
-def test_a_part_survives_storage(part: Partition) -> None:
+@given(partitions)
+def test_a_part_survives_storage(partition: Partition) -> None:
     """Every part is read back as it was, whatever its folders are called."""
-    assert Partition.parse(str(part)) == part
+    assert Partition.parse(str(partition)) == partition
 
 
 @pytest.mark.parametrize("text", ["", "prod", "prod:/a<-", "prod:/a<-dev"])
@@ -35,10 +35,10 @@ def test_what_is_no_part_is_refused(text: str) -> None:
 
 
 @given(wide_bodies)
-def test_a_body_survives_storage(body: PartitionState) -> None:
+def test_a_body_survives_storage(state: PartitionState) -> None:
     """Every body is read back as it was, in one string of ASCII."""
-    assert PartitionState.decode(body.encode()) == body
-    assert body.encode().isascii()
+    assert PartitionState.decode(state.encode()) == state
+    assert state.encode().isascii()
 
 
 @given(st.permutations(["A", "B", "C"]))
@@ -49,15 +49,15 @@ def test_a_body_is_written_in_one_way(keys: list[str]) -> None:
 
 def test_a_body_cannot_be_changed() -> None:
     """Neither the body nor the mapping it was made of reaches what it holds."""
-    sightings = dict(a_body(A=1).versions)
-    body = PartitionState.of(sightings)
-    sightings.clear()
+    secret_versions = dict(a_body(A=1).versions)
+    state = PartitionState.of(secret_versions)
+    secret_versions.clear()
 
-    assert body == a_body(A=1)
+    assert state == a_body(A=1)
     with pytest.raises(TypeError):
-        body.versions["B"] = body.versions["A"]
+        state.versions["B"] = state.versions["A"]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        body.rank = 2
+        state.rank = 2
 
 
 @given(st.text() | st.builds(json.dumps, st.lists(st.integers() | st.none(), max_size=3)))
@@ -76,14 +76,14 @@ def test_short_ids_tell_secrets_apart(one: str, other: str) -> None:
 
 def test_a_look_counts_its_keys() -> None:
     """Own and imported keys count."""
-    look = an_observation({a_part(): a_body(A=1, B=1), a_part(source="/shared"): a_body(C=1)})
+    read_result = an_observation({a_part(): a_body(A=1, B=1), a_part(source="/shared"): a_body(C=1)})
 
-    assert look.key_count == 3
+    assert read_result.key_count == 3
     assert an_observation().key_count == 0
 
 
 @pytest.mark.parametrize(
-    ("part", "scope", "expected"),
+    ("partition", "scope", "expected"),
     [
         (a_part("/a"), a_scope("/a"), True),
         (a_part("/a/b"), a_scope("/a/**"), True),
@@ -94,9 +94,9 @@ def test_a_look_counts_its_keys() -> None:
         (a_part("/a/**", source="/shared"), a_scope("/a/**"), True),
     ],
 )
-def test_a_look_covers_a_part(part: Partition, scope: Scope, expected: bool) -> None:  # noqa: FBT001 - a table
+def test_a_look_covers_a_part(partition: Partition, scope: Scope, expected: bool) -> None:  # noqa: FBT001 - a table
     """Own secrets are covered by a look that sees their folder, imports by the look that told them."""
-    assert is_covered(part, [a_scope("/elsewhere"), scope]) is expected
+    assert is_covered(partition, [a_scope("/elsewhere"), scope]) is expected
 
 
 def test_an_own_part_is_of_its_folder() -> None:
@@ -108,30 +108,30 @@ def test_an_own_part_is_of_its_folder() -> None:
 # -- knowing less than all ------------------------------------------------------------------------
 
 
-@given(bodies)
-def test_a_folded_body_agrees_with_what_it_was_made_of(body: PartitionState) -> None:
+@given(states)
+def test_a_folded_body_agrees_with_what_it_was_made_of(state: PartitionState) -> None:
     """Keys, ids and versions are in the fold, digests of values are not; an empty body needs none."""
-    assert body.compacted().agrees(body)
-    assert body.compacted().agrees(body.without_digests())
-    assert body.compacted() == body.compacted().compacted()
-    assert bool(body.compacted().fingerprint) == bool(body.versions)
+    assert state.compacted().agrees(state)
+    assert state.compacted().agrees(state.without_digests())
+    assert state.compacted() == state.compacted().compacted()
+    assert bool(state.compacted().fingerprint) == bool(state.versions)
 
 
-@given(bodies, bodies)
-def test_a_folded_body_agrees_with_no_other(body: PartitionState, other: PartitionState) -> None:
+@given(states, states)
+def test_a_folded_body_agrees_with_no_other(state: PartitionState, other: PartitionState) -> None:
     """What differs in a key, an id, a version or its rank differs in the fold."""
-    assert body.compacted().agrees(other) == (body.without_digests() == other.without_digests())
+    assert state.compacted().agrees(other) == (state.without_digests() == other.without_digests())
 
 
-@given(bodies, bodies)
-def test_what_agrees_is_completed_by_what_is_known(body: PartitionState, other: PartitionState) -> None:
+@given(states, states)
+def test_what_agrees_is_completed_by_what_is_known(state: PartitionState, other: PartitionState) -> None:
     """Completing adds digests of secrets that are the same, and never takes one or changes a version."""
-    completed = other.completed_from(body)
+    completed = other.completed_from(state)
 
     assert completed.without_digests() == other.without_digests()
     assert other.agrees(completed)
-    assert not body.agrees(other) or all(
-        completed.versions[key].digest for key, seen in body.versions.items() if seen.digest
+    assert not state.agrees(other) or all(
+        completed.versions[key].digest for key, seen in state.versions.items() if seen.digest
     )
 
 
@@ -139,9 +139,9 @@ def test_a_look_at_some_folders_tells_nothing_of_the_others() -> None:
     """Imports that a recursive scope shows and other folders are left as they are believed."""
     wide = a_scope("/a/**")
     sight = an_observation({a_part("/a/b"): a_body(B=2)}, scopes=[a_scope("/a/b")])
-    believed = (a_part("/a"), a_part("/a/b"), Partition(wide, a_folder("/shared")))
+    current = (a_part("/a"), a_part("/a/b"), Partition(wide, a_folder("/shared")))
 
-    within = sight.within((wide,), believed)
+    within = sight.within((wide,), current)
 
     assert within.scopes == (wide,)
     assert within.partitions == {a_part("/a/b"): a_body(B=2)}

@@ -24,7 +24,7 @@ from infisical_events.core.sync.managed_secret_content import (
 )
 from infisical_events.core.sync.templates import length_of, rendered
 from support.builders import a_belief, a_body, a_ledger, a_part, a_spec, at
-from support.strategies import bodies, few_keys, own_bodies
+from support.strategies import few_keys, own_bodies, states
 
 CANARY = "canary-value-9a3e"
 OWN, SHARED, DEFAULTS = a_part(), a_part(source="/shared"), a_part(source="/defaults")
@@ -36,27 +36,30 @@ def a_managed(**fields: Any) -> ManagedSecret:  # noqa: ANN401 - JSON
     return a_spec(resync={"secrets": [raw]}).resync.secrets[0]
 
 
-def a_reading(parts: dict[Partition, dict[str, str]] | None = None, **own: str) -> FolderValues:
+def a_reading(partitions: dict[Partition, dict[str, str]] | None = None, **own: str) -> FolderValues:
     """Values by part, or the folder's own; the order of imports is that of the mapping."""
-    given_parts = {OWN: own} | (parts or {})
-    ranks = {part: rank for rank, part in enumerate(part for part in given_parts if part.source)}
+    given_parts = {OWN: own} | (partitions or {})
+    ranks = {
+        partition: rank
+        for rank, partition in enumerate(partition for partition in given_parts if partition.source)
+    }
     seen = {
-        part: PartitionState.of(
-            {key: SecretVersion(f"{part}/{key}", 1) for key in values}, ranks.get(part, 0)
+        partition: PartitionState.of(
+            {key: SecretVersion(f"{partition}/{key}", 1) for key in values}, ranks.get(partition, 0)
         )
-        for part, values in given_parts.items()
+        for partition, values in given_parts.items()
     }
     return FolderValues(seen, given_parts)
 
 
-def token(reading: FolderValues, **fields: object) -> str:
+def token(folder_values: FolderValues, **fields: object) -> str:
     """The token of what it makes."""
-    return managed_secret_content_of(reading, a_managed(**fields)).fingerprint
+    return managed_secret_content_of(folder_values, a_managed(**fields)).fingerprint
 
 
-def with_body(reading: FolderValues, body: PartitionState) -> FolderValues:
+def with_body(folder_values: FolderValues, body: PartitionState) -> FolderValues:
     """The same values under other sightings of the folder's own secrets."""
-    return replace(reading, partitions={**reading.partitions, OWN: body})
+    return replace(folder_values, partitions={**folder_values.partitions, OWN: body})
 
 
 # -- which value wins ---------------------------------------------------------------------------------
@@ -65,9 +68,13 @@ def with_body(reading: FolderValues, body: PartitionState) -> FolderValues:
 def test_own_secrets_win_over_imports_and_later_imports_over_earlier() -> None:
     """As in the server's own reading of a folder."""
     imports = {SHARED: {"A": "shared", "B": "shared", "C": "shared"}, DEFAULTS: {"B": "later"}}
-    reading = a_reading(imports, A="own")
+    folder_values = a_reading(imports, A="own")
 
-    assert managed_secret_content_of(reading, a_managed()).data == {"A": "own", "B": "later", "C": "shared"}
+    assert managed_secret_content_of(folder_values, a_managed()).data == {
+        "A": "own",
+        "B": "later",
+        "C": "shared",
+    }
 
 
 _few_values = st.dictionaries(few_keys, st.text(max_size=3))
@@ -77,26 +84,26 @@ _few_values = st.dictionaries(few_keys, st.text(max_size=3))
 def test_the_order_of_a_mapping_decides_nothing(own: dict[str, str], brought: list[dict[str, str]]) -> None:
     """Ranks decide: the imports are read from the first to the last, then come the own secrets."""
     named = {a_part(source=f"/s{place}"): values for place, values in enumerate(brought)}
-    reading = a_reading(named, **own)
-    turned = FolderValues(dict(reversed(reading.partitions.items())), reading.values)
+    folder_values = a_reading(named, **own)
+    turned = FolderValues(dict(reversed(folder_values.partitions.items())), folder_values.values)
     expected = {key: value for values in [*brought, own] for key, value in values.items()}
 
     assert (
-        managed_secret_content_of(reading, a_managed()).data
+        managed_secret_content_of(folder_values, a_managed()).data
         == managed_secret_content_of(turned, a_managed()).data
         == expected
     )
     assert (
-        managed_secret_content_of(reading, a_managed()).fingerprint
+        managed_secret_content_of(folder_values, a_managed()).fingerprint
         == managed_secret_content_of(turned, a_managed()).fingerprint
     )
 
 
 def test_keys_are_selected() -> None:
     """Only what the patterns include gets into the Secret, imported or not."""
-    reading = a_reading({SHARED: {"DB_HOST": "h", "OTHER": "o"}}, DB_USER="u", DB_OLD="x")
+    folder_values = a_reading({SHARED: {"DB_HOST": "h", "OTHER": "o"}}, DB_USER="u", DB_OLD="x")
 
-    content = managed_secret_content_of(reading, a_managed(secretKeys=["DB_*", "!*_OLD"]))
+    content = managed_secret_content_of(folder_values, a_managed(secretKeys=["DB_*", "!*_OLD"]))
 
     assert content.data == {"DB_HOST": "h", "DB_USER": "u"}
 
@@ -112,16 +119,16 @@ def test_an_empty_folder_makes_an_empty_secret() -> None:
 @pytest.mark.parametrize("key", ["with blank", "a/b", "é", "..", ".", "..x", "a" * 254, "line\nbreak"])
 def test_a_key_that_no_secret_can_have_is_refused(key: str) -> None:
     """The sentence names it and says how to give it another name, which helps."""
-    reading = a_reading(**{key: CANARY})
+    folder_values = a_reading(**{key: CANARY})
     with pytest.raises(ContentError, match="template") as refused:
-        managed_secret_content_of(reading, a_managed())
+        managed_secret_content_of(folder_values, a_managed())
 
     assert ascii(key[:64]) in str(refused.value)
     assert CANARY not in str(refused.value)
     assert "\n" not in str(refused.value)
     renamed = a_managed(template={"K": f'{{{{ index . "{key}" }}}}'})
-    assert managed_secret_content_of(reading, renamed).data == {"K": CANARY}
-    assert managed_secret_content_of(reading, a_managed(secretKeys=["OTHER"])).data == {}
+    assert managed_secret_content_of(folder_values, renamed).data == {"K": CANARY}
+    assert managed_secret_content_of(folder_values, a_managed(secretKeys=["OTHER"])).data == {}
 
 
 @pytest.mark.parametrize("key", ["A", "tls.crt", ".dockerconfigjson", "a..b", "-", "_", "a" * 253])
@@ -138,10 +145,10 @@ def test_many_bad_keys_make_no_endless_sentence() -> None:
 
 def test_a_template_has_exactly_its_keys() -> None:
     """What it does not name is left out."""
-    reading = a_reading(USER="u", PASSWORD="p", OTHER="o")
+    folder_values = a_reading(USER="u", PASSWORD="p", OTHER="o")
 
     content = managed_secret_content_of(
-        reading, a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}@db"})
+        folder_values, a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}@db"})
     )
 
     assert content.data == {"url": "u:p@db"}
@@ -177,10 +184,10 @@ def test_a_value_that_cannot_be_written_is_refused() -> None:
 
 def test_no_value_is_shown() -> None:
     """Neither what was read nor what was made of it repeats a value when it is printed."""
-    reading = a_reading({SHARED: {"B": CANARY}}, A=CANARY)
-    content = managed_secret_content_of(reading, a_managed())
+    folder_values = a_reading({SHARED: {"B": CANARY}}, A=CANARY)
+    content = managed_secret_content_of(folder_values, a_managed())
 
-    assert CANARY not in f"{reading!r} {reading} {content!r} {content}"
+    assert CANARY not in f"{folder_values!r} {folder_values} {content!r} {content}"
 
 
 # -- the token ----------------------------------------------------------------------------------------
@@ -217,9 +224,9 @@ def test_a_token_is_no_digest_of_a_value() -> None:
 )
 def test_a_token_moves_with_what_was_read(body: PartitionState) -> None:
     """Another id, version, digest, name or number of secrets is another content."""
-    reading = with_body(a_reading(A="1", B="1"), a_body(A=("id", 1)))
+    folder_values = with_body(a_reading(A="1", B="1"), a_body(A=("id", 1)))
 
-    assert token(reading) != token(with_body(reading, body))
+    assert token(folder_values) != token(with_body(folder_values, body))
 
 
 @pytest.mark.parametrize(
@@ -241,48 +248,48 @@ def test_a_token_moves_with_the_spec(edit: dict[str, Any]) -> None:
 def test_only_what_is_used_counts(body: PartitionState, used: str) -> None:
     """With a template, what it does not refer to moves no token; without one, what is not selected."""
     assume(used in body.versions)
-    reading = with_body(a_reading(A="1", B="1", C="1"), body)
-    alone = with_body(reading, PartitionState.of({used: body.versions[used]}))
+    folder_values = with_body(a_reading(A="1", B="1", C="1"), body)
+    alone = with_body(folder_values, PartitionState.of({used: body.versions[used]}))
     template = {"K": f"{{{{ .{used} }}}}"}
 
-    assert token(reading, template=template) == token(alone, template=template)
-    assert token(reading, secretKeys=[used]) == token(alone, secretKeys=[used])
+    assert token(folder_values, template=template) == token(alone, template=template)
+    assert token(folder_values, secretKeys=[used]) == token(alone, secretKeys=[used])
 
 
 # -- whether it is what is believed -------------------------------------------------------------------
 
 
-def seen_as(parts: dict[Partition, PartitionState]) -> FolderValues:
+def seen_as(partitions: dict[Partition, PartitionState]) -> FolderValues:
     """A reading of these sightings."""
-    return FolderValues({OWN: a_body()} | parts, {})
+    return FolderValues({OWN: a_body()} | partitions, {})
 
 
-@given(own_bodies, bodies)
+@given(own_bodies, states)
 def test_a_reading_agrees_with_itself(own: PartitionState, brought: PartitionState) -> None:
     """And with a belief that has forgotten keys or digests, or knows of other folders."""
-    reading = seen_as({OWN: own, SHARED: brought})
+    folder_values = seen_as({OWN: own, SHARED: brought})
     elsewhere = {a_part("/b"): a_body(A=7), a_part("/b", source="/shared"): a_body(A=7)}
 
-    for belief in (
+    for accepted in (
         {OWN: own, SHARED: brought},
         {OWN: own.compacted(), SHARED: brought.compacted()},
         {OWN: own.without_digests()},
         elsewhere,
         {},
     ):
-        assert matches_accepted(reading, belief)
+        assert matches_accepted(folder_values, accepted)
 
 
 @given(own_bodies, own_bodies)
 def test_a_reading_agrees_with_what_its_bodies_agree_with(
-    seen: PartitionState, believed: PartitionState
+    seen: PartitionState, current: PartitionState
 ) -> None:
     """What decides is what decides elsewhere."""
-    assert matches_accepted(seen_as({OWN: seen}), {OWN: believed}) == believed.agrees(seen)
+    assert matches_accepted(seen_as({OWN: seen}), {OWN: current}) == current.agrees(seen)
 
 
 @pytest.mark.parametrize(
-    ("belief", "agrees"),
+    ("accepted", "agrees"),
     [
         ({OWN: a_body(A=1)}, False),
         ({SHARED: a_body(A=1)}, False),
@@ -291,17 +298,17 @@ def test_a_reading_agrees_with_what_its_bodies_agree_with(
         ({a_part("/a/b"): a_body(A=1)}, True),
     ],
 )
-def test_what_is_gone_disagrees(belief: dict[Partition, PartitionState], agrees: bool) -> None:  # noqa: FBT001 - a case
+def test_what_is_gone_disagrees(accepted: dict[Partition, PartitionState], agrees: bool) -> None:  # noqa: FBT001 - a case
     """An empty reading is not what is believed, unless nothing is, or a look elsewhere may have shown it."""
-    assert matches_accepted(seen_as({}), belief) is agrees
+    assert matches_accepted(seen_as({}), accepted) is agrees
 
 
 @pytest.mark.parametrize(("version", "agrees"), [(1, True), (2, False)])
 def test_an_import_is_compared_with_a_recursive_look(version: int, agrees: bool) -> None:  # noqa: FBT001 - a case
     """An import that was believed of many folders has another place in a list, and the same secrets."""
-    belief = {a_part("/**", source="/shared"): a_body(rank=3, A=version), a_part("/a/**"): a_body()}
+    accepted = {a_part("/**", source="/shared"): a_body(rank=3, A=version), a_part("/a/**"): a_body()}
 
-    assert matches_accepted(seen_as({SHARED: a_body(rank=0, A=1)}), belief) is agrees
+    assert matches_accepted(seen_as({SHARED: a_body(rank=0, A=1)}), accepted) is agrees
 
 
 @pytest.mark.parametrize(
@@ -318,7 +325,7 @@ def test_an_import_of_a_tree_that_is_not_shown(accepted: float, now: float, may_
 
 
 @pytest.mark.parametrize(
-    "belief",
+    "accepted",
     [
         {a_part("/**", source="/shared"): a_belief(seconds=30)},
         {a_part("/b/**", source="/shared"): a_belief(a_body(A=1), 30)},
@@ -327,9 +334,9 @@ def test_an_import_of_a_tree_that_is_not_shown(accepted: float, now: float, may_
     ],
     ids=["gone", "of another tree", "of this folder", "no import"],
 )
-def test_what_a_read_of_the_folder_cannot_lack(belief: dict[Partition, AcceptedState]) -> None:
+def test_what_a_read_of_the_folder_cannot_lack(accepted: dict[Partition, AcceptedState]) -> None:
     """Only what may be there and is not shown is missing; what must be there is compared."""
-    assert not may_lack_import(seen_as({}), a_ledger(belief), at(31))
+    assert not may_lack_import(seen_as({}), a_ledger(accepted), at(31))
 
 
 # -- specs that can never be served -------------------------------------------------------------------
@@ -384,12 +391,12 @@ def test_what_can_be_made_is_let_through() -> None:
 def test_a_template_is_measured_before_it_is_made() -> None:
     """A value that a template names ten thousand times never fills the memory: 256 keys would be 500 GiB."""
     bomb = "{{ .A }}" * 2000
-    reading = a_reading(A="a" * 1024 * 1024)
+    folder_values = a_reading(A="a" * 1024 * 1024)
     tracemalloc.start()
     try:
         with pytest.raises(ContentError, match=r"would hold \d+ bytes"):
             managed_secret_content_of(
-                reading, a_managed(template={f"k{number}": bomb for number in range(16)})
+                folder_values, a_managed(template={f"k{number}": bomb for number in range(16)})
             )
         _, most = tracemalloc.get_traced_memory()
     finally:

@@ -50,9 +50,9 @@ def succeeded(at_time: str, *more: dict[str, str]) -> dict[str, Any]:
 )
 def test_the_secrets_of_an_infisical_secret(spec: object, names: set[str]) -> None:
     """Those that it writes into its own namespace; it acknowledges nothing."""
-    source = provider_of(INFISICAL_SECRET, stored(spec))
+    provider = provider_of(INFISICAL_SECRET, stored(spec))
 
-    assert (source.secrets, source.acknowledged, source.disabled_reason) == (names, None, "")
+    assert (provider.secrets, provider.acknowledged, provider.disabled_reason) == (names, None, "")
 
 
 @pytest.mark.parametrize(
@@ -92,17 +92,17 @@ def test_the_secrets_of_a_static_secret(
     is_copied: bool,  # noqa: FBT001 - a table
 ) -> None:
     """Secrets of its own namespace; annotations are copied there unless a target has some of its own."""
-    source = provider_of(STATIC_SECRET, stored({"targets": targets}))
+    provider = provider_of(STATIC_SECRET, stored({"targets": targets}))
 
-    assert (source.secrets, source.copies_annotations, source.sync_trigger) == (names, is_copied, {})
+    assert (provider.secrets, provider.copies_annotations, provider.sync_trigger) == (names, is_copied, {})
 
 
 def test_the_acknowledgement_of_a_static_secret() -> None:
     """The time of its newest success, as its condition says it; its trouble is the newest failure's."""
     failed = condition("secrets.infisical.com/LastReconcileStatus", "False", "no such\nfolder")
-    source = provider_of(STATIC_SECRET, stored(None, succeeded("2026-01-02T03:04:05Z", failed)))
+    provider = provider_of(STATIC_SECRET, stored(None, succeeded("2026-01-02T03:04:05Z", failed)))
 
-    assert (source.acknowledged, source.error_message) == ("2026-01-02T03:04:05Z", "no such folder")
+    assert (provider.acknowledged, provider.error_message) == ("2026-01-02T03:04:05Z", "no such folder")
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_the_secret_of_an_external_secret(spec: object, names: set[str]) -> None
 )
 def test_the_acknowledgement_of_an_external_secret(status: object, acknowledged: str, trouble: str) -> None:
     """What it has synced while it is ready: a failing one keeps the version of its last success."""
-    source = provider_of(EXTERNAL_SECRET, stored(None, status))
+    provider = provider_of(EXTERNAL_SECRET, stored(None, status))
 
-    assert (source.acknowledged, source.error_message) == (acknowledged, trouble)
+    assert (provider.acknowledged, provider.error_message) == (acknowledged, trouble)
 
 
 def test_who_takes_the_question_back() -> None:
@@ -172,10 +172,10 @@ def test_another_shape_is_refused(kind: ResourceKind, raw: Any) -> None:  # noqa
     """No JSON is read as a source by chance, and none raises anything else than it says."""
     for shape in (raw, stored(raw), stored(None, raw), stored({"targets": raw, "refreshInterval": raw})):
         try:
-            source = provider_of(kind, shape)
+            provider = provider_of(kind, shape)
         except (KeyError, TypeError, AttributeError, ValueError):
             continue
-        assert source.kind is kind
+        assert provider.kind is kind
 
 
 @pytest.mark.parametrize(
@@ -188,11 +188,11 @@ def test_another_shape_is_refused(kind: ResourceKind, raw: Any) -> None:  # noqa
 )
 def test_what_the_content_is(kind: ResourceKind, key: str) -> None:
     """The source's own words on the Secret; without a Secret or without words nothing is said."""
-    source = provider_of(kind, stored())
+    provider = provider_of(kind, stored())
 
-    assert content_marker_of(source, SecretMetadata("env", "u", "1", {key: "W/abc"})) == "W/abc"
-    assert content_marker_of(source, SecretMetadata("env", "u", "1", {})) == ""
-    assert content_marker_of(source, None) == ""
+    assert content_marker_of(provider, SecretMetadata("env", "u", "1", {key: "W/abc"})) == "W/abc"
+    assert content_marker_of(provider, SecretMetadata("env", "u", "1", {})) == ""
+    assert content_marker_of(provider, None) == ""
 
 
 WAYS = {
@@ -223,10 +223,10 @@ def test_what_an_infisical_secret_reads(
     may_read: bool,  # noqa: FBT001 - a table
 ) -> None:
     """The folders that any of its ways to log in names; it may read anything if none is named."""
-    source = provider_of(INFISICAL_SECRET, stored({"authentication": authentication}))
+    provider = provider_of(INFISICAL_SECRET, stored({"authentication": authentication}))
 
-    assert source.may_read([a_change(path=path, environment=environment)]) is may_read
-    assert source.may_read([]) is (source.reads is None)
+    assert provider.may_read([a_change(path=path, environment=environment)]) is may_read
+    assert provider.may_read([]) is (provider.reads is None)
 
 
 # -- the same interval in other words -------------------------------------------------------------

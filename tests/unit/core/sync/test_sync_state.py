@@ -42,29 +42,29 @@ def a_source(
 
 
 def a_question(
-    source: SecretProvider, tokens: dict[str, str], known: dict[str, str] = OLD, **annotations: str
+    provider: SecretProvider, tokens: dict[str, str], known: dict[str, str] = OLD, **annotations: str
 ) -> SyncContext:
     """For the debt with the number 1, which is owed since `NOW`."""
     contents = {name: SecretContent(token, annotations) for name, token in tokens.items()}
     return SyncContext(
-        source, "payments", "epoch", 1, CHANGES, contents, PodContent(known), timeout=TIMEOUT, since=NOW
+        provider, "payments", "epoch", 1, CHANGES, contents, PodContent(known), timeout=TIMEOUT, since=NOW
     )
 
 
 def asked(
-    source: SecretProvider,
+    provider: SecretProvider,
     seq: int = 1,
     tokens: dict[str, str] = OLD,
     now: datetime = NOW,
     epoch: str = "epoch",
 ) -> SecretProvider:
     """The source as it stands when it was asked."""
-    patch = sync_request_patch(a_question(source, tokens), f"{epoch}.{seq}", now)
-    return replace(source, annotations={**source.annotations, **patch["metadata"]["annotations"]})
+    patch = sync_request_patch(a_question(provider, tokens), f"{epoch}.{seq}", now)
+    return replace(provider, annotations={**provider.annotations, **patch["metadata"]["annotations"]})
 
 
 def judged(
-    source: SecretProvider,
+    provider: SecretProvider,
     tokens: dict[str, str] = OLD,
     *,
     seconds: float = 0,
@@ -72,15 +72,15 @@ def judged(
     **annotations: str,
 ) -> SyncState:
     """What the source can vouch for, `seconds` after `NOW`, for the debt with the number 1."""
-    return evaluate(a_question(source, tokens, known, **annotations), NOW + timedelta(seconds=seconds))
+    return evaluate(a_question(provider, tokens, known, **annotations), NOW + timedelta(seconds=seconds))
 
 
 def test_a_source_is_asked_by_one_patch() -> None:
     """Under the version that was read; it says for what, since when, and what was there by then."""
-    source = a_source(
+    provider = a_source(
         INFISICAL_SECRET, None, sync_trigger={"spec": {"syncConfig": {"resyncInterval": "60s"}}}
     )
-    patch = sync_request_patch(a_question(source, {"env": "old", "a": ""}), "epoch.7", NOW)
+    patch = sync_request_patch(a_question(provider, {"env": "old", "a": ""}), "epoch.7", NOW)
     told = json.loads(patch["metadata"]["annotations"].pop(ASKED))
 
     assert patch == {
@@ -142,18 +142,18 @@ def test_who_never_answers_is_always_asked_anew() -> None:
 )
 def test_a_question_edited_by_hand(text: str) -> None:
     """What cannot be read, or is of the future, was never asked."""
-    source = a_source(annotations={ASKED: text})
+    provider = a_source(annotations={ASKED: text})
 
-    assert sync_request_of(source, "payments", NOW) is None
-    assert judged(source) is SyncState.NOT_REQUESTED
+    assert sync_request_of(provider, "payments", NOW) is None
+    assert judged(provider) is SyncState.NOT_REQUESTED
 
 
 @given(json_values)
 def test_any_question_is_read_or_not(raw: object) -> None:
     """Whatever stands there, nothing is raised."""
-    source = a_source(annotations={ASKED: json.dumps(raw)})
+    provider = a_source(annotations={ASKED: json.dumps(raw)})
 
-    assert judged(source) in SyncState
+    assert judged(provider) in SyncState
 
 
 # -- what it can vouch for ------------------------------------------------------------------------
@@ -167,22 +167,22 @@ def test_who_was_not_asked() -> None:
 @pytest.mark.parametrize(("epoch", "seq"), [("other", 9), ("epoch", 0)])
 def test_a_question_for_something_else(epoch: str, seq: int) -> None:
     """Of another baseline, or for an earlier debt, it is not this one's; its answer is waited for first."""
-    source = asked(a_source(), seq, epoch=epoch)
+    provider = asked(a_source(), seq, epoch=epoch)
 
-    assert judged(source, NEW) is SyncState.WAITING
-    assert judged(source, NEW, seconds=60) is SyncState.NOT_REQUESTED
-    assert judged(replace(source, acknowledged="2"), NEW) is SyncState.NOT_REQUESTED
+    assert judged(provider, NEW) is SyncState.WAITING
+    assert judged(provider, NEW, seconds=60) is SyncState.NOT_REQUESTED
+    assert judged(replace(provider, acknowledged="2"), NEW) is SyncState.NOT_REQUESTED
 
 
 def test_a_question_of_another_subscription() -> None:
     """It is waited for as well, until that very question stands on the Secrets."""
-    source = asked(a_source(STATIC_SECRET, copies_annotations=True))
+    provider = asked(a_source(STATIC_SECRET, copies_annotations=True))
     theirs = "events.infisical.com/resync-ledger"
-    source = replace(source, annotations={theirs: source.annotations[ASKED]})
+    provider = replace(provider, annotations={theirs: provider.annotations[ASKED]})
 
-    assert judged(source, NEW) is SyncState.WAITING
-    assert judged(source, NEW, **{ASKED: source.annotations[theirs]}) is SyncState.WAITING
-    assert judged(source, NEW, **{theirs: source.annotations[theirs]}) is SyncState.NOT_REQUESTED
+    assert judged(provider, NEW) is SyncState.WAITING
+    assert judged(provider, NEW, **{ASKED: provider.annotations[theirs]}) is SyncState.WAITING
+    assert judged(provider, NEW, **{theirs: provider.annotations[theirs]}) is SyncState.NOT_REQUESTED
 
 
 def test_a_question_for_a_later_debt() -> None:
@@ -193,37 +193,37 @@ def test_a_question_for_a_later_debt() -> None:
 @pytest.mark.parametrize("acknowledged", ["1", ""])
 def test_who_has_not_answered(acknowledged: str) -> None:
     """It is waited for until its time is over, even if the content has moved; nothing is no answer."""
-    source = replace(asked(a_source()), acknowledged=acknowledged)
+    provider = replace(asked(a_source()), acknowledged=acknowledged)
 
-    assert judged(source, NEW) is SyncState.WAITING
-    assert judged(source, NEW, seconds=59.9) is SyncState.WAITING
-    assert judged(source, NEW, seconds=60) is SyncState.TIMED_OUT
+    assert judged(provider, NEW) is SyncState.WAITING
+    assert judged(provider, NEW, seconds=59.9) is SyncState.WAITING
+    assert judged(provider, NEW, seconds=60) is SyncState.TIMED_OUT
 
 
 def test_who_has_answered_with_another_content() -> None:
     """Is fresh at once, and stays so."""
-    source = replace(asked(a_source()), acknowledged="2")
+    provider = replace(asked(a_source()), acknowledged="2")
 
-    assert judged(source, NEW) is SyncState.CHANGED
-    assert judged(source, NEW, seconds=3600) is SyncState.CHANGED
+    assert judged(provider, NEW) is SyncState.CHANGED
+    assert judged(provider, NEW, seconds=3600) is SyncState.CHANGED
 
 
 def test_who_had_synced_first() -> None:
     """Whoever had the new content when it was asked is fresh as soon as it answers."""
-    source = asked(a_source(), tokens=NEW)
+    provider = asked(a_source(), tokens=NEW)
 
-    assert judged(source, NEW) is SyncState.WAITING
-    assert judged(replace(source, acknowledged="2"), NEW) is SyncState.CHANGED
+    assert judged(provider, NEW) is SyncState.WAITING
+    assert judged(replace(provider, acknowledged="2"), NEW) is SyncState.CHANGED
 
 
 def test_who_answers_with_the_same_content() -> None:
     """Is asked once more after a second, for it may have read something old; then it is the same."""
-    source = replace(asked(a_source()), acknowledged="2")
-    assert judged(source) is SyncState.WAITING
-    assert judged(source, seconds=0.99) is SyncState.WAITING
-    assert judged(source, seconds=1) is SyncState.NOT_REQUESTED
+    provider = replace(asked(a_source()), acknowledged="2")
+    assert judged(provider) is SyncState.WAITING
+    assert judged(provider, seconds=0.99) is SyncState.WAITING
+    assert judged(provider, seconds=1) is SyncState.NOT_REQUESTED
 
-    again = asked(source, now=NOW + timedelta(seconds=1))
+    again = asked(provider, now=NOW + timedelta(seconds=1))
     assert judged(again, seconds=1) is SyncState.WAITING
     assert judged(replace(again, acknowledged="3"), seconds=1) is SyncState.UNCHANGED
     assert judged(replace(again, acknowledged="3"), NEW, seconds=1) is SyncState.CHANGED
@@ -248,52 +248,52 @@ def test_asking_again_gives_no_more_time() -> None:
 )
 def test_what_nobody_knows_counts_as_changed(tokens: dict[str, str], known: dict[str, str]) -> None:
     """A content without words, or pods of which nobody knows what they have: a restart too many is better."""
-    source = replace(asked(a_source(), tokens=tokens), acknowledged="2")
+    provider = replace(asked(a_source(), tokens=tokens), acknowledged="2")
 
-    assert judged(source, tokens, known=known) is SyncState.CHANGED
+    assert judged(provider, tokens, known=known) is SyncState.CHANGED
 
 
 def test_who_answers_nothing() -> None:
     """Is told by its content, which has moved since it was asked."""
-    source = asked(a_source(INFISICAL_SECRET, None))
+    provider = asked(a_source(INFISICAL_SECRET, None))
 
-    assert judged(source, seconds=59) is SyncState.WAITING
-    assert judged(source, NEW) is SyncState.CHANGED
-    assert judged(source, seconds=60) is SyncState.TIMED_OUT
+    assert judged(provider, seconds=59) is SyncState.WAITING
+    assert judged(provider, NEW) is SyncState.CHANGED
+    assert judged(provider, seconds=60) is SyncState.TIMED_OUT
 
 
 def test_who_answers_nothing_and_reads_something_else() -> None:
     """Once its time is over it is silent: it may have found the same data. One in trouble is late."""
-    source = asked(a_source(INFISICAL_SECRET, None, reads=(a_scope("/b"),)))
-    reader = replace(source, reads=(a_scope("/**"),))
+    provider = asked(a_source(INFISICAL_SECRET, None, reads=(a_scope("/b"),)))
+    reader = replace(provider, reads=(a_scope("/**"),))
 
-    assert judged(source, seconds=59) is SyncState.WAITING
-    assert judged(source, seconds=60) is SyncState.UNRESPONSIVE
-    assert judged(replace(source, error_message="no such folder"), seconds=60) is SyncState.TIMED_OUT
+    assert judged(provider, seconds=59) is SyncState.WAITING
+    assert judged(provider, seconds=60) is SyncState.UNRESPONSIVE
+    assert judged(replace(provider, error_message="no such folder"), seconds=60) is SyncState.TIMED_OUT
     assert judged(reader, seconds=60) is SyncState.TIMED_OUT
 
 
 def test_who_answers_nothing_and_had_synced_first() -> None:
     """Is given ten seconds to move again, then taken for fresh."""
-    source = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
+    provider = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
 
-    assert judged(source, NEW, seconds=9.9) is SyncState.WAITING
-    assert judged(source, NEW, seconds=10) is SyncState.CHANGED
+    assert judged(provider, NEW, seconds=9.9) is SyncState.WAITING
+    assert judged(provider, NEW, seconds=10) is SyncState.CHANGED
 
 
 def test_a_person_wants_a_restart_of_who_answers_nothing() -> None:
     """Its Secrets are as fresh as is wanted after ten seconds."""
-    source = asked(a_source(INFISICAL_SECRET, None))
-    question = replace(a_question(source, OLD), is_requested=True)
+    provider = asked(a_source(INFISICAL_SECRET, None))
+    context = replace(a_question(provider, OLD), is_requested=True)
 
-    assert evaluate(question, NOW) is SyncState.WAITING
-    assert evaluate(question, NOW + timedelta(seconds=10)) is SyncState.CHANGED
+    assert evaluate(context, NOW) is SyncState.WAITING
+    assert evaluate(context, NOW + timedelta(seconds=10)) is SyncState.CHANGED
 
 
 def test_who_answers_nothing_and_moved_back() -> None:
     """Content that moved to what the pods have is the same; it could not be seen to move twice."""
-    source = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
-    assert judged(source, OLD, seconds=1) is SyncState.UNCHANGED
+    provider = asked(a_source(INFISICAL_SECRET, None), tokens=NEW)
+    assert judged(provider, OLD, seconds=1) is SyncState.UNCHANGED
 
 
 def test_a_key_that_was_rotated() -> None:
@@ -309,41 +309,41 @@ def test_a_key_that_was_rotated() -> None:
 
 def test_a_secret_that_there_was_not() -> None:
     """Has moved when there is one; one that is gone has not."""
-    source = asked(a_source(INFISICAL_SECRET, None), tokens={"env": ""})
+    provider = asked(a_source(INFISICAL_SECRET, None), tokens={"env": ""})
 
-    assert judged(source, {"env": ""}) is SyncState.WAITING
-    assert judged(source, NEW) is SyncState.CHANGED
-    assert judged(asked(source, tokens=OLD), {"env": ""}) is SyncState.WAITING
+    assert judged(provider, {"env": ""}) is SyncState.WAITING
+    assert judged(provider, NEW) is SyncState.CHANGED
+    assert judged(asked(provider, tokens=OLD), {"env": ""}) is SyncState.WAITING
 
 
 def test_who_cannot_be_asked_and_syncs_by_itself() -> None:
     """Is never asked, and told by its content; its time runs from when the restart was owed."""
-    source = a_source(unrequestable_reason="it is made by somebody who takes the question back")
+    provider = a_source(unrequestable_reason="it is made by somebody who takes the question back")
 
-    assert judged(source, seconds=59) is SyncState.WAITING
-    assert judged(source, NEW, seconds=59) is SyncState.CHANGED
-    assert judged(source, seconds=60) is SyncState.TIMED_OUT
+    assert judged(provider, seconds=59) is SyncState.WAITING
+    assert judged(provider, NEW, seconds=59) is SyncState.CHANGED
+    assert judged(provider, seconds=60) is SyncState.TIMED_OUT
 
 
 def test_an_answer_to_an_earlier_sync() -> None:
     """A sync that began before the question may end after it: the question has to stand on the Secret."""
-    source = replace(asked(a_source(STATIC_SECRET, copies_annotations=True)), acknowledged="2")
-    mine = source.annotations[ASKED]
+    provider = replace(asked(a_source(STATIC_SECRET, copies_annotations=True)), acknowledged="2")
+    mine = provider.annotations[ASKED]
 
-    assert judged(source, NEW) is SyncState.WAITING
-    assert judged(source, NEW, **{ASKED: "an older question"}) is SyncState.WAITING
-    assert judged(source, NEW, **{ASKED: mine}) is SyncState.CHANGED
-    assert judged(source, NEW, seconds=60) is SyncState.TIMED_OUT
-    assert judged(replace(source, copies_annotations=False), NEW) is SyncState.CHANGED
+    assert judged(provider, NEW) is SyncState.WAITING
+    assert judged(provider, NEW, **{ASKED: "an older question"}) is SyncState.WAITING
+    assert judged(provider, NEW, **{ASKED: mine}) is SyncState.CHANGED
+    assert judged(provider, NEW, seconds=60) is SyncState.TIMED_OUT
+    assert judged(replace(provider, copies_annotations=False), NEW) is SyncState.CHANGED
 
 
 def test_an_answer_of_the_same_second() -> None:
     """A time in whole seconds may not move; the question on the Secret proves that it was read."""
-    source = asked(a_source(STATIC_SECRET, copies_annotations=True))
-    mine = source.annotations[ASKED]
+    provider = asked(a_source(STATIC_SECRET, copies_annotations=True))
+    mine = provider.annotations[ASKED]
 
-    assert judged(source, NEW, seconds=30) is SyncState.WAITING
-    assert judged(source, NEW, **{ASKED: mine}) is SyncState.CHANGED
+    assert judged(provider, NEW, seconds=30) is SyncState.WAITING
+    assert judged(provider, NEW, **{ASKED: mine}) is SyncState.CHANGED
 
 
 def test_who_cannot_be_asked_is_late_at_once() -> None:
@@ -353,8 +353,8 @@ def test_who_cannot_be_asked_is_late_at_once() -> None:
 
 def test_two_subscriptions_ask_apart() -> None:
     """The question of one is none of the other's; a sync that answers one might pass for both answers."""
-    question = replace(a_question(a_source(), OLD), subscription="mail")
-    other = sync_request_patch(question, "epoch.9", NOW)["metadata"]["annotations"]
+    context = replace(a_question(a_source(), OLD), subscription="mail")
+    other = sync_request_patch(context, "epoch.9", NOW)["metadata"]["annotations"]
 
     assert judged(a_source(annotations=other), NEW) is SyncState.WAITING
     assert judged(a_source(annotations=other, acknowledged="2"), NEW) is SyncState.NOT_REQUESTED
@@ -365,8 +365,8 @@ def test_what_is_watched_is_not_asked() -> None:
     silent, answering = a_source(INFISICAL_SECRET, None), a_source()
     same, moved = (
         [
-            evaluate(replace(a_question(source, tokens), is_confirmation_only=True), NOW)
-            for source in (silent, answering)
+            evaluate(replace(a_question(provider, tokens), is_confirmation_only=True), NOW)
+            for provider in (silent, answering)
         ]
         for tokens in (OLD, NEW)
     )
@@ -377,7 +377,7 @@ def test_what_is_watched_is_not_asked() -> None:
 
 def test_content_that_nobody_knew() -> None:
     """That pods may have another content is no proof that a silent source has moved; a person is served."""
-    source = asked(a_source(INFISICAL_SECRET, None))
+    provider = asked(a_source(INFISICAL_SECRET, None))
 
-    assert judged(source, known={}, seconds=59) is SyncState.WAITING
-    assert judged(source, known={}, seconds=60) is SyncState.TIMED_OUT
+    assert judged(provider, known={}, seconds=59) is SyncState.WAITING
+    assert judged(provider, known={}, seconds=60) is SyncState.TIMED_OUT

@@ -39,8 +39,8 @@ async def test_a_short_one_does_not_wait() -> None:
 @in_virtual_time
 async def test_a_long_one_leaves_time() -> None:
     """There is as much time for all else as for slices, however many computations there are."""
-    slices, seen = each_step(), list[str]()
-    long = [slices.run("hog", counting(seen, "hog", 50)) for _ in range(20)]
+    scheduler, seen = each_step(), list[str]()
+    long = [scheduler.run("hog", counting(seen, "hog", 50)) for _ in range(20)]
     now = asyncio.get_running_loop().time
     begun = now()
     assert await asyncio.gather(*long) == ["hog is over"] * 20
@@ -50,11 +50,11 @@ async def test_a_long_one_leaves_time() -> None:
 @in_virtual_time
 async def test_namespaces_by_turns() -> None:
     """A neighbour of many long computations has every second slice, and waits for none of them."""
-    slices, seen = each_step(), list[str]()
-    hogs = asyncio.gather(*(slices.run("hog", counting(seen, "hog", 100)) for _ in range(10)))
+    scheduler, seen = each_step(), list[str]()
+    hogs = asyncio.gather(*(scheduler.run("hog", counting(seen, "hog", 100)) for _ in range(10)))
     await asyncio.sleep(1.0)
     before = seen.count("hog")
-    assert await slices.run("team", counting(seen, "team", 10)) == "team is over"
+    assert await scheduler.run("team", counting(seen, "team", 10)) == "team is over"
     assert seen.count("hog") - before <= 12  # one before each of its slices, and one behind the last
     await hogs
 

@@ -15,16 +15,16 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def passed(gate: ReconnectLimiter, after: float = 0.0) -> float:
+async def passed(limiter: ReconnectLimiter, after: float = 0.0) -> float:
     """When somebody who comes after so many seconds gets a turn."""
     await asyncio.sleep(after)
-    await gate.acquire()
+    await limiter.acquire()
     return now()
 
 
-async def rested(gate: ReconnectLimiter, seconds: float) -> float:
+async def rested(limiter: ReconnectLimiter, seconds: float) -> float:
     """When somebody goes on who would rest so long."""
-    await gate.wait(seconds)
+    await limiter.wait(seconds)
     return now()
 
 
@@ -36,8 +36,8 @@ def most_within_a_second(moments: list[float]) -> int:
 @in_virtual_time
 async def test_three_hundred() -> None:
     """Three hundred who come at once begin within twelve seconds, and never more than 30 in any second."""
-    gate = ReconnectLimiter()
-    moments = await asyncio.gather(*(passed(gate) for _ in range(300)))
+    limiter = ReconnectLimiter()
+    moments = await asyncio.gather(*(passed(limiter) for _ in range(300)))
     assert max(moments) < 12.0
     assert most_within_a_second(moments) <= 30
 
@@ -49,8 +49,8 @@ def test_never_a_herd(comings: list[float]) -> None:
 
     @in_virtual_time
     async def moments() -> list[float]:
-        gate = ReconnectLimiter()
-        return await asyncio.gather(*(passed(gate, coming) for coming in comings))
+        limiter = ReconnectLimiter()
+        return await asyncio.gather(*(passed(limiter, coming) for coming in comings))
 
     assert most_within_a_second(moments()) <= 30
 
@@ -58,31 +58,31 @@ def test_never_a_herd(comings: list[float]) -> None:
 @in_virtual_time
 async def test_few() -> None:
     """Few who come do not wait."""
-    gate = ReconnectLimiter()
-    assert await asyncio.gather(*(passed(gate) for _ in range(4))) == [0.0] * 4
+    limiter = ReconnectLimiter()
+    assert await asyncio.gather(*(passed(limiter) for _ in range(4))) == [0.0] * 4
 
 
 @in_virtual_time
 async def test_who_gave_up_waiting_holds_nobody_up() -> None:
     """Hundreds who leave the queue leave it as if they had never come."""
-    gate = ReconnectLimiter()
-    tasks = [asyncio.create_task(passed(gate)) for _ in range(500)]
+    limiter = ReconnectLimiter()
+    tasks = [asyncio.create_task(passed(limiter)) for _ in range(500)]
     await asyncio.sleep(0.1)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert await passed(gate) < 0.5
+    assert await passed(limiter) < 0.5
 
 
 @in_virtual_time
 async def test_back() -> None:
     """Those who rest go on when the server is back, and not before."""
-    gate = ReconnectLimiter()
-    resting = [asyncio.create_task(rested(gate, 30.0)) for _ in range(3)]
+    limiter = ReconnectLimiter()
+    resting = [asyncio.create_task(rested(limiter, 30.0)) for _ in range(3)]
     await asyncio.sleep(2.0)
-    gate.notify_recovered()
+    limiter.notify_recovered()
     assert await asyncio.gather(*resting) == [2.0] * 3
-    assert await rested(gate, 30.0) == 32.0
+    assert await rested(limiter, 30.0) == 32.0
 
 
 @in_virtual_time
@@ -94,16 +94,16 @@ async def test_rest_ends_by_itself() -> None:
 @in_virtual_time
 async def test_server_that_is_back_again_and_again() -> None:
     """A server that lets some in all the time does not make the others come more than every 5 seconds."""
-    gate, comings = ReconnectLimiter(), list[float]()
+    limiter, comings = ReconnectLimiter(), list[float]()
 
     async def come_again() -> None:
         while True:
-            comings.append(await rested(gate, 30.0))
+            comings.append(await rested(limiter, 30.0))
 
     refused = asyncio.create_task(come_again())
     for _ in range(1000):
         await asyncio.sleep(0.1)
-        gate.notify_recovered()
+        limiter.notify_recovered()
     refused.cancel()
     assert 15 <= len(comings) <= 21
     assert min(later - earlier for earlier, later in pairwise(comings)) >= 4.9
@@ -112,8 +112,8 @@ async def test_server_that_is_back_again_and_again() -> None:
 @in_virtual_time
 async def test_one_gate_per_address() -> None:
     """All who go to one address share its gate; other addresses have others; none is kept for nobody."""
-    gates = ReconnectLimiters()
-    gate = gates.for_address("https://a.example")
-    assert gates.for_address("https://a.example") is gate
-    assert gates.for_address("https://b.example") is not gate
-    assert list(gates._gates) == ["https://a.example"]
+    limiters = ReconnectLimiters()
+    limiter = limiters.for_address("https://a.example")
+    assert limiters.for_address("https://a.example") is limiter
+    assert limiters.for_address("https://b.example") is not limiter
+    assert list(limiters._limiters) == ["https://a.example"]

@@ -47,10 +47,10 @@ class Scripted:
         self.settlements: list[float] = []
         self.clock = virtual_now
 
-    async def reconcile(self, heard: tuple[ReceivedEvent, ...], *, is_whole: bool) -> ReconcileResult:
+    async def reconcile(self, received: tuple[ReceivedEvent, ...], *, is_whole: bool) -> ReconcileResult:
         """A look that takes a while."""
         self.wholes.append(is_whole)
-        self.looks.append((asyncio.get_running_loop().time(), heard))
+        self.looks.append((asyncio.get_running_loop().time(), received))
         await asyncio.sleep(0.01)
         return cast("ReconcileResult", _next(self._looks))
 
@@ -76,17 +76,17 @@ class Passed:
         cluster = FakeCluster()
         key = cluster.create_subscription("team", "app", {})
         self.reconciler = Scripted(looks, settlements)
-        self.board = StatusBuilder({}, 1, virtual_now)
-        self.reconciler.reporter = Reporter(cluster, key, self.board)  # type: ignore[attr-defined] # of Reconciler
+        self.status = StatusBuilder({}, 1, virtual_now)
+        self.reconciler.reporter = Reporter(cluster, key, self.status)  # type: ignore[attr-defined] # of Reconciler
         record = cast("Any", self.reconciler.reporter)  # has its key
-        self.reconciler.explainer = ReconcileReporter(  # type: ignore[attr-defined] # of Reconciler
+        self.reconciler.reconcile_reporter = ReconcileReporter(  # type: ignore[attr-defined] # of Reconciler
             record=record, reporter=self.reconciler.reporter, metrics=Metrics(), clock=virtual_now
         )
-        self.wakes = TriggerQueue(QUIET)
+        self.triggers = TriggerQueue(QUIET)
         self.passing = ReconcileLoop(
             cast("Reconciler", self.reconciler),
             cast("Any", self.reconciler),
-            self.wakes,
+            self.triggers,
             INTERVAL,
         )
 
@@ -94,7 +94,7 @@ class Passed:
         """Pass for a while, with events at these moments."""
         loop = asyncio.get_running_loop()
         for moment in rings:
-            loop.call_at(moment, self.wakes.add, EVENT)
+            loop.call_at(moment, self.triggers.add, EVENT)
         with suppress(TimeoutError):
             await asyncio.wait_for(self.passing.run(), seconds)
 
@@ -135,7 +135,7 @@ async def test_where_events_point_and_everywhere() -> None:
     """Events point somewhere; a new connection and the interval ask for a look at everything."""
     passed = Passed([ReconcileResult(), ReconcileResult(is_full=False), ReconcileResult()])
     loop = asyncio.get_running_loop()
-    loop.call_at(100.0, passed.wakes.add)
+    loop.call_at(100.0, passed.triggers.add)
     await passed.for_seconds(450.0, rings=[50.0])
     assert passed.moments[1:3] == [51.0, 101.0]
     assert passed.reconciler.wholes == [True, False, True, True]
@@ -165,7 +165,7 @@ async def test_not_shown_yet() -> None:
     passed = Passed([ReconcileResult(), unshown, unshown, unshown, unshown, ReconcileResult()])
     await passed.for_seconds(100.0, rings=[49.0])
     assert passed.moments == pytest.approx([0.0, 50.0, 50.25, 50.75, 51.75, 53.75], abs=0.1)
-    assert {heard for _, heard in passed.reconciler.looks[1:]} == {(EVENT,)}
+    assert {received for _, received in passed.reconciler.looks[1:]} == {(EVENT,)}
 
 
 @in_virtual_time
@@ -185,7 +185,7 @@ async def test_failed_look(failure: Exception) -> None:
     await passed.for_seconds(100.0, rings=[49.0])
     assert len(passed.moments) == 4
     assert passed.moments[-1] < 54.0
-    assert {heard for _, heard in passed.reconciler.looks[1:]} == {(EVENT,)}
+    assert {received for _, received in passed.reconciler.looks[1:]} == {(EVENT,)}
 
 
 @in_virtual_time
@@ -194,7 +194,7 @@ async def test_settling_in_between() -> None:
     nothing_to_log_in_with = InfisicalError(Reason.SECRET_NOT_FOUND, "There is no Secret.")
     passed = Passed([ReconcileResult(), nothing_to_log_in_with, ReconcileResult()], [1.0])
     await passed.for_seconds(100.0, rings=[49.0])
-    assert [heard for _, heard in passed.reconciler.looks[:3]] == [(), (EVENT,), (EVENT,)]
+    assert [received for _, received in passed.reconciler.looks[:3]] == [(), (EVENT,), (EVENT,)]
 
 
 @in_virtual_time
@@ -209,7 +209,7 @@ async def test_endless_failure() -> None:
 async def test_server_is_back() -> None:
     """After a long failure a new connection of the stream is a reason to look at once."""
     passed = Passed([*[AWAY] * 20, ReconcileResult()])
-    asyncio.get_running_loop().call_later(3_000.0, passed.wakes.add)
+    asyncio.get_running_loop().call_later(3_000.0, passed.triggers.add)
     await passed.for_seconds(3_002.0)
     assert passed.reconciler.looks[-1][0] >= 600.0
     assert len(passed.reconciler.looks) >= 21
@@ -263,7 +263,7 @@ async def test_blame(error: InfisicalError, kind: ConditionType) -> None:
     """A failed look is told as a condition: of the login, or of the observation."""
     passed = Passed([error])
     await passed.for_seconds(1.0)
-    told = {condition.type: condition.reason for condition in passed.board.conditions}
+    told = {condition.type: condition.reason for condition in passed.status.conditions}
     assert told[kind] == error.reason
 
 

@@ -56,10 +56,14 @@ class Shown(OneKey):
 class Process:
     """Reconciler and settler of one process."""
 
-    def __init__(self, reconciler: Reconciler, settler: RestartController) -> None:
-        self.reconcile, self.run_round = reconciler.reconcile, settler.run_round
-        recounter = settler.recounter
-        self.reporter, self.metrics, self.record = recounter.reporter, recounter.metrics, settler.record
+    def __init__(self, reconciler: Reconciler, restart_controller: RestartController) -> None:
+        self.reconcile, self.run_round = reconciler.reconcile, restart_controller.run_round
+        restart_reporter = restart_controller.restart_reporter
+        self.reporter, self.metrics, self.record = (
+            restart_reporter.reporter,
+            restart_reporter.metrics,
+            restart_controller.record,
+        )
 
 
 class Team:
@@ -75,16 +79,16 @@ class Team:
     async def reconciler(self) -> "Process":
         """What a process that starts now works with."""
         stored = await self.cluster.get(self.key)
-        board = StatusBuilder(stored.status, stored.generation, virtual_now)
+        status = StatusBuilder(stored.status, stored.generation, virtual_now)
         record, reporter = (
-            SubscriptionStore(self.cluster, self.key, stored, board),
-            Reporter(self.cluster, self.key, board),
+            SubscriptionStore(self.cluster, self.key, stored, status),
+            Reporter(self.cluster, self.key, status),
         )
         spec, metrics = parse_spec(stored.spec), Metrics()
-        looker = SnapshotReader(
+        snapshot_reader = SnapshotReader(
             spec=spec, address="https://i.example", infisical=self.infisical, extra=reporter.extra
         )
-        freshener = SyncCoordinator(
+        sync_coordinator = SyncCoordinator(
             cluster=self.cluster,
             key=self.key,
             timeout=timedelta(seconds=spec.resync.timeout_seconds),
@@ -94,34 +98,41 @@ class Team:
         reconciler = Reconciler(
             spec=spec,
             asked=PendingUserRequests(),
-            freshener=freshener,
+            sync_coordinator=sync_coordinator,
             selectors=selectors_of(spec),
-            looker=looker,
+            snapshot_reader=snapshot_reader,
             cluster=self.cluster,
             record=record,
             reporter=reporter,
-            explainer=ReconcileReporter(record=record, reporter=reporter, metrics=metrics, clock=virtual_now),
+            reconcile_reporter=ReconcileReporter(
+                record=record, reporter=reporter, metrics=metrics, clock=virtual_now
+            ),
             clock=virtual_now,
         )
         cluster, clock = self.cluster, virtual_now
-        settler = RestartController(
+        restart_controller = RestartController(
             cluster=cluster,
             record=record,
-            decider=RestartDecider(
-                cluster=cluster, freshener=freshener, on_timeout=spec.resync.on_timeout, clock=clock
+            restart_decider=RestartDecider(
+                cluster=cluster,
+                sync_coordinator=sync_coordinator,
+                on_timeout=spec.resync.on_timeout,
+                clock=clock,
             ),
-            restarter=WorkloadPatcher(cluster=cluster, key=self.key, budget=RestartBudget(), clock=clock),
-            roller=RolloutTracker(
+            workload_patcher=WorkloadPatcher(
+                cluster=cluster, key=self.key, budget=RestartBudget(), clock=clock
+            ),
+            rollout_tracker=RolloutTracker(
                 cluster=cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=clock
             ),
-            recounter=RestartReporter(reporter=reporter, metrics=metrics),
+            restart_reporter=RestartReporter(reporter=reporter, metrics=metrics),
             budget=RestartBudget(),
             clock=clock,
             rules=RestartPolicy(spec.action),
             rollout=spec.rollout,
             mode=spec.mode,
         )
-        return Process(reconciler, settler)
+        return Process(reconciler, restart_controller)
 
     async def changed(self) -> "Process":
         """The same after a baseline and a change that was seen and written down."""

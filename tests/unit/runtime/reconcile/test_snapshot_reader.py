@@ -28,7 +28,7 @@ from support.builders import (
     a_spec,
     an_entry,
     an_event,
-    heard,
+    received,
 )
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
@@ -58,12 +58,12 @@ class Project:
         self.looks.append(scopes)
         if self.refusal:
             raise self.refusal
-        parts = {
-            part: a_body(KEY=1)
-            for part in BELIEF
-            if part.folder not in self.hidden and any(scope.covers(part.folder) for scope in scopes)
+        partitions = {
+            partition: a_body(KEY=1)
+            for partition in BELIEF
+            if partition.folder not in self.hidden and any(scope.covers(partition.folder) for scope in scopes)
         }
-        return Snapshot(scopes, parts, virtual_now(), virtual_now(), key_id=self.key_id)
+        return Snapshot(scopes, partitions, virtual_now(), virtual_now(), key_id=self.key_id)
 
     async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
         """What is hidden is not gone."""
@@ -74,7 +74,7 @@ class Project:
         raise NotImplementedError
 
 
-def looker(project: Project, **fields: object) -> SnapshotReader:
+def snapshot_reader(project: Project, **fields: object) -> SnapshotReader:
     """For everything below `/a`."""
     spec: Spec = a_spec(an_entry(path="/a/**"), **fields)
     return SnapshotReader(spec=spec, address=ADDRESS, infisical=project, extra={})
@@ -82,8 +82,8 @@ def looker(project: Project, **fields: object) -> SnapshotReader:
 
 def a_wide_ledger(grade: Grade = Grade.VERSIONS) -> Ledger:
     """What was seen of it before."""
-    belief = {} if grade is Grade.EVENTS else BELIEF
-    return a_ledger(belief, scopes=[WIDE], header=replace(HEADER, grade=grade))
+    accepted = {} if grade is Grade.EVENTS else BELIEF
+    return a_ledger(accepted, scopes=[WIDE], header=replace(HEADER, grade=grade))
 
 
 # -- by which means -----------------------------------------------------------------------------------
@@ -92,30 +92,34 @@ def a_wide_ledger(grade: Grade = Grade.VERSIONS) -> Ledger:
 @in_virtual_time
 async def test_without_a_word_in_the_spec_versions_are_compared() -> None:
     """Who may describe secrets gets the grade that needs no more than that."""
-    look = await looker(Project()).read_all(None, ())
-    assert (look.header, len(look.snapshots)) == (HEADER, 1)
+    read_result = await snapshot_reader(Project()).read_all(None, ())
+    assert (read_result.header, len(read_result.snapshots)) == (HEADER, 1)
 
 
 @pytest.mark.parametrize("ledger", [None, a_wide_ledger(Grade.EVENTS)])
 @in_virtual_time
 async def test_who_may_not_look_goes_by_events_alone(ledger: Ledger | None) -> None:
     """A refusal from the beginning, or again, is no trouble but a grade."""
-    look = await looker(Project(DENIED)).read_all(ledger, ())
-    assert (look.header.grade, look.snapshots, look.scopes) == (Grade.EVENTS, (), (WIDE,))
+    read_result = await snapshot_reader(Project(DENIED)).read_all(ledger, ())
+    assert (read_result.header.grade, read_result.snapshots, read_result.scopes) == (
+        Grade.EVENTS,
+        (),
+        (WIDE,),
+    )
 
 
 @in_virtual_time
 async def test_who_may_look_at_last_does() -> None:
     """A right that is granted later is used with the next look."""
-    look = await looker(Project()).read_all(a_wide_ledger(Grade.EVENTS), ())
-    assert (look.header.grade, len(look.snapshots)) == (Grade.VERSIONS, 1)
+    read_result = await snapshot_reader(Project()).read_all(a_wide_ledger(Grade.EVENTS), ())
+    assert (read_result.header.grade, len(read_result.snapshots)) == (Grade.VERSIONS, 1)
 
 
 @in_virtual_time
 async def test_a_right_that_is_lost_is_a_trouble() -> None:
     """What was seen before and is refused now is told, and not quietly done without."""
     with pytest.raises(InfisicalError):
-        await looker(Project(DENIED)).read_all(a_wide_ledger(), ())
+        await snapshot_reader(Project(DENIED)).read_all(a_wide_ledger(), ())
 
 
 @pytest.mark.parametrize("grade", ["Versions", "Values"])
@@ -123,29 +127,29 @@ async def test_a_right_that_is_lost_is_a_trouble() -> None:
 async def test_what_the_spec_asks_for_is_not_done_without(grade: str) -> None:
     """Whoever names a grade is told that it cannot be had."""
     with pytest.raises(InfisicalError):
-        await looker(Project(DENIED), observe=grade).read_all(None, ())
+        await snapshot_reader(Project(DENIED), observe=grade).read_all(None, ())
 
 
 @in_virtual_time
 async def test_events_alone_are_gone_by_without_a_look() -> None:
     """With `observe: Events` nothing is ever listed."""
     project = Project()
-    look = await looker(project, observe="Events").read_all(None, ())
-    assert (look.is_events_only, project.looks) == (True, [])
+    read_result = await snapshot_reader(project, observe="Events").read_all(None, ())
+    assert (read_result.is_events_only, project.looks) == (True, [])
 
 
 @in_virtual_time
 async def test_the_key_of_the_digests_is_told() -> None:
     """The ledger has to know under which key it was observed."""
-    look = await looker(Project(key_id="k7"), observe="Values").read_all(None, ())
-    assert (look.header.grade, look.header.key_id) == (Grade.VALUES, "k7")
+    read_result = await snapshot_reader(Project(key_id="k7"), observe="Values").read_all(None, ())
+    assert (read_result.header.grade, read_result.header.key_id) == (Grade.VALUES, "k7")
 
 
 @in_virtual_time
 async def test_before_looking_ends_it_is_looked_once_more() -> None:
     """An edit to `Events` does not lose what changed just before it."""
-    look = await looker(Project(), observe="Events").read_all(a_wide_ledger(), ())
-    assert (look.is_events_only, len(look.snapshots)) == (True, 1)
+    read_result = await snapshot_reader(Project(), observe="Events").read_all(a_wide_ledger(), ())
+    assert (read_result.is_events_only, len(read_result.snapshots)) == (True, 1)
 
 
 # -- where --------------------------------------------------------------------------------------------
@@ -155,18 +159,18 @@ async def test_before_looking_ends_it_is_looked_once_more() -> None:
 async def test_only_where_events_point() -> None:
     """The folder that an event named is looked at, and nothing is told of the others."""
     project = Project()
-    look = await looker(project).read_folders(
-        a_wide_ledger(), (heard(an_event("secret:update", "/a/b", "KEY")),)
+    read_result = await snapshot_reader(project).read_folders(
+        a_wide_ledger(), (received(an_event("secret:update", "/a/b", "KEY")),)
     )
     assert project.looks == [(a_scope("/a/b"),)]
-    assert look is not None
-    assert look.snapshots[0].scopes == (WIDE,)
-    assert look.snapshots[0].unverified == {a_part("/a")}
+    assert read_result is not None
+    assert read_result.snapshots[0].scopes == (WIDE,)
+    assert read_result.snapshots[0].unverified == {a_part("/a")}
 
 
-MUTATION = heard(an_event(IMPORT, "/a/b"))
-UPDATE = heard(an_event("secret:update", "/a/b", "KEY"))
-MANY = tuple(heard(an_event("secret:update", f"/a/{number}", "KEY")) for number in range(6))
+MUTATION = received(an_event(IMPORT, "/a/b"))
+UPDATE = received(an_event("secret:update", "/a/b", "KEY"))
+MANY = tuple(received(an_event("secret:update", f"/a/{number}", "KEY")) for number in range(6))
 OPEN_CLAIM = replace(a_wide_ledger(), unmatched_events=(UnmatchedImportEvent(a_folder("/a"), EPOCH),))
 OTHER_SCOPE = replace(a_wide_ledger(), scopes=(a_scope("/b"),))
 
@@ -189,7 +193,7 @@ OTHER_SCOPE = replace(a_wide_ledger(), scopes=(a_scope("/b"),))
 async def test_when_everything_has_to_be_looked_at(ledger: Ledger | None, told: tuple) -> None:  # type: ignore[type-arg] # of Heard
     """Where single folders would not tell enough they are not looked at."""
     project = Project()
-    assert await looker(project).read_folders(ledger, told) is None
+    assert await snapshot_reader(project).read_folders(ledger, told) is None
     assert project.looks == []
 
 
@@ -197,7 +201,9 @@ async def test_when_everything_has_to_be_looked_at(ledger: Ledger | None, told: 
 async def test_another_key_of_the_digests_asks_for_everything() -> None:
     """Digests under a new key are compared nowhere, so all are taken anew."""
     ledger = replace(a_wide_ledger(), header=replace(HEADER, grade=Grade.VALUES, key_id="old"))
-    assert await looker(Project(key_id="new"), observe="Values").read_folders(ledger, (UPDATE,)) is None
+    assert (
+        await snapshot_reader(Project(key_id="new"), observe="Values").read_folders(ledger, (UPDATE,)) is None
+    )
 
 
 @in_virtual_time
@@ -208,10 +214,10 @@ async def test_a_hidden_folder_is_not_taken_for_gone() -> None:
     aged = a_ledger(BELIEF, scopes=[WIDE])
     await asyncio.sleep(90.0)  # what is believed for so long is given up for what is seen
 
-    whole = await looker(project).read_all(aged, ())
-    part = await looker(project).read_folders(aged, (UPDATE,))
+    whole = await snapshot_reader(project).read_all(aged, ())
+    partition = await snapshot_reader(project).read_folders(aged, (UPDATE,))
 
     hidden: Partition = a_part("/a/b")
     assert hidden in whole.snapshots[0].unverified
-    assert part is not None
-    assert hidden in part.snapshots[0].unverified
+    assert partition is not None
+    assert hidden in partition.snapshots[0].unverified

@@ -67,15 +67,15 @@ class Telling(OneKey):
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
         """An open stream."""
-        heard: asyncio.Queue[StreamItem] = asyncio.Queue()
-        self.streams.append(heard)
+        received: asyncio.Queue[StreamItem] = asyncio.Queue()
+        self.streams.append(received)
         try:
-            yield _heard(heard)
+            yield _received(received)
         finally:
-            self.streams.remove(heard)
+            self.streams.remove(received)
 
 
-async def _heard(queue: asyncio.Queue[StreamItem]) -> AsyncIterator[StreamItem]:
+async def _received(queue: asyncio.Queue[StreamItem]) -> AsyncIterator[StreamItem]:
     while True:
         yield await queue.get()
 
@@ -92,7 +92,7 @@ class Team:
         self.infisical, self.budget, self.syncs = Telling(), budget or RestartBudget(), 1
         self.has_key = True
         self.task: asyncio.Task[None] | None = None
-        self.follower: SubscriptionRunner | None = None
+        self.runner: SubscriptionRunner | None = None
 
     async def _key(self) -> DigestKey:
         if not self.has_key:
@@ -135,8 +135,8 @@ class Team:
         """A process begins, and takes a baseline if there is none."""
         opened = self.infisical.opened
         world = a_world(self.cluster, opened, ADDRESS, digest_key=self._key, budget=self.budget)
-        self.follower = SubscriptionRunner(dependencies=world, key=self.key)
-        self.task = asyncio.get_running_loop().create_task(self.follower.run())
+        self.runner = SubscriptionRunner(dependencies=world, key=self.key)
+        self.task = asyncio.get_running_loop().create_task(self.runner.run())
         await asyncio.sleep(5.0)
 
     async def crash(self) -> None:
@@ -152,16 +152,16 @@ class Team:
 
     async def ask(self, word: str, value: str, seconds: float = 5.0) -> None:
         """A person annotates the subscription, which the watch tells of."""
-        assert self.follower is not None
+        assert self.runner is not None
         self.cluster.annotate_subscription(self.key, {f"{GROUP}/{word}": value})
-        self.follower.user_requests.put(UserRequests.of((await self.cluster.get(self.key)).annotations))
+        self.runner.user_requests.put(UserRequests.of((await self.cluster.get(self.key)).annotations))
         await asyncio.sleep(seconds)
 
     async def edit(self, **fields: object) -> None:
         """A person edits the subscription, which the watch tells of."""
-        assert self.follower is not None
+        assert self.runner is not None
         self.cluster.edit_subscription(self.key, a_raw_spec(debounceSeconds=0, **fields))
-        self.follower.spec_changed.set()
+        self.runner.spec_changed.set()
         await asyncio.sleep(5.0)
 
     def count(self, method: str) -> int:

@@ -95,13 +95,13 @@ async def _silence() -> AsyncIterator[StreamItem]:
 class Operator:
     """A supervisor in a world of fakes."""
 
-    def __init__(self, shards: int = 1, held: Collection[int] = (0,), **world: Any) -> None:  # noqa: ANN401 - fields of World
+    def __init__(self, shards: int = 1, held: Collection[int] = (0,), **dependencies: Any) -> None:  # noqa: ANN401 - fields of World
         self.names = itertools.count(1)
         self.cluster = FakeCluster()
         self.infisical = QuietInfisical()
         self.metrics = Metrics()
         self.supervisor = Supervisor(
-            a_world(self.cluster, self.infisical.opened, ADDRESS, metrics=self.metrics, **world),
+            a_world(self.cluster, self.infisical.opened, ADDRESS, metrics=self.metrics, **dependencies),
             (),
             shards,
             held,
@@ -637,8 +637,8 @@ class Changing(QuietInfisical):
 
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """The folder as it stands."""
-        parts = {a_part("/a"): a_body(KEY=self.version)}
-        return Snapshot(scopes, parts, virtual_now(), virtual_now())
+        partitions = {a_part("/a"): a_body(KEY=self.version)}
+        return Snapshot(scopes, partitions, virtual_now(), virtual_now())
 
 
 @in_virtual_time
@@ -647,8 +647,8 @@ async def test_a_spec_that_changes_between_two_slices() -> None:
     ticks = itertools.count()
     operator = Operator(scheduler=CooperativeScheduler(lambda: next(ticks) * SLICE))
     operator.infisical = infisical = Changing()
-    world = replace(operator.supervisor._world, open_infisical=infisical.opened)
-    operator.supervisor = Supervisor(world, ())
+    dependencies = replace(operator.supervisor._dependencies, open_infisical=infisical.opened)
+    operator.supervisor = Supervisor(dependencies, ())
     names = [f"web-{number}" for number in range(50)]
     for name in names:
         operator.cluster.create_workload("team", name, {"events.infisical.com/auto-reload": "true"})

@@ -45,9 +45,9 @@ class Stored:
     async def read(self) -> SubscriptionStore:
         """A record as of now."""
         stored = await self.cluster.get(self.key)
-        board = StatusBuilder(stored.status, stored.generation, virtual_now)
-        board.mark_starting()
-        return SubscriptionStore(self.cluster, self.key, stored, board)
+        status = StatusBuilder(stored.status, stored.generation, virtual_now)
+        status.mark_starting()
+        return SubscriptionStore(self.cluster, self.key, stored, status)
 
     async def ledger(self) -> Ledger | None:
         """What is stored."""
@@ -384,10 +384,10 @@ async def test_foreign_ledger_is_a_reason_to_look() -> None:
     world = Stored()
     record = await world.read()
     world.cluster.overwrite_status(world.key, {"ledger": encode(FOREIGN)})
-    wakes = TriggerQueue(1.0)
+    triggers = TriggerQueue(1.0)
     with suppress(TimeoutError):
-        await asyncio.wait_for(keep_written(record, wakes), 10.0)
-    assert wakes.is_rung
+        await asyncio.wait_for(keep_written(record, triggers), 10.0)
+    assert triggers.is_rung
     assert world.cluster.status_of(world.key)["observedGeneration"] == 1
     assert await world.ledger() == FOREIGN
 

@@ -85,10 +85,10 @@ class Streams:
         given = self.given.pop(0) if len(self.given) > 1 else self.given[0]
         if isinstance(given, InfisicalError):
             raise given
-        yield _heard(given)
+        yield _received(given)
 
 
-async def _heard(stream: Stream) -> AsyncIterator[StreamItem]:
+async def _received(stream: Stream) -> AsyncIterator[StreamItem]:
     for hearing in stream.hearings:
         yield hearing
     await asyncio.sleep(stream.lasts)
@@ -102,24 +102,24 @@ class Listening:
         self,
         *given: Stream | InfisicalError,
         spec: Spec | None = None,
-        gate: ReconnectLimiter | None = None,
+        limiter: ReconnectLimiter | None = None,
         life: float = 1e12,
     ) -> None:
         cluster = FakeCluster()
         key = cluster.create_subscription("team", "app", {})
         self.cluster = cluster
         self.streams = Streams(list(given))
-        self.board = StatusBuilder({}, 1, virtual_now)
-        self.wakes = TriggerQueue(1.0)
+        self.status = StatusBuilder({}, 1, virtual_now)
+        self.triggers = TriggerQueue(1.0)
         self.metrics = Metrics()
         self.listener = StreamController(
             infisical=self.streams,
             selectors=selectors_of(spec or a_spec()),
-            wakes=self.wakes,
-            reporter=Reporter(cluster, key, self.board),
+            triggers=self.triggers,
+            reporter=Reporter(cluster, key, self.status),
             metrics=self.metrics,
             clock=virtual_now,
-            gate=gate or ReconnectLimiter(),
+            limiter=limiter or ReconnectLimiter(),
             life=life,  # as long as it is endless, nothing replaces a stream
         )
 
@@ -130,7 +130,7 @@ class Listening:
 
     def condition(self, kind: ConditionType) -> Condition:
         """What is said of the stream or the login."""
-        return next(condition for condition in self.board.conditions if condition.type is kind)
+        return next(condition for condition in self.status.conditions if condition.type is kind)
 
 
 def pauses(moments: Iterable[float]) -> list[float]:
@@ -148,8 +148,8 @@ async def test_connect_is_a_reason_to_look() -> None:
     listening = asyncio.create_task(world.for_seconds(10.0))
     await asyncio.sleep(1.0)
     assert world.condition(ConditionType.STREAMING).reason == "Connected"
-    assert world.wakes.is_rung
-    assert world.wakes.take() == ()
+    assert world.triggers.is_rung
+    assert world.triggers.take() == ()
     await listening
 
 
@@ -159,9 +159,9 @@ async def test_selected_event() -> None:
     event = an_event("secret:update", "/a", "K")
     world = Listening(Stream((event,)))
     await world.for_seconds(1.0)
-    [heard] = world.wakes.take()
-    assert heard.event == event
-    assert world.board.status().counters.events_matched == 1
+    [received] = world.triggers.take()
+    assert received.event == event
+    assert world.status.status().counters.events_matched == 1
 
 
 @pytest.mark.parametrize(
@@ -178,21 +178,21 @@ async def test_event_that_is_not_selected(event: StreamItem, reason: Reason) -> 
     spec = a_spec(an_entry("secret:update", "prod", "/a", "K*"))
     world = Listening(Stream((event,)), spec=spec)
     await world.for_seconds(1.0)
-    status = world.board.status()
+    status = world.status.status()
     assert status.last_skip is not None
     assert status.last_skip.reason == reason
     assert (status.counters.events_received, status.counters.events_matched) == (1, 0)
-    assert world.wakes.take() == ()
+    assert world.triggers.take() == ()
 
 
 @in_virtual_time
 async def test_not_understood_is_a_reason_to_look() -> None:
     """What was not understood may have been a change: the state is looked at."""
     world = Listening(Stream((UnrecognizedFrame("the data is not JSON"),)))
-    world.wakes.take()
+    world.triggers.take()
     await world.for_seconds(1.0)
-    assert world.wakes.is_rung
-    assert world.wakes.take() == ()
+    assert world.triggers.is_rung
+    assert world.triggers.take() == ()
 
 
 # -- when it is tried again ---------------------------------------------------------------------------
@@ -205,7 +205,7 @@ async def test_healthy_stream_is_opened_again_at_once() -> None:
     await world.for_seconds(100 * 3601.0)
     assert len(world.streams.opened) > 99
     assert max(pauses(world.streams.opened)) <= 3600.5
-    assert world.board.status().stream.blind_seconds < 100
+    assert world.status.status().stream.blind_seconds < 100
 
 
 @in_virtual_time
@@ -298,14 +298,14 @@ async def test_short_lives_are_no_reason_to_look() -> None:
     world = Listening(FIVE_SECONDS, life=3000.0)
     rung = 0
 
-    async def look() -> None:
+    async def read_result() -> None:
         nonlocal rung
         while True:
             await asyncio.sleep(0.1)
-            rung += world.wakes.is_rung
-            world.wakes.take()
+            rung += world.triggers.is_rung
+            world.triggers.take()
 
-    looking = asyncio.create_task(look())
+    looking = asyncio.create_task(read_result())
     await world.for_seconds(600.0)
     looking.cancel()
     assert 10 <= rung <= 14
@@ -351,10 +351,10 @@ AWAY = InfisicalError(Reason.UNREACHABLE, "No answer.")
 
 
 def outage(
-    gate: ReconnectLimiter, until: float, *, count: int, error: InfisicalError = AWAY
+    limiter: ReconnectLimiter, until: float, *, count: int, error: InfisicalError = AWAY
 ) -> list[Listening]:
     """Subscriptions of a server that is away until then."""
-    worlds = [Listening(Stream(), gate=gate) for _ in range(count)]
+    worlds = [Listening(Stream(), limiter=limiter) for _ in range(count)]
     for world in worlds:
         world.streams.refuse_until(until, error)
     return worlds
@@ -401,8 +401,8 @@ async def test_one_of_two_is_back() -> None:
 @in_virtual_time
 async def test_not_let_go(error: InfisicalError) -> None:
     """What a person has to mend, or what a server asked to wait for, is waited for, whoever is back."""
-    gate = ReconnectLimiter()
-    refused, others = Listening(error, gate=gate), outage(gate, 10.0, count=5)
+    limiter = ReconnectLimiter()
+    refused, others = Listening(error, limiter=limiter), outage(limiter, 10.0, count=5)
     alone = Listening(error)
     await asyncio.gather(*(world.for_seconds(100.0) for world in (refused, alone, *others)))
     assert len(others[0].streams.opened) > 1
@@ -413,8 +413,8 @@ async def test_not_let_go(error: InfisicalError) -> None:
 async def test_fifty_outages_leave_nothing() -> None:
     """After fifty deaths and returns of a server there are as many tasks and series as after the first."""
     silent = StreamGivenUpError(Reason.STREAM_ENDED, "Nothing was heard.")
-    gate, course = ReconnectLimiter(), [Stream(lasts=61.0, end=silent), AWAY, AWAY, AWAY]
-    worlds = [Listening(*course * 50, Stream(), gate=gate) for _ in range(20)]
+    limiter, course = ReconnectLimiter(), [Stream(lasts=61.0, end=silent), AWAY, AWAY, AWAY]
+    worlds = [Listening(*course * 50, Stream(), limiter=limiter) for _ in range(20)]
     listening = [asyncio.create_task(world.for_seconds(9_000.0)) for world in worlds]
     await asyncio.sleep(100.0)
     tasks, series = len(asyncio.all_tasks()), len(worlds[0].metrics.render().splitlines())
@@ -429,8 +429,8 @@ async def test_fifty_outages_leave_nothing() -> None:
 @in_virtual_time
 async def test_accepted_and_closed_at_once() -> None:
     """A server that accepts each stream and ends it at once lets nobody go: pauses go on growing."""
-    gate = ReconnectLimiter()
-    worlds = [Listening(Stream(lasts=0.5), gate=gate) for _ in range(50)]
+    limiter = ReconnectLimiter()
+    worlds = [Listening(Stream(lasts=0.5), limiter=limiter) for _ in range(50)]
     await asyncio.gather(*(world.for_seconds(600.0) for world in worlds))
     assert max(len(world.streams.opened) for world in worlds) < 100
 
@@ -445,8 +445,8 @@ async def test_end_is_told() -> None:
     await world.for_seconds(100.0)
     assert world.condition(ConditionType.STREAMING).reason == "Unreachable"
     assert [notice.reason for notice in world.cluster.notices] == ["Unreachable"]
-    assert world.board.status().stream.blind_seconds >= 89
-    assert world.board.status().stream.connected_since is None
+    assert world.status.status().stream.blind_seconds >= 89
+    assert world.status.status().stream.connected_since is None
 
 
 @in_virtual_time

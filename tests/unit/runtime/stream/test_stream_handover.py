@@ -68,7 +68,7 @@ class Streaming(Protocol):
     def stream(self) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | UnrecognizedFrame]]: ...
 
 
-async def heard(server: Streaming, seconds: float, life: float = LIFE) -> list[object]:
+async def received(server: Streaming, seconds: float, life: float = LIFE) -> list[object]:
     """What is heard in that time, through every replacement."""
     found: list[object] = []
     with suppress(TimeoutError):
@@ -82,7 +82,7 @@ async def heard(server: Streaming, seconds: float, life: float = LIFE) -> list[o
 async def test_no_blind_second_over_a_day() -> None:
     """Over a day some stream is always open, never more than two, and each replacement is told."""
     server = Server()
-    found = await heard(server, 24 * HOUR)
+    found = await received(server, 24 * HOUR)
     assert (server.blind, server.most_open, server.open_now) == (0.0, 2, 0)
     assert server.opened == 1 + found.count(REPLACED)
     assert 24 * HOUR / LIFE - 1 <= found.count(REPLACED) <= 24 * HOUR / (0.8 * LIFE) + 1
@@ -92,7 +92,7 @@ async def test_no_blind_second_over_a_day() -> None:
 async def test_old_stream_stays_while_no_new_one_can_be_had() -> None:
     """A refused successor is tried again each minute, and nothing that the old stream says is lost."""
     server = Server(refusals=[False, True, True, True])
-    found = await heard(server, LIFE + 300.0)
+    found = await received(server, LIFE + 300.0)
     assert (found.count(REPLACED), server.blind, server.opened) == (1, 0.0, 2)
     minutes = [hearing for hearing in found if not isinstance(hearing, Replaced)]
     assert len(minutes) >= (LIFE + 300.0) / 60.0 - 2
@@ -103,7 +103,7 @@ async def test_end_of_the_open_stream_is_the_end() -> None:
     """A stream that ends before it is replaced ends the relay, with its reason."""
     server = Server(lasts=100.0)
     with pytest.raises(StreamEndedError):
-        await heard(server, HOUR)
+        await received(server, HOUR)
     assert server.open_now == 0
 
 
@@ -111,7 +111,7 @@ async def test_end_of_the_open_stream_is_the_end() -> None:
 async def test_first_refusal_is_told() -> None:
     """Without a first stream there is no relay."""
     with pytest.raises(InfisicalError, match="Too many"):
-        await heard(Server(refusals=[True]), HOUR)
+        await received(Server(refusals=[True]), HOUR)
 
 
 # -- what two open streams tell -----------------------------------------------------------------------
@@ -156,7 +156,7 @@ A, B = an_event("secret:update", "/a", "A"), an_event("secret:update", "/a", "B"
 async def test_what_is_still_on_its_way_is_heard() -> None:
     """What the replaced stream says for two more seconds is heard, and then it is closed."""
     server = Telling([{101.5: A}, {}])
-    assert await heard(server, 110.0, life=100.0) == [A, REPLACED]
+    assert await received(server, 110.0, life=100.0) == [A, REPLACED]
     assert (server.opened, server.closed) == (2, 2)
 
 
@@ -177,7 +177,7 @@ async def test_what_is_still_on_its_way_is_heard() -> None:
 @in_virtual_time
 async def test_heard_once(former: dict[float, object], successor: dict[float, object], times: int) -> None:
     """What both streams tell while both are open is heard as often as one of them told it."""
-    found = await heard(Telling([former, successor]), 110.0, life=100.0)
+    found = await received(Telling([former, successor]), 110.0, life=100.0)
     assert found.count(A) == times
 
 
@@ -185,7 +185,7 @@ async def test_heard_once(former: dict[float, object], successor: dict[float, ob
 @in_virtual_time
 async def test_different_news_of_both() -> None:
     """What only one of two open streams tells is heard, whichever it is."""
-    found = await heard(Telling([{100.5: A}, {0.5: B}]), 110.0, life=100.0)
+    found = await received(Telling([{100.5: A}, {0.5: B}]), 110.0, life=100.0)
     assert set(found) == {A, B, REPLACED}
 
 
@@ -220,7 +220,7 @@ class Stalling:
 async def test_stalled_successor_delays_nothing() -> None:
     """While a new stream is waited for, all that the old one says is heard at once; leaving ends both."""
     server = Stalling()
-    assert len(await heard(server, 200.5, life=100.0)) == 200
+    assert len(await received(server, 200.5, life=100.0)) == 200
     assert (server.asked, server.left) == (2, 2)
 
 
