@@ -165,8 +165,8 @@ def _data(values: Mapping[str, str], managed: ManagedSecret) -> dict[str, str]:
     invalid = sorted(key for key in values if not _is_data_key(key))
     if invalid:
         raise ContentError(
-            f"secret/{managed.name}: invalid Secret key {_listed(invalid)}: rename it by a template, or exclude "
-            "it by secretKeys."
+            f"secret/{managed.name}: invalid Secret key {_listed(invalid)}: rename it by a template, "
+            "or exclude it by secretKeys."
         )
     return dict(values)
 

@@ -164,7 +164,7 @@ def reworded(interval: str) -> str:
 
 
 def _static_secret(_name: str, spec: JSONObject, status: JSONObject, namespace: str) -> dict[str, Any]:
-    """The official operator's v1beta1: any annotation starts a sync; it acknowledges by the time of success."""
+    """The official operator's v1beta1: any annotation starts a sync; the time of success acknowledges it."""
     targets = [
         target
         for target in spec.get("targets") or ()
