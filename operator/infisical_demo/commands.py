@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from infisical_demo import running
+from infisical_demo import runner
 from infisical_demo.errors import DemoError
-from infisical_demo.running import Options
-from infisical_demo.stories import Story
+from infisical_demo.report import Story
+from infisical_demo.runner import Options
 from local_cluster.errors import ClusterError
 
 _INTERRUPTED = 130
@@ -39,8 +39,8 @@ def demo(*, keep: bool, kubeconfig: Path | None, updates: int, is_stop: bool) ->
     story = Story(Console(highlight=False))
     try:
         if is_stop:
-            running.stop(story)
-        elif not running.perform(Options(kubeconfig, keep, updates), story):
+            runner.stop(story)
+        elif not runner.perform(Options(kubeconfig, keep, updates), story):
             sys.exit(1)
     except (ClusterError, DemoError) as error:
         raise click.ClickException(str(error)) from error

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from infisical_demo.errors import DemoError
-from infisical_demo.infisicals import LocalInfisical
+from infisical_demo.infisical_client import LocalInfisical
 
 _ROOT = Path(__file__).parents[2]
 CRDS = _ROOT / "crds"

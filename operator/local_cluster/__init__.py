@@ -4,7 +4,7 @@ Read `clusters` first (the value to use), then `running` (what happens in `up`),
 command lines), `providing` (where the programs come from).
 """
 
-from local_cluster.clusters import Cluster, ComponentStatus
+from local_cluster.cluster import Cluster, ComponentStatus
 from local_cluster.errors import ClusterError
 
 __all__ = ["Cluster", "ClusterError", "ComponentStatus"]

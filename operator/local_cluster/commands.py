@@ -19,8 +19,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from local_cluster import layouts, programs, providing
-from local_cluster.clusters import Cluster, ComponentStatus
+from local_cluster import program_provider, programs, state_layout
+from local_cluster.cluster import Cluster, ComponentStatus
 from local_cluster.errors import ClusterError
 
 _NOT_UP = 3
@@ -69,7 +69,7 @@ _state = click.option(
     "--state",
     type=_FOLDER,
     envvar="INFISICAL_SANDBOX_STATE",
-    default=lambda: layouts.default_state(os.environ),
+    default=lambda: state_layout.default_state(os.environ),
     show_default="~/.local/state/infisical-sandbox/cluster",
     help="The folder that holds everything the cluster writes.",
 )
@@ -121,7 +121,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per option
         nodes=nodes,
         kubeconfig=kubeconfig,
         audit_log=audit_log,
-        sources=providing.sources(os.environ, given=binaries, mirror=mirror),
+        sources=program_provider.sources(os.environ, given=binaries, mirror=mirror),
         say=_say,
     ).up(while_pid=while_pid)
     _say(f"ready: {len(started.status())} components, {nodes} nodes")
@@ -165,8 +165,8 @@ def env(state: Path) -> None:
 @_told
 def binaries(binaries: Path | None, mirror: str | None) -> None:
     """Make the programs present and print their folder; nothing is started."""
-    origin = providing.sources(os.environ, given=binaries, mirror=mirror)
-    click.echo(providing.provide(origin, _say, programs.PROGRAMS))
+    origin = program_provider.sources(os.environ, given=binaries, mirror=mirror)
+    click.echo(program_provider.provide(origin, _say, programs.PROGRAMS))
 
 
 def _table(found: tuple[ComponentStatus, ...]) -> Table:

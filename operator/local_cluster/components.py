@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_cluster import layouts
-from local_cluster.layouts import Layout
+from local_cluster import state_layout
+from local_cluster.state_layout import Layout
 
 LOOPBACK = "127.0.0.1"
 # The listening sockets; each keeps its port for the life of the cluster.
@@ -71,7 +71,7 @@ def _etcd(layout: Layout, ports: Mapping[str, int]) -> Component:
 
 def _apiserver(layout: Layout, ports: Mapping[str, int], *, audit_log: bool) -> Component:
     folder, (certificate, key) = layout.certificates, _pair(layout, "server")
-    audit = (f"--audit-policy-file={layouts.AUDIT_POLICY}", f"--audit-log-path={layout.audit}")
+    audit = (f"--audit-policy-file={state_layout.AUDIT_POLICY}", f"--audit-log-path={layout.audit}")
     arguments = (
         *_serving(layout, ports["kube-apiserver"]),
         f"--advertise-address={LOOPBACK}",
@@ -114,7 +114,7 @@ def _scheduler(layout: Layout, port: int) -> Component:
 def _kwok(layout: Layout) -> Component:
     arguments = (
         f"--kubeconfig={layout.kubeconfigs / 'kwok'}",
-        f"--config={layouts.STAGES}",
+        f"--config={state_layout.STAGES}",
         "--manage-all-nodes",
         f"--cidr={_POD_RANGE}",
         f"--node-ip={LOOPBACK}",

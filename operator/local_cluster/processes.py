@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pydantic
 
-from local_cluster import errors, waiting
+from local_cluster import errors, wait
 
 # Fields of /proc/<pid>/stat, counted from the one after the name; see proc_pid_stat(5).
 _STATE, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _START_TIME, _RESIDENT_PAGES = 0, 11, 12, 17, 19, 21
@@ -135,7 +135,7 @@ def wait_gone(process: Process, seconds: float) -> None:
     Raises:
         ClusterError: it is still there.
     """
-    waiting.until(lambda: _is_gone(process), seconds=seconds, what=f"the end of {process.pid}")
+    wait.until(lambda: _is_gone(process), seconds=seconds, what=f"the end of {process.pid}")
 
 
 @contextlib.contextmanager

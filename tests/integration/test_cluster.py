@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from local_cluster import Cluster, ClusterError
-from local_cluster.layouts import Layout
-from local_cluster.records import load
+from local_cluster.cluster_record import load
+from local_cluster.state_layout import Layout
 
 pytestmark = pytest.mark.cluster
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from infisical_sandbox.server import Sandbox
-from infisical_sandbox.server.running import write_ready_file
+from infisical_sandbox.server.app_runner import write_ready_file
 from infisical_sandbox.server.secret_commands import secrets
 from support.sandbox_client import DEADLINE
 

@@ -8,9 +8,9 @@ For demos (`infisical-sandbox server`) and as the other end of the wire in tests
 `domain` decides, `web` speaks HTTP, the modules here hold the state, the streams and the fault switches.
 """
 
+from infisical_sandbox.server.app_runner import Sandbox
 from infisical_sandbox.server.controls import Controls
 from infisical_sandbox.server.faults import Ending, ResponseFault
 from infisical_sandbox.server.options import Options
-from infisical_sandbox.server.running import Sandbox
 
 __all__ = ["Controls", "Ending", "Options", "ResponseFault", "Sandbox"]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server import clocks
+from infisical_sandbox.server import clock
 from infisical_sandbox.server.domain import (
     changes,
     folders,
     identities,
-    imports,
     permissions,
+    secret_imports,
     secrets,
 )
 from infisical_sandbox.server.domain.changes import Change, Context, MissingMode
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from infisical_sandbox.server.domain.folders import Place
     from infisical_sandbox.server.domain.records import Secret
     from infisical_sandbox.server.faults import Faults, ResponseFault
-    from infisical_sandbox.server.instances import Instance
-    from infisical_sandbox.server.journals import Entry
+    from infisical_sandbox.server.instance import Instance
+    from infisical_sandbox.server.journal import Entry
 
 
 class Controls:
@@ -98,7 +98,7 @@ class Controls:
 
     def remove_import(self, import_id: str) -> None:
         """Drop an import entry."""
-        row = imports.get(self.instance.store, import_id)
+        row = secret_imports.get(self.instance.store, import_id)
         place = folders.place_of(self.instance.store, row.folder_id)
         if place:
             self._apply(changes.remove_import(self.instance.store, place, row))
@@ -140,7 +140,7 @@ class Controls:
         settings = instance.identity.universal
         if ttl is not None:
             settings = replace(settings, ttl=ttl)
-        now = clocks.now().wall
+        now = clock.now().wall
         return instance.tokens.issue(instance.identity, "token-auth", settings, now).token
 
     def revoke_tokens(self) -> int:
@@ -182,7 +182,7 @@ class Controls:
 
     def freeze_reads(self, seconds: float) -> None:
         """Serve reads from the present state for this long, whatever is written."""
-        self.faults.freeze_reads(self.instance.store, clocks.now().monotonic + seconds)
+        self.faults.freeze_reads(self.instance.store, clock.now().monotonic + seconds)
 
     def fail_requests(self, fault: ResponseFault) -> None:
         """Add a response fault."""
@@ -198,7 +198,7 @@ class Controls:
         return self.instance.journal.since(since)
 
     def _place(self, environment: str, path: str) -> Place:
-        now = clocks.now().wall
+        now = clock.now().wall
         return folders.ensure(self.instance.store, self.instance.project.id, environment, path, now)
 
     def _create(self, place: Place, drafts: Sequence[Draft]) -> Change:
@@ -214,7 +214,7 @@ class Controls:
         return change
 
     def _context(self) -> Context:
-        return Context(clocks.now().wall, self.instance.identity.id)
+        return Context(clock.now().wall, self.instance.identity.id)
 
     def _mark_tokens(self, *, revoked: bool = False, expired: bool = False) -> int:
         store = self.instance.store

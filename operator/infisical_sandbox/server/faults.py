@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infisical_sandbox.server.domain.stores import Store
+    from infisical_sandbox.server.domain.data_store import Store
 
 
 class Ending(StrEnum):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infisical_sandbox.server import calling
-from infisical_sandbox.server.calling import Address, Client, Folder
+from infisical_sandbox.server import http_client
+from infisical_sandbox.server.http_client import Address, Client, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -173,7 +173,7 @@ def _client(connect: Callable[[], Address]) -> Iterator[Client]:
     try:
         with Client(connect()) as client:
             yield client
-    except calling.CallError as error:
+    except http_client.CallError as error:
         raise click.ClickException(str(error)) from error
 
 

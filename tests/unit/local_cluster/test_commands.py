@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from infisical_demo.cli import main
-from local_cluster import ClusterError, waiting
+from local_cluster import ClusterError, wait
 
 
 def test_status_without_a_cluster_is_three(tmp_path: Path) -> None:
@@ -48,10 +48,10 @@ def test_waiting_returns_the_first_true_value() -> None:
     """Conditions are asked again until they have a value."""
     values = iter([0, None, "", "here"])
 
-    assert waiting.until(lambda: next(values), seconds=5, what="a value") == "here"
+    assert wait.until(lambda: next(values), seconds=5, what="a value") == "here"
 
 
 def test_waiting_gives_up_and_says_on_what() -> None:
     """The message has the deadline, the matter and the last value."""
     with pytest.raises(ClusterError, match=r"0 s waiting for rain: \[\]"):
-        waiting.until(list, seconds=0, what="rain")
+        wait.until(list, seconds=0, what="rain")

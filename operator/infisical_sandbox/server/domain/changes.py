@@ -12,25 +12,25 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from infisical_sandbox.server.domain import (
+    api_errors,
     events,
+    folder_paths,
     folders,
-    imports,
-    paths,
-    references,
-    refusals,
+    secret_imports,
+    secret_references,
     secrets,
 )
 from infisical_sandbox.server.domain.events import Event
 from infisical_sandbox.server.domain.generations import EventType
 from infisical_sandbox.server.domain.records import Author, Draft
-from infisical_sandbox.server.domain.references import Target
+from infisical_sandbox.server.domain.secret_references import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from infisical_sandbox.server.domain.data_store import Store
     from infisical_sandbox.server.domain.folders import Place
     from infisical_sandbox.server.domain.records import Approval, Environment, Secret, SecretImport
-    from infisical_sandbox.server.domain.stores import Store
 
 FolderKey = tuple[str, str, str]
 """Project id, environment slug, canonical path."""
@@ -111,7 +111,7 @@ def update_batch(
     chosen = [pair for pair in planned if _exists(store, *pair) or mode is MissingMode.UPSERT]
     missing = sorted(draft.key for target, draft in planned if not _exists(store, target, draft))
     if mode is MissingMode.FAIL and missing:
-        raise refusals.not_found(f"Secret not found: {', '.join(missing)}", "UpdateSecret")
+        raise api_errors.not_found(f"Secret not found: {', '.join(missing)}", "UpdateSecret")
     for target, draft in chosen:
         _check_item_rename(store, target, draft)
     done = tuple((_upserted(store, target, draft, context), target) for target, draft in chosen)
@@ -132,7 +132,7 @@ def update_batch(
 def write_personal(store: Store, place: Place, draft: Draft, context: Context) -> Change:
     """A personal override: no event at all; 400 without a shared secret to override."""
     if secrets.find(store, place.folder.id, draft.key) is None:
-        raise refusals.bad_request(
+        raise api_errors.bad_request(
             "Failed to create personal secret override for no corresponding shared secret"
         )
     own = secrets.find(store, place.folder.id, draft.key, context.actor_id)
@@ -160,7 +160,7 @@ def move(store: Store, wish: Move, context: Context) -> Change:
     held = {row.key: row for row in secrets.shared(store, wish.goal.folder.id)}
     clashes = sorted(row.key for row in wish.rows if row.key in held)
     if clashes and not wish.overwrite:
-        raise refusals.bad_request(f"Secret already exist in destination: {', '.join(clashes)}")
+        raise api_errors.bad_request(f"Secret already exist in destination: {', '.join(clashes)}")
     secrets.delete(store, wish.rows)
     for row in wish.rows:
         draft = Draft(row.key, row.value, comment=row.comment, metadata=row.metadata)
@@ -202,13 +202,13 @@ def add_import(
 ) -> tuple[SecretImport, Change]:
     """A new entry: an import mutation at the importing folder (none for a replication)."""
     folders.at(store, place.project_id, source[0].slug, source[1])
-    row = imports.add(store, place, source, context.now, replication=replication)
+    row = secret_imports.add(store, place, source, context.now, replication=replication)
     return row, _import_change(place, row)
 
 
 def remove_import(store: Store, place: Place, row: SecretImport) -> Change:
     """An entry less: an import mutation at the importing folder (none for a replication)."""
-    imports.remove(store, row)
+    secret_imports.remove(store, row)
     return _import_change(place, row)
 
 
@@ -218,7 +218,7 @@ def _with_redirects(store: Store, change: Change, moved: dict[Target, Target], c
     if not real:
         return change
     project_id = change.syncs[0][0]
-    edited = references.redirect(store, project_id, real, context.author)
+    edited = secret_references.redirect(store, project_id, real, context.author)
     return replace(
         change,
         secrets=change.secrets + edited,
@@ -239,7 +239,7 @@ def _import_change(place: Place, row: SecretImport) -> Change:
 def _one_event(
     kind: EventType, place: Place, rows: tuple[Secret, ...], context: Context, keys: tuple[str, ...]
 ) -> Change:
-    path = place.path if context.request_path is None else paths.requested(context.request_path)
+    path = place.path if context.request_path is None else folder_paths.requested(context.request_path)
     return Change(
         secrets=tuple((row, place) for row in rows),
         events=(_event(kind, place, path, keys),),
@@ -254,7 +254,7 @@ def _event(kind: EventType, place: Place, path: str, keys: tuple[str, ...]) -> E
 def _known(store: Store, place: Place, key: str) -> Secret:
     row = secrets.find(store, place.folder.id, key)
     if row is None:
-        raise refusals.not_found(f"Secret with name '{key}' not found", "UpdateSecret")
+        raise api_errors.not_found(f"Secret with name '{key}' not found", "UpdateSecret")
     return row
 
 

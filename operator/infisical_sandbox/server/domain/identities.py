@@ -7,7 +7,7 @@ import secrets as randomness
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import permissions, projects, refusals
+from infisical_sandbox.server.domain import api_errors, permissions, projects
 from infisical_sandbox.server.domain.records import (
     ClientSecret,
     Identity,
@@ -16,9 +16,9 @@ from infisical_sandbox.server.domain.records import (
 )
 
 if TYPE_CHECKING:
+    from infisical_sandbox.server.domain.data_store import Store
     from infisical_sandbox.server.domain.generations import Generation
     from infisical_sandbox.server.domain.records import LockoutSettings, Project, Rule
-    from infisical_sandbox.server.domain.stores import Store
 
 _INVALID = "Invalid credentials"
 _LOCKED = "This identity auth method is temporarily locked, please try again later"
@@ -52,15 +52,15 @@ def login(store: Store, client_id: str, text: str, now: float) -> tuple[Identity
     """
     identity = next((row for row in store.identities if row.client_id == client_id), None)
     if identity is None:
-        raise refusals.unauthorized(_INVALID)
+        raise api_errors.unauthorized(_INVALID)
     key = f"{identity.id}:universal-auth:{client_id}"
     lock = store.lockouts.get(key) or Lockout(key)
     if lock.locked_until > now:
-        raise refusals.unauthorized(_LOCKED)
+        raise api_errors.unauthorized(_LOCKED)
     secret = _matching(store, identity, text)
     if secret is None:
         store.lockouts.put(failed(lock, identity.lockout, now))
-        raise refusals.unauthorized(_INVALID)
+        raise api_errors.unauthorized(_INVALID)
     _check_limits(secret, now)
     store.lockouts.remove(key)
     return identity, store.client_secrets.put(replace(secret, uses=secret.uses + 1))
@@ -88,10 +88,10 @@ def ability(
 ) -> permissions.Ability:
     """What the identity may do in the project; 403 for other organisations and non-members."""
     if project.org_id != identity.org_id:
-        raise refusals.forbidden("You are not allowed to access a project of another organization")
+        raise api_errors.forbidden("You are not allowed to access a project of another organization")
     membership = store.memberships.get(f"{identity.id}:{project.id}")
     if membership is None:
-        raise refusals.forbidden("You are not a member of this project", generation.not_a_member)
+        raise api_errors.forbidden("You are not a member of this project", generation.not_a_member)
     return permissions.Ability(membership.rules)
 
 
@@ -107,9 +107,9 @@ def _matching(store: Store, identity: Identity, text: str) -> ClientSecret | Non
 
 def _check_limits(secret: ClientSecret, now: float) -> None:
     if secret.ttl and now > secret.created_at + secret.ttl:
-        raise refusals.unauthorized("Access denied due to expired client secret")
+        raise api_errors.unauthorized("Access denied due to expired client secret")
     if secret.uses_limit and secret.uses >= secret.uses_limit:
-        raise refusals.unauthorized("Access denied due to client secret usage limit reached")
+        raise api_errors.unauthorized("Access denied due to client secret usage limit reached")
 
 
 def _digest(text: str) -> str:

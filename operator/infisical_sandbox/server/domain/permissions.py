@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import globs, refusals
+from infisical_sandbox.server.domain import api_errors, path_globs
 from infisical_sandbox.server.domain.records import Rule
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class Ability:
         if not self.can(action, subject, fields):
             raise self.denial(action, subject)
 
-    def denial(self, action: str, subject: str) -> refusals.Refusal:
+    def denial(self, action: str, subject: str) -> api_errors.Refusal:
         """The 403 with the rules that were looked at."""
-        return refusals.denied(
+        return api_errors.denied(
             action, subject, [as_json(rule, action) for rule in self.relevant(action, subject)]
         )
 
@@ -85,7 +85,7 @@ def _operator(name: str, operand: object, value: str | None) -> bool:
         case "$in", list():
             return value in operand
         case "$glob", str():
-            return value is not None and globs.matches(operand, value)
+            return value is not None and path_globs.matches(operand, value)
     raise ValueError(f"unknown condition {name}: use $eq, $ne, $in (a list) or $glob (a text)")
 
 

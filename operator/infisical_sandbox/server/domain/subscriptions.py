@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import globs
+from infisical_sandbox.server.domain import path_globs
 
 if TYPE_CHECKING:
     from infisical_sandbox.server.domain.events import Event
@@ -54,7 +54,7 @@ def _asks(entry: Entry, event: Event, generation: Generation) -> bool:
 
 def _covers(registered: str, path: str, generation: Generation) -> bool:
     if generation.path_globs:
-        return globs.matches(registered, path)
+        return path_globs.matches(registered, path)
     return path.startswith(registered)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server import clocks
-from infisical_sandbox.server.domain import changes, folders, permissions, reading, refusals
+from infisical_sandbox.server import clock
+from infisical_sandbox.server.domain import api_errors, changes, folders, permissions, secret_reader
 from infisical_sandbox.server.domain.records import Draft
-from infisical_sandbox.server.web import bodies, callers, parsing
+from infisical_sandbox.server.web import authentication, request_bodies, request_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from infisical_sandbox.server.domain.changes import Context
     from infisical_sandbox.server.domain.folders import Place
-    from infisical_sandbox.server.web.bodies import Item, Read, Where, Write
-    from infisical_sandbox.server.web.callers import Caller
+    from infisical_sandbox.server.web.authentication import Caller
+    from infisical_sandbox.server.web.request_bodies import Item, Read, Where, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,10 @@ class Dialect:
     where: type[Where]
 
 
-V3 = Dialect("/api/v3/secrets/raw", "/api/v3/secrets/batch/raw", "/api/v3/secrets/move", bodies.WhereV3)
-V4 = Dialect("/api/v4/secrets", "/api/v4/secrets/batch", "/api/v4/secrets/move", bodies.WhereV4)
+V3 = Dialect(
+    "/api/v3/secrets/raw", "/api/v3/secrets/batch/raw", "/api/v3/secrets/move", request_bodies.WhereV3
+)
+V4 = Dialect("/api/v4/secrets", "/api/v4/secrets/batch", "/api/v4/secrets/move", request_bodies.WhereV4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +48,30 @@ class Spot:
     @property
     def context(self) -> Context:
         """Who changes what now, for `changes`."""
-        return changes.Context(clocks.now().wall, self.caller.identity.id, request_path=self.request_path)
+        return changes.Context(clock.now().wall, self.caller.identity.id, request_path=self.request_path)
 
 
 def query(request: web.Request, dialect: Dialect) -> tuple[Where, Read]:
     """The query; the older routes answer 400, not 422, for a missing environment."""
     if dialect is V3 and "environment" not in request.query:
-        raise refusals.bad_request("Missing environment")
-    generation = callers.instance_of(request).generation
+        raise api_errors.bad_request("Missing environment")
+    generation = authentication.instance_of(request).generation
     camel = dialect is V4 and generation.import_switch == "includeImports"
-    shape = bodies.ReadCamel if camel else bodies.Read
-    return parsing.query_both(request, dialect.where, shape)
+    shape = request_bodies.ReadCamel if camel else request_bodies.Read
+    return request_parser.query_both(request, dialect.where, shape)
 
 
-def reader(request: web.Request, where: Where, read: Read) -> tuple[reading.Reader, Place]:
+def reader(request: web.Request, where: Where, read: Read) -> tuple[secret_reader.Reader, Place]:
     """The caller's eyes on the store, and the folder to read; 400, 403 or 404."""
-    caller = callers.in_project(request, where.project_id, where.project_slug)
+    caller = authentication.in_project(request, where.project_id, where.project_slug)
     store = caller.instance.reading
     place = folders.at(store, caller.project.id, where.environment, where.secret_path)
-    return reading.Reader(store, caller.ability, wish(read)), place
+    return secret_reader.Reader(store, caller.ability, wish(read)), place
 
 
-def wish(read: Read) -> reading.Wish:
+def wish(read: Read) -> secret_reader.Wish:
     """The switches of the read."""
-    return reading.Wish(
+    return secret_reader.Wish(
         values=read.view_secret_value,
         expand=read.expand_secret_references,
         recursive=read.recursive,
@@ -79,7 +81,7 @@ def wish(read: Read) -> reading.Wish:
 
 def spot(request: web.Request, where: Where) -> Spot:
     """The caller and the folder to write to; 400, 403 or 404."""
-    caller = callers.in_project(request, where.project_id, where.project_slug)
+    caller = authentication.in_project(request, where.project_id, where.project_slug)
     store = caller.instance.store
     place = folders.at(store, caller.project.id, where.environment, where.secret_path)
     return Spot(caller, place, where.secret_path)
@@ -111,7 +113,7 @@ def draft(key: str, write: Write) -> Draft:
         write.secret_value,
         new_key=write.new_secret_name,
         comment=write.secret_comment,
-        path=write.secret_path if isinstance(write, bodies.Item) else None,
+        path=write.secret_path if isinstance(write, request_bodies.Item) else None,
         skip_multiline_encoding=write.skip_multiline_encoding,
         metadata=write.secret_metadata,
         tag_ids=write.tag_ids,
@@ -120,6 +122,6 @@ def draft(key: str, write: Write) -> Draft:
     )
 
 
-def drafts(batch: bodies.Batch) -> tuple[Draft, ...]:
+def drafts(batch: request_bodies.Batch) -> tuple[Draft, ...]:
     """What the body says about each secret of a batch."""
     return tuple(draft(item.secret_key, item) for item in batch.secrets)

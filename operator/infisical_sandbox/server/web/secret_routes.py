@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from infisical_sandbox.server import clocks
+from infisical_sandbox.server import clock
 from infisical_sandbox.server.domain import (
+    api_errors,
     changes,
     folders,
     projects,
-    reading,
-    refusals,
+    secret_reader,
     secrets,
 )
 from infisical_sandbox.server.domain.records import Approval, Draft
 from infisical_sandbox.server.web import (
-    answers,
-    bodies,
-    callers,
-    parsing,
+    authentication,
+    json_views,
+    request_bodies,
+    request_parser,
+    responses,
     secret_requests,
-    views,
 )
 from infisical_sandbox.server.web.secret_requests import V3, V4, Dialect, Spot
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from infisical_sandbox.server.domain.changes import Change
-    from infisical_sandbox.server.web.bodies import Write
+    from infisical_sandbox.server.web.request_bodies import Write
 
 
 def routes() -> list[web.RouteDef]:
@@ -60,29 +60,29 @@ class _Handlers:
     dialect: Dialect
 
     async def list_all(self, request: web.Request) -> web.Response:
-        callers.identity_of(request)
+        authentication.identity_of(request)
         where, read = secret_requests.query(request, self.dialect)
         reader, place = secret_requests.reader(request, where, read)
-        return answers.ok(views.listing(*reader.listing(place)))
+        return responses.ok(json_views.listing(*reader.listing(place)))
 
     async def get_one(self, request: web.Request) -> web.Response:
-        callers.identity_of(request)
+        authentication.identity_of(request)
         where, read = secret_requests.query(request, self.dialect)
         reader, place = secret_requests.reader(request, where, read)
         shown = reader.one(place, request.match_info["name"], read.version)
-        return answers.ok({"secret": views.secret(shown.secret, shown.place, shown.value)})
+        return responses.ok({"secret": json_views.secret(shown.secret, shown.place, shown.value)})
 
     async def get_by_id(self, request: web.Request) -> web.Response:
-        callers.identity_of(request)
-        read = parsing.query(request, bodies.Read)
-        store = callers.instance_of(request).reading
+        authentication.identity_of(request)
+        read = request_parser.query(request, request_bodies.Read)
+        store = authentication.instance_of(request).reading
         row = store.secrets.get(request.match_info["id"])
         place = row and folders.place_of(store, row.folder_id)
         if not row or not place:
-            raise refusals.not_found(f"Secret with ID '{request.match_info['id']}' not found")
-        caller = callers.in_project(request, place.project_id)
-        shown = reading.Reader(store, caller.ability, secret_requests.wish(read)).one(place, row.key)
-        return answers.ok({"secret": views.secret(shown.secret, shown.place, shown.value)})
+            raise api_errors.not_found(f"Secret with ID '{request.match_info['id']}' not found")
+        caller = authentication.in_project(request, place.project_id)
+        shown = secret_reader.Reader(store, caller.ability, secret_requests.wish(read)).one(place, row.key)
+        return responses.ok({"secret": json_views.secret(shown.secret, shown.place, shown.value)})
 
     async def create_one(self, request: web.Request) -> web.Response:
         spot, write = await self._one(request, "create")
@@ -125,32 +125,32 @@ class _Handlers:
         return _write(spot, "deletes", secret_requests.drafts(batch), _deleting, _done_many)
 
     async def move(self, request: web.Request) -> web.Response:
-        callers.identity_of(request)
-        body = await parsing.read(request, bodies.Move)
-        caller = callers.in_project(request, body.project_id, body.project_slug)
+        authentication.identity_of(request)
+        body = await request_parser.read(request, request_bodies.Move)
+        caller = authentication.in_project(request, body.project_id, body.project_slug)
         store, project_id = caller.instance.store, caller.project.id
         source = folders.at(store, project_id, body.source_environment, body.source_secret_path)
         goal = folders.at(store, project_id, body.destination_environment, body.destination_secret_path)
         rows = [row for row in secrets.shared(store, source.folder.id) if row.id in body.secret_ids]
         if len(rows) < len(set(body.secret_ids)):
-            raise refusals.not_found("One or more secrets not found in the source folder")
+            raise api_errors.not_found("One or more secrets not found in the source folder")
         secret_requests.require(caller, "delete", source, [row.key for row in rows])
         secret_requests.require(caller, "create", goal, [row.key for row in rows])
-        context = changes.Context(clocks.now().wall, caller.identity.id)
+        context = changes.Context(clock.now().wall, caller.identity.id)
         wish = changes.Move(source, goal, tuple(rows), body.should_overwrite)
         caller.instance.apply(changes.move(store, wish, context))
-        return answers.ok({"isSourceUpdated": True, "isDestinationUpdated": True})
+        return responses.ok({"isSourceUpdated": True, "isDestinationUpdated": True})
 
     async def _one(self, request: web.Request, action: str) -> tuple[Spot, Write]:
-        callers.identity_of(request)
-        where, write = await parsing.read_both(request, self.dialect.where, bodies.Write)
+        authentication.identity_of(request)
+        where, write = await request_parser.read_both(request, self.dialect.where, request_bodies.Write)
         spot = secret_requests.spot(request, where)
         secret_requests.require(spot.caller, action, spot.place, [request.match_info["name"]])
         return spot, write
 
-    async def _batch(self, request: web.Request, action: str) -> tuple[Spot, bodies.Batch]:
-        callers.identity_of(request)
-        where, batch = await parsing.read_both(request, self.dialect.where, bodies.Batch)
+    async def _batch(self, request: web.Request, action: str) -> tuple[Spot, request_bodies.Batch]:
+        authentication.identity_of(request)
+        where, batch = await request_parser.read_both(request, self.dialect.where, request_bodies.Batch)
         spot = secret_requests.spot(request, where)
         for item in batch.secrets:
             secret_requests.require_item(spot, action, item)
@@ -185,7 +185,7 @@ def _write(
 ) -> web.Response:
     """Perform the write, or file it as a change request where a policy asks for review."""
     if spot.caller.project.approvals:
-        return answers.ok({"approval": _file_approval(spot, kind, drafts)})
+        return responses.ok({"approval": _file_approval(spot, kind, drafts)})
     return answer(spot, perform(spot, drafts))
 
 
@@ -207,9 +207,11 @@ def _file_approval(spot: Spot, kind: str, drafts: tuple[Draft, ...]) -> dict[str
 def _done_one(spot: Spot, change: Change) -> web.Response:
     spot.caller.instance.apply(change)
     row, place = change.secrets[0]
-    return answers.ok({"secret": views.secret(row, place, row.value)})
+    return responses.ok({"secret": json_views.secret(row, place, row.value)})
 
 
 def _done_many(spot: Spot, change: Change) -> web.Response:
     spot.caller.instance.apply(change)
-    return answers.ok({"secrets": [views.secret(row, place, row.value) for row, place in change.secrets]})
+    return responses.ok(
+        {"secrets": [json_views.secret(row, place, row.value) for row, place in change.secrets]}
+    )

@@ -1,0 +1,98 @@
+"""What wraps every request: the log line, the fault switches, the token check, errors as JSON, the ETag."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from infisical_sandbox.server import clock
+from infisical_sandbox.server.domain import api_errors
+from infisical_sandbox.server.domain.api_errors import Refusal
+from infisical_sandbox.server.web import authentication, responses
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from infisical_sandbox.server.faults import ResponseFault
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ADMIN_PREFIX = "/__admin__"
+_LOG = logging.getLogger("infisical_sandbox.requests")
+_WINDOW = 60
+_TOO_MANY = 429
+_PLAIN_ERRORS = {502: "Bad Gateway", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
+
+
+@web.middleware
+async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """One line per request: never a header, a query or a body."""
+    started = clock.now().monotonic
+    status: int | str = "gone"
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        elapsed = (clock.now().monotonic - started) * 1000
+        _LOG.info("%s %s %s %.1fms", request.method, request.path, status, elapsed)
+
+
+@web.middleware
+async def inject_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever the fault switches want for this request, before anything else looks at it."""
+    faults = authentication.instance_of(request).faults
+    fault = None
+    if not request.path.startswith(ADMIN_PREFIX):
+        fault = faults.take_response(f"{request.method} {request.path}")
+    if fault is None:
+        return await handler(request)
+    if fault.hang:
+        await asyncio.get_running_loop().create_future()
+    await asyncio.sleep(fault.delay)
+    return responses.refused(_injected(fault)) if fault.status else await handler(request)
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refusals as JSON; the token is checked before the route is known to exist."""
+    instance = authentication.instance_of(request)
+    try:
+        if not request.path.startswith(ADMIN_PREFIX):
+            authentication.authenticate(request)
+        response = await handler(request)
+        instance.database.commit()
+    except Refusal as refusal:
+        instance.database.commit()
+        response = responses.refused(refusal)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        response = responses.no_route(request.method, request.path_qs)
+    except web.HTTPRequestEntityTooLarge:
+        response = responses.refused(_something_wrong())
+    if isinstance(response, web.Response):
+        return responses.conditional(request, response)
+    return response
+
+
+def _injected(fault: ResponseFault) -> Refusal:
+    status = fault.status or 500
+    if status != _TOO_MANY:
+        return Refusal(status, _PLAIN_ERRORS.get(status, "InternalServerError"), "Something went wrong")
+    if fault.retry_after is None:
+        return api_errors.too_many("Rate limit exceeded")
+    seconds = str(fault.retry_after)
+    headers = {
+        "x-ratelimit-limit": str(_WINDOW),
+        "x-ratelimit-remaining": "0",
+        "x-ratelimit-reset": seconds,
+        "retry-after": seconds,
+    }
+    message = f"Rate limit exceeded. Please try again in {seconds} seconds"
+    return api_errors.too_many(message, headers)
+
+
+def _something_wrong() -> Refusal:
+    return Refusal(500, "InternalServerError", "Something went wrong")

@@ -1,0 +1,224 @@
+"""The local control plane as one value: up, down, and the faults that tests cause.
+
+All state is in the state folder, so any process that names the same folder means the same cluster.
+"""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from local_cluster import (
+    apiserver,
+    certificates,
+    cluster_record,
+    component_runner,
+    components,
+    etcd,
+    kubeconfigs,
+    process_guard,
+    processes,
+    program_provider,
+    state_layout,
+)
+from local_cluster.cluster_record import Record
+from local_cluster.components import Component
+from local_cluster.program_provider import Say, Sources
+from local_cluster.state_layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentStatus:
+    """How one component is: `state` is running, unhealthy, paused or gone; `port` 0 is none."""
+
+    name: str
+    state: str
+    pid: int
+    port: int
+    usage: processes.Usage | None
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+class Cluster:
+    """A real Kubernetes control plane on loopback; kwok plays its nodes and pods.
+
+    `state_dir` holds everything it writes (default: the user's state folder), `binaries` goes
+    before the other `sources` of programs, `nodes` may be raised by a later `up`, `say` takes a
+    line of progress. As a context manager it is up inside and down after.
+    """
+
+    def __init__(  # noqa: PLR0913 - the options of `cluster up`
+        self,
+        state_dir: Path | None = None,
+        binaries: Path | None = None,
+        *,
+        nodes: int = 2,
+        kubeconfig: Path | None = None,
+        audit_log: bool = False,
+        sources: Sources | None = None,
+        say: Say = _silent,
+    ) -> None:
+        self._layout = Layout((state_dir or state_layout.default_state(os.environ)).absolute())
+        self._sources = sources or program_provider.sources(os.environ, given=binaries)
+        self._nodes = nodes
+        self._kubeconfig = kubeconfig.absolute() if kubeconfig else self._layout.kubeconfig
+        self._audit_log = audit_log
+        self._say = say
+
+    def __enter__(self) -> Self:
+        return self.up()
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder that holds everything this cluster writes."""
+        return self._layout.state
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig (group system:masters).
+
+        Raises:
+            ClusterError: the cluster is not up.
+        """
+        return component_runner.current(self._layout).kubeconfig
+
+    @property
+    def binaries(self) -> Path:
+        """The folder with all programs, kubectl and helm among them.
+
+        Raises:
+            ClusterError: the cluster is not up.
+        """
+        return component_runner.current(self._layout).binaries
+
+    @property
+    def audit_log(self) -> Path:
+        """The audit log: JSON lines, metadata only; written if `audit_log` was asked for."""
+        return self._layout.audit
+
+    def log(self, name: str) -> Path:
+        """Return the output file of a component."""
+        return self._layout.log(name)
+
+    def up(self, *, while_pid: int | None = None) -> Self:
+        """Start what does not run and wait until pods are scheduled and run; idempotent.
+
+        With `while_pid` a guardian process takes the cluster down when that process ends, however
+        it ends. If this fails or is interrupted, what it started is ended again.
+
+        Raises:
+            ClusterError: a program is missing or a component does not come up.
+        """
+        binaries = program_provider.provide(self._sources, self._say)
+        with component_runner.locked(self._layout):
+            self._prepare(binaries)
+            with component_runner.undone_on_failure(self._layout):
+                if while_pid:
+                    process_guard.start(self._layout, processes.identify(while_pid))
+                component_runner.start_missing(self._layout, self._nodes, self._say)
+        return self
+
+    def down(self) -> bool:
+        """End every process by force and remove the state; tell whether there was a cluster."""
+        return component_runner.take_down(self._layout)
+
+    def status(self) -> tuple[ComponentStatus, ...]:
+        """Return how every component is; empty if the cluster is not up."""
+        record = cluster_record.load(self._layout.record)
+        if not record:
+            return ()
+        members = component_runner.members(self._layout, record)
+        return tuple(self._status(record, component) for component in members)
+
+    def start(self, name: str) -> None:
+        """Start a stopped component on its old port and wait until it is healthy.
+
+        Raises:
+            ClusterError: no such component, or it does not come up, or the cluster is not up.
+        """
+        component = component_runner.member(self._layout, name)
+        with component_runner.locked(self._layout):
+            component_runner.launch(self._layout, component, self._say)
+            component_runner.wait_healthy(self._layout, component)
+
+    def stop(self, name: str, *, force: bool = False) -> None:
+        """Stop a component politely, or by SIGKILL; return when it is gone.
+
+        Raises:
+            ClusterError: no such component, or the cluster is not up.
+        """
+        with component_runner.locked(self._layout):
+            (processes.kill if force else processes.terminate)(self._process(name))
+
+    def restart(self, name: str, *, force: bool = False) -> None:
+        """Stop a component and start it again on its old port; return when it is healthy."""
+        self.stop(name, force=force)
+        self.start(name)
+
+    def pause(self, name: str) -> None:
+        """Freeze a component: its sockets stay open and nobody answers."""
+        processes.send(self._process(name), signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Let a frozen component go on."""
+        processes.send(self._process(name), signal.SIGCONT)
+
+    def compact(self) -> None:
+        """Forget all history: a watch from an old resourceVersion is 410 Gone from now on.
+
+        The API server's watch cache forgets too, so it is restarted.
+
+        Raises:
+            ClusterError: etcd refuses, or the cluster is not up.
+        """
+        port = component_runner.current(self._layout).ports["etcd"]
+        with apiserver.connect(port, self._layout.certificates) as client:
+            etcd.compact(client)
+        self.restart("kube-apiserver")
+
+    def _process(self, name: str) -> processes.Process:
+        component_runner.member(self._layout, name)
+        return component_runner.current(self._layout).processes[name]
+
+    def _prepare(self, binaries: Path) -> None:
+        record = self._choose(cluster_record.load(self._layout.record), binaries)
+        folder = self._layout.certificates
+        certificates.write(folder, datetime.fromtimestamp(time.time(), UTC))
+        server = components.url(record.ports["kube-apiserver"])
+        for name in components.CLIENTS:
+            text = kubeconfigs.render(server, folder, name)
+            kubeconfigs.write(self._layout.kubeconfigs / name, text)
+        kubeconfigs.write(record.kubeconfig, kubeconfigs.render(server, folder, "admin"))
+        cluster_record.save(self._layout.record, record)
+
+    def _choose(self, old: Record | None, binaries: Path) -> Record:
+        """Keep the choices of a cluster of which anything runs; its data are kept in any case."""
+        if old and any(component_runner.is_alive(old, name) for name in old.processes):
+            if (old.kubeconfig, old.audit_log) != (self._kubeconfig, self._audit_log):
+                self._say(f"already running: kubeconfig stays {old.kubeconfig}, audit log as it is")
+            return old
+        ports = old.ports if old and cluster_record.are_free(old.ports) else cluster_record.free_ports()
+        return Record(binaries=binaries, kubeconfig=self._kubeconfig, ports=ports, audit_log=self._audit_log)
+
+    def _status(self, record: Record, component: Component) -> ComponentStatus:
+        process = record.processes.get(component.name)
+        state = processes.state(process) if process else "gone"
+        if state == "running" and not self._is_healthy(component):
+            state = "unhealthy"
+        usage = processes.usage(process) if process else None
+        return ComponentStatus(component.name, state, process.pid if process else 0, component.port, usage)
+
+    def _is_healthy(self, component: Component) -> bool:
+        if not component.port:
+            return True
+        with component_runner.connect(self._layout, component) as client:
+            return apiserver.is_healthy(client, component.health)
