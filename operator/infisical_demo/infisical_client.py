@@ -1,4 +1,4 @@
-"""The local Infisical as the demo uses it: changing secrets, and asking when it told whom."""
+"""A client of the local Infisical: changes secrets, and reads the journal of emitted events."""
 
 import json
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ _TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Emitted:
-    """An event that the server emitted: `at` is seconds of the monotonic clock, `receivers` streams."""
+class EmittedEvent:
+    """An event of the server: `at` is seconds of the monotonic clock, `receivers` a number of streams."""
 
     at: float
     event: str
@@ -32,17 +32,17 @@ class LocalInfisical:
 
     @classmethod
     def read(cls, ready_file: Path) -> "LocalInfisical":
-        """The server that wrote this file."""
+        """Return the server that wrote this ready file."""
         return cls(json.loads(ready_file.read_text()))
 
     @property
     def url(self) -> str:
-        """Where it serves."""
+        """The base url."""
         return str(self.facts["url"])
 
     @property
-    def environment(self) -> str:
-        """The environment that the demo uses."""
+    def environment_slug(self) -> str:
+        """The slug of the environment that the demo uses."""
         return str(self.facts["environments"][-1])
 
     def set_secrets(self, path: str, values: Mapping[str, str]) -> None:
@@ -51,26 +51,26 @@ class LocalInfisical:
             self.url, self.facts["clientId"], self.facts["clientSecret"], self.facts["projectId"]
         )
         with Client(address) as client:
-            folder = Folder(self.environment, path)
+            folder = Folder(self.environment_slug, path)
             client.create_folder(folder)
             client.set_secrets(folder, values)
 
     def mark(self) -> int:
-        """The number of the newest entry in the server's journal."""
+        """The number of the newest journal entry; 0 for an empty journal."""
         return max((int(entry["number"]) for entry in self._journal(0)), default=0)
 
-    def emitted(self, since: int) -> tuple[Emitted, ...]:
-        """The events after a mark."""
+    def emitted(self, since: int) -> tuple[EmittedEvent, ...]:
+        """The events after journal entry `since`."""
         entries = self._journal(since)
         receivers = {e["of"]: int(e["receivers"]) for e in entries if e["kind"] == "event-delivered"}
         return tuple(
-            Emitted(e["monotonic"], e["event"], tuple(e["keys"]), receivers.get(e["number"], 0))
+            EmittedEvent(e["monotonic"], e["event"], tuple(e["keys"]), receivers.get(e["number"], 0))
             for e in entries
             if e["kind"] == "event"
         )
 
     def count_streams(self) -> int:
-        """How many event streams are open."""
+        """The number of open event streams."""
         return int(self._ask("/__admin__/state", {})["streams"])
 
     def _journal(self, since: int) -> list[dict[str, Any]]:
@@ -82,5 +82,5 @@ class LocalInfisical:
             with httpx.Client(base_url=self.url, timeout=_TIMEOUT_SECONDS, trust_env=False) as http:
                 response = http.get(path, params=query, headers=headers).raise_for_status()
         except httpx.HTTPError as error:
-            raise DemoError(f"the local Infisical does not answer: {error}") from error
+            raise DemoError(f"the local Infisical does not respond: {error}") from error
         return dict(response.json())

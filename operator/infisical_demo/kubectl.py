@@ -1,4 +1,4 @@
-"""The cluster as the demo uses it: one namespace, reached by the real kubectl."""
+"""kubectl for the demo's namespace."""
 
 import shutil
 import subprocess
@@ -19,10 +19,10 @@ class Kubectl:
     namespace: str
 
     def __call__(self, *arguments: str) -> str:
-        """Run it and return what it wrote.
+        """Run kubectl and return its standard output.
 
         Raises:
-            DemoError: it said no.
+            DemoError: kubectl failed or exceeded 60 s.
         """
         command: tuple[str | Path, ...] = (
             self.binary,
@@ -35,17 +35,17 @@ class Kubectl:
                 command, capture_output=True, text=True, timeout=_SECONDS, check=False
             )
         except subprocess.TimeoutExpired:
-            raise DemoError(f"kubectl {' '.join(arguments)} did not end within {_SECONDS} s") from None
+            raise DemoError(f"kubectl {' '.join(arguments)} timed out after {_SECONDS} s") from None
         if done.returncode:
             raise DemoError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
-    def shown(self, *arguments: str) -> str:
-        """The command as a person would type it."""
+    def command_line(self, *arguments: str) -> str:
+        """The command as typed in a shell."""
         return f"kubectl -n {self.namespace} {' '.join(arguments)}"
 
 
 def found_kubectl() -> Path | None:
-    """The user's own kubectl, which knows the user's own logins."""
+    """The kubectl on PATH, which may have the user's login plugins; None if there is none."""
     found = shutil.which("kubectl")
     return Path(found) if found else None

@@ -1,4 +1,4 @@
-"""Figures: from moments to percentiles."""
+"""Percentiles of measured durations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from statistics import quantiles
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long something took over several times: milliseconds, interpolated as numpy does."""
+    """Percentiles in milliseconds, interpolated as numpy does; `count` is the number of durations."""
 
     count: int
     p50: float
@@ -15,8 +15,8 @@ class Latency:
     longest: float
 
 
-def summary(seconds: Sequence[float]) -> Latency:
-    """Summarise at least two durations."""
+def summarize(seconds: Sequence[float]) -> Latency:
+    """Summarise at least two durations, given in seconds."""
     milliseconds = [1000 * duration for duration in seconds]
     cuts = quantiles(milliseconds, n=100, method="inclusive")
     return Latency(len(milliseconds), cuts[49], cuts[94], max(milliseconds))

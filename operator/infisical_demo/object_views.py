@@ -1,4 +1,4 @@
-"""Objects of the API server reduced to what the demo compares, each with the moment it was seen."""
+"""The fields of Kubernetes objects that the demo compares, each with the time of the observation."""
 
 import json
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ class DeploymentView:
     total: int
     updated: int
     available: int
-    stamps: Mapping[str, str]
-    """The operator's receipts in the pod template."""
+    revisions: Mapping[str, str]
+    """The operator's revision annotations in the pod template."""
     reason: str
-    """What `last-restart` says about keys and folder, for a person; empty before the first restart."""
+    """Event, folder and keys of the annotation `last-restart`; empty before the first restart."""
 
     @property
     def is_rolled_out(self) -> bool:
-        """As `kubectl rollout status` decides it."""
+        """Whether the rollout is complete, by the rule of `kubectl rollout status`."""
         counts = {self.updated, self.available, self.total}
         return self.observed_generation >= self.generation and counts == {self.wanted}
 
@@ -57,18 +57,18 @@ class SubscriptionView:
     skip_message: str
 
     def is_true(self, condition: str) -> bool:
-        """Whether a condition is True for the spec as it stands."""
+        """Whether a condition is True for the current spec."""
         found = self.conditions.get(condition)
         return found is not None and found.status == "True" and found.observed_generation == self.generation
 
     def message(self, condition: str) -> str:
-        """What a condition says."""
+        """The message of a condition."""
         found = self.conditions.get(condition)
-        return found.message if found else "not said"
+        return found.message if found else f"Condition {condition} is missing."
 
 
 def deployment(raw: Mapping[str, Any], at: float) -> DeploymentView:
-    """A Deployment as the API server serves it."""
+    """Read a Deployment from the API server's JSON."""
     status = raw.get("status", {})
     template = raw["spec"]["template"]["metadata"].get("annotations", {})
     return DeploymentView(
@@ -79,13 +79,13 @@ def deployment(raw: Mapping[str, Any], at: float) -> DeploymentView:
         total=status.get("replicas", 0),
         updated=status.get("updatedReplicas", 0),
         available=status.get("availableReplicas", 0),
-        stamps={key: value for key, value in template.items() if key.startswith(f"{GROUP}/revision-")},
+        revisions={key: value for key, value in template.items() if key.startswith(f"{GROUP}/revision-")},
         reason=_reason(raw["metadata"].get("annotations", {}).get(f"{GROUP}/last-restart", "")),
     )
 
 
 def subscription(raw: Mapping[str, Any], at: float) -> SubscriptionView:
-    """An InfisicalEventSubscription as the API server serves it."""
+    """Read an InfisicalEventSubscription from the API server's JSON."""
     status = raw.get("status", {})
     counters, skip = status.get("counters", {}), status.get("lastSkip") or {}
     return SubscriptionView(
@@ -107,6 +107,6 @@ def _condition(raw: Mapping[str, Any]) -> Condition:
 def _reason(last_restart: str) -> str:
     if not last_restart:
         return ""
-    told = json.loads(last_restart)
-    keys = ", ".join(told["keys"])
-    return f"{told['event']} of {keys} in {told['environmentSlug']}:{told['secretPath']}"
+    record = json.loads(last_restart)
+    keys = ", ".join(record["keys"])
+    return f"{record['event']} {record['environmentSlug']}:{record['secretPath']} {keys}"

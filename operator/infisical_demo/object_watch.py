@@ -1,4 +1,4 @@
-"""Watching two objects at the API server: the demo believes nothing else about the cluster."""
+"""Watches the Deployment and the subscription at the API server, the demo's only source about the cluster."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ View = TypeVar("View", bound=_Seen)
 
 
 class History(Generic[View]):
-    """Every version of one object that was seen, in order."""
+    """All observed versions of one object, in order."""
 
     def __init__(self) -> None:
         self._views: list[View] = []
@@ -35,36 +35,36 @@ class History(Generic[View]):
         self._end: DemoError | None = None
 
     def end(self, error: DemoError) -> None:
-        """Nothing more will be seen; whoever waits is told why."""
+        """End the history: waiting callers get this error."""
         self._end = error
         self._news.set()
 
     def add(self, view: View) -> None:
-        """Another version was seen."""
+        """Append a version."""
         self._views.append(view)
         self._news.set()
 
     @property
     def latest(self) -> View:
-        """The newest version that was seen."""
+        """The newest version."""
         return self._views[-1]
 
     async def first(
         self, holds: Callable[[View], bool], *, seconds: float, what: str, since: float = 0
     ) -> View:
-        """The first version, seen after the moment `since`, of which something holds.
+        """The first version observed at `since` or later for which `holds` is true.
 
         Raises:
-            NotSeenError: there was none for so many seconds; it names `what`.
-            DemoError: the object cannot be watched any more.
+            NotSeenError: no such version within `seconds`; the message names `what`.
+            DemoError: the watch failed.
         """
-        looked = 0
+        checked = 0
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     self._news.clear()
-                    fresh = self._views[looked:]
-                    looked += len(fresh)
+                    fresh = self._views[checked:]
+                    checked += len(fresh)
                     for view in fresh:
                         if view.at >= since and holds(view):
                             return view
@@ -72,21 +72,21 @@ class History(Generic[View]):
                         raise self._end
                     await self._news.wait()
         except TimeoutError:
-            raise NotSeenError(f"{what} was not seen within {seconds:g} s") from None
+            raise NotSeenError(f"{what} was not observed within {seconds:g} s") from None
 
 
 @dataclass(frozen=True, slots=True)
-class Objects:
-    """The workload and the subscription, as far as they were seen."""
+class WatchedObjects:
+    """The observed versions of the workload and of the subscription."""
 
     workload: History[DeploymentView]
     subscription: History[SubscriptionView]
 
 
 @asynccontextmanager
-async def watched(kubeconfig: Path, namespace: str, name: str) -> AsyncIterator[Objects]:
+async def watch_objects(kubeconfig: Path, namespace: str, name: str) -> AsyncIterator[WatchedObjects]:
     """Watch the Deployment and the subscription of this name until the context is left."""
-    seen = Objects(History(), History())
+    seen = WatchedObjects(History(), History())
     async with await _connected(kubeconfig) as connection:
         one = {"namespace": namespace, "field_selector": f"metadata.name={name}"}
         deployments = client.AppsV1Api(connection).list_namespaced_deployment
@@ -124,4 +124,4 @@ async def _follow(
             async for event in watch.stream(listing, **which):
                 history.add(parse(event["raw_object"], time.monotonic()))
     except (ApiException, ClientError, OSError) as error:
-        history.end(DemoError(f"the API server cannot be watched: {error}"))
+        history.end(DemoError(f"the watch at the API server failed: {error}"))

@@ -1,4 +1,4 @@
-"""What the demo tells, and whether all of it was true: colours in a terminal, plain lines elsewhere."""
+"""The output of the demo and the result of its checks: colours in a terminal, plain lines elsewhere."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ from rich.text import Text
 _INDENT = "  "
 
 
-class Story:
-    """Tells the demo line by line and remembers what turned out to be false."""
+class Report:
+    """Prints the demo line by line and keeps the failed checks."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -21,33 +21,33 @@ class Story:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """A sentence for each expectation that was not met."""
+        """One sentence per failed check."""
         return tuple(self._failures)
 
     @property
     def checks(self) -> int:
-        """How many expectations were looked at."""
+        """The number of checks so far, passed or failed."""
         return self._checks
 
     def heading(self, text: str) -> None:
-        """What comes next."""
+        """Print the title of the next step."""
         self._print(Text(f"\n{text}", style="bold"))
 
     def note(self, text: str) -> None:
-        """Something said beside."""
+        """Print a remark."""
         self._print(Text(f"{_INDENT}{text}", style="dim"))
 
     def command(self, text: str) -> None:
-        """A command as a person would type it."""
+        """Print a command as typed in a shell."""
         self._print(Text(f"{_INDENT}$ {text}", style="cyan"))
 
-    def quote(self, text: str) -> None:
-        """The output of a command."""
+    def output(self, text: str) -> None:
+        """Print the output of a command."""
         for line in text.rstrip().splitlines():
             self._print(Text(f"{_INDENT}{line}"))
 
-    def happened(self, seconds: float, what: str, text: str) -> None:
-        """Something was seen, so many seconds after the change."""
+    def timed(self, seconds: float, what: str, text: str) -> None:
+        """Print an observation and its time in seconds since the change."""
         line = Text.assemble(
             (f"{_INDENT}{seconds:+8.3f} s  ", "dim"),
             (f"{what:<9}", "bold"),
@@ -56,29 +56,29 @@ class Story:
         self._print(line)
 
     def check(self, truth: bool, sentence: str, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
-        """Tell a fact that was measured, or what was found in its place."""
+        """Record a check: print `sentence` if it passed, `otherwise` if it failed."""
         if truth:
-            self.meet(sentence)
+            self.pass_check(sentence)
         else:
-            self.fail(otherwise)
+            self.fail_check(otherwise)
 
-    def meet(self, sentence: str) -> None:
-        """An expectation was met."""
+    def pass_check(self, sentence: str) -> None:
+        """Record and print a passed check."""
         self._checks += 1
         self._print(Text(f"{_INDENT}✓ {sentence}", style="green"))
 
-    def fail(self, sentence: str) -> None:
-        """An expectation was not met."""
+    def fail_check(self, sentence: str) -> None:
+        """Record and print a failed check."""
         self._checks += 1
         self._failures.append(sentence)
-        self.fail_again(sentence)
+        self.repeat_failure(sentence)
 
-    def fail_again(self, sentence: str) -> None:
-        """Repeat in the end what went wrong."""
+    def repeat_failure(self, sentence: str) -> None:
+        """Print a failed check, without recording it."""
         self._print(Text(f"{_INDENT}✗ {sentence}", style="bold red"))
 
     def table(self, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-        """Figures."""
+        """Print a table."""
         table = Table(*headings, box=None, pad_edge=False, padding=(0, 3, 0, 0))
         for row in rows:
             table.add_row(*row)
@@ -86,7 +86,7 @@ class Story:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Show in a terminal that something is waited for."""
+        """Show a spinner in a terminal while the context is open."""
         with self._console.status(f"{what} …"):
             yield
 

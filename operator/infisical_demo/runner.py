@@ -1,4 +1,4 @@
-"""A demo from beginning to end: one at a time, and nothing of it stays behind unless that is wished."""
+"""Runs one demo from setup to cleanup. One demo runs at a time, and `--keep` alone skips the cleanup."""
 
 import asyncio
 import os
@@ -11,109 +11,110 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infisical_demo import manifests
-from infisical_demo.environment import WATCHED, World, build
-from infisical_demo.object_watch import watched
-from infisical_demo.observer import Witness
-from infisical_demo.process_guard import guarded
-from infisical_demo.report import Story
-from infisical_demo.state_folder import Folder
-from infisical_demo.steps import Play
+from infisical_demo.demo_guard import guard
+from infisical_demo.environment import WATCHED, DemoEnvironment, build
+from infisical_demo.object_watch import watch_objects
+from infisical_demo.observer import Observer
+from infisical_demo.report import Report
+from infisical_demo.state_folder import StateFolder
+from infisical_demo.steps import Steps
 from local_cluster import state_layout
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`kubeconfig` names a cluster to use instead of the local one; `updates` are made for the figures."""
+    """`kubeconfig`: a cluster to use instead of the local one; `updates`: number per latency."""
 
     kubeconfig: Path | None = None
     keep: bool = False
     updates: int = 20
 
 
-def own_folder() -> Folder:
-    """The demo's folder, beside what the local cluster writes."""
-    return Folder(state_layout.default_state(os.environ) / "demo")
+def own_folder() -> StateFolder:
+    """The demo's state folder, inside that of the local cluster."""
+    return StateFolder(state_layout.default_state(os.environ) / "demo")
 
 
-def perform(options: Options, story: Story) -> bool:
-    """Show the demo and take everything away again; tell whether all of it was true.
+def run_demo(options: Options, report: Report) -> bool:
+    """Run the demo and clean up; return True if all checks passed.
 
     Raises:
-        DemoError, ClusterError: it cannot be shown.
+        DemoError, ClusterError: the demo cannot run; the message says why.
     """
     folder, started = own_folder(), time.monotonic()
     with folder.locked():
         if folder.clean():
-            story.note("what an earlier demo had left running was stopped")
+            report.note("stopped an earlier demo that was still running")
         folder.path.mkdir(mode=0o700)
-        with guarded(folder), _cleaned(folder, options, story):
-            story.heading("Setting up")
-            world = build(folder, options.kubeconfig, story)
-            asyncio.run(_play(world, story, options.updates))
-            _conclude(story, time.monotonic() - started)
+        with guard(folder), _cleaned(folder, options, report):
+            report.heading("Setup")
+            environment = build(folder, options.kubeconfig, report)
+            asyncio.run(_run_steps(environment, report, options.updates))
+            _report_result(report, time.monotonic() - started)
             if options.keep:
-                _tell_what_runs(world, story)
-    return not story.failures
+                _report_running(environment, report)
+    return not report.failures
 
 
-def stop(story: Story) -> None:
-    """Stop what a demo has left running.
+def stop(report: Report) -> None:
+    """Stop a demo that `--keep` left running.
 
     Raises:
-        DemoError: a demo is running right now.
+        DemoError: a demo is still in progress.
     """
     folder = own_folder()
     with folder.locked():
-        story.note("the demo was stopped" if folder.clean() else "no demo was running")
+        report.note("stopped the demo" if folder.clean() else "no demo was running")
 
 
-async def _play(world: World, story: Story, updates: int) -> None:
-    async with watched(world.kubectl.kubeconfig, world.kubectl.namespace, manifests.NAME) as objects:
-        await Play(world, Witness(objects, world.infisical), story).run(updates)
+async def _run_steps(environment: DemoEnvironment, report: Report, updates: int) -> None:
+    async with watch_objects(
+        environment.kubectl.kubeconfig, environment.kubectl.namespace, manifests.NAME
+    ) as objects:
+        await Steps(environment, Observer(objects, environment.infisical), report).run(updates)
 
 
 @contextmanager
-def _cleaned(folder: Folder, options: Options, story: Story) -> Iterator[None]:
-    """Take everything away when the demo ends, in whatever way; not if it ends well and is to be kept."""
-    is_played = False
+def _cleaned(folder: StateFolder, options: Options, report: Report) -> Iterator[None]:
+    """Clean up when the demo ends, also after an error or a signal; keep a completed demo with `--keep`."""
+    is_complete = False
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     try:
         yield
-        is_played = True
+        is_complete = True
     finally:
-        if not (is_played and options.keep):
-            with story.waiting("stopping everything"):
+        if not (is_complete and options.keep):
+            with report.waiting("cleaning up"):
                 folder.clean()
             if options.kubeconfig:
-                story.note("the CRD stays in the cluster; to remove it: kubectl delete -f crds/")
+                report.note("the CRD is still installed; to remove it: kubectl delete -f crds/")
 
 
-def _conclude(story: Story, seconds: float) -> None:
-    story.heading("Result")
-    story.note(f"{story.checks} expectations in {seconds:.0f} s")
-    for failure in story.failures:
-        story.fail_again(failure)
-    if not story.failures:
-        story.note("every one of them was met")
+def _report_result(report: Report, seconds: float) -> None:
+    report.heading("Result")
+    passed = report.checks - len(report.failures)
+    report.note(f"{passed} of {report.checks} checks passed in {seconds:.0f} s")
+    for failure in report.failures:
+        report.repeat_failure(failure)
 
 
-def _tell_what_runs(world: World, story: Story) -> None:
-    kubectl, infisical = world.kubectl, world.infisical
-    folder = world.operator.folder
-    story.heading("Everything is left running. To play with it:")
+def _report_running(environment: DemoEnvironment, report: Report) -> None:
+    kubectl, infisical = environment.kubectl, environment.infisical
+    folder = environment.operator.folder
+    report.heading("The demo is still running. Try:")
     programs = f"{Path(sys.executable).parent}:{kubectl.binary.parent}"
-    story.command(f"export KUBECONFIG={kubectl.kubeconfig} PATH={programs}:$PATH")
-    story.command(f"export INFISICAL_SANDBOX_READY_FILE={folder.path / 'infisical.json'}")
-    story.command(
-        f"infisical-sandbox secrets set --env {infisical.environment} --path {WATCHED} DB_PASSWORD=other"
+    report.command(f"export KUBECONFIG={kubectl.kubeconfig} PATH={programs}:$PATH")
+    report.command(f"export INFISICAL_SANDBOX_READY_FILE={folder.path / 'infisical.json'}")
+    report.command(
+        f"infisical-sandbox secrets set --env {infisical.environment_slug} --path {WATCHED} DB_PASSWORD=other"
     )
-    story.command(f"infisical-sandbox secrets list --env {infisical.environment} --recursive")
-    story.command(kubectl.shown("get", "ies,deployments,pods"))
-    story.command(kubectl.shown("describe", "ies", manifests.NAME))
-    story.command(kubectl.shown("rollout", "history", f"deployment/{manifests.NAME}"))
-    story.command(f"tail -f {world.operator.log}")
-    story.command(f"curl http://127.0.0.1:{world.operator.port}/metrics")
-    story.note("and to stop everything:")
-    story.command("infisical-sandbox demo --stop")
+    report.command(f"infisical-sandbox secrets list --env {infisical.environment_slug} --recursive")
+    report.command(kubectl.command_line("get", "ies,deployments,pods"))
+    report.command(kubectl.command_line("describe", "ies", manifests.NAME))
+    report.command(kubectl.command_line("rollout", "history", f"deployment/{manifests.NAME}"))
+    report.command(f"tail -f {environment.operator.log}")
+    report.command(f"curl http://127.0.0.1:{environment.operator.port}/metrics")
+    report.note("to stop it:")
+    report.command("infisical-sandbox demo --stop")

@@ -1,6 +1,6 @@
-"""What a demo has started, written down before it is needed, and the way to take all of it away.
+"""The state folder of the demo: the record of everything it started, and the cleanup by that record.
 
-The demo itself, its guardian and a later `demo --stop` clean up by the same record.
+The demo itself, its guardian process and a later `demo --stop` all clean up by the same record.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _DELETE_SECONDS = 120
 
 
 class Namespace(pydantic.BaseModel):
-    """A namespace that a demo made, and how to reach it."""
+    """A namespace that a demo created, with the kubectl and kubeconfig that reach it."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
@@ -30,7 +30,7 @@ class Namespace(pydantic.BaseModel):
 
 
 class Record(pydantic.BaseModel):
-    """The belongings of one demo; `cluster` is the state folder of a control plane that it started."""
+    """Everything that one demo started; `cluster` is the state folder of its own control plane."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
@@ -38,13 +38,13 @@ class Record(pydantic.BaseModel):
     namespace: Namespace | None = None
     processes: dict[str, Process] = {}
 
-    def having(self, name: str, process: Process) -> "Record":
-        """Return this record with `process` as the one that plays `name`."""
+    def with_process(self, name: str, process: Process) -> "Record":
+        """Return this record with `process` under `name`."""
         return self.model_copy(update={"processes": {**self.processes, name: process}})
 
 
-class Folder:
-    """The folder of the one demo that a user may have at a time."""
+class StateFolder:
+    """The folder of a user's only demo."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,20 +52,20 @@ class Folder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder while a demo runs or is stopped.
+        """Hold the folder's lock while a demo runs or stops.
 
         Raises:
-            DemoError: another process holds it.
+            DemoError: another process holds the lock.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = filelock.FileLock(self.path.with_name(f"{self.path.name}.lock"), timeout=0)
         try:
             lock.acquire()
         except filelock.Timeout:
-            sentence = (
-                "another demo is running: let it end or press Ctrl-C there, or name another state folder"
-            )
-            raise DemoError(f"{sentence} by INFISICAL_SANDBOX_STATE") from None
+            raise DemoError(
+                "another demo is running. Wait until it ends, stop it with Ctrl-C, or set "
+                "INFISICAL_SANDBOX_STATE to another state folder."
+            ) from None
         try:
             yield
         finally:
@@ -73,14 +73,14 @@ class Folder:
 
     @property
     def record(self) -> Record | None:
-        """What is there to be taken away; None if nothing is."""
+        """The record of what has to be cleaned up; None if there is none."""
         try:
             return Record.model_validate_json(self._file.read_bytes())
         except FileNotFoundError:
             return None
 
     def save(self, record: Record) -> None:
-        """Write the record so that a reader sees the old one or the new one, never a half."""
+        """Write the record atomically."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(record.model_dump_json(indent=2))
         fresh.replace(self._file)
@@ -88,10 +88,10 @@ class Folder:
     def spawn(
         self, name: str, executable: Path, arguments: tuple[str, ...], environ: dict[str, str]
     ) -> Process:
-        """Start a process and write it down, with no interrupt in between."""
+        """Start a process and record it; signals wait until both are done."""
         with processes.uninterrupted():
             process = processes.spawn(executable, arguments, environ, self.log(name))
-            self.save((self.record or Record()).having(name, process))
+            self.save((self.record or Record()).with_process(name, process))
         return process
 
     def log(self, name: str) -> Path:
@@ -99,10 +99,10 @@ class Folder:
         return self.path / f"{name}.log"
 
     def clean(self) -> bool:
-        """End and remove everything in the record; tell whether there was one.
+        """Stop and remove everything in the record; return True if there was a record.
 
         Raises:
-            DemoError: a namespace cannot be deleted; it is not tried again.
+            DemoError: the namespace cannot be deleted. The folder is removed, so a retry does nothing.
         """
         record = self.record
         try:
@@ -132,9 +132,9 @@ def _delete(namespace: Namespace) -> None:
         "namespace",
         namespace.name,
     )
-    wishes = ("--ignore-not-found", f"--timeout={_DELETE_SECONDS}s")
-    done = subprocess.run((*command, *wishes), capture_output=True, text=True, check=False)  # noqa: S603 - our kubectl
+    flags = ("--ignore-not-found", f"--timeout={_DELETE_SECONDS}s")
+    done = subprocess.run((*command, *flags), capture_output=True, text=True, check=False)  # noqa: S603 - our kubectl
     if done.returncode:
         raise DemoError(
-            f"namespace {namespace.name} could not be deleted, do it by hand: {done.stderr.strip()}"
+            f"namespace/{namespace.name} was not deleted, delete it by hand: {done.stderr.strip()}"
         )

@@ -14,12 +14,12 @@ from typing import Self
 from local_cluster import (
     apiserver,
     certificates,
+    cluster_guard,
     cluster_record,
     component_runner,
     components,
     etcd,
     kubeconfigs,
-    process_guard,
     processes,
     program_provider,
     state_layout,
@@ -123,7 +123,7 @@ class Cluster:
             self._prepare(binaries)
             with component_runner.undone_on_failure(self._layout):
                 if while_pid:
-                    process_guard.start(self._layout, processes.identify(while_pid))
+                    cluster_guard.start(self._layout, processes.identify(while_pid))
                 component_runner.start_missing(self._layout, self._nodes, self._say)
         return self
 

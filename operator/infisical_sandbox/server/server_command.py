@@ -1,4 +1,4 @@
-"""`infisical-sandbox server`, and the group `secrets` beside it."""
+"""The command `infisical-sandbox server`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,6 @@ from infisical_sandbox.server.domain.records import (
     TokenSettings,
 )
 from infisical_sandbox.server.options import Options
-from infisical_sandbox.server.secret_commands import secrets
-
-__all__ = ["secrets", "server"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -1,4 +1,4 @@
-"""What counts as a rollout, and what counts as seen."""
+"""When a rollout is complete, and which observed version satisfies a wait."""
 
 import asyncio
 from typing import Any
@@ -37,9 +37,9 @@ def test_a_rollout_is_complete_as_kubectl_decides_it(status: dict[str, int], *, 
     assert object_views.deployment(a_deployment(**status), 0).is_rolled_out == is_complete
 
 
-def test_only_receipts_count_as_stamps() -> None:
-    """Other annotations of the pod template are somebody else's."""
-    assert object_views.deployment(a_deployment(), 0).stamps == {
+def test_only_annotations_of_the_operator_are_revisions() -> None:
+    """Other annotations of the pod template are ignored."""
+    assert object_views.deployment(a_deployment(), 0).revisions == {
         "events.infisical.com/revision-payments": "e.1"
     }
 
@@ -60,12 +60,12 @@ def test_a_condition_of_an_older_spec_is_not_true_yet() -> None:
 
 
 def a_view(at: float, generation: int) -> DeploymentView:
-    """A Deployment that was seen at some moment."""
+    """A Deployment that was observed at this time."""
     return object_views.deployment(a_deployment() | {"metadata": {"generation": generation}}, at)
 
 
 async def test_the_first_version_that_fits_is_found_even_if_later_ones_came() -> None:
-    """Moments are taken when a version is seen, not when it is asked for."""
+    """The time of a version is that of its observation, not that of the query."""
     history: History[DeploymentView] = History()
     for at in (1.0, 2.0, 3.0):
         history.add(a_view(at, generation=int(at)))
@@ -76,7 +76,7 @@ async def test_the_first_version_that_fits_is_found_even_if_later_ones_came() ->
     assert found.at == 3.0
 
 
-async def test_a_version_that_comes_while_waiting_is_seen() -> None:
+async def test_a_version_that_arrives_during_the_wait_counts() -> None:
     """Waiting ends with the first version that fits."""
     history: History[DeploymentView] = History()
     history.add(a_view(1, generation=1))
@@ -88,16 +88,16 @@ async def test_a_version_that_comes_while_waiting_is_seen() -> None:
     assert (await waiting).generation == 3
 
 
-async def test_what_does_not_come_is_named() -> None:
-    """The sentence says what was missed and how long it was waited for."""
-    with pytest.raises(NotSeenError, match=r"a restart was not seen within 0\.01 s"):
+async def test_the_error_names_the_missing_observation() -> None:
+    """The message has the observation and the deadline."""
+    with pytest.raises(NotSeenError, match=r"a restart was not observed within 0\.01 s"):
         await History[DeploymentView]().first(lambda _: True, seconds=0.01, what="a restart")
 
 
 async def test_a_watch_that_breaks_ends_the_waiting() -> None:
-    """Nobody waits for news that cannot come."""
+    """A waiting caller gets the error of the watch, without waiting for the deadline."""
     history: History[DeploymentView] = History()
-    history.end(DemoError("the API server cannot be watched"))
+    history.end(DemoError("the watch at the API server failed"))
 
-    with pytest.raises(DemoError, match="cannot be watched"):
+    with pytest.raises(DemoError, match="watch at the API server failed"):
         await history.first(lambda _: True, seconds=10, what="it")

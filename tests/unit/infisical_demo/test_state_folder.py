@@ -1,4 +1,4 @@
-"""What a demo started can be found and taken away by whoever comes after it."""
+"""Any later process can find and clean up what a demo started."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,25 +8,25 @@ import pytest
 from infisical_demo import manifests
 from infisical_demo.errors import DemoError
 from infisical_demo.infisical_client import LocalInfisical
-from infisical_demo.state_folder import Folder, Namespace, Record
+from infisical_demo.state_folder import Namespace, Record, StateFolder
 from local_cluster import processes
 
 SLEEP = Path("/bin/sleep")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Folder]:
+def folder(tmp_path: Path) -> Iterator[StateFolder]:
     """The folder of a demo that has just begun."""
-    folder = Folder(tmp_path / "demo")
+    folder = StateFolder(tmp_path / "demo")
     folder.path.mkdir()
     yield folder
     folder.clean()
 
 
-def test_another_reader_ends_what_was_started_and_removes_the_folder(folder: Folder) -> None:
+def test_another_reader_ends_what_was_started_and_removes_the_folder(folder: StateFolder) -> None:
     """The record alone suffices: the process that wrote it may be gone."""
     process = folder.spawn("sleeper", SLEEP, ("600",), {})
-    other = Folder(folder.path)
+    other = StateFolder(folder.path)
 
     assert other.clean()
     assert processes.state(process) == "gone"
@@ -34,7 +34,7 @@ def test_another_reader_ends_what_was_started_and_removes_the_folder(folder: Fol
     assert not other.clean()
 
 
-def test_a_process_that_was_replaced_is_not_remembered(folder: Folder) -> None:
+def test_a_process_that_was_replaced_is_not_remembered(folder: StateFolder) -> None:
     """The record names the newest process of a name, beside those of other names."""
     folder.spawn("other", SLEEP, ("600",), {})
     first = folder.spawn("operator", SLEEP, ("600",), {})
@@ -46,25 +46,25 @@ def test_a_process_that_was_replaced_is_not_remembered(folder: Folder) -> None:
     assert set(folder.record.processes) == {"operator", "other"}
 
 
-def test_a_cluster_that_is_gone_does_not_stand_in_the_way_for_ever(folder: Folder, tmp_path: Path) -> None:
-    """The namespace that cannot be deleted is told once; then the folder is free for another demo."""
+def test_an_unreachable_cluster_does_not_block_the_next_demo(folder: StateFolder, tmp_path: Path) -> None:
+    """The namespace that cannot be deleted is reported once; then the folder is free for another demo."""
     kubectl = tmp_path / "kubectl"
     kubectl.write_text("#!/bin/sh\necho connection refused >&2\nexit 1\n")
     kubectl.chmod(0o700)
     made = Namespace(kubectl=kubectl, kubeconfig=tmp_path / "kubeconfig", name="demo-0000")
     folder.save(Record(namespace=made))
 
-    with pytest.raises(DemoError, match="demo-0000 could not be deleted, do it by hand: connection refused"):
+    with pytest.raises(DemoError, match="demo-0000 was not deleted, delete it by hand: connection refused"):
         folder.clean()
     assert not folder.clean()
 
 
-def test_a_folder_that_is_held_is_refused_in_a_sentence(folder: Folder) -> None:
-    """Two demos would take each other's belongings away."""
+def test_a_locked_folder_is_an_error(folder: StateFolder) -> None:
+    """Two demos in one folder would clean up each other's processes."""
     with (
         folder.locked(),
         pytest.raises(DemoError, match="another demo is running"),
-        Folder(folder.path).locked(),
+        StateFolder(folder.path).locked(),
     ):
         pytest.fail("held twice")
 
@@ -78,7 +78,7 @@ def test_the_samples_are_applied_with_nothing_changed_but_places_and_credentials
         "clientId": "id",
         "clientSecret": "canary",
     }
-    files = manifests.written(LocalInfisical(facts), tmp_path / "manifests")
+    files = manifests.write_manifests(LocalInfisical(facts), tmp_path / "manifests")
 
     credentials, deployment, subscription = (file.read_text() for file in files)
     assert "REPLACE" not in credentials

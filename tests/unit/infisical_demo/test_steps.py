@@ -1,4 +1,4 @@
-"""The demo notices when it is not true: an operator restarts too much, too little, or silently."""
+"""The demo detects an operator that restarts too often, too rarely, or without a reason."""
 
 import io
 import time
@@ -10,33 +10,33 @@ import pytest
 from rich.console import Console
 
 from infisical_demo import observer
-from infisical_demo.environment import WATCHED, World
-from infisical_demo.infisical_client import Emitted
+from infisical_demo.environment import WATCHED, DemoEnvironment
+from infisical_demo.infisical_client import EmittedEvent
 from infisical_demo.object_views import Condition, DeploymentView, SubscriptionView
-from infisical_demo.object_watch import History, Objects
-from infisical_demo.observer import Witness
-from infisical_demo.report import Story
-from infisical_demo.steps import Play
+from infisical_demo.object_watch import History, WatchedObjects
+from infisical_demo.observer import Observer
+from infisical_demo.report import Report
+from infisical_demo.steps import Steps
 
 
 @pytest.fixture(autouse=True)
-def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """In these tests everything happens at once or never."""
     monkeypatch.setattr(observer, "SECONDS", 0.05)
     monkeypatch.setattr(observer, "QUIET", 0.05)
 
 
 @dataclass
-class FakeWorld:
+class FakeEnvironment:
     """An Infisical, a cluster and an operator in one: `restarts` says how often it restarts per change."""
 
     restarts: Callable[[str, str], int]
     skip_reason: str = "KeysNotSelected"
-    objects: Objects = field(default_factory=lambda: Objects(History(), History()))
-    events: list[Emitted] = field(default_factory=list)
+    objects: WatchedObjects = field(default_factory=lambda: WatchedObjects(History(), History()))
+    events: list[EmittedEvent] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"received": 0, "matched": 0, "restarts": 0})
     resident: float = 50.0
-    environment: str = "prod"
+    environment_slug: str = "prod"
     is_dead: bool = False
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class FakeWorld:
         """Emit the event, and let the operator do what it does."""
         (key,) = values
         is_sent = path == WATCHED and not self.is_dead
-        self.events.append(Emitted(time.monotonic(), "secret:update", (key,), int(is_sent)))
+        self.events.append(EmittedEvent(time.monotonic(), "secret:update", (key,), int(is_sent)))
         self.counts["received"] += is_sent
         self.counts["matched"] += is_sent and key.startswith("DB_")
         self._missed = (path, key)
@@ -68,7 +68,7 @@ class FakeWorld:
         """The events so far."""
         return len(self.events)
 
-    def emitted(self, since: int) -> tuple[Emitted, ...]:
+    def emitted(self, since: int) -> tuple[EmittedEvent, ...]:
         """The events since."""
         return tuple(self.events[since:])
 
@@ -77,18 +77,18 @@ class FakeWorld:
         return int(not self.is_dead)
 
     def kill(self) -> None:
-        """The operator dies."""
+        """Kill the operator."""
         self.is_dead = True
 
     def start(self) -> None:
-        """The operator lives again, and finds what it has missed."""
+        """Start the operator again; it detects the missed change."""
         self.is_dead = False
         self._act()
 
-    def require(self) -> None:
+    def raise_if_ended(self) -> None:
         """It has not ended by itself."""
 
-    def shown(self, *arguments: str) -> str:
+    def command_line(self, *arguments: str) -> str:
         """The command as typed."""
         return " ".join(arguments)
 
@@ -98,8 +98,8 @@ class FakeWorld:
 
     def _report_workload(self) -> None:
         generation = self.counts["restarts"] + 1
-        stamps = {"revision": f"e.{generation}"} if generation > 1 else {}
-        view = DeploymentView(time.monotonic(), generation, generation, 2, 2, 2, 2, stamps, "DB_PASSWORD")
+        revisions = {"revision": f"e.{generation}"} if generation > 1 else {}
+        view = DeploymentView(time.monotonic(), generation, generation, 2, 2, 2, 2, revisions, "DB_PASSWORD")
         self.objects.workload.add(view)
 
     def _report_subscription(self, reason: str = "", message: str = "") -> None:
@@ -118,12 +118,12 @@ class FakeWorld:
         self.objects.subscription.add(view)
 
 
-async def story_of(fake: FakeWorld) -> Story:
-    """The whole demo, played in a fake world."""
-    world = World(cast("Any", fake), cast("Any", fake), cast("Any", fake))
-    story = Story(Console(file=io.StringIO()))
-    await Play(world, Witness(fake.objects, cast("Any", fake)), story).run(updates=2)
-    return story
+async def report_of(fake: FakeEnvironment) -> Report:
+    """The report of the whole demo in a fake environment."""
+    environment = DemoEnvironment(cast("Any", fake), cast("Any", fake), cast("Any", fake))
+    report = Report(Console(file=io.StringIO()))
+    await Steps(environment, Observer(fake.objects, cast("Any", fake)), report).run(updates=2)
+    return report
 
 
 def right(path: str, key: str) -> int:
@@ -131,40 +131,42 @@ def right(path: str, key: str) -> int:
     return int(path == WATCHED and key.startswith("DB_"))
 
 
-async def test_a_good_operator_makes_a_true_story() -> None:
-    """Every expectation is met."""
-    story = await story_of(FakeWorld(right))
+async def test_a_correct_operator_passes_all_checks() -> None:
+    """All 11 checks pass."""
+    report = await report_of(FakeEnvironment(right))
 
-    assert story.failures == ()
-    assert story.checks == 11
+    assert report.failures == ()
+    assert report.checks == 11
 
 
 async def test_a_second_restart_is_noticed() -> None:
-    """Two rollouts for one change are not one."""
-    story = await story_of(FakeWorld(lambda path, key: 2 * right(path, key)))
+    """Two restarts for one change fail the check, with both generations in the message."""
+    report = await report_of(FakeEnvironment(lambda path, key: 2 * right(path, key)))
 
     assert (
-        "Deployment payments is at generation 3 instead of 2: not one change, one rollout." in story.failures
+        "deployment/payments has generation 3 instead of 2. Expected: 1 change, 1 restart." in report.failures
     )
 
 
 async def test_an_operator_that_restarts_for_everything_is_noticed() -> None:
     """A change elsewhere, and one of a key that is left out, must not restart."""
-    story = await story_of(FakeWorld(lambda _path, _key: 1))
+    report = await report_of(FakeEnvironment(lambda _path, _key: 1))
 
-    assert sum("not no restart" in failure for failure in story.failures) >= 1
-    assert any("KeysNotSelected" in failure for failure in story.failures)
+    assert sum("Expected: no restart." in failure for failure in report.failures) >= 1
+    assert any("KeysNotSelected" in failure for failure in report.failures)
 
 
 async def test_an_operator_that_does_nothing_is_noticed() -> None:
     """A missing restart is named with the generation that was expected."""
-    story = await story_of(FakeWorld(lambda _path, _key: 0))
+    report = await report_of(FakeEnvironment(lambda _path, _key: 0))
 
-    assert any("a restart of Deployment payments (generation 2) was not seen" in f for f in story.failures)
+    assert any(
+        "a restart of deployment/payments (generation 2) was not observed" in f for f in report.failures
+    )
 
 
-async def test_an_operator_that_does_not_say_why_not_is_noticed() -> None:
-    """Nothing happened, and nobody knows why: that is a failure too."""
-    story = await story_of(FakeWorld(right, skip_reason=""))
+async def test_a_missing_skip_reason_is_noticed() -> None:
+    """A skipped change without a reason in the status fails the check."""
+    report = await report_of(FakeEnvironment(right, skip_reason=""))
 
-    assert any("the reason KeysNotSelected in status.lastSkip was not seen" in f for f in story.failures)
+    assert any("reason KeysNotSelected in status.lastSkip was not observed" in f for f in report.failures)

@@ -1,7 +1,6 @@
-"""The guardian of a demo: takes its belongings away when the demo ends without having done so.
+"""The guardian process of a demo: cleans up after a demo that was killed.
 
-The demo starts it as `python -m infisical_demo.guarding` and ends it when it has cleaned up,
-so that even a demo that was killed leaves nothing behind.
+The demo starts it as `python -m infisical_demo.demo_guard` and ends it after its own cleanup.
 """
 
 import os
@@ -11,17 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infisical_demo.errors import DemoError
-from infisical_demo.state_folder import Folder
+from infisical_demo.state_folder import StateFolder
 from local_cluster import processes
 from local_cluster.processes import Process
 
 
 @contextmanager
-def guarded(folder: Folder) -> Iterator[None]:
-    """Have a guardian watch over this process until the context is left.
+def guard(folder: StateFolder) -> Iterator[None]:
+    """Run a guardian process while the context is open.
 
-    If something is still to be taken away when the context is left by an error (a second Ctrl-C), the
-    guardian stays and does it.
+    If an error such as a second Ctrl-C leaves the cleanup unfinished, the guardian stays and finishes it.
     """
     me = processes.identify(os.getpid())
     arguments = ("-m", __name__, str(folder.path), me.model_dump_json())
@@ -44,8 +42,8 @@ def watch(process: Process) -> None:
 def main(folder: str, watched: str) -> None:
     """Guard the demo in `folder`; `watched` is a `Process` as JSON."""
     watch(Process.model_validate_json(watched))
-    here = Folder(Path(folder))
-    with suppress(DemoError), here.locked():  # who holds the lock has cleaned up for us
+    here = StateFolder(Path(folder))
+    with suppress(DemoError), here.locked():  # the holder of the lock cleans up itself
         here.clean()
 
 
