@@ -1,6 +1,6 @@
-"""The local control plane as one value: up, down, and the faults that tests cause.
+"""The class `Cluster`: start and stop the local control plane, and cause faults in tests.
 
-All state is in the state folder, so any process that names the same folder means the same cluster.
+All state is in the state folder: two processes with the same folder use the same cluster.
 """
 
 import os
@@ -32,7 +32,7 @@ from local_cluster.state_layout import Layout
 
 @dataclass(frozen=True, slots=True)
 class ComponentStatus:
-    """How one component is: `state` is running, unhealthy, paused or gone; `port` 0 is none."""
+    """The status of one component: `state` is running, unhealthy, paused or gone; `port` 0 is none."""
 
     name: str
     state: str
@@ -46,11 +46,11 @@ def _silent(_: str) -> None:
 
 
 class Cluster:
-    """A real Kubernetes control plane on loopback; kwok plays its nodes and pods.
+    """A real Kubernetes control plane on loopback; kwok simulates its nodes and pods.
 
-    `state_dir` holds everything it writes (default: the user's state folder), `binaries` goes
-    before the other `sources` of programs, `nodes` may be raised by a later `up`, `say` takes a
-    line of progress. As a context manager it is up inside and down after.
+    `state_dir` is the folder of all its files (default: the user's state folder). `binaries` has
+    precedence over the other `sources` of programs. A later `up` may raise `nodes`. `say` receives lines
+    of progress. As a context manager it calls `up` on entry and `down` on exit.
     """
 
     def __init__(  # noqa: PLR0913 - the options of `cluster up`
@@ -79,7 +79,7 @@ class Cluster:
 
     @property
     def state_dir(self) -> Path:
-        """The folder that holds everything this cluster writes."""
+        """The folder of all files of this cluster."""
         return self._layout.state
 
     @property
@@ -93,7 +93,7 @@ class Cluster:
 
     @property
     def binaries(self) -> Path:
-        """The folder with all programs, kubectl and helm among them.
+        """The folder with all programs, including kubectl and helm.
 
         Raises:
             ClusterError: the cluster is not up.
@@ -102,7 +102,7 @@ class Cluster:
 
     @property
     def audit_log(self) -> Path:
-        """The audit log: JSON lines, metadata only; written if `audit_log` was asked for."""
+        """The audit log: JSON lines, metadata only; written if `audit_log` is true."""
         return self._layout.audit
 
     def log(self, name: str) -> Path:
@@ -110,13 +110,13 @@ class Cluster:
         return self._layout.log(name)
 
     def up(self, *, while_pid: int | None = None) -> Self:
-        """Start what does not run and wait until pods are scheduled and run; idempotent.
+        """Start the missing components and wait until pods can be scheduled and run; idempotent.
 
-        With `while_pid` a guardian process takes the cluster down when that process ends, however
-        it ends. If this fails or is interrupted, what it started is ended again.
+        With `while_pid` a guardian process takes the cluster down when that process ends. After an error
+        or an interrupt the components that this call started are stopped again.
 
         Raises:
-            ClusterError: a program is missing or a component does not come up.
+            ClusterError: a program is missing or a component does not become healthy.
         """
         binaries = program_provider.provide(self._sources, self._say)
         with component_runner.locked(self._layout):
@@ -128,11 +128,11 @@ class Cluster:
         return self
 
     def down(self) -> bool:
-        """End every process by force and remove the state; tell whether there was a cluster."""
+        """Kill all processes and remove the state; return True if a cluster was up."""
         return component_runner.take_down(self._layout)
 
     def status(self) -> tuple[ComponentStatus, ...]:
-        """Return how every component is; empty if the cluster is not up."""
+        """Return the status of all components; empty if the cluster is not up."""
         record = cluster_record.load(self._layout.record)
         if not record:
             return ()
@@ -143,7 +143,7 @@ class Cluster:
         """Start a stopped component on its old port and wait until it is healthy.
 
         Raises:
-            ClusterError: no such component, or it does not come up, or the cluster is not up.
+            ClusterError: no such component, or it does not become healthy, or the cluster is not up.
         """
         component = component_runner.member(self._layout, name)
         with component_runner.locked(self._layout):
@@ -151,7 +151,7 @@ class Cluster:
             component_runner.wait_healthy(self._layout, component)
 
     def stop(self, name: str, *, force: bool = False) -> None:
-        """Stop a component politely, or by SIGKILL; return when it is gone.
+        """Stop a component by SIGTERM, or by SIGKILL with `force`; return when it is gone.
 
         Raises:
             ClusterError: no such component, or the cluster is not up.
@@ -165,20 +165,20 @@ class Cluster:
         self.start(name)
 
     def pause(self, name: str) -> None:
-        """Freeze a component: its sockets stay open and nobody answers."""
+        """Pause a component by SIGSTOP: its sockets stay open and do not respond."""
         processes.send(self._process(name), signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let a frozen component go on."""
+        """Resume a paused component."""
         processes.send(self._process(name), signal.SIGCONT)
 
     def compact(self) -> None:
-        """Forget all history: a watch from an old resourceVersion is 410 Gone from now on.
+        """Compact etcd and empty the watch cache: a watch from an old resourceVersion gets 410 Gone.
 
-        The API server's watch cache forgets too, so it is restarted.
+        The watch cache is emptied by a restart of the API server.
 
         Raises:
-            ClusterError: etcd refuses, or the cluster is not up.
+            ClusterError: the compaction failed, or the cluster is not up.
         """
         port = component_runner.current(self._layout).ports["etcd"]
         with apiserver.connect(port, self._layout.certificates) as client:
@@ -201,10 +201,13 @@ class Cluster:
         cluster_record.save(self._layout.record, record)
 
     def _choose(self, old: Record | None, binaries: Path) -> Record:
-        """Keep the choices of a cluster of which anything runs; its data are kept in any case."""
+        """Return the record to use: that of a cluster with a running process, otherwise a new one."""
         if old and any(component_runner.is_alive(old, name) for name in old.processes):
             if (old.kubeconfig, old.audit_log) != (self._kubeconfig, self._audit_log):
-                self._say(f"already running: kubeconfig stays {old.kubeconfig}, audit log as it is")
+                self._say(
+                    f"the cluster is already running with kubeconfig {old.kubeconfig}: "
+                    "options --kubeconfig and --audit-log have no effect"
+                )
             return old
         ports = old.ports if old and cluster_record.are_free(old.ports) else cluster_record.free_ports()
         return Record(binaries=binaries, kubeconfig=self._kubeconfig, ports=ports, audit_log=self._audit_log)

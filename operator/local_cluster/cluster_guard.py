@@ -1,7 +1,7 @@
-"""The guardian: takes a cluster down when the process that wanted it ends, however it ends.
+"""The guardian process: takes a cluster down when another process ends, also after SIGKILL.
 
-`Cluster.up(while_pid=...)` starts it as `python -m local_cluster.guarding`. A test
-session killed by SIGKILL leaves nothing behind this way.
+`Cluster.up(while_pid=...)` starts it as `python -m local_cluster.cluster_guard`, for example for a test
+session.
 """
 
 import os
@@ -29,7 +29,7 @@ def start(layout: Layout, watched: Process) -> None:
 
 
 def watch(layout: Layout, watched: Process) -> None:
-    """Return when `watched` has ended or the cluster is down without us."""
+    """Return when `watched` has ended or the cluster is already down."""
     while processes.state(watched) != "gone" and layout.record.exists():
         processes.wait_for_end(watched)
 

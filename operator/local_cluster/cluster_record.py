@@ -1,4 +1,4 @@
-"""What `up` writes down so that any later process can find, check and stop the cluster."""
+"""The record of a running cluster, by which any later process can find, check and stop it."""
 
 import random
 import socket
@@ -15,7 +15,7 @@ _ATTEMPTS = 200
 
 
 class Record(pydantic.BaseModel):
-    """The choices of one cluster and the processes it consists of, by component name."""
+    """The options of one cluster, and its processes by component name."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
@@ -25,8 +25,8 @@ class Record(pydantic.BaseModel):
     audit_log: bool = False
     processes: dict[str, Process] = {}
 
-    def having(self, name: str, process: Process) -> "Record":
-        """Return this record with `process` as the one that plays `name`."""
+    def with_process(self, name: str, process: Process) -> "Record":
+        """Return this record with `process` under `name`."""
         return self.model_copy(update={"processes": {**self.processes, name: process}})
 
 
@@ -41,11 +41,13 @@ def load(path: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except pydantic.ValidationError as error:
-        raise errors.ClusterError(f"{path} is damaged; stop the cluster by hand: {error}") from None
+        raise errors.ClusterError(
+            f"{path} is damaged. Stop the cluster's processes by hand and remove the file: {error}"
+        ) from None
 
 
 def save(path: Path, record: Record) -> None:
-    """Write the record so that a reader sees the old one or the new one, never a half."""
+    """Write the record atomically."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(record.model_dump_json(indent=2))
     fresh.replace(path)
@@ -54,9 +56,8 @@ def save(path: Path, record: Record) -> None:
 def free_ports(names: Iterable[str] = components.PORT_NAMES) -> dict[str, int]:
     """Return a free loopback port per name.
 
-    They lie below the range from which the kernel takes the local ports of outgoing connections:
-    otherwise a client that retries while a component restarts may occupy, or even connect to
-    itself on, the very port that the component needs again.
+    The ports are below the kernel's range for outgoing connections. Otherwise a client that retries while
+    a component restarts could occupy the component's port, or even connect to itself there.
 
     Raises:
         ClusterError: no free ports were found.
@@ -64,12 +65,14 @@ def free_ports(names: Iterable[str] = components.PORT_NAMES) -> dict[str, int]:
     candidates = iter(random.sample(_PORTS, _ATTEMPTS))
     found = {name: next(filter(_is_free, candidates), 0) for name in names}
     if not all(found.values()):
-        raise errors.ClusterError(f"no free ports on {components.LOOPBACK} in {_PORTS}")
+        raise errors.ClusterError(
+            f"no free ports on {components.LOOPBACK} from {_PORTS.start} to {_PORTS.stop - 1}"
+        )
     return found
 
 
 def are_free(ports: Mapping[str, int]) -> bool:
-    """Tell whether nobody listens on any of the ports."""
+    """Return True if all ports are free."""
     return all(map(_is_free, ports.values()))
 
 

@@ -1,6 +1,6 @@
-"""Starting and ending the components of one state folder.
+"""Starts and stops the components of one state folder.
 
-Everything here works on what `records` has written down, under the lock that `clusters` holds.
+All functions work on the cluster's record, under the lock that `cluster` holds.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ def current(layout: Layout) -> Record:
     """
     record = cluster_record.load(layout.record)
     if record is None:
-        raise errors.ClusterError(f"no cluster is up in {layout.state}")
+        raise errors.ClusterError(f"no cluster is up in {layout.state}; start one with `cluster up`")
     return record
 
 
@@ -57,26 +57,26 @@ def member(layout: Layout, name: str) -> Component:
     """Return one component by name.
 
     Raises:
-        ClusterError: there is none of that name, or the cluster is not up.
+        ClusterError: no component has this name, or the cluster is not up.
     """
     known = {component.name: component for component in members(layout, current(layout))}
     if name not in known:
-        raise errors.ClusterError(f"there is no component {name}, only {', '.join(known)}")
+        raise errors.ClusterError(f"unknown component {name}; the components are {', '.join(known)}")
     return known[name]
 
 
 def is_alive(record: Record, name: str) -> bool:
-    """Tell whether the recorded process of that name is still the same process."""
+    """Return True if the recorded process of that name still exists."""
     process = record.processes.get(name)
     return process is not None and processes.state(process) != "gone"
 
 
 @contextlib.contextmanager
 def locked(layout: Layout) -> Iterator[None]:
-    """Be the only one who starts or ends anything in this state folder.
+    """Hold the state folder's lock for starts and stops.
 
     Raises:
-        ClusterError: somebody else does not come to an end.
+        ClusterError: another process held the lock for 120 s.
     """
     layout.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -84,18 +84,19 @@ def locked(layout: Layout) -> Iterator[None]:
             yield
     except filelock.Timeout:
         raise errors.ClusterError(
-            f"another process has been working on {layout.state} for {_LOCK_SECONDS:g} s"
+            f"another process has held the lock {layout.lock} for more than {_LOCK_SECONDS:g} s. "
+            "Wait until it ends, or stop it."
         ) from None
 
 
 def take_down(layout: Layout) -> bool:
-    """End every process by force and remove the state; tell whether there was a cluster."""
+    """Kill all processes and remove the state; return True if a cluster was up."""
     if not layout.record.exists():
         return False
     with locked(layout):
         record = cluster_record.load(layout.record)
         if record:
-            # The guardian calls this too, and ends by itself.
+            # The guardian process calls this function too, and ends by itself.
             end([p for p in record.processes.values() if p.pid != os.getpid()])
             kubeconfigs.remove(record.kubeconfig)
             _clear(layout)
@@ -103,13 +104,13 @@ def take_down(layout: Layout) -> bool:
 
 
 def start_missing(layout: Layout, nodes: int, say: program_provider.Say) -> None:
-    """Start what does not run and wait until a pod created now would be scheduled and run.
+    """Start the missing components and wait until a new pod would be scheduled and run.
 
-    The API server waits for etcd by itself, but the others give up on a missing API server, so
-    they come after it.
+    The API server waits for etcd by itself. The other components exit without an API server, so they
+    start after it.
 
     Raises:
-        ClusterError: a component ends or does not get healthy.
+        ClusterError: a component exits or does not become healthy.
     """
     everything = members(layout, current(layout))
     for number, component in enumerate(everything, start=1):
@@ -118,11 +119,11 @@ def start_missing(layout: Layout, nodes: int, say: program_provider.Say) -> None
             wait_healthy(layout, component, needed=everything[:number])
     for component in everything:
         wait_healthy(layout, component, needed=everything)
-    _settle(layout, everything, nodes)
+    _wait_until_usable(layout, everything, nodes)
 
 
 def launch(layout: Layout, component: Component, say: program_provider.Say) -> None:
-    """Start one component unless it runs; do not wait for it."""
+    """Start one component unless it runs; return without waiting."""
     record, name = current(layout), component.name
     if is_alive(record, name):
         return
@@ -133,18 +134,18 @@ def launch(layout: Layout, component: Component, say: program_provider.Say) -> N
 
 
 def spawn_recorded(layout: Layout, name: str, spawn: Callable[[], Process]) -> Process:
-    """Start a process and write it down, with no interrupt in between."""
+    """Start a process and record it; signals wait until both are done."""
     with processes.uninterrupted():
         process = spawn()
-        cluster_record.save(layout.record, current(layout).having(name, process))
+        cluster_record.save(layout.record, current(layout).with_process(name, process))
     return process
 
 
 def wait_healthy(layout: Layout, component: Component, *, needed: Sequence[Component] = ()) -> None:
-    """Wait until a component answers its health check.
+    """Wait until the health check of a component succeeds.
 
     Raises:
-        ClusterError: it or one of the `needed` ends instead, or it does not get healthy.
+        ClusterError: the component or one of the `needed` exits, or it does not become healthy.
     """
     if not component.port:
         return
@@ -164,7 +165,7 @@ def connect(layout: Layout, component: Component) -> httpx.Client:
 
 @contextlib.contextmanager
 def undone_on_failure(layout: Layout) -> Iterator[None]:
-    """End whatever is started inside if it does not succeed, including by an interrupt."""
+    """Kill the processes that were started inside the context if it raises, also after an interrupt."""
     before = current(layout)
     try:
         yield
@@ -173,12 +174,12 @@ def undone_on_failure(layout: Layout) -> Iterator[None]:
         started = {n: p for n, p in after.processes.items() if before.processes.get(n) != p}
         end(started.values())
         if not any(is_alive(after, name) for name in after.processes):
-            layout.record.unlink()  # choices that did not work; the logs stay to be read
+            layout.record.unlink()  # these options did not work; the logs stay
         raise
 
 
 def end(victims: Iterable[Process]) -> None:
-    """Kill processes, all at once: nothing they hold will be used again."""
+    """Kill processes, all at once."""
     for process in victims:
         processes.send(process, signal.SIGKILL)
     for process in victims:
@@ -195,13 +196,12 @@ def _clear(layout: Layout) -> None:
 
 
 def _spawn(layout: Layout, record: Record, name: str, arguments: Iterable[str]) -> Process:
-    # Nothing of the caller's environment: no proxies, no credentials; and not ~/.kwok, which
-    # kwok would read.
+    # Without the caller's environment: no proxies and no credentials. HOME keeps kwok from ~/.kwok.
     environ = {"HOME": str(layout.state), "PATH": os.defpath}
     return processes.spawn(record.binaries / name, arguments, environ, layout.log(name))
 
 
-def _settle(layout: Layout, everything: Sequence[Component], nodes: int) -> None:
+def _wait_until_usable(layout: Layout, everything: Sequence[Component], nodes: int) -> None:
     with connect(layout, member(layout, "kube-apiserver")) as client:
         for number in range(nodes):
             apiserver.create_node(client, f"node-{number}")
@@ -224,4 +224,4 @@ def _check_alive(layout: Layout, name: str) -> None:
     log = layout.log(name)
     lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
     tail = "\n".join(line[:_TAIL_CHARACTERS] for line in lines)
-    raise errors.ClusterError(f"{name} ended:\n{tail}\nThe whole log: {log}")
+    raise errors.ClusterError(f"{name} exited. End of its log:\n{tail}\nThe whole log: {log}")

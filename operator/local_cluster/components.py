@@ -14,13 +14,13 @@ PORT_NAMES = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", 
 CLIENTS = ("kube-controller-manager", "kube-scheduler", "kwok")
 _SERVICE_RANGE = "10.0.0.0/16"
 _POD_RANGE = "10.1.0.0/16"
-# Far above what a person or a test causes: client-side throttling would only slow rollouts down.
+# Far above the load of a demo or a test: client-side throttling would only slow rollouts down.
 _UNTHROTTLED = ("--kube-api-qps=300", "--kube-api-burst=600")
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One process of the control plane. `health` is asked at `port` (0: it answers nowhere)."""
+    """One process of the control plane; `health` is the path of its health check at `port` (0: none)."""
 
     name: str
     arguments: tuple[str, ...]
@@ -49,7 +49,7 @@ def _etcd(layout: Layout, ports: Mapping[str, int]) -> Component:
     server, trust = _pair(layout, "server"), str(layout.certificates / "ca.crt")
     arguments = (
         f"--data-dir={layout.data}",
-        "--unsafe-no-fsync",  # nothing here survives `down`, so a power cut may take it too
+        "--unsafe-no-fsync",  # `down` removes the data anyway, so a loss at a power cut is acceptable
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",

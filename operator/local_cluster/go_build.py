@@ -1,7 +1,7 @@
-"""Building the programs from source: works anywhere with a Go toolchain and Go modules.
+"""Builds the programs from source, with a Go toolchain and the pinned Go modules.
 
-The pinned modules lie in `deploy/local/programs` of the checkout, so this source exists only for
-a package that is installed from one.
+The modules are in `deploy/local/programs` of the checkout, so a build needs a package that is installed
+from a checkout.
 """
 
 import os
@@ -21,7 +21,7 @@ MODULES = Path(__file__).parents[2] / "deploy" / "local" / "programs"
 
 
 def command(go: str, program: Program, target: Path) -> tuple[str, ...]:
-    """Return the `go build` that writes a small static `target` knowing its version."""
+    """Return the `go build` command for a static `target` with its version set and no debug data."""
     stamps = (f"-X {name}={value}" for name, value in program.variables)
     flags = " ".join(("-s", "-w", *stamps))
     return (go, "build", "-trimpath", "-ldflags", flags, "-o", str(target), program.package)
@@ -37,7 +37,7 @@ def build(
 ) -> Path:
     """Build `program` into `folder`; return the executable.
 
-    `modules` holds the Go modules; the compiler's output goes to `log`.
+    `modules` is the folder of the Go modules; the compiler's output goes to `log`.
 
     Raises:
         Unavailable: no Go toolchain or no checkout.
@@ -45,8 +45,8 @@ def build(
     """
     go, target = _toolchain(modules), folder / program.name
     minutes = max(1, round(program.build_seconds / 60))
-    say(f"{program.name} {program.version}: building, up to {minutes} min on two cores")
-    # The toolchain's work folder is gigabytes: inside ours it goes even if the toolchain is killed.
+    say(f"{program.name} {program.version}: building from source, up to {minutes} min on 2 cores")
+    # The toolchain's work folder takes gigabytes: inside ours it is removed even if the toolchain is killed.
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTMPDIR": str(folder)}
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - the command is ours
@@ -67,9 +67,9 @@ def build(
 def _toolchain(modules: Path) -> str:
     go = shutil.which("go")
     if not go:
-        raise errors.Unavailable("there is no Go toolchain on PATH (1.26 or newer is needed)")
+        raise errors.Unavailable("no Go toolchain on PATH; a build needs Go 1.26 or newer")
     if not modules.is_dir():
-        raise errors.Unavailable(f"there is no {modules}: building needs a checkout")
+        raise errors.Unavailable(f"folder {modules} is missing; a build needs a checkout of the project")
     return go
 
 
@@ -81,7 +81,7 @@ def _wait(process: subprocess.Popen[bytes], name: str, say: Callable[[str], None
                 return process.wait(_REPORT_SECONDS)
             except subprocess.TimeoutExpired:
                 minutes, seconds = divmod(round(time.monotonic() - started), 60)
-                say(f"{name}: still building, {minutes}:{seconds:02}")
+                say(f"{name}: still building after {minutes} min {seconds:02} s")
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -90,4 +90,4 @@ def _wait(process: subprocess.Popen[bytes], name: str, say: Callable[[str], None
 
 def _failure(name: str, code: int, log: Path) -> str:
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-    return f"building {name} failed with exit code {code}:\n{tail}\nThe whole log: {log}"
+    return f"the build of {name} failed with exit code {code}:\n{tail}\nThe whole log: {log}"

@@ -1,8 +1,7 @@
-"""Making the programs present: which source is asked in which order, and the shared cache.
+"""Provides the programs of the control plane, from several sources and with a shared cache.
 
-Order: a folder the user names; the cache; the official downloads; a build from source. A cache
-entry appears by one rename, under a lock, so checkouts and processes share it and never see half
-a program.
+Order of the sources: a folder that the user names; the cache; the official downloads; a build from
+source. A lock and an atomic rename per program keep the cache consistent between processes.
 """
 
 import hashlib
@@ -28,11 +27,11 @@ _LOCK_REPORT_SECONDS = 15
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where programs may come from.
+    """The sources of programs.
 
-    `given` is a folder that goes first (None: no such folder), `cache` the folder of all versions,
-    `mirror` a base url standing for all publishers (empty: the publishers themselves), `modules`
-    the Go modules to build.
+    `given` is the user's folder, used first (None: no such folder), `cache` the folder of all versions,
+    `mirror` a base url that replaces all publishers (empty: the publishers themselves), `modules`
+    the folder of the Go modules for a build.
     """
 
     given: Path | None
@@ -42,7 +41,7 @@ class Sources:
 
 
 def sources(environ: Mapping[str, str], *, given: Path | None = None, mirror: str | None = None) -> Sources:
-    """Return the sources that arguments and environment name; arguments win."""
+    """Return the sources from arguments and environment; arguments have precedence."""
     assets = environ.get("KUBEBUILDER_ASSETS")
     home = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Sources(
@@ -53,11 +52,11 @@ def sources(environ: Mapping[str, str], *, given: Path | None = None, mirror: st
 
 
 def provide(origin: Sources, say: Say, wanted: tuple[Program, ...] = PROGRAMS) -> Path:
-    """Make every wanted program present and return the one folder that holds them all.
+    """Provide all wanted programs and return the folder that has them.
 
     Raises:
-        ClusterError: no source can deliver one of them; the message says what to install.
-        ChecksumMismatch: a download was tampered with.
+        ClusterError: no source can deliver a program; the message says what to install.
+        ChecksumMismatch: a download differs from its published checksum.
     """
     given = _given(origin.given, wanted, say)
     missing = tuple(program for program in wanted if program.name not in given)
@@ -75,18 +74,18 @@ def _given(folder: Path | None, wanted: Iterable[Program], say: Say) -> dict[str
     if folder is None:
         return {}
     if not folder.is_dir():
-        raise errors.ClusterError(f"{folder} is not a folder with programs")
+        raise errors.ClusterError(f"{folder} is not a folder; check --binaries or KUBEBUILDER_ASSETS")
     found = {p.name: folder / p.name for p in wanted if _fits(p, folder / p.name, say)}
     if absent := [program.name for program in wanted if program.name not in found]:
-        say(f"{folder} has {', '.join(found) or 'none of the programs'}; from elsewhere come "
+        say(f"{folder} has {', '.join(found) or 'none of the programs'}; other sources provide "
             f"{', '.join(absent)}")  # fmt: skip
     return found
 
 
 def _fits(program: Program, path: Path, say: Say) -> bool:
-    """Tell whether the program at `path` may work beside the pinned ones.
+    """Return True if the program at `path` is compatible with the pinned versions.
 
-    Control plane components of different minor versions must not be mixed, so those are checked.
+    Only components of the control plane are checked: their minor versions must be equal.
     """
     if not os.access(path, os.X_OK):
         return False
@@ -97,7 +96,7 @@ def _fits(program: Program, path: Path, say: Say) -> bool:
     ).stdout.strip()
     if shown.removeprefix("Kubernetes v").split(".")[:2] == program.version.split(".")[:2]:
         return True
-    say(f"{path} is left out: it says {shown!r}, the others are of {program.version}")
+    say(f"{path} is not used: its version is {shown!r}, the other programs need {program.version}")
     return False
 
 
@@ -112,7 +111,7 @@ def _locked(entry: Path, say: Say) -> Iterator[None]:
         try:
             lock.acquire(timeout=_LOCK_REPORT_SECONDS)
         except filelock.Timeout:
-            say(f"another process is preparing {entry.name}; waiting for it")
+            say(f"waiting for another process that prepares {entry.name}")
     try:
         yield
     finally:
@@ -137,7 +136,7 @@ def _complete(entry: Path, missing: tuple[Program, ...], origin: Sources, say: S
 
 
 def _sweep(entry: Path) -> None:
-    """Remove what a killed predecessor left; the lock says it is nobody's."""
+    """Remove files of a killed process; under the lock they belong to no running one."""
     for leftover in entry.glob(f"{_PARTIAL}*"):
         shutil.rmtree(leftover, ignore_errors=True)
 
@@ -147,7 +146,7 @@ def _download(program: Program, folder: Path, origin: Sources, say: Say) -> Path
     try:
         return release_download.fetch(program, programs.platform(), origin.mirror, folder, say)
     except errors.Unavailable as error:
-        say(f"{program.name}: no download ({error})")
+        say(f"{program.name}: download failed ({error})")
         return None
 
 
@@ -157,21 +156,21 @@ def _build(program: Program, folder: Path, origin: Sources, say: Say) -> Path:
         return go_build.build(program, folder, say, modules=origin.modules, log=log)
     except errors.Unavailable as error:
         raise errors.ClusterError(
-            f"{program.name} {program.version} is nowhere to be had: it can neither be downloaded "
-            f"nor built ({error}). Connect to the internet, or install Go 1.26, or name a folder "
-            f"that has the program by --binaries or KUBEBUILDER_ASSETS."
+            f"{program.name} {program.version} is not available: the download and the build from source "
+            f"both failed ({error}). Connect to the internet, or install Go 1.26, or set --binaries or "
+            f"KUBEBUILDER_ASSETS to a folder that has the program."
         ) from error
 
 
 def _install(executable: Path, target: Path) -> None:
     executable.chmod(0o755)
     with executable.open("rb") as file:
-        os.fsync(file.fileno())  # a power cut must not leave an empty program under a good name
+        os.fsync(file.fileno())  # a power cut must not leave an empty file under the final name
     executable.replace(target)
 
 
 def _joined(cache: Path, entry: Path, given: Mapping[str, Path], missing: Iterable[Program]) -> Path:
-    """Return a folder of links: a cluster and its users need one folder for PATH."""
+    """Return a folder of links to all programs, because PATH needs one folder."""
     chosen = {**given, **{program.name: entry / program.name for program in missing}}
     digest = hashlib.sha256(repr(sorted(chosen.items())).encode()).hexdigest()[:12]
     folder = cache / f"joined-{digest}"

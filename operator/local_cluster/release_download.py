@@ -1,6 +1,6 @@
-"""Official release downloads, verified by sha256 before a byte of them is run.
+"""Downloads official releases and verifies their sha256 before use.
 
-Only HTTP here; which program to fetch and what to do when that fails is decided in `providing`.
+HTTP only: `program_provider` decides which program to fetch and what to do after a failure.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import httpx
 from local_cluster import errors
 from local_cluster.programs import Program
 
-# A machine without the internet should fall through to the next source within seconds.
+# A machine without internet access continues with the next source within seconds.
 _TIMEOUT = httpx.Timeout(30, connect=3)
 _CHUNK_BYTES = 1 << 20
 _REPORT_SECONDS = 15
@@ -24,8 +24,8 @@ _REPORT_SECONDS = 15
 def locate(template: str, platform: str, mirror: str) -> str:
     """Return the url to fetch.
 
-    `mirror` (a base url, or empty) stands for every publisher: `<mirror>/<host>/<path>`. Kubernetes
-    separates system and architecture by a slash where everybody else has a dash.
+    `mirror` (a base url, or empty) replaces every publisher: `<mirror>/<host>/<path>`. Kubernetes
+    separates system and architecture by a slash, all others by a dash.
     """
     separated = platform.replace("-", "/") if "dl.k8s.io" in template else platform
     url = template.replace("{platform}", separated)
@@ -33,17 +33,17 @@ def locate(template: str, platform: str, mirror: str) -> str:
 
 
 def host(url: str) -> str:
-    """Return `host[:port]` of `url`: what is unreachable for one program is so for the next."""
+    """Return `host[:port]` of `url`: an unreachable publisher is not tried for the next program."""
     return urlsplit(url).netloc
 
 
 def announced(text: str, file_name: str) -> str:
-    """Return the sha256 (lower-case hex) that a checksum file announces for `file_name`.
+    """Return the sha256 (lower-case hex) of `file_name` in the text of a checksum file.
 
-    Both usual forms are understood: the digest alone, and lines `<digest>  [*]<file>`.
+    Both common forms work: the digest alone, and lines `<digest>  [*]<file>`.
 
     Raises:
-        ChecksumMismatch: the text announces no digest for this file.
+        ChecksumMismatch: the text has no digest for this file.
     """
     lines = [line.split() for line in text.splitlines() if line.strip()]
     if [len(words) for words in lines] == [1]:
@@ -51,15 +51,15 @@ def announced(text: str, file_name: str) -> str:
     for words in lines:
         if len(words) > 1 and words[1].lstrip("*") == file_name:
             return words[0].lower()
-    raise errors.ChecksumMismatch(f"the publisher's checksums do not mention {file_name}")
+    raise errors.ChecksumMismatch(f"the publisher's checksum file does not mention {file_name}")
 
 
 def fetch(program: Program, platform: str, mirror: str, folder: Path, say: Callable[[str], None]) -> Path:
     """Download, verify and unpack `program` into `folder`; return the executable.
 
     Raises:
-        Unavailable: the publisher cannot be reached or offers no such file.
-        ChecksumMismatch: what came is not what was announced.
+        Unavailable: the publisher cannot be reached or has no such file.
+        ChecksumMismatch: the download differs from the published checksum.
     """
     url = locate(program.release.url, platform, mirror)
     try:
@@ -72,8 +72,8 @@ def fetch(program: Program, platform: str, mirror: str, folder: Path, say: Calla
     if actual != expected:
         download.unlink()
         raise errors.ChecksumMismatch(
-            f"{url} has sha256 {actual}, announced is {expected}: refused. "
-            f"Something between here and the publisher changed the file."
+            f"refused to use {url}: its sha256 is {actual}, the published checksum is {expected}. "
+            f"The file changed on the way from the publisher; check the network and the mirror."
         )
     return _unpack(download, program, platform)
 

@@ -1,4 +1,4 @@
-"""Where the local control plane keeps things: one state folder, removed by `down`."""
+"""The paths of the local control plane's files, all in one state folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ AUDIT_POLICY = Path(__file__).with_name("audit-policy.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The paths inside one state folder (absolute; only its owner may read it)."""
+    """The paths inside one state folder (absolute, mode 0700)."""
 
     state: Path
 
     @property
     def record(self) -> Path:
-        """The `records.Record` of what runs; it exists from `up` to `down`."""
+        """The `cluster_record.Record` of the running processes; it exists from `up` to `down`."""
         return self.state / "cluster.json"
 
     @property
     def lock(self) -> Path:
-        """Held while something is started or stopped; the only file that survives `down`."""
+        """The lock for starts and stops; the only file that remains after `down`."""
         return self.state / "lock"
 
     @property
@@ -36,7 +36,7 @@ class Layout:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's kubeconfig, unless another path was asked for."""
+        """The default path of the administrator's kubeconfig."""
         return self.state / "kubeconfig"
 
     @property
@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def audit(self) -> Path:
-        """The audit log, one JSON event per line, if asked for."""
+        """The audit log, one JSON event per line."""
         return self.state / "audit.log"
 
     @property
@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def disposable(self) -> tuple[Path, ...]:
-        """What `down` removes; the folder may be the user's and hold other things."""
+        """The paths that `down` removes; other files in the folder stay."""
         return (
             self.certificates,
             self.kubeconfigs,
@@ -72,7 +72,7 @@ class Layout:
 
 
 def default_state(environ: Mapping[str, str]) -> Path:
-    """Return the state folder that the environment names, or the user's usual one."""
+    """Return the state folder from INFISICAL_SANDBOX_STATE, or the default one in the user's home."""
     if named := environ.get("INFISICAL_SANDBOX_STATE"):
         return Path(named)
     home = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")

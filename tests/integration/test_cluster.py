@@ -256,7 +256,7 @@ def test_a_component_that_cannot_start_is_told(tmp_path: Path) -> None:
     layout.data.parent.mkdir(parents=True)
     layout.data.write_text("a file where etcd needs a folder")
 
-    with pytest.raises(ClusterError, match=r"(?s)etcd ended.*The whole log"):
+    with pytest.raises(ClusterError, match=r"(?s)etcd exited.*The whole log"):
         Cluster(state).up()
 
     assert _survivors(state) == []

@@ -93,13 +93,13 @@ def test_a_mistake_ends_with_one_sentence(
     assert "hunter2hunter2hunter2hunter2" not in result.output
 
 
-def test_it_must_be_said_which_server() -> None:
-    """Without any address the options are named; a server that is not there is named too."""
+def test_the_server_must_be_given() -> None:
+    """Without a server the error names the options; an unreachable server is named too."""
     nothing = CliRunner(env={"INFISICAL_SANDBOX_READY_FILE": ""}).invoke(secrets, ["list", "--env", "x"])
     address = ["--url", "http://127.0.0.1:9", "--client-id", "a", "--client-secret", "b", "--project-id", "c"]
     nobody = CliRunner().invoke(secrets, [*address, "list", "--env", "x"])
 
-    assert "say which server" in nothing.output
+    assert "no server given: set --ready-file" in nothing.output
     assert "http://127.0.0.1:9 cannot be reached" in nobody.output
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FIRST_SHARE = 0.75
 
 
-class Syncer:
+class FanOutQueue:
     """The job queue of one server."""
 
     def __init__(

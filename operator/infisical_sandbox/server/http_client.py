@@ -1,6 +1,6 @@
-"""The few calls that `infisical-sandbox secrets` makes to a server, over plain HTTP as any client would.
+"""The HTTP client of `infisical-sandbox secrets`.
 
-It works with every Infisical that the given identity may log in to, not only with the sandbox.
+It works with every Infisical that the identity may log in to, not only with the local one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _ERROR_LIMIT = 300
 
 
 class CallError(Exception):
-    """The server refused or was not there; the text says what it said."""
+    """The server returned an error or cannot be reached; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the server is, who logs in, and which project is meant."""
+    """The url of a server, the credentials of an identity, and a project."""
 
     url: str
     client_id: str
@@ -34,7 +34,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The folder that a command is about."""
+    """A folder of an environment."""
 
     environment: str
     path: str = "/"
@@ -69,7 +69,7 @@ class Client:
     def list_secrets(
         self, folder: Folder, *, values: bool = False, recursive: bool = False, imports: bool = False
     ) -> dict[str, Any]:
-        """The list as the server answers it: `secrets` and `imports`."""
+        """The server's response: an object with `secrets` and `imports`."""
         switches = {
             "secretPath": folder.path,
             "viewSecretValue": str(values).lower(),
@@ -81,7 +81,7 @@ class Client:
         return self._call("GET", "/api/v4/secrets", self._scope(folder) | switches)
 
     def set_secrets(self, folder: Folder, values: Mapping[str, str]) -> tuple[int, int]:
-        """Create what is missing and update what exists, one call each; how many of either."""
+        """Create new keys and update existing ones, one request each; the number of both."""
         known = {row["secretKey"] for row in self.list_secrets(folder)["secrets"]}
         new = {key: value for key, value in values.items() if key not in known}
         old = {key: value for key, value in values.items() if key in known}
@@ -91,7 +91,7 @@ class Client:
         return len(new), len(old)
 
     def delete_secrets(self, folder: Folder, keys: Sequence[str]) -> None:
-        """Delete secrets in one call."""
+        """Delete secrets in one request."""
         items = [{"secretKey": key} for key in keys]
         body = self._scope(folder) | {"secretPath": folder.path, "secrets": items}
         self._call("DELETE", "/api/v4/secrets/batch", body)
@@ -102,7 +102,7 @@ class Client:
         return list(self._call("GET", "/api/v2/folders", query)["folders"])
 
     def create_folder(self, folder: Folder) -> None:
-        """Make the folder and what is missing above it; fine when it exists."""
+        """Create the folder and its missing parents; an existing folder is no error."""
         parent = Folder(folder.environment)
         for name in filter(None, folder.path.split("/")):
             inside = {row["name"] for row in self.list_folders(parent)}
@@ -117,13 +117,13 @@ class Client:
         return list(self._call("GET", "/api/v2/secret-imports", query)["secretImports"])
 
     def add_import(self, folder: Folder, source: Folder) -> None:
-        """Let a folder import another."""
+        """Add an import of `source` to a folder."""
         entry = {"environment": source.environment, "path": source.path}
         body = self._scope(folder) | {"path": folder.path, "import": entry}
         self._call("POST", "/api/v2/secret-imports", body)
 
     def remove_import(self, folder: Folder, import_id: str) -> None:
-        """Drop an import entry."""
+        """Remove an import."""
         body = self._scope(folder) | {"path": folder.path}
         self._call("DELETE", f"/api/v2/secret-imports/{import_id}", body)
 
@@ -151,7 +151,7 @@ class Client:
         except httpx.HTTPError as error:
             raise CallError(f"{self._http.base_url} cannot be reached: {error}") from error
         except ValueError as error:
-            raise CallError(f"{path} answered something that is no JSON") from error
+            raise CallError(f"{path} returned no JSON; check that the url is an Infisical") from error
         if response.is_error:
             message = body.get("message", "no message") if isinstance(body, dict) else "no message"
             raise CallError(f"{response.status_code}: {str(message)[:_ERROR_LIMIT]}")

@@ -21,7 +21,7 @@ from infisical_sandbox.server.domain import (
 from infisical_sandbox.server.domain.access_tokens import Tokens
 from infisical_sandbox.server.domain.records import Setting
 from infisical_sandbox.server.event_streams import PING, Hub
-from infisical_sandbox.server.fan_out_queue import Syncer
+from infisical_sandbox.server.fan_out_queue import FanOutQueue
 from infisical_sandbox.server.faults import Faults
 from infisical_sandbox.server.journal import Journal
 
@@ -49,7 +49,7 @@ class Instance:
         self.journal = Journal()
         self.admin_token = randomness.token_urlsafe(24)
         self.hub = Hub(self.generation, self._renewed_ability)
-        self.syncer = Syncer(self.store, options.fan_out_delay, self.publish, self._touch_folder)
+        self.fan_out = FanOutQueue(self.store, options.fan_out_delay, self.publish, self._touch_folder)
         self.tokens = Tokens(self.store, self._setting("signing-key", 32), self.generation)
         self.client_secret = options.client_secret or self._setting("client-secret", 32)
         self.project, self.identity = self._ready_made()
@@ -63,7 +63,7 @@ class Instance:
 
     def stop(self) -> None:
         """End the background work and close the file."""
-        self.syncer.stop()
+        self.fan_out.stop()
         if self._timer:
             self._timer.cancel()
         self.database.close()
@@ -106,7 +106,7 @@ class Instance:
         for event in change.events:
             self.publish(event)
         for key in change.syncs:
-            self.syncer.queue(key)
+            self.fan_out.queue(key)
 
     def publish(self, event: Event) -> None:
         """Hand an event to the streams, as the plan and the fault switches allow."""
@@ -156,7 +156,7 @@ class Instance:
                 for entry in stream.entries:
                     subscriptions.require(entry, ability, self.generation)
                 return ability
-        except api_errors.Refusal:
+        except api_errors.ApiError:
             return None
         return None
 

@@ -26,7 +26,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _WELCOME = """\
-A local Infisical ({generation}) is serving {url}
+A local Infisical ({generation}) is ready at {url}
 
   project        {project} ({slug}), environments {environments}
   client id      {client_id}
@@ -39,78 +39,121 @@ Next, in another shell:
   infisical-sandbox secrets set --env {environment} --path /payments --create-path DB_PASSWORD=hunter2
   infisical-sandbox secrets list --env {environment} --recursive
 
-Ctrl-C stops it. {memory}
+Press Ctrl-C to stop it. {memory}
 """
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8080, show_default=True, help="0 takes a free one.")
-@click.option("--ready-file", type=_FILE, help="Write url, project and credentials here once it listens.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 takes a free port.")
+@click.option(
+    "--ready-file",
+    type=_FILE,
+    help="File for url, project and credentials, written when the server is ready.",
+)
 @click.option(
     "--generation",
     type=click.Choice(sorted(generations.BY_NAME)),
     default="e4",
     show_default=True,
-    help="Behave like the newest server (e4) or the one before (e3).",
+    help="Server version to behave like: the newest (e4) or the one before (e3).",
 )
-@click.option("--db", "database", type=_FILE, help="SQLite file that keeps the state over a restart.")
+@click.option("--db", "database", type=_FILE, help="SQLite file for the state (default: in memory).")
 @click.option(
     "--env",
     "environments",
     multiple=True,
     default=("dev", "staging", "prod"),
     show_default=True,
-    help="Environments of the ready-made project.",
+    help="Environments of the project.",
 )
 @click.option(
     "--role",
     type=click.Choice(permissions.ROLES),
     default="admin",
     show_default=True,
-    help="Of the ready-made identity in its project.",
+    help="Role of the machine identity in the project.",
 )
 @click.option(
-    "--fan-out-delay", default=4.0, show_default=True, help="Seconds from a change to an importer's event."
+    "--fan-out-delay",
+    default=4.0,
+    show_default=True,
+    help="Seconds from a change to the event of an importing folder.",
 )
-@click.option("--ping-interval", default=15.0, show_default=True, help="Seconds.")
+@click.option("--ping-interval", default=15.0, show_default=True, help="Seconds between pings on a stream.")
 @click.option(
-    "--stream-lifetime", type=float, help="Seconds until a stream is aborted; 0 for never [e4: 3600]."
-)
-@click.option("--connection-limit", type=int, help="Streams per project [e4: 100].")
-@click.option("--token-ttl", default=2_592_000, show_default=True, help="Seconds; 0 for no limit.")
-@click.option("--token-max-ttl", default=2_592_000, show_default=True, help="Seconds; 0 for no limit.")
-@click.option(
-    "--token-uses", default=0, show_default=True, help="Requests a token is good for; 0 for no limit."
+    "--stream-lifetime",
+    type=float,
+    help="Seconds until the server closes a stream; 0 for no limit (default: e4 3600, e3 no limit).",
 )
 @click.option(
-    "--token-period", default=0, show_default=True, help="Seconds between renewals of a periodic token."
+    "--connection-limit",
+    type=int,
+    help="Maximum number of streams per project (default: e4 100, e3 no limit).",
 )
-@click.option("--lockout/--no-lockout", default=True, show_default=True)
-@click.option("--kubernetes-api", help="Address of the API server that reviews service account tokens.")
-@click.option("--kubernetes-ca", type=_EXISTING, help="Its CA certificate.")
+@click.option(
+    "--token-ttl",
+    default=2_592_000,
+    show_default=True,
+    help="Lifetime of an access token in seconds; 0 for no limit.",
+)
+@click.option(
+    "--token-max-ttl",
+    default=2_592_000,
+    show_default=True,
+    help="Lifetime of an access token with all renewals in seconds; 0 for no limit.",
+)
+@click.option(
+    "--token-uses", default=0, show_default=True, help="Maximum requests per access token; 0 for no limit."
+)
+@click.option(
+    "--token-period",
+    default=0,
+    show_default=True,
+    help="Issue periodic tokens, with this many seconds between renewals; 0 for other tokens.",
+)
+@click.option(
+    "--lockout/--no-lockout",
+    default=True,
+    show_default=True,
+    help="Lock the login for 5 min after 3 failures.",
+)
+@click.option("--kubernetes-api", help="Url of the API server that reviews service account tokens.")
+@click.option("--kubernetes-ca", type=_EXISTING, help="File with the CA certificate of that API server.")
 @click.option(
     "--kubernetes-reviewer-token",
     type=_EXISTING,
-    help="File with the reviewer's token; else the client's own.",
+    help="File with the token for the review (default: the client's token).",
 )
 @click.option(
-    "--kubernetes-namespace", "kubernetes_namespaces", multiple=True, help="Allowed; all if none given."
+    "--kubernetes-namespace",
+    "kubernetes_namespaces",
+    multiple=True,
+    help="Allowed namespace, repeatable (default: all).",
 )
 @click.option(
-    "--kubernetes-name", "kubernetes_names", multiple=True, help="Allowed service account; all if none given."
+    "--kubernetes-name",
+    "kubernetes_names",
+    multiple=True,
+    help="Allowed service account name, repeatable (default: all).",
 )
-@click.option("--kubernetes-audience", default="")
+@click.option("--kubernetes-audience", default="", help="Required audience (default: none).")
 @click.option("--admin", is_flag=True, help="Serve the fault switches under /__admin__.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--quiet", is_flag=True, help="No line per request.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Format of the log on standard error.",
+)
+@click.option("--quiet", is_flag=True, help="Do not log requests.")
 def server(ready_file: Path | None, log_format: str, *, quiet: bool, **given: Any) -> None:  # noqa: ANN401 - click passes the options
-    """Serve a local Infisical with a ready-made project and machine identity."""
+    """Run a local Infisical with one project and one machine identity."""
     _configure_logging(log_format, quiet=quiet)
     try:
         asyncio.run(_serve(_options(given), ready_file))
     except OSError as error:
-        raise click.ClickException(f"cannot serve: {error}") from error
+        raise click.ClickException(f"the server cannot start: {error}") from error
 
 
 def _options(given: dict[str, Any]) -> Options:
@@ -165,7 +208,7 @@ async def _serve(options: Options, ready_file: Path | None) -> None:
 
 
 def _welcome(sandbox: Sandbox, options: Options) -> str:
-    kept = f"The state is kept in {options.database}." if options.database else "Nothing is kept."
+    kept = f"The state is in {options.database}." if options.database else "Then its state is lost."
     admin = f"  admin token    {sandbox.admin_token} (for /__admin__)\n" if options.admin else ""
     return _WELCOME.format(
         generation=options.generation.name,

@@ -70,5 +70,5 @@ def _check(settings: KubernetesSettings, namespace: str, name: str, audiences: l
         raise api_errors.unauthorized("Access denied: Kubernetes audience not allowed")
 
 
-def _review_error(message: str) -> api_errors.Refusal:
+def _review_error(message: str) -> api_errors.ApiError:
     return api_errors.unauthorized(message, "KubernetesTokenReviewError")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infisical_sandbox.server.domain import changes, folders, projects, secret_imports, secrets
-from infisical_sandbox.server.domain.api_errors import Refusal
+from infisical_sandbox.server.domain.api_errors import ApiError
 from infisical_sandbox.server.domain.changes import Change, Context, MissingMode, Move
 from infisical_sandbox.server.domain.generations import EventType
 from infisical_sandbox.server.domain.records import Approval, Draft
@@ -74,9 +74,9 @@ def test_a_batch_over_folders_is_one_event_per_folder_with_all_keys(world: World
     here, there = world.place("/app"), world.place("/db")
     world.fill(here, A="1")
     world.fill(there, B="1")
-    wish = [Draft("A", "2"), Draft("B", "2", path="/db")]
+    switches = [Draft("A", "2"), Draft("B", "2", path="/db")]
 
-    change = changes.update_batch(world.store, here, wish, MissingMode.FAIL, as_request())
+    change = changes.update_batch(world.store, here, switches, MissingMode.FAIL, as_request())
 
     assert heard(change) == [
         ("secret:update", "/app", ("A", "B")),
@@ -100,10 +100,10 @@ def test_a_batch_update_of_a_missing_key_changes_nothing(world: World) -> None:
     place = world.place("/app")
     world.fill(place, A="1")
 
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(ApiError) as api_error:
         changes.update_batch(world.store, place, drafts("A", "B"), MissingMode.FAIL, as_request())
 
-    assert (refusal.value.status, refusal.value.error) == (404, "UpdateSecret")
+    assert (api_error.value.status, api_error.value.error) == (404, "UpdateSecret")
     assert world.value(place, "A") == "1"
 
 
@@ -163,11 +163,11 @@ def test_a_merged_request_is_create_then_update_then_delete(world: World) -> Non
     """A reviewed change causes up to three events in a fixed order."""
     place = world.place("/app")
     world.fill(place, B="1", C="1")
-    wish = Approval(
+    switches = Approval(
         "id", world.project_id, "prod", "/app", tuple(drafts("A")), tuple(drafts("B")), (Draft("C"),)
     )
 
-    change = changes.merge(world.store, place, wish, as_request("app"))
+    change = changes.merge(world.store, place, switches, as_request("app"))
 
     assert heard(change) == [
         ("secret:create", "/app", ("A",)),
@@ -196,7 +196,7 @@ def test_a_move_does_not_overwrite_unasked(world: World) -> None:
     world.fill(goal, A="2")
     rows = secrets.shared(world.store, source.folder.id)
 
-    with pytest.raises(Refusal):
+    with pytest.raises(ApiError):
         changes.move(world.store, Move(source, goal, rows), as_request())
     changes.move(world.store, Move(source, goal, rows, overwrite=True), as_request())
 
@@ -314,7 +314,7 @@ def test_a_clash_refuses_the_whole_batch(world: World, keys: list[str]) -> None:
     place = world.place("/app")
     world.fill(place, A="1")
 
-    with pytest.raises(Refusal):
+    with pytest.raises(ApiError):
         changes.create(world.store, place, drafts("X", *keys), as_request())
 
     assert [row.key for row in secrets.shared(world.store, place.folder.id)] == ["A"]
@@ -325,7 +325,7 @@ def test_a_folder_takes_everything_below_with_it(world: World) -> None:
     deep = world.place("/app/deep")
     world.fill(deep, A="1")
 
-    with pytest.raises(Refusal):
+    with pytest.raises(ApiError):
         folders.delete(world.store, world.place("/app"), force=False)
     folders.delete(world.store, world.place("/app"), force=True)
 

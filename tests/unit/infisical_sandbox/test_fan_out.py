@@ -11,7 +11,7 @@ from infisical_sandbox.server.domain.changes import Context
 from infisical_sandbox.server.domain.events import Event
 from infisical_sandbox.server.domain.generations import E3, E4, EventType
 from infisical_sandbox.server.domain.subscriptions import Entry, wants
-from infisical_sandbox.server.fan_out_queue import Syncer
+from infisical_sandbox.server.fan_out_queue import FanOutQueue
 from support.sandbox_client import NOW, World, a_world, until
 
 
@@ -60,10 +60,10 @@ async def test_a_cycle_of_imports_ends(world: World) -> None:
     let_import(world, "/a", "/b")
     let_import(world, "/b", "/a")
     heard: list[Event] = []
-    syncer = Syncer(world.store, 0.0, heard.append, lambda _: None)
+    fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
-    syncer.queue(world.place("/b").key)
-    await until(lambda: syncer.waiting == 0, "the jobs end")
+    fan_out.queue(world.place("/b").key)
+    await until(lambda: fan_out.waiting == 0, "the jobs end")
 
     assert [event.path for event in heard] == ["/a", "/b"]
 
@@ -73,10 +73,10 @@ async def test_a_chain_is_told_level_by_level(world: World) -> None:
     let_import(world, "/mid", "/low")
     let_import(world, "/top", "/mid")
     heard: list[Event] = []
-    syncer = Syncer(world.store, 0.0, heard.append, lambda _: None)
+    fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
-    syncer.queue(world.place("/low").key)
-    await until(lambda: syncer.waiting == 0, "the jobs end")
+    fan_out.queue(world.place("/low").key)
+    await until(lambda: fan_out.waiting == 0, "the jobs end")
 
     assert [(event.path, event.type) for event in heard] == [
         ("/mid", EventType.IMPORT_MUTATION),
@@ -89,10 +89,10 @@ async def test_a_diamond_may_be_told_twice(world: World) -> None:
     for importer, source in (("/l", "/low"), ("/r", "/low"), ("/top", "/l"), ("/top", "/r")):
         let_import(world, importer, source)
     heard: list[Event] = []
-    syncer = Syncer(world.store, 0.0, heard.append, lambda _: None)
+    fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
-    syncer.queue(world.place("/low").key)
-    await until(lambda: syncer.waiting == 0, "the jobs end")
+    fan_out.queue(world.place("/low").key)
+    await until(lambda: fan_out.waiting == 0, "the jobs end")
 
     assert [event.path for event in heard].count("/top") == 2
 
@@ -101,13 +101,13 @@ async def test_a_burst_is_merged(world: World) -> None:
     """Changes of one folder within a window are one job, hence one event at the importer."""
     let_import(world, "/importer", "/shared")
     heard: list[Event] = []
-    syncer = Syncer(world.store, 1_000_000.0, heard.append, lambda _: None)
+    fan_out = FanOutQueue(world.store, 1_000_000.0, heard.append, lambda _: None)
 
     for _ in range(5):
-        syncer.queue(world.place("/shared").key)
+        fan_out.queue(world.place("/shared").key)
 
-    assert syncer.waiting == 1
-    syncer.stop()
+    assert fan_out.waiting == 1
+    fan_out.stop()
     await asyncio.sleep(0)
     assert heard == []
 
@@ -115,10 +115,10 @@ async def test_a_burst_is_merged(world: World) -> None:
 async def test_a_folder_that_vanished_tells_nobody(world: World) -> None:
     """A job whose folder is gone does nothing."""
     heard: list[Event] = []
-    syncer = Syncer(world.store, 0.0, heard.append, lambda _: None)
+    fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
-    syncer.queue((world.project_id, "prod", "/never-there"))
-    await until(lambda: syncer.waiting == 0, "the jobs end")
+    fan_out.queue((world.project_id, "prod", "/never-there"))
+    await until(lambda: fan_out.waiting == 0, "the jobs end")
 
     assert heard == []
 

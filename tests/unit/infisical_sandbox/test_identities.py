@@ -9,7 +9,7 @@ import pytest
 
 from infisical_sandbox.server.domain import identities
 from infisical_sandbox.server.domain.access_tokens import MAX_AGE, Grant, Tokens
-from infisical_sandbox.server.domain.api_errors import Refusal
+from infisical_sandbox.server.domain.api_errors import ApiError
 from infisical_sandbox.server.domain.generations import E3, E4, Generation
 from infisical_sandbox.server.domain.records import Identity, Lockout, LockoutSettings, TokenSettings
 from support.sandbox_client import NOW, a_world
@@ -29,10 +29,10 @@ class Bench:
     def issue(self, **settings: int) -> Grant:
         return self.tokens.issue(self.identity, "universal-auth", TokenSettings(**settings), NOW)
 
-    def refusal(self, token: str, seconds: float) -> tuple[int, str, str]:
-        with pytest.raises(Refusal) as refusal:
+    def api_error(self, token: str, seconds: float) -> tuple[int, str, str]:
+        with pytest.raises(ApiError) as api_error:
             self.tokens.verify(token, NOW + seconds)
-        return refusal.value.status, refusal.value.error, str(refusal.value.message)
+        return api_error.value.status, api_error.value.error, str(api_error.value.message)
 
 
 @BOTH
@@ -44,7 +44,7 @@ def test_an_expired_token_is_forbidden_not_unauthorized(generation: Generation) 
     bench.tokens.verify(grant.token, NOW + 59)
 
     assert grant.expires_in == 60
-    assert bench.refusal(grant.token, 60) == (
+    assert bench.api_error(grant.token, 60) == (
         403,
         "TokenError",
         "Your token has expired. Please re-authenticate.",
@@ -58,7 +58,7 @@ def test_a_forged_or_mangled_token_is_a_token_error(generation: Generation) -> N
     forged = jwt.encode({"identityAccessTokenId": "x"}, KEY[::-1], "HS256")
     other = jwt.encode({"identityAccessTokenId": "x"}, KEY * 2, "HS512")
 
-    said = [bench.refusal(token, 0) for token in (forged, other, "nonsense")]
+    said = [bench.api_error(token, 0) for token in (forged, other, "nonsense")]
 
     assert {(403, "TokenError")} == {(status, error) for status, error, _ in said}
     assert [
@@ -79,8 +79,8 @@ def test_revoking_ends_all_renewals(generation: Generation, message: str) -> Non
 
     bench.tokens.revoke(second.token, NOW + 31)
 
-    assert (401, "UnauthorizedError", message) == bench.refusal(first.token, 32)
-    assert (401, "UnauthorizedError", message) == bench.refusal(second.token, 32)
+    assert (401, "UnauthorizedError", message) == bench.api_error(first.token, 32)
+    assert (401, "UnauthorizedError", message) == bench.api_error(second.token, 32)
 
 
 def test_an_old_server_deletes_a_token_it_cannot_fully_renew() -> None:
@@ -88,11 +88,11 @@ def test_an_old_server_deletes_a_token_it_cannot_fully_renew() -> None:
     bench = Bench(E3)
     grant = bench.issue(ttl=60, max_ttl=100)
 
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(ApiError) as api_error:
         bench.tokens.renew(grant.token, NOW + 50)
 
-    assert refusal.value.status == 401
-    assert bench.refusal(grant.token, 51)[0] == 401
+    assert api_error.value.status == 401
+    assert bench.api_error(grant.token, 51)[0] == 401
 
 
 def test_a_new_server_shortens_the_last_renewal() -> None:
@@ -111,7 +111,7 @@ def test_the_defaults_of_an_old_server_cannot_be_renewed() -> None:
     bench = Bench(E3)
     grant = bench.issue()
 
-    with pytest.raises(Refusal):
+    with pytest.raises(ApiError):
         bench.tokens.renew(grant.token, NOW + 1)
 
 
@@ -121,10 +121,10 @@ def test_an_expired_token_cannot_be_renewed(generation: Generation) -> None:
     bench = Bench(generation)
     grant = bench.issue(ttl=60, max_ttl=600)
 
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(ApiError) as api_error:
         bench.tokens.renew(grant.token, NOW + 61)
 
-    assert (refusal.value.status, refusal.value.error) == (403, "TokenError")
+    assert (api_error.value.status, api_error.value.error) == (403, "TokenError")
 
 
 def test_no_limit_means_forever_on_an_old_and_ninety_days_on_a_new_server() -> None:
@@ -153,7 +153,7 @@ def test_each_request_costs_a_use(generation: Generation) -> None:
     bench.tokens.verify(grant.token, NOW)
     bench.tokens.verify(grant.token, NOW)
 
-    status, error, message = bench.refusal(grant.token, 0)
+    status, error, message = bench.api_error(grant.token, 0)
 
     assert (status, error) == (401, "UnauthorizedError")
     assert "usage limit reached" in message
@@ -165,14 +165,14 @@ def test_three_failures_lock_even_the_right_secret_out() -> None:
     store, client_id = bench.world.store, str(bench.identity.client_id)
     text = identities.add_client_secret(store, bench.identity, NOW)
     for _ in range(3):
-        with pytest.raises(Refusal):
+        with pytest.raises(ApiError):
             identities.login(store, client_id, "wrong", NOW)
 
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(ApiError) as api_error:
         identities.login(store, client_id, text, NOW + 299)
 
-    assert refusal.value.status == 401
-    assert "temporarily locked" in str(refusal.value.message)
+    assert api_error.value.status == 401
+    assert "temporarily locked" in str(api_error.value.message)
     assert bench.identity == identities.login(store, client_id, text, NOW + 300)[0]
 
 
@@ -194,10 +194,10 @@ def test_a_worn_out_client_secret_is_refused(limits: tuple[int, int]) -> None:
     text = identities.add_client_secret(store, bench.identity, NOW, limits=limits)
     identities.login(store, client_id, text, NOW)
 
-    with pytest.raises(Refusal, match="401") as refusal:
+    with pytest.raises(ApiError, match="401") as api_error:
         identities.login(store, client_id, text, NOW + 11)
 
-    assert str(refusal.value.message).startswith("Access denied due to")
+    assert str(api_error.value.message).startswith("Access denied due to")
 
 
 def test_an_unknown_client_is_as_wrong_as_a_wrong_secret() -> None:
@@ -205,8 +205,8 @@ def test_an_unknown_client_is_as_wrong_as_a_wrong_secret() -> None:
     bench = Bench(E4)
     said = []
     for client_id in (str(bench.identity.client_id), "nobody"):
-        with pytest.raises(Refusal) as refusal:
+        with pytest.raises(ApiError) as api_error:
             identities.login(bench.world.store, client_id, "wrong", NOW)
-        said.append((refusal.value.status, refusal.value.error, refusal.value.message))
+        said.append((api_error.value.status, api_error.value.error, api_error.value.message))
 
     assert said[0] == said[1] == (401, "UnauthorizedError", "Invalid credentials")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infisical_sandbox.server.domain import path_globs, permissions
-from infisical_sandbox.server.domain.api_errors import Refusal
+from infisical_sandbox.server.domain.api_errors import ApiError
 from infisical_sandbox.server.domain.generations import E4, EventType
 from infisical_sandbox.server.domain.permissions import Ability
 from infisical_sandbox.server.domain.records import Rule
@@ -93,7 +93,7 @@ def _passes(ability: Ability, path: str | None) -> bool:
     entry = Entry(EventType.CREATE, None if path is None else "dev", path)
     try:
         require(entry, ability, E4)
-    except Refusal:
+    except ApiError:
         return False
     return True
 

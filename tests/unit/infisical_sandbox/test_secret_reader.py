@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from infisical_sandbox.server.domain import changes, permissions
-from infisical_sandbox.server.domain.api_errors import Refusal
+from infisical_sandbox.server.domain.api_errors import ApiError
 from infisical_sandbox.server.domain.changes import Context
 from infisical_sandbox.server.domain.generations import E4
 from infisical_sandbox.server.domain.permissions import Ability
 from infisical_sandbox.server.domain.records import Rule
-from infisical_sandbox.server.domain.secret_reader import Reader, Wish
+from infisical_sandbox.server.domain.secret_reader import Reader, ReadSwitches
 from support.sandbox_client import NOW, World, a_world
 
 EVERYTHING = Ability(permissions.role("admin", E4))
@@ -46,8 +46,8 @@ def names(reader: Reader, world: World, path: str = "/app") -> tuple[list[str], 
 
 def test_a_plain_list_is_one_folder(world: World) -> None:
     """Neither what is below nor what is imported, unless asked for."""
-    assert names(Reader(world.store, EVERYTHING, Wish()), world) == (["A"], [])
-    assert names(Reader(world.store, EVERYTHING, Wish(recursive=True, imports=True)), world) == (
+    assert names(Reader(world.store, EVERYTHING, ReadSwitches()), world) == (["A"], [])
+    assert names(Reader(world.store, EVERYTHING, ReadSwitches(recursive=True, imports=True)), world) == (
         ["A", "B"],
         [["S"]],
     )
@@ -55,9 +55,9 @@ def test_a_plain_list_is_one_folder(world: World) -> None:
 
 def test_describing_is_enough_without_values(world: World) -> None:
     """Hidden values need no right to read them."""
-    wish = Wish(values=False, recursive=True, imports=True)
+    switches = ReadSwitches(values=False, recursive=True, imports=True)
 
-    own, brought = Reader(world.store, DESCRIBE_ONLY, wish).listing(world.place("/app"))
+    own, brought = Reader(world.store, DESCRIBE_ONLY, switches).listing(world.place("/app"))
 
     assert [shown.value for shown in own] == [None, None]
     assert [shown.value for shown in brought[0].secrets] == [None]
@@ -65,10 +65,10 @@ def test_describing_is_enough_without_values(world: World) -> None:
 
 def test_an_unreadable_secret_of_the_folder_refuses_the_call(world: World) -> None:
     """With values, one describable but unreadable secret here is a 403 for everything."""
-    with pytest.raises(Refusal) as refusal:
-        Reader(world.store, DESCRIBE_ONLY, Wish()).listing(world.place("/app"))
+    with pytest.raises(ApiError) as api_error:
+        Reader(world.store, DESCRIBE_ONLY, ReadSwitches()).listing(world.place("/app"))
 
-    assert refusal.value.message == "You are not allowed to readValue on secrets"
+    assert api_error.value.message == "You are not allowed to readValue on secrets"
 
 
 def test_unreadable_secrets_elsewhere_are_left_out(world: World) -> None:
@@ -81,23 +81,26 @@ def test_unreadable_secrets_elsewhere_are_left_out(world: World) -> None:
         )
     )
 
-    assert names(Reader(world.store, ability, Wish(recursive=True, imports=True)), world) == (["A"], [[]])
+    assert names(Reader(world.store, ability, ReadSwitches(recursive=True, imports=True)), world) == (
+        ["A"],
+        [[]],
+    )
 
 
 def test_indescribable_secrets_are_left_out_silently(world: World) -> None:
     """Describing is tested secret by secret, and the whole call only if it is allowed nowhere."""
     some = Ability((Rule(permissions.SECRETS, ("read",), {"secretName": {"$glob": "B*"}}),))
 
-    assert names(Reader(world.store, some, Wish()), world) == ([], [])
-    with pytest.raises(Refusal):
-        Reader(world.store, Ability(()), Wish()).listing(world.place("/app"))
+    assert names(Reader(world.store, some, ReadSwitches()), world) == ([], [])
+    with pytest.raises(ApiError):
+        Reader(world.store, Ability(()), ReadSwitches()).listing(world.place("/app"))
 
 
 def test_the_legacy_read_action_reads_values(world: World) -> None:
     """`read` is both describing and reading."""
     ability = Ability((Rule(permissions.SECRETS, ("read",)),))
 
-    own, _ = Reader(world.store, ability, Wish()).listing(world.place("/app"))
+    own, _ = Reader(world.store, ability, ReadSwitches()).listing(world.place("/app"))
 
     assert [shown.value for shown in own] == ["1"]
 
@@ -107,7 +110,7 @@ def test_references_are_expanded_on_demand(world: World) -> None:
     place = world.place("/web")
     world.fill(place, URL="${prod.app.A}/${LOCAL}", LOCAL="x${prod.shared.S}", LOOP="${LOOP}")
 
-    own, _ = Reader(world.store, EVERYTHING, Wish(expand=True)).listing(place)
+    own, _ = Reader(world.store, EVERYTHING, ReadSwitches(expand=True)).listing(place)
 
     assert {shown.secret.key: shown.value for shown in own} == {"URL": "1/x3", "LOCAL": "x3", "LOOP": ""}
 
@@ -118,11 +121,11 @@ def test_an_unreadable_reference_refuses_the_call(world: World) -> None:
     world.fill(place, URL="${prod.app.A}")
     ability = Ability((Rule(permissions.SECRETS, ("read",), {"secretPath": "/web"}),))
 
-    with pytest.raises(Refusal) as refusal:
-        Reader(world.store, ability, Wish(expand=True)).listing(place)
+    with pytest.raises(ApiError) as api_error:
+        Reader(world.store, ability, ReadSwitches(expand=True)).listing(place)
 
-    assert refusal.value.message == "Failed to expand one or more secret references"
-    assert len(refusal.value.details or ()) == 1
+    assert api_error.value.message == "Failed to expand one or more secret references"
+    assert len(api_error.value.details or ()) == 1
 
 
 def test_an_imported_folder_brings_its_own_imports(world: World) -> None:
@@ -131,7 +134,7 @@ def test_an_imported_folder_brings_its_own_imports(world: World) -> None:
     _import(world, "/shared", "/base")
     _import(world, "/base", "/app")
 
-    _, brought = Reader(world.store, EVERYTHING, Wish(imports=True)).listing(world.place("/app"))
+    _, brought = Reader(world.store, EVERYTHING, ReadSwitches(imports=True)).listing(world.place("/app"))
 
     assert [{shown.secret.key: shown.value for shown in entry.secrets} for entry in brought] == [
         {"S": "3", "T": "9"}
@@ -143,8 +146,8 @@ def test_one_secret_is_found_through_imports(world: World) -> None:
     world.fill(world.place("/later"), S="4")
     _import(world, "/app", "/later")
 
-    shown = Reader(world.store, EVERYTHING, Wish(imports=True)).one(world.place("/app"), "S")
+    shown = Reader(world.store, EVERYTHING, ReadSwitches(imports=True)).one(world.place("/app"), "S")
 
     assert shown.value == "4"
-    with pytest.raises(Refusal, match="404"):
-        Reader(world.store, EVERYTHING, Wish()).one(world.place("/app"), "S")
+    with pytest.raises(ApiError, match="404"):
+        Reader(world.store, EVERYTHING, ReadSwitches()).one(world.place("/app"), "S")

@@ -127,14 +127,14 @@ def test_ports_are_free_and_differ(listener: int) -> None:
 def test_a_record_survives_writing_and_reading(tmp_path: Path) -> None:
     """Whoever reads the record later finds the same processes."""
     here = processes.identify(1)
-    record = Record(binaries=Path("/b"), kubeconfig=Path("/k"), ports={"etcd": 1}).having("etcd", here)
+    record = Record(binaries=Path("/b"), kubeconfig=Path("/k"), ports={"etcd": 1}).with_process("etcd", here)
     cluster_record.save(tmp_path / "cluster.json", record)
 
     assert record == cluster_record.load(tmp_path / "cluster.json")
     assert cluster_record.load(tmp_path / "none") is None
 
 
-def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+def test_a_damaged_record_is_an_error(tmp_path: Path) -> None:
     """Guessing at processes to kill is not an option."""
     (tmp_path / "cluster.json").write_text("{")
 

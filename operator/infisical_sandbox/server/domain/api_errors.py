@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
+class ApiError(Exception):
     """An answer other than success.
 
     Attributes: `status` (HTTP), `error` (the name a client may branch on), `message` (a sentence, or for
@@ -35,41 +35,41 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault
         self.headers = headers or {}
 
 
-def bad_request(message: str, error: str = "BadRequest") -> Refusal:
+def bad_request(message: str, error: str = "BadRequest") -> ApiError:
     """400: understood, and impossible."""
-    return Refusal(400, error, message)
+    return ApiError(400, error, message)
 
 
-def unauthorized(message: str, error: str = "UnauthorizedError") -> Refusal:
+def unauthorized(message: str, error: str = "UnauthorizedError") -> ApiError:
     """401: who are you?"""
-    return Refusal(401, error, message)
+    return ApiError(401, error, message)
 
 
-def forbidden(message: str, error: str = "ForbiddenError") -> Refusal:
+def forbidden(message: str, error: str = "ForbiddenError") -> ApiError:
     """403 for reasons other than a permission rule."""
-    return Refusal(403, error, message)
+    return ApiError(403, error, message)
 
 
-def denied(action: str, subject: str, rules: Sequence[object]) -> Refusal:
+def denied(action: str, subject: str, rules: Sequence[object]) -> ApiError:
     """403 of the permission check; `rules` are those that speak of the action and subject."""
-    return Refusal(403, "PermissionDenied", f"You are not allowed to {action} on {subject}", details=rules)
+    return ApiError(403, "PermissionDenied", f"You are not allowed to {action} on {subject}", details=rules)
 
 
-def bad_token(message: str) -> Refusal:
+def bad_token(message: str) -> ApiError:
     """403 of the signature and expiry check of a bearer token."""
-    return Refusal(403, "TokenError", message)
+    return ApiError(403, "TokenError", message)
 
 
-def not_found(message: str, error: str = "NotFound") -> Refusal:
+def not_found(message: str, error: str = "NotFound") -> ApiError:
     """404 of something that was asked for by name."""
-    return Refusal(404, error, message)
+    return ApiError(404, error, message)
 
 
-def invalid(issues: list[dict[str, object]]) -> Refusal:
+def invalid(issues: list[dict[str, object]]) -> ApiError:
     """422: the request does not fit the schema."""
-    return Refusal(422, "ValidationFailure", issues)
+    return ApiError(422, "ValidationFailure", issues)
 
 
-def too_many(message: str, headers: dict[str, str] | None = None) -> Refusal:
+def too_many(message: str, headers: dict[str, str] | None = None) -> ApiError:
     """429, with rate-limit headers only where the real limiter sends them."""
-    return Refusal(429, "RateLimitExceeded", message, headers=headers)
+    return ApiError(429, "RateLimitExceeded", message, headers=headers)

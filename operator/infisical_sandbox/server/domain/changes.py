@@ -119,8 +119,8 @@ def update_batch(
     touched = tuple({target.key: target for _, target in done}.values())
     change = Change(
         secrets=done,
-        events=tuple(_event(EventType.UPDATE, spot, spot.path, keys) for spot in touched),
-        syncs=tuple(spot.key for spot in touched),
+        events=tuple(_event(EventType.UPDATE, each, each.path, keys) for each in touched),
+        syncs=tuple(each.key for each in touched),
     )
     renames = {
         _address(target, draft.key): _address(target, row.key)
@@ -152,22 +152,22 @@ def delete_personal(store: Store, place: Place, key: str, context: Context) -> C
     return Change(secrets=((own, place),))
 
 
-def move(store: Store, wish: Move, context: Context) -> Change:
+def move(store: Store, request: Move, context: Context) -> Change:
     """Secrets to another folder: an import mutation naming the source, twice, and nothing else.
 
     Raises: 400 when the destination has a key already and `overwrite` is off.
     """
-    held = {row.key: row for row in secrets.shared(store, wish.goal.folder.id)}
-    clashes = sorted(row.key for row in wish.rows if row.key in held)
-    if clashes and not wish.overwrite:
+    held = {row.key: row for row in secrets.shared(store, request.goal.folder.id)}
+    clashes = sorted(row.key for row in request.rows if row.key in held)
+    if clashes and not request.overwrite:
         raise api_errors.bad_request(f"Secret already exist in destination: {', '.join(clashes)}")
-    secrets.delete(store, wish.rows)
-    for row in wish.rows:
+    secrets.delete(store, request.rows)
+    for row in request.rows:
         draft = Draft(row.key, row.value, comment=row.comment, metadata=row.metadata)
-        _upserted(store, wish.goal, draft, context)
-    told = events.import_mutation(*wish.source.key)
-    change = Change(events=(told, told), syncs=(wish.source.key, wish.goal.key))
-    moves = {_address(wish.source, row.key): _address(wish.goal, row.key) for row in wish.rows}
+        _upserted(store, request.goal, draft, context)
+    event = events.import_mutation(*request.source.key)
+    change = Change(events=(event, event), syncs=(request.source.key, request.goal.key))
+    moves = {_address(request.source, row.key): _address(request.goal, row.key) for row in request.rows}
     return _with_redirects(store, change, moves, context)
 
 
@@ -177,13 +177,13 @@ def rotate(store: Store, place: Place, drafts: Sequence[Draft], context: Context
     return Change(secrets=rows, syncs=(place.key,))
 
 
-def merge(store: Store, place: Place, wish: Approval, context: Context) -> Change:
+def merge(store: Store, place: Place, approval: Approval, context: Context) -> Change:
     """A reviewed change request: up to three events, create then update then delete, canonical path."""
     plain = Context(context.now, context.actor_id, place.path)
-    gone = [draft.key for draft in wish.deletes]
-    parts = [create(store, place, wish.creates, plain)] if wish.creates else []
-    if wish.updates:
-        parts.append(update_batch(store, place, wish.updates, MissingMode.FAIL, plain))
+    gone = [draft.key for draft in approval.deletes]
+    parts = [create(store, place, approval.creates, plain)] if approval.creates else []
+    if approval.updates:
+        parts.append(update_batch(store, place, approval.updates, MissingMode.FAIL, plain))
     parts += [delete(store, place, gone, plain)] if gone else []
     return Change(
         secrets=tuple(row for part in parts for row in part.secrets),

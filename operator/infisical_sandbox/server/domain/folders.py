@@ -84,9 +84,9 @@ def walk(store: Store, place: Place) -> Iterator[Place]:
         inside.setdefault(row.parent_id, []).append(row)
     waiting = [place]
     while waiting:
-        spot = waiting.pop()
-        yield spot
-        waiting += [spot.child(row) for row in reversed(inside.get(spot.folder.id, []))]
+        each = waiting.pop()
+        yield each
+        waiting += [each.child(row) for row in reversed(inside.get(each.folder.id, []))]
 
 
 def create(store: Store, parent: Place, name: str, now: float, description: str | None = None) -> Place:

@@ -58,7 +58,7 @@ class Ability:
         if not self.can(action, subject, fields):
             raise self.denial(action, subject)
 
-    def denial(self, action: str, subject: str) -> api_errors.Refusal:
+    def denial(self, action: str, subject: str) -> api_errors.ApiError:
         """The 403 with the rules that were looked at."""
         return api_errors.denied(
             action, subject, [as_json(rule, action) for rule in self.relevant(action, subject)]

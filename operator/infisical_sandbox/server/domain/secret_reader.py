@@ -31,7 +31,7 @@ _MAX_IMPORT_DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReadSwitches:
     """The switches of a read."""
 
     values: bool = True
@@ -63,7 +63,7 @@ class Reader:
 
     store: Store
     ability: Ability
-    wish: Wish
+    switches: ReadSwitches
 
     def listing(self, place: Place) -> tuple[tuple[Shown, ...], tuple[ShownImport, ...]]:
         """The secrets of the folder (and below, if wished) and of its imports; 403 as described above."""
@@ -71,15 +71,15 @@ class Reader:
             self.ability.can_somewhere(action, permissions.SECRETS) for action in ("describeSecret", "read")
         ):
             raise self.ability.denial("describeSecret", permissions.SECRETS)
-        places = tuple(folders.walk(self.store, place)) if self.wish.recursive else (place,)
-        own = tuple(shown for spot in places for shown in self._own(spot, strict=spot == place))
-        brought = tuple(self._imports(places)) if self.wish.imports else ()
+        places = tuple(folders.walk(self.store, place)) if self.switches.recursive else (place,)
+        own = tuple(shown for each in places for shown in self._own(each, strict=each == place))
+        brought = tuple(self._imports(places)) if self.switches.imports else ()
         return own, brought
 
     def one(self, place: Place, key: str, version: int | None = None) -> Shown:
         """One secret by key, searched in the imports too if wished; 404 or 403."""
         secret = secrets.find(self.store, place.folder.id, key)
-        if secret is None and self.wish.imports:
+        if secret is None and self.switches.imports:
             found = self._imported(place, key)
             if found:
                 return found
@@ -87,7 +87,7 @@ class Reader:
         row = row if version is None else secrets.at_version(self.store, row, version)
         if not self._may("describeSecret", place, row):
             raise self.ability.denial("describeSecret", permissions.SECRETS)
-        if self.wish.values and not self._may("readValue", place, row):
+        if self.switches.values and not self._may("readValue", place, row):
             raise self.ability.denial("readValue", permissions.SECRETS)
         return self._shown(place, row)
 
@@ -95,7 +95,7 @@ class Reader:
         for secret in secrets.shared(self.store, place.folder.id):
             if not self._may("describeSecret", place, secret):
                 continue
-            if not self.wish.values or self._may("readValue", place, secret):
+            if not self.switches.values or self._may("readValue", place, secret):
                 yield self._shown(place, secret)
             elif strict:
                 raise self.ability.denial("readValue", permissions.SECRETS)
@@ -131,15 +131,15 @@ class Reader:
         return None
 
     def _shown(self, place: Place, secret: Secret) -> Shown:
-        if not self.wish.values:
+        if not self.switches.values:
             return Shown(secret, place, None)
-        if not self.wish.expand:
+        if not self.switches.expand:
             return Shown(secret, place, secret.value)
         value, problems = secret_references.expand(
-            self.store, secret, place, lambda spot, row: self._may("readValue", spot, row)
+            self.store, secret, place, lambda place, row: self._may("readValue", place, row)
         )
         if problems:
-            raise api_errors.Refusal(
+            raise api_errors.ApiError(
                 403, "ForbiddenError", "Failed to expand one or more secret references", problems
             )
         return Shown(secret, place, value)

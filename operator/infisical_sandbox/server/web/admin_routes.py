@@ -130,7 +130,7 @@ async def _state(controls: Controls, request: web.Request) -> object:
     faults = controls.faults
     return {
         "streams": controls.count_streams(),
-        "waitingJobs": controls.instance.syncer.waiting,
+        "waitingJobs": controls.instance.fan_out.waiting,
         "faults": {name: getattr(faults, name) for name in _SIMPLE_SWITCHES},
         "responses": len(faults.responses),
     }

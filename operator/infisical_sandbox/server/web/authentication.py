@@ -68,8 +68,8 @@ def in_project(request: web.Request, project_id: str | None, slug: str | None = 
     return Caller(instance, identity, project, instance.ability(identity, project))
 
 
-def _wrong_kind(request: web.Request) -> api_errors.Refusal:
-    return api_errors.Refusal(
+def _wrong_kind(request: web.Request) -> api_errors.ApiError:
+    return api_errors.ApiError(
         403,
         f"Forbidden access to {request.path_qs}",
         "You are not allowed to access this resource",

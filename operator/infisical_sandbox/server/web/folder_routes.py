@@ -35,13 +35,15 @@ def routes() -> list[web.RouteDef]:
 async def list_all(request: web.Request) -> web.Response:
     """The folders directly inside `path`, or all below it."""
     authentication.identity_of(request)
-    wish = request_parser.query(request, request_bodies.FolderList)
-    caller = authentication.in_project(request, wish.project_id)
+    switches = request_parser.query(request, request_bodies.FolderList)
+    caller = authentication.in_project(request, switches.project_id)
     store = caller.instance.reading
-    place = folders.at(store, caller.project.id, wish.environment, wish.path)
-    found = _below(store, place, recursive=wish.recursive)
-    since = wish.last_secret_modified
-    shown = [json_views.folder(spot, relative_to=place.path if wish.recursive else None) for spot in found]
+    place = folders.at(store, caller.project.id, switches.environment, switches.path)
+    found = _below(store, place, recursive=switches.recursive)
+    since = switches.last_secret_modified
+    shown = [
+        json_views.folder(spot, relative_to=place.path if switches.recursive else None) for spot in found
+    ]
     return responses.ok(
         {"folders": [body for body in shown if not since or str(body["lastSecretModified"]) >= since]}
     )

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from infisical_sandbox.server import clock
 from infisical_sandbox.server.domain import api_errors
-from infisical_sandbox.server.domain.api_errors import Refusal
+from infisical_sandbox.server.domain.api_errors import ApiError
 from infisical_sandbox.server.web import authentication, responses
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def inject_faults(request: web.Request, handler: Handler) -> web.StreamRes
     if fault.hang:
         await asyncio.get_running_loop().create_future()
     await asyncio.sleep(fault.delay)
-    return responses.refused(_injected(fault)) if fault.status else await handler(request)
+    return responses.error_response(_injected(fault)) if fault.status else await handler(request)
 
 
 @web.middleware
@@ -65,22 +65,22 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
             authentication.authenticate(request)
         response = await handler(request)
         instance.database.commit()
-    except Refusal as refusal:
+    except ApiError as api_error:
         instance.database.commit()
-        response = responses.refused(refusal)
+        response = responses.error_response(api_error)
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         response = responses.no_route(request.method, request.path_qs)
     except web.HTTPRequestEntityTooLarge:
-        response = responses.refused(_something_wrong())
+        response = responses.error_response(_something_wrong())
     if isinstance(response, web.Response):
         return responses.conditional(request, response)
     return response
 
 
-def _injected(fault: ResponseFault) -> Refusal:
+def _injected(fault: ResponseFault) -> ApiError:
     status = fault.status or 500
     if status != _TOO_MANY:
-        return Refusal(status, _PLAIN_ERRORS.get(status, "InternalServerError"), "Something went wrong")
+        return ApiError(status, _PLAIN_ERRORS.get(status, "InternalServerError"), "Something went wrong")
     if fault.retry_after is None:
         return api_errors.too_many("Rate limit exceeded")
     seconds = str(fault.retry_after)
@@ -94,5 +94,5 @@ def _injected(fault: ResponseFault) -> Refusal:
     return api_errors.too_many(message, headers)
 
 
-def _something_wrong() -> Refusal:
-    return Refusal(500, "InternalServerError", "Something went wrong")
+def _something_wrong() -> ApiError:
+    return ApiError(500, "InternalServerError", "Something went wrong")

@@ -99,5 +99,5 @@ def _typed(received: str, path: list[object], message: str) -> dict[str, object]
     return {"code": "invalid_type", "received": received, "path": path, "message": message}
 
 
-def _broken() -> api_errors.Refusal:
-    return api_errors.Refusal(500, "InternalServerError", "Something went wrong")
+def _broken() -> api_errors.ApiError:
+    return api_errors.ApiError(500, "InternalServerError", "Something went wrong")

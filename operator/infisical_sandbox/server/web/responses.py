@@ -13,7 +13,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infisical_sandbox.server.domain.api_errors import Refusal
+    from infisical_sandbox.server.domain.api_errors import ApiError
 
 
 def ok(body: object) -> web.Response:
@@ -21,17 +21,17 @@ def ok(body: object) -> web.Response:
     return _json(body, 200)
 
 
-def refused(refusal: Refusal) -> web.Response:
+def error_response(api_error: ApiError) -> web.Response:
     """A refusal as JSON: request id, status, name, message, details."""
     body: dict[str, object] = {
         "reqId": f"req-{randomness.token_urlsafe(11)[:14]}",
-        "statusCode": refusal.status,
-        "message": refusal.message,
-        "error": refusal.error,
+        "statusCode": api_error.status,
+        "message": api_error.message,
+        "error": api_error.error,
     }
-    if refusal.details is not None:
-        body["details"] = list(refusal.details)
-    return _json(body, refusal.status, refusal.headers)
+    if api_error.details is not None:
+        body["details"] = list(api_error.details)
+    return _json(body, api_error.status, api_error.headers)
 
 
 def no_route(method: str, path: str) -> web.Response:

@@ -38,7 +38,7 @@ V4 = Dialect("/api/v4/secrets", "/api/v4/secrets/batch", "/api/v4/secrets/move",
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class WriteTarget:
     """The caller and the folder of one request, with the path's text as it came."""
 
     caller: Caller
@@ -66,12 +66,12 @@ def reader(request: web.Request, where: Where, read: Read) -> tuple[secret_reade
     caller = authentication.in_project(request, where.project_id, where.project_slug)
     store = caller.instance.reading
     place = folders.at(store, caller.project.id, where.environment, where.secret_path)
-    return secret_reader.Reader(store, caller.ability, wish(read)), place
+    return secret_reader.Reader(store, caller.ability, switches(read)), place
 
 
-def wish(read: Read) -> secret_reader.Wish:
+def switches(read: Read) -> secret_reader.ReadSwitches:
     """The switches of the read."""
-    return secret_reader.Wish(
+    return secret_reader.ReadSwitches(
         values=read.view_secret_value,
         expand=read.expand_secret_references,
         recursive=read.recursive,
@@ -79,12 +79,12 @@ def wish(read: Read) -> secret_reader.Wish:
     )
 
 
-def spot(request: web.Request, where: Where) -> Spot:
+def target(request: web.Request, where: Where) -> WriteTarget:
     """The caller and the folder to write to; 400, 403 or 404."""
     caller = authentication.in_project(request, where.project_id, where.project_slug)
     store = caller.instance.store
     place = folders.at(store, caller.project.id, where.environment, where.secret_path)
-    return Spot(caller, place, where.secret_path)
+    return WriteTarget(caller, place, where.secret_path)
 
 
 def require(caller: Caller, action: str, place: Place, keys: Sequence[str]) -> None:
@@ -98,12 +98,12 @@ def require(caller: Caller, action: str, place: Place, keys: Sequence[str]) -> N
         caller.ability.require(action, permissions.SECRETS, fields)
 
 
-def require_item(spot: Spot, action: str, item: Item) -> None:
+def require_item(target: WriteTarget, action: str, item: Item) -> None:
     """The same for one item of a batch, which may name a folder of its own."""
     path = item.secret_path
-    store = spot.caller.instance.store
-    place = path and folders.find(store, spot.place.project_id, spot.place.environment.slug, path)
-    require(spot.caller, action, place or spot.place, [item.secret_key])
+    store = target.caller.instance.store
+    place = path and folders.find(store, target.place.project_id, target.place.environment.slug, path)
+    require(target.caller, action, place or target.place, [item.secret_key])
 
 
 def draft(key: str, write: Write) -> Draft:

@@ -25,7 +25,7 @@ from infisical_sandbox.server.web import (
     responses,
     secret_requests,
 )
-from infisical_sandbox.server.web.secret_requests import V3, V4, Dialect, Spot
+from infisical_sandbox.server.web.secret_requests import V3, V4, Dialect, WriteTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,48 +81,50 @@ class _Handlers:
         if not row or not place:
             raise api_errors.not_found(f"Secret with ID '{request.match_info['id']}' not found")
         caller = authentication.in_project(request, place.project_id)
-        shown = secret_reader.Reader(store, caller.ability, secret_requests.wish(read)).one(place, row.key)
+        shown = secret_reader.Reader(store, caller.ability, secret_requests.switches(read)).one(
+            place, row.key
+        )
         return responses.ok({"secret": json_views.secret(shown.secret, shown.place, shown.value)})
 
     async def create_one(self, request: web.Request) -> web.Response:
-        spot, write = await self._one(request, "create")
+        target, write = await self._one(request, "create")
         draft = secret_requests.draft(request.match_info["name"], write)
         if write.type == "personal":
-            return _done_one(spot, _personal(spot, draft))
-        return _write(spot, "creates", (draft,), _creating, _done_one)
+            return _done_one(target, _personal(target, draft))
+        return _write(target, "creates", (draft,), _creating, _done_one)
 
     async def update_one(self, request: web.Request) -> web.Response:
-        spot, write = await self._one(request, "edit")
+        target, write = await self._one(request, "edit")
         draft = secret_requests.draft(request.match_info["name"], write)
         if write.type == "personal":
-            return _done_one(spot, _personal(spot, draft))
-        return _write(spot, "updates", (draft,), _updating, _done_one)
+            return _done_one(target, _personal(target, draft))
+        return _write(target, "updates", (draft,), _updating, _done_one)
 
     async def delete_one(self, request: web.Request) -> web.Response:
-        spot, write = await self._one(request, "delete")
+        target, write = await self._one(request, "delete")
         draft = secret_requests.draft(request.match_info["name"], write)
         if write.type == "personal":
-            store = spot.caller.instance.store
-            gone = changes.delete_personal(store, spot.place, draft.key, spot.context)
-            return _done_one(spot, gone)
-        return _write(spot, "deletes", (draft,), _deleting, _done_one)
+            store = target.caller.instance.store
+            gone = changes.delete_personal(store, target.place, draft.key, target.context)
+            return _done_one(target, gone)
+        return _write(target, "deletes", (draft,), _deleting, _done_one)
 
     async def create_batch(self, request: web.Request) -> web.Response:
-        spot, batch = await self._batch(request, "create")
-        return _write(spot, "creates", secret_requests.drafts(batch), _creating, _done_many)
+        target, batch = await self._batch(request, "create")
+        return _write(target, "creates", secret_requests.drafts(batch), _creating, _done_many)
 
     async def update_batch(self, request: web.Request) -> web.Response:
-        spot, batch = await self._batch(request, "edit")
+        target, batch = await self._batch(request, "edit")
 
-        def updating(spot: Spot, drafts: Sequence[Draft]) -> Change:
-            store = spot.caller.instance.store
-            return changes.update_batch(store, spot.place, drafts, batch.mode, spot.context)
+        def updating(target: WriteTarget, drafts: Sequence[Draft]) -> Change:
+            store = target.caller.instance.store
+            return changes.update_batch(store, target.place, drafts, batch.mode, target.context)
 
-        return _write(spot, "updates", secret_requests.drafts(batch), updating, _done_many)
+        return _write(target, "updates", secret_requests.drafts(batch), updating, _done_many)
 
     async def delete_batch(self, request: web.Request) -> web.Response:
-        spot, batch = await self._batch(request, "delete")
-        return _write(spot, "deletes", secret_requests.drafts(batch), _deleting, _done_many)
+        target, batch = await self._batch(request, "delete")
+        return _write(target, "deletes", secret_requests.drafts(batch), _deleting, _done_many)
 
     async def move(self, request: web.Request) -> web.Response:
         authentication.identity_of(request)
@@ -137,62 +139,62 @@ class _Handlers:
         secret_requests.require(caller, "delete", source, [row.key for row in rows])
         secret_requests.require(caller, "create", goal, [row.key for row in rows])
         context = changes.Context(clock.now().wall, caller.identity.id)
-        wish = changes.Move(source, goal, tuple(rows), body.should_overwrite)
-        caller.instance.apply(changes.move(store, wish, context))
+        switches = changes.Move(source, goal, tuple(rows), body.should_overwrite)
+        caller.instance.apply(changes.move(store, switches, context))
         return responses.ok({"isSourceUpdated": True, "isDestinationUpdated": True})
 
-    async def _one(self, request: web.Request, action: str) -> tuple[Spot, Write]:
+    async def _one(self, request: web.Request, action: str) -> tuple[WriteTarget, Write]:
         authentication.identity_of(request)
         where, write = await request_parser.read_both(request, self.dialect.where, request_bodies.Write)
-        spot = secret_requests.spot(request, where)
-        secret_requests.require(spot.caller, action, spot.place, [request.match_info["name"]])
-        return spot, write
+        target = secret_requests.target(request, where)
+        secret_requests.require(target.caller, action, target.place, [request.match_info["name"]])
+        return target, write
 
-    async def _batch(self, request: web.Request, action: str) -> tuple[Spot, request_bodies.Batch]:
+    async def _batch(self, request: web.Request, action: str) -> tuple[WriteTarget, request_bodies.Batch]:
         authentication.identity_of(request)
         where, batch = await request_parser.read_both(request, self.dialect.where, request_bodies.Batch)
-        spot = secret_requests.spot(request, where)
+        target = secret_requests.target(request, where)
         for item in batch.secrets:
-            secret_requests.require_item(spot, action, item)
+            secret_requests.require_item(target, action, item)
             if batch.mode is changes.MissingMode.UPSERT:
-                secret_requests.require_item(spot, "create", item)
-        return spot, batch
+                secret_requests.require_item(target, "create", item)
+        return target, batch
 
 
-def _creating(spot: Spot, drafts: Sequence[Draft]) -> Change:
-    return changes.create(spot.caller.instance.store, spot.place, drafts, spot.context)
+def _creating(target: WriteTarget, drafts: Sequence[Draft]) -> Change:
+    return changes.create(target.caller.instance.store, target.place, drafts, target.context)
 
 
-def _updating(spot: Spot, drafts: Sequence[Draft]) -> Change:
-    return changes.update(spot.caller.instance.store, spot.place, drafts[0], spot.context)
+def _updating(target: WriteTarget, drafts: Sequence[Draft]) -> Change:
+    return changes.update(target.caller.instance.store, target.place, drafts[0], target.context)
 
 
-def _deleting(spot: Spot, drafts: Sequence[Draft]) -> Change:
+def _deleting(target: WriteTarget, drafts: Sequence[Draft]) -> Change:
     keys = [draft.key for draft in drafts]
-    return changes.delete(spot.caller.instance.store, spot.place, keys, spot.context)
+    return changes.delete(target.caller.instance.store, target.place, keys, target.context)
 
 
-def _personal(spot: Spot, draft: Draft) -> Change:
-    return changes.write_personal(spot.caller.instance.store, spot.place, draft, spot.context)
+def _personal(target: WriteTarget, draft: Draft) -> Change:
+    return changes.write_personal(target.caller.instance.store, target.place, draft, target.context)
 
 
 def _write(
-    spot: Spot,
+    target: WriteTarget,
     kind: str,
     drafts: tuple[Draft, ...],
-    perform: Callable[[Spot, Sequence[Draft]], Change],
-    answer: Callable[[Spot, Change], web.Response],
+    perform: Callable[[WriteTarget, Sequence[Draft]], Change],
+    answer: Callable[[WriteTarget, Change], web.Response],
 ) -> web.Response:
     """Perform the write, or file it as a change request where a policy asks for review."""
-    if spot.caller.project.approvals:
-        return responses.ok({"approval": _file_approval(spot, kind, drafts)})
-    return answer(spot, perform(spot, drafts))
+    if target.caller.project.approvals:
+        return responses.ok({"approval": _file_approval(target, kind, drafts)})
+    return answer(target, perform(target, drafts))
 
 
-def _file_approval(spot: Spot, kind: str, drafts: tuple[Draft, ...]) -> dict[str, object]:
-    place = spot.place
+def _file_approval(target: WriteTarget, kind: str, drafts: tuple[Draft, ...]) -> dict[str, object]:
+    place = target.place
     filed: dict[str, tuple[Draft, ...]] = {kind: drafts}
-    row = spot.caller.instance.store.approvals.put(
+    row = target.caller.instance.store.approvals.put(
         Approval(
             projects.new_id(),
             place.project_id,
@@ -204,14 +206,14 @@ def _file_approval(spot: Spot, kind: str, drafts: tuple[Draft, ...]) -> dict[str
     return {"id": row.id, "status": "open", "environment": row.environment}
 
 
-def _done_one(spot: Spot, change: Change) -> web.Response:
-    spot.caller.instance.apply(change)
+def _done_one(target: WriteTarget, change: Change) -> web.Response:
+    target.caller.instance.apply(change)
     row, place = change.secrets[0]
     return responses.ok({"secret": json_views.secret(row, place, row.value)})
 
 
-def _done_many(spot: Spot, change: Change) -> web.Response:
-    spot.caller.instance.apply(change)
+def _done_many(target: WriteTarget, change: Change) -> web.Response:
+    target.caller.instance.apply(change)
     return responses.ok(
         {"secrets": [json_views.secret(row, place, row.value) for row, place in change.secrets]}
     )
