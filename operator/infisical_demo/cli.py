@@ -26,7 +26,7 @@ class _Lazy(click.Group):
             module = importlib.import_module(_COMMANDS[cmd_name])
         except ModuleNotFoundError as error:
             raise click.ClickException(
-                f"the Python module {error.name} is missing. "
+                f"the Python module {str(error.name).partition('.')[0]} is missing. "
                 "In a checkout of the project, run: pip install -e '.[sandbox]'"
             ) from error
         command = getattr(module, cmd_name)

@@ -34,9 +34,10 @@ _INTERRUPTED = 130
 )
 @click.option("--stop", "is_stop", is_flag=True, help="Stop a demo that --keep left running.")
 def demo(*, keep: bool, kubeconfig: Path | None, updates: int, is_stop: bool) -> None:
-    """Show in a real Kubernetes control plane how a changed secret restarts a workload.
+    """Show how a changed secret restarts a workload.
 
-    Checks each step at the API server and measures the latency. Takes about 1 minute.
+    Runs the operator with a real Kubernetes control plane, checks each step at the API server and measures
+    the latency. Takes 1 to 2 minutes.
     """
     report = Report(Console(highlight=False))
     try:

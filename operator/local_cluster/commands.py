@@ -87,7 +87,10 @@ _mirror = click.option(
 
 @click.group("cluster")
 def cluster() -> None:
-    """Run a real Kubernetes control plane on this machine. kwok simulates nodes and pods."""
+    """Run a Kubernetes control plane on this machine.
+
+    etcd, the API server, the controller manager and the scheduler are real; kwok simulates nodes and pods.
+    """
 
 
 @cluster.command()
@@ -154,7 +157,10 @@ def status(state: Path) -> None:
 @_state
 @_with_errors
 def env(state: Path) -> None:
-    """Print shell commands for kubectl and helm: eval "$(infisical-sandbox cluster env)"."""
+    """Print shell commands that set KUBECONFIG and PATH.
+
+    To use kubectl and helm: eval "$(infisical-sandbox cluster env)"
+    """
     here = Cluster(state)
     click.echo(f"export KUBECONFIG={shlex.quote(str(here.kubeconfig))}")
     click.echo(f'export PATH={shlex.quote(str(here.binaries))}:"$PATH"')

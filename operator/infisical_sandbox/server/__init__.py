@@ -25,7 +25,7 @@ try:
     from infisical_sandbox.server.options import Options
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"the Python module {error.name} is missing. "
+        f"the Python module {str(error.name).partition('.')[0]} is missing. "
         "In a checkout of the project, run: pip install -e '.[sandbox]'",
         name=error.name,
     ) from None
