@@ -105,7 +105,7 @@ def test_the_server_must_be_given() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_server_runs_as_a_process(tmp_path: Path, number: signal.Signals) -> None:
-    """It writes the ready file once it listens, logs no secret, and stops at once when told."""
+    """It writes the ready file once it listens, logs no secret, and stops at once after a signal."""
     ready = tmp_path / "ready.json"
     log = tmp_path / "log"
     command = (*SERVER, "--port", "0", "--ready-file", str(ready), "--admin", "--log-format", "json")
@@ -137,7 +137,7 @@ def test_the_server_runs_as_a_process(tmp_path: Path, number: signal.Signals) ->
 
 
 def test_a_taken_port_is_one_sentence() -> None:
-    """The second server on a port says so and leaves."""
+    """The second server on a port ends with one message."""
     with Sandbox.in_thread() as sandbox:
         port = sandbox.url.rsplit(":", 1)[1]
         done = subprocess.run(  # noqa: S603 - our own command
@@ -150,5 +150,5 @@ def test_a_taken_port_is_one_sentence() -> None:
         )
 
     assert done.returncode == 1
-    assert "Error: cannot serve" in done.stderr
+    assert "Error: the server cannot start" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Starting and stopping a local Infisical, in the caller's event loop or in a thread of its own."""
+"""Starts and stops a local Infisical, in the caller's event loop or in its own thread."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _SHUTDOWN_SECONDS = 0.1
 
 
 class Sandbox:
-    """A running local Infisical with one ready-made project and identity.
+    """A running local Infisical with one project and one machine identity.
 
     `async with Sandbox.running(options)` serves in the caller's loop, `with Sandbox.in_thread(options)`
-    (or `async with`) in a thread of its own, which does not disturb the code under test.
+    (or `async with`) in its own thread, so that it does not block the code under test.
     """
 
     def __init__(self, instance: Instance, url: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -47,7 +47,7 @@ class Sandbox:
     @classmethod
     @asynccontextmanager
     async def running(cls, options: Options | None = None) -> AsyncIterator[Self]:
-        """Serve until the block is left; open streams are then aborted."""
+        """Run the server inside the context; its end closes all open streams."""
         options = options or Options()
         instance = Instance(options)
         runner = web.AppRunner(
@@ -69,22 +69,22 @@ class Sandbox:
 
     @classmethod
     def in_thread(cls, options: Options | None = None) -> ThreadedSandbox:
-        """Serve in a thread with its own event loop until the block is left."""
+        """Run the server in a thread with its own event loop, inside the context."""
         return ThreadedSandbox(options or Options())
 
     @property
     def project_id(self) -> str:
-        """The ready-made project."""
+        """The id of the project."""
         return self._instance.project.id
 
     @property
     def project_slug(self) -> str:
-        """The ready-made project's slug."""
+        """The slug of the project."""
         return self._instance.project.slug
 
     @property
     def identity_id(self) -> str:
-        """The ready-made identity."""
+        """The id of the machine identity."""
         return self._instance.identity.id
 
     @property
@@ -113,12 +113,12 @@ class Sandbox:
     def do_blocking(
         self, action: Callable[Concatenate[Controls, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """The same from a thread other than the server's."""
+        """Run a method of `Controls` in the server's loop, from another thread."""
         pending = self.do(action, *args, **kwargs)
         return asyncio.run_coroutine_threadsafe(pending, self._loop).result()
 
     def ready(self) -> dict[str, object]:
-        """What the ready file says."""
+        """The content of the ready file."""
         facts: dict[str, object] = {
             "url": self.url,
             "projectId": self.project_id,
@@ -187,7 +187,7 @@ class ThreadedSandbox:
 
 
 def write_ready_file(path: Path, sandbox: Sandbox) -> None:
-    """Write the facts to a file that appears complete or not at all, readable by its owner only."""
+    """Write the ready file atomically, with mode 0600."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         json.dump(sandbox.ready(), file, indent=2)
         file.write("\n")

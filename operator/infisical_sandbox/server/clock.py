@@ -1,4 +1,4 @@
-"""The one place the sandbox asks what time it is."""
+"""The clock of the local Infisical."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A moment on both clocks, in seconds: `wall` since the epoch, `monotonic` since whenever."""
+    """A time on both clocks, in seconds: `wall` since the epoch, `monotonic` since an arbitrary start."""
 
     wall: float
     monotonic: float
 
 
 def now() -> Instant:
-    """This moment. The monotonic clock is system-wide: other processes of the machine can compare."""
+    """The current time. Processes of the same machine share the monotonic clock."""
     return Instant(time.time(), time.monotonic())
 
 

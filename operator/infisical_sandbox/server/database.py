@@ -1,4 +1,4 @@
-"""The state on disk: one SQLite table of records as JSON, written through, committed per request."""
+"""The SQLite file: one table of records as JSON, committed after each request."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ create table if not exists records (
 
 
 class Database:
-    """A store's file. Also made for no file at all, where it does nothing."""
+    """The file of a store; without a path all methods do nothing."""
 
     def __init__(self, path: Path | None, store: Store) -> None:
-        """Load what is there into the (empty) store and keep the file in step from now on."""
+        """Load the file into the (empty) store and write all later changes to the file."""
         self._adapters: dict[type[Any], TypeAdapter[Any]] = {}
         self._connection = sqlite3.connect(path) if path else None
         if self._connection:
             self._load(self._connection, store)
 
     def commit(self) -> None:
-        """Make everything written so far durable."""
+        """Commit all writes so far."""
         if self._connection:
             self._connection.commit()
 
     def close(self) -> None:
-        """Commit and let go of the file."""
+        """Commit and close the file."""
         if self._connection:
             self._connection.commit()
             self._connection.close()

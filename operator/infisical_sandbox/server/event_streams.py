@@ -1,7 +1,7 @@
-"""The open event streams of the server: registering, writing frames, pinging, ending.
+"""The open event streams of the server: registration, frames, pings, and the end of a stream.
 
-Frames go to the transport at once and in order, so a slow reader costs memory and loses nothing, as with
-the real server. One timer per server pings all streams at the same instant and re-checks permissions.
+Frames go to the transport at once and in order: a slow reader costs memory and loses no event, as with
+the real server. One timer per server pings all streams at the same time and re-checks permissions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def frame(event: Event, generation: Generation, now: float) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """One subscriber. `done` tells the request handler how to finish."""
+    """One open stream. The result of `done` is the way in which the request handler ends it."""
 
     project_id: str
     identity_id: str
@@ -48,16 +48,16 @@ class Stream:
     opened_at: float
     done: asyncio.Future[Ending]
     silent: bool = True
-    """Nothing may be written: before the head of the answer went out, and after the silence fault."""
+    """No writes: before the response headers are sent, and after the fault `silence`."""
     lifetime: asyncio.TimerHandle | None = field(default=None, repr=False)
 
     def write(self, data: bytes) -> None:
-        """Send bytes as one chunk of the body, unless the stream fell silent or is going."""
+        """Send bytes as one chunk of the body, unless the stream is silent or closing."""
         if not (self.silent or self.done.done() or self.transport.is_closing()):
             self.transport.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     def end(self, ending: Ending) -> None:
-        """End it this way; a second end changes nothing."""
+        """End the stream in this way; a second call has no effect."""
         if self.done.done():
             return
         match ending:
@@ -75,7 +75,7 @@ class Hub:
     """All streams of one server."""
 
     def __init__(self, generation: Generation, recheck: Callable[[Stream], Ability | None]) -> None:
-        """`recheck` gives a stream's ability anew, or None when it lost its right to be here."""
+        """`recheck` returns a stream's current ability, or None if it lost its permission."""
         self.generation = generation
         self.streams: set[Stream] = set()
         self._recheck = recheck
@@ -85,23 +85,23 @@ class Hub:
         return sum(stream.project_id == project_id for stream in self.streams)
 
     def add(self, stream: Stream, lifetime: float | None) -> None:
-        """Admit a stream."""
+        """Add a stream."""
         self.streams.add(stream)
         self._schedule_end(stream, lifetime)
 
     def remove(self, stream: Stream) -> None:
-        """Forget a stream at once."""
+        """Remove a stream."""
         self.streams.discard(stream)
         if stream.lifetime:
             stream.lifetime.cancel()
 
     def limit_lifetime(self, lifetime: float | None) -> None:
-        """Give open streams a new life time, counted from when they were opened."""
+        """Set a new lifetime in seconds for open streams, counted from their start."""
         for stream in self.streams:
             self._schedule_end(stream, lifetime)
 
     def deliver(self, event: Event) -> int:
-        """Write the event to everyone it is for; the number of receivers."""
+        """Write the event to all matching streams; return the number of receivers."""
         data = frame(event, self.generation, clock.now().wall)
         receivers = [stream for stream in self.streams if self._is_for(stream, event)]
         for stream in receivers:
@@ -114,14 +114,14 @@ class Hub:
             stream.write(data)
 
     def end_all(self, ending: Ending) -> int:
-        """End every stream; their number."""
+        """End all streams; return their number."""
         doomed = tuple(self.streams)
         for stream in doomed:
             stream.end(ending)
         return len(doomed)
 
     def recheck(self) -> None:
-        """Renew every stream's ability; end those that lost it."""
+        """Update the ability of all streams; end streams without permission."""
         for stream in tuple(self.streams):
             ability = self._recheck(stream)
             if ability is None:
@@ -148,7 +148,7 @@ class Hub:
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Drop the connection with a RST: a close with nothing lingering."""
+    """Close the connection with a TCP reset."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)

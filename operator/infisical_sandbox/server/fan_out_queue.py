@@ -1,8 +1,8 @@
-"""The background jobs that tell importers and referrers of a change.
+"""The delayed events of folders that import or refer to a changed folder.
 
-A change queues a first job; changes of the same folder in the same wall-clock window merge into it.
-It queues a second one, which publishes an import mutation for every listening folder and starts over
-from there. A visited set travels with the chain, so cycles end; diamonds may tell a folder twice.
+A change queues a first job; changes of the same folder in the same time window share it. The first job
+queues a second one, which publishes an import mutation for each importing folder and starts again
+from there. A visited set ends cycles; a folder that is reached on two ways may get two events.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FanOutQueue:
         publish: Callable[[Event], None],
         touched: Callable[[FolderKey], None],
     ) -> None:
-        """`delay` is the whole way of one level in seconds; `touched` hears of each first job."""
+        """`delay` is the time of one level in seconds; `touched` is called by each first job."""
         self._store = store
         self._delay = delay
         self._publish = publish
@@ -41,7 +41,7 @@ class FanOutQueue:
         self._handles: dict[object, asyncio.TimerHandle] = {}
 
     def queue(self, changed: FolderKey, visited: frozenset[FolderKey] = frozenset()) -> None:
-        """Start the jobs for a folder, unless the chain has been there."""
+        """Start the jobs for a folder, unless this chain has visited it."""
         if changed in visited:
             return
         job_id = (changed, self._window())
@@ -49,14 +49,14 @@ class FanOutQueue:
             self._later(job_id, self._delay * _FIRST_SHARE, self._first, changed, visited)
 
     def stop(self) -> None:
-        """Forget every waiting job."""
+        """Cancel all waiting jobs."""
         for handle in self._handles.values():
             handle.cancel()
         self._handles.clear()
 
     @property
     def waiting(self) -> int:
-        """The number of jobs under way."""
+        """The number of waiting jobs."""
         return len(self._handles)
 
     def _window(self) -> object:

@@ -1,4 +1,4 @@
-"""One local Infisical without its HTTP face: the state and everything that happens around a change."""
+"""One local Infisical without HTTP: its state, and the effects of a change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ORGANISATION = "11111111-1111-4111-8111-111111111111"
 
 
 class Instance:
-    """A server's state and its background work. Lives in one event loop."""
+    """The state and the background work of one server, in one event loop."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -57,19 +57,19 @@ class Instance:
         self._checked = 0.0
 
     def start(self) -> None:
-        """Begin the ping timer in the running event loop."""
+        """Start the ping timer in the running event loop."""
         self._checked = clock.now().monotonic
         self.retime()
 
     def stop(self) -> None:
-        """End the background work and close the file."""
+        """Stop the background work and close the file."""
         self.fan_out.stop()
         if self._timer:
             self._timer.cancel()
         self.database.close()
 
     def retime(self) -> None:
-        """Let the ping timer start over, with the interval of this moment."""
+        """Restart the ping timer with the current interval."""
         if self._timer:
             self._timer.cancel()
         interval = self.faults.ping_interval or self.options.ping_interval
@@ -77,22 +77,22 @@ class Instance:
 
     @property
     def reading(self) -> Store:
-        """The store that reads see, which a fault may have frozen."""
+        """The store for reads; a fault may have frozen it."""
         return self.faults.reading(self.store, clock.now().monotonic)
 
     @property
     def connection_limit(self) -> int | None:
-        """Streams per project, as the options or a fault say."""
+        """The maximum number of streams per project, from the options or a fault."""
         fault = self.faults.connection_limit
         return self.options.limit if fault is None else fault
 
     @property
     def stream_lifetime(self) -> float | None:
-        """Seconds a stream lives, as the options or a fault say."""
+        """The lifetime of a stream in seconds, from the options or a fault."""
         return self.faults.stream_lifetime or self.options.lifetime
 
     def apply(self, change: Change) -> None:
-        """Tell the world of a change: its events now, the importers later."""
+        """Publish the events of a change now, and those of importing folders later."""
         for secret, place in change.secrets:
             self.journal.note(
                 "secret",
@@ -109,7 +109,7 @@ class Instance:
             self.fan_out.queue(key)
 
     def publish(self, event: Event) -> None:
-        """Hand an event to the streams, as the plan and the fault switches allow."""
+        """Send an event to the streams, unless a fault switch prevents it."""
         facts = journal.event_facts(event)
         if self.faults.plan_missing:
             self.journal.note("event-not-published", **facts)
@@ -122,7 +122,7 @@ class Instance:
             self._emit(event)
 
     def ability(self, identity: Identity, project: Project) -> Ability:
-        """What the identity may do in the project; 403 if it is no member."""
+        """The permissions of the identity in the project; 403 if it is not a member."""
         return identities.ability(self.store, identity, project, self.generation)
 
     def _emit(self, event: Event) -> None:
@@ -139,7 +139,7 @@ class Instance:
             self.database.commit()
 
     def _tick(self) -> None:
-        """Ping every stream; re-check their permissions when that is due, by the same timer."""
+        """Ping all streams; re-check their permissions when due."""
         self.retime()
         self.hub.write_all(PING)
         now = clock.now().monotonic
@@ -175,13 +175,13 @@ class Instance:
     def _restored(self, project_id: str, identity_id: str) -> tuple[Project, Identity]:
         identity = self.store.identities.get(identity_id)
         if identity is None:
-            raise LookupError("the database names an identity that it does not hold")
+            raise LookupError("the database refers to an identity that it does not contain")
         if not identities.knows_secret(self.store, identity, self.client_secret):
             identities.add_client_secret(self.store, identity, clock.now().wall, self.client_secret)
         return projects.by_id(self.store, project_id), self._as_optioned(identity)
 
     def _as_optioned(self, identity: Identity) -> Identity:
-        """The ready-made identity with the auth settings of this start."""
+        """The machine identity with the auth settings from the options."""
         options = self.options
         return self.store.identities.put(
             replace(

@@ -1,6 +1,6 @@
-"""A journal of what happened: changes, events, streams. Names and times, never a secret value.
+"""The journal of changes, events and streams: names and times, never a secret value.
 
-Tests and benchmarks compare its times with what a client saw, so each entry carries both clocks.
+Tests and benchmarks compare its times with those of a client, so each entry has both clocks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEPT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened. `number` only grows."""
+    """One journal entry; `number` increases by 1."""
 
     number: int
     kind: str
@@ -48,7 +48,7 @@ class Journal:
         self._count = 0
 
     def note(self, kind: str, **facts: object) -> Entry:
-        """Write an entry down now."""
+        """Append an entry with the current time."""
         self._count += 1
         entry = Entry(self._count, kind, clock.now(), facts)
         self._entries.append(entry)
@@ -60,7 +60,7 @@ class Journal:
 
 
 def event_facts(event: Event) -> dict[str, object]:
-    """What the journal says of an event."""
+    """The journal's fields of an event."""
     return {
         "event": event.type.value,
         "projectId": event.project_id,

@@ -1,4 +1,4 @@
-"""Kubernetes auth: ask the cluster who a service account token is, then apply the identity's bounds."""
+"""Kubernetes auth: TokenReview of a service account token, then the limits of the identity."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ACCOUNT_PARTS = 4
 
 
 async def review(settings: KubernetesSettings, jwt: str) -> None:
-    """Nothing, if this token may log in.
+    """Check that this service account token may log in.
 
-    Raises: 401 `KubernetesTokenReviewError` when the review fails or says no, 401 for a namespace, name or
-    audience that is not allowed.
+    Raises: 401 `KubernetesTokenReviewError` if the review fails or rejects the token, 401 for a namespace,
+    name or audience that is not allowed.
     """
     status = await _token_review(settings, jwt)
     if not status.get("authenticated"):

@@ -1,7 +1,7 @@
-"""Access tokens: what is signed, when they end, and how renewal goes in either generation.
+"""Access tokens: claims, expiry, and renewal by the rules of each generation.
 
-Older servers look a token up in a database row at each use; newer ones trust the signed claims and keep
-revocation markers. Here both keep one record per token, and the differences are the rules below.
+Older servers read a database row at each use of a token; newer ones trust the signed claims and store
+revocation markers. This server has one record per token; the rules below are the differences.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ALGORITHM = "HS256"
 MAX_AGE = 7_776_000
-"""Seconds: no single token of a newer server lives longer, whatever its settings."""
+"""Maximum lifetime in seconds of a token without renewal, on newer servers."""
 _PERIODIC_MAX_TTL = 1_000_000_000
 _EXPIRED = "Your token has expired. Please re-authenticate."
 
@@ -46,7 +46,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Signing and checking with one key and the rules of one generation."""
+    """Signs and verifies tokens with one key and the rules of one generation."""
 
     store: Store
     key: str
@@ -68,7 +68,7 @@ class Tokens:
         return self._sign(row, self._first_ttl(settings), now)
 
     def verify(self, token: str, now: float) -> AccessToken:
-        """The record of a token that may be used; costs one use if uses are limited.
+        """Return the record of a valid token; uses it once if its uses are limited.
 
         Raises: 403 `TokenError` for expiry and forgery, 401 for revocation and used-up tokens.
         """
@@ -79,7 +79,7 @@ class Tokens:
         return self.store.tokens.put(replace(row, uses=row.uses + 1)) if limit else row
 
     def renew(self, token: str, now: float) -> Grant:
-        """The same token with a later end, as far as its maximum allows."""
+        """The token with a later expiry, within its maximum lifetime."""
         row = self._usable(self._decode(token, now), now)
         if row.settings.period:
             ttl = row.settings.period
@@ -90,7 +90,7 @@ class Tokens:
         return self._sign(self.store.tokens.put(replace(row, renewed_at=now)), ttl, now)
 
     def revoke(self, token: str, now: float) -> None:
-        """End the token and all its renewals."""
+        """Revoke the token and all its renewals."""
         self._forget(self._usable(self._decode(token, now), now))
 
     def _first_ttl(self, settings: TokenSettings) -> int:
@@ -101,14 +101,14 @@ class Tokens:
         return ttl if settings.period else min(bounds)
 
     def _remaining(self, row: AccessToken, now: float) -> int:
-        """Newer servers shorten the last renewals and refuse only when nothing is left."""
+        """Newer servers shorten the last renewals and reject one only when no time is left."""
         budget = row.created_at + row.settings.max_ttl - now if row.settings.max_ttl else MAX_AGE
         if budget < 1:
             raise api_errors.unauthorized("Cannot renew: access token has reached its max TTL")
         return min(row.settings.ttl or MAX_AGE, int(budget), MAX_AGE)
 
     def _extended(self, row: AccessToken, now: float) -> int:
-        """Older servers refuse, and delete the token, if a whole TTL no longer fits."""
+        """Older servers reject the renewal and delete the token if a full TTL does not fit."""
         ttl, max_ttl = row.settings.ttl, row.settings.max_ttl
         if max_ttl and now + ttl > row.created_at + max_ttl:
             self.store.tokens.remove(row.id)

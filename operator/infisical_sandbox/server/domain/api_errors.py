@@ -1,7 +1,7 @@
-"""How Infisical says no: the status, the error name and the sentence are part of its contract.
+"""The error responses of Infisical: status, error name and message are part of its API.
 
-Refusal
-└── every refusal is this one class; the functions below name the cases.
+ApiError
+└── all errors are this class; the functions below return one per case.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class ApiError(Exception):
-    """An answer other than success.
+    """An error response.
 
-    Attributes: `status` (HTTP), `error` (the name a client may branch on), `message` (a sentence, or for
+    Attributes: `status` (HTTP), `error` (the name for clients), `message` (a sentence, or for
     422 the list of issues), `details` (extra objects or sentences, absent when None), `headers`.
     """
 
@@ -36,12 +36,12 @@ class ApiError(Exception):
 
 
 def bad_request(message: str, error: str = "BadRequest") -> ApiError:
-    """400: understood, and impossible."""
+    """400: the request is not possible."""
     return ApiError(400, error, message)
 
 
 def unauthorized(message: str, error: str = "UnauthorizedError") -> ApiError:
-    """401: who are you?"""
+    """401: not authenticated."""
     return ApiError(401, error, message)
 
 
@@ -51,7 +51,7 @@ def forbidden(message: str, error: str = "ForbiddenError") -> ApiError:
 
 
 def denied(action: str, subject: str, rules: Sequence[object]) -> ApiError:
-    """403 of the permission check; `rules` are those that speak of the action and subject."""
+    """403 of the permission check; `rules` are those of the action and subject."""
     return ApiError(403, "PermissionDenied", f"You are not allowed to {action} on {subject}", details=rules)
 
 
@@ -61,7 +61,7 @@ def bad_token(message: str) -> ApiError:
 
 
 def not_found(message: str, error: str = "NotFound") -> ApiError:
-    """404 of something that was asked for by name."""
+    """404: the named object does not exist."""
     return ApiError(404, error, message)
 
 

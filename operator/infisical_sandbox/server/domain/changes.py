@@ -1,8 +1,8 @@
-"""Which change causes which event: one function per row of the table a subscriber relies on.
+"""Which change causes which event: one function per kind of change.
 
-Each function changes the store and returns what follows: the events of the call, and the folders whose
-importers and referrers must hear of it (see `fanouts`). Nothing is published here. What has no function
-here causes no event: folders, roll-backs, dynamic secrets.
+Each function changes the store and returns a `Change`: the events of the request, and the folders whose
+importing and referring folders get events later (see `fan_out`). No function publishes. Changes without
+a function here cause no event: folders, roll-backs, dynamic secrets.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FolderKey = tuple[str, str, str]
 
 
 class MissingMode(StrEnum):
-    """What a batch update does about keys that do not exist."""
+    """How a batch update handles missing keys."""
 
     FAIL = "failOnNotFound"
     UPSERT = "upsert"
@@ -46,7 +46,7 @@ class MissingMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who changes something when, and the text of the path in the request."""
+    """Author and time of a change, and the path as written in the request."""
 
     now: float
     actor_id: str | None = None
@@ -60,7 +60,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Secrets on their way from one folder to another."""
+    """A move of secrets from one folder to another."""
 
     source: Place
     goal: Place
@@ -70,7 +70,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a write led to. `secrets` pairs each secret with its folder."""
+    """The result of a write. `secrets` pairs each secret with its folder."""
 
     secrets: tuple[tuple[Secret, Place], ...] = ()
     events: tuple[Event, ...] = ()
@@ -105,7 +105,7 @@ def update_batch(
     """Many secrets, also of several folders: one `secret:update` per folder touched.
 
     Every one of those events lists all keys of the call, renamed secrets by their new key. What an
-    upsert creates is in no `secret:create`. The paths are canonical whatever the request said.
+    upsert creates is in no `secret:create`. The paths are always canonical.
     """
     planned = [(_target(store, place, draft, context, mode), draft) for draft in drafts]
     chosen = [pair for pair in planned if _exists(store, *pair) or mode is MissingMode.UPSERT]
@@ -172,13 +172,13 @@ def move(store: Store, request: Move, context: Context) -> Change:
 
 
 def rotate(store: Store, place: Place, drafts: Sequence[Draft], context: Context) -> Change:
-    """What a secret rotation does: new values, silence at the folder itself, importers hear."""
+    """A secret rotation: new values without an event at the folder itself; importing folders get events."""
     rows = tuple((_upserted(store, place, draft, context), place) for draft in drafts)
     return Change(secrets=rows, syncs=(place.key,))
 
 
 def merge(store: Store, place: Place, approval: Approval, context: Context) -> Change:
-    """A reviewed change request: up to three events, create then update then delete, canonical path."""
+    """Merge a change request: up to 3 events (create, update, delete) with the canonical path."""
     plain = Context(context.now, context.actor_id, place.path)
     gone = [draft.key for draft in approval.deletes]
     parts = [create(store, place, approval.creates, plain)] if approval.creates else []
@@ -200,20 +200,20 @@ def add_import(
     *,
     replication: bool,
 ) -> tuple[SecretImport, Change]:
-    """A new entry: an import mutation at the importing folder (none for a replication)."""
+    """Add an import: an import mutation of the importing folder (none for a replication)."""
     folders.at(store, place.project_id, source[0].slug, source[1])
     row = secret_imports.add(store, place, source, context.now, replication=replication)
     return row, _import_change(place, row)
 
 
 def remove_import(store: Store, place: Place, row: SecretImport) -> Change:
-    """An entry less: an import mutation at the importing folder (none for a replication)."""
+    """Remove an import: an import mutation of the importing folder (none for a replication)."""
     secret_imports.remove(store, row)
     return _import_change(place, row)
 
 
 def _with_redirects(store: Store, change: Change, moved: dict[Target, Target], context: Context) -> Change:
-    """The change, with what follows the new names: silent edits, whose importers hear of them."""
+    """The change with rewritten references: edits without events, but with events for importing folders."""
     real = {old: new for old, new in moved.items() if old != new}
     if not real:
         return change

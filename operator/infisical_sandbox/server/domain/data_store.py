@@ -1,7 +1,7 @@
-"""Where the records are while the server runs: one table per kind, indexed by id and by owner.
+"""The records in memory: one table per kind, indexed by id and by owner.
 
-A store is a plain in-memory value. It tells one observer about every write, which is how `persisting`
-keeps the file, and it can be copied cheaply, which is how stale reads are made.
+A store calls one observer for each write, by which `database` writes the file. It is cheap to copy,
+which makes stale reads possible.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ R = TypeVar("R", bound=Record)
 
 
 def _ignore(kind: type, record_id: str, record: object | None) -> None:
-    """Observe nothing: the state lives in memory only."""
+    """Ignore the write: the state is in memory only."""
 
 
 class Table(Generic[R]):
     """The records of one kind in order of first insertion."""
 
     def __init__(self, kind: type[R], owner: Callable[[R], str] | None = None) -> None:
-        """`owner` names what a record belongs to, for `of`."""
+        """`owner` returns the id of the object that owns a record, for `of`."""
         self.kind = kind
         self.observe: Callable[[type, str, object | None], None] = _ignore
         self._owner = owner
@@ -59,7 +59,7 @@ class Table(Generic[R]):
         return record
 
     def remove(self, record_id: str) -> None:
-        """Forget the record; unknown ids are fine."""
+        """Remove the record; an unknown id is no error."""
         self._forget_owner(record_id, keep=None)
         if self._rows.pop(record_id, None) is not None:
             self.observe(self.kind, record_id, None)
@@ -109,12 +109,12 @@ class Store:
         return tuple(getattr(self, name) for name in self.__slots__)
 
     def copy(self) -> Store:
-        """A copy that later writes to this store do not touch."""
+        """A copy that is independent of later writes."""
         return Store(**{name: getattr(self, name).copy() for name in self.__slots__})
 
 
 def empty() -> Store:
-    """A store without a record."""
+    """A store without records."""
     return Store(
         projects=Table(records.Project, lambda row: row.org_id),
         environments=Table(records.Environment, lambda row: row.project_id),

@@ -1,6 +1,6 @@
-"""Who must hear of a change elsewhere: folders that import the changed one, or refer to its secrets.
+"""The folders that import a changed folder or refer to its secrets.
 
-The jobs that do this with their delays are in `syncing`; this is the question they ask.
+`fan_out_queue` has the delayed jobs that use it.
 """
 
 from __future__ import annotations

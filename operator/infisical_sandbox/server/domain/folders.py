@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder together with where it is: what most operations work on."""
+    """A folder with its environment and path, the argument of most functions."""
 
     project_id: str
     environment: Environment

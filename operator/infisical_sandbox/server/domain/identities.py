@@ -36,9 +36,9 @@ def add_client_secret(
     text: str | None = None,
     limits: tuple[int, int] = (0, 0),
 ) -> str:
-    """A new client secret; its text is returned and never kept.
+    """Create a client secret and return its text, which is not stored.
 
-    `limits` are its life in seconds and the number of its uses, 0 meaning none.
+    `limits` are its lifetime in seconds and its number of uses; 0 for no limit.
     """
     text = text or randomness.token_hex(32)
     store.client_secrets.put(ClientSecret(projects.new_id(), identity.id, _digest(text), now, *limits))
@@ -46,9 +46,9 @@ def add_client_secret(
 
 
 def login(store: Store, client_id: str, text: str, now: float) -> tuple[Identity, ClientSecret]:
-    """Who logs in by client id and secret.
+    """Return the identity of a client id and client secret.
 
-    Raises: 401 for everything that is wrong: unknown, locked, wrong secret, expired, used up.
+    Raises: 401 if the identity is unknown or locked, or the secret is wrong, expired or used up.
     """
     identity = next((row for row in store.identities if row.client_id == client_id), None)
     if identity is None:
@@ -86,7 +86,7 @@ def grant(store: Store, identity: Identity, project_id: str, rules: tuple[Rule, 
 def ability(
     store: Store, identity: Identity, project: Project, generation: Generation
 ) -> permissions.Ability:
-    """What the identity may do in the project; 403 for other organisations and non-members."""
+    """The permissions of the identity in the project; 403 for other organisations and non-members."""
     if project.org_id != identity.org_id:
         raise api_errors.forbidden("You are not allowed to access a project of another organization")
     membership = store.memberships.get(f"{identity.id}:{project.id}")

@@ -1,4 +1,4 @@
-"""Permission rules and their check, the way the server's rule library does it: the last rule that fits wins.
+"""Permission rules and their check, as in the server's rule library: the last matching rule decides.
 
 Conditions are `{field: text}` or `{field: {$eq|$ne|$in|$glob: …}}`; several operators must all hold.
 """
@@ -27,12 +27,12 @@ _WRITE = ("create", "edit", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What an identity may do in one project."""
+    """The permissions of an identity in one project."""
 
     rules: tuple[Rule, ...]
 
     def relevant(self, action: str, subject: str) -> tuple[Rule, ...]:
-        """The rules that speak of the action and subject, weakest first."""
+        """The rules for the action and subject, in order; the last has precedence."""
         return tuple(
             rule
             for rule in self.rules
@@ -59,7 +59,7 @@ class Ability:
             raise self.denial(action, subject)
 
     def denial(self, action: str, subject: str) -> api_errors.ApiError:
-        """The 403 with the rules that were looked at."""
+        """The 403 with the rules that were checked."""
         return api_errors.denied(
             action, subject, [as_json(rule, action) for rule in self.relevant(action, subject)]
         )

@@ -1,4 +1,4 @@
-"""The import list of a folder: an ordered list of other folders whose secrets show up in it."""
+"""The imports of a folder: an ordered list of other folders, whose secrets it includes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def of(store: Store, folder_id: str) -> tuple[SecretImport, ...]:
-    """The entries by position; later ones win."""
+    """The imports by position; a later one has precedence."""
     return tuple(sorted(store.imports.of(folder_id), key=lambda row: row.position))
 
 
@@ -67,7 +67,7 @@ def change(
 
 
 def remove(store: Store, row: SecretImport) -> None:
-    """Drop the entry and close the gap."""
+    """Remove the import and close the gap in the positions."""
     store.imports.remove(row.id)
     _renumber(store, of(store, row.folder_id), "")
 

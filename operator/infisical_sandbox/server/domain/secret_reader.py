@@ -1,7 +1,7 @@
-"""What a list of secrets contains for one caller: folders, imports, hidden values, refusals.
+"""The content of a list of secrets for one caller: folders, imports, hidden values, errors.
 
-In the requested folder a secret that may be described but not read refuses the whole call; below it and in
-imports such a secret is left out. With values hidden, describing is enough everywhere.
+A secret in the requested folder that may be described but not read fails the whole request; in subfolders and
+imports it is omitted. With hidden values, the permission to describe is enough.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class ShownImport:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A caller's eyes on the store."""
+    """Reads secrets with the permissions of one caller."""
 
     store: Store
     ability: Ability
     switches: ReadSwitches
 
     def listing(self, place: Place) -> tuple[tuple[Shown, ...], tuple[ShownImport, ...]]:
-        """The secrets of the folder (and below, if wished) and of its imports; 403 as described above."""
+        """The secrets of the folder and, by the switches, of subfolders and imports; 403 as above."""
         if not any(
             self.ability.can_somewhere(action, permissions.SECRETS) for action in ("describeSecret", "read")
         ):
@@ -77,7 +77,7 @@ class Reader:
         return own, brought
 
     def one(self, place: Place, key: str, version: int | None = None) -> Shown:
-        """One secret by key, searched in the imports too if wished; 404 or 403."""
+        """One secret by key, by the switches also from the imports; 404 or 403."""
         secret = secrets.find(self.store, place.folder.id, key)
         if secret is None and self.switches.imports:
             found = self._imported(place, key)
@@ -113,7 +113,7 @@ class Reader:
                 yield source
 
     def _through(self, source: Place, seen: frozenset[tuple[str, str, str]]) -> tuple[Shown, ...]:
-        """The source's secrets with those it imports itself; its own win, then later imports."""
+        """The secrets of a source and its own imports; its own keys have precedence, then later imports."""
         if source.key in seen or len(seen) > _MAX_IMPORT_DEPTH:
             return ()
         found: dict[str, Shown] = {}

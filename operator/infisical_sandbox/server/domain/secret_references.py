@@ -23,7 +23,7 @@ _MAX_DEPTH = 10
 
 
 class Target(NamedTuple):
-    """What a reference points to."""
+    """The target of a reference."""
 
     environment: str
     path: str
@@ -48,7 +48,7 @@ def referring(store: Store, project_id: str, environment: str, path: str) -> Ite
 def redirect(
     store: Store, project_id: str, moved: Mapping[Target, Target], author: Author
 ) -> tuple[tuple[Secret, Place], ...]:
-    """Rewrite the references to secrets that have a new name or place; what was rewritten."""
+    """Rewrite references to renamed or moved secrets; return the rewritten secrets."""
     done = []
     for row in store.environments.of(project_id):
         for place in folders.walk(store, folders.at(store, project_id, row.slug, "/")):

@@ -1,4 +1,4 @@
-"""What a subscriber registered, and whether an event is for it.
+"""The registered entries of a stream, and whether an event matches them.
 
 An entry without conditions means every environment and path; with conditions, `secretPath` defaults to
 `/`, the root folder alone. An empty text in a condition counts as absent for delivery, but is tested as it is
@@ -34,7 +34,7 @@ def require(entry: Entry, ability: Ability, generation: Generation) -> None:
 
 
 def wants(entries: tuple[Entry, ...], event: Event, generation: Generation) -> bool:
-    """Whether one of the entries asks for this event."""
+    """Whether one of the entries matches this event."""
     return any(_asks(entry, event, generation) for entry in entries)
 
 

@@ -1,4 +1,4 @@
-"""Fault switches over HTTP; only there with `--admin`, only for the holder of the admin token.
+"""The fault switches over HTTP; they need `--admin` and the admin token.
 
 Thin: each route parses its body and calls the method of `Controls` that a test would call in-process.
 """
@@ -44,7 +44,7 @@ class FaultChange(Body):
 
 
 class ResponseChange(Body):
-    """What happens to the next requests that match `route`, a pattern over `METHOD /path`."""
+    """A fault for the next requests that match `route`, a pattern over `METHOD /path`."""
 
     route: str = "*"
     count: int = 1
@@ -68,14 +68,14 @@ class StreamWrite(Body):
 
 
 class TokenAction(Body):
-    """What happens to the tokens of the identity."""
+    """An action on the tokens of the identity."""
 
     action: Literal["revoke", "expire", "mint"]
     ttl: int | None = None
 
 
 class PermissionChange(Body):
-    """New rules, or a built-in role, or neither: no longer a member."""
+    """New rules, or a built-in role; neither removes the membership."""
 
     rules: tuple[dict[str, object], ...] | None = Field(None, strict=False)
     role: str | None = None
@@ -88,7 +88,7 @@ class ApprovalPolicy(Body):
 
 
 class Rotation(Body):
-    """New values that arrive as a rotation does, without an event at the folder."""
+    """New values without an event at the folder, like a rotation."""
 
     environment: str
     path: str = "/"
@@ -119,7 +119,7 @@ def _guarded(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]
         instance = authentication.instance_of(request)
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not randomness.compare_digest(given.encode(), instance.admin_token.encode()):
-            raise api_errors.unauthorized("The admin token of the ready file is needed here")
+            raise api_errors.unauthorized("This route needs the adminToken of the ready file")
         return responses.ok(await action(Controls(instance), request))
 
     return handler

@@ -1,4 +1,4 @@
-"""The web application: every route behind the middlewares, around one instance."""
+"""The web application: all routes and middlewares for one instance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_BODY = 1024 * 1024
 
 
 def build(instance: Instance) -> web.Application:
-    """An application ready to be served."""
+    """Build the application."""
     app = web.Application(
         middlewares=[
             middleware.log_requests,

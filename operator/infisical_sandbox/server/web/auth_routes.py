@@ -1,4 +1,4 @@
-"""Logins, renewal, revocation, and tokens handed out by hand."""
+"""Logins, renewal, revocation, and tokens of token auth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def routes() -> list[web.RouteDef]:
 
 
 async def login_universal(request: web.Request) -> web.Response:
-    """Client id and secret for a token."""
+    """Log in by client id and client secret."""
     body = await request_parser.read(request, request_bodies.UniversalLogin)
     instance, now = authentication.instance_of(request), clock.now().wall
     identity, secret = identities.login(instance.store, body.client_id, body.client_secret, now)
@@ -31,7 +31,7 @@ async def login_universal(request: web.Request) -> web.Response:
 
 
 async def login_kubernetes(request: web.Request) -> web.Response:
-    """A service account token, which the cluster reviews, for a token."""
+    """Log in by a service account token, which the cluster reviews."""
     body = await request_parser.read(request, request_bodies.KubernetesLogin)
     instance = authentication.instance_of(request)
     identity = instance.store.identities.get(body.identity_id)
@@ -47,21 +47,21 @@ async def login_kubernetes(request: web.Request) -> web.Response:
 
 
 async def renew(request: web.Request) -> web.Response:
-    """A later end for a token."""
+    """Renew a token."""
     body = await request_parser.read(request, request_bodies.Token)
     instance = authentication.instance_of(request)
     return responses.ok(instance.tokens.renew(body.access_token, clock.now().wall).as_json())
 
 
 async def revoke(request: web.Request) -> web.Response:
-    """The end of a token and its renewals."""
+    """Revoke a token and its renewals."""
     body = await request_parser.read(request, request_bodies.Token)
     authentication.instance_of(request).tokens.revoke(body.access_token, clock.now().wall)
     return responses.ok({"message": "Successfully revoked access token"})
 
 
 async def mint(request: web.Request) -> web.Response:
-    """A token of an identity of the caller's organisation, to be handed out by hand."""
+    """Create a token of an identity of the caller's organisation."""
     caller, instance = authentication.identity_of(request), authentication.instance_of(request)
     await request_parser.read(request, request_bodies.TokenCreate)
     identity = instance.store.identities.get(request.match_info["id"])

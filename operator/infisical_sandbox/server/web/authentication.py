@@ -1,4 +1,4 @@
-"""Who is asking, and what may they do: the bridge from a request to the instance."""
+"""The identity and the permissions behind a request."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Caller(NamedTuple):
 
 
 def instance_of(request: web.Request) -> Instance:
-    """The Infisical that this request reached."""
+    """The instance of this request."""
     return request.app[INSTANCE]
 
 
 def authenticate(request: web.Request) -> None:
-    """Check the bearer token if one came, whatever the route is; keep it for the handler."""
+    """Check the bearer token if there is one, on all routes; store it for the handler."""
     header = request.headers.get("Authorization", "")
     if not header:
         return

@@ -63,7 +63,7 @@ async def get_one(request: web.Request) -> web.Response:
 
 
 async def create(request: web.Request) -> web.Response:
-    """A new folder; the missing folders above it are made as well."""
+    """Create a folder and its missing parents."""
     authentication.identity_of(request)
     body = await request_parser.read(request, request_bodies.Folder)
     caller = authentication.in_project(request, body.project_id)
@@ -76,7 +76,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def rename(request: web.Request) -> web.Response:
-    """A folder under another name; no event."""
+    """Rename a folder, without an event."""
     authentication.identity_of(request)
     body = await request_parser.read(request, request_bodies.Folder)
     caller = authentication.in_project(request, body.project_id)
@@ -87,7 +87,7 @@ async def rename(request: web.Request) -> web.Response:
 
 
 async def rename_batch(request: web.Request) -> web.Response:
-    """Several folders under other names; no event."""
+    """Rename several folders, without an event."""
     authentication.identity_of(request)
     body = await request_parser.read(request, request_bodies.FolderBatch)
     caller = authentication.in_project(request, body.project_id)
@@ -101,7 +101,7 @@ async def rename_batch(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """A folder gone, by id or by name; no event, whatever was inside."""
+    """Delete a folder by id or by name, without an event."""
     authentication.identity_of(request)
     body = await request_parser.read(request, request_bodies.FolderDelete)
     caller = authentication.in_project(request, body.project_id)

@@ -50,7 +50,7 @@ async def list_all(request: web.Request) -> web.Response:
 
 
 async def create(request: web.Request) -> web.Response:
-    """A new entry at the end of the list."""
+    """Add an import at the end of the list."""
     authentication.identity_of(request)
     body = await request_parser.read(request, request_bodies.ImportCreate)
     caller, place = _target(request, body, "create")
@@ -67,7 +67,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def update(request: web.Request) -> web.Response:
-    """An entry at another position or with another source: no event, no job."""
+    """Change position or source of an import, without an event."""
     authentication.identity_of(request)
     body = await request_parser.read(request, request_bodies.ImportUpdate)
     caller, place = _target(request, body, "edit")
@@ -83,7 +83,7 @@ async def update(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """An entry gone."""
+    """Remove an import."""
     authentication.identity_of(request)
     body = await request_parser.read(request, request_bodies.ImportFolder)
     caller, place = _target(request, body, "delete")

@@ -1,4 +1,4 @@
-"""What wraps every request: the log line, the fault switches, the token check, errors as JSON, the ETag."""
+"""The middlewares of all requests: log line, fault switches, token check, errors as JSON, ETag."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PLAIN_ERRORS = {502: "Bad Gateway", 503: "ServiceUnavailable", 504: "GatewayTim
 
 @web.middleware
 async def log_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One line per request: never a header, a query or a body."""
+    """Log 1 line per request, without headers, query and body."""
     started = clock.now().monotonic
     status: int | str = "gone"
     try:
@@ -43,7 +43,7 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
 
 @web.middleware
 async def inject_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever the fault switches want for this request, before anything else looks at it."""
+    """Apply the response faults, before all other checks."""
     faults = authentication.instance_of(request).faults
     fault = None
     if not request.path.startswith(ADMIN_PREFIX):
@@ -58,7 +58,7 @@ async def inject_faults(request: web.Request, handler: Handler) -> web.StreamRes
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refusals as JSON; the token is checked before the route is known to exist."""
+    """Return errors as JSON; check the token even if the route does not exist."""
     instance = authentication.instance_of(request)
     try:
         if not request.path.startswith(ADMIN_PREFIX):

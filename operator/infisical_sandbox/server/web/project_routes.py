@@ -31,7 +31,7 @@ def routes() -> list[web.RouteDef]:
 
 
 async def status(request: web.Request) -> web.Response:
-    """What the server says without a token: no version, no capabilities."""
+    """The status route, which needs no token: no version, no capabilities."""
     del request
     return responses.ok(
         {

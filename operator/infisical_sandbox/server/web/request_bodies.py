@@ -1,4 +1,4 @@
-"""What clients send: the shapes of bodies and queries. Unknown keys are dropped silently, as there."""
+"""The models of request bodies and queries. Unknown keys are ignored, as by the real server."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Folder(Body):
 
 
 class FolderDelete(Body):
-    """Which folder goes."""
+    """The folder to delete."""
 
     project_id: Text = Field(validation_alias=AliasChoices("projectId", "workspaceId"))
     environment: Text
@@ -172,7 +172,7 @@ class ImportCreate(Body):
 
 
 class ImportEdit(Body):
-    """What may change about an import."""
+    """The changeable fields of an import."""
 
     environment: str | None = None
     path: str | None = None
@@ -232,7 +232,7 @@ class Token(Body):
 
 
 class TokenCreate(Body):
-    """A token handed out by hand."""
+    """A new token by token auth."""
 
     name: str | None = None
 

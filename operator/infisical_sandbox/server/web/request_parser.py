@@ -1,7 +1,7 @@
-"""From a request to one of the shapes of `bodies`, or to the refusal the server would send.
+"""Parses a request into a model of `request_bodies`, or raises the error of the real server.
 
-What does not fit a shape is a 422. Broken JSON, a missing body and a wrong content type are not
-validation failures there but fall through to a 500.
+A request that does not match a model is a 422. Broken JSON, a missing body and a wrong content type are no
+validation errors on the real server but a 500.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Issues = list[dict[str, object]]
 
 
 async def read(request: web.Request, shape: type[B]) -> B:
-    """The request's JSON in this shape; 422 with all issues, 500 for what is no JSON."""
+    """The request's JSON as this model; 422 with all issues, 500 without valid JSON."""
     return parse(await data_of(request), shape)
 
 

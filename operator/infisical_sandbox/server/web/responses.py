@@ -1,4 +1,4 @@
-"""JSON answers the way the server sends them: compact, with a strong ETag, errors with a request id."""
+"""JSON responses like those of the real server: compact, with a strong ETag, errors with a request id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ok(body: object) -> web.Response:
 
 
 def error_response(api_error: ApiError) -> web.Response:
-    """A refusal as JSON: request id, status, name, message, details."""
+    """An error as JSON: request id, status, name, message, details."""
     body: dict[str, object] = {
         "reqId": f"req-{randomness.token_urlsafe(11)[:14]}",
         "statusCode": api_error.status,
@@ -41,7 +41,7 @@ def no_route(method: str, path: str) -> web.Response:
 
 
 def conditional(request: web.Request, response: web.Response) -> web.Response:
-    """The response with its ETag, or 304 when the client holds that very body.
+    """The response with its ETag, or 304 if the client has the same body.
 
     One value, with or without `W/`; neither lists nor `*` are understood.
     """

@@ -1,4 +1,4 @@
-"""What a request about secrets means: dialect, caller, folder, drafts, and the right to do it."""
+"""The parts of a request for secrets: dialect, caller, folder, drafts and permissions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class WriteTarget:
 
     @property
     def context(self) -> Context:
-        """Who changes what now, for `changes`."""
+        """Author and time, for `changes`."""
         return changes.Context(clock.now().wall, self.caller.identity.id, request_path=self.request_path)
 
 
@@ -62,7 +62,7 @@ def query(request: web.Request, dialect: Dialect) -> tuple[Where, Read]:
 
 
 def reader(request: web.Request, where: Where, read: Read) -> tuple[secret_reader.Reader, Place]:
-    """The caller's eyes on the store, and the folder to read; 400, 403 or 404."""
+    """The reader of the caller, and the folder to read; 400, 403 or 404."""
     caller = authentication.in_project(request, where.project_id, where.project_slug)
     store = caller.instance.reading
     place = folders.at(store, caller.project.id, where.environment, where.secret_path)
@@ -107,7 +107,7 @@ def require_item(target: WriteTarget, action: str, item: Item) -> None:
 
 
 def draft(key: str, write: Write) -> Draft:
-    """What the body says about one secret."""
+    """The requested fields of one secret."""
     return Draft(
         key,
         write.secret_value,
@@ -123,5 +123,5 @@ def draft(key: str, write: Write) -> Draft:
 
 
 def drafts(batch: request_bodies.Batch) -> tuple[Draft, ...]:
-    """What the body says about each secret of a batch."""
+    """The requested fields of each secret of a batch."""
     return tuple(draft(item.secret_key, item) for item in batch.secrets)
