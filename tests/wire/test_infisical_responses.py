@@ -72,7 +72,7 @@ async def test_answer_that_drips(
     do: Callable[[Session], Awaitable[None]], slow: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer that comes byte by byte is given up, and the next request is made as ever."""
-    monkeypatch.setattr(http_client, "LONGEST_CALL", 0.2)
+    monkeypatch.setattr(http_client, "MAX_REQUEST_SECONDS", 0.2)
     slow_first = {"v4": in_turn(slow, answer(200, LIST)), "login": in_turn(granted())}
     if do is Session.login:
         slow_first = {"v4": always(answer(200, LIST)), "login": in_turn(slow, granted())}

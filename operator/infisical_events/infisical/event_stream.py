@@ -36,9 +36,9 @@ from infisical_events.infisical.responses import (
     Response,
     content_encoding_of,
     decompressed,
-    received,
+    read_response,
 )
-from infisical_events.infisical.sse_lines import EndlessEventError, lines_of
+from infisical_events.infisical.sse_lines import EventTooLongError, lines_of
 
 SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
 
@@ -48,13 +48,13 @@ WATCHDOG = 45.0
 _TIMEOUT = 10.0
 """Seconds for each step of a subscription other than waiting for bytes."""
 
-_CONNECTING = 30.0
+_CONNECT_TIMEOUT = 30.0
 """Seconds from a subscription's request to the head of its answer, or to the end of a refusal."""
 
-_SAY_NOTHING = {"ping", "message", "error"}
+_NAMES_WITHOUT_DATA = {"ping", "message", "error"}
 """Names of events without data that are complete; `message` is one without a name."""
 
-_FRAMEWORKS_404 = "(Route POST:"
+_ROUTE_NOT_FOUND = "(Route POST:"
 """How an Infisical says that it does not know this endpoint; what stands in between says it otherwise."""
 
 StreamItem = SecretEvent | UnrecognizedFrame
@@ -79,7 +79,7 @@ async def open_stream(
     project_id: str,
     register: Iterable[Mapping[str, object]],
     watchdog: float = WATCHDOG,
-    connecting: float = _CONNECTING,
+    connecting: float = _CONNECT_TIMEOUT,
 ) -> AsyncIterator[AsyncIterator[StreamItem]]:
     """An open stream; leaving the context closes it. `watchdog` and `connecting` are in seconds.
 
@@ -96,7 +96,7 @@ async def open_stream(
 @dataclass(frozen=True, slots=True)
 class _SubscribeRequest:
     body: Mapping[str, object]
-    patience: httpx.Timeout
+    timeout: httpx.Timeout
     connecting: float
 
 
@@ -121,7 +121,7 @@ async def _connected_once(
         SUBSCRIBE_PATH,
         json=request.body,
         headers=bearer(token) | {"Accept-Encoding": "identity"},
-        timeout=request.patience,
+        timeout=request.timeout,
     )
     try:
         async with translated_errors(request.connecting), AsyncExitStack() as attempt:
@@ -136,7 +136,7 @@ async def _connected_once(
 
 async def _check(response: httpx.Response) -> None:
     if response.status_code != httpx.codes.OK:
-        raise _subscribe_error(await received(response, MAX_ERROR_BYTES))
+        raise _subscribe_error(await read_response(response, MAX_ERROR_BYTES))
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise InfisicalError(
             Reason.UNEXPECTED_RESPONSE, "The answer is no event stream: a proxy may stand in between."
@@ -144,24 +144,24 @@ async def _check(response: httpx.Response) -> None:
     content_encoding_of(response)
 
 
-def _subscribe_error(answer: Response) -> InfisicalError:
+def _subscribe_error(response: Response) -> InfisicalError:
     """At this endpoint 400 is the plan, 429 without rate-limit headers the limit of connections."""
-    error = error_for(answer)
+    error = error_for(response)
     is_expelled = "does not belong to this organization" in str(error)  # a 400 as well, on older servers
-    if answer.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
+    if response.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
         return InfisicalError(
             Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS,
             f"{error} Event Subscriptions need a plan that has them; until then changes are found by "
             "looking every resyncIntervalSeconds.",
         )
-    if isinstance(error, UnknownRouteError) and _FRAMEWORKS_404 in error.quote:
+    if isinstance(error, UnknownRouteError) and _ROUTE_NOT_FOUND in error.quote:
         return InfisicalError(
             Reason.EVENTS_NOT_SUPPORTED,
             "This Infisical has no Event Subscriptions: upgrade it; until then changes are found by looking "
             "every resyncIntervalSeconds.",
         )
-    is_limiter = "x-ratelimit-limit" in answer.headers or "retry-after" in answer.headers
-    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
+    is_limiter = "x-ratelimit-limit" in response.headers or "retry-after" in response.headers
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
         return InfisicalError(
             Reason.CONNECTION_LIMIT_REACHED,
             "The project has as many event streams as it may have (100): remove subscriptions or join "
@@ -194,23 +194,23 @@ async def _items(response: httpx.Response) -> AsyncIterator[StreamItem]:
             for frame in _frames(sse):
                 if isinstance(frame, ErrorFrame):
                     cause = "the server withdrew the permission or could not check it"
-                    raise _ended(cause, StreamRefusedError)
+                    raise _stream_ended(cause, StreamRefusedError)
                 yield frame
     except httpx.ReadTimeout:
-        raise _ended("nothing was heard for too long", StreamGivenUpError) from None
+        raise _stream_ended("nothing was heard for too long", StreamGivenUpError) from None
     except httpx.HTTPError as error:
-        raise _ended(f"the connection broke ({type(error).__name__})") from None
-    except EndlessEventError:
-        raise _ended("an event had no end", StreamGivenUpError) from None
-    raise _ended("the server closed it")
+        raise _stream_ended(f"the connection broke ({type(error).__name__})") from None
+    except EventTooLongError:
+        raise _stream_ended("an event had no end", StreamGivenUpError) from None
+    raise _stream_ended("the server closed it")
 
 
 def _frames(sse: httpx_sse.ServerSentEvent) -> tuple[Frame, ...]:
     """What was said; an event with a name and without data lost them, and may have been any."""
-    if not sse.data and sse.event not in _SAY_NOTHING:
+    if not sse.data and sse.event not in _NAMES_WITHOUT_DATA:
         return (UnrecognizedFrame("the event has no data"),)
     return decode_frame(sse.event, sse.data)
 
 
-def _ended(cause: str, kind: type[StreamEndedError] = StreamEndedError) -> StreamEndedError:
+def _stream_ended(cause: str, kind: type[StreamEndedError] = StreamEndedError) -> StreamEndedError:
     return kind(Reason.STREAM_ENDED, f"The stream ended: {cause}; it is opened again.")

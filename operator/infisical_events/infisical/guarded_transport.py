@@ -34,9 +34,9 @@ Resolve = Callable[[str, int], Awaitable[tuple[str, ...]]]
 DenialReason = Callable[[Address], str]
 """What speaks against an address, as the end of a sentence; empty if nothing does."""
 
-_MOST_CONNECTIONS = 100
-_MOST_IDLE = 20
-_LONGEST_IDLE = 5.0
+_MAX_CONNECTIONS = 100
+_MAX_IDLE = 20
+_MAX_IDLE_SECONDS = 5.0
 """Seconds. These three are httpx's own."""
 
 _STAGGER = 0.25
@@ -57,39 +57,39 @@ def new_transport(
     """The way to one origin: over the environment's proxy for it, or straight to where it may lead."""
     if proxy := proxy_to(address):
         return httpx.AsyncHTTPTransport(verify=context, proxy=proxy)
-    return _StraightTransport(context, GuardedBackend(denial_reason, resolve))
+    return _DirectTransport(context, GuardedBackend(denial_reason, resolve))
 
 
 def proxy_to(address: str) -> str | None:
     """The proxy that the environment names, unless it excepts this host."""
     parts, proxies = urlsplit(address), getproxies()
-    if proxy_bypass(parts.netloc) or _lies_in_excepted(address, proxies.get("no", "")):
+    if proxy_bypass(parts.netloc) or _is_excluded(address, proxies.get("no", "")):
         return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
-def _lies_in_excepted(origin: str, excepted: str) -> bool:
+def _is_excluded(origin: str, no_proxy: str) -> bool:
     """Whether the origin names an IP address in a network of NO_PROXY, which urllib takes for names."""
     address = ip_of(origin)
-    return address is not None and any(address in network for network in _networks(excepted))
+    return address is not None and any(address in network for network in _networks(no_proxy))
 
 
-def _networks(excepted: str) -> Iterator[IPv4Network | IPv6Network]:
-    for entry in excepted.split(","):
+def _networks(no_proxy: str) -> Iterator[IPv4Network | IPv6Network]:
+    for entry in no_proxy.split(","):
         with suppress(ValueError):  # a name, which urllib has judged
             yield ip_network(entry.strip(), strict=False)
 
 
-class _StraightTransport(httpx.AsyncHTTPTransport):
+class _DirectTransport(httpx.AsyncHTTPTransport):
     """httpx's own, over a pool whose connections are made by us: it has no parameter for that."""
 
     def __init__(self, context: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
-            max_connections=_MOST_CONNECTIONS,
-            max_keepalive_connections=_MOST_IDLE,
-            keepalive_expiry=_LONGEST_IDLE,
+            max_connections=_MAX_CONNECTIONS,
+            max_keepalive_connections=_MAX_IDLE,
+            keepalive_expiry=_MAX_IDLE_SECONDS,
             network_backend=backend,
         )
 
@@ -98,7 +98,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Makes TCP connections, to addresses alone that nothing speaks against."""
 
     def __init__(self, denial_reason: DenialReason, resolve: Resolve = resolved) -> None:
-        self._objection = denial_reason
+        self._denial_reason = denial_reason
         self._resolve = resolve
         self._plain = httpcore.AnyIOBackend()
 
@@ -135,10 +135,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
     def _admitted(self, host: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
         """Those that may be connected to; which the others are is for the log, not for whoever asked."""
-        objections = {address: self._objection(ip_address(address)) for address in addresses}
-        admitted = tuple(address for address, denial_reason in objections.items() if not denial_reason)
+        denials = {address: self._denial_reason(ip_address(address)) for address in addresses}
+        admitted = tuple(address for address, denial_reason in denials.items() if not denial_reason)
         if addresses and not admitted:
-            address, denial_reason = next(iter(objections.items()))
+            address, denial_reason = next(iter(denials.items()))
             log.warning("not connected to %s at %s: %s", host, address, denial_reason)
             raise InfisicalError(Reason.NETWORK_NOT_ALLOWED, f"The server's name leads to {denial_reason}.")
         return admitted
@@ -152,11 +152,13 @@ async def _first_of(
     Raises:
         httpcore.ConnectError, httpcore.ConnectTimeout: of the last address, when none can be reached.
     """
-    left, running = iter(addresses), set[asyncio.Future[httpcore.AsyncNetworkStream]]()
+    remaining, running = iter(addresses), set[asyncio.Future[httpcore.AsyncNetworkStream]]()
     failure: BaseException = httpcore.ConnectError("the name has no address")
     try:
         while True:
-            running |= {asyncio.ensure_future(connecting(address)) for address in itertools.islice(left, 1)}
+            running |= {
+                asyncio.ensure_future(connecting(address)) for address in itertools.islice(remaining, 1)
+            }
             if not running:
                 raise failure
             done, _ = await asyncio.wait(running, timeout=_STAGGER, return_when=asyncio.FIRST_COMPLETED)
@@ -166,13 +168,13 @@ async def _first_of(
                 if attempt.exception() is None:
                     return attempt.result()
     finally:
-        await _abandon(running)
+        await _cancel_all(running)
 
 
-async def _abandon(attempts: Iterable[asyncio.Future[httpcore.AsyncNetworkStream]]) -> None:
+async def _cancel_all(attempts: Iterable[asyncio.Future[httpcore.AsyncNetworkStream]]) -> None:
     """End attempts that nobody needs any more; some may have a connection by now."""
     for attempt in attempts:
         attempt.cancel()
-    for made in await asyncio.gather(*attempts, return_exceptions=True):
-        if isinstance(made, httpcore.AsyncNetworkStream):
-            await made.aclose()
+    for stream in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(stream, httpcore.AsyncNetworkStream):
+            await stream.aclose()

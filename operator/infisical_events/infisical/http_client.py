@@ -33,26 +33,26 @@ from infisical_events.infisical.responses import (
     MAX_LIST_BYTES,
     Response,
     decoded,
-    received,
+    read_response,
 )
 from infisical_events.infisical.tls import tls_context
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds for each step of an ordinary request: httpx counts every wait for bytes by itself."""
 
-LONGEST_CALL = 60.0
+MAX_REQUEST_SECONDS = 60.0
 """Seconds for all of an ordinary request, its body included: a byte now and then is no answer."""
 
-_LONGEST_QUOTE = 240
+_MAX_QUOTE_LENGTH = 240
 """Characters of a foreign message that are repeated."""
 
-_LONGEST_RETRY_AFTER = 3600.0
+_MAX_RETRY_AFTER = 3600.0
 """Seconds that a server may make us wait: nothing is ever given up."""
 
 _UNKNOWN_RETRY_AFTER = 60.0
 """Seconds to wait for a date of a server that does not say what time it is there."""
 
-_SHORTEST_SECRET = 8
+_MIN_SECRET_LENGTH = 8
 """Characters; hiding shorter texts would make nonsense of a message and protect nobody."""
 
 
@@ -93,7 +93,7 @@ async def send(
     client: httpx.AsyncClient,
     method: str,
     path: str,
-    longest: int = MAX_LIST_BYTES,
+    max_bytes: int = MAX_LIST_BYTES,
     **arguments: Any,  # noqa: ANN401 - httpx's own
 ) -> Response:
     """Make a request; an answer of 200 to 299, or 304, of `longest` bytes at most is returned.
@@ -101,11 +101,11 @@ async def send(
     Raises:
         InfisicalError: for every failure, of the network or told by the server.
     """
-    async with translated_errors(LONGEST_CALL), client.stream(method, path, **arguments) as response:
-        answer = await received(response, longest)
-    if httpx.codes.is_success(answer.status_code) or answer.status_code == httpx.codes.NOT_MODIFIED:
-        return answer
-    raise error_for(answer)
+    async with translated_errors(MAX_REQUEST_SECONDS), client.stream(method, path, **arguments) as stream:
+        response = await read_response(stream, max_bytes)
+    if httpx.codes.is_success(response.status_code) or response.status_code == httpx.codes.NOT_MODIFIED:
+        return response
+    raise error_for(response)
 
 
 @asynccontextmanager
@@ -148,19 +148,19 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def error_for(answer: Response) -> InfisicalError:
+def error_for(response: Response) -> InfisicalError:
     """Translate an error status.
 
     Expired and malformed tokens are 403 `TokenError`, revoked and used-up ones 401; lacking rights
     are 403 of another name. 422 carries an array of issues in `message`.
     """
-    body = _error_body(answer)
-    quote = _quoted(body.get("message"), _sent_secrets(answer.request))
-    return _infisical_error(answer, body, quote) or _foreign_error(answer, quote)
+    body = _error_body(response)
+    quote = _quoted(body.get("message"), _sent_secrets(response.request))
+    return _infisical_error(response, body, quote) or _status_error(response, quote)
 
 
-def _infisical_error(answer: Response, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
-    status, name = answer.status_code, body.get("error")
+def _infisical_error(response: Response, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
+    status, name = response.status_code, body.get("error")
     if status == httpx.codes.UNAUTHORIZED or name == "TokenError":
         sentence = f"The access token was refused{quote}."
         return TokenRejectedError(Reason.TOKEN_REJECTED, sentence, quote=quote)
@@ -172,8 +172,8 @@ def _infisical_error(answer: Response, body: Mapping[str, Any], quote: str) -> I
     return None
 
 
-def _foreign_error(answer: Response, quote: str) -> InfisicalError:
-    status, wait = answer.status_code, retry_after(answer.headers)
+def _status_error(response: Response, quote: str) -> InfisicalError:
+    status, wait = response.status_code, retry_after(response.headers)
     if httpx.codes.is_redirect(status):
         sentence = "The server redirects: set spec.address to the address that finally answers."
         return InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
@@ -199,7 +199,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
     """`Retry-After` in seconds, an hour at most; 0 when it is absent, past or makes no sense."""
     value = headers.get("retry-after", "")
     seconds = float(value) if value.isascii() and value.isdigit() else _seconds_until(value, headers)
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER)
 
 
 def _seconds_until(date: str, headers: Mapping[str, str]) -> float:
@@ -214,9 +214,9 @@ def _seconds_until(date: str, headers: Mapping[str, str]) -> float:
         return _UNKNOWN_RETRY_AFTER
 
 
-def _error_body(answer: Response) -> Mapping[str, Any]:
+def _error_body(response: Response) -> Mapping[str, Any]:
     try:
-        body = json.loads(answer.content)
+        body = json.loads(response.content)
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
@@ -229,14 +229,14 @@ def _sent_secrets(request: httpx.Request) -> Iterator[str]:
         yield from json.loads(request.content).values()
 
 
-def _quoted(message: object, confidences: Iterator[str]) -> str:
+def _quoted(message: object, secrets: Iterator[str]) -> str:
     """` (…)` from a message string or from an array of validation issues; empty without one."""
     if isinstance(message, list):
         issues = [item for item in message if isinstance(item, dict)]
         message = "; ".join(str(issue.get("message", "")) for issue in issues)
     text = str(message or "")
-    for confidence in confidences:
-        if len(confidence) >= _SHORTEST_SECRET:
-            text = text.replace(confidence, "…")
+    for secret in secrets:
+        if len(secret) >= _MIN_SECRET_LENGTH:
+            text = text.replace(secret, "…")
     text = single_line(text).strip().rstrip(".")
-    return f" ({text[:_LONGEST_QUOTE]})" if text else ""
+    return f" ({text[:_MAX_QUOTE_LENGTH]})" if text else ""

@@ -20,7 +20,7 @@ from infisical_events.infisical.infisical_errors import LoginError
 
 T = TypeVar("T")
 
-MOST_PROVEN = 4096
+MAX_PROVEN = 4096
 """Credentials that are remembered as proven; of one that is forgotten only one login is made at a time."""
 
 
@@ -58,8 +58,8 @@ class LoginGuard:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._proven: OrderedDict[bytes, None] = OrderedDict()
-        self._under_way: dict[bytes, _Attempt] = {}
-        self._refusals: dict[bytes, Rejection] = {}
+        self._in_progress: dict[bytes, _Attempt] = {}
+        self._rejections: dict[bytes, Rejection] = {}
 
     async def make(self, credentials: tuple[str, ...], login: Callable[[], Awaitable[T]]) -> T:
         """Log in, or share the failure of who tries just now.
@@ -67,43 +67,43 @@ class LoginGuard:
         Raises:
             LoginError: the login failed, or one with these credentials did so lately.
         """
-        known_by = self._digest(credentials)
-        while known_by not in self._proven and (other := self._under_way.get(known_by)):
+        digest = self._digest(credentials)
+        while digest not in self._proven and (other := self._in_progress.get(digest)):
             await other.is_over.wait()
             if other.failure is not None:
                 raise _copy_of(other.failure)
-        if refusal := self._refusals.get(known_by):
-            refusal.raise_if_active(_now())
-        attempt = self._under_way[known_by] = _Attempt()
+        if rejection := self._rejections.get(digest):
+            rejection.raise_if_active(_now())
+        attempt = self._in_progress[digest] = _Attempt()
         try:
-            done = await login()
+            result = await login()
         except LoginError as error:
             attempt.failure = _copy_of(error)
-            self._refused(known_by, error)
+            self._record_rejection(digest, error)
             raise
         finally:
             attempt.is_over.set()
-            if self._under_way.get(known_by) is attempt:
-                del self._under_way[known_by]
-        self._proved(known_by)
-        return done
+            if self._in_progress.get(digest) is attempt:
+                del self._in_progress[digest]
+        self._record_success(digest)
+        return result
 
     def _digest(self, credentials: tuple[str, ...]) -> bytes:
-        told = json.dumps(credentials).encode()  # unlike joined texts, no two tuples look the same
-        return blake2b(told, key=self._key, digest_size=16).digest()
+        text = json.dumps(credentials).encode()  # unlike joined texts, no two tuples look the same
+        return blake2b(text, key=self._key, digest_size=16).digest()
 
-    def _proved(self, known_by: bytes) -> None:
-        self._proven[known_by] = None
-        self._proven.move_to_end(known_by)
-        while len(self._proven) > MOST_PROVEN:
+    def _record_success(self, digest: bytes) -> None:
+        self._proven[digest] = None
+        self._proven.move_to_end(digest)
+        while len(self._proven) > MAX_PROVEN:
             self._proven.popitem(last=False)
 
-    def _refused(self, known_by: bytes, error: LoginError) -> None:
+    def _record_rejection(self, digest: bytes, error: LoginError) -> None:
         """Only what the error asks to wait for is remembered, and only that long."""
         now = _now()
-        kept = {known: refusal for known, refusal in self._refusals.items() if now < refusal.until}
-        self._refusals = kept | ({known_by: Rejection.of(error, now)} if error.retry_after else {})
-        self._proven.pop(known_by, None)
+        kept = {known: rejection for known, rejection in self._rejections.items() if now < rejection.until}
+        self._rejections = kept | ({digest: Rejection.of(error, now)} if error.retry_after else {})
+        self._proven.pop(digest, None)
 
 
 def _copy_of(error: LoginError) -> LoginError:

@@ -22,23 +22,23 @@ from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.infisical_errors import InfisicalError
 
-Parts = Mapping[Partition, PartitionState]
+PartitionStates = Mapping[Partition, PartitionState]
 
 _HIDDEN = "<hidden-by-infisical>"
 """What stands in the place of a value; it must never get into a Secret."""
 
-_LONGEST_NAME = 64
+_MAX_NAME_LENGTH = 64
 """Characters of a secret's name that a sentence has."""
 
 
-def parse_list(scope: Scope, answer: object, key: DigestKey | None = None) -> Parts:
+def parse_list(scope: Scope, body: object, key: DigestKey | None = None) -> PartitionStates:
     """A list's body as parts.
 
     Raises:
         InfisicalError: the body has not the shape that every server version has.
     """
     try:
-        return _parts(scope, answer, key)
+        return _partition_states(scope, body, key)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise _unknown_shape() from None
 
@@ -49,49 +49,49 @@ def _unknown_shape() -> InfisicalError:
     )
 
 
-def parse_values(scope: Scope, answer: object, key: DigestKey | None = None) -> FolderValues:
+def parse_values(scope: Scope, body: object, key: DigestKey | None = None) -> FolderValues:
     """A list's body with its values; the folder's own part is there, also when it is empty.
 
     Raises:
         InfisicalError: PERMISSION_DENIED, a value is hidden; UNEXPECTED_RESPONSE as `parse_list`.
     """
-    partitions = {Partition(scope): ABSENT, **parse_list(scope, answer, key)}
+    partitions = {Partition(scope): ABSENT, **parse_list(scope, body, key)}
     values = {
-        partition: _values(partition, brought.secrets)
-        for partition, brought in _imports(scope, answer).items()
+        partition: _values(partition, listed.secrets)
+        for partition, listed in _listed_by_partition(scope, body).items()
     }
     return FolderValues(partitions, {Partition(scope): {}, **values})
 
 
 @dataclass(frozen=True, slots=True)
-class _Import:
+class _ListedSecrets:
     """What a list has for one part."""
 
     rank: int
     secrets: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
 
 
-def _parts(scope: Scope, answer: Any, key: DigestKey | None) -> Parts:  # noqa: ANN401 - JSON; every miss raises
+def _partition_states(scope: Scope, body: Any, key: DigestKey | None) -> PartitionStates:  # noqa: ANN401 - JSON; every miss raises
     return {
         partition: PartitionState.of(
-            {_text(secret["secretKey"]): _secret_version(secret, key) for secret in brought.secrets},
-            brought.rank,
+            {_text(secret["secretKey"]): _secret_version(secret, key) for secret in listed.secrets},
+            listed.rank,
         )
-        for partition, brought in _imports(scope, answer).items()
+        for partition, listed in _listed_by_partition(scope, body).items()
     }
 
 
-def _imports(scope: Scope, answer: Any) -> dict[Partition, _Import]:  # noqa: ANN401 - as above
-    found: dict[Partition, _Import] = {}
-    for secret in _shared(answer["secrets"]):
+def _listed_by_partition(scope: Scope, body: Any) -> dict[Partition, _ListedSecrets]:  # noqa: ANN401 - as above
+    found: dict[Partition, _ListedSecrets] = {}
+    for secret in _shared(body["secrets"]):
         path = canonical(secret.get("secretPath") or "/") if scope.recursive else scope.folder.path
         partition = Partition.own(Folder(scope.folder.environment, path))
-        found.setdefault(partition, _Import(0)).secrets.append(secret)
-    for rank, entry in enumerate(answer.get("imports") or ()):
+        found.setdefault(partition, _ListedSecrets(0)).secrets.append(secret)
+    for rank, entry in enumerate(body.get("imports") or ()):
         source = Folder(_text(entry["environment"]), canonical(entry["secretPath"]))
         secrets = list(_shared(entry["secrets"]))
         if secrets:
-            found[Partition(scope, source)] = _Import(rank, secrets)
+            found[Partition(scope, source)] = _ListedSecrets(rank, secrets)
     return found
 
 
@@ -107,7 +107,7 @@ def _values(partition: Partition, secrets: Iterable[Mapping[str, Any]]) -> dict[
         if secret.get("secretValueHidden") or value == _HIDDEN:
             raise InfisicalError(
                 Reason.PERMISSION_DENIED,
-                f"Infisical hides the value of {name[:_LONGEST_NAME]!a} in "
+                f"Infisical hides the value of {name[:_MAX_NAME_LENGTH]!a} in "
                 f"{partition.source or partition.folder}.",
             )
         if not isinstance(value, str):

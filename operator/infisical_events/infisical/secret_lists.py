@@ -19,13 +19,13 @@ from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.infisical_errors import FolderMissingError, InfisicalError, UnknownRouteError
 from infisical_events.infisical.responses import Response, decoded
-from infisical_events.infisical.secret_list_parser import Parts, parse_list, parse_values
+from infisical_events.infisical.secret_list_parser import PartitionStates, parse_list, parse_values
 
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
     etag: str
-    partitions: Parts
+    partitions: PartitionStates
     key: DigestKey | None
 
 
@@ -56,7 +56,7 @@ class SecretLists:
         self._cache: dict[Scope, _Cached] = {}
         self._route = _V4
 
-    async def read(self, scope: Scope, key: DigestKey | None = None) -> Parts:
+    async def read(self, scope: Scope, key: DigestKey | None = None) -> PartitionStates:
         """All parts of one scope, with digests of the values under a key; none when there is no such folder.
 
         Raises:
@@ -99,7 +99,7 @@ class SecretLists:
             InfisicalError: it cannot be told; PERMISSION_DENIED when this secret may not be described.
         """
         try:
-            response = await self._read(f"/{_segment(key)}", self._place(folder) | _ONE, {})
+            response = await self._read(f"/{_segment(key)}", self._location(folder) | _ONE, {})
         except FolderMissingError:
             return True
         except InfisicalError as error:
@@ -111,7 +111,7 @@ class SecretLists:
 
     async def _list(self, scope: Scope, query: dict[str, str], headers: Mapping[str, str]) -> Response:
         recursive = {"recursive": "true" if scope.recursive else "false"}
-        return await self._read("", self._place(scope.folder) | recursive | query, headers)
+        return await self._read("", self._location(scope.folder) | recursive | query, headers)
 
     async def _read(self, below: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Response:
         """By the route that answered last, or by the other one: a proxy's 404 must not decide for ever."""
@@ -126,11 +126,11 @@ class SecretLists:
     async def _read_by(
         self, route: _Route, below: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> Response:
-        told = urlencode({route.project: self.project_id, **query}, errors="surrogatepass")
-        return await self._client.send("GET", f"{route.path}{below}?{told}", headers=headers)
+        query_string = urlencode({route.project: self.project_id, **query}, errors="surrogatepass")
+        return await self._client.send("GET", f"{route.path}{below}?{query_string}", headers=headers)
 
     @staticmethod
-    def _place(folder: Folder) -> dict[str, str]:
+    def _location(folder: Folder) -> dict[str, str]:
         return {"environment": folder.environment, "secretPath": folder.path}
 
 
@@ -139,8 +139,8 @@ def _segment(key: str) -> str:
     return quote(key, safe="", errors="surrogatepass").replace(".", "%2E")
 
 
-def _check_secret(answer: object) -> None:
-    if not (isinstance(answer, dict) and isinstance(answer.get("secret"), dict)):
+def _check_secret(body: object) -> None:
+    if not (isinstance(body, dict) and isinstance(body.get("secret"), dict)):
         raise InfisicalError(
             Reason.UNEXPECTED_RESPONSE, "The answer about a secret has an unknown shape: check spec.address."
         )

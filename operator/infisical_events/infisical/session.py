@@ -22,10 +22,10 @@ from infisical_events.infisical.responses import decoded
 from infisical_events.infisical.secret_lists import SecretLists
 from infisical_events.infisical.tokens import CredentialsSource, TokenProvider
 
-_TO_OBSERVE = "observe: Values needs Read Value for the watched folders and all that they refer to."
-_TO_WRITE = "resync.secrets needs Read Value for their folders and all that they import or refer to."
+_READ_ADVICE = "observe: Values needs Read Value for the watched folders and all that they refer to."
+_WRITE_ADVICE = "resync.secrets needs Read Value for their folders and all that they import or refer to."
 
-_DOUBTS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
+_PROJECT_ERRORS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Session:
             InfisicalError: no such project, or no right to see it.
         """
         if self._project_id is None:
-            self._project_id = await self._look_up(str(self._spec.project_slug))
+            self._project_id = await self._resolve_slug(str(self._spec.project_slug))
         return self._project_id
 
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
@@ -92,7 +92,7 @@ class Session:
         key = await self._digest_key() if self._spec.observe is Grade.VALUES else None
         started = self._now()
         partitions: dict[Partition, PartitionState] = {}
-        with self._forgetting_project(), _advising(_TO_OBSERVE if key else ""):
+        with self._forgetting_project(), _with_advice(_READ_ADVICE if key else ""):
             lists = await self._opened_lists()
             for scope in scopes:
                 partitions.update(await lists.read(scope, key))
@@ -107,7 +107,7 @@ class Session:
             InfisicalError: FOLDER_NOT_FOUND; PERMISSION_DENIED when a value is not shown; or any other.
         """
         key = await self._digest_key()
-        with self._forgetting_project(), _advising(_TO_WRITE):
+        with self._forgetting_project(), _with_advice(_WRITE_ADVICE):
             lists = await self._opened_lists()
             return await lists.read_values(folder, key)
 
@@ -137,7 +137,7 @@ class Session:
         try:
             yield
         except InfisicalError as error:
-            if error.reason in _DOUBTS and self._spec.project_id is None:
+            if error.reason in _PROJECT_ERRORS and self._spec.project_id is None:
                 self._project_id = None
             raise
 
@@ -147,13 +147,13 @@ class Session:
             self._lists = SecretLists(self._client, project_id, scopes_of(self._spec))
         return self._lists
 
-    async def _look_up(self, slug: str) -> str:
+    async def _resolve_slug(self, slug: str) -> str:
         try:
             response = await self._client.send("GET", f"/api/v1/projects/slug/{slug}")
         except UnknownRouteError:
             response = await self._client.send("GET", f"/api/v2/workspace/{slug}")
-        answer = decoded(response)
-        identifier = answer.get("id") if isinstance(answer, dict) else None
+        body = decoded(response)
+        identifier = body.get("id") if isinstance(body, dict) else None
         if not isinstance(identifier, str):
             raise InfisicalError(
                 Reason.PROJECT_NOT_FOUND, "The project's answer has no id: set spec.projectId instead."
@@ -162,7 +162,7 @@ class Session:
 
 
 @contextmanager
-def _advising(advice: str) -> Iterator[None]:
+def _with_advice(advice: str) -> Iterator[None]:
     """Reading values takes another right than describing secrets, and so does all that they refer to."""
     try:
         yield

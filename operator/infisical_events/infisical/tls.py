@@ -31,12 +31,12 @@ def check_trust(file: str, folder: str) -> None:
     try:
         tls_context()
     except OSError as error:
-        raise TrustError(f"SSL_CERT_FILE={file} {_mistake(error)}") from None
+        raise TrustError(f"SSL_CERT_FILE={file} {_cause(error)}") from None
     if folder and not file and not Path(folder).is_dir():
         raise TrustError(f"SSL_CERT_DIR={folder} is no folder: mount one with certificates there")
 
 
-def _mistake(error: OSError) -> str:
+def _cause(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return "has no certificate in PEM form: put those of the authorities to trust into it"
     why = (error.strerror or type(error).__name__).lower()

@@ -26,10 +26,10 @@ _REJECTION_PAUSE = 60.0
 _REREAD_PAUSE = 300.0
 """Seconds after which a Secret with a token made by hand is read again."""
 
-_TOKEN = re.compile(r"[!-~]+")
+_TOKEN_TEXT = re.compile(r"[!-~]+")
 """What can stand in a header behind `Bearer `."""
 
-_LONGEST_USE = 86_400.0
+_MAX_TOKEN_SECONDS = 86_400.0
 """Seconds after which a token is replaced even though it may live longer."""
 
 
@@ -70,13 +70,13 @@ class TokenProvider:
     """Logs in when needed, once for all who wait; never logs in with refused credentials at once."""
 
     def __init__(
-        self, client: httpx.AsyncClient, credentials: CredentialsSource, attempts: LoginGuard
+        self, client: httpx.AsyncClient, credentials: CredentialsSource, login_guard: LoginGuard
     ) -> None:
         self._client = client
         self._credentials = credentials
-        self._attempts = attempts
+        self._login_guard = login_guard
         self._token: _HeldToken | None = None
-        self._refusal: Rejection | None = None
+        self._rejection: Rejection | None = None
         self._lock = asyncio.Lock()
 
     async def current(self) -> str:
@@ -88,7 +88,7 @@ class TokenProvider:
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if self._token is None or now >= self._token.replace_at:
-                self._token = await self._replaced(now)
+                self._token = await self._new_token(now)
             return self._token.text
 
     def invalidate(self, token: str) -> None:
@@ -96,38 +96,38 @@ class TokenProvider:
         if self._token is not None and self._token.text == token:
             self._token = None
 
-    async def _replaced(self, now: float) -> _HeldToken:
-        if self._refusal is not None:
-            self._refusal.raise_if_active(now)
+    async def _new_token(self, now: float) -> _HeldToken:
+        if self._rejection is not None:
+            self._rejection.raise_if_active(now)
         try:
-            token = await self._logged_in(await self._credentials(), now)
+            token = await self._log_in(await self._credentials(), now)
         except LoginError as error:
-            self._refusal = Rejection.of(error, now)
+            self._rejection = Rejection.of(error, now)
             raise
-        self._refusal = None
+        self._rejection = None
         return token
 
-    async def _logged_in(self, credentials: Credentials, now: float) -> _HeldToken:
+    async def _log_in(self, credentials: Credentials, now: float) -> _HeldToken:
         """Wrong client secrets lock their identity out, so what is known of them is shared."""
         if not isinstance(credentials, UniversalCredentials):
             return await _login(self._client, credentials, now)
         shared = (str(self._client.base_url), credentials.client_id, credentials.client_secret)
-        return await self._attempts.make(shared, lambda: _login(self._client, credentials, now))
+        return await self._login_guard.make(shared, lambda: _login(self._client, credentials, now))
 
 
 async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float) -> _HeldToken:
     if isinstance(credentials, AccessToken):
-        return _by_hand(credentials.token, now)
+        return _static_token(credentials.token, now)
     method, body = _login_request(credentials)
     try:
-        answer = await request_json(client, "POST", f"/api/v1/auth/{method}/login", json=body)
+        response = await request_json(client, "POST", f"/api/v1/auth/{method}/login", json=body)
     except InfisicalError as error:
         raise _login_error(error, method) from None
-    return _accepted(answer, now)
+    return _token_from(response, now)
 
 
-def _by_hand(token: str, now: float) -> _HeldToken:
-    if not _TOKEN.fullmatch(token):
+def _static_token(token: str, now: float) -> _HeldToken:
+    if not _TOKEN_TEXT.fullmatch(token):
         sentence = "The access token has characters that no token has: check what the Secret holds."
         raise LoginError(Reason.CREDENTIALS_REJECTED, sentence)
     return _HeldToken(token, now + _REREAD_PAUSE)
@@ -146,14 +146,14 @@ def _login_request(
 
 def _login_error(error: InfisicalError, method: str) -> LoginError:
     """A refusal (401 in all its meanings, 400, 403, 404, 422) waits; a failure of the way is passed on."""
-    if error.reason in _REFUSALS:
+    if error.reason in _REJECTIONS:
         advice = "check the credentials, and in Infisical whether the identity is locked out"
         sentence = f"Infisical refused the {method} login{error.quote}: {advice}."
         return LoginError(Reason.CREDENTIALS_REJECTED, sentence, _REJECTION_PAUSE)
     return LoginError(error.reason, str(error), error.retry_after)
 
 
-_REFUSALS = {
+_REJECTIONS = {
     Reason.TOKEN_REJECTED,
     Reason.PERMISSION_DENIED,
     Reason.REQUEST_REJECTED,
@@ -161,10 +161,10 @@ _REFUSALS = {
 }
 
 
-def _accepted(answer: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
+def _token_from(response: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
     try:
-        text, seconds = answer["accessToken"], float(answer.get("expiresIn") or 0)
-        is_token = _TOKEN.fullmatch(text) is not None
+        text, seconds = response["accessToken"], float(response.get("expiresIn") or 0)
+        is_token = _TOKEN_TEXT.fullmatch(text) is not None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         is_token = False
     if not is_token:
@@ -174,5 +174,5 @@ def _accepted(answer: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
             _REJECTION_PAUSE,
         )
     # expiresIn 0 means that the token never ends. A third of its life is left for trouble.
-    life = min(seconds * 2 / 3, _LONGEST_USE) if seconds > 0 else _LONGEST_USE
+    life = min(seconds * 2 / 3, _MAX_TOKEN_SECONDS) if seconds > 0 else _MAX_TOKEN_SECONDS
     return _HeldToken(text, now + life)

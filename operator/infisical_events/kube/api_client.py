@@ -34,12 +34,12 @@ JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
-_LONGEST_QUOTE = 500
+_MAX_QUOTE_LENGTH = 500
 """Characters of the API server's own sentence that are repeated."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds for a request as a whole."""
 
-_AS_US = {"fieldManager": FIELD_MANAGER}
+_FIELD_MANAGER_QUERY = {"fieldManager": FIELD_MANAGER}
 _IDENTITY = {"name", "uid", "resourceVersion"}
 
 JSONObject = dict[str, Any]
@@ -91,10 +91,10 @@ class KubeApi:
         self, client: ApiClient, timeout: float = DEFAULT_TIMEOUT, renewed: Renewal = _never_renewed
     ) -> None:
         self._client = client
-        self._seconds = timeout
+        self._timeout = timeout
         # The total is kept by us: aiohttp's own takes a cancellation in the same turn of the loop for that of
         # its timer, and who was cancelled goes on. After a freeze all that was due comes in one turn.
-        self._patience = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
+        self._client_timeout = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
         self._renewed = renewed
 
     @property
@@ -108,7 +108,7 @@ class KubeApi:
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
         """Create one object; raises KubernetesError."""
-        return await self._call(_Request(method="POST", path=path, body=body, query=_AS_US))
+        return await self._call(_Request(method="POST", path=path, body=body, query=_FIELD_MANAGER_QUERY))
 
     async def replace(self, path: str, body: JSONObject) -> JSONObject:
         """Write one object as a whole, if it still is of the resourceVersion in the body.
@@ -116,7 +116,7 @@ class KubeApi:
         Raises:
             ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
         """
-        return await self._call(_Request(method="PUT", path=path, body=body, query=_AS_US))
+        return await self._call(_Request(method="PUT", path=path, body=body, query=_FIELD_MANAGER_QUERY))
 
     async def delete(self, path: str, uid: str, resource_version: str) -> None:
         """Delete one object, if it still is this one in this version.
@@ -137,7 +137,9 @@ class KubeApi:
             KubernetesError: for every other refusal.
         """
         return await self._call(
-            _Request(method="PATCH", path=path, body=body, query=_AS_US, content_type=MERGE_PATCH)
+            _Request(
+                method="PATCH", path=path, body=body, query=_FIELD_MANAGER_QUERY, content_type=MERGE_PATCH
+            )
         )
 
     async def apply(self, path: str, body: JSONObject, *, is_forced: bool, accept: str = JSON) -> JSONObject:
@@ -147,7 +149,7 @@ class KubeApi:
             ConflictError: another field manager owns what is applied, or the object is another version.
             UnknownOutcomeError, KubernetesError: as `merge_patch`.
         """
-        query = {**_AS_US, "force": str(is_forced).lower()}
+        query = {**_FIELD_MANAGER_QUERY, "force": str(is_forced).lower()}
         return await self._call(
             _Request(
                 method="PATCH",
@@ -178,31 +180,31 @@ class KubeApi:
             page = await self._call(_Request(method="GET", path=path, query=query, accept=accept))
             for item in _items_of(page):
                 yield item
-            following = (page.get("metadata") or {}).get("continue")
-            if not following:
+            continue_token = (page.get("metadata") or {}).get("continue")
+            if not continue_token:
                 return
-            query = {**query, "continue": following}
+            query = {**query, "continue": continue_token}
 
     async def _call(self, request: _Request) -> JSONObject:
         client = self._client
         try:
-            return await self._answer(client, request)
+            return await self._send(client, request)
         except UnauthorizedError:
             self._client = await self._renewed(client)
             if self._client is client:
                 raise
-        return await self._answer(self._client, request)
+        return await self._send(self._client, request)
 
-    async def _answer(self, client: ApiClient, request: _Request) -> JSONObject:
+    async def _send(self, client: ApiClient, request: _Request) -> JSONObject:
         prepared = await _prepared(client, request)
         try:
-            async with asyncio.timeout(self._seconds):
-                response = await client.call_api(*prepared, _request_timeout=self._patience)
+            async with asyncio.timeout(self._timeout):
+                response = await client.call_api(*prepared, _request_timeout=self._client_timeout)
                 data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
         except (aiohttp.ClientError, OSError, ApiException) as error:
             raise UnknownOutcomeError(f"no answer from the API server ({type(error).__name__})") from None
         except ValueError as error:  # a token or an address that cannot be written into a request
-            raise _unmade(error) from None
+            raise _request_error(error) from None
         return _decoded(response.status, data)
 
 
@@ -218,10 +220,10 @@ async def _prepared(client: ApiClient, request: _Request) -> RequestSerialized:
             auth_settings=["BearerToken"],
         )
     except (ApiException, ConfigException, OSError, ValueError) as error:
-        raise _unmade(error) from None
+        raise _request_error(error) from None
 
 
-def _unmade(error: Exception) -> KubernetesError:
+def _request_error(error: Exception) -> KubernetesError:
     """Of a request that was not sent. What the error says is not repeated: it may be a token."""
     return KubernetesError(f"no request to the API server can be made ({type(error).__name__})")
 
@@ -230,27 +232,27 @@ def _items_of(page: JSONObject) -> list[JSONObject]:
     """An empty list of metadata is null; anything else that is no list must not pass for an empty one."""
     try:
         found: list[JSONObject] = list(page["items"] or ())
-        is_whole = all(item["metadata"].keys() >= _IDENTITY for item in found)
+        is_valid = all(item["metadata"].keys() >= _IDENTITY for item in found)
     except (KeyError, TypeError, AttributeError):
-        is_whole = False
-    if not is_whole:
+        is_valid = False
+    if not is_valid:
         raise KubernetesError("the API server's answer is no list")
     return found
 
 
 def _decoded(status: int, data: bytes) -> JSONObject:
     try:
-        answer = json.loads(data)
+        body = json.loads(data)
     except (ValueError, RecursionError):
-        answer = None
+        body = None
     if not 200 <= status < 300:  # noqa: PLR2004 - the statuses of success
-        raise error_for_status(status, _message_of(answer))
-    if not isinstance(answer, dict):
+        raise error_for_status(status, _message_of(body))
+    if not isinstance(body, dict):
         raise KubernetesError("the API server's answer is no object")
-    return answer
+    return body
 
 
-def _message_of(answer: object) -> str:
+def _message_of(body: object) -> str:
     """The sentence of a Status object, on one line and capped; empty for whatever a proxy says."""
-    message = answer.get("message") if isinstance(answer, dict) else None
-    return single_line(str(message or ""))[:_LONGEST_QUOTE]
+    message = body.get("message") if isinstance(body, dict) else None
+    return single_line(str(message or ""))[:_MAX_QUOTE_LENGTH]

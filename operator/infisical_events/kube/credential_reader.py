@@ -19,9 +19,9 @@ class MissingKeyError(KubernetesError):
 class CredentialReader:
     """Reads Secrets by name and asks for ServiceAccount tokens; never lists, never caches."""
 
-    def __init__(self, kube: KubeApi, own: ProtectedObjects = NOTHING_PROTECTED) -> None:
+    def __init__(self, kube: KubeApi, protected: ProtectedObjects = NOTHING_PROTECTED) -> None:
         self._kube = kube
-        self._own = own
+        self._protected = protected
 
     async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str:
         """One value of a Secret, without surrounding blanks (a trailing newline is a common slip).
@@ -32,7 +32,7 @@ class CredentialReader:
             OwnError: it is the operator's own, or holds a token for the API server.
             KubernetesError: for every other failure.
         """
-        self._own.check_secret(namespace, ref.name)
+        self._protected.check_secret(namespace, ref.name)
         secret = await self._kube.get(path_of("api", "v1", "namespaces", namespace, "secrets", ref.name))
         check_type(secret.get("type"))
         encoded = (secret.get("data") or {}).get(ref.key)
@@ -46,8 +46,8 @@ class CredentialReader:
 
     async def service_account_token(self, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
         """A short-lived token of a ServiceAccount; raises KubernetesError, of the operator's own OwnError."""
-        self._own.check_account(namespace, name)
-        answer = await self._kube.create(
+        self._protected.check_account(namespace, name)
+        response = await self._kube.create(
             path_of("api", "v1", "namespaces", namespace, "serviceaccounts", name, "token"),
             {
                 "apiVersion": "authentication.k8s.io/v1",
@@ -56,6 +56,6 @@ class CredentialReader:
             },
         )
         try:
-            return str(answer["status"]["token"])
+            return str(response["status"]["token"])
         except (KeyError, TypeError):
             raise KubernetesError("the API server's answer has no token") from None

@@ -10,7 +10,7 @@ from infisical_events.kube.kubernetes_errors import ConflictError, NotFoundError
 
 _DATA_KEY = "key"
 _BYTES = 32
-_SHORTEST = 32
+_MIN_LENGTH = 32
 """Characters of a key that somebody else may have put there."""
 
 
@@ -27,18 +27,18 @@ class DigestKeySecret:
         try:
             return await self._read()
         except NotFoundError:
-            await self._make()
+            await self._create()
         return await self._read()
 
     async def _read(self) -> str:
         key = await CredentialReader(self._kube).secret_value(self._namespace, self._ref)
-        if len(key) < _SHORTEST:
+        if len(key) < _MIN_LENGTH:
             raise MissingKeyError(
-                f"Secret {self._ref.name} has less than {_SHORTEST} characters under key key"
+                f"Secret {self._ref.name} has less than {_MIN_LENGTH} characters under key key"
             )
         return key
 
-    async def _make(self) -> None:
+    async def _create(self) -> None:
         """Another replica may do so at the same moment: the first one wins."""
         manifest = {
             "apiVersion": "v1",

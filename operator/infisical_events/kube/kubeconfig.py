@@ -65,10 +65,10 @@ async def load_configuration(access: ClusterAccess) -> Configuration:
                 persist_config=False,
             )
     except (config.ConfigException, aiohttp.ClientError, OSError) as error:
-        raise _unusable(access, str(error)) from None
+        raise _configuration_error(access, str(error)) from None
     except (yaml.YAMLError, TypeError, ValueError, AttributeError, KeyError) as error:
         # Of a file that is no kubeconfig. What it says is not repeated: it may be a key.
-        raise _unusable(access, f"the file is no kubeconfig: {type(error).__name__}") from None
+        raise _configuration_error(access, f"the file is no kubeconfig: {type(error).__name__}") from None
     _require_supported(access, configuration)
     # In a cluster a proxy is one to Infisical, never to the API server.
     configuration.client_session_kwargs = {"trust_env": not _is_in_cluster(access)}
@@ -80,12 +80,12 @@ async def load_configuration(access: ClusterAccess) -> Configuration:
 def _require_supported(access: ClusterAccess, configuration: Configuration) -> None:
     """Raises KubernetesError for what kopf or aiohttp cannot do: it would fail later, and in riddles."""
     if configuration.tls_server_name:
-        raise _unusable(access, "tls-server-name is not supported")
+        raise _configuration_error(access, "tls-server-name is not supported")
     if configuration.proxy and not configuration.proxy.startswith(("http://", "https://")):
-        raise _unusable(access, "proxy-url is supported for http and https only")
+        raise _configuration_error(access, "proxy-url is supported for http and https only")
 
 
-def _unusable(access: ClusterAccess, why: str) -> KubernetesError:
+def _configuration_error(access: ClusterAccess, why: str) -> KubernetesError:
     where = access.kubeconfig or "the default places"
     advice = "run in a cluster, or give --kubeconfig and --context"
     return KubernetesError(f"no usable cluster configuration in {where} ({why}): {advice}")
@@ -141,7 +141,7 @@ async def _opened_client(access: ClusterAccess, user_agent: str) -> ApiClient:
     try:
         client = ApiClient(configuration)
     except OSError as error:  # files and contents of certificates
-        raise _unusable(access, f"certificates: {error}") from None
+        raise _configuration_error(access, f"certificates: {error}") from None
     client.user_agent = user_agent
     return client
 
@@ -155,13 +155,13 @@ class _Clients:
 
     def __init__(self, access: ClusterAccess, user_agent: str, client: ApiClient) -> None:
         self.current = client
-        self._former: ApiClient | None = None
+        self._previous: ApiClient | None = None
         self._access = access
         self._user_agent = user_agent
         self._lock = asyncio.Lock()
-        self._tried = -math.inf
+        self._last_renewal = -math.inf
 
-    async def renewed(self, refused: ApiClient) -> ApiClient:
+    async def renewed(self, rejected: ApiClient) -> ApiClient:
         """Read the configuration afresh, once for all who were refused at the same time.
 
         Raises:
@@ -169,16 +169,16 @@ class _Clients:
         """
         async with self._lock:
             now = asyncio.get_running_loop().time()
-            if refused is self.current and now - self._tried >= _RENEWAL_PAUSE:
-                self._tried = now
+            if rejected is self.current and now - self._last_renewal >= _RENEWAL_PAUSE:
+                self._last_renewal = now
                 client = await _opened_client(self._access, self._user_agent)
                 # Requests of others may be under way in it for a while.
-                former, self._former, self.current = self._former, self.current, client
-                if former is not None:
-                    await former.close()  # type: ignore[no-untyped-call] # theirs
+                previous, self._previous, self.current = self._previous, self.current, client
+                if previous is not None:
+                    await previous.close()  # type: ignore[no-untyped-call] # theirs
         return self.current
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in filter(None, (self.current, self._former)):
+        for client in filter(None, (self.current, self._previous)):
             await client.close()  # type: ignore[no-untyped-call] # theirs

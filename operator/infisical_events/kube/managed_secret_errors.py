@@ -20,15 +20,15 @@ from infisical_events.kube.kubernetes_errors import (
     SecretRejectedError,
 )
 
-_FIELDS_TAKEN: Final = "Apply failed with"
+_APPLY_CONFLICT: Final = "Apply failed with"
 _MANAGER: Final = re.compile(r'conflicts? with ("[^"]+")')
 _FIELD: Final = re.compile(r"(?<=[ :])\.((?:data|metadata|type)\S*)")
-_MOST_FIELDS: Final = 5
+_MAX_FIELDS: Final = 5
 
-_PIECE: Final = 8
+_MIN_COMMON_LENGTH: Final = 8
 """Characters in a row that a text and a value have in common before the text counts as repeating it."""
 
-_GRAM: Final = _PIECE // 2
+_GRAM_LENGTH: Final = _MIN_COMMON_LENGTH // 2
 """Each piece of a value has one of its fourth, eighth, twelfth... groups of so many characters in it whole.
 
 Only these are looked for: a mebibyte of values takes half a second at most, and not several.
@@ -70,12 +70,12 @@ def error_for_managed_secret(
     """The error to raise in its place: refused if trying again does not help, else one of the same class."""
     if isinstance(error, SecretRejectedError):
         return error
-    if isinstance(error, ConflictError) and str(error).startswith(_FIELDS_TAKEN):
-        return _taken(error, managed)
+    if isinstance(error, ConflictError) and str(error).startswith(_APPLY_CONFLICT):
+        return _conflict_error(error, managed)
     quote = _quotable(str(error), managed, data)
     if isinstance(error, (ForbiddenError, InvalidError)):
-        said = f' (the API server says: "{quote}")' if quote else " (what the API server says is left out)"
-        return SecretRejectedError(f"Secret {managed.name} {_advice(str(error))}{said}.")
+        quoted = f' (the API server says: "{quote}")' if quote else " (what the API server says is left out)"
+        return SecretRejectedError(f"Secret {managed.name} {_advice(str(error))}{quoted}.")
     return type(error)(quote or f"the API server's answer to Secret {managed.name} repeats a value of it")
 
 
@@ -84,16 +84,16 @@ def _advice(message: str) -> str:
     return next(match.expand(sentence) for match, sentence in found if match)
 
 
-def _taken(error: ConflictError, managed: ManagedSecret) -> KubernetesError:
+def _conflict_error(error: ConflictError, managed: ManagedSecret) -> KubernetesError:
     """Fields that others manage: final where nothing may be taken away, else somebody was faster."""
     if managed.creation_policy is not CreationPolicy.MERGE:
         return ConflictError(f"Secret {managed.name} was made by somebody else a moment ago")
     fields = _FIELD.findall(str(error))
-    named = ", ".join(fields[:_MOST_FIELDS]) or "some fields"
-    more = " and others" if len(fields) > _MOST_FIELDS else ""
+    listed = ", ".join(fields[:_MAX_FIELDS]) or "some fields"
+    more = " and others" if len(fields) > _MAX_FIELDS else ""
     managers = ", ".join(dict.fromkeys(_MANAGER.findall(str(error)))) or "somebody else"
     return SecretRejectedError(
-        f"Secret {managed.name} has {named}{more} of {managers}, and Merge takes nothing away: remove them "
+        f"Secret {managed.name} has {listed}{more} of {managers}, and Merge takes nothing away: remove them "
         "there, or leave them out of the entry in resync.secrets."
     )
 
@@ -115,12 +115,12 @@ def _forms(values: Iterable[str]) -> Iterator[str]:
 
 def _repeats(text: str, form: str) -> bool:
     """Whether the text has the form in it: a short one as a word of its own, of a long one any piece."""
-    if len(form) < _PIECE:
+    if len(form) < _MIN_COMMON_LENGTH:
         return bool(form.strip()) and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", text) is not None
-    pieces, grams = _windows(text, _PIECE), _windows(text, _GRAM)
-    starts = (at for at in range(0, len(form), _GRAM) if form[at : at + _GRAM] in grams)
-    around = (max(at - back, 0) for at in starts for back in range(_GRAM + 1))
-    return any(form[at : at + _PIECE] in pieces for at in around)
+    pieces, grams = _windows(text, _MIN_COMMON_LENGTH), _windows(text, _GRAM_LENGTH)
+    starts = (at for at in range(0, len(form), _GRAM_LENGTH) if form[at : at + _GRAM_LENGTH] in grams)
+    around = (max(at - back, 0) for at in starts for back in range(_GRAM_LENGTH + 1))
+    return any(form[at : at + _MIN_COMMON_LENGTH] in pieces for at in around)
 
 
 def _windows(text: str, length: int) -> frozenset[str]:

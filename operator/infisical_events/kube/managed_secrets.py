@@ -14,7 +14,7 @@ from infisical_events.kube.protected_objects import NOTHING_PROTECTED, Protected
 from infisical_events.kube.secret_client import SecretClient, metadata_of, secret_path
 from infisical_events.kube.subscription_client import SubscriptionKey
 
-_OURS = "is the operator's own: choose another name"
+_PROTECTED_NAME = "is the operator's own: choose another name"
 
 
 class ManagedSecretClient:
@@ -24,12 +24,12 @@ class ManagedSecretClient:
     entry leaves the spec stays as it is until then; an orphan, and keys that were merged, stay for good.
     """
 
-    def __init__(self, kube: KubeApi, own: ProtectedObjects = NOTHING_PROTECTED) -> None:
+    def __init__(self, kube: KubeApi, protected: ProtectedObjects = NOTHING_PROTECTED) -> None:
         self._kube = kube
-        self._own = own
+        self._protected = protected
 
     async def apply(
-        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
+        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], fingerprint: str
     ) -> SecretMetadata:
         """Make the Secret hold these values, by data key; one that does so already is not touched.
 
@@ -39,19 +39,19 @@ class ManagedSecretClient:
             KubernetesError: as `Kube.apply`; no error repeats a value.
         """
         try:
-            return await self._apply(key, managed, data, token)
+            return await self._apply(key, managed, data, fingerprint)
         except KubernetesError as error:
             raise error_for_managed_secret(error, managed, data) from None
 
     async def _apply(
-        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
+        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], fingerprint: str
     ) -> SecretMetadata:
         found = await SecretClient(self._kube).metadata(key.namespace, managed.name)
-        is_own = self._own.has_secret(key.namespace, managed.name)
-        denial_reason = _OURS if is_own else _denial_reason(found, key, managed)
+        is_protected = self._protected.has_secret(key.namespace, managed.name)
+        denial_reason = _PROTECTED_NAME if is_protected else _denial_reason(found, key, managed)
         if denial_reason:
             raise SecretRejectedError(f"Secret {managed.name} {denial_reason}.")
-        body = _manifest(key, managed, token)
+        body = _manifest(key, managed, fingerprint)
         body["data"] = {name: b64encode(value.encode()).decode() for name, value in data.items()}
         if found is not None:  # a recreated or edited one is a conflict then
             body["metadata"] |= {"uid": found.uid, "resourceVersion": found.resource_version}
@@ -61,13 +61,13 @@ class ManagedSecretClient:
         return metadata_of(await self._kube.apply(path, body, is_forced=is_forced, accept=METADATA))
 
 
-def _manifest(key: SubscriptionKey, managed: ManagedSecret, token: str) -> JSONObject:
+def _manifest(key: SubscriptionKey, managed: ManagedSecret, fingerprint: str) -> JSONObject:
     """All but the data. A Secret that keys are merged into keeps its type, its owners and its maker."""
-    said = {annotations.CONTENT: token, annotations.SUBSCRIPTION: key.name}
+    operator_annotations = {annotations.CONTENT: fingerprint, annotations.SUBSCRIPTION: key.name}
     metadata: JSONObject = {
         "name": managed.name,
         "labels": dict(managed.labels),
-        "annotations": {**managed.annotations, **said},
+        "annotations": {**managed.annotations, **operator_annotations},
     }
     manifest: JSONObject = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
     if managed.creation_policy is not CreationPolicy.MERGE:

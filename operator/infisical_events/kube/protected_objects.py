@@ -54,7 +54,7 @@ def user_of(token: str) -> str:
     """The user that a bearer token of a ServiceAccount names; empty for other tokens."""
     try:
         payload = token.split(".")[1]
-        import_events = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return str(import_events["sub"])
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return str(claims["sub"])
     except (IndexError, ValueError, KeyError, TypeError):
         return ""

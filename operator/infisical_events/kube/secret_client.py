@@ -18,10 +18,10 @@ class SecretClient:
     async def metadata(self, namespace: str, name: str) -> SecretMetadata | None:
         """A fresh read; None when there is no such Secret; raises KubernetesError."""
         try:
-            answer = await self._kube.get(secret_path(namespace, name), accept=METADATA)
+            body = await self._kube.get(secret_path(namespace, name), accept=METADATA)
         except NotFoundError:
             return None
-        return metadata_of(answer)
+        return metadata_of(body)
 
 
 def secret_path(namespace: str, name: str) -> str:
@@ -29,10 +29,10 @@ def secret_path(namespace: str, name: str) -> str:
     return path_of("api", "v1", "namespaces", namespace, "secrets", name)
 
 
-def metadata_of(answer: JSONObject) -> SecretMetadata:
+def metadata_of(body: JSONObject) -> SecretMetadata:
     """What an object's `metadata` tells; raises KubernetesError when it has another shape."""
     try:
-        metadata = answer["metadata"]
+        metadata = body["metadata"]
         fields = metadata.get("managedFields") or []
         owners = metadata.get("ownerReferences") or []
         ours = [entry for entry in fields if _is_ours(entry)]

@@ -14,17 +14,17 @@ from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundErr
 class WorkloadClient:
     """The workloads of a namespace."""
 
-    def __init__(self, kube: KubeApi, groups: Discovery) -> None:
+    def __init__(self, kube: KubeApi, discovery: Discovery) -> None:
         self._kube = kube
-        self._groups = groups
+        self._discovery = discovery
 
     async def list(self, namespace: str) -> tuple[Workload, ...]:
         """All of them as they are now: no cache, no `resourceVersion=0`; raises KubernetesError."""
-        listed = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in WORKLOAD_KINDS))
-        return tuple(workload for workloads in listed for workload in workloads)
+        per_kind = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in WORKLOAD_KINDS))
+        return tuple(workload for workloads in per_kind for workload in workloads)
 
     async def _list_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...]:
-        if not (kind.is_builtin or await self._groups.has(kind)):
+        if not (kind.is_builtin or await self._discovery.has(kind)):
             return ()
         found = [metadata async for metadata in self._kube.list_metadata(_path(kind, namespace))]
         return tuple(_workload(kind, metadata) for metadata in found if "deletionTimestamp" not in metadata)
