@@ -158,7 +158,7 @@ async def test_refused(credentials: Credentials, path: str, body: dict[str, str]
     assert isinstance(error, LoginError)
     assert (error.reason, error.retry_after) == (Reason.CREDENTIALS_REJECTED, 60.0)
     method = path.split("/")[4]
-    assert str(error).startswith(f"Infisical refused the {method} login (")
+    assert str(error).startswith(f"Infisical rejected the {method} login (")
     assert body
 
 

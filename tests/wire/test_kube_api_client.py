@@ -452,7 +452,7 @@ async def test_secret_value() -> None:
 async def test_secret_without_text(data: dict[str, str] | None) -> None:
     """A key that is missing, empty, blank or no text is an error that names both and shows nothing."""
     async with reached(routed({SECRET: always(answer(200, {"data": data}))})) as (kube, _):
-        with pytest.raises(MissingKeyError, match=r"^Secret login has no text under key token$"):
+        with pytest.raises(MissingKeyError, match=r"^secret/login has no text under key token$"):
             await CredentialReader(kube).secret_value("team", REF)
 
 
@@ -501,7 +501,7 @@ async def test_the_operators_own_is_no_subscriptions_business() -> None:
     async with reached(always(answer(200, granted))) as (kube, server):
         reader = CredentialReader(kube, own)
         for asking in (reader.secret_value("team", REF), reader.service_account_token("team", "robot", ())):
-            with pytest.raises(ProtectedObjectError, match="the operator's own"):
+            with pytest.raises(ProtectedObjectError, match="belongs to the operator"):
                 await asking
         assert server.requests == []
         assert await reader.secret_value("other", REF) == "s3cret"

@@ -1,9 +1,9 @@
-"""What is known of credentials, for all subscriptions of the process.
+"""Protection against lock-outs: the results of logins, shared by all subscriptions of the process.
 
-Three refused logins within 30 s lock an identity out, whoever made them. So of subscriptions with the same
-credentials one tries them for all until they are proven, and none tries them soon after a refusal.
+Three rejected logins within 30 s lock an identity out. So among subscriptions with the same credentials, only
+one logs in until these are proven, and none logs in soon after a rejection.
 
-No credentials are kept here: they are known by a digest whose key dies with the process.
+Credentials are not stored here: they are identified by a keyed digest whose key exists only in memory.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from infisical_events.infisical.infisical_errors import LoginError
 T = TypeVar("T")
 
 MAX_PROVEN = 4096
-"""Credentials that are remembered as proven; of one that is forgotten only one login is made at a time."""
+"""Number of credentials that are stored as proven; others are limited to one login at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A failed login and the moment of the loop's clock until which it stands.
+    """A failed login and the time, on the event loop's clock, until which it is active.
 
-    The error was never raised: one that was has the frames that it came through, and keeps what they have.
+    The stored error was never raised: a raised one references its frames, and all that these reference.
     """
 
     error: LoginError
@@ -36,12 +36,12 @@ class Rejection:
 
     @classmethod
     def of(cls, error: LoginError, now: float) -> "Rejection":
-        """As long as the error asks to wait, and up to half as long again, against a herd."""
+        """Active for as long as the error demands, plus up to half of that as jitter."""
         until = now + error.retry_after * random.uniform(1.0, 1.5)  # noqa: S311 - jitter
         return cls(_copy_of(error), until)
 
     def raise_if_active(self, now: float) -> None:
-        """Raise the error again while it stands; a new one, for it grows with each raise."""
+        """Raise a copy of the error while it is active; its traceback would grow with each raise."""
         if now < self.until:
             raise _copy_of(self.error)
 
@@ -53,7 +53,7 @@ class _Attempt:
 
 
 class LoginGuard:
-    """Logins by a digest of the credentials (and the address) that they are made with."""
+    """Logins by a digest of their credentials and address."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
@@ -62,10 +62,10 @@ class LoginGuard:
         self._rejections: dict[bytes, Rejection] = {}
 
     async def make(self, credentials: tuple[str, ...], login: Callable[[], Awaitable[T]]) -> T:
-        """Log in, or share the failure of who tries just now.
+        """Log in, or share the failure of a concurrent login with the same credentials.
 
         Raises:
-            LoginError: the login failed, or one with these credentials did so lately.
+            LoginError: the login failed, or a recent one with these credentials was rejected.
         """
         digest = self._digest(credentials)
         while digest not in self._proven and (other := self._in_progress.get(digest)):
@@ -89,7 +89,7 @@ class LoginGuard:
         return result
 
     def _digest(self, credentials: tuple[str, ...]) -> bytes:
-        text = json.dumps(credentials).encode()  # unlike joined texts, no two tuples look the same
+        text = json.dumps(credentials).encode()  # unlike joined text, this is unique for each tuple
         return blake2b(text, key=self._key, digest_size=16).digest()
 
     def _record_success(self, digest: bytes) -> None:
@@ -99,7 +99,7 @@ class LoginGuard:
             self._proven.popitem(last=False)
 
     def _record_rejection(self, digest: bytes, error: LoginError) -> None:
-        """Only what the error asks to wait for is remembered, and only that long."""
+        """Store the error if it demands a wait, for that time; remove expired ones."""
         now = _now()
         kept = {known: rejection for known, rejection in self._rejections.items() if now < rejection.until}
         self._rejections = kept | ({digest: Rejection.of(error, now)} if error.retry_after else {})

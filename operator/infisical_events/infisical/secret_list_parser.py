@@ -1,7 +1,6 @@
-"""What a list of secrets says: ids and versions, digests of values under a key, or the values themselves.
+"""Parsing of secret lists: ids and versions, keyed digests of values, or the values themselves.
 
-`observing` asks for the lists. Of secrets only the shared ones count: a personal override is nobody's
-workload's business.
+`secret_lists` requests the lists. Only shared secrets count: no workload uses a personal override.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,17 +24,17 @@ from infisical_events.infisical.infisical_errors import InfisicalError
 PartitionStates = Mapping[Partition, PartitionState]
 
 _HIDDEN = "<hidden-by-infisical>"
-"""What stands in the place of a value; it must never get into a Secret."""
+"""Infisical's placeholder for a hidden value; it must never be written to a Secret."""
 
 _MAX_NAME_LENGTH = 64
-"""Characters of a secret's name that a sentence has."""
+"""Characters of a secret's name in a message."""
 
 
 def parse_list(scope: Scope, body: object, key: DigestKey | None = None) -> PartitionStates:
-    """A list's body as parts.
+    """The partition states in the body of a list response.
 
     Raises:
-        InfisicalError: the body has not the shape that every server version has.
+        InfisicalError: the body is malformed; all server versions have this structure.
     """
     try:
         return _partition_states(scope, body, key)
@@ -45,15 +44,15 @@ def parse_list(scope: Scope, body: object, key: DigestKey | None = None) -> Part
 
 def _unknown_shape() -> InfisicalError:
     return InfisicalError(
-        Reason.UNEXPECTED_RESPONSE, "The list of secrets has an unknown shape: check spec.address."
+        Reason.UNEXPECTED_RESPONSE, "The list of secrets has an unexpected structure: check spec.address."
     )
 
 
 def parse_values(scope: Scope, body: object, key: DigestKey | None = None) -> FolderValues:
-    """A list's body with its values; the folder's own part is there, also when it is empty.
+    """The states and values in the body of a list response; always with the folder's own partition.
 
     Raises:
-        InfisicalError: PERMISSION_DENIED, a value is hidden; UNEXPECTED_RESPONSE as `parse_list`.
+        InfisicalError: PERMISSION_DENIED, a value is hidden; UNEXPECTED_RESPONSE as in `parse_list`.
     """
     partitions = {Partition(scope): ABSENT, **parse_list(scope, body, key)}
     values = {
@@ -65,13 +64,13 @@ def parse_values(scope: Scope, body: object, key: DigestKey | None = None) -> Fo
 
 @dataclass(frozen=True, slots=True)
 class _ListedSecrets:
-    """What a list has for one part."""
+    """The listed secrets of one partition."""
 
     rank: int
     secrets: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
 
 
-def _partition_states(scope: Scope, body: Any, key: DigestKey | None) -> PartitionStates:  # noqa: ANN401 - JSON; every miss raises
+def _partition_states(scope: Scope, body: Any, key: DigestKey | None) -> PartitionStates:  # noqa: ANN401 - JSON; a missing key raises
     return {
         partition: PartitionState.of(
             {_text(secret["secretKey"]): _secret_version(secret, key) for secret in listed.secrets},
@@ -96,10 +95,10 @@ def _listed_by_partition(scope: Scope, body: Any) -> dict[Partition, _ListedSecr
 
 
 def _values(partition: Partition, secrets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The values of one part, whose secrets are known to have the shape of such.
+    """The values of one partition, whose secrets are already known to be well-formed.
 
     Raises:
-        InfisicalError: one of them is not shown, or is none.
+        InfisicalError: a value is hidden or is not text.
     """
     values = {}
     for secret in secrets:
@@ -126,7 +125,7 @@ def _secret_version(secret: Mapping[str, Any], key: DigestKey | None) -> SecretV
 
 
 def _digest(secret: Mapping[str, Any], identifier: str, key: DigestKey | None) -> str:
-    """Empty for a value that is not shown: of it only the version is known."""
+    """The keyed digest of a value; empty without a key or for a hidden value."""
     value = secret.get("secretValue")
     is_shown = isinstance(value, str) and not secret.get("secretValueHidden")
     return key.digest(identifier, str(value)) if key and is_shown else ""
@@ -134,5 +133,5 @@ def _digest(secret: Mapping[str, Any], identifier: str, key: DigestKey | None) -
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("no text")
+        raise TypeError("not a string")
     return value

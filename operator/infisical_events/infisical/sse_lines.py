@@ -1,7 +1,7 @@
-"""The lines of an event stream, out of bytes that may be cut anywhere and may be anything.
+"""Lines of an event stream, from untrusted bytes in chunks of any size.
 
-`streaming` hands them to httpx-sse, which gives them their meaning. Here is what stands below that: UTF-8,
-a byte order mark, three ways to end a line, and that nothing is kept without bound.
+`event_stream` passes the lines to httpx-sse, which interprets them. This module handles UTF-8, the byte order
+mark and the three line endings, and bounds the memory of an event.
 """
 
 import codecs
@@ -10,21 +10,21 @@ import re
 from collections.abc import AsyncIterator, Iterator
 
 MAX_EVENT_LENGTH = 16 * 1024 * 1024
-"""Characters: an event that names a quarter of a million keys."""
+"""Characters; enough for an event with a quarter of a million keys."""
 
 _LINE_COST = 64
-"""Characters that a line counts beyond its own: so much does it cost to keep one, however short."""
+"""Characters added per line, for the memory that even a short line takes."""
 
 _GLUED_PINGS = re.compile(r"1+(?=(?:id|event|data|retry):)")
-"""Pings of old servers, which have no line end and so stand before the first line of the next event."""
+"""Pings of old servers, which have no line ending and so precede the first line of the next event."""
 
 
 class EventTooLongError(Exception):
-    """An event, or a line of one, is longer than any can be."""
+    """An event, or a line of it, is longer than MAX_EVENT_LENGTH."""
 
 
 class LineDecoder:
-    """Bytes in, whole lines out: each with one line feed behind it, an empty one behind an event."""
+    """Decodes bytes into whole lines, each with one line feed; an empty line ends an event."""
 
     def __init__(self) -> None:
         text = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
@@ -41,7 +41,7 @@ class LineDecoder:
         return self._complete_lines(self._decoder.decode(chunk))
 
     def close(self) -> Iterator[str]:
-        """What a carriage return at the very end completes; a line without an end is none."""
+        """The line that a final carriage return completes; a line without an ending is dropped."""
         return self._complete_lines(self._decoder.decode(b"", final=True))
 
     def _complete_lines(self, text: str) -> Iterator[str]:

@@ -1,10 +1,10 @@
-"""A valid access token, whenever one is asked for.
+"""Access tokens: a valid one at any time.
 
-A token is replaced by a fresh login well before it ends. It is not renewed: on older servers a
-renewal that would pass the token's maximal life deletes the token that is still valid, and with the
-default settings (life = maximal life) every renewal does. A login costs one request and has no trap.
+A new login replaces a token well before it expires. Tokens are not renewed: on older servers, a renewal
+beyond the maximum lifetime of a token deletes the token while it is still valid, and with the default settings
+(TTL = maximum TTL) every renewal does that. A login costs one request and has no such side effect.
 
-A refused login is not tried again for a while: three failures within 30 s lock the identity out.
+After a rejected login the next one waits: three failures within 30 s lock the identity out.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from infisical_events.infisical.infisical_errors import InfisicalError, LoginErr
 from infisical_events.infisical.login_guard import LoginGuard, Rejection
 
 _REJECTION_PAUSE = 60.0
-"""Seconds before a refused login is tried again: twice the server's window for counting failures."""
+"""Seconds before a rejected login is retried: twice the server's window for counting failures."""
 
 _REREAD_PAUSE = 300.0
-"""Seconds after which a Secret with a token made by hand is read again."""
+"""Seconds after which a Secret with a static token is read again."""
 
 _TOKEN_TEXT = re.compile(r"[!-~]+")
-"""What can stand in a header behind `Bearer `."""
+"""The characters that a header can have after `Bearer `."""
 
 _MAX_TOKEN_SECONDS = 86_400.0
-"""Seconds after which a token is replaced even though it may live longer."""
+"""Seconds after which a token is replaced, even if it is valid for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class KubernetesCredentials:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token that was made by hand: there is no login for it."""
+    """A static token, created by hand: it has no login."""
 
     token: str = field(repr=False)
 
@@ -67,7 +67,7 @@ class _HeldToken:
 
 
 class TokenProvider:
-    """Logs in when needed, once for all who wait; never logs in with refused credentials at once."""
+    """Logs in when necessary, once for all concurrent requests; waits after a rejected login."""
 
     def __init__(
         self, client: httpx.AsyncClient, credentials: CredentialsSource, login_guard: LoginGuard
@@ -80,10 +80,10 @@ class TokenProvider:
         self._lock = asyncio.Lock()
 
     async def current(self) -> str:
-        """A token that has a good part of its life before it.
+        """A token with a good part of its lifetime left.
 
         Raises:
-            LoginError: the credentials cannot be read or were refused.
+            LoginError: the credentials cannot be read or are rejected.
         """
         async with self._lock:
             now = asyncio.get_running_loop().time()
@@ -92,7 +92,7 @@ class TokenProvider:
             return self._token.text
 
     def invalidate(self, token: str) -> None:
-        """Take note that the server does not accept this token: the next call logs in anew."""
+        """Drop a token that the server rejected: the next call logs in again."""
         if self._token is not None and self._token.text == token:
             self._token = None
 
@@ -108,7 +108,7 @@ class TokenProvider:
         return token
 
     async def _log_in(self, credentials: Credentials, now: float) -> _HeldToken:
-        """Wrong client secrets lock their identity out, so what is known of them is shared."""
+        """Log in; with client secrets through the shared guard, since wrong ones lock their identity out."""
         if not isinstance(credentials, UniversalCredentials):
             return await _login(self._client, credentials, now)
         shared = (str(self._client.base_url), credentials.client_id, credentials.client_secret)
@@ -128,7 +128,7 @@ async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float
 
 def _static_token(token: str, now: float) -> _HeldToken:
     if not _TOKEN_TEXT.fullmatch(token):
-        sentence = "The access token has characters that no token has: check what the Secret holds."
+        sentence = "The access token has invalid characters: check the content of the Secret."
         raise LoginError(Reason.CREDENTIALS_REJECTED, sentence)
     return _HeldToken(token, now + _REREAD_PAUSE)
 
@@ -145,10 +145,10 @@ def _login_request(
 
 
 def _login_error(error: InfisicalError, method: str) -> LoginError:
-    """A refusal (401 in all its meanings, 400, 403, 404, 422) waits; a failure of the way is passed on."""
+    """The error of a login: after a rejection (400, 401, 403, 404, 422) with a wait, else as it is."""
     if error.reason in _REJECTIONS:
         advice = "check the credentials, and in Infisical whether the identity is locked out"
-        sentence = f"Infisical refused the {method} login{error.quote}: {advice}."
+        sentence = f"Infisical rejected the {method} login{error.quote}: {advice}."
         return LoginError(Reason.CREDENTIALS_REJECTED, sentence, _REJECTION_PAUSE)
     return LoginError(error.reason, str(error), error.retry_after)
 
@@ -157,7 +157,7 @@ _REJECTIONS = {
     Reason.TOKEN_REJECTED,
     Reason.PERMISSION_DENIED,
     Reason.REQUEST_REJECTED,
-    Reason.PROJECT_NOT_FOUND,  # of a login: no such identity, or not with this method
+    Reason.PROJECT_NOT_FOUND,  # for a login: the identity does not exist, or does not have this method
 }
 
 
@@ -170,9 +170,9 @@ def _token_from(response: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
     if not is_token:
         raise LoginError(
             Reason.UNEXPECTED_RESPONSE,
-            "The login's answer has no token: check spec.address.",
+            "The login response has no access token: check spec.address.",
             _REJECTION_PAUSE,
         )
-    # expiresIn 0 means that the token never ends. A third of its life is left for trouble.
+    # expiresIn 0 means that the token never expires. A third of its lifetime is left as a reserve.
     life = min(seconds * 2 / 3, _MAX_TOKEN_SECONDS) if seconds > 0 else _MAX_TOKEN_SECONDS
     return _HeldToken(text, now + life)

@@ -1,4 +1,4 @@
-"""Which kinds of other projects the cluster knows: their CRDs may be missing, and come or go at any time."""
+"""Discovery of the kinds of other projects, whose CRDs may be installed or removed at any time."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import NotFoundError
 
 _CACHE_SECONDS = 30.0
-"""Seconds for which an answer is remembered: a namespace with nothing foreign in it costs few requests."""
+"""Seconds for which a response is cached: a namespace without such objects costs few requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Discovery:
     async def has(self, kind: ResourceKind) -> bool:
         """Whether the API server serves the kind; raises KubernetesError.
 
-        Asked of the discovery, because a list that is answered with 404 may also be a proxy's.
+        It reads the discovery API, because a 404 for a list may also come from a proxy.
         """
         now, group = asyncio.get_running_loop().time(), (kind.group, kind.version)
         cached = self._cache.get(group)

@@ -1,4 +1,4 @@
-"""Kubernetes Events: what `kubectl describe` shows below an object."""
+"""Kubernetes Events, which `kubectl describe` shows below an object."""
 
 import uuid
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.kube.api_client import KubeApi, path_of
 
 _MAX_NOTE_LENGTH = 1024
-"""Characters that the API server admits."""
+"""Characters; the limit of the API server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class KubeEvent:
 
 
 class EventRecorder:
-    """Writes Events; the caller decides what happens when that fails."""
+    """Writes Events; the caller handles errors."""
 
     def __init__(self, kube: KubeApi) -> None:
         self._kube = kube

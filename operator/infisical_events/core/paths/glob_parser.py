@@ -122,7 +122,7 @@ def _errors_of(lexeme: _Lexeme, openers: tuple[str, ...]) -> Iterator[str]:
     innermost = openers[-1][-1] if openers else ""
     match lexeme.kind:
         case "separator" | "close" if innermost != ("{" if lexeme.text in ",}" else "("):
-            yield f"has {lexeme.text!r} outside of {{a,b}} and @(a|b): write the group around it, or remove it"
+            yield f"has {lexeme.text!r} outside of {{a,b}} and @(a|b): add the group, or remove it"
         case "open" if len(openers) == MAX_NESTING:
             yield f"nests groups more than {MAX_NESTING} deep: write several globs"
         case "open" if lexeme.text != "{" and any(opener != "{" for opener in openers):
