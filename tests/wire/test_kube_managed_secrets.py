@@ -269,7 +269,8 @@ async def test_fields_of_others_are_named() -> None:
 
     assert isinstance(error, SecretRejectedError)
     named = (
-        'has data.K0, data.K1, data.K2, data.K3, metadata.labels.a/b and others of field manager "kubectl edit", and creationPolicy Merge'
+        "has data.K0, data.K1, data.K2, data.K3, metadata.labels.a/b and others of field manager "
+        '"kubectl edit", and creationPolicy Merge'
     )
     assert named in str(error)
 

@@ -1,8 +1,8 @@
 """Access tokens: a valid one at any time.
 
 A new login replaces a token well before it expires. Tokens are not renewed: on older servers, a renewal
-beyond the maximum lifetime of a token deletes the token while it is still valid, and with the default settings
-(TTL = maximum TTL) every renewal does that. A login costs one request and has no such side effect.
+beyond the maximum lifetime of a token deletes the token while it is still valid, and with the default
+settings (TTL = maximum TTL) every renewal does that. A login costs one request and has no such side effect.
 
 After a rejected login the next one waits: three failures within 30 s lock the identity out.
 """

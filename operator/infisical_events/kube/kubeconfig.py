@@ -82,7 +82,7 @@ def _require_supported(access: ClusterAccess, configuration: Configuration) -> N
     if configuration.tls_server_name:
         raise _configuration_error(access, "tls-server-name is not supported")
     if configuration.proxy and not configuration.proxy.startswith(("http://", "https://")):
-        raise _configuration_error(access, "proxy-url supports http and https only")
+        raise _configuration_error(access, "proxy-url is supported only for http and https")
 
 
 def _configuration_error(access: ClusterAccess, why: str) -> KubernetesError:
