@@ -84,7 +84,7 @@ async def request_json(
     """Send a request with a short response, such as a login, and return its JSON body.
 
     Raises:
-        InfisicalError: for every failure, of the network or told by the server.
+        InfisicalError: any error, of the network or from the server.
     """
     return decoded(await send(client, method, path, MAX_ERROR_BYTES, **arguments))
 
@@ -99,7 +99,7 @@ async def send(
     """Send a request and return its response with status 200 to 299 or 304, of `max_bytes` bytes at most.
 
     Raises:
-        InfisicalError: for every failure, of the network or told by the server.
+        InfisicalError: any error, of the network or from the server.
     """
     async with translated_errors(MAX_REQUEST_SECONDS), client.stream(method, path, **arguments) as stream:
         response = await read_response(stream, max_bytes)

@@ -191,12 +191,12 @@ def _rescoped(ledger: Ledger, snapshot: Snapshot, now: datetime) -> Ledger:
             else replace(ledger, recently_removed=recently_removed)
         )
     scopes = snapshot.scopes
-    gone = (
+    removed = (
         partition
         for partition in ledger.accepted
         if partition.source is None and not is_covered(partition, scopes)
     )
-    recently_removed |= {partition: RecentlyRemoved(ledger.accepted[partition], now) for partition in gone}
+    recently_removed |= {partition: RecentlyRemoved(ledger.accepted[partition], now) for partition in removed}
     import_events = tuple(c for c in ledger.unmatched_events if any(s.covers(c.folder) for s in scopes))
     accepted = _carried_over(ledger, snapshot)
     return replace(
@@ -212,12 +212,12 @@ def pending_within(
     all_pending: Iterable[PendingRestart], scopes: Iterable[Scope]
 ) -> tuple[PendingRestart, ...]:
     """The pending restarts that have changes in these scopes, or that a user requested."""
-    scopes, left = tuple(scopes), []
+    scopes, remaining = tuple(scopes), []
     for pending in all_pending:
         kept = tuple(c for c in pending.changes if any(scope.overlaps(c.scope) for scope in scopes))
         if kept or pending.is_requested:
-            left.append(replace(pending, changes=kept))
-    return tuple(left)
+            remaining.append(replace(pending, changes=kept))
+    return tuple(remaining)
 
 
 def _carried_over(ledger: Ledger, snapshot: Snapshot) -> dict[Partition, AcceptedState]:
