@@ -59,7 +59,7 @@ class LeaseView:
     lease: Lease
     since: float
     """When its current record was listed first."""
-    is_unmoved: bool
+    is_unchanged: bool
     """Whether its record is the one of the first list since this process started."""
 
 
@@ -74,7 +74,7 @@ def update_view(before: LeaseViews | None, leases: Iterable[Lease], now: float) 
         previous = (before or {}).get(lease.name)
         if previous is None or previous.lease.record != lease.record:
             return LeaseView(lease, now, before is None)
-        return LeaseView(lease, previous.since, previous.is_unmoved)
+        return LeaseView(lease, previous.since, previous.is_unchanged)
 
     return {lease.name: updated(lease) for lease in leases}
 
@@ -91,10 +91,10 @@ class Replica:
         """The holder identity in Leases."""
         return f"{self.name}_{self.life}"
 
-    def has_left(self, view: LeaseView) -> bool:
-        """Whether an earlier life of this replica holds the Lease: it has ended, so no wait is necessary."""
+    def is_of_earlier_life(self, view: LeaseView) -> bool:
+        """Whether an earlier life of this replica holds the Lease: that has ended, so there is no wait."""
         name, _, life = view.lease.holder.rpartition("_")
-        return view.is_unmoved and name == self.name and life != self.life
+        return view.is_unchanged and name == self.name and life != self.life
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class LeaseNames:
         return f"{self.prefix}-replica-{name}"
 
     @property
-    def of_shards(self) -> dict[str, int]:
+    def shard_numbers(self) -> dict[str, int]:
         """The numbers of all shards, by the names of their Leases."""
         return {self.shard(number): number for number in range(self.shards)}
 
@@ -145,7 +145,7 @@ class Elector:
         lease = view.lease
         waited = now - view.since
         is_expired = waited >= max(self.timing.duration, lease.duration)
-        return not lease.holder or is_expired or self.replica.has_left(view)
+        return not lease.holder or is_expired or self.replica.is_of_earlier_life(view)
 
     def living(self, views: LeaseViews, now: float) -> frozenset[str]:
         """The holder identities of live replicas: this one, and others whose Lease changed recently."""
@@ -161,7 +161,7 @@ class Elector:
 
     def holders(self, views: LeaseViews, now: float) -> dict[int, str]:
         """The holder of each shard that is not free."""
-        numbers = self.names.of_shards
+        numbers = self.names.shard_numbers
         return {
             numbers[name]: view.lease.holder
             for name, view in views.items()
@@ -190,7 +190,7 @@ class Elector:
 
     def _obsolete(self, views: LeaseViews, now: float) -> tuple[Lease, ...]:
         """Leases of replicas that ended long ago, and of shards that no longer exist."""
-        kept = {*self.names.of_shards, self.names.replica(self.replica.name)}
+        kept = {*self.names.shard_numbers, self.names.replica(self.replica.name)}
         return tuple(
             view.lease
             for name, view in views.items()
