@@ -7,5 +7,5 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """Now, with its zone."""
-    return datetime.now(UTC)  # noqa: TID251 - the one place
+    """The current time in UTC, with its time zone."""
+    return datetime.now(UTC)  # noqa: TID251 - the only place

@@ -114,7 +114,7 @@ def test_a_field_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
 def test_fields_of_libraries_are_left_out_of_text(capsys: pytest.CaptureFixture[str]) -> None:
     """A library may attach objects of any size and content to its records."""
     configure(LogFormat.TEXT, "info")
-    logging.getLogger("kopf.objects").warning("theirs", extra={"settings": "t0ken"})
+    logging.getLogger("aiohttp.client").warning("theirs", extra={"headers": "t0ken"})
     assert lines(capsys)[0].endswith(" theirs")
 
 

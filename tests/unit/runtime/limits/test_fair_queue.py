@@ -17,7 +17,7 @@ async def taken(turns: FairQueue, namespace: str) -> tuple[str, float]:
 @in_virtual_time
 async def test_namespaces_take_turns() -> None:
     """However many of one wait already, the others get every second turn."""
-    turns = FairQueue(step=1.0, at_once=1)
+    turns = FairQueue(step=1.0, burst=1)
     tasks = [asyncio.create_task(taken(turns, namespace)) for namespace in "aaaaabb"]
     found = sorted(await asyncio.gather(*tasks), key=lambda turn: turn[1])
 
@@ -31,7 +31,7 @@ def test_ten_thousand_hold_up_nobody_else(namespaces: int) -> None:
 
     @in_virtual_time
     async def waited() -> float:
-        turns = FairQueue(step=0.02, at_once=10)
+        turns = FairQueue(step=0.02, burst=10)
         hogs = [asyncio.create_task(turns.acquire(f"hog-{number % namespaces}")) for number in range(10_000)]
         await asyncio.sleep(1.0)
         _, moment = await taken(turns, "team")
@@ -46,7 +46,7 @@ def test_ten_thousand_hold_up_nobody_else(namespaces: int) -> None:
 @in_virtual_time
 async def test_who_has_left_gets_no_turn() -> None:
     """A place in the queue that was given up costs no time."""
-    turns = FairQueue(step=1.0, at_once=1)
+    turns = FairQueue(step=1.0, burst=1)
     first, second, third = (asyncio.create_task(taken(turns, namespace)) for namespace in "aaa")
     await first
     second.cancel()

@@ -208,14 +208,14 @@ async def test_gone_unseen() -> None:
     operator = Operator()
     key = operator.create()
     kept = operator.create("kept")
-    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    relisting = asyncio.create_task(operator.supervisor.relist_forever())
     await asyncio.sleep(5.0)
     operator.cluster.delete_subscription(key)
     operator.cluster.fail("list_subscriptions", KubernetesError("away"))
     await asyncio.sleep(700.0)
     assert operator.infisical.open_streams == 1
     assert operator.conditions(kept)["Ready"] == ("True", "Watching")
-    sweeping.cancel()
+    relisting.cancel()
     await operator.supervisor.close()
 
 
@@ -225,18 +225,18 @@ async def test_ended_by_mistake(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     operator = Operator()
     key = operator.create()
-    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    relisting = asyncio.create_task(operator.supervisor.relist_forever())
     await asyncio.sleep(5.0)
     for task in asyncio.all_tasks():
         if task.get_name() == f"subscription {key}":
             task.cancel()
     await asyncio.sleep(5.0)
     assert "infisical_events_subscriptions 0.0" in operator.metrics.render().decode()
-    assert [record.message for record in caplog.records].count("no longer served") == 1
+    assert [record.message for record in caplog.records].count("subscription task ended") == 1
     await asyncio.sleep(400.0)
     assert operator.conditions(key)["Ready"] == ("True", "Watching")
     assert "infisical_events_subscriptions 1.0" in operator.metrics.render().decode()
-    sweeping.cancel()
+    relisting.cancel()
     await operator.supervisor.close()
 
 
@@ -246,7 +246,7 @@ async def test_sweep_fails(error: type[KubernetesError]) -> None:
     """A sweep that cannot list is followed by one that can."""
     operator = Operator()
     operator.cluster.fail("list_subscriptions", error("not now"), times=3)
-    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    relisting = asyncio.create_task(operator.supervisor.relist_forever())
     key = operator.create()
     await asyncio.sleep(5.0)
     operator.cluster.delete_subscription(key)
@@ -254,7 +254,7 @@ async def test_sweep_fails(error: type[KubernetesError]) -> None:
     assert operator.infisical.open_streams == 1
     await asyncio.sleep(80.0)
     assert operator.infisical.open_streams == 0
-    sweeping.cancel()
+    relisting.cancel()
     await operator.supervisor.close()
 
 
@@ -568,16 +568,16 @@ async def test_gone_while_not_held() -> None:
 async def test_a_watch_that_tells_nothing() -> None:
     """News that lists show and the watch does not tell ends the process; news that it is late with do not."""
     operator = Operator()
-    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    relisting = asyncio.create_task(operator.supervisor.relist_forever())
     for _ in range(10):  # each time something is new, and told only after the sweep
         key = operator.cluster.create_subscription("team", f"late-{next(operator.names)}", a_raw_spec())
         await asyncio.sleep(61.0)
         operator.supervisor.upsert(key, 1)
-    assert not sweeping.done()
+    assert not relisting.done()
 
     operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
     with pytest.raises(WatchBehindError, match="180 s"):
-        await sweeping
+        await relisting
     assert "infisical_events_watch_lag_seconds 180.0" in operator.metrics.render().decode()
     await operator.supervisor.close()
 
