@@ -102,7 +102,7 @@ def test_a_spec_cannot_be_changed() -> None:
         ({"address": "https://host\n"}, "spec.address: "),
         ({"projectId": "a/b"}, "spec.projectId: "),
         ({"debounceSeconds": 301}, "spec.debounceSeconds: "),
-        ({"tls": {}}, "spec.tls: this version does not know the field: remove it or upgrade the operator"),
+        ({"tls": {}}, "spec.tls: this version does not support the field: remove it or upgrade the operator"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_field(fields: dict[str, object], told: str) -> None:

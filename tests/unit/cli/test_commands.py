@@ -263,7 +263,7 @@ def test_own_infisical_alone(started: Started) -> None:
     ("error", "told"),
     [
         (KubernetesError("no usable cluster configuration"), "no usable cluster configuration"),
-        (BindError("127.0.0.1:8080 cannot be served"), "127.0.0.1:8080 cannot be served"),
+        (BindError("Cannot listen on 127.0.0.1:8080"), "Cannot listen on 127.0.0.1:8080"),
     ],
 )
 def test_cannot_start(started: Started, error: Exception, told: str) -> None:
