@@ -174,8 +174,14 @@ def test_http_addresses(render: Render, address: str) -> None:
             "extraVolumeMounts has /ca twice",
         ),
         ({"serviceAccount": {"create": False}}, "serviceAccount.create=false requires serviceAccount.name"),
-        ({"commonLabels": {"app.kubernetes.io/version": "1"}}, "commonLabels: the chart itself sets the label app.kubernetes.io/version"),
-        ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "podLabels: the label app.kubernetes.io/name selects"),
+        (
+            {"commonLabels": {"app.kubernetes.io/version": "1"}},
+            "commonLabels: the chart itself sets the label app.kubernetes.io/version",
+        ),
+        (
+            {"podLabels": {"app.kubernetes.io/name": "mine"}},
+            "podLabels: the label app.kubernetes.io/name selects",
+        ),
         ({"allowedNetworks": ["999.1.1.1/8"]}, "/allowedNetworks/0"),
         ({"allowedNetworks": ["10.0.0.0/33"]}, "/allowedNetworks/0"),
         ({"allowedNetworks": ["fd00::/129"]}, "/allowedNetworks/0"),
