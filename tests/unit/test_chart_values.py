@@ -153,7 +153,7 @@ def test_http_addresses(render: Render, address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         (
             {"defaultAddress": "https://infisical.example.com"},
@@ -191,10 +191,10 @@ def test_http_addresses(render: Render, address: str) -> None:
     ],
 )
 def test_what_would_be_refused_later_is_refused_at_once(
-    render: Render, values: dict[str, Any], told: str
+    render: Render, values: dict[str, Any], message: str
 ) -> None:
     """What the operator or the API server would refuse, halfway through an installation, Helm refuses."""
-    assert told in refusal(render, values)
+    assert message in refusal(render, values)
 
 
 @pytest.mark.parametrize(
