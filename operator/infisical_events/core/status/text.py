@@ -32,3 +32,8 @@ def _plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in set("aeiou"):
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "z", "ch", "sh")) else f"{noun}s"
+
+
+def object_name(kind: str, name: str) -> str:
+    """`deployment/web`, as kubectl names an object."""
+    return f"{kind.lower()}/{name}"
