@@ -59,14 +59,6 @@ UNCOUNTED = re.compile(rf"(?<![\w.,:/-])1 (?:{NOUNS})\b|%d (?:{NOUNS})\b")
 
 NOT_CONVERTED: frozenset[str] = frozenset(
     {
-        "docs/decisions.md",
-        "operator/infisical_events/core/status/conditions.py",
-        "operator/infisical_events/core/sync/managed_secret_content.py",
-        "operator/infisical_events/infisical/event_stream.py",
-        "operator/infisical_events/infisical/http_client.py",
-        "operator/infisical_events/infisical/responses.py",
-        "operator/infisical_events/kube/managed_secret_errors.py",
-        "operator/infisical_events/kube/managed_secrets.py",
         "operator/infisical_events/runtime/reconcile/reconcile_loop.py",
         "operator/infisical_events/runtime/reconcile/reconcile_report.py",
         "operator/infisical_events/runtime/reconcile/reconciler.py",
