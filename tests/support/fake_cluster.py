@@ -19,11 +19,8 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
 from infisical_events.core.egress.address_allowlist import EgressPolicy
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload
-from infisical_events.core.snapshots.snapshots import Snapshot
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
 from infisical_events.core.sync.value_digests import DigestKey
@@ -40,33 +37,10 @@ from infisical_events.kube.subscription_client import ListedSubscription, Stored
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import InfisicalOpener
 from infisical_events.runtime.subscription.runner import Dependencies
-from support.builders import a_body, a_part
 from support.virtual_time import virtual_now
 
 JSONObject = dict[str, Any]
 DEPLOYMENT = WORKLOAD_KINDS[0]
-
-
-class OneKey:
-    """An Infisical that shows one folder with one key; what it tells by a stream is for others to say."""
-
-    version = 1
-
-    async def login(self) -> None:
-        """Everybody is let in."""
-
-    async def project_id(self) -> str:
-        """The project's id."""
-        return "p"
-
-    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
-        """The folder as it stands."""
-        partitions = {a_part("/a"): a_body(KEY=self.version)}
-        return Snapshot(scopes, partitions, virtual_now(), virtual_now())
-
-    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
-        """What is not shown is not there."""
-        return True
 
 
 async def a_digest_key() -> DigestKey:

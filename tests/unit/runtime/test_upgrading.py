@@ -6,19 +6,15 @@ All of them had seen version 1 of a key as the baseline, and then version 2.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from infisical_events.api.specs import Spec
 from infisical_events.core.ledger.codec import FORMAT
-from infisical_events.infisical.event_stream import StreamItem
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
-from support.fake_cluster import FakeCluster, OneKey, a_world
+from support.fake_cluster import FakeCluster, a_world
+from support.fake_infisical import FakeInfisical
 from support.virtual_time import in_virtual_time
 
 LEDGERS = Path(__file__).parents[2] / "ledgers"
@@ -30,45 +26,20 @@ LOOKED_SECONDS = 700.0
 """Longer than the interval between looks, and what follows one."""
 
 
-class Silent(OneKey):
-    """An Infisical with one key in one folder, that tells nothing by its streams."""
-
-    version = 2
-
-    @asynccontextmanager
-    async def opened(
-        self,
-        address: str,  # noqa: ARG002 - of the port
-        spec: Spec,  # noqa: ARG002
-        credentials: CredentialsSource,  # noqa: ARG002
-    ) -> AsyncIterator[Self]:
-        """A session."""
-        yield self
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
-        """An open stream."""
-        yield _nothing()
-
-
-async def _nothing() -> AsyncIterator[StreamItem]:
-    await asyncio.Event().wait()
-    yield  # type: ignore[misc]
-
-
 class Upgraded:
     """A namespace as an earlier version has left it, and this version, which begins to serve it."""
 
     def __init__(self, number: int, scene: str) -> None:
         left = json.loads((LEDGERS / f"format-{number}.json").read_text())["scenes"][scene]
-        self.cluster, self.infisical = FakeCluster(), Silent()
+        self.cluster, self.infisical = FakeCluster(), FakeInfisical()
+        self.infisical.version = 2
         self.key = self.cluster.put_back(left["subscription"], left["workload"])
         self.epoch = left["subscription"]["status"]["ledger"]["epoch"]
         self._before = self.cluster.rollouts_of("team", "web")
 
     async def __aenter__(self) -> Self:
         await asyncio.sleep(SINCE_SECONDS)
-        dependencies = a_world(self.cluster, self.infisical.opened, ADDRESS)
+        dependencies = a_world(self.cluster, self.infisical.open_session, ADDRESS)
         self._task = asyncio.get_running_loop().create_task(
             SubscriptionRunner(dependencies=dependencies, key=self.key).run()
         )

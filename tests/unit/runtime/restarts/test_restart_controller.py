@@ -2,23 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Self
 
 import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
-from infisical_events.api.specs import EventType, Spec
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.restarts.workload_state import RolloutProgress
-from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.value_digests import DigestKey
-from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
@@ -29,10 +24,10 @@ from support.builders import (
     JOB,
     ROLLOUT,
     STATEFUL_SET,
-    a_folder,
     a_raw_spec,
 )
-from support.fake_cluster import FakeCluster, OneKey, a_digest_key, a_world
+from support.fake_cluster import FakeCluster, a_digest_key, a_world
+from support.fake_infisical import FakeInfisical
 from support.virtual_time import in_virtual_time, virtual_now
 
 GROUP = "events.infisical.com"
@@ -40,44 +35,6 @@ ADDRESS = "https://app.infisical.com"
 HASH = "reconcile.external-secrets.io/data-hash"
 VERSION = "secrets.infisical.com/version"
 OPTED_IN = {f"{GROUP}/auto-reload": "true"}
-
-
-class Telling(OneKey):
-    """An Infisical with one key in one folder, that tells of each change at once."""
-
-    def __init__(self) -> None:
-        self.streams: list[asyncio.Queue[StreamItem]] = []
-
-    def change(self) -> None:
-        """Another version of the key."""
-        self.version += 1
-        for stream in self.streams:
-            stream.put_nowait(SecretEvent(EventType.UPDATE, a_folder("/a"), frozenset({"KEY"})))
-
-    @asynccontextmanager
-    async def opened(
-        self,
-        address: str,  # noqa: ARG002 - of the port
-        spec: Spec,  # noqa: ARG002
-        credentials: CredentialsSource,  # noqa: ARG002
-    ) -> AsyncIterator["Telling"]:
-        """A session."""
-        yield self
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
-        """An open stream."""
-        received: asyncio.Queue[StreamItem] = asyncio.Queue()
-        self.streams.append(received)
-        try:
-            yield _received(received)
-        finally:
-            self.streams.remove(received)
-
-
-async def _received(queue: asyncio.Queue[StreamItem]) -> AsyncIterator[StreamItem]:
-    while True:
-        yield await queue.get()
 
 
 class Team:
@@ -89,7 +46,7 @@ class Team:
         self.key = self.cluster.create_subscription("team", "app", a_raw_spec(debounceSeconds=0, **fields))
         for name in workloads:
             self.create(name)
-        self.infisical, self.budget, self.syncs = Telling(), budget or RestartBudget(), 1
+        self.infisical, self.budget, self.syncs = FakeInfisical(), budget or RestartBudget(), 1
         self.has_key = True
         self.task: asyncio.Task[None] | None = None
         self.runner: SubscriptionRunner | None = None
@@ -133,7 +90,7 @@ class Team:
 
     async def start(self) -> None:
         """A process begins, and takes a baseline if there is none."""
-        opened = self.infisical.opened
+        opened = self.infisical.open_session
         world = a_world(self.cluster, opened, ADDRESS, digest_key=self._key, budget=self.budget)
         self.runner = SubscriptionRunner(dependencies=world, key=self.key)
         self.task = asyncio.get_running_loop().create_task(self.runner.run())
