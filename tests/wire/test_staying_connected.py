@@ -6,7 +6,7 @@ but for the API server.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +25,7 @@ from infisical_events.runtime.subscription.runner import Dependencies
 from infisical_sandbox.server import Controls, Ending, ResponseFault, Sandbox
 from support import leaks
 from support.builders import a_raw_spec, an_entry
+from support.eventually import eventually_async
 from support.fake_cluster import FakeCluster, a_digest_key
 from support.infisical_sessions import LOOPBACK, SUBSCRIBE, TOKEN, V4, a_session, refused
 from support.scripted_server import (
@@ -124,16 +125,6 @@ async def operator() -> AsyncIterator[Operator]:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> None:
-    """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(seconds):
-        while True:
-            told = condition()
-            if told if isinstance(told, bool) else await told:
-                return
-            await asyncio.sleep(0.01)
-
-
 async def streams_of(sandbox: Sandbox) -> int:
     """How many streams a local Infisical has open."""
     return await sandbox.do(Controls.count_streams)
@@ -152,10 +143,10 @@ async def test_any_end_is_followed_by_a_stream(operator: Operator, ending: Endin
     """However a stream ends, also cleanly, there is another one within a second or two."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         for _ in range(3):
             assert await sandbox.do(Controls.end_streams, ending) == 1
-            await until(lambda: _are(sandbox, 1), seconds=5.0)
+            await eventually_async(lambda: _are(sandbox, 1), seconds=5.0)
         await operator.supervisor.close()
 
 
@@ -169,11 +160,11 @@ async def test_what_nobody_was_told_is_found_after_a_connect(operator: Operator)
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
         operator.cluster.create_workload("team", "web", {"events.infisical.com/auto-reload": "true"})
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         await sandbox.do(Controls.rotate_secrets, "prod", "/a", {"K": "2"})
         assert operator.cluster.rollouts_of("team", "web") == 0
         await sandbox.do(Controls.end_streams, Ending.CLEAN)
-        await until(lambda: operator.cluster.rollouts_of("team", "web") == 1)
+        await eventually_async(lambda: operator.cluster.rollouts_of("team", "web") == 1)
         await operator.supervisor.close()
 
 
@@ -192,10 +183,10 @@ async def test_what_changes_before_the_first_connect_is_found(operator: Operator
     async with serving(an_infisical(slowly, lists)) as server:
         operator.cluster.create_workload("team", "web", {"events.infisical.com/auto-reload": "true"})
         key = operator.subscribe("app", server.url)
-        await until(lambda: "ledger" in operator.cluster.status_of(key))
+        await eventually_async(lambda: "ledger" in operator.cluster.status_of(key))
         version = 2
         may_connect.set()
-        await until(lambda: operator.cluster.rollouts_of("team", "web") == 1)
+        await eventually_async(lambda: operator.cluster.rollouts_of("team", "web") == 1)
         await operator.supervisor.close()
 
 
@@ -203,10 +194,10 @@ async def test_server_cannot_delay_the_next_stream(operator: Operator) -> None:
     """A `retry` of an hour is no reason to be blind for an hour."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         await sandbox.do(Controls.write_streams, b"retry: 3600000\n\n")
         await sandbox.do(Controls.end_streams, Ending.CLEAN)
-        await until(lambda: _are(sandbox, 1), seconds=5.0)
+        await eventually_async(lambda: _are(sandbox, 1), seconds=5.0)
         await operator.supervisor.close()
 
 
@@ -216,7 +207,7 @@ async def test_dead_stream_does_not_look_alive(operator: Operator) -> None:
     dying = in_turn(stream([], After.CLOSE), refusal)
     async with serving(an_infisical(dying)) as server:
         key = operator.subscribe("app", server.url)
-        await until(lambda: operator.condition(key, "Streaming") == ("False", "ServerError"))
+        await eventually_async(lambda: operator.condition(key, "Streaming") == ("False", "ServerError"))
         labels = {"namespace": "team", "subscription": "app"}
         name = "infisical_events_stream_connected"
         assert operator.metrics.registry.get_sample_value(name, labels) == 0.0
@@ -230,12 +221,12 @@ async def test_never_two_streams(operator: Operator) -> None:
     """However streams end, the server has one of ours afterwards and no more, and a change is heard once."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         for ending in ENDINGS:
             await sandbox.do(Controls.end_streams, ending)
-            await until(lambda: _are(sandbox, 1))
+            await eventually_async(lambda: _are(sandbox, 1))
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
-        await until(lambda: _events_of(operator, key) == 1)
+        await eventually_async(lambda: _events_of(operator, key) == 1)
         assert await streams_of(sandbox) == 1
         await operator.supervisor.close()
 
@@ -251,7 +242,7 @@ async def test_ended_streams_leave_no_connection() -> None:
         for _ in range(99):
             with pytest.raises(InfisicalError):
                 await _drained(session.stream)
-        await until(lambda: server.connections <= 1)
+        await eventually_async(lambda: server.connections <= 1)
         assert len(asyncio.all_tasks()) <= 2 + server.connections
 
 
@@ -293,7 +284,9 @@ async def test_outages_leave_no_error(operator: Operator) -> None:
         with leaks.uncollected():
             before, there = leaks.errors(), leaks.objects()
             key = operator.subscribe("app", server.url)
-            await until(lambda: len(server.asked(SUBSCRIBE)) == 5 and operator.is_watching(key), seconds=30.0)
+            await eventually_async(
+                lambda: len(server.asked(SUBSCRIBE)) == 5 and operator.is_watching(key), seconds=30.0
+            )
             assert leaks.errors() - before == Counter()
             assert (leaks.objects() - there)["StreamConnection"] == 1
         await operator.supervisor.close()
@@ -305,10 +298,10 @@ async def test_edited_specs_leave_nothing(operator: Operator) -> None:
         with leaks.uncollected():
             before, there = leaks.errors(), leaks.objects()
             key = operator.subscribe("app", server.url)
-            await until(lambda: operator.is_watching(key))
+            await eventually_async(lambda: operator.is_watching(key))
             for number in range(2, 5):
                 operator.edit(key, debounceSeconds=number)
-                await until(lambda count=number: len(server.asked(SUBSCRIBE)) == count)  # type: ignore[misc]
+                await eventually_async(lambda count=number: len(server.asked(SUBSCRIBE)) == count)  # type: ignore[misc]
             assert leaks.errors() - before == Counter()
             assert (leaks.objects() - there)["StreamController"] == 1
         await operator.supervisor.close()
@@ -333,11 +326,11 @@ async def test_stalled_server_blocks_nobody(operator: Operator) -> None:
     stalled = always(Answer((), After.SILENCE))
     async with serving(stalled) as stuck, serving(an_infisical(always(OPEN))) as well:
         first = operator.subscribe("first", stuck.url)
-        await until(lambda: stuck.connections >= 1)
+        await eventually_async(lambda: stuck.connections >= 1)
         second = operator.subscribe("second", well.url)
-        await until(lambda: operator.is_watching(second), seconds=5.0)
+        await eventually_async(lambda: operator.is_watching(second), seconds=5.0)
         operator.supervisor.remove(first.uid)
-        await until(lambda: stuck.connections == 0, seconds=5.0)
+        await eventually_async(lambda: stuck.connections == 0, seconds=5.0)
         await operator.supervisor.close()
 
 
@@ -347,7 +340,7 @@ async def test_busy_look_does_not_stop_the_reading(operator: Operator) -> None:
     script = an_infisical(always(stream(chunks, After.SILENCE)), always(Answer((), After.SILENCE)))
     async with serving(script) as server:
         key = operator.subscribe("app", server.url)
-        await until(lambda: _events_of(operator, key) == 500, seconds=20.0)
+        await eventually_async(lambda: _events_of(operator, key) == 500, seconds=20.0)
         await operator.supervisor.close()
 
 
@@ -360,7 +353,7 @@ async def test_addresses_never_mix(operator: Operator) -> None:
     async with serving(an_infisical(brief)) as one, serving(an_infisical(brief)) as other:
         operator.subscribe("one", one.url, "token-of-one")
         operator.subscribe("other", other.url, "token-of-other")
-        await until(lambda: all(len(server.asked(SUBSCRIBE)) >= 4 for server in (one, other)))
+        await eventually_async(lambda: all(len(server.asked(SUBSCRIBE)) >= 4 for server in (one, other)))
         await operator.supervisor.close()
     assert set(_tokens(one.requests)) == {"Bearer token-of-one"}
     assert set(_tokens(other.requests)) == {"Bearer token-of-other"}
@@ -376,10 +369,10 @@ async def test_expired_token_is_not_used_again(operator: Operator, end: Callable
     """A stream that ends after its token did is opened with another token, by one login."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         await sandbox.do(end)
         await sandbox.do(Controls.end_streams, Ending.CLEAN)
-        await until(lambda: _are(sandbox, 1), seconds=5.0)
+        await eventually_async(lambda: _are(sandbox, 1), seconds=5.0)
         journal = await sandbox.do(Controls.journal)
         await operator.supervisor.close()
     assert [entry.kind for entry in journal].count("login") == 2
@@ -389,12 +382,12 @@ async def test_edited_authentication_opens_another_stream(operator: Operator) ->
     """Another identity in the spec is the one of the next stream, and the old stream is closed."""
     async with serving(an_infisical(always(OPEN))) as server:
         key = operator.subscribe("app", server.url, "old-token")
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         operator.cluster.put_secret("team", "infisical-new", {"token": "new-token"})
         operator.edit(key, authentication={"accessTokenRef": {"name": "infisical-new", "key": "token"}})
-        await until(lambda: len(server.asked(SUBSCRIBE)) == 2)
+        await eventually_async(lambda: len(server.asked(SUBSCRIBE)) == 2)
         assert list(_tokens(server.asked(SUBSCRIBE))) == ["Bearer old-token", "Bearer new-token"]
-        await until(lambda: operator.is_watching(key) and server.connections <= 2)
+        await eventually_async(lambda: operator.is_watching(key) and server.connections <= 2)
         await operator.supervisor.close()
 
 
@@ -402,9 +395,9 @@ async def test_edited_address_opens_another_stream(operator: Operator) -> None:
     """Another address in the spec is where the next stream is, and the old server has none any more."""
     async with serving(an_infisical(always(OPEN))) as old, serving(an_infisical(always(OPEN))) as new:
         key = operator.subscribe("app", old.url)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         operator.edit(key, address=new.url)
-        await until(lambda: len(new.asked(SUBSCRIBE)) == 1 and old.connections == 0)
+        await eventually_async(lambda: len(new.asked(SUBSCRIBE)) == 1 and old.connections == 0)
         await operator.supervisor.close()
 
 
@@ -415,10 +408,10 @@ async def test_lost_permission_is_told_and_found_again(operator: Operator) -> No
     """A permission that is withdrawn ends the stream, and the refusal that follows says which it is."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         await sandbox.do(Controls.assign_role, "no-access")
         await sandbox.do(Controls.recheck_streams)
-        await until(lambda: operator.condition(key, "Streaming") == ("False", "PermissionDenied"))
+        await eventually_async(lambda: operator.condition(key, "Streaming") == ("False", "PermissionDenied"))
         assert "tried again every minute" in _message(operator, key)
         await operator.supervisor.close()
 
@@ -433,6 +426,6 @@ async def test_slow_subscription_is_waited_for(operator: Operator) -> None:
     async with Sandbox.in_thread() as sandbox:
         await sandbox.do(Controls.fail_requests, ResponseFault(f"POST {SUBSCRIBE}", delay=1.0))
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         assert await streams_of(sandbox) == 1
         await operator.supervisor.close()

@@ -12,7 +12,8 @@ from infisical_sandbox.server.domain.events import Event
 from infisical_sandbox.server.domain.generations import E3, E4, EventType
 from infisical_sandbox.server.domain.subscriptions import Entry, wants
 from infisical_sandbox.server.syncing import Syncer
-from support.sandbox_client import NOW, World, a_world, until
+from support.eventually import eventually_async
+from support.sandbox_client import NOW, World, a_world
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ async def test_a_cycle_of_imports_ends(world: World) -> None:
     syncer = Syncer(world.store, 0.0, heard.append, lambda _: None)
 
     syncer.queue(world.place("/b").key)
-    await until(lambda: syncer.waiting == 0, "the jobs end")
+    await eventually_async(lambda: syncer.waiting == 0)
 
     assert [event.path for event in heard] == ["/a", "/b"]
 
@@ -76,7 +77,7 @@ async def test_a_chain_is_told_level_by_level(world: World) -> None:
     syncer = Syncer(world.store, 0.0, heard.append, lambda _: None)
 
     syncer.queue(world.place("/low").key)
-    await until(lambda: syncer.waiting == 0, "the jobs end")
+    await eventually_async(lambda: syncer.waiting == 0)
 
     assert [(event.path, event.type) for event in heard] == [
         ("/mid", EventType.IMPORT_MUTATION),
@@ -92,7 +93,7 @@ async def test_a_diamond_may_be_told_twice(world: World) -> None:
     syncer = Syncer(world.store, 0.0, heard.append, lambda _: None)
 
     syncer.queue(world.place("/low").key)
-    await until(lambda: syncer.waiting == 0, "the jobs end")
+    await eventually_async(lambda: syncer.waiting == 0)
 
     assert [event.path for event in heard].count("/top") == 2
 
@@ -118,7 +119,7 @@ async def test_a_folder_that_vanished_tells_nobody(world: World) -> None:
     syncer = Syncer(world.store, 0.0, heard.append, lambda _: None)
 
     syncer.queue((world.project_id, "prod", "/never-there"))
-    await until(lambda: syncer.waiting == 0, "the jobs end")
+    await eventually_async(lambda: syncer.waiting == 0)
 
     assert heard == []
 
