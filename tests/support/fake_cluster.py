@@ -18,7 +18,6 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
-from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.sync.secret_metadata import SecretMetadata
@@ -34,9 +33,6 @@ from infisical_events.kube.kubernetes_errors import (
 )
 from infisical_events.kube.provider_client import PROVIDER_KINDS
 from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
-from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.ports import InfisicalOpener
-from infisical_events.runtime.subscription.runner import Dependencies
 from support.virtual_time import virtual_now
 
 JSONObject = dict[str, Any]
@@ -46,23 +42,6 @@ DEPLOYMENT = WORKLOAD_KINDS[0]
 async def a_digest_key() -> DigestKey:
     """The key of digests, as the operator's own Secret has it."""
     return DigestKey(b"a key that lies in the namespace of the operator")
-
-
-def a_world(
-    cluster: "FakeCluster",
-    open_infisical: InfisicalOpener,
-    address: str,
-    **fields: Any,  # noqa: ANN401 - of World
-) -> Dependencies:
-    """What a process is given to serve subscriptions of one Infisical in virtual time."""
-    usual = {"metrics": Metrics(), "digest_key": a_digest_key, "egress": EgressPolicy((address,))}
-    return Dependencies(
-        cluster=cluster,
-        open_infisical=open_infisical,
-        clock=virtual_now,
-        default_address=address,
-        **usual | fields,
-    )
 
 
 async def _at_once(_: str) -> None:

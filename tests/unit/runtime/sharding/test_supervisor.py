@@ -4,7 +4,6 @@ import asyncio
 import gc
 import itertools
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,36 +21,23 @@ from infisical_events.kube.kubernetes_errors import (
 from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
-from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.sharding.supervisor import Supervisor, WatchBehindError
+from infisical_events.runtime.sharding.supervisor import WatchBehindError
 from support.builders import a_ledger, a_raw_spec
-from support.fake_cluster import FakeCluster, a_world
 from support.fake_infisical import FakeInfisical
+from support.harness import ADDRESS, SupervisorHarness
 from support.virtual_time import in_virtual_time
 
-ADDRESS = "https://app.infisical.com"
 
+class Operator(SupervisorHarness):
+    """A supervisor with an empty project."""
 
-class Operator:
-    """A supervisor in a world of fakes."""
-
-    def __init__(self, shards: int = 1, held: Collection[int] = (0,), **dependencies: Any) -> None:  # noqa: ANN401 - fields of World
+    def __init__(self, shards: int = 1, held: Collection[int] = (0,), **dependencies: Any) -> None:  # noqa: ANN401 - fields of Dependencies
+        super().__init__(shards, held, **dependencies)
         self.names = itertools.count(1)
-        self.cluster = FakeCluster()
-        self.infisical = FakeInfisical({})
-        self.metrics = Metrics()
-        self.supervisor = Supervisor(
-            a_world(self.cluster, self.infisical.open_session, ADDRESS, metrics=self.metrics, **dependencies),
-            (),
-            shards,
-            held,
-        )
 
     def create(self, name: str = "app", namespace: str = "team", **fields: object) -> SubscriptionKey:
-        """An object that the watch has told of."""
-        key = self.cluster.create_subscription(namespace, name, a_raw_spec(**fields))
-        self.supervisor.upsert(key, 1)
-        return key
+        """A subscription, which the watch delivers."""
+        return self.subscribe(name, a_raw_spec(**fields), namespace)
 
     def conditions(self, key: SubscriptionKey) -> dict[str, tuple[str, str]]:
         """Status and reason of the stored conditions."""
@@ -574,10 +560,9 @@ async def test_a_cancellation_that_is_swallowed() -> None:
 async def test_a_spec_that_changes_between_two_slices() -> None:
     """What was found under the old spec and not written down yet is found under the new one, once."""
     ticks = itertools.count()
-    operator = Operator(scheduler=CooperativeScheduler(lambda: next(ticks) * SLICE))
-    operator.infisical = infisical = FakeInfisical()
-    dependencies = replace(operator.supervisor._dependencies, open_infisical=infisical.open_session)
-    operator.supervisor = Supervisor(dependencies, ())
+    scheduler = CooperativeScheduler(lambda: next(ticks) * SLICE)
+    operator = Operator(infisical=FakeInfisical(), scheduler=scheduler)
+    infisical = operator.infisical
     names = [f"web-{number}" for number in range(50)]
     for name in names:
         operator.cluster.create_workload("team", name, {"events.infisical.com/auto-reload": "true"})
