@@ -38,6 +38,19 @@ def _mutation(name: str) -> Callable[[Mutation], Mutation]:
     return register
 
 
+def checked(broken: list[str]) -> list[str]:
+    """The broken invariants of a run with a mutation.
+
+    Raises:
+        AssertionError: the mutation itself crashed, for example on a name that the operator no longer has: it
+            would count as found without doing what it says.
+    """
+    for text in broken:
+        if text.startswith("defect:") and any(error in text for error in ("TypeError:", "AttributeError:")):
+            raise AssertionError(f"the mutation crashes: {text}")
+    return broken
+
+
 @_mutation("no assessment of reads")
 def _no_assessment() -> AbstractContextManager[Any]:
     def assess(_part: Any, current: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as assessed

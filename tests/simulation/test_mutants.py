@@ -5,7 +5,7 @@ import pytest
 from simulation.environment import PAYMENTS, SHARED
 from simulation.histories import History, Step, plain_of
 from simulation.invariants import violations
-from simulation.mutants import MUTATIONS
+from simulation.mutants import MUTATIONS, checked
 from simulation.run import RunRecord, run_history
 
 _SEARCH = 1500
@@ -175,7 +175,7 @@ def test_a_mutant_breaks_an_invariant(name: str) -> None:
     """Some history breaks an invariant with the mutation, and none without it."""
     seeds = (_FOUND_BEFORE.get(name, 0), *range(_SEARCH))
     with MUTATIONS[name]():
-        found = next((seed for seed in seeds if violations(run_history(plain_of(seed)))), None)
+        found = next((seed for seed in seeds if checked(violations(run_history(plain_of(seed))))), None)
 
     assert found is not None, f"{name} was not found in {_SEARCH} histories"
     assert violations(run_history(plain_of(found))) == []
@@ -186,7 +186,7 @@ def test_a_mutant_breaks_an_invariant_in_its_scripted_history(name: str) -> None
     """With the mutation the scripted history breaks an invariant, and without it none."""
     seed, steps = _SCRIPTED[name]
     with MUTATIONS[name]():
-        assert violations(run_history(History(seed, steps)))
+        assert checked(violations(run_history(History(seed, steps))))
     assert violations(run_history(History(seed, steps))) == []
 
 
@@ -198,4 +198,6 @@ def test_a_mutant_changes_the_number_of_restarts(name: str) -> None:
 
     assert _restarts(run_history(history)) == [expected, expected]
     with MUTATIONS[name]():
-        assert _restarts(run_history(history)) != [expected, expected]
+        record = run_history(history)
+    assert checked(record.errors) == []
+    assert _restarts(record) != [expected, expected]

@@ -252,20 +252,20 @@ async def test_short_faults_cost_nothing(after: After) -> None:
     async with a_fleet() as (cluster, fleet):
         served, _ = await fleet.begin("a")
         await eventually_async(lambda: served.shards)
-        struck = 0
+        injected = 0
 
         async def once_in_a_while(request: Request) -> Answer | None:
-            nonlocal struck
-            if request.method != "PUT" or struck >= 2:
+            nonlocal injected
+            if request.method != "PUT" or injected >= 2:
                 return None
-            struck += 1
-            if struck == 1:
+            injected += 1
+            if injected == 1:
                 cluster.served(request)  # done, and the answer is lost
             return Answer((), after)
 
         served.drop = lambda _: pytest.fail("given up")  # type: ignore[method-assign] # must not be called
         cluster.fault = once_in_a_while
-        await eventually_async(lambda: struck == 2)
+        await eventually_async(lambda: injected == 2)
         renewals = len(cluster.leases) + next(cluster.versions)
         await eventually_async(lambda: next(cluster.versions) > renewals + 10)
         del served.drop
