@@ -35,7 +35,7 @@ _PAUSE_SECONDS = 0.05
 
 
 class KubectlError(Exception):
-    """kubectl said no; the message is what it wrote to standard error."""
+    """kubectl failed; the message is its standard error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ForeignCluster:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Agree on a state folder: the session decides, its workers are told. Signals work."""
+    """Agree on a state folder between the session and its workers, and let signals work."""
     # A session that was begun in the background, or by nohup, ignores signals, and so would all it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -67,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist does not export the type
-    """Tell an xdist worker where the session's cluster is."""
+    """Pass the folder of the session's cluster to an xdist worker."""
     node.workerinput["cluster"] = node.config.stash[_STATE]
 
 

@@ -53,7 +53,7 @@ async def _a_world(team: FakeInfisical) -> AsyncIterator[tuple[FakeCluster, Supe
 
 
 async def _measured(hogs: int) -> tuple[float, float]:
-    """Seconds until the neighbour listens, and from its change to its restart."""
+    """Seconds until the other subscription listens, and from its change to its restart."""
     team = FakeInfisical(clock=utc_now)
     async with _a_world(team) as (cluster, supervisor):
         for number in range(hogs):

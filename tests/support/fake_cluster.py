@@ -49,7 +49,7 @@ async def _at_once(_: str) -> None:
 
 
 class FakeCluster:
-    """The state of the world, the verbs of the port, and what people and controllers do to it.
+    """The stored objects, the verbs of the port, and the edits of people and controllers.
 
     Attributes:
         notices: The Kubernetes Events that were written.
@@ -108,21 +108,21 @@ class FakeCluster:
         self._replace(self._subscriptions, (key.namespace, key.name), stored | {"spec": copy.deepcopy(spec)})
 
     def label_subscription(self, key: SubscriptionKey, label: str) -> None:
-        """An edit that is nobody's business: only the resourceVersion moves."""
+        """An unrelated edit: only the resourceVersion changes."""
         patch = {"metadata": {"labels": {label: "true"}}}
         self._patch(self._subscriptions, (key.namespace, key.name), patch)
 
     def annotate_subscription(self, key: SubscriptionKey, annotations: Mapping[str, str]) -> None:
-        """What people ask of a subscription."""
+        """A user request on a subscription."""
         patch = {"metadata": {"annotations": dict(annotations)}}
         self._patch(self._subscriptions, (key.namespace, key.name), patch)
 
     def overwrite_status(self, key: SubscriptionKey, status: JSONObject) -> None:
-        """What a second replica, or a person with kubectl, writes into the status."""
+        """A write of the status by a second replica, or by a person with kubectl."""
         self._patch(self._subscriptions, (key.namespace, key.name), {"status": status})
 
     def begin_deletion(self, key: SubscriptionKey) -> None:
-        """A deletion that waits for somebody's finalizer."""
+        """A deletion that waits for a finalizer."""
         patch = {"metadata": {"deletionTimestamp": "2030-01-01T00:00:00Z"}}
         self._patch(self._subscriptions, (key.namespace, key.name), patch)
 
@@ -154,7 +154,7 @@ class FakeCluster:
         self._workloads[namespace, kind.kind, name] = raw
 
     def date_workload(self, namespace: str, name: str, created_at: datetime) -> None:
-        """A Deployment was made at a moment; without one nobody knows when."""
+        """Set the creation time of a Deployment; it is unknown otherwise."""
         self._workloads[namespace, DEPLOYMENT.kind, name]["metadata"]["created"] = created_at
 
     def annotate_workload(
@@ -171,7 +171,7 @@ class FakeCluster:
     def edit_workload(
         self, namespace: str, name: str, spec: JSONObject, kind: WorkloadKind = DEPLOYMENT
     ) -> None:
-        """A merge patch of the spec by somebody else."""
+        """A merge patch of the spec by another client."""
         self._patch(self._workloads, (namespace, kind.kind, name), {"spec": spec})
 
     def workload_of(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> JSONObject:
@@ -187,7 +187,7 @@ class FakeCluster:
         return int(self._workloads[namespace, kind.kind, name]["metadata"]["generation"]) - 1
 
     def let_roll(self, namespace: str, name: str, progress: RolloutProgress) -> None:
-        """How rollouts of a workload stand from now on; they are through at once if nobody says so."""
+        """Set the progress of a workload's rollouts; they are complete by default."""
         self._progress[namespace, name] = progress
 
     def put_pods(self, namespace: str, app: str, *births: datetime) -> None:
@@ -322,11 +322,11 @@ class FakeCluster:
         return self._kept[place]
 
     def data_of(self, namespace: str, name: str) -> Mapping[str, str]:
-        """What a Secret holds that was put by `hold_data` or applied here."""
+        """The data of a Secret from `hold_data` or `apply_secret`."""
         return self._data.get((namespace, name), {})
 
     def hold_data(self, namespace: str, name: str, data: Mapping[str, str]) -> None:
-        """A Secret that somebody else has made, with these keys."""
+        """A Secret of another client with these keys."""
         self._data[namespace, name] = dict(data)
         self.keep_secret(namespace, name, {})
 

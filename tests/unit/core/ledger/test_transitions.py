@@ -1,4 +1,4 @@
-"""The ledger's steps: a baseline, an observation taken in, a changed scope."""
+"""Steps of the ledger: a baseline, a snapshot, another scope."""
 
 from dataclasses import replace
 
@@ -59,17 +59,17 @@ CREDIT_SECONDS = UNMATCHED_CHANGE_LIFETIME.total_seconds()
 
 
 def read_result(seconds: float, partitions: dict[Partition, PartitionState], *scopes: Scope) -> Snapshot:
-    """What is seen at a moment."""
+    """A read that ended at a moment."""
     return an_observation(partitions, scopes=scopes, seconds=seconds)
 
 
 def applied(ledger: Ledger, snapshot: Snapshot, *told: ReceivedEvent) -> AppliedSnapshots:
-    """The observation taken in as soon as it was made."""
+    """The ledger after a snapshot that was applied when it ended."""
     return apply_snapshot(ledger, snapshot, told, snapshot.finished)
 
 
-def believing(**states: PartitionState) -> Ledger:
-    """A ledger of the folder `/a` that believes its `own` secrets, what it `imported`, or both."""
+def accepting(**states: PartitionState) -> Ledger:
+    """A ledger of the folder `/a` with its `own` secrets, what it `imported`, or both accepted."""
     partitions = {"own": OWN, "imported": IMPORTED}
     return a_ledger({partitions[name]: a_belief(state) for name, state in states.items()})
 
@@ -78,8 +78,8 @@ def believing(**states: PartitionState) -> Ledger:
 
 
 @given(snapshots)
-def test_a_baseline_owes_nothing(snapshot: Snapshot) -> None:
-    """The first sight is believed as it stands, as of the end of the look; the same again is no change."""
+def test_a_baseline_restarts_nothing(snapshot: Snapshot) -> None:
+    """The first read is accepted as of its end; an equal second read is no change."""
     ledger = baseline(HEADER, "epoch", snapshot)
     again = apply_snapshot(ledger, snapshot, (), snapshot.finished)
 
@@ -95,8 +95,8 @@ def test_a_baseline_owes_nothing(snapshot: Snapshot) -> None:
 
 
 def test_a_change_is_found_once() -> None:
-    """The look that shows it tells it, and is believed; the next look tells nothing."""
-    first = applied(believing(own=a_body(A=1)), read_result(5, {OWN: a_body(A=2)}))
+    """The first read with the change reports it and is accepted; the next read reports nothing."""
+    first = applied(accepting(own=a_body(A=1)), read_result(5, {OWN: a_body(A=2)}))
     second = applied(first.ledger, read_result(6, {OWN: a_body(A=2)}))
 
     assert first.changes == (a_change("A"),)
@@ -104,43 +104,43 @@ def test_a_change_is_found_once() -> None:
     assert (second.changes, second.ledger) == ((), first.ledger)
 
 
-def test_an_equal_look_does_not_refresh_the_belief() -> None:
+def test_an_equal_read_does_not_refresh_the_acceptance() -> None:
     """Only then a suspect read can be decided at a fixed moment."""
-    ledger = believing(own=a_body(A=1))
+    ledger = accepting(own=a_body(A=1))
 
     assert applied(ledger, read_result(30, {OWN: a_body(A=1)})).ledger == ledger
 
 
-def test_own_and_imported_secrets_of_one_folder_are_looked_at_together() -> None:
+def test_own_and_imported_secrets_are_one_read() -> None:
     """A folder that has secrets and imports others is the usual case: a change of either is found."""
-    ledger = believing(own=a_body(A=1), imported=a_body(B=1))
+    ledger = accepting(own=a_body(A=1), imported=a_body(B=1))
 
     found = applied(ledger, read_result(1, {OWN: a_body(A=2), IMPORTED: a_body(B=2)}))
 
     assert found.changes == (a_change("B", IMPORT), a_change("A"))
 
 
-def test_every_change_is_told_however_many_there_are() -> None:
+def test_every_change_is_reported() -> None:
     """Whom they concern is decided on all of them, one by one."""
     before = a_body(**{f"KEY_{number:03}": 1 for number in range(200)})
     after = a_body(**{f"KEY_{number:03}": 2 for number in range(200)})
 
-    changes = applied(believing(own=before), read_result(1, {OWN: after})).changes
+    changes = applied(accepting(own=before), read_result(1, {OWN: after})).changes
 
     assert changes == tuple(a_change(f"KEY_{number:03}") for number in range(200))
 
 
-def test_a_belief_is_of_the_end_of_its_look() -> None:
-    """What came within the look is not taken for newer than it."""
+def test_a_state_is_accepted_as_of_the_end_of_its_read() -> None:
+    """Events received during the read are not newer than it."""
     long_look = Snapshot((a_scope("/a"),), {OWN: a_body(A=2)}, at(5), at(9))
 
-    after = apply_snapshot(believing(own=a_body(A=1)), long_look, (), at(10)).ledger
+    after = apply_snapshot(accepting(own=a_body(A=1)), long_look, (), at(10)).ledger
 
     assert after.accepted == {OWN: a_belief(a_body(A=2), seconds=9)}
 
 
 def test_the_first_of_several_suspect_reads_is_decided_first() -> None:
-    """Every part has its own horizon; the next look is owed at the earliest of them."""
+    """Each partition has its own deadline; the next read is due at the earliest of them."""
     tree, other = a_scope("/a/**"), a_part("/a/b")
     held = {OWN: a_belief(a_body(A=1), seconds=9), other: a_belief(a_body(B=1), seconds=4)}
 
@@ -149,9 +149,9 @@ def test_the_first_of_several_suspect_reads_is_decided_first() -> None:
     assert found.read_again_at == at(HORIZON_SECONDS + 4)
 
 
-def test_a_suspect_read_waits_for_the_horizon() -> None:
-    """A key less is believed neither at once nor never: the next look is owed at the horizon."""
-    ledger = believing(own=a_body(A=1, B=1))
+def test_a_suspect_read_waits_for_the_read_lag() -> None:
+    """A missing key is accepted after the read lag, and the next read is due then."""
+    ledger = accepting(own=a_body(A=1, B=1))
 
     early = applied(ledger, read_result(30, {OWN: a_body(A=1)}))
     late = applied(early.ledger, read_result(HORIZON_SECONDS + 1, {OWN: a_body(A=1)}))
@@ -163,7 +163,7 @@ def test_a_suspect_read_waits_for_the_horizon() -> None:
 def test_a_lagging_read_changes_nothing() -> None:
     """From one version to the next, back by a replica that lags, and on again: one change."""
     first = applied(
-        believing(own=a_body(A=1)),
+        accepting(own=a_body(A=1)),
         read_result(5, {OWN: a_body(A=2)}),
         received(an_event(UPDATE, "/a", "A"), 4),
     )
@@ -176,21 +176,21 @@ def test_a_lagging_read_changes_nothing() -> None:
     assert after.ledger == first.ledger
 
 
-def test_what_was_heard_adds_its_types() -> None:
-    """An upsert is a create in the state and an update on the wire: both are told."""
+def test_received_events_add_their_types() -> None:
+    """An upsert is a create in the state and an update in the event: both are reported."""
     event = received(an_event(UPDATE, "/a", "B"), 4)
 
-    found = applied(believing(own=a_body(A=1)), read_result(5, {OWN: a_body(A=1, B=1)}), event)
+    found = applied(accepting(own=a_body(A=1)), read_result(5, {OWN: a_body(A=1, B=1)}), event)
 
     assert found.changes == (a_change("B", CREATE, UPDATE),)
     assert found.unshown_events == ()
 
 
-def test_what_was_heard_elsewhere_adds_nothing() -> None:
+def test_events_of_other_folders_add_nothing() -> None:
     """Neither another key nor another folder lends its type."""
     events = [received(an_event(DELETE, "/a", "B"), 4), received(an_event(CREATE, "/b", "A"), 4)]
 
-    assert applied(believing(own=a_body(A=1)), read_result(5, {OWN: a_body(A=2)}), *events).changes == (
+    assert applied(accepting(own=a_body(A=1)), read_result(5, {OWN: a_body(A=2)}), *events).changes == (
         a_change("A"),
     )
 
@@ -201,7 +201,7 @@ def test_what_was_heard_elsewhere_adds_nothing() -> None:
 def test_a_folder_that_goes_is_remembered_until_no_read_can_show_it() -> None:
     """A stale read cannot make it come back; afterwards nothing of it is kept."""
     ledger = replace(
-        believing(own=a_body(A=1)), baselined_at=at(-1000), accepted={OWN: a_belief(a_body(A=1), -1000)}
+        accepting(own=a_body(A=1)), baselined_at=at(-1000), accepted={OWN: a_belief(a_body(A=1), -1000)}
     )
 
     gone = applied(ledger, read_result(0, {}))
@@ -232,7 +232,7 @@ def test_a_folder_that_comes_is_a_create() -> None:
 
 def test_an_event_is_looked_for_until_it_shows() -> None:
     """Only when every key that it names has changed; or until patience ends."""
-    ledger, event = believing(own=a_body(A=1, B=1)), received(an_event(UPDATE, "/a", "A", "B"), 0)
+    ledger, event = accepting(own=a_body(A=1, B=1)), received(an_event(UPDATE, "/a", "A", "B"), 0)
 
     partition = applied(ledger, read_result(1, {OWN: a_body(A=2, B=1)}), event)
     whole = applied(ledger, read_result(1, {OWN: a_body(A=2, B=2)}), event)
@@ -246,7 +246,7 @@ def test_a_change_of_another_folder_shows_nothing_of_an_event() -> None:
     """Keys of the same name lie in many folders."""
     event = received(an_event(UPDATE, "/b", "A"), 0)
 
-    assert applied(believing(own=a_body(A=1)), read_result(1, {OWN: a_body(A=2)}), event).unshown_events == (
+    assert applied(accepting(own=a_body(A=1)), read_result(1, {OWN: a_body(A=2)}), event).unshown_events == (
         event,
     )
 
@@ -258,9 +258,9 @@ CLAIM = UnmatchedImportEvent(a_folder("/a"), at(0))
 
 
 def test_an_import_mutation_that_shows_is_one_change() -> None:
-    """Heard and seen at once: it leaves neither a claim nor a credit."""
+    """Received and read at once it leaves no unmatched event and no unmatched change."""
     found = applied(
-        believing(imported=a_body(B=1)), read_result(5, {IMPORTED: a_body(B=2)}), received(MUTATION, 4)
+        accepting(imported=a_body(B=1)), read_result(5, {IMPORTED: a_body(B=2)}), received(MUTATION, 4)
     )
 
     assert found.changes == (a_change("B", IMPORT),)
@@ -271,9 +271,9 @@ def test_an_import_mutation_that_shows_is_one_change() -> None:
     )
 
 
-def test_an_import_mutation_heard_first_is_a_claim() -> None:
-    """It is kept, another look is owed, and the difference that shows then consumes it."""
-    ledger = believing(imported=a_body(B=1))
+def test_an_import_mutation_received_first_waits_for_its_change() -> None:
+    """The event is stored, another read is due, and the difference that it shows consumes the event."""
+    ledger = accepting(imported=a_body(B=1))
 
     first = applied(ledger, read_result(1, {IMPORTED: a_body(B=1)}), received(MUTATION, 0))
     second = applied(first.ledger, read_result(2, {IMPORTED: a_body(B=2)}))
@@ -290,9 +290,9 @@ def test_an_import_mutation_heard_first_is_a_claim() -> None:
     )
 
 
-def test_an_import_mutation_seen_first_is_a_credit() -> None:
+def test_an_import_mutation_read_first_waits_for_its_event() -> None:
     """The event that comes late is paid for, once, and only for a while."""
-    first = applied(believing(imported=a_body(B=1)), read_result(1, {IMPORTED: a_body(B=2)}))
+    first = applied(accepting(imported=a_body(B=1)), read_result(1, {IMPORTED: a_body(B=2)}))
     again = read_result(8, {IMPORTED: a_body(B=2)})
 
     paid = applied(first.ledger, again, received(MUTATION, 8))
@@ -305,9 +305,9 @@ def test_an_import_mutation_seen_first_is_a_credit() -> None:
     assert expired.ledger.unmatched_changes == ()
 
 
-def test_an_import_mutation_that_never_shows_is_believed_once() -> None:
-    """A reference changed, which no list shows: after a while it is told, and not again."""
-    ledger = replace(believing(own=a_body(A=1)), unmatched_events=(CLAIM,))
+def test_an_import_mutation_without_a_difference_is_reported_once() -> None:
+    """A reference changed, which no list shows: it is reported once after the wait."""
+    ledger = replace(accepting(own=a_body(A=1)), unmatched_events=(CLAIM,))
 
     early = applied(ledger, read_result(CLAIM_SECONDS - 0.001, {OWN: a_body(A=1)}))
     late = applied(ledger, read_result(CLAIM_SECONDS, {OWN: a_body(A=1)}))
@@ -318,7 +318,7 @@ def test_an_import_mutation_that_never_shows_is_believed_once() -> None:
     assert (after.expired_import_events, after.changes) == ((), ())
 
 
-def test_a_claim_is_one_for_each_folder() -> None:
+def test_an_unmatched_event_is_one_for_each_folder() -> None:
     """Doubled events of one folder are one claim, since the first; those of two folders are two."""
     tree = a_scope("/**")
     told = [
@@ -333,17 +333,17 @@ def test_a_claim_is_one_for_each_folder() -> None:
     assert found.ledger.unmatched_events == (CLAIM, UnmatchedImportEvent(a_folder("/b"), at(1)))
 
 
-def test_a_claim_is_of_a_folder_in_scope() -> None:
-    """An import mutation of a folder that is not looked at is no business of this subscription."""
+def test_an_unmatched_event_is_of_a_folder_in_scope() -> None:
+    """An import mutation of a folder out of scope is ignored."""
     assert (
-        applied(believing(), read_result(1, {}), received(an_event(IMPORT, "/b"), 0)).ledger.unmatched_events
+        applied(accepting(), read_result(1, {}), received(an_event(IMPORT, "/b"), 0)).ledger.unmatched_events
         == ()
     )
 
 
 def test_an_own_change_is_no_import_mutation() -> None:
     """It neither shows a claim nor leaves a credit."""
-    found = applied(believing(own=a_body(A=1)), read_result(1, {OWN: a_body(A=2)}), received(MUTATION, 1))
+    found = applied(accepting(own=a_body(A=1)), read_result(1, {OWN: a_body(A=2)}), received(MUTATION, 1))
 
     assert (found.ledger.unmatched_events, found.ledger.unmatched_changes) == (
         (UnmatchedImportEvent(a_folder("/a"), at(1)),),
@@ -351,8 +351,8 @@ def test_an_own_change_is_no_import_mutation() -> None:
     )
 
 
-def test_a_look_at_all_below_shows_the_mutations_of_its_folders() -> None:
-    """There an import belongs to the scope, since the list does not tell which folder imports."""
+def test_a_recursive_read_shows_the_mutations_of_its_folders() -> None:
+    """An import in a recursive list belongs to the scope, because the list names no importing folder."""
     tree, partition = a_scope("/**"), a_part("/**", source="/shared")
     ledger = a_ledger({partition: a_belief(a_body(B=1))}, scopes=[tree])
 
@@ -368,9 +368,9 @@ def test_a_look_at_all_below_shows_the_mutations_of_its_folders() -> None:
 
 
 def test_a_widened_scope_is_baselined() -> None:
-    """What was not looked at before is believed as it stands; the rest goes on as it was."""
+    """New folders are accepted as they are; the other folders continue unchanged."""
     tree, below = a_scope("/a/**"), a_part("/a/b")
-    wider = applied(believing(own=a_body(A=1)), read_result(5, {OWN: a_body(A=2), below: a_body(B=7)}, tree))
+    wider = applied(accepting(own=a_body(A=1)), read_result(5, {OWN: a_body(A=2), below: a_body(B=7)}, tree))
 
     assert wider.changes == (a_change("A"),)
     assert wider.ledger.accepted == {
@@ -381,7 +381,7 @@ def test_a_widened_scope_is_baselined() -> None:
 
 
 def test_a_narrowed_scope_forgets() -> None:
-    """Belief, debts and claims of what is not looked at any more go, those of the rest stay."""
+    """Accepted states, pending restarts and unmatched events out of scope go, the others stay."""
     tree, partition = a_scope("/**"), a_part("/**", source="/shared")
     both = a_debt("both", 1, a_change("A"), a_change("B", path="/b"))
     ledger = a_ledger(
@@ -407,9 +407,9 @@ def test_a_narrowed_scope_forgets() -> None:
 WIDE, WIDE_IMPORT = a_scope("/**"), a_part("/**", source="/shared")
 
 
-def test_an_import_keeps_its_belief_in_a_wider_scope() -> None:
-    """It is known by the scope that shows it; what changed meanwhile is found under the new name."""
-    ledger = believing(imported=a_body(1, B=1))
+def test_an_import_keeps_its_accepted_state_in_a_wider_scope() -> None:
+    """The import is known by the scope that shows it; a change is found under its new name."""
+    ledger = accepting(imported=a_body(1, B=1))
 
     wider = applied(ledger, read_result(5, {WIDE_IMPORT: a_body(3, B=2, C=1)}, WIDE))
 
@@ -419,15 +419,15 @@ def test_an_import_keeps_its_belief_in_a_wider_scope() -> None:
 
 def test_another_rank_in_another_scope_is_no_change() -> None:
     """In a list of more imports the same one has another place."""
-    wider = applied(believing(imported=a_body(1, B=1)), read_result(5, {WIDE_IMPORT: a_body(3, B=1)}, WIDE))
+    wider = applied(accepting(imported=a_body(1, B=1)), read_result(5, {WIDE_IMPORT: a_body(3, B=1)}, WIDE))
 
     assert wider.changes == ()
     assert wider.ledger.accepted == {WIDE_IMPORT: a_belief(a_body(3, B=1))}
 
 
 def test_an_import_that_was_removed_is_missed_in_a_wider_scope() -> None:
-    """The wider list would show it: after the horizon its keys are told."""
-    ledger = believing(imported=a_body(B=1))
+    """The wider list would show it: after the read lag its keys are reported as removed."""
+    ledger = accepting(imported=a_body(B=1))
 
     early = applied(ledger, read_result(5, {}, WIDE))
     late = applied(early.ledger, read_result(HORIZON_SECONDS + 1, {}, WIDE))
@@ -436,7 +436,7 @@ def test_an_import_that_was_removed_is_missed_in_a_wider_scope() -> None:
     assert late.changes == (a_change("B", IMPORT, path="/**"),)
 
 
-def test_an_import_keeps_its_belief_in_a_narrower_scope_that_shows_it() -> None:
+def test_an_import_keeps_its_accepted_state_in_a_narrower_scope_that_shows_it() -> None:
     """One that is not shown there belonged to another folder, and is forgotten."""
     ledger = a_ledger({WIDE_IMPORT: a_belief(a_body(B=1))}, scopes=[WIDE])
 
@@ -448,7 +448,7 @@ def test_an_import_keeps_its_belief_in_a_narrower_scope_that_shows_it() -> None:
 
 
 def test_an_import_of_a_folder_below_is_forgotten_with_it() -> None:
-    """Of a tree only its top is looked at any more, and that does not import it."""
+    """Only the top of the tree stays in scope, and that does not import it."""
     tree, partition = a_scope("/a/**"), a_part("/a/**", source="/shared")
 
     top = applied(
@@ -458,20 +458,20 @@ def test_an_import_of_a_folder_below_is_forgotten_with_it() -> None:
     assert (top.ledger.accepted, top.read_again_at) == ({}, None)
 
 
-def test_an_import_does_not_wander_to_a_folder_beside() -> None:
-    """There it is an import that was not looked at before, though it brings the same."""
+def test_an_import_does_not_move_to_a_sibling_folder() -> None:
+    """In the sibling it is a new import, though its content is equal."""
     beside = a_part("/b", source="/shared")
 
-    moved = applied(believing(imported=a_body(B=1)), read_result(5, {beside: a_body(B=2)}, a_scope("/b")))
+    moved = applied(accepting(imported=a_body(B=1)), read_result(5, {beside: a_body(B=2)}, a_scope("/b")))
 
     assert (moved.changes, moved.ledger.accepted) == ((), {beside: a_belief(a_body(B=2), seconds=5)})
 
 
-def test_looks_one_after_the_other_are_one() -> None:
-    """What the old scope shows for the last time and what the new one shows is told together."""
+def test_reads_in_sequence_are_one() -> None:
+    """Changes of the last read of the old scope and of the new scope are reported together."""
     looks = (read_result(5, {OWN: a_body(A=2)}), read_result(6, {a_part("/b"): a_body(B=1)}, a_scope("/b")))
     ledger = replace(
-        believing(own=a_body(A=1)), unmatched_events=(UnmatchedImportEvent(a_folder("/a"), at(-9)),)
+        accepting(own=a_body(A=1)), unmatched_events=(UnmatchedImportEvent(a_folder("/a"), at(-9)),)
     )
 
     found = apply_snapshots(ledger, looks, (received(an_event(CREATE, "/b", "B"), 4),), at(6))
@@ -486,19 +486,21 @@ def test_looks_one_after_the_other_are_one() -> None:
     )
 
 
-def test_what_one_look_showed_is_no_claim_in_the_next() -> None:
-    """An import mutation is consumed once, by the look that shows it."""
+def test_an_import_mutation_is_consumed_once() -> None:
+    """The read that shows an import mutation consumes its event."""
     looks = (read_result(5, {IMPORTED: a_body(B=2)}), read_result(6, {WIDE_IMPORT: a_body(B=2)}, WIDE))
 
-    found = apply_snapshots(believing(imported=a_body(B=1)), looks, (received(MUTATION, 4),), at(6))
+    found = apply_snapshots(accepting(imported=a_body(B=1)), looks, (received(MUTATION, 4),), at(6))
 
     assert found.changes == (a_change("B", IMPORT),)
     assert (found.ledger.unmatched_events, found.ledger.unmatched_changes) == ((), ())
 
 
 @given(held_ledgers, snapshots, hearings)
-def test_one_look_is_a_look(ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]) -> None:
-    """Where no scope changed there is one look only, and it is taken in like any other."""
+def test_a_sequence_of_one_read_is_that_read(
+    ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
+) -> None:
+    """Without a change of scope there is one read, applied like any other."""
     now = snapshot.finished
 
     assert apply_snapshots(ledger, [snapshot], told, now) == apply_snapshot(ledger, snapshot, told, now)
@@ -506,14 +508,14 @@ def test_one_look_is_a_look(ledger: Ledger, snapshot: Snapshot, told: tuple[Rece
 
 def test_the_same_scope_is_no_new_baseline() -> None:
     """Only another scope moves the moment at which absent parts count as absent."""
-    ledger = believing(own=a_body(A=1))
+    ledger = accepting(own=a_body(A=1))
 
     assert applied(ledger, read_result(5, {OWN: a_body(A=1)})).ledger.baselined_at == at(0)
     assert applied(ledger, read_result(5, {OWN: a_body(A=1)}, a_scope("/b"))).ledger.baselined_at == at(5)
 
 
-def test_what_a_person_asked_for_outlives_the_scope() -> None:
-    """A restart that was asked for is owed whatever is looked at; the changes that left the scope are not."""
+def test_a_requested_restart_outlives_the_scope() -> None:
+    """A requested restart stays pending in any scope; its changes out of scope are dropped."""
     asked = replace(a_debt("web", 1, a_change("B", path="/b")), is_requested=True)
     ledger = a_ledger({}, asked, scopes=[a_scope("/**")])
 
@@ -522,8 +524,8 @@ def test_what_a_person_asked_for_outlives_the_scope() -> None:
     assert narrower.pending == (replace(asked, changes=()),)
 
 
-def test_debts_stay_while_the_scope_does() -> None:
-    """What is owed is not the observation's business."""
+def test_pending_restarts_stay_while_the_scope_does() -> None:
+    """A snapshot does not alter pending restarts."""
     ledger = a_ledger({OWN: a_belief(a_body(A=1))}, a_debt("web", 1, a_change("B", path="/b")))
 
     assert applied(ledger, read_result(5, {OWN: a_body(A=1)})).ledger.pending == ledger.pending
@@ -533,10 +535,10 @@ def test_debts_stay_while_the_scope_does() -> None:
 
 
 @given(meetings, hearings)
-def test_the_same_observation_again_is_no_news(
+def test_the_same_snapshot_again_changes_nothing(
     meeting: tuple[Ledger, Snapshot], told: tuple[ReceivedEvent, ...]
 ) -> None:
-    """Taken in twice it changes nothing, tells nothing, and asks for the same other look."""
+    """Applied twice it reports no change, and the next read is due at the same moment."""
     ledger, snapshot = meeting
     now = max([snapshot.finished, ledger.baselined_at, *(entry.received_at for entry in told)])
     now = max([now, *(held.accepted_at for held in ledger.accepted.values())])
@@ -548,7 +550,7 @@ def test_the_same_observation_again_is_no_news(
 
 
 @given(held_ledgers, snapshots, hearings)
-def test_the_same_observation_of_another_scope_is_no_news(
+def test_the_same_snapshot_of_another_scope_changes_nothing(
     ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
 ) -> None:
     """A scope is changed once: taken in again it is the same scope."""
@@ -560,10 +562,10 @@ def test_the_same_observation_of_another_scope_is_no_news(
 
 
 @given(held_ledgers, snapshots, hearings)
-def test_a_belief_never_goes_back_within_the_horizon(
+def test_an_accepted_state_never_goes_back_within_the_read_lag(
     ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
 ) -> None:
-    """Whatever is seen and heard: no secret that was and is in scope is believed in an older version."""
+    """With any reads and events, no secret in scope is accepted in an older version."""
     after = apply_snapshot(ledger, snapshot, told, snapshot.finished).ledger
     for partition, accepted in ledger.accepted.items():
         was_in_scope = is_covered(partition, ledger.scopes) and is_covered(partition, snapshot.scopes)
@@ -577,10 +579,10 @@ def test_a_belief_never_goes_back_within_the_horizon(
 
 
 @given(meetings, hearings)
-def test_what_is_told_is_what_the_belief_gained(
+def test_reported_changes_are_the_difference_of_accepted_states(
     meeting: tuple[Ledger, Snapshot], told: tuple[ReceivedEvent, ...]
 ) -> None:
-    """A change is told for exactly the keys of which something else is believed now."""
+    """A change is reported for exactly the keys whose accepted version differs."""
     ledger, snapshot = meeting
     found = apply_snapshot(ledger, snapshot, told, snapshot.finished)
     moved = {
@@ -595,10 +597,10 @@ def test_what_is_told_is_what_the_belief_gained(
 
 
 @given(held_ledgers, snapshots, hearings)
-def test_a_ledger_is_of_what_was_looked_at(
+def test_a_ledger_holds_nothing_out_of_scope(
     ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
 ) -> None:
-    """After a look it remembers nothing outside of the scopes, and owes nothing new by itself."""
+    """After a read it has no state out of scope, and no new pending restart by itself."""
     after = apply_snapshot(ledger, snapshot, told, snapshot.finished).ledger
 
     assert after.scopes == snapshot.scopes
@@ -607,9 +609,9 @@ def test_a_ledger_is_of_what_was_looked_at(
 
 
 @given(st.lists(own_bodies, min_size=1, max_size=5))
-def test_after_the_horizon_the_belief_is_what_stands(history: list[PartitionState]) -> None:
-    """However often the state changed: a look that is late enough tells the rest and is believed."""
-    ledger = believing(own=history[0])
+def test_after_the_read_lag_the_true_state_is_accepted(history: list[PartitionState]) -> None:
+    """After any number of changes, a late enough read reports the rest and is accepted."""
+    ledger = accepting(own=history[0])
     for number, state in enumerate(history):
         ledger = applied(ledger, read_result(number, {OWN: state})).ledger
     last = applied(ledger, read_result(len(history) + HORIZON_SECONDS + 1, {OWN: history[-1]}))
@@ -619,7 +621,7 @@ def test_after_the_horizon_the_belief_is_what_stands(history: list[PartitionStat
 
 
 @pytest.mark.parametrize("scope", [a_scope("/a"), a_scope("/a/**")])
-def test_moments_of_another_look_are_the_earliest(scope: Scope) -> None:
+def test_the_next_read_is_at_the_earliest_moment(scope: Scope) -> None:
     """Of a suspect read and an open claim the earlier one decides."""
     ledger = a_ledger(
         {OWN: a_belief(a_body(A=1))},
@@ -631,8 +633,8 @@ def test_moments_of_another_look_are_the_earliest(scope: Scope) -> None:
 
 
 @given(few_scopes, st.lists(few_scopes, min_size=1, max_size=2))
-def test_a_debt_outlives_every_scope_that_it_may_concern(owed: Scope, wanted: list[Scope]) -> None:
-    """What is owed is dropped only when no folder of it is looked at any more."""
+def test_a_pending_restart_outlives_every_scope_that_it_overlaps(owed: Scope, wanted: list[Scope]) -> None:
+    """It is dropped only when none of its folders is in scope any more."""
     change = Change(owed, "A", frozenset({UPDATE}))
     ledger = a_ledger(None, a_debt("web", 1, change), scopes=[a_scope("/elsewhere")])
 
@@ -641,9 +643,9 @@ def test_a_debt_outlives_every_scope_that_it_may_concern(owed: Scope, wanted: li
     assert bool(kept) == any(scope.overlaps(owed) for scope in wanted)
 
 
-def test_a_doubted_part_stays_as_it_is_believed() -> None:
-    """What may be hidden instead of gone changes nothing, and asks for no early look."""
-    ledger = believing(own=a_body(A=1))
+def test_an_unverified_partition_keeps_its_accepted_state() -> None:
+    """A possibly hidden partition changes nothing and makes no read due."""
+    ledger = accepting(own=a_body(A=1))
     late = read_result(HORIZON_SECONDS + 1, {})
 
     taken = applied(ledger, late.with_unverified([OWN]))
@@ -653,10 +655,10 @@ def test_a_doubted_part_stays_as_it_is_believed() -> None:
     assert taken.ledger.accepted_for(OWN).state == a_body(A=1)
 
 
-def test_moments_to_come_are_taken_for_now() -> None:
+def test_future_moments_become_now() -> None:
     """A clock that was a day ahead, or an edit by hand, hides no change."""
     ledger = replace(
-        believing(own=a_body(A=1)), baselined_at=at(86_400), accepted={OWN: a_belief(a_body(A=1), 86_400)}
+        accepting(own=a_body(A=1)), baselined_at=at(86_400), accepted={OWN: a_belief(a_body(A=1), 86_400)}
     )
 
     now = applied(ledger, read_result(0, {OWN: a_body(A=1)}))
@@ -666,8 +668,8 @@ def test_moments_to_come_are_taken_for_now() -> None:
     assert [change.key for change in later.changes] == ["B"]
 
 
-def test_what_no_event_had_told_was_missed() -> None:
-    """A change that was heard is told, an import is told later; anything else was missed."""
+def test_a_change_without_an_event_was_missed() -> None:
+    """A change with an event, or of an import, was not missed; any other one was."""
     told, missed, imported = a_change("A", UPDATE), a_change("B", UPDATE), a_change("C", IMPORT)
 
     assert without_event((told, missed, imported), (received(an_event(UPDATE, "/a", "A")),)) == (missed,)
@@ -677,8 +679,8 @@ def test_what_no_event_had_told_was_missed() -> None:
 
 
 def test_a_read_that_lags_behind_an_edit_is_no_baseline() -> None:
-    """A folder that left the scope and is in it again is not believed to be what it was before it left."""
-    ledger = believing(own=a_body(A=2))
+    """A folder that left the scope and returned does not get the state from before it left."""
+    ledger = accepting(own=a_body(A=2))
     left = applied(ledger, read_result(5, {}, a_scope("/b"))).ledger
 
     stale = applied(left, read_result(10, {OWN: a_body(A=1)}, a_scope("/a"), a_scope("/b")))
@@ -689,25 +691,25 @@ def test_a_read_that_lags_behind_an_edit_is_no_baseline() -> None:
     assert fresh.ledger.recently_removed == {}
 
 
-def test_what_changed_out_of_scope_is_part_of_the_baseline() -> None:
-    """A folder that is in scope again is believed as it stands, and restarts nobody."""
-    left = applied(believing(own=a_body(A=1)), read_result(5, {}, a_scope("/b"))).ledger
+def test_changes_out_of_scope_are_part_of_the_baseline() -> None:
+    """A folder that is in scope again is accepted as it is, and no workload restarts."""
+    left = applied(accepting(own=a_body(A=1)), read_result(5, {}, a_scope("/b"))).ledger
 
     back = applied(left, read_result(10, {OWN: a_body(A=2)}, a_scope("/a"), a_scope("/b")))
 
     assert (back.changes, back.ledger.accepted_for(OWN).state) == ((), a_body(A=2))
 
 
-def test_what_left_is_forgotten_after_the_horizon() -> None:
+def test_a_recently_removed_partition_is_forgotten_after_the_read_lag() -> None:
     """No read is that old."""
-    left = applied(believing(own=a_body(A=2)), read_result(5, {}, a_scope("/b"))).ledger
+    left = applied(accepting(own=a_body(A=2)), read_result(5, {}, a_scope("/b"))).ledger
 
     later = applied(left, read_result(5 + HORIZON_SECONDS + 1, {}, a_scope("/b"))).ledger
 
     assert (len(left.recently_removed), later.recently_removed) == (1, {})
 
 
-def test_an_import_in_doubt_is_believed_before_its_scope_is_left() -> None:
+def test_a_suspect_import_is_accepted_before_its_scope_is_left() -> None:
     """Under another scope it would be a baseline, so a restart too many is better than one too few."""
     ledger = a_ledger({OWN: a_belief(a_body(A=1))}, scopes=[a_scope("/a")])
     old = read_result(5, {OWN: a_body(A=1), IMPORTED: a_body(B=1)}, a_scope("/a"))

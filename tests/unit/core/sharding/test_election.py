@@ -65,7 +65,7 @@ def test_a_fair_share() -> None:
 
 
 def test_giving_to_a_newcomer() -> None:
-    """Whoever has more than a fair share gives the surplus away, and nobody takes what is held."""
+    """A replica with more than its fair share releases the surplus; held shards are not taken."""
     view = update_view({}, [a_shard(0, "a_1"), a_shard(1, "a_1"), a_membership("a"), a_membership("b")], 0.0)
     assert a_candidacy("a").plan(view, (0, 1), 0.0) == LeasePlan(release=(1,))
     assert a_candidacy("b").plan(view, (), 0.0) == LeasePlan()
@@ -87,7 +87,7 @@ def test_a_longer_duration_is_respected() -> None:
 
 
 def test_a_renewal_is_seen() -> None:
-    """A record that moves begins anew; a label alone moves the version and not the record."""
+    """A changed renewal time counts from now; a label alone changes the version and not the record."""
     first = update_view(None, [a_shard(0, "b_1")], 0.0)
     labelled = update_view(first, [a_shard(0, "b_1", version="2")], 5.0)
     renewal = update_view(labelled, [a_shard(0, "b_1", renewed="s", version="3")], 6.0)
@@ -96,7 +96,7 @@ def test_a_renewal_is_seen() -> None:
 
 
 def test_an_earlier_life() -> None:
-    """A replica that begins anew takes at once what it held before, unless that life is seen to go on."""
+    """A restarted replica acquires its earlier shards at once, unless its earlier process still renews."""
     candidacy = a_candidacy(shards=1, life="2")
     found = update_view(None, [a_shard(0, "a_1")], 0.0)
     lives = update_view(found, [a_shard(0, "a_1", renewed="s")], 1.0)
@@ -111,23 +111,23 @@ def test_names_that_look_alike() -> None:
 
 
 def test_released() -> None:
-    """What has no holder is free at once."""
+    """A Lease without a holder is free at once."""
     assert a_candidacy(shards=1).plan(update_view({}, [a_shard()], 0.0), (), 0.0).acquire == (0,)
 
 
 @pytest.mark.parametrize("leases", [(), (a_shard(0, "b_1"),), (a_shard(0),)])
 def test_lost(leases: tuple[Lease, ...]) -> None:
-    """What another one has, or was deleted or cleared by somebody, is not ours any more."""
+    """A Lease that another replica took, or that was deleted or cleared, is lost."""
     assert a_candidacy(shards=1).plan(update_view({}, leases, 0.0), (0,), 0.0).lost == (0,)
 
 
 def test_in_our_name() -> None:
-    """What is in our name and not held, as after a lost answer, is taken again."""
+    """A Lease in this replica's name that is not held, as after a lost answer, is acquired again."""
     assert a_candidacy(shards=1).plan(update_view({}, [a_shard(0, "a_1")], 0.0), (), 0.0).acquire == (0,)
 
 
 def test_the_dead_have_no_share() -> None:
-    """A replica that was not heard of for a while is given nothing; its own Leases expire later."""
+    """A replica without a recent renewal gets no shard; its Leases expire later."""
     view = update_view({}, [a_membership("a"), a_membership("b")], 0.0)
     assert a_candidacy().plan(view, (0,), 4.9).acquire == ()
     assert a_candidacy().living(view, 4.9) == {"a_1", "b_1"}

@@ -14,11 +14,11 @@ def test_a_reason_is_one_word() -> None:
     assert [reason for reason in Reason if not re.fullmatch("[A-Z][A-Za-z]{1,127}", reason)] == []
 
 
-def test_a_reason_is_called_as_it_is_told() -> None:
-    """Who searches the code for what `kubectl` shows finds it."""
+def test_a_reason_has_the_name_that_users_see() -> None:
+    """A search in the code for a reason that `kubectl` shows finds it."""
     assert [reason for reason in Reason if reason.name.replace("_", "").lower() != reason.value.lower()] == []
 
 
-def test_every_reason_is_given() -> None:
-    """There is none that nobody can ever see."""
+def test_every_reason_is_used() -> None:
+    """No reason is unused."""
     assert [reason for reason in Reason if not re.search(rf"\bReason\.{reason.name}\b", SOURCES)] == []
