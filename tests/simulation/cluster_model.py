@@ -85,7 +85,7 @@ class SecretWrite:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A writer that was asked to sync: by which subscription (its annotation), for what, since when."""
+    """A sync request to a writer: by which subscription (its annotation), for which revision, since when."""
 
     at: float
     writer: str
@@ -96,7 +96,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class AppliedWrite:
-    """What the operator sent and the API server took: the comparison of two revisions goes by these."""
+    """A write of the operator that the API server applied; two revisions are compared by these."""
 
     at: float
     kind: str
@@ -232,7 +232,7 @@ class ClusterModel(FakeCluster):
     def write_secret(
         self, name: str, content: Mapping[str, str], words: Mapping[str, str], seen: int
     ) -> None:
-        """What another operator writes; what is there already is no write."""
+        """A write by another operator; an equal content is no write."""
         found = self._kept.get((NAMESPACE, name))
         if found is None or found.annotations != words:
             self.keep_secret(NAMESPACE, name, words, written_at=virtual_now().replace(microsecond=0))

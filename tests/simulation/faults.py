@@ -1,4 +1,4 @@
-"""What goes wrong, how often and until when; drawn from the history's own random numbers."""
+"""Which faults happen, how often and until when; drawn from the history's own random numbers."""
 
 import asyncio
 import random

@@ -54,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All that happens, in order, the seed of what is drawn on the way, and what it begins with."""
+    """All steps in order, the seed of the random numbers on the way, and the environment."""
 
     seed: int
     steps: tuple[Step, ...]

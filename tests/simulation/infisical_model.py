@@ -58,7 +58,7 @@ class StoredState:
     )
 
     def partitions(self, scope: Scope, *, with_values: bool = True) -> Mapping[Partition, PartitionState]:
-        """What a list of this scope shows, with digests of the values or without."""
+        """The partitions that a list of this scope shows, with digests of the values or without."""
         asked = (scope, with_values)
         if asked not in self._shown:
             partitions = self._parts(scope)
@@ -67,7 +67,7 @@ class StoredState:
         return self._shown[asked]
 
     def content(self, folder: Folder) -> dict[str, str]:
-        """What a Secret that is made of this folder holds: its imports, later ones first, below its own."""
+        """The content of a Secret made of this folder: its imports, later ones first, below its own keys."""
         sources = [*self.imports.get(folder, ()), folder]
         return {key: seen.digest for source in sources for key, seen in self.folders.get(source, {}).items()}
 

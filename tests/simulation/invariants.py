@@ -222,7 +222,7 @@ def _may_concern(subject: Subject, true: TrueChange) -> bool:
 
 
 def _allowance(record: RunRecord, subject: Subject, name: str) -> int:
-    """What cannot be avoided: late or doubled import claims, and a workload or scope that just appeared."""
+    """The unavoidable restarts: late or doubled import events, and a new workload or scope."""
     import_events = sum(c.change.types == _IMPORT for c in record.infisical.changes)
     workloads = record.workloads[name]
     appeared = len(workloads) - (bool(workloads) and workloads[0].at == 0.0)

@@ -331,7 +331,7 @@ def _merge_forgets() -> AbstractContextManager[Any]:
 @_mutation("a 304 is taken for unchanged")
 @contextmanager
 def _not_modified() -> Iterator[None]:
-    """What was received before is not assessed again, although it was never accepted."""
+    """A state that was received before is not assessed again, although it was never accepted."""
     real, received = transitions.assess, dict[str, Any]()
 
     def assess(part: Any, current: AcceptedState, seen: Any, *rest: Any) -> Assessment:  # noqa: ANN401 - as assessed
@@ -399,7 +399,7 @@ def _by_name() -> Iterator[None]:
 @_mutation("a newer pending restart is cleared with an older one")
 @contextmanager
 def _clear_newer() -> Iterator[None]:
-    """What is cleared is taken out of whatever is stored by now, and not only up to its number."""
+    """A finished restart is removed from the stored ledger whatever its number is by now."""
     real = subscription_store.SubscriptionStore.write_ledger
 
     async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
@@ -437,7 +437,7 @@ def _uncovered() -> Iterator[None]:
 @_mutation("a pending restart that was made is merged into the next one")
 @contextmanager
 def _merge_done() -> Iterator[None]:
-    """Only where pending restarts are merged: what is planned still knows that it was made."""
+    """Only in the merge of pending restarts: the planner still knows that the restart was made."""
     real = reconciler.add_pending
 
     def add_pending(*arguments: Any) -> Ledger:  # noqa: ANN401 - as added

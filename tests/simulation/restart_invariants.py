@@ -78,7 +78,7 @@ def _ledgers_at(record: RunRecord, subject: Subject, at: float) -> list[Ledger]:
 
 
 def _content(record: RunRecord, name: str, *, at: float = 1e9, version: int = 10**9) -> SecretWrite | None:
-    """What a Secret had at a moment, or before the write with this version."""
+    """The content of a Secret at a moment, or before the write with this version."""
     held = [w for w in record.cluster.secret_writes if w.name == name]
     return next((w for w in reversed(held) if w.at <= at and w.version < version), None)
 
@@ -115,7 +115,7 @@ def _is_syncing(spec: Spec) -> bool:
 
 
 def _unfresh(record: RunRecord) -> Iterator[str]:
-    """No template is patched before the Secrets have what it is patched for, or their writer has answered."""
+    """No template is patched before the Secrets have the change, or their writer has acknowledged."""
     for subject in record.subjects:
         for rollout in rollouts_of(record, subject):
             pending_entry = pending_of(record, subject, rollout)
@@ -253,12 +253,12 @@ def _repeated(record: RunRecord) -> Iterator[str]:
 
 
 def _knows_all(before: Rollout, after: Rollout) -> bool:
-    """Whether the first restart could tell what the second one has to know: the same one follows the same."""
+    """Whether both restarts are of one subscription, so that the first could tell the second."""
     return before.subscription_stamp[0] == after.subscription_stamp[0]
 
 
 def _is_same_content(record: RunRecord, name: str, before: Rollout, after: Rollout) -> bool:
-    """Whether the Secret was settled before the first restart, and is the same at the second."""
+    """Whether the Secret was written well before the first restart, and is equal at the second."""
     first, second = (_content(record, name, version=r.version) for r in (before, after))
     if first is None or second is None or first.content != second.content:
         return False
@@ -271,7 +271,7 @@ def _subject_of(record: RunRecord, rollout: Rollout) -> Subject:
 
 
 def _hurried(record: RunRecord) -> Iterator[str]:
-    """Two restarts of a workload are a cooldown apart, whoever makes them, over crashes as well."""
+    """Two restarts of a workload are a cooldown apart, by any subscription, over crashes as well."""
     for uid in record.cluster.pods.rolls:
         mine = [rollout for rollout in record.cluster.rollouts if rollout.uid == uid]
         for before, after in itertools.pairwise(mine):
@@ -366,7 +366,7 @@ def _was_due(record: RunRecord, subject: Subject, later: Rollout, rollout: Rollo
 
 
 def _may_time_out(record: RunRecord, subject: Subject, name: str) -> bool:
-    """Whether a source may have held it alone: then it makes nobody wait."""
+    """Whether its own provider may have delayed it: then it blocks no other workload."""
     is_skipping = subject.spec.resync.on_timeout is OnTimeout.SKIP and _is_syncing(subject.spec)
     return is_skipping and any(True for _ in _sources(record, subject, name))
 
@@ -434,7 +434,7 @@ def _overspent(record: RunRecord) -> Iterator[str]:
 
 
 def _rolling_of(record: RunRecord, rollout: Rollout) -> set[str]:
-    """What rolled out by the same process when it made another restart."""
+    """The workloads that rolled out for the same process at another restart."""
     newest = {r.uid: r for r in record.cluster.rollouts if r.at < rollout.at}
     keys = {r.uid: r.subscription_stamp[0] for r in newest.values() if r.process == rollout.process}
     return {uid for uid, key in keys.items() if uid in _rolling(record, rollout, key)}

@@ -466,7 +466,7 @@ class SimulationRun:
 
 
 class _Defects(logging.Handler):
-    """The operator logs an error only for what it did not expect: a defect."""
+    """Collects the operator's error records: it logs an error only for a defect."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

@@ -1,4 +1,4 @@
-"""From a history that breaks something to the shortest one that still does: what a person can read."""
+"""From a history that breaks an invariant to the shortest one that still does."""
 
 from dataclasses import replace
 

@@ -29,7 +29,7 @@ def _epochs() -> Callable[[int], str]:
 
 
 def traced(seed: int, *, is_calm: bool) -> list[str]:
-    """What was written in the history of a seed, in the order of the writes: one line of JSON each."""
+    """All writes of the history of a seed, in order: one line of JSON each."""
     faults = Calm(random.Random(seed + 1)) if is_calm else None  # noqa: S311 - a simulation
     with mock.patch.object(secrets, "token_urlsafe", side_effect=_epochs()):
         record = run_history(history_of(seed), faults)

@@ -45,7 +45,7 @@ def test_every_reason_that_is_given_is_explained_once() -> None:
 
 
 def test_every_metric_is_explained_under_its_exposed_name_and_type() -> None:
-    """What can be queried is what is documented, labels included."""
+    """Documented metrics are the exposed ones, labels included."""
     exposed = {
         f"| `{metric.name}{'_total' if metric.type == 'counter' else ''}` | {metric.type} |"
         for metric in Metrics().registry.collect()

@@ -10,7 +10,7 @@ from local_cluster import ClusterError, waiting
 
 
 def test_status_without_a_cluster_is_three(tmp_path: Path) -> None:
-    """A script can tell "not up" from "not well"."""
+    """The exit code 3 lets a script distinguish "not up" from "not healthy"."""
     result = CliRunner().invoke(main, ["cluster", "status", f"--state={tmp_path}"])
 
     assert result.exit_code == 3
@@ -19,7 +19,7 @@ def test_status_without_a_cluster_is_three(tmp_path: Path) -> None:
 
 
 def test_down_without_a_cluster_is_fine(tmp_path: Path) -> None:
-    """Taking down what is down is not an error, and creates nothing."""
+    """Stopping a stopped cluster is no error, and creates nothing."""
     result = CliRunner().invoke(main, ["cluster", "down", f"--state={tmp_path / 'none'}"])
 
     assert result.exit_code == 0

@@ -1,4 +1,4 @@
-"""Who hears of a change elsewhere, and when."""
+"""Which folders get an import mutation for a change elsewhere, and when."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def let_import(world: World, importer: str, source: str, *, replication: bool = 
     )
 
 
-def test_importers_and_referrers_hear_of_it(world: World) -> None:
-    """A folder that imports the changed one or refers to its secrets is told, and no other."""
+def test_importers_and_referrers_get_an_event(world: World) -> None:
+    """A folder that imports the changed one or refers to its secrets gets an event, no other does."""
     let_import(world, "/importer", "/shared")
     world.fill(world.place("/referrer"), URL="${prod.shared.A}")
     world.fill(world.place("/stranger"), URL="${prod.other.A} ${A}")
@@ -57,7 +57,7 @@ def test_only_exactly_the_imported_folder_counts(world: World) -> None:
 
 
 async def test_a_cycle_of_imports_ends(world: World) -> None:
-    """Two folders importing each other tell each other once."""
+    """Two folders that import each other cause one event each."""
     let_import(world, "/a", "/b")
     let_import(world, "/b", "/a")
     heard: list[Event] = []
@@ -69,8 +69,8 @@ async def test_a_cycle_of_imports_ends(world: World) -> None:
     assert [event.path for event in heard] == ["/a", "/b"]
 
 
-async def test_a_chain_is_told_level_by_level(world: World) -> None:
-    """The importer of an importer hears after it."""
+async def test_a_chain_is_notified_level_by_level(world: World) -> None:
+    """The importer of an importer gets its event later."""
     let_import(world, "/mid", "/low")
     let_import(world, "/top", "/mid")
     heard: list[Event] = []

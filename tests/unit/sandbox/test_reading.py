@@ -1,4 +1,4 @@
-"""What a list contains for whom."""
+"""The content of a list for each caller."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def names(reader: Reader, world: World, path: str = "/app") -> tuple[list[str], 
 
 
 def test_a_plain_list_is_one_folder(world: World) -> None:
-    """Neither what is below nor what is imported, unless asked for."""
+    """Without the options a list has neither subfolders nor imports."""
     assert names(Reader(world.store, EVERYTHING, Wish()), world) == (["A"], [])
     assert names(Reader(world.store, EVERYTHING, Wish(recursive=True, imports=True)), world) == (
         ["A", "B"],

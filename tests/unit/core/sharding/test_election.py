@@ -303,7 +303,7 @@ def a_history(seed: int, replicas: int, shards: int) -> LeaseHistory:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 4), st.integers(1, 5))
-def test_no_shard_has_two_active_replicas(seed: int, replicas: int, shards: int) -> None:
+def test_no_two_act(seed: int, replicas: int, shards: int) -> None:
     """With wrong clocks, lost or late answers and dead replicas, a shard has at most one active replica."""
     history = a_history(seed, replicas, shards)
     for replica in history.members[1:]:
