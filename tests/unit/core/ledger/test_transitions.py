@@ -1,35 +1,18 @@
-"""Steps of the ledger: a baseline, a snapshot, another scope."""
+"""Steps of the ledger: a baseline, a snapshot, import events."""
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from infisical_events.core.ledger.acceptance import MAX_READ_LAG, ReceivedEvent
-from infisical_events.core.ledger.event_correlation import (
-    UNMATCHED_CHANGE_LIFETIME,
-    UNMATCHED_EVENT_WAIT,
-    without_event,
-)
 from infisical_events.core.ledger.ledger import (
-    Ledger,
-    RecentlyRemoved,
     UnmatchedImportChange,
     UnmatchedImportEvent,
 )
 from infisical_events.core.ledger.transitions import (
-    EVENT_WAIT,
-    AppliedSnapshots,
     apply_snapshot,
-    apply_snapshots,
     baseline,
-    unconfirmed_removals,
 )
-from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.snapshots.diffs import diff
-from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, Snapshot, is_covered
+from infisical_events.core.snapshots.snapshots import ABSENT, Snapshot
 from support.builders import (
     CREATE,
     DELETE,
@@ -39,40 +22,28 @@ from support.builders import (
     a_belief,
     a_body,
     a_change,
-    a_debt,
     a_folder,
     a_ledger,
     a_part,
     a_scope,
     an_event,
-    an_observation,
     at,
     received,
 )
-from support.strategies import few_scopes, hearings, held_ledgers, meetings, own_bodies, snapshots
-
-OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
-HORIZON_SECONDS = MAX_READ_LAG.total_seconds()
-PATIENCE_SECONDS = EVENT_WAIT.total_seconds()
-CLAIM_SECONDS = UNMATCHED_EVENT_WAIT.total_seconds()
-CREDIT_SECONDS = UNMATCHED_CHANGE_LIFETIME.total_seconds()
-
-
-def read_result(seconds: float, partitions: dict[Partition, PartitionState], *scopes: Scope) -> Snapshot:
-    """A read that ended at a moment."""
-    return an_observation(partitions, scopes=scopes, seconds=seconds)
-
-
-def applied(ledger: Ledger, snapshot: Snapshot, *told: ReceivedEvent) -> AppliedSnapshots:
-    """The ledger after a snapshot that was applied when it ended."""
-    return apply_snapshot(ledger, snapshot, told, snapshot.finished)
-
-
-def accepting(**states: PartitionState) -> Ledger:
-    """A ledger of the folder `/a` with its `own` secrets, what it `imported`, or both accepted."""
-    partitions = {"own": OWN, "imported": IMPORTED}
-    return a_ledger({partitions[name]: a_belief(state) for name, state in states.items()})
-
+from support.strategies import snapshots
+from support.transitions import (
+    CLAIM,
+    CLAIM_SECONDS,
+    CREDIT_SECONDS,
+    HORIZON_SECONDS,
+    IMPORTED,
+    MUTATION,
+    OWN,
+    PATIENCE_SECONDS,
+    accepting,
+    applied,
+    read_result,
+)
 
 # -- baseline -------------------------------------------------------------------------------------
 
@@ -253,9 +224,6 @@ def test_a_change_of_another_folder_shows_nothing_of_an_event() -> None:
 
 # -- import mutations -----------------------------------------------------------------------------
 
-MUTATION = an_event(IMPORT, "/a")
-CLAIM = UnmatchedImportEvent(a_folder("/a"), at(0))
-
 
 def test_an_import_mutation_that_shows_is_one_change() -> None:
     """Received and read at once it leaves no unmatched event and no unmatched change."""
@@ -362,361 +330,3 @@ def test_a_recursive_read_shows_the_mutations_of_its_folders() -> None:
 
     assert found.changes == (a_change("B", IMPORT, path="/**"),)
     assert (found.ledger.unmatched_events, found.ledger.unmatched_changes) == ((), ())
-
-
-# -- another scope --------------------------------------------------------------------------------
-
-
-def test_a_widened_scope_is_baselined() -> None:
-    """New folders are accepted as they are; the other folders continue unchanged."""
-    tree, below = a_scope("/a/**"), a_part("/a/b")
-    wider = applied(accepting(own=a_body(A=1)), read_result(5, {OWN: a_body(A=2), below: a_body(B=7)}, tree))
-
-    assert wider.changes == (a_change("A"),)
-    assert wider.ledger.accepted == {
-        OWN: a_belief(a_body(A=2), seconds=5),
-        below: a_belief(a_body(B=7), seconds=5),
-    }
-    assert (wider.ledger.scopes, wider.ledger.baselined_at) == ((tree,), at(5))
-
-
-def test_a_narrowed_scope_forgets() -> None:
-    """Accepted states, pending restarts and unmatched events out of scope go, the others stay."""
-    tree, partition = a_scope("/**"), a_part("/**", source="/shared")
-    both = a_debt("both", 1, a_change("A"), a_change("B", path="/b"))
-    ledger = a_ledger(
-        {OWN: a_belief(a_body(A=1)), a_part("/b"): a_belief(a_body(B=1)), partition: a_belief(a_body(C=1))},
-        both,
-        a_debt("gone", 1, a_change("B", path="/b")),
-        a_debt("wide", 1, a_change("*", path="/**")),
-        scopes=[tree],
-        unmatched_events=(CLAIM, UnmatchedImportEvent(a_folder("/b"), at(0))),
-    )
-
-    narrower = applied(ledger, read_result(1, {OWN: a_body(A=1)}, a_scope("/a")))
-
-    assert narrower.changes == ()
-    assert narrower.ledger.accepted == {OWN: a_belief(a_body(A=1))}
-    assert narrower.ledger.unmatched_events == (CLAIM,)
-    assert narrower.ledger.pending == (
-        replace(both, changes=(a_change("A"),)),
-        a_debt("wide", 1, a_change("*", path="/**")),
-    )
-
-
-WIDE, WIDE_IMPORT = a_scope("/**"), a_part("/**", source="/shared")
-
-
-def test_an_import_keeps_its_accepted_state_in_a_wider_scope() -> None:
-    """The import is known by the scope that shows it; a change is found under its new name."""
-    ledger = accepting(imported=a_body(1, B=1))
-
-    wider = applied(ledger, read_result(5, {WIDE_IMPORT: a_body(3, B=2, C=1)}, WIDE))
-
-    assert wider.changes == (a_change("B", IMPORT, path="/**"), a_change("C", IMPORT, path="/**"))
-    assert list(wider.ledger.accepted) == [WIDE_IMPORT]
-
-
-def test_another_rank_in_another_scope_is_no_change() -> None:
-    """In a list of more imports the same one has another place."""
-    wider = applied(accepting(imported=a_body(1, B=1)), read_result(5, {WIDE_IMPORT: a_body(3, B=1)}, WIDE))
-
-    assert wider.changes == ()
-    assert wider.ledger.accepted == {WIDE_IMPORT: a_belief(a_body(3, B=1))}
-
-
-def test_an_import_that_was_removed_is_missed_in_a_wider_scope() -> None:
-    """The wider list would show it: after the read lag its keys are reported as removed."""
-    ledger = accepting(imported=a_body(B=1))
-
-    early = applied(ledger, read_result(5, {}, WIDE))
-    late = applied(early.ledger, read_result(HORIZON_SECONDS + 1, {}, WIDE))
-
-    assert (early.changes, early.read_again_at) == ((), at(HORIZON_SECONDS))
-    assert late.changes == (a_change("B", IMPORT, path="/**"),)
-
-
-def test_an_import_keeps_its_accepted_state_in_a_narrower_scope_that_shows_it() -> None:
-    """One that is not shown there belonged to another folder, and is forgotten."""
-    ledger = a_ledger({WIDE_IMPORT: a_belief(a_body(B=1))}, scopes=[WIDE])
-
-    shown = applied(ledger, read_result(5, {IMPORTED: a_body(B=2)}, a_scope("/a")))
-    forgotten = applied(ledger, read_result(5, {}, a_scope("/a")))
-
-    assert shown.changes == (a_change("B", IMPORT),)
-    assert (forgotten.changes, forgotten.ledger.accepted) == ((), {})
-
-
-def test_an_import_of_a_folder_below_is_forgotten_with_it() -> None:
-    """Only the top of the tree stays in scope, and that does not import it."""
-    tree, partition = a_scope("/a/**"), a_part("/a/**", source="/shared")
-
-    top = applied(
-        a_ledger({partition: a_belief(a_body(B=1))}, scopes=[tree]), read_result(5, {}, a_scope("/a"))
-    )
-
-    assert (top.ledger.accepted, top.read_again_at) == ({}, None)
-
-
-def test_an_import_does_not_move_to_a_sibling_folder() -> None:
-    """In the sibling it is a new import, though its content is equal."""
-    beside = a_part("/b", source="/shared")
-
-    moved = applied(accepting(imported=a_body(B=1)), read_result(5, {beside: a_body(B=2)}, a_scope("/b")))
-
-    assert (moved.changes, moved.ledger.accepted) == ((), {beside: a_belief(a_body(B=2), seconds=5)})
-
-
-def test_reads_in_sequence_are_one() -> None:
-    """Changes of the last read of the old scope and of the new scope are reported together."""
-    looks = (read_result(5, {OWN: a_body(A=2)}), read_result(6, {a_part("/b"): a_body(B=1)}, a_scope("/b")))
-    ledger = replace(
-        accepting(own=a_body(A=1)), unmatched_events=(UnmatchedImportEvent(a_folder("/a"), at(-9)),)
-    )
-
-    found = apply_snapshots(ledger, looks, (received(an_event(CREATE, "/b", "B"), 4),), at(6))
-
-    assert (found.changes, found.expired_import_events) == ((a_change("A"),), ledger.unmatched_events)
-    assert found.unshown_events == (received(an_event(CREATE, "/b", "B"), 4),)
-    assert found.ledger == a_ledger(
-        {a_part("/b"): a_belief(a_body(B=1), seconds=6)},
-        scopes=[a_scope("/b")],
-        baselined_at=at(6),
-        recently_removed={OWN: RecentlyRemoved(a_belief(a_body(A=2), seconds=5), at(6))},
-    )
-
-
-def test_an_import_mutation_is_consumed_once() -> None:
-    """The read that shows an import mutation consumes its event."""
-    looks = (read_result(5, {IMPORTED: a_body(B=2)}), read_result(6, {WIDE_IMPORT: a_body(B=2)}, WIDE))
-
-    found = apply_snapshots(accepting(imported=a_body(B=1)), looks, (received(MUTATION, 4),), at(6))
-
-    assert found.changes == (a_change("B", IMPORT),)
-    assert (found.ledger.unmatched_events, found.ledger.unmatched_changes) == ((), ())
-
-
-@given(held_ledgers, snapshots, hearings)
-def test_a_sequence_of_one_read_is_that_read(
-    ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
-) -> None:
-    """Without a change of scope there is one read, applied like any other."""
-    now = snapshot.finished
-
-    assert apply_snapshots(ledger, [snapshot], told, now) == apply_snapshot(ledger, snapshot, told, now)
-
-
-def test_the_same_scope_is_no_new_baseline() -> None:
-    """Only another scope moves the moment at which absent parts count as absent."""
-    ledger = accepting(own=a_body(A=1))
-
-    assert applied(ledger, read_result(5, {OWN: a_body(A=1)})).ledger.baselined_at == at(0)
-    assert applied(ledger, read_result(5, {OWN: a_body(A=1)}, a_scope("/b"))).ledger.baselined_at == at(5)
-
-
-def test_a_requested_restart_outlives_the_scope() -> None:
-    """A requested restart stays pending in any scope; its changes out of scope are dropped."""
-    asked = replace(a_debt("web", 1, a_change("B", path="/b")), is_requested=True)
-    ledger = a_ledger({}, asked, scopes=[a_scope("/**")])
-
-    narrower = applied(ledger, read_result(1, {OWN: a_body(A=1)}, a_scope("/a"))).ledger
-
-    assert narrower.pending == (replace(asked, changes=()),)
-
-
-def test_pending_restarts_stay_while_the_scope_does() -> None:
-    """A snapshot does not alter pending restarts."""
-    ledger = a_ledger({OWN: a_belief(a_body(A=1))}, a_debt("web", 1, a_change("B", path="/b")))
-
-    assert applied(ledger, read_result(5, {OWN: a_body(A=1)})).ledger.pending == ledger.pending
-
-
-# -- laws -----------------------------------------------------------------------------------------
-
-
-@given(meetings, hearings)
-def test_the_same_snapshot_again_changes_nothing(
-    meeting: tuple[Ledger, Snapshot], told: tuple[ReceivedEvent, ...]
-) -> None:
-    """Applied twice it reports no change, and the next read is due at the same moment."""
-    ledger, snapshot = meeting
-    now = max([snapshot.finished, ledger.baselined_at, *(entry.received_at for entry in told)])
-    now = max([now, *(held.accepted_at for held in ledger.accepted.values())])
-    once = apply_snapshot(ledger, snapshot, told, now)
-    twice = apply_snapshot(once.ledger, snapshot, (), now)
-
-    assert (twice.changes, twice.expired_import_events) == ((), ())
-    assert (twice.ledger, twice.read_again_at) == (once.ledger, once.read_again_at)
-
-
-@given(held_ledgers, snapshots, hearings)
-def test_the_same_snapshot_of_another_scope_changes_nothing(
-    ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
-) -> None:
-    """A scope is changed once: taken in again it is the same scope."""
-    now = max(snapshot.finished, *(entry.received_at for entry in told), snapshot.finished)
-    once = apply_snapshot(ledger, snapshot, told, now)
-    twice = apply_snapshot(once.ledger, snapshot, (), now)
-
-    assert (twice.changes, twice.expired_import_events, twice.ledger) == ((), (), once.ledger)
-
-
-@given(held_ledgers, snapshots, hearings)
-def test_an_accepted_state_never_goes_back_within_the_read_lag(
-    ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
-) -> None:
-    """With any reads and events, no secret in scope is accepted in an older version."""
-    after = apply_snapshot(ledger, snapshot, told, snapshot.finished).ledger
-    for partition, accepted in ledger.accepted.items():
-        was_in_scope = is_covered(partition, ledger.scopes) and is_covered(partition, snapshot.scopes)
-        if not was_in_scope or snapshot.started > accepted.accepted_at + MAX_READ_LAG:
-            continue
-        versions = {
-            secret_version.id: secret_version.version for secret_version in accepted.state.versions.values()
-        }
-        held = after.accepted_for(partition).state.versions.values()
-        assert all(secret_version.version >= versions.get(secret_version.id, 0) for secret_version in held)
-
-
-@given(meetings, hearings)
-def test_reported_changes_are_the_difference_of_accepted_states(
-    meeting: tuple[Ledger, Snapshot], told: tuple[ReceivedEvent, ...]
-) -> None:
-    """A change is reported for exactly the keys whose accepted version differs."""
-    ledger, snapshot = meeting
-    found = apply_snapshot(ledger, snapshot, told, snapshot.finished)
-    moved = {
-        (change.scope, change.key)
-        for partition in {*ledger.accepted, *snapshot.partitions}
-        for change in diff(
-            partition, ledger.accepted_for(partition).state, found.ledger.accepted_for(partition).state
-        )
-    }
-
-    assert {(change.scope, change.key) for change in found.changes} == moved
-
-
-@given(held_ledgers, snapshots, hearings)
-def test_a_ledger_holds_nothing_out_of_scope(
-    ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
-) -> None:
-    """After a read it has no state out of scope, and no new pending restart by itself."""
-    after = apply_snapshot(ledger, snapshot, told, snapshot.finished).ledger
-
-    assert after.scopes == snapshot.scopes
-    assert all(is_covered(partition, after.scopes) for partition in after.accepted)
-    assert (after.epoch, after.seq, after.header) == (ledger.epoch, ledger.seq, ledger.header)
-
-
-@given(st.lists(own_bodies, min_size=1, max_size=5))
-def test_after_the_read_lag_the_true_state_is_accepted(history: list[PartitionState]) -> None:
-    """After any number of changes, a late enough read reports the rest and is accepted."""
-    ledger = accepting(own=history[0])
-    for number, state in enumerate(history):
-        ledger = applied(ledger, read_result(number, {OWN: state})).ledger
-    last = applied(ledger, read_result(len(history) + HORIZON_SECONDS + 1, {OWN: history[-1]}))
-
-    assert last.ledger.accepted_for(OWN).state.agrees(history[-1])
-    assert last.read_again_at is None
-
-
-@pytest.mark.parametrize("scope", [a_scope("/a"), a_scope("/a/**")])
-def test_the_next_read_is_at_the_earliest_moment(scope: Scope) -> None:
-    """Of a suspect read and an open claim the earlier one decides."""
-    ledger = a_ledger(
-        {OWN: a_belief(a_body(A=1))},
-        scopes=[scope],
-        unmatched_events=(UnmatchedImportEvent(a_folder("/a"), at(58)),),
-    )
-
-    assert applied(ledger, read_result(59, {}, scope)).read_again_at == at(HORIZON_SECONDS)
-
-
-@given(few_scopes, st.lists(few_scopes, min_size=1, max_size=2))
-def test_a_pending_restart_outlives_every_scope_that_it_overlaps(owed: Scope, wanted: list[Scope]) -> None:
-    """It is dropped only when none of its folders is in scope any more."""
-    change = Change(owed, "A", frozenset({UPDATE}))
-    ledger = a_ledger(None, a_debt("web", 1, change), scopes=[a_scope("/elsewhere")])
-
-    kept = applied(ledger, read_result(1, {}, *wanted)).ledger.pending
-
-    assert bool(kept) == any(scope.overlaps(owed) for scope in wanted)
-
-
-def test_an_unverified_partition_keeps_its_accepted_state() -> None:
-    """A possibly hidden partition changes nothing and makes no read due."""
-    ledger = accepting(own=a_body(A=1))
-    late = read_result(HORIZON_SECONDS + 1, {})
-
-    taken = applied(ledger, late.with_unverified([OWN]))
-
-    assert list(unconfirmed_removals(ledger, late, ())) == [OWN]
-    assert (taken.changes, taken.read_again_at) == ((), None)
-    assert taken.ledger.accepted_for(OWN).state == a_body(A=1)
-
-
-def test_future_moments_become_now() -> None:
-    """A clock that was a day ahead, or an edit by hand, hides no change."""
-    ledger = replace(
-        accepting(own=a_body(A=1)), baselined_at=at(86_400), accepted={OWN: a_belief(a_body(A=1), 86_400)}
-    )
-
-    now = applied(ledger, read_result(0, {OWN: a_body(A=1)}))
-    later = applied(now.ledger, read_result(HORIZON_SECONDS + 1, {OWN: a_body(A=1, B=1)}))
-
-    assert now.ledger.accepted_for(OWN).accepted_at == at(0)
-    assert [change.key for change in later.changes] == ["B"]
-
-
-def test_a_change_without_an_event_was_missed() -> None:
-    """A change with an event, or of an import, was not missed; any other one was."""
-    told, missed, imported = a_change("A", UPDATE), a_change("B", UPDATE), a_change("C", IMPORT)
-
-    assert without_event((told, missed, imported), (received(an_event(UPDATE, "/a", "A")),)) == (missed,)
-
-
-# -- what left the scope a moment ago ---------------------------------------------------------------
-
-
-def test_a_read_that_lags_behind_an_edit_is_no_baseline() -> None:
-    """A folder that left the scope and returned does not get the state from before it left."""
-    ledger = accepting(own=a_body(A=2))
-    left = applied(ledger, read_result(5, {}, a_scope("/b"))).ledger
-
-    stale = applied(left, read_result(10, {OWN: a_body(A=1)}, a_scope("/a"), a_scope("/b")))
-    fresh = applied(stale.ledger, read_result(15, {OWN: a_body(A=2)}, a_scope("/a"), a_scope("/b")))
-
-    assert stale.ledger.accepted_for(OWN).state == a_body(A=2)
-    assert (stale.changes, fresh.changes) == ((), ())
-    assert fresh.ledger.recently_removed == {}
-
-
-def test_changes_out_of_scope_are_part_of_the_baseline() -> None:
-    """A folder that is in scope again is accepted as it is, and no workload restarts."""
-    left = applied(accepting(own=a_body(A=1)), read_result(5, {}, a_scope("/b"))).ledger
-
-    back = applied(left, read_result(10, {OWN: a_body(A=2)}, a_scope("/a"), a_scope("/b")))
-
-    assert (back.changes, back.ledger.accepted_for(OWN).state) == ((), a_body(A=2))
-
-
-def test_a_recently_removed_partition_is_forgotten_after_the_read_lag() -> None:
-    """No read is that old."""
-    left = applied(accepting(own=a_body(A=2)), read_result(5, {}, a_scope("/b"))).ledger
-
-    later = applied(left, read_result(5 + HORIZON_SECONDS + 1, {}, a_scope("/b"))).ledger
-
-    assert (len(left.recently_removed), later.recently_removed) == (1, {})
-
-
-def test_a_suspect_import_is_accepted_before_its_scope_is_left() -> None:
-    """Under another scope it would be a baseline, so a restart too many is better than one too few."""
-    ledger = a_ledger({OWN: a_belief(a_body(A=1))}, scopes=[a_scope("/a")])
-    old = read_result(5, {OWN: a_body(A=1), IMPORTED: a_body(B=1)}, a_scope("/a"))
-    new = read_result(6, {OWN: a_body(A=1), WIDE_IMPORT: a_body(B=1)}, WIDE)
-
-    alone = applied(ledger, old)
-    edited = apply_snapshots(ledger, (old, new), (), at(6))
-
-    assert (alone.changes, edited.changes) == ((), (a_change("B", IMPORT),))
-    assert edited.ledger.accepted_for(WIDE_IMPORT).state == a_body(B=1)
