@@ -44,14 +44,14 @@ _FOUND_BEFORE = {
     "no assessment of reads": 10,
     "versions are assessed and existence is not": 25,
     "workloads are listed from a cache": 29,
-    "the subscription is read from a cache": 17,
+    "the subscription is read from a cache": 36,
     "no epoch": 34,
     "a widened scope is read as creates": 20,
     "a new baseline on every edit": 136,
     "no coverage by another subscription's restart": 6,
     "restart without a resourceVersion": 6,
     "a restart goes through although its workload was held meanwhile": 4,
-    "status without compare-and-swap": 32,
+    "status without compare-and-swap": 53,
 }
 """Seeds that found a mutant before: tried first, because some need a thousand histories."""
 
