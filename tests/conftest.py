@@ -6,7 +6,6 @@ that process is killed. Without a test that needs it nothing is started.
 `KUBECONFIG_FOR_TESTS` names a cluster to use instead; tests that break components skip then.
 """
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -15,18 +14,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from local_cluster import Cluster, ClusterError, program_provider
-
-Value = TypeVar("Value")
+from support import eventually as polling
 
 # How long an example takes says something of the machine, and nothing of what is tested.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,7 +35,7 @@ _PAUSE_SECONDS = 0.05
 
 
 class KubectlError(Exception):
-    """kubectl said no; the message is what it wrote to standard error."""
+    """kubectl failed; the message is its standard error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class ForeignCluster:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Agree on a state folder: the session decides, its workers are told. Signals work."""
+    """Agree on a state folder between the session and its workers, and let signals work."""
     # A session that was begun in the background, or by nohup, ignores signals, and so would all it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -69,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist does not export the type
-    """Tell an xdist worker where the session's cluster is."""
+    """Pass the folder of the session's cluster to an xdist worker."""
     node.workerinput["cluster"] = node.config.stash[_STATE]
 
 
@@ -176,54 +174,12 @@ def namespace(kubectl: Callable[..., str], eventually: Callable[..., Any]) -> It
 def eventually() -> Callable[..., Any]:
     """`eventually(condition, seconds=20)`: its first truthy value, or AssertionError.
 
-    A failed assertion and a kubectl that says no mean "not yet".
+    A failed assertion and an error of kubectl mean "not yet".
     """
-
-    def poll(condition: Callable[[], Value], *, seconds: float = 20) -> Value:
-        deadline = time.monotonic() + seconds
-        while True:
-            last = _attempt(condition)
-            if last and not isinstance(last, _NotYet):
-                return last
-            _check(deadline, seconds, last)
-            time.sleep(_PAUSE_SECONDS)  # noqa: TID251 - the pause between two looks
-
-    return poll
+    return partial(polling.eventually, seconds=20, pause=_PAUSE_SECONDS, not_yet=(KubectlError,))
 
 
 @pytest.fixture(scope="session")
 def eventually_async() -> Callable[..., Awaitable[Any]]:
     """The asynchronous twin of `eventually`, for coroutine functions; its result is awaited."""
-
-    async def poll(condition: Callable[[], Awaitable[Value]], *, seconds: float = 20) -> Value:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                last: Value | _NotYet = await condition()
-            except (AssertionError, KubectlError) as error:
-                last = _NotYet(error)
-            if last and not isinstance(last, _NotYet):
-                return last
-            _check(deadline, seconds, last)
-            await asyncio.sleep(_PAUSE_SECONDS)
-
-    return poll
-
-
-@dataclass(frozen=True, slots=True)
-class _NotYet:
-    """Why a look at a condition had no value."""
-
-    reason: Exception
-
-
-def _attempt(condition: Callable[[], Value]) -> Value | _NotYet:
-    try:
-        return condition()
-    except (AssertionError, KubectlError) as error:
-        return _NotYet(error)
-
-
-def _check(deadline: float, seconds: float, last: object) -> None:
-    if time.monotonic() > deadline:
-        pytest.fail(f"not within {seconds:g} s; the last value was {last!r}")
+    return partial(polling.eventually_async, seconds=20, pause=_PAUSE_SECONDS, not_yet=(KubectlError,))

@@ -79,7 +79,7 @@ def _is_resumed(frame: FrameType) -> bool:
 
 
 class _Cluster(FakeCluster):
-    """An API server in memory that tells of the first patch of a workload."""
+    """An API server in memory that records the first patch of a workload."""
 
     def __init__(self, path: EventPath) -> None:
         super().__init__()

@@ -63,7 +63,7 @@ async def _measured(url: str, project: str, client_id: str, secret: str, grade: 
 
 
 def _peak() -> float:
-    """MiB since this program began; `ru_maxrss` would tell of the parent as well."""
+    """MiB since this program started; `ru_maxrss` would include the parent."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) / 1024
 

@@ -9,60 +9,30 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
-from infisical_events.api.specs import EventType, Spec
+from infisical_events.api.specs import Spec
 from infisical_events.core.egress.address_allowlist import EgressPolicy
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.core.snapshots.snapshots import Snapshot
-from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor
 from infisical_events.runtime.subscription.runner import Dependencies
-from support.builders import a_body, a_part, a_raw_spec
-from support.fake_cluster import FakeCluster, OneKey, a_digest_key
+from support.builders import a_raw_spec
+from support.fake_cluster import FakeCluster, a_digest_key
+from support.fake_infisical import FakeInfisical
 
 _ADDRESS = "https://app.infisical.com"
-_EVENT = SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({"KEY"}))
 _HOGS = (0, 100, 1_000, 10_000)
 _SEATS = 1000
 
 
-@dataclass
-class _Project(OneKey):
-    """One project, whose key can be changed."""
-
-    version: int = 1
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    listening: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
-        """The folder as it stands."""
-        return Snapshot(scopes, {a_part("/a"): a_body(KEY=self.version)}, utc_now(), utc_now())
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
-        """An open stream, which tells of the one change."""
-        yield self._told()
-
-    async def _told(self) -> AsyncIterator[StreamItem]:
-        self.listening.set()
-        await self.changed.wait()
-        yield _EVENT
-        await asyncio.get_running_loop().create_future()
-
-
 @asynccontextmanager
-async def _a_world(team: _Project) -> AsyncIterator[tuple[FakeCluster, Supervisor]]:
-    cluster, hog = FakeCluster(), _Project()
+async def _a_world(team: FakeInfisical) -> AsyncIterator[tuple[FakeCluster, Supervisor]]:
+    cluster, hog = FakeCluster(), FakeInfisical(clock=utc_now)
 
     @asynccontextmanager
-    async def opened(_: str, spec: Spec, __: CredentialsSource) -> AsyncIterator[_Project]:
+    async def opened(_: str, spec: Spec, __: CredentialsSource) -> AsyncIterator[FakeInfisical]:
         yield team if spec.project_id == "team" else hog
 
     world = Dependencies(
@@ -83,8 +53,8 @@ async def _a_world(team: _Project) -> AsyncIterator[tuple[FakeCluster, Superviso
 
 
 async def _measured(hogs: int) -> tuple[float, float]:
-    """Seconds until the neighbour listens, and from its change to its restart."""
-    team = _Project()
+    """Seconds until the other subscription listens, and from its change to its restart."""
+    team = FakeInfisical(clock=utc_now)
     async with _a_world(team) as (cluster, supervisor):
         for number in range(hogs):
             _create(cluster, supervisor, "hog", f"app-{number}")
@@ -95,8 +65,7 @@ async def _measured(hogs: int) -> tuple[float, float]:
         listening = time.perf_counter()
         await asyncio.sleep(1.0)
         change = time.perf_counter()
-        team.version += 1
-        team.changed.set()
+        team.change()
         async with asyncio.timeout(120):
             while not cluster.rollouts_of("team", "web"):  # noqa: ASYNC110 - a state of the fake
                 await asyncio.sleep(0.005)

@@ -42,7 +42,7 @@ def _narrowing(count: int) -> Interruptible[object]:
 
 
 async def _measured(steps: Interruptible[object], *, is_sliced: bool) -> tuple[float, float, float]:
-    """Seconds until it was over, of the loop's longest pause, and of the neighbour's longest wait."""
+    """Seconds in total, of the loop's longest pause, and of the other tenant's longest wait."""
     scheduler, pauses, waits = CooperativeScheduler(), [0.0], [0.0]
 
     async def beat() -> None:

@@ -1,4 +1,4 @@
-"""What a server may say on a stream, and how it is heard without a wire: for the fuzzer and for tests."""
+"""Payloads that a server may send on a stream, and their decoding without a network, for fuzzer and tests."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -26,7 +26,7 @@ def data(*keys: str) -> str:
 
 
 def update(*keys: str) -> SecretEvent:
-    """What it is heard as."""
+    """The decoded event."""
     return SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset(keys))
 
 
@@ -71,7 +71,7 @@ async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[
 
 
 async def received(chunks: Iterable[bytes], **headers: str) -> tuple[list[StreamItem], str]:
-    """What is heard, and how the stream ended."""
+    """The decoded items, and how the stream ended."""
     said: list[StreamItem] = []
     async with hearings_of(chunks, **headers) as hearings:
         try:

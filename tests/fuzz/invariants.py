@@ -1,4 +1,4 @@
-"""What is true of every stream, whatever bytes come: the one question of the fuzzer."""
+"""The invariant of every stream, with any bytes: the one question of the fuzzer."""
 
 import asyncio
 

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from simulation.invariants import is_unavoidable, violations
 from simulation.restart_scenarios import history_of
-from simulation.run import play
+from simulation.run import run_history
 from simulation.shrinking import shrunk
 from simulation.small_scope import Case, cases, scripts
 
@@ -20,38 +20,38 @@ _PROGRESS = 1000
 """Histories between two words about how far it is."""
 
 
-def judged(seed: int) -> tuple[int, list[str], bool, Counter[str]]:
+def checked(seed: int) -> tuple[int, list[str], bool, Counter[str]]:
     """One history: its seed, its violations, whether they cannot be avoided, and its figures."""
-    played = play(history_of(seed))
-    broken = violations(played)
-    figures = Counter(changes=len(played.infisical.changes), restarts=len(played.cluster.rollouts))
-    return seed, broken, bool(broken) and is_unavoidable(played, broken), figures
+    record = run_history(history_of(seed))
+    broken = violations(record)
+    figures = Counter(changes=len(record.infisical.changes), restarts=len(record.cluster.rollouts))
+    return seed, broken, bool(broken) and is_unavoidable(record, broken), figures
 
 
 def _replayed(seed: int) -> int:
     """One history, as short as it can be made, with all that goes wrong in it."""
     history = history_of(seed)
-    if not violations(play(history)):
+    if not violations(run_history(history)):
         print(f"seed {seed}: nothing is broken")
         return 0
     short = shrunk(history)
     print(f"seed {seed}, with {len(short.steps)} of {len(history.steps)} steps:")
     print(short)
-    print("\n".join(violations(play(short))))
+    print("\n".join(violations(run_history(short))))
     return 1
 
 
 def _small(faults: int) -> int:
     """Every script of two steps with every placement of so many faults."""
     begun, plays, failed = time.monotonic(), 0, 0
-    print("script      plays  broken")
+    print("script      runs  broken")
     with ProcessPoolExecutor() as pool:
         for script in scripts(2):
             broken = [*pool.map(Case.broken, tried := [*cases(script, faults)], chunksize=100)]
             bad = [case for case, found in zip(tried, broken, strict=True) if found]
             plays, failed = plays + len(tried), failed + len(bad)
             print(f"{script!s:<10}{len(tried):>7}{len(bad):>8}  {bad[0] if bad else ''}", flush=True)
-    print(f"{plays} plays, {failed} broken, {time.monotonic() - begun:.0f} s")
+    print(f"{plays} runs, {failed} broken, {time.monotonic() - begun:.0f} s")
     return 1 if failed else 0
 
 
@@ -70,7 +70,9 @@ def main() -> int:
     begun, totals, failed, deceived = time.monotonic(), Counter[str](), [], []
     seeds = range(options.first, options.first + options.seeds)
     with ProcessPoolExecutor() as pool:
-        for done, (seed, broken, is_deceived, figures) in enumerate(pool.map(judged, seeds, chunksize=25), 1):
+        for done, (seed, broken, is_deceived, figures) in enumerate(
+            pool.map(checked, seeds, chunksize=25), 1
+        ):
             totals.update(figures)
             if is_deceived:
                 deceived.append(seed)

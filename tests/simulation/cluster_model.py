@@ -1,7 +1,7 @@
 """The Kubernetes of the simulation: the one in memory, with latency, conflicts, lost and late writes.
 
-It keeps a journal of what really was written, in the order of the resourceVersions: the judges go by that and
-not by what an operator says.
+It keeps a journal of the applied writes, in the order of the resourceVersions. The invariants use the
+journal, and not what an operator reports.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from infisical_events.kube.kubernetes_errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.subscription_client import StoredSubscription, SubscriptionKey
-from simulation.environment import PLAIN, Stage
+from simulation.environment import PLAIN, Environment
 from simulation.faults import Faults
 from simulation.infisical_model import InfisicalModel
 from simulation.pods import Pods, Roll
@@ -51,10 +51,10 @@ _REVISION = annotations.revision_key("")
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A pod template that our patch really changed; `told_at` is the time that its receipt tells."""
+    """A pod template that our patch really changed; `recorded_at` is the time in its restart record."""
 
     at: float
-    told_at: datetime
+    recorded_at: datetime
     uid: str
     name: str
     subscription_stamp: tuple[str, str]
@@ -85,7 +85,7 @@ class SecretWrite:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A writer that was asked to sync: by which subscription (its annotation), for what, since when."""
+    """A sync request to a writer: by which subscription (its annotation), for which revision, since when."""
 
     at: float
     writer: str
@@ -96,7 +96,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class AppliedWrite:
-    """What the operator sent and the API server took: the comparison of two revisions goes by these."""
+    """A write of the operator that the API server applied; two revisions are compared by these."""
 
     at: float
     kind: str
@@ -109,9 +109,9 @@ class ClusterModel(FakeCluster):
 
     namespace = NAMESPACE
 
-    def __init__(self, faults: Faults, infisical: InfisicalModel, stage: Stage = PLAIN) -> None:
+    def __init__(self, faults: Faults, infisical: InfisicalModel, environment: Environment = PLAIN) -> None:
         super().__init__(self._interposed)
-        self.faults, self.infisical, self.stage = faults, infisical, stage
+        self.faults, self.infisical, self.environment = faults, infisical, environment
         self.writers: dict[str, Writer] = {}
         self.rollouts: list[Rollout] = []
         self.ledgers: list[StoredLedger] = []
@@ -123,7 +123,7 @@ class ClusterModel(FakeCluster):
     async def _interposed(self, method: str) -> None:
         await self.faults.crash_point(f"before {method}")
         await asyncio.sleep(self.faults.latency())
-        if self.faults.strikes("api_error"):
+        if self.faults.injects("api_error"):
             raise KubernetesError("the API server answered 500")
 
     # -- runtime.ports.Cluster --------------------------------------------------------------------------
@@ -131,8 +131,8 @@ class ClusterModel(FakeCluster):
     async def write_status(
         self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
     ) -> StoredSubscription:
-        """May conflict by a stranger's edit, may be applied and its answer lost, now or later."""
-        if self.faults.strikes("stranger_edit"):
+        """May conflict with another client's edit, may be applied and its answer lost, now or later."""
+        if self.faults.injects("stranger_edit"):
             self.label_subscription(key, f"l{len(self.ledgers)}-{_now()}")
         write = super().write_status
 
@@ -155,12 +155,14 @@ class ClusterModel(FakeCluster):
             self._note("workload", workload.name, body)
             after = self._template(namespace, workload)
             if "spec" not in body:
-                return  # a note of what somebody else has rolled out
-            told = json.loads(body["metadata"]["annotations"][annotations.LAST_RESTART])
-            told_at = datetime.fromisoformat(told["time"])
+                return  # a note of what another client has rolled out
+            restart_record = json.loads(body["metadata"]["annotations"][annotations.LAST_RESTART])
+            recorded_at = datetime.fromisoformat(restart_record["time"])
             version = int(self.workload_of(namespace, workload.name)["metadata"]["resourceVersion"])
             for stamp in after.items() - before.items():
-                rollout = Rollout(_now(), told_at, workload.uid, workload.name, stamp, version, SERVED.get())
+                rollout = Rollout(
+                    _now(), recorded_at, workload.uid, workload.name, stamp, version, SERVED.get()
+                )
                 self.rollouts.append(rollout)
 
         await self._unreliable(apply, "patch_workload")
@@ -168,7 +170,7 @@ class ClusterModel(FakeCluster):
     async def request_sync(
         self, namespace: str, source: SecretProvider, body: dict[str, Any]
     ) -> SecretProvider:
-        """May be applied and its answer lost; the writer notices what was applied."""
+        """May be applied and its answer lost; the writer receives what was applied."""
         ask = super().request_sync
 
         async def apply() -> SecretProvider:
@@ -189,7 +191,7 @@ class ClusterModel(FakeCluster):
     async def apply_secret(
         self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
     ) -> SecretMetadata:
-        """Under the version that it was looked at with; may be applied and its answer lost, now or later."""
+        """Under the version that was read; may be applied and its answer lost, now or later."""
         write = super().apply_secret
         looked_at = self._kept.get((key.namespace, managed.name))
 
@@ -209,17 +211,17 @@ class ClusterModel(FakeCluster):
 
     async def read_workload(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
         """With the rollout as it goes on here."""
-        standing = await super().read_workload(namespace, kind, name)
-        if standing is None:
+        workload_in_force = await super().read_workload(namespace, kind, name)
+        if workload_in_force is None:
             return None
-        return replace(standing, progress=self.pods.progress(standing.workload.uid, _now()))
+        return replace(workload_in_force, progress=self.pods.progress(workload_in_force.workload.uid, _now()))
 
     async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
-        """In whole seconds, as the API server tells them."""
+        """In whole seconds, as the API server reports them."""
         await super().pod_creation_times(namespace, selector)
         raw = self._workloads.get((namespace, DEPLOYMENT.kind, selector.removeprefix("app=")))
-        births = self.pods.births(raw["metadata"]["uid"], _now()) if raw else []
-        return tuple(EPOCH + timedelta(seconds=int(birth)) for birth in births)
+        creation_times = self.pods.creation_times(raw["metadata"]["uid"], _now()) if raw else []
+        return tuple(EPOCH + timedelta(seconds=int(created_at)) for created_at in creation_times)
 
     async def emit_event(self, notice: KubeEvent) -> None:  # noqa: ARG002 - the port's signature
         """Events are not part of the simulation."""
@@ -230,7 +232,7 @@ class ClusterModel(FakeCluster):
     def write_secret(
         self, name: str, content: Mapping[str, str], words: Mapping[str, str], seen: int
     ) -> None:
-        """What another operator writes; what is there already is no write."""
+        """A write by another operator; an equal content is no write."""
         found = self._kept.get((NAMESPACE, name))
         if found is None or found.annotations != words:
             self.keep_secret(NAMESPACE, name, words, written_at=virtual_now().replace(microsecond=0))
@@ -260,7 +262,7 @@ class ClusterModel(FakeCluster):
         return stored
 
     def _rolled(self, metadata: Mapping[str, Any], *, by: str) -> None:
-        takes = self.stage.workload(metadata["name"]).takes
+        takes = self.environment.workload(metadata["name"]).takes
         self.pods.roll(metadata["uid"], Roll(_now(), int(metadata["resourceVersion"]), takes, by))
 
     def _journal(self, name: str, content: Mapping[str, str], seen: int, *, is_ours: bool = False) -> None:
@@ -278,20 +280,20 @@ class ClusterModel(FakeCluster):
         return dict(found)
 
     async def _unreliable(self, apply: Callable[[], Any], method: str) -> Any:  # noqa: ANN401 - as applied
-        if self.faults.strikes("lost_request"):
+        if self.faults.injects("lost_request"):
             raise UnknownOutcomeError("no answer")
-        if self.faults.strikes("late_write"):
+        if self.faults.injects("late_write"):
             asyncio.get_running_loop().call_later(self.faults.latency(), _later, apply)
             raise UnknownOutcomeError("no answer")
         applied = await apply()
         await self.faults.crash_point(f"after {method}")
-        if self.faults.strikes("lost_answer"):
+        if self.faults.injects("lost_answer"):
             raise UnknownOutcomeError("no answer")
         return applied
 
 
 def _later(apply: Callable[[], Any]) -> None:
-    """A request that was given up by the client and arrives all the same; nobody hears how it went."""
+    """A request that its client gave up and that arrives all the same; its result is dropped."""
 
     async def run() -> None:
         try:

@@ -1,9 +1,9 @@
 # ruff: noqa: T201 - a program that prints
 """`python -m simulation.compare BASE`: does this tree write what the revision BASE wrote, seed by seed?
 
-The base is checked out beside the tree and asked by its own `simulation.traces`. Rearranging code must
+The base is checked out beside the tree and runs its own `simulation.traces`. Rearranging code must
 change no line; where the order of reads inside a pass has changed on purpose, `--calm` compares without
-faults and without latencies, which both hang on the order of calls.
+faults and without latencies, which both depend on the order of calls.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def _checked_out(revision: str) -> Iterator[Path]:
 def _traced(tree: Path, arguments: list[str]) -> list[str]:
     paths = os.pathsep.join(str(tree / folder) for folder in ("operator", "tests"))
     command = [sys.executable, "-m", "simulation.traces", *arguments]
-    told = subprocess.run(  # noqa: S603
+    result = subprocess.run(  # noqa: S603
         command,
         cwd=tree,
         env={**os.environ, "PYTHONPATH": paths},
@@ -41,7 +41,7 @@ def _traced(tree: Path, arguments: list[str]) -> list[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    return told.stdout.splitlines()
+    return result.stdout.splitlines()
 
 
 def main() -> int:

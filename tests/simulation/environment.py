@@ -1,7 +1,7 @@
-"""What a play begins with: folders, keys, workloads, who writes their Secrets, and the rules of the spec.
+"""What a run begins with: folders, keys, workloads, who writes their Secrets, and the rules of the spec.
 
-`PLAIN` is the stage of most histories: two workloads that fetch their secrets themselves and are restarted
-at once. All that `docs/resync.md` tells of is on the stages of `simulation.acts`.
+`PLAIN` is the environment of most histories: two workloads that fetch their secrets themselves and are
+restarted at once. `simulation.restart_scenarios` makes environments with all that `docs/resync.md` describes.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ PAYMENTS, CARDS, SHARED, OTHER = (
     Folder("dev", "/shared"),
     Folder("prod", "/other"),
 )
-ACT_PATIENCE = 120.0
+RESTART_PATIENCE = 120.0
 """Seconds beyond those that a plain history needs to come to rest."""
 
 KEYS = ("A", "B", "C")
@@ -29,8 +29,8 @@ WORKLOADS = ("api", "web", "job")
 class WriterPlan:
     """An object of another operator that writes the Secret of its own name from one folder.
 
-    `takes` is the longest that a sync takes and `every` its own interval, in seconds; an instant one hears
-    of changes by itself; a dead one never syncs again; one that is unable says so in its spec.
+    `takes` is the longest time of a sync and `every` its own interval, in seconds; an instant one receives
+    changes by itself; a dead one never syncs again; an unable one says so in its spec.
     """
 
     kind: ResourceKind
@@ -45,10 +45,9 @@ class WriterPlan:
     def __str__(self) -> str:
         """`ExternalSecret ext of prod:/payments (dead)`."""
         marks = [mark for mark in ("instant", "dead", "unable") if getattr(self, f"is_{mark}")]
-        told = f" ({', '.join(marks)})" if marks else ""
-        return (
-            f"{self.kind.kind} {self.name} of {self.folder}, {self.takes:.1f} s each {self.every:.0f} s{told}"
-        )
+        suffix = f" ({', '.join(marks)})" if marks else ""
+        timing = f"{self.takes:.1f} s each {self.every:.0f} s"
+        return f"{self.kind.kind} {self.name} of {self.folder}, {timing}{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,11 @@ class WorkloadPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """How a play begins.
+class Environment:
+    """How a run begins.
 
     `fields` are those of the spec that stay as they are; `per_minute` and `most_rolling` are the budget of
-    each process; `stays_sick` is who never becomes available again once it was sick.
+    each process; with `stays_failing` a workload whose pods failed once never becomes available again.
     """
 
     fields: Mapping[str, Any] = field(default_factory=lambda: {"action": "Restart", "cooldownSeconds": 0})
@@ -88,7 +87,7 @@ class Stage:
     workloads: Mapping[str, WorkloadPlan] = field(default_factory=dict)
     per_minute: int = 0
     most_rolling: int = 0
-    stays_sick: bool = False
+    stays_failing: bool = False
 
     def workload(self, name: str) -> WorkloadPlan:
         """Its plan."""
@@ -104,15 +103,15 @@ class Stage:
     @property
     def patience(self) -> float:
         """Seconds that all of it takes longer than restarts alone: waves, budgets, cooldowns, timeouts."""
-        return 0.0 if self.is_plain else ACT_PATIENCE
+        return 0.0 if self.is_plain else RESTART_PATIENCE
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is nothing to it but restarts."""
+        """Whether it consists of restarts alone."""
         return self == PLAIN
 
     def __str__(self) -> str:
-        """One line per thing, for a person who replays it."""
+        """One line per object, for a person who replays it."""
         lines = [f"spec: {dict(self.fields)}", *(f"writer: {writer}" for writer in self.writers)]
         lines += [f"managed: {plan.name} of {plan.folder} ({plan.policy})" for plan in self.managed]
         lines += [
@@ -123,4 +122,4 @@ class Stage:
         return "\n".join((*lines, budget))
 
 
-PLAIN = Stage()
+PLAIN = Environment()

@@ -1,4 +1,4 @@
-"""What goes wrong, how often and until when; drawn from the history's own random numbers."""
+"""Which faults happen, how often and until when; drawn from the history's own random numbers."""
 
 import asyncio
 import random
@@ -15,35 +15,35 @@ class Faults:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._rates: Mapping[str, float] = {}
-        self.struck: list[tuple[float, str]] = []
+        self.injected: list[tuple[float, str]] = []
 
     def set(self, rates: Mapping[str, float]) -> None:
-        """From now on these."""
+        """Set the rates from now on."""
         self._rates = rates
 
-    def strikes(self, name: str) -> bool:
-        """Whether this fault happens here."""
+    def injects(self, name: str) -> bool:
+        """Whether this fault is injected here."""
         rate = self._rates.get(name, 0.0)
         happens = rate > 0 and self._rng.random() < rate
         if happens:
-            self.struck.append((asyncio.get_running_loop().time(), name))
+            self.injected.append((asyncio.get_running_loop().time(), name))
         return happens
 
     def latency(self) -> float:
         """Seconds that a call takes."""
-        return self._rng.uniform(0, 5.0) if self.strikes("slow_call") else self._rng.uniform(0.001, 0.03)
+        return self._rng.uniform(0, 5.0) if self.injects("slow_call") else self._rng.uniform(0.001, 0.03)
 
     async def crash_point(self, where: str) -> None:
         """A line at which the process may die."""
-        if self.strikes("crash"):
+        if self.injects("crash"):
             raise Crash(where)
 
 
 class Calm(Faults):
-    """Nothing goes wrong, and no call takes any time: what is done does not hang on the order of calls."""
+    """No fault, and no call takes time: the writes do not depend on the order of calls."""
 
     def set(self, rates: Mapping[str, float]) -> None:
-        """Whatever is asked for, nothing goes wrong."""
+        """Ignore the rates: no fault is injected."""
 
     def latency(self) -> float:
         """No time at all."""
@@ -63,7 +63,7 @@ class Placed(Faults):
         self._until = until
         self.asked = 0
 
-    def strikes(self, name: str) -> bool:
+    def injects(self, name: str) -> bool:
         """Whether this is one of the places."""
         now = asyncio.get_running_loop().time()
         if now > self._until:
@@ -71,5 +71,5 @@ class Placed(Faults):
         self.asked += 1
         if self.asked - 1 not in self._places:
             return False
-        self.struck.append((now, name))
+        self.injected.append((now, name))
         return True

@@ -1,8 +1,8 @@
 """Histories: what people, networks and machines do to a running operator, as a list that can be replayed.
 
 Among it are the three patterns of Sieve (OSDI 2022): a crash in an intermediate state (`crash` at every
-call, `kill_operators`), a stale view (`stale_read`, a watch that tells of an edit late, an operator that
-overlaps with one that remembers less), and states that nobody observed (`flip` between two looks).
+call, `kill_operators`), a stale view (`stale_read`, a watch that delivers an edit late, an operator that
+overlaps with one that remembers less), and unobserved states (`flip` between two reads).
 """
 
 import random
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from simulation.environment import CARDS, KEYS, OTHER, PAYMENTS, PLAIN, SHARED, WORKLOADS, Stage
+from simulation.environment import CARDS, KEYS, OTHER, PAYMENTS, PLAIN, SHARED, WORKLOADS, Environment
 
 TROUBLE_SECONDS = 150.0
-"""How long things happen; afterwards there is quiet."""
+"""Seconds in which steps and faults happen; a quiet time follows."""
 
 VARIANTS = 5
-"""How many specs `playing.spec_of` knows."""
+"""How many specs `run.spec_of` knows."""
 
 _RATES = {
     "lost_event": 0.5,
@@ -35,13 +35,13 @@ _RATES = {
 }
 
 
-_NEIGHBOURLY = 0.4
-"""How many histories have a second subscription beside the first one."""
+_SHARE_WITH_TWO = 0.4
+"""The share of histories with a second subscription."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """At a time, a verb of `playing.Play` with its arguments."""
+    """At a time, a verb of `run.SimulationRun` with its arguments."""
 
     at: float
     verb: str
@@ -54,16 +54,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All that happens, in order, the seed of what is drawn on the way, and what it begins with."""
+    """All steps in order, the seed of the random numbers on the way, and the environment."""
 
     seed: int
     steps: tuple[Step, ...]
-    stage: Stage = PLAIN
+    environment: Environment = PLAIN
 
     def __str__(self) -> str:
-        """The stage, if it is not the plain one, and a line per step."""
-        stage = () if self.stage.is_plain else (str(self.stage),)
-        return "\n".join((*stage, *map(str, self.steps)))
+        """The environment, if it is not the plain one, and a line per step."""
+        environment = () if self.environment.is_plain else (str(self.environment),)
+        return "\n".join((*environment, *map(str, self.steps)))
 
 
 def plain_of(seed: int) -> History:
@@ -76,8 +76,8 @@ def plain_of(seed: int) -> History:
         for _ in range(rng.randint(0, 4))
     ]
     steps += [Step(rng.uniform(0, 60), "start_operator") for _ in range(rng.choice((0, 0, 0, 1, 1, 2)))]
-    if rng.random() < _NEIGHBOURLY:
-        steps.append(Step(rng.uniform(0, 60), "add_neighbour", (rng.randint(0, 1),)))
+    if rng.random() < _SHARE_WITH_TWO:
+        steps.append(Step(rng.uniform(0, 60), "add_subscription", (rng.randint(0, 1),)))
     return History(seed, tuple(sorted(steps, key=lambda step: step.at)))
 
 

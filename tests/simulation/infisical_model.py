@@ -34,7 +34,7 @@ _FAN_OUT = 4.0
 
 @dataclass(frozen=True, slots=True)
 class TrueChange:
-    """What really happened, whoever noticed; `before` and `after` are the key's sightings.
+    """A change of the true state; `before` and `after` are the key's sightings.
 
     `source` is the folder from which an import brings the key; None for a folder's own secrets.
     """
@@ -58,7 +58,7 @@ class StoredState:
     )
 
     def partitions(self, scope: Scope, *, with_values: bool = True) -> Mapping[Partition, PartitionState]:
-        """What a list of this scope shows, with digests of the values or without."""
+        """The partitions that a list of this scope shows, with digests of the values or without."""
         asked = (scope, with_values)
         if asked not in self._shown:
             partitions = self._parts(scope)
@@ -67,7 +67,7 @@ class StoredState:
         return self._shown[asked]
 
     def content(self, folder: Folder) -> dict[str, str]:
-        """What a Secret that is made of this folder holds: its imports, later ones first, below its own."""
+        """The content of a Secret made of this folder: its imports, later ones first, below its own keys."""
         sources = [*self.imports.get(folder, ()), folder]
         return {key: seen.digest for source in sources for key, seen in self.folders.get(source, {}).items()}
 
@@ -92,7 +92,7 @@ class _Stream:
 
 
 class InfisicalModel:
-    """The server: its state, its past, and the streams that are open."""
+    """The server: its state, its past states, and its open streams."""
 
     def __init__(self, faults: Faults, rng: random.Random) -> None:
         self.faults = faults
@@ -107,13 +107,13 @@ class InfisicalModel:
         self.listeners: list[Callable[[Folder], None]] = []
 
     def begin(self) -> None:
-        """What was done so far has long been so: no read is old enough to be from before."""
+        """Forget the past: no read is older than this moment."""
         self.changes.clear()
         self.past[:] = self.past[-1:]
 
     # -- what people do -----------------------------------------------------------------------------
 
-    def write(self, folder: Folder, key: str, *, is_told: bool = True) -> None:
+    def write(self, folder: Folder, key: str, *, sends_event: bool = True) -> None:
         """Create or update a secret; `is_told=False` is a rotation, which sends no event."""
         held = self._folders.setdefault(folder, {})
         before = held.get(key)
@@ -123,13 +123,13 @@ class InfisicalModel:
         else:
             after, kind = SecretVersion(before.id, before.version + 1, self._value()), EventType.UPDATE
         held[key] = after
-        self._happened(folder, key, kind, before, after, is_told=is_told)
+        self._happened(folder, key, kind, before, after, sends_event=sends_event)
 
     def remove(self, folder: Folder, key: str) -> None:
         """Delete a secret that may not be there."""
         before = self._folders.get(folder, {}).pop(key, None)
         if before is not None:
-            self._happened(folder, key, EventType.DELETE, before, None, is_told=True)
+            self._happened(folder, key, EventType.DELETE, before, None, sends_event=True)
 
     def toggle_import(self, folder: Folder, source: Folder) -> None:
         """Add an import, or remove it."""
@@ -140,10 +140,10 @@ class InfisicalModel:
         for key, brought in (self._folders.get(source) or {ANY_KEY: None}).items():
             before, after = (brought, None) if is_gone else (None, brought)
             self._note(folder, key, EventType.IMPORT_MUTATION, before, after, source)
-        self._tell(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=0.0)
+        self._publish(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=0.0)
 
     def touch_reference(self, folder: Folder) -> None:
-        """What a folder's secrets refer to changed elsewhere: heard here, and shown by their values alone."""
+        """Change what a folder's secrets refer to: an event here, visible in their values alone."""
         held = self._folders.get(folder, {})
         for key, before in held.items():
             held[key] = replace(before, digest=self._value())
@@ -152,7 +152,7 @@ class InfisicalModel:
             self.past.append(self._snapshot())
         else:
             self._note(folder, ANY_KEY, EventType.IMPORT_MUTATION, None, None)
-        self._tell(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=_FAN_OUT)
+        self._publish(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=_FAN_OUT)
 
     def _value(self) -> str:
         """The digest of a value that nothing had before."""
@@ -172,16 +172,16 @@ class InfisicalModel:
         before: SecretVersion | None,
         after: SecretVersion | None,
         *,
-        is_told: bool,
+        sends_event: bool,
     ) -> None:
         self.past.append(self._snapshot())
         self._note(folder, key, kind, before, after)
-        if is_told:
-            self._tell(SecretEvent(kind, folder, frozenset({key})), after=0.0)
+        if sends_event:
+            self._publish(SecretEvent(kind, folder, frozenset({key})), after=0.0)
         for importer, sources in self._imports.items():
             if folder in sources:
                 self._note(importer, key, EventType.IMPORT_MUTATION, before, after, folder)
-                self._tell(SecretEvent(EventType.IMPORT_MUTATION, importer, frozenset()), after=_FAN_OUT)
+                self._publish(SecretEvent(EventType.IMPORT_MUTATION, importer, frozenset()), after=_FAN_OUT)
 
     def _note(
         self,
@@ -204,8 +204,8 @@ class InfisicalModel:
 
     # -- what the operator gets of it -----------------------------------------------------------------
 
-    def _tell(self, event: SecretEvent, after: float) -> None:
-        """Emit an event after a while to the streams that are open then, and to who writes Secrets."""
+    def _publish(self, event: SecretEvent, after: float) -> None:
+        """Send an event after a delay to the streams that are open then, and to the writers of Secrets."""
         for listener in self.listeners:
             listener(event.folder)
         asyncio.get_running_loop().call_later(after, self._emit, event)
@@ -213,14 +213,14 @@ class InfisicalModel:
     def _emit(self, event: SecretEvent) -> None:
         loop = asyncio.get_running_loop()
         for stream in tuple(self._streams):
-            for _ in range(1 + self.faults.strikes("duplicate_event")):
-                late = self._rng.uniform(0, 10) if self.faults.strikes("late_event") else 0.0
-                if not self.faults.strikes("lost_event"):
+            for _ in range(1 + self.faults.injects("duplicate_event")):
+                late = self._rng.uniform(0, 10) if self.faults.injects("late_event") else 0.0
+                if not self.faults.injects("lost_event"):
                     loop.call_later(late, stream.queue.put_nowait, event)
 
     def read(self) -> StoredState:
         """The state as a read shows it: now, or up to 20 s ago while reads lag."""
-        if not self.faults.strikes("stale_read"):
+        if not self.faults.injects("stale_read"):
             return self.past[-1]
         return self.past[self.index_at(_now() - self._rng.uniform(0, 20))]
 
@@ -229,7 +229,7 @@ class InfisicalModel:
         return next((n for n in reversed(range(len(self.past))) if self.past[n].at <= at), 0)
 
     def open_stream(self) -> _Stream:
-        """A stream that hears from now on."""
+        """A stream that receives events from now on."""
         stream = _Stream()
         self._streams[stream] = None
         return stream
@@ -281,11 +281,11 @@ class SessionModel:
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
-        """Hear what is told from now on, until it is cut."""
+        """Receive the events from now on, until the stream is cut."""
         await self._call()
         stream = self._server.open_stream()
         try:
-            yield _hearings(stream)
+            yield _items(stream)
         finally:
             self._server.close_stream(stream)
 
@@ -293,11 +293,11 @@ class SessionModel:
         faults = self._server.faults
         await faults.crash_point("call")
         await asyncio.sleep(faults.latency())
-        if faults.strikes("infisical_error"):
+        if faults.injects("infisical_error"):
             raise InfisicalError(Reason.UNREACHABLE, "No answer from the server.")
 
 
-async def _hearings(stream: _Stream) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
+async def _items(stream: _Stream) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
     while (received := await stream.queue.get()) is not None:
         yield received
     raise StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")

@@ -26,8 +26,8 @@ from simulation.cluster_model import Rollout, StoredLedger
 from simulation.environment import WORKLOADS
 from simulation.histories import TROUBLE_SECONDS
 from simulation.infisical_model import StoredState, TrueChange
-from simulation.restart_invariants import act_violations, excuse, may_be_owed, missing
-from simulation.run import MAIN, QUIET_SECONDS, Played, Subject
+from simulation.restart_invariants import excuse, may_stay_pending, missing, restart_violations
+from simulation.run import MAIN, QUIET_SECONDS, RunRecord, Subject
 
 BOUND = 280.0
 """Seconds from the end of all trouble within which every restart is made and nothing is written any more.
@@ -42,75 +42,77 @@ _RACE = 15.0
 _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 
 
-def violations(played: Played) -> list[str]:
+def violations(record: RunRecord) -> list[str]:
     """Every broken invariant as a sentence; empty for a history that went well."""
     return [
-        *played.errors,
-        *_lost(played),
-        *_not_owed(played),
-        *_unstable(played),
-        *(() if played.stage.is_plain else act_violations(played)),
-        *(broken for subject in played.subjects for broken in _violations_of(played, subject)),
+        *record.errors,
+        *_lost(record),
+        *_not_pending(record),
+        *_unstable(record),
+        *(() if record.environment.is_plain else restart_violations(record)),
+        *(broken for subject in record.subjects for broken in _violations_of(record, subject)),
     ]
 
 
-def _violations_of(played: Played, subject: Subject) -> Iterator[str]:
-    ledgers = [entry for entry in played.cluster.ledgers if entry.subscription in subject.uids]
-    yield from _superfluous(played, subject)
-    yield from _unsettled(played, subject, ledgers)
-    yield from _unobserved(played, ledgers)
-    yield from _unfounded(played, subject, ledgers)
+def _violations_of(record: RunRecord, subject: Subject) -> Iterator[str]:
+    ledgers = [entry for entry in record.cluster.ledgers if entry.subscription in subject.uids]
+    yield from _superfluous(record, subject)
+    yield from _not_final(record, subject, ledgers)
+    yield from _unobserved(record, ledgers)
+    yield from _unfounded(record, subject, ledgers)
 
 
-def is_unavoidable(played: Played, broken: list[str]) -> bool:
-    """Whether it is the one thing that nobody can tell apart: no loss, but a restart or two too many.
+def is_unavoidable(record: RunRecord, broken: list[str]) -> bool:
+    """Whether it is the one case that no client can tell apart: no loss, but one or two restarts too many.
 
-    A late event of an earlier delete or create, heard together with a read from back then, looks like
-    the same thing happening again.
+    A late event of an earlier delete or create, received together with a stale read of that time, looks
+    like the same change again.
     """
-    struck = {name for _, name in played.faults.struck} if played.faults else set()
-    is_hostile = "stale_read" in struck and not struck.isdisjoint({"late_event", "duplicate_event"})
+    injected = {name for _, name in record.faults.injected} if record.faults else set()
+    is_hostile = "stale_read" in injected and not injected.isdisjoint({"late_event", "duplicate_event"})
     return is_hostile and all(text.startswith(("regress", "superfluous")) for text in broken)
 
 
 # -- nothing is lost ------------------------------------------------------------------------------
 
 
-def _lost(played: Played) -> Iterator[str]:
-    """A change that concerns a workload is followed by a restart of that workload, whoever makes it."""
-    for subject, name in itertools.product(played.subjects, WORKLOADS):
-        standings = played.standings[name]
-        if not standings or subject.name not in standings[-1].opted_in:
+def _lost(record: RunRecord) -> Iterator[str]:
+    """A change that matches a workload is followed by a restart of it, by any subscription."""
+    for subject, name in itertools.product(record.subjects, WORKLOADS):
+        workloads = record.workloads[name]
+        if not workloads or subject.name not in workloads[-1].opted_in:
             continue
-        since = _since(played, subject, name)
-        due = [c for c in played.infisical.changes if c.at > since and _must_be_found(played, subject, c)]
+        since = _since(record, subject, name)
+        due = [c for c in record.infisical.changes if c.at > since and _must_be_found(record, subject, c)]
         if not due:
             continue
         last = due[-1]
-        if played.stage.workload(name).secrets and subject.spec.action is not Action.RESTART:
-            yield from missing(played, subject, name, due)
+        if record.environment.workload(name).secrets and subject.spec.action is not Action.RESTART:
+            yield from missing(record, subject, name, due)
             continue
-        until = max(last.at, TROUBLE_SECONDS) + BOUND + played.stage.patience
+        until = max(last.at, TROUBLE_SECONDS) + BOUND + record.environment.patience
         after = [
-            r for r in played.cluster.rollouts if r.uid == standings[-1].uid and last.at <= r.at <= until
+            r for r in record.cluster.rollouts if r.uid == workloads[-1].uid and last.at <= r.at <= until
         ]
-        if not after and not excuse(played, subject, name, last, None):
+        if not after and not excuse(record, subject, name, last, None):
             yield f"lost: {name} was not restarted after {last.change} at {last.at:.2f} ({subject.name})"
 
 
-def _since(played: Played, subject: Subject, name: str) -> float:
-    """From when on the workload was concerned by the subscription without a break."""
-    last = played.standings[name][-1]
+def _since(record: RunRecord, subject: Subject, name: str) -> float:
+    """Since when the subscription has matched the workload without a break."""
+    last = record.workloads[name][-1]
     runs = itertools.takewhile(
-        lambda standing: standing.uid == last.uid and subject.name in standing.opted_in,
-        reversed(played.standings[name]),
+        lambda workload_in_force: (
+            workload_in_force.uid == last.uid and subject.name in workload_in_force.opted_in
+        ),
+        reversed(record.workloads[name]),
     )
-    return min(standing.at for standing in runs)
+    return min(workload_in_force.at for workload_in_force in runs)
 
 
-def _must_be_found(played: Played, subject: Subject, true: TrueChange) -> bool:
+def _must_be_found(record: RunRecord, subject: Subject, true: TrueChange) -> bool:
     """Selected by every spec from then on, inside the baseline of that moment, and not undone since."""
-    ledger = _ledger_at(played, subject, true.at)
+    ledger = _ledger_at(record, subject, true.at)
     later = [entry for entry in subject.specs if entry.at > true.at]
     before = [entry for entry in subject.specs if entry.at <= true.at]
     in_force = [*before[-1:], *later]
@@ -119,19 +121,19 @@ def _must_be_found(played: Played, subject: Subject, true: TrueChange) -> bool:
     if not all(_can_show(entry.spec.observe, true) for entry in in_force):
         return False
     folder = true.change.scope.folder
-    later_births = [birth for birth in subject.births if birth >= true.at]
-    if later_births:  # what changes before a recreated subscription has its baseline is swallowed
+    later_creations = [created_at for created_at in subject.creation_times if created_at >= true.at]
+    if later_creations:  # what changes before a recreated subscription has its baseline is swallowed
         return False
-    ledgers = [ledger, *(e.ledger for e in _ledgers_of(played, subject) if e.at > true.at)]
+    ledgers = [ledger, *(e.ledger for e in _ledgers_of(record, subject) if e.at > true.at)]
     if not all(any(scope.covers(folder) for scope in one.scopes) for one in ledgers):
         return False
     if any(one.header.grade is Grade.EVENTS for one in ledgers):
         return False
-    return not _may_cancel(played, true, ledger)
+    return not _may_cancel(record, true, ledger)
 
 
 def _can_show(grade: Grade | None, true: TrueChange) -> bool:
-    """Whether a look by that grade shows the change: a value that changed alone has no version."""
+    """Whether a read in that mode shows the change: a value that changed alone has no version."""
     is_by_value = true.before and true.after and _version(true.before) == _version(true.after)
     return grade is not Grade.EVENTS and (grade is Grade.VALUES or not is_by_value)
 
@@ -140,16 +142,16 @@ def _version(secret_version: SecretVersion) -> tuple[str, int]:
     return secret_version.id, secret_version.version
 
 
-def _may_cancel(played: Played, true: TrueChange, ledger: Ledger) -> bool:
+def _may_cancel(record: RunRecord, true: TrueChange, ledger: Ledger) -> bool:
     """What no two observations can tell apart may lead to one restart or to none.
 
-    The key was, then or later, as the ledger believed it to be when the change happened; or it is an
+    The key was, then or later, as the ledger accepted it to be when the change happened; or it is an
     import mutation without any visible trace, which is lost when the process dies before it is
     written down; or its value changed while the ledger did not know it.
     """
     if true.before is None and true.after is None:
         return True
-    current = _believed(ledger, true)
+    current = _accepted_version(ledger, true)
     if current and true.after and current.agrees(true.after):
         return True
     place = (true.change.scope, true.change.key, true.source)
@@ -157,7 +159,7 @@ def _may_cancel(played: Played, true: TrueChange, ledger: Ledger) -> bool:
         other.at >= true.at
         and place == (other.change.scope, other.change.key, other.source)
         and _is_same(other.after, current)
-        for other in played.infisical.changes
+        for other in record.infisical.changes
     )
 
 
@@ -165,8 +167,8 @@ def _is_same(one: SecretVersion | None, other: SecretVersion | None) -> bool:
     return one.agrees(other) if one and other else one is other
 
 
-def _believed(ledger: Ledger, true: TrueChange) -> SecretVersion | None:
-    """What the ledger believed of the changed key."""
+def _accepted_version(ledger: Ledger, true: TrueChange) -> SecretVersion | None:
+    """The version of the changed key that the ledger has accepted."""
     folder = true.change.scope.folder
     for part, held in ledger.accepted.items():
         if (
@@ -178,83 +180,83 @@ def _believed(ledger: Ledger, true: TrueChange) -> SecretVersion | None:
     return None
 
 
-def _ledgers_of(played: Played, subject: Subject) -> list[StoredLedger]:
-    return [entry for entry in played.cluster.ledgers if entry.subscription in subject.uids]
+def _ledgers_of(record: RunRecord, subject: Subject) -> list[StoredLedger]:
+    return [entry for entry in record.cluster.ledgers if entry.subscription in subject.uids]
 
 
-def _ledger_at(played: Played, subject: Subject, at: float) -> Ledger | None:
-    born = max((birth for birth in subject.births if birth <= at), default=0.0)
-    stored = [entry.ledger for entry in _ledgers_of(played, subject) if born <= entry.at <= at]
+def _ledger_at(record: RunRecord, subject: Subject, at: float) -> Ledger | None:
+    born = max((created_at for created_at in subject.creation_times if created_at <= at), default=0.0)
+    stored = [entry.ledger for entry in _ledgers_of(record, subject) if born <= entry.at <= at]
     return stored[-1] if stored else None
 
 
 # -- nothing is done twice, or for nothing ------------------------------------------------------------
 
 
-def _superfluous(played: Played, subject: Subject) -> Iterator[str]:
-    """No workload is restarted without a change, and none twice for the same revision."""
+def _superfluous(record: RunRecord, subject: Subject) -> Iterator[str]:
+    """No workload is restarted without a change, or twice for one revision."""
     is_blind = any(entry.spec.observe is Grade.EVENTS for entry in subject.specs)
     for name in WORKLOADS:
-        for uid in {standing.uid for standing in played.standings[name]}:
-            rollouts = [r for r in _rollouts_of(played, subject) if r.uid == uid]
+        for uid in {workload_in_force.uid for workload_in_force in record.workloads[name]}:
+            rollouts = [r for r in _rollouts_of(record, subject) if r.uid == uid]
             stamps = [r.subscription_stamp for r in rollouts]
             if len(stamps) != len(set(stamps)):
                 yield f"twice: {name} was restarted twice for one of {stamps}"
-            allowance = _allowance(played, subject, name) + _belated(played, subject, uid)
+            allowance = _allowance(record, subject, name) + _belated(record, subject, uid)
             for number, rollout in enumerate(rollouts, start=1):
                 causes = {
-                    c.at for c in played.infisical.changes if c.at <= rollout.at and _may_concern(subject, c)
+                    c.at for c in record.infisical.changes if c.at <= rollout.at and _may_concern(subject, c)
                 }
                 if number > len(causes) + allowance and not is_blind:
-                    told = f"{number} restarts by {rollout.at:.2f} for {len(causes)} changes"
-                    yield f"superfluous: {name} had {told} ({subject.name})"
+                    text = f"{number} restarts by {rollout.at:.2f} for {len(causes)} changes"
+                    yield f"superfluous: {name} had {text} ({subject.name})"
 
 
-def _rollouts_of(played: Played, subject: Subject) -> list[Rollout]:
+def _rollouts_of(record: RunRecord, subject: Subject) -> list[Rollout]:
     key = revision_key(subject.name)
-    return [rollout for rollout in played.cluster.rollouts if rollout.subscription_stamp[0] == key]
+    return [rollout for rollout in record.cluster.rollouts if rollout.subscription_stamp[0] == key]
 
 
 def _may_concern(subject: Subject, true: TrueChange) -> bool:
     return any(select(selectors_of(entry.spec), (true.change,)).selected for entry in subject.specs)
 
 
-def _allowance(played: Played, subject: Subject, name: str) -> int:
-    """What cannot be avoided: late or doubled import claims, and a workload or scope that just appeared."""
-    import_events = sum(c.change.types == _IMPORT for c in played.infisical.changes)
-    standings = played.standings[name]
-    appeared = len(standings) - (bool(standings) and standings[0].at == 0.0)
-    return 2 * import_events + appeared + len(subject.specs) - 1 + len(subject.births)
+def _allowance(record: RunRecord, subject: Subject, name: str) -> int:
+    """The unavoidable restarts: late or doubled import events, and a new workload or scope."""
+    import_events = sum(c.change.types == _IMPORT for c in record.infisical.changes)
+    workloads = record.workloads[name]
+    appeared = len(workloads) - (bool(workloads) and workloads[0].at == 0.0)
+    return 2 * import_events + appeared + len(subject.specs) - 1 + len(subject.creation_times)
 
 
-def _belated(played: Played, subject: Subject, uid: str) -> int:
-    """How many restarts were made before the Secrets were fresh, and are owed once more for the same."""
+def _belated(record: RunRecord, subject: Subject, uid: str) -> int:
+    """How many restarts were made before the Secrets were synced, and are pending a second time."""
     late = (
         pending
-        for entry in _ledgers_of(played, subject)
+        for entry in _ledgers_of(record, subject)
         for pending in entry.ledger.pending
         if pending.unconfirmed
     )
     return len({pending.seq for pending in late if pending.uid == uid})
 
 
-def _not_owed(played: Played) -> Iterator[str]:
-    """Every restart was owed to that very workload, written down before, and not covered by another one."""
-    for subject in played.subjects:
-        for rollout in _rollouts_of(played, subject):
-            pending = _debt_of(played, subject, rollout)
+def _not_pending(record: RunRecord) -> Iterator[str]:
+    """Every restart was stored as pending for that workload before, and not covered by another one."""
+    for subject in record.subjects:
+        for rollout in _rollouts_of(record, subject):
+            pending = _pending_of(record, subject, rollout)
             if pending is None:
-                yield f"not owed: {rollout.name} was restarted at {rollout.at:.2f} for nothing written down"
+                yield f"not pending: {rollout.name} was restarted at {rollout.at:.2f} and no ledger had it"
                 continue
             if subject.spec.action is not Action.RESTART:  # then the content of its Secrets decides
                 continue
             others = [
                 other
-                for other in played.cluster.rollouts
+                for other in record.cluster.rollouts
                 if other.uid == rollout.uid
                 and other.subscription_stamp[0] != rollout.subscription_stamp[0]
                 and other.at < rollout.at
-                and other.told_at > pending.since
+                and other.recorded_at > pending.since
             ]
             if others:
                 yield (
@@ -263,9 +265,9 @@ def _not_owed(played: Played) -> Iterator[str]:
                 )
 
 
-def _debt_of(played: Played, subject: Subject, rollout: Rollout) -> PendingRestart | None:
-    """What the restart's stamp stands for."""
-    for entry in reversed(_ledgers_of(played, subject)):
+def _pending_of(record: RunRecord, subject: Subject, rollout: Rollout) -> PendingRestart | None:
+    """The pending restart that the revision of a restart names."""
+    for entry in reversed(_ledgers_of(record, subject)):
         for pending in entry.ledger.pending:
             is_it = revision_of(entry.ledger.epoch, pending.seq) == rollout.subscription_stamp[1]
             if entry.at <= rollout.at and pending.uid == rollout.uid and is_it:
@@ -276,84 +278,84 @@ def _debt_of(played: Played, subject: Subject, rollout: Rollout) -> PendingResta
 # -- the ledger ---------------------------------------------------------------------------------------
 
 
-def _unsettled(played: Played, subject: Subject, ledgers: list[StoredLedger]) -> Iterator[str]:
-    """After quiet, the belief is the state and nothing is owed."""
+def _not_final(record: RunRecord, subject: Subject, ledgers: list[StoredLedger]) -> Iterator[str]:
+    """After the quiet time, the accepted state is the true state and no restart is pending."""
     stored = ledgers[-1].ledger if ledgers else None
     if stored is None:
-        yield f"unsettled: no ledger was ever stored ({subject.name})"
+        yield f"not final: no ledger was ever stored ({subject.name})"
         return
     for pending in stored.pending:
-        if not may_be_owed(played, subject, pending.name):
-            yield f"unsettled: still owed: {pending}"
+        if not may_stay_pending(record, subject, pending.name):
+            yield f"not final: still pending: {pending}"
     scopes = scopes_of(subject.spec)
     if stored.scopes != scopes:
-        yield f"unsettled: the ledger covers {stored.scopes}"
+        yield f"not final: the ledger covers {stored.scopes}"
         return
     if stored.header.grade is not (subject.spec.observe or Grade.VERSIONS):
-        yield f"unsettled: observed by {stored.header.grade}"
+        yield f"not final: observed by {stored.header.grade}"
     accepted = {part: held.state for part, held in stored.accepted.items() if held.state != ABSENT}
-    truth = truth_of(played, subject)
+    truth = expected_state(record, subject)
     if accepted != truth:
-        yield f"unsettled: believed {_short(accepted)}, true {_short(truth)}"
+        yield f"not final: accepted {_short(accepted)}, true {_short(truth)}"
 
 
-def truth_of(played: Played, subject: Subject) -> Mapping[Partition, PartitionState]:
-    """What the subscription has to believe in the end."""
+def expected_state(record: RunRecord, subject: Subject) -> Mapping[Partition, PartitionState]:
+    """The state that the subscription must have accepted in the end."""
     if subject.spec.observe is Grade.EVENTS:
         return {}
-    state, by_value = played.infisical.past[-1], subject.spec.observe is Grade.VALUES
+    state, by_value = record.infisical.past[-1], subject.spec.observe is Grade.VALUES
     scopes = scopes_of(subject.spec)
     return {
         part: body for scope in scopes for part, body in state.partitions(scope, with_values=by_value).items()
     }
 
 
-def _unobserved(played: Played, ledgers: list[StoredLedger]) -> Iterator[str]:
-    """The belief of a part never holds what was not there, and never goes back."""
+def _unobserved(record: RunRecord, ledgers: list[StoredLedger]) -> Iterator[str]:
+    """The accepted state of a partition was true at some time, and never goes back."""
     reached: dict[tuple[str, Partition], int] = {}
     for entry in ledgers:
         for part, held in entry.ledger.accepted.items():
             if not is_covered(part, entry.ledger.scopes):
-                yield f"unobserved: {part} is believed outside of the scope at {entry.at:.2f}"
+                yield f"unobserved: {part} is accepted outside of the scope at {entry.at:.2f}"
             place = (entry.ledger.epoch, part)
-            index = _latest_index(played.infisical.past, part, held.state, entry.at)
+            index = _latest_index(record.infisical.past, part, held.state, entry.at)
             if index is None:
-                yield f"unobserved: {part} was never {held.state.encode()} (believed at {entry.at:.2f})"
+                yield f"unobserved: {part} was never {held.state.encode()} (accepted at {entry.at:.2f})"
             elif index < reached.get(place, 0):
-                yield f"regress: the belief of {part} went back at {entry.at:.2f}"
+                yield f"regress: the accepted state of {part} went back at {entry.at:.2f}"
             else:
-                first = _first_index(played.infisical.past, part, held.state)
+                first = _first_index(record.infisical.past, part, held.state)
                 reached[place] = max(reached.get(place, 0), first)
 
 
-def _unfounded(played: Played, subject: Subject, ledgers: list[StoredLedger]) -> Iterator[str]:
-    """What is newly owed was seen to change between this belief and the one before, or was claimed."""
+def _unfounded(record: RunRecord, subject: Subject, ledgers: list[StoredLedger]) -> Iterator[str]:
+    """A new pending restart has a change between two accepted states, or an import event."""
     for before, entry in itertools.pairwise(ledgers):
         old, new = before.ledger, entry.ledger
         if old.epoch != new.epoch:
             continue
-        owed = {
+        pending_changes = {
             pending.uid: set(pending.changes)
             for pending in old.pending
-            if not _was_paid(played, subject, old.epoch, pending, entry.at - _RACE)
+            if not _was_done(record, subject, old.epoch, pending, entry.at - _RACE)
         }
         for pending in new.pending:
             if not all(any(s.overlaps(c.scope) for s in new.scopes) for c in pending.changes):
-                yield f"unfounded: {pending} is owed outside of the scope at {entry.at:.2f}"
+                yield f"unfounded: {pending} is pending outside of the scope at {entry.at:.2f}"
             if (
                 pending.seq == new.seq > old.seq
                 and pending.unconfirmed is None
                 and old.header.grade is not Grade.EVENTS
             ):
-                for change in set(pending.changes) - owed.get(pending.uid, set()):
+                for change in set(pending.changes) - pending_changes.get(pending.uid, set()):
                     if not _is_founded(change, old, new):
-                        yield f"unfounded: {change} is owed to {pending.name} at {entry.at:.2f}"
+                        yield f"unfounded: {change} is pending for {pending.name} at {entry.at:.2f}"
 
 
-def _was_paid(played: Played, subject: Subject, epoch: str, pending: PendingRestart, at: float) -> bool:
-    """Whether the restart for a debt had long been made."""
+def _was_done(record: RunRecord, subject: Subject, epoch: str, pending: PendingRestart, at: float) -> bool:
+    """Whether a pending restart had long been made."""
     stamps = {revision_of(epoch, seq) for seq in range(pending.seq, pending.seq + 50)}
-    rollouts = _rollouts_of(played, subject)
+    rollouts = _rollouts_of(record, subject)
     return any(r.uid == pending.uid and r.subscription_stamp[1] in stamps and r.at <= at for r in rollouts)
 
 
@@ -361,7 +363,7 @@ def _is_founded(change: Change, old: Ledger, new: Ledger) -> bool:
     """Whether some part of that place differs in that key; one change may stand for an own and an import."""
     if change.key == ANY_KEY:
         return change.types == _IMPORT
-    if new.header.grade is Grade.EVENTS:  # the last look's belief is gone with it
+    if new.header.grade is Grade.EVENTS:  # the accepted state of the last read is gone with it
         return True
     if old.scopes != new.scopes and change.types == _IMPORT:  # what a last look shows leaves with its scope
         return True
@@ -410,23 +412,23 @@ def _short(parts: Mapping[Partition, PartitionState]) -> dict[str, str]:
 # -- quiet ----------------------------------------------------------------------------------------------
 
 
-def _unstable(played: Played) -> Iterator[str]:
-    """When all has been quiet for long enough, no workload and no ledger is touched any more."""
-    quiet = TROUBLE_SECONDS + BOUND + played.stage.patience
-    if quiet >= TROUBLE_SECONDS + QUIET_SECONDS + played.stage.patience:
-        raise AssertionError("the plays are too short to tell")
-    for rollout in played.cluster.rollouts:
+def _unstable(record: RunRecord) -> Iterator[str]:
+    """After the quiet time, no workload and no ledger is written any more."""
+    quiet = TROUBLE_SECONDS + BOUND + record.environment.patience
+    if quiet >= TROUBLE_SECONDS + QUIET_SECONDS + record.environment.patience:
+        raise AssertionError("the runs are too short to tell")
+    for rollout in record.cluster.rollouts:
         if rollout.at > quiet:
             yield f"unstable: {rollout.name} was restarted at {rollout.at:.2f}"
     before: dict[str, Ledger] = {}
-    for entry in played.cluster.ledgers:
+    for entry in record.cluster.ledgers:
         if entry.at > quiet and not _ends_watch(before.get(entry.subscription), entry.ledger):
             yield f"unstable: a ledger was written at {entry.at:.2f}"
         before[entry.subscription] = entry.ledger
 
 
 def _ends_watch(before: Ledger | None, after: Ledger) -> bool:
-    """Whether no more was written than that a source which never answers was watched for long enough."""
+    """Whether the write only ends the wait for a provider that never acknowledges."""
     if before is None:
         return False
     left = tuple(
@@ -435,8 +437,8 @@ def _ends_watch(before: Ledger | None, after: Ledger) -> bool:
     return left != before.pending and replace(before, pending=left) == after
 
 
-def settled_belief(played: Played) -> Mapping[str, str]:
-    """What the main subscription believes in the end, without the past that led there."""
-    (main,) = (subject for subject in played.subjects if subject.name == MAIN)
-    ledger = _ledgers_of(played, main)[-1].ledger
+def final_accepted_state(record: RunRecord) -> Mapping[str, str]:
+    """The accepted state of the main subscription in the end."""
+    (main,) = (subject for subject in record.subjects if subject.name == MAIN)
+    ledger = _ledgers_of(record, main)[-1].ledger
     return {str(part): held.state.encode() for part, held in ledger.accepted.items() if held.state != ABSENT}

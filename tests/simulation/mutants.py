@@ -1,6 +1,6 @@
-"""Bugs planted into the operator: each a design that looks simpler and loses or repeats restarts.
+"""Mutants of the operator: each a design that looks simpler and loses or repeats restarts.
 
-A plant is a context in which the product code behaves that way. The product has no switch for it.
+A mutation is a context in which the product code behaves that way. The product has no switch for it.
 """
 
 import copy
@@ -25,79 +25,92 @@ from infisical_events.runtime.status import subscription_store
 from simulation.cluster_model import ClusterModel
 from support.virtual_time import virtual_now
 
-Plant = Callable[[], AbstractContextManager[Any]]
+Mutation = Callable[[], AbstractContextManager[Any]]
 
-PLANTS: dict[str, Plant] = {}
+MUTATIONS: dict[str, Mutation] = {}
 
 
-def _plant(name: str) -> Callable[[Plant], Plant]:
-    def register(make: Plant) -> Plant:
-        PLANTS[name] = make
+def _mutation(name: str) -> Callable[[Mutation], Mutation]:
+    def register(make: Mutation) -> Mutation:
+        MUTATIONS[name] = make
         return make
 
     return register
 
 
-@_plant("no judging of reads")
-def _no_judging() -> AbstractContextManager[Any]:
-    def judge(_part: Any, current: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as judged
+def checked(broken: list[str]) -> list[str]:
+    """The broken invariants of a run with a mutation.
+
+    Raises:
+        AssertionError: the mutation itself crashed, for example on a name that the operator no longer has: it
+            would count as found without doing what it says.
+    """
+    for text in broken:
+        if text.startswith("defect:") and any(error in text for error in ("TypeError:", "AttributeError:")):
+            raise AssertionError(f"the mutation crashes: {text}")
+    return broken
+
+
+@_mutation("no assessment of reads")
+def _no_assessment() -> AbstractContextManager[Any]:
+    def assess(_part: Any, current: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as assessed
         return Assessment.UNCHANGED if current.state == seen else Assessment.ACCEPTED
 
-    return mock.patch.object(transitions, "assess", judge)
+    return mock.patch.object(transitions, "assess", assess)
 
 
-@_plant("judging versions but not existence")
+@_mutation("versions are assessed and existence is not")
 def _versions_only() -> AbstractContextManager[Any]:
-    def judge(_part: Any, current: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as judged
+    def assess(_part: Any, current: AcceptedState, seen: Any, *_: Any) -> Assessment:  # noqa: ANN401 - as assessed
         if current.state == seen:
             return Assessment.UNCHANGED
         is_older = any(step < 0 for step in acceptance._version_steps(current.state, seen))
         return Assessment.SUSPECT if is_older else Assessment.ACCEPTED
 
-    return mock.patch.object(transitions, "assess", judge)
+    return mock.patch.object(transitions, "assess", assess)
 
 
-@_plant("what left is not remembered")
+@_mutation("what left is not remembered")
 def _nothing_gone() -> AbstractContextManager[Any]:
     return mock.patch.object(AcceptedState, "succeeded_by", lambda _, body, at: AcceptedState(body, at))
 
 
-@_plant("equal reads refresh the moment of acceptance")
+@_mutation("equal reads refresh the moment of acceptance")
 def _refreshing() -> AbstractContextManager[Any]:
     real = transitions.apply_snapshot
 
-    def absorb(ledger: Ledger, snapshot: Any, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
+    def apply_snapshot(ledger: Ledger, snapshot: Any, *rest: Any) -> Any:  # noqa: ANN401 - as applied
         fresh = {part: replace(held, accepted_at=snapshot.finished) for part, held in ledger.accepted.items()}
         return real(replace(ledger, accepted=fresh), snapshot, *rest)
 
-    return mock.patch.object(transitions, "apply_snapshot", absorb)
+    return mock.patch.object(transitions, "apply_snapshot", apply_snapshot)
 
 
-@_plant("the belief is held back until the workloads are done")
+@_mutation("the accepted state is held back until the workloads are done")
 @contextmanager
 def _held_back() -> Iterator[None]:
     planned_on: list[Ledger] = []
-    absorb, owe = observation_modes.apply_snapshots, reconciler.add_pending
+    apply_snapshot, add_pending = observation_modes.apply_snapshots, reconciler.add_pending
 
-    def absorbing(ledger: Ledger, *rest: Any) -> Any:  # noqa: ANN401 - as absorbed
+    def applying(ledger: Ledger, *rest: Any) -> Any:  # noqa: ANN401 - as applied
         planned_on[:] = [ledger]
-        return absorb(ledger, *rest)
+        return apply_snapshot(ledger, *rest)
 
-    def owed_now(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
-        owed = owe(ledger, *rest)
-        return owed if owed is ledger else replace(owed, accepted=planned_on[0].accepted)
+    def adding_pending(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as added
+        updated = add_pending(ledger, *rest)
+        return updated if updated is ledger else replace(updated, accepted=planned_on[0].accepted)
 
     with (
-        mock.patch.object(observation_modes, "apply_snapshots", absorbing),
-        mock.patch.object(reconciler, "add_pending", owed_now),
+        mock.patch.object(observation_modes, "apply_snapshots", applying),
+        mock.patch.object(reconciler, "add_pending", adding_pending),
     ):
         yield
 
 
-@_plant("a digest of the changes as stamp")
+@_mutation("a digest of the changes as revision")
 @contextmanager
 def _digest() -> Iterator[None]:
-    def digest(pending: Any) -> str:  # noqa: ANN401 - a debt
+    def digest(pending: Any) -> str:  # noqa: ANN401 - a pending restart
         return "-".join(sorted(map(str, pending.changes))).replace(" ", "_")
 
     def patch(workload: Any, cause: Any, now: Any) -> Any:  # noqa: ANN401 - as patched
@@ -120,7 +133,7 @@ def _digest() -> Iterator[None]:
         yield
 
 
-@_plant("workloads are listed from a cache")
+@_mutation("workloads are listed from a cache")
 @contextmanager
 def _cached_list() -> Iterator[None]:
     real, cache = ClusterModel.list_workloads, dict[int, list[Any]]()
@@ -134,7 +147,7 @@ def _cached_list() -> Iterator[None]:
         yield
 
 
-@_plant("the subscription is read from a cache")
+@_mutation("the subscription is read from a cache")
 @contextmanager
 def _cached_get() -> Iterator[None]:
     real, cache = ClusterModel.get, dict[str, list[Any]]()
@@ -149,30 +162,30 @@ def _cached_get() -> Iterator[None]:
         yield
 
 
-@_plant("no epoch")
+@_mutation("no epoch")
 def _no_epoch() -> AbstractContextManager[Any]:
     return mock.patch.object(reconciler.secrets, "token_urlsafe", return_value="always")
 
 
-@_plant("a widened scope is read as creates")
+@_mutation("a widened scope is read as creates")
 def _no_baseline_of_scope() -> AbstractContextManager[Any]:
     real = transitions._assess_all
 
-    def judge_all(ledger: Ledger, snapshot: Any, *rest: Any) -> Any:  # noqa: ANN401 - as judged
+    def assess_all(ledger: Ledger, snapshot: Any, *rest: Any) -> Any:  # noqa: ANN401 - as assessed
         return real(replace(ledger, scopes=snapshot.scopes), snapshot, *rest)
 
-    return mock.patch.object(transitions, "_assess_all", judge_all)
+    return mock.patch.object(transitions, "_assess_all", assess_all)
 
 
-@_plant("no last look at the scopes before an edit")
-def _no_last_look() -> AbstractContextManager[Any]:
+@_mutation("no last look at the scopes before an edit")
+def _no_last_read() -> AbstractContextManager[Any]:
     async def none(*_: object) -> tuple[()]:
         return ()
 
     return mock.patch.object(snapshot_reader.SnapshotReader, "_last_sight", none)
 
 
-@_plant("a new baseline on every edit")
+@_mutation("a new baseline on every edit")
 @contextmanager
 def _baseline_on_edit() -> Iterator[None]:
     real = subscription_store.ledger_of
@@ -185,34 +198,34 @@ def _baseline_on_edit() -> Iterator[None]:
         yield
 
 
-@_plant("claims are not stored")
+@_mutation("unmatched events are not stored")
 @contextmanager
-def _claims_in_memory() -> Iterator[None]:
+def _unmatched_in_memory() -> Iterator[None]:
     real = subscription_store.encode
     with mock.patch.object(
-        subscription_store, "encode", lambda ledger: real(replace(ledger, import_events=()))
+        subscription_store, "encode", lambda ledger: real(replace(ledger, unmatched_events=()))
     ):
         yield
 
 
-@_plant("a merged debt keeps its old number")
+@_mutation("a merged pending restart keeps its old number")
 def _old_seq() -> AbstractContextManager[Any]:
     real = reconciler.add_pending
 
-    def owe(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as owed
+    def add_pending(ledger: Ledger, *rest: Any) -> Ledger:  # noqa: ANN401 - as added
         before = {pending.uid: pending.seq for pending in ledger.pending}
-        owed = real(ledger, *rest)
+        updated = real(ledger, *rest)
         all_pending = tuple(
-            replace(pending, seq=before.get(pending.uid, pending.seq)) for pending in owed.pending
+            replace(pending, seq=before.get(pending.uid, pending.seq)) for pending in updated.pending
         )
-        return replace(owed, pending=all_pending)
+        return replace(updated, pending=all_pending)
 
-    return mock.patch.object(reconciler, "add_pending", owe)
+    return mock.patch.object(reconciler, "add_pending", add_pending)
 
 
-@_plant("acting before it is written down")
+@_mutation("acting before it is written down")
 @contextmanager
-def _act_first() -> Iterator[None]:
+def _restart_first() -> Iterator[None]:
     real = subscription_store.SubscriptionStore.write_ledger
 
     async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
@@ -232,17 +245,15 @@ def _act_first() -> Iterator[None]:
         yield
 
 
-@_plant("debts only in memory")
+@_mutation("pending restarts only in memory")
 @contextmanager
-def _debts_in_memory() -> Iterator[None]:
+def _pending_in_memory() -> Iterator[None]:
     real = subscription_store.encode
-    with mock.patch.object(
-        subscription_store, "encode", lambda ledger: real(replace(ledger, all_pending=()))
-    ):
+    with mock.patch.object(subscription_store, "encode", lambda ledger: real(replace(ledger, pending=()))):
         yield
 
 
-@_plant("restart without a resourceVersion")
+@_mutation("restart without a resourceVersion")
 @contextmanager
 def _patch_blindly() -> Iterator[None]:
     real = workload_patcher.restart_patch
@@ -257,7 +268,7 @@ def _patch_blindly() -> Iterator[None]:
         yield
 
 
-@_plant("status without compare-and-swap")
+@_mutation("status without compare-and-swap")
 @contextmanager
 def _blind_status() -> Iterator[None]:
     real = ClusterModel.write_status
@@ -270,17 +281,17 @@ def _blind_status() -> Iterator[None]:
         yield
 
 
-@_plant("debts of a left scope are kept")
+@_mutation("pending restarts of a left scope are kept")
 def _keep_left() -> AbstractContextManager[Any]:
     real = transitions._rescoped
     return mock.patch.object(
         transitions,
         "_rescoped",
-        lambda ledger, *rest: replace(real(ledger, *rest), pending=ledger.all_pending),
+        lambda ledger, *rest: replace(real(ledger, *rest), pending=ledger.pending),
     )
 
 
-@_plant("covered by a different restart instead of a later one")
+@_mutation("covered by a different restart instead of a later one")
 @contextmanager
 def _different_covers() -> Iterator[None]:
     real = planner._planned_action
@@ -297,7 +308,7 @@ def _different_covers() -> Iterator[None]:
         yield
 
 
-@_plant("a restart goes through although its workload was held meanwhile")
+@_mutation("a restart goes through although its workload was held meanwhile")
 @contextmanager
 def _pause_race() -> Iterator[None]:
     """A workload that is held between the list and the PATCH is restarted all the same."""
@@ -312,27 +323,27 @@ def _pause_race() -> Iterator[None]:
         yield
 
 
-@_plant("an unpaid debt counts as paid when another is merged")
+@_mutation("an unmade restart counts as made when another is merged")
 def _merge_forgets() -> AbstractContextManager[Any]:
     return mock.patch.object(planner, "is_restarted", return_value=True)
 
 
-@_plant("a 304 is taken for unchanged")
+@_mutation("a 304 is taken for unchanged")
 @contextmanager
 def _not_modified() -> Iterator[None]:
-    """What was received before is not judged again, although it was never believed."""
+    """A state that was received before is not assessed again, although it was never accepted."""
     real, received = transitions.assess, dict[str, Any]()
 
-    def judge(part: Any, current: AcceptedState, seen: Any, *rest: Any) -> Assessment:  # noqa: ANN401 - as judged
+    def assess(part: Any, current: AcceptedState, seen: Any, *rest: Any) -> Assessment:  # noqa: ANN401 - as assessed
         is_not_modified = received.get(str(part)) == seen
         received[str(part)] = seen
         return Assessment.UNCHANGED if is_not_modified else real(part, current, seen, *rest)
 
-    with mock.patch.object(transitions, "assess", judge):
+    with mock.patch.object(transitions, "assess", assess):
         yield
 
 
-@_plant("workloads are listed before the look")
+@_mutation("workloads are listed before the look")
 @contextmanager
 def _list_first() -> Iterator[None]:
     real = reconciler.Reconciler.reconcile
@@ -349,7 +360,7 @@ def _list_first() -> Iterator[None]:
         async def list_workloads(self, _: str) -> Any:  # noqa: ANN401 - of the port
             return self._workloads
 
-    async def observe(self: Any, *received: Any, **how: Any) -> Any:  # noqa: ANN401 - as observed
+    async def reconcile(self: Any, *received: Any, **how: Any) -> Any:  # noqa: ANN401 - as observed
         cluster = self.cluster
         self.cluster = Listed(cluster, await cluster.list_workloads(self.record.key.namespace))
         try:
@@ -357,11 +368,11 @@ def _list_first() -> Iterator[None]:
         finally:
             self.cluster = cluster
 
-    with mock.patch.object(reconciler.Reconciler, "reconcile", observe):
+    with mock.patch.object(reconciler.Reconciler, "reconcile", reconcile):
         yield
 
 
-@_plant("debts are kept by the workload's name")
+@_mutation("pending restarts are kept by the workload's name")
 @contextmanager
 def _by_name() -> Iterator[None]:
     real = restart_controller.plan
@@ -385,16 +396,16 @@ def _by_name() -> Iterator[None]:
         yield
 
 
-@_plant("a newer debt is cleared with an older one")
+@_mutation("a newer pending restart is cleared with an older one")
 @contextmanager
 def _clear_newer() -> Iterator[None]:
-    """What is cleared is taken out of whatever is stored by now, and not only up to its number."""
+    """A finished restart is removed from the stored ledger whatever its number is by now."""
     real = subscription_store.SubscriptionStore.write_ledger
 
     async def write(self: Any, ledger: Ledger, *, planned_on: Ledger | None) -> None:  # noqa: ANN401 - a record
         kept = {pending.uid for pending in ledger.pending}
-        paid = {pending.uid for pending in planned_on.pending} - kept if planned_on else set()
-        if not paid:
+        done = {pending.uid for pending in planned_on.pending} - kept if planned_on else set()
+        if not done:
             await real(self, ledger, planned_on=planned_on)
             return
         async with self._lock:
@@ -402,14 +413,14 @@ def _clear_newer() -> Iterator[None]:
             self._version, self._generation = stored.resource_version, stored.generation
             current = subscription_store.ledger_of(stored)
             if current is not None:
-                all_pending = tuple(pending for pending in current.pending if pending.uid not in paid)
+                all_pending = tuple(pending for pending in current.pending if pending.uid not in done)
                 await self._write(replace(current, pending=all_pending, rollouts=ledger.rollouts))
 
     with mock.patch.object(subscription_store.SubscriptionStore, "write_ledger", write):
         yield
 
 
-@_plant("no coverage by a neighbour's restart")
+@_mutation("no coverage by another subscription's restart")
 @contextmanager
 def _uncovered() -> Iterator[None]:
     real = planner._planned_action
@@ -423,38 +434,40 @@ def _uncovered() -> Iterator[None]:
         yield
 
 
-@_plant("a debt that was paid is merged into the next one")
+@_mutation("a pending restart that was made is merged into the next one")
 @contextmanager
-def _merge_paid() -> Iterator[None]:
-    """Only where debts are merged: what is planned still knows that it was paid."""
+def _merge_done() -> Iterator[None]:
+    """Only in the merge of pending restarts: the planner still knows that the restart was made."""
     real = reconciler.add_pending
 
-    def owe(*arguments: Any) -> Ledger:  # noqa: ANN401 - as owed
+    def add_pending(*arguments: Any) -> Ledger:  # noqa: ANN401 - as added
         with mock.patch.object(planner, "is_restarted", return_value=False):
             return real(*arguments)
 
-    with mock.patch.object(reconciler, "add_pending", owe):
+    with mock.patch.object(reconciler, "add_pending", add_pending):
         yield
 
 
-@_plant("nothing is looked for again")
+@_mutation("nothing is looked for again")
 @contextmanager
-def _no_second_look() -> Iterator[None]:
+def _no_second_read() -> Iterator[None]:
     real = transitions.apply_snapshot
 
-    def absorb(*arguments: Any) -> Any:  # noqa: ANN401 - as absorbed
+    def apply_snapshot(*arguments: Any) -> Any:  # noqa: ANN401 - as applied
         return replace(real(*arguments), unshown_events=(), read_again_at=None)
 
     with (
-        mock.patch.object(transitions, "apply_snapshot", absorb),
+        mock.patch.object(transitions, "apply_snapshot", apply_snapshot),
         mock.patch.object(acceptance, "MAX_READ_LAG", acceptance.MAX_READ_LAG * 100),
     ):
         yield
 
 
-@_plant("an import mutation seen first is not set off")
-def _no_credit() -> AbstractContextManager[Any]:
+@_mutation("an import mutation seen first is not set off")
+def _no_unmatched_changes() -> AbstractContextManager[Any]:
     real = transitions.apply_snapshot
     return mock.patch.object(
-        transitions, "apply_snapshot", lambda ledger, *rest: real(replace(ledger, import_changes=()), *rest)
+        transitions,
+        "apply_snapshot",
+        lambda ledger, *rest: real(replace(ledger, unmatched_changes=()), *rest),
     )

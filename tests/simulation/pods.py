@@ -1,7 +1,7 @@
-"""The pods of the simulation: how rollouts go on, which never end, and when the pods were born.
+"""The pods of the simulation: how rollouts progress, which never end, and when pods were created.
 
-A changed pod template begins a rollout, whoever changed it. Its first pod is born soon, the last one when
-it ends; until then pods of the one before are alive.
+Every changed pod template begins a rollout. Its first pod is created soon, the last one when it ends;
+until then pods of the rollout before are alive.
 """
 
 import math
@@ -14,12 +14,12 @@ FIRST_POD = 0.2
 """Seconds from a changed template to the first pod of it."""
 
 PROGRESS_DEADLINE = 20.0
-"""Seconds after which a rollout that does not end is told to have failed."""
+"""Seconds after which a rollout that does not end counts as failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """A template that was changed: when, under which resourceVersion, by whose stamp (empty: nobody's)."""
+    """A changed template: when, under which resourceVersion, by which revision annotation (or empty)."""
 
     at: float
     version: int
@@ -27,56 +27,56 @@ class Roll:
     by: str = ""
 
     @property
-    def first_birth(self) -> float:
-        """When its first pod was born."""
+    def first_created_at(self) -> float:
+        """When its first pod was created."""
         return self.at + FIRST_POD
 
 
 class Pods:
-    """All rollouts of all workloads, by uid, and when which workload was sick: its pods do not get ready."""
+    """All rollouts of all workloads, by uid, and when the pods of each do not become ready."""
 
     def __init__(self) -> None:
         self.rolls: dict[str, list[Roll]] = defaultdict(list)
-        self._sick: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._failing: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
     def roll(self, uid: str, roll: Roll) -> None:
         """The template was changed."""
         self.rolls[uid].append(roll)
 
-    def sicken(self, uid: str, at: float) -> None:
-        """From now on its pods do not get ready."""
-        if not self.is_sick(uid, at):
-            self._sick[uid].append((at, math.inf))
+    def break_pods(self, uid: str, at: float) -> None:
+        """From now on its pods do not become ready."""
+        if not self.is_failing(uid, at):
+            self._failing[uid].append((at, math.inf))
 
-    def heal(self, uid: str, at: float) -> None:
-        """From now on they do."""
-        if self.is_sick(uid, at):
-            self._sick[uid][-1] = (self._sick[uid][-1][0], at)
+    def repair_pods(self, uid: str, at: float) -> None:
+        """From now on they become ready."""
+        if self.is_failing(uid, at):
+            self._failing[uid][-1] = (self._failing[uid][-1][0], at)
 
-    def is_sick(self, uid: str, at: float) -> bool:
-        """Whether its pods do not get ready at this moment."""
-        return any(since <= at < until for since, until in self._sick[uid])
+    def is_failing(self, uid: str, at: float) -> bool:
+        """Whether its pods do not become ready at this moment."""
+        return any(since <= at < until for since, until in self._failing[uid])
 
     def end_of(self, uid: str, roll: Roll) -> float:
         """When it is through, if nothing overtakes it; infinity if never, as far as is known by now."""
         end = roll.at + roll.takes
-        for since, until in self._sick[uid]:
+        for since, until in self._failing[uid]:
             if since < end and until > roll.at:
                 end = until + roll.takes
         return end
 
     def progress(self, uid: str, at: float) -> RolloutProgress:
-        """How the newest rollout stood at a moment; a workload without any is through."""
+        """How the newest rollout was at a moment; a workload without any is through."""
         newest = self.newest(uid, at)
         if newest is None or self.end_of(uid, newest) <= at:
             return RolloutProgress.COMPLETE
-        has_failed = at > newest.at + PROGRESS_DEADLINE and self.is_sick(uid, at)
+        has_failed = at > newest.at + PROGRESS_DEADLINE and self.is_failing(uid, at)
         return RolloutProgress.FAILED if has_failed else RolloutProgress.UNDER_WAY
 
     def has_failed_by(self, uid: str, roll: Roll, at: float) -> bool:
         """Whether it had not ended in time, whatever became of it afterwards."""
-        told_at = roll.at + PROGRESS_DEADLINE
-        return told_at < at and self.end_of(uid, roll) > told_at and self.is_sick(uid, told_at)
+        recorded_at = roll.at + PROGRESS_DEADLINE
+        return recorded_at < at and self.end_of(uid, roll) > recorded_at and self.is_failing(uid, recorded_at)
 
     def newest(self, uid: str, at: float) -> Roll | None:
         """The newest rollout that had begun by then."""
@@ -91,9 +91,13 @@ class Pods:
                 return begun[place:]
         return begun
 
-    def births(self, uid: str, at: float) -> list[float]:
-        """When the pods that are alive were born."""
-        births = []
+    def creation_times(self, uid: str, at: float) -> list[float]:
+        """When the pods that are alive were created."""
+        creation_times = []
         for roll in self.alive(uid, at):
-            births += [birth for birth in (roll.first_birth, self.end_of(uid, roll)) if birth <= at]
-        return births
+            creation_times += [
+                created_at
+                for created_at in (roll.first_created_at, self.end_of(uid, roll))
+                if created_at <= at
+            ]
+        return creation_times

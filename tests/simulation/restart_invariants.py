@@ -1,7 +1,7 @@
-"""The invariants of the act: fresh before restart, one restart, in order, within budgets, to the end.
+"""The invariants of the restart order: sync before restart, one restart, in order, within budgets.
 
-They are judged by the journal of the cluster, the syncs of the writers and the lives of the pods: by what
-was, and not by what an operator says of it.
+They use the journal of the cluster, the syncs of the writers and the lifetimes of the pods, and not what an
+operator reports.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from simulation.environment import ManagedPlan, WriterPlan
 from simulation.histories import TROUBLE_SECONDS
 from simulation.infisical_model import TrueChange
 from simulation.pods import PROGRESS_DEADLINE
-from simulation.run import FOREIGN, QUIET_SECONDS, Played, Subject
+from simulation.run import FOREIGN, QUIET_SECONDS, RunRecord, Subject
 from support.virtual_time import EPOCH
 
 _AT_LAST = 1e9
@@ -35,25 +35,25 @@ WAS_FIRST = 10.0
 _SLOW = frozenset({"slow_call", "late_write"})
 
 
-def act_violations(played: Played) -> Iterator[str]:
+def restart_violations(record: RunRecord) -> Iterator[str]:
     """Every broken invariant as a sentence."""
-    yield from _unfresh(played)
-    yield from _repeated(played)
-    yield from _hurried(played)
-    yield from _crowded(played)
-    yield from _out_of_order(played)
-    yield from _halted(played)
-    yield from _overspent(played)
-    yield from _mismanaged(played)
+    yield from _unfresh(record)
+    yield from _repeated(record)
+    yield from _hurried(record)
+    yield from _crowded(record)
+    yield from _out_of_order(record)
+    yield from _halted(record)
+    yield from _overspent(record)
+    yield from _mismanaged(record)
 
 
 # -- what was ------------------------------------------------------------------------------------------
 
 
-def rollouts_of(played: Played, subject: Subject) -> list[Rollout]:
+def rollouts_of(record: RunRecord, subject: Subject) -> list[Rollout]:
     """The restarts that were made for a subscription."""
     key = revision_key(subject.name)
-    return [rollout for rollout in played.cluster.rollouts if rollout.subscription_stamp[0] == key]
+    return [rollout for rollout in record.cluster.rollouts if rollout.subscription_stamp[0] == key]
 
 
 def _epoch_and_seq(rollout: Rollout) -> tuple[str, int]:
@@ -61,10 +61,10 @@ def _epoch_and_seq(rollout: Rollout) -> tuple[str, int]:
     return epoch, int(seq)
 
 
-def debt_of(played: Played, subject: Subject, rollout: Rollout) -> tuple[PendingRestart, Ledger] | None:
-    """What a restart was owed for, and the first ledger that had it."""
+def pending_of(record: RunRecord, subject: Subject, rollout: Rollout) -> tuple[PendingRestart, Ledger] | None:
+    """The pending restart behind a restart, and the first ledger that had it."""
     epoch, seq = _epoch_and_seq(rollout)
-    for entry in played.cluster.ledgers:
+    for entry in record.cluster.ledgers:
         if entry.subscription not in subject.uids or entry.ledger.epoch != epoch or entry.at > rollout.at:
             continue
         for pending in entry.ledger.pending:
@@ -73,13 +73,13 @@ def debt_of(played: Played, subject: Subject, rollout: Rollout) -> tuple[Pending
     return None
 
 
-def _ledgers_at(played: Played, subject: Subject, at: float) -> list[Ledger]:
-    return [e.ledger for e in played.cluster.ledgers if e.subscription in subject.uids and e.at <= at]
+def _ledgers_at(record: RunRecord, subject: Subject, at: float) -> list[Ledger]:
+    return [e.ledger for e in record.cluster.ledgers if e.subscription in subject.uids and e.at <= at]
 
 
-def _content(played: Played, name: str, *, at: float = 1e9, version: int = 10**9) -> SecretWrite | None:
-    """What a Secret had at a moment, or before the write with this version."""
-    held = [w for w in played.cluster.secret_writes if w.name == name]
+def _content(record: RunRecord, name: str, *, at: float = 1e9, version: int = 10**9) -> SecretWrite | None:
+    """The content of a Secret at a moment, or before the write with this version."""
+    held = [w for w in record.cluster.secret_writes if w.name == name]
     return next((w for w in reversed(held) if w.at <= at and w.version < version), None)
 
 
@@ -87,23 +87,23 @@ def _seconds(pending: PendingRestart) -> float:
     return (pending.since - EPOCH).total_seconds()
 
 
-def _struck(played: Played, names: frozenset[str], since: float, until: float) -> bool:
-    struck = played.faults.struck if played.faults else []
-    return any(name in names and since <= at <= until for at, name in struck)
+def _was_injected(record: RunRecord, names: frozenset[str], since: float, until: float) -> bool:
+    injected = record.faults.injected if record.faults else []
+    return any(name in names and since <= at <= until for at, name in injected)
 
 
-def _is_alone(played: Played, at: float) -> bool:
+def _is_alone(record: RunRecord, at: float) -> bool:
     """Whether one operator alone could have written anything at that moment."""
-    alive = [life for life in played.lives if life.begun <= at < life.ended]
-    return len(alive) == 1 and not _struck(played, frozenset({"late_write"}), at - _LATE, at)
+    alive = [life for life in record.lifetimes if life.begun <= at < life.ended]
+    return len(alive) == 1 and not _was_injected(record, frozenset({"late_write"}), at - _LATE, at)
 
 
-def _sources(played: Played, subject: Subject, name: str) -> Iterator[WriterPlan | ManagedPlan]:
-    """Who writes the Secrets of a workload, as far as the subscription follows them."""
-    used = played.stage.workload(name).secrets
-    plans: list[WriterPlan | ManagedPlan] = [*played.stage.writers]
-    if subject is played.subjects[0]:
-        plans += played.stage.managed
+def _sources(record: RunRecord, subject: Subject, name: str) -> Iterator[WriterPlan | ManagedPlan]:
+    """The providers of a workload's Secrets that the subscription tracks."""
+    used = record.environment.workload(name).secrets
+    plans: list[WriterPlan | ManagedPlan] = [*record.environment.writers]
+    if subject is record.subjects[0]:
+        plans += record.environment.managed
     return (plan for plan in plans if plan.name in used)
 
 
@@ -114,102 +114,106 @@ def _is_syncing(spec: Spec) -> bool:
 # -- fresh before restart ------------------------------------------------------------------------------
 
 
-def _unfresh(played: Played) -> Iterator[str]:
-    """No template is patched before the Secrets have what it is patched for, or their writer has answered."""
-    for subject in played.subjects:
-        for rollout in rollouts_of(played, subject):
-            owed = debt_of(played, subject, rollout)
-            if owed is None or owed[0].is_confirmation_only or not _is_syncing(subject.spec):
+def _unfresh(record: RunRecord) -> Iterator[str]:
+    """No template is patched before the Secrets have the change, or their writer has acknowledged."""
+    for subject in record.subjects:
+        for rollout in rollouts_of(record, subject):
+            pending_entry = pending_of(record, subject, rollout)
+            if (
+                pending_entry is None
+                or pending_entry[0].is_confirmation_only
+                or not _is_syncing(subject.spec)
+            ):
                 continue  # what is watched is restarted because its content has moved again
-            for plan in _sources(played, subject, rollout.name):
-                if not _is_fresh(played, subject, rollout, owed, plan):
+            for plan in _sources(record, subject, rollout.name):
+                if not _is_fresh(record, subject, rollout, pending_entry, plan):
                     yield (
                         f"unfresh: {rollout.name} was restarted at {rollout.at:.2f} ({subject.name}) before "
-                        f"Secret {plan.name} had {', '.join(map(str, owed[0].changes))}"
+                        f"Secret {plan.name} had {', '.join(map(str, pending_entry[0].changes))}"
                     )
 
 
 def _is_fresh(
-    played: Played,
+    record: RunRecord,
     subject: Subject,
     rollout: Rollout,
-    owed: tuple[PendingRestart, Ledger],
+    pending_entry: tuple[PendingRestart, Ledger],
     plan: WriterPlan | ManagedPlan,
 ) -> bool:
-    pending, ledger = owed
-    needed = _needed(played, pending, ledger, plan)
-    held = _content(played, plan.name, version=rollout.version)
-    if needed is None or (held is not None and _index(played, plan, held) >= needed):
+    pending, ledger = pending_entry
+    needed = _needed(record, pending, ledger, plan)
+    held = _content(record, plan.name, version=rollout.version)
+    if needed is None or (held is not None and _index(record, plan, held) >= needed):
         return True
     if isinstance(plan, WriterPlan) and (
-        _has_answered(played, subject, rollout, plan) or _seemed_first(played, subject, rollout, plan)
+        _has_answered(record, subject, rollout, plan) or _seemed_first(record, subject, rollout, plan)
     ):
         return True
-    return is_overdue(played, subject, rollout, pending, plan)
+    return is_overdue(record, subject, rollout, pending, plan)
 
 
 def _needed(
-    played: Played, pending: PendingRestart, ledger: Ledger, plan: WriterPlan | ManagedPlan
+    record: RunRecord, pending: PendingRestart, ledger: Ledger, plan: WriterPlan | ManagedPlan
 ) -> int | None:
-    """Which state of Infisical the Secret has to be made from; None if the debt is about other folders."""
+    """Index of the state that the Secret must be made from; None if other folders have changed."""
     if not any(change.scope.overlaps(Scope(plan.folder)) for change in pending.changes):
         return None
     held = ledger.accepted.get(Partition.own(plan.folder))
     if held is None:
         return None
-    past, scope, part = played.infisical.past, Scope(plan.folder), Partition.own(plan.folder)
+    past, scope, part = record.infisical.past, Scope(plan.folder), Partition.own(plan.folder)
     return next(
         (n for n, s in enumerate(past) if held.state.agrees(s.partitions(scope).get(part, ABSENT))), None
     )
 
 
-def _index(played: Played, plan: WriterPlan | ManagedPlan, held: SecretWrite) -> int:
+def _index(record: RunRecord, plan: WriterPlan | ManagedPlan, held: SecretWrite) -> int:
     """The newest state up to that write in which the folder had this content."""
-    told = {key: value for key, value in held.content.items() if key not in FOREIGN}
-    past = played.infisical.past
+    own_content = {key: value for key, value in held.content.items() if key not in FOREIGN}
+    past = record.infisical.past
     known = (n for n in reversed(range(len(past))) if past[n].at <= held.at)
-    return next((n for n in known if past[n].content(plan.folder) == told), -1)
+    return next((n for n in known if past[n].content(plan.folder) == own_content), -1)
 
 
-def _has_answered(played: Played, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
+def _has_answered(record: RunRecord, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
     """Whether it was asked for this or later, and has synced since."""
-    asked = [entry.at for entry in _asked_for(played, subject, rollout, plan)]
+    asked = [entry.at for entry in _asked_for(record, subject, rollout, plan)]
     if not asked:
         return False
     if plan.kind is INFISICAL_SECRET:  # its content is all that it says, whatever it had read by then
-        writes = [w for w in played.cluster.secret_writes if w.name == plan.name]
+        writes = [w for w in record.cluster.secret_writes if w.name == plan.name]
         return any(w.at >= min(asked) and w.version < rollout.version for w in writes)
-    syncs = played.cluster.writers[plan.name].syncs
+    syncs = record.cluster.writers[plan.name].syncs
     return any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs)
 
 
-def _seemed_first(played: Played, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
+def _seemed_first(record: RunRecord, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
     """Whether it never answers, had another content than the pods, and was given time to move again."""
-    asked = _asked_for(played, subject, rollout, plan)
-    before = [roll for roll in played.cluster.pods.rolls[rollout.uid] if roll.at < rollout.at]
+    asked = _asked_for(record, subject, rollout, plan)
+    before = [roll for roll in record.cluster.pods.rolls[rollout.uid] if roll.at < rollout.at]
     if plan.kind is not INFISICAL_SECRET or not asked or not before:
         return False
-    begun_with = _content(played, plan.name, at=before[-1].first_birth)
-    held = _content(played, plan.name, version=rollout.version)
+    begun_with = _content(record, plan.name, at=before[-1].first_created_at)
+    held = _content(record, plan.name, version=rollout.version)
     is_other = begun_with is not None and held is not None and begun_with.content != held.content
     return is_other and rollout.at >= min(entry.at for entry in asked) + WAS_FIRST
 
 
 def _asked_for(
-    played: Played, subject: Subject, rollout: Rollout, plan: WriterPlan | ManagedPlan
+    record: RunRecord, subject: Subject, rollout: Rollout, plan: WriterPlan | ManagedPlan
 ) -> list[Asked]:
     """When the source was asked for this restart or a later one."""
     epoch, seq = _epoch_and_seq(rollout)
     return [
         entry
-        for entry in played.cluster.asked
+        for entry in record.cluster.asked
         if (entry.writer, entry.key) == (plan.name, resync_key(subject.name))
         and is_revision_at_least(entry.stamp, epoch, seq)
     ]
 
 
 def is_overdue(
-    played: Played,
+    record: RunRecord,
     subject: Subject,
     rollout: Rollout,
     pending: PendingRestart,
@@ -220,7 +224,7 @@ def is_overdue(
         return False
     if isinstance(plan, WriterPlan) and plan.is_unable:
         return True
-    asked = [entry.since for entry in _asked_for(played, subject, rollout, plan)]
+    asked = [entry.since for entry in _asked_for(record, subject, rollout, plan)]
     since = min([_seconds(pending), *asked])
     return rollout.at >= since + subject.spec.resync.timeout_seconds
 
@@ -228,19 +232,19 @@ def is_overdue(
 # -- one restart -----------------------------------------------------------------------------------------
 
 
-def _repeated(played: Played) -> Iterator[str]:
-    """Nobody is restarted again with the contents that the restart before has begun its pods with."""
-    for uid in played.cluster.pods.rolls:
-        mine = [rollout for rollout in played.cluster.rollouts if rollout.uid == uid]
+def _repeated(record: RunRecord) -> Iterator[str]:
+    """No workload is restarted again with the contents that its pods started with."""
+    for uid in record.cluster.pods.rolls:
+        mine = [rollout for rollout in record.cluster.rollouts if rollout.uid == uid]
         for before, after in itertools.pairwise(mine):
-            subject = _subject_of(played, after)
-            plans = [*_sources(played, subject, after.name)]
-            owed = debt_of(played, subject, after)
-            if not (plans and owed and _is_syncing(subject.spec) and _knows_all(before, after)):
+            subject = _subject_of(record, after)
+            plans = [*_sources(record, subject, after.name)]
+            pending_entry = pending_of(record, subject, after)
+            if not (plans and pending_entry and _is_syncing(subject.spec) and _knows_all(before, after)):
                 continue
-            if any(is_overdue(played, subject, after, owed[0], plan) for plan in plans):
+            if any(is_overdue(record, subject, after, pending_entry[0], plan) for plan in plans):
                 continue
-            same = all(_is_same_content(played, plan.name, before, after) for plan in plans)
+            same = all(_is_same_content(record, plan.name, before, after) for plan in plans)
             if same:
                 yield (
                     f"repeated: {after.name} was restarted at {before.at:.2f} and at {after.at:.2f} with the "
@@ -249,30 +253,30 @@ def _repeated(played: Played) -> Iterator[str]:
 
 
 def _knows_all(before: Rollout, after: Rollout) -> bool:
-    """Whether the first restart could tell what the second one has to know: the same one follows the same."""
+    """Whether both restarts are of one subscription, so that the first could tell the second."""
     return before.subscription_stamp[0] == after.subscription_stamp[0]
 
 
-def _is_same_content(played: Played, name: str, before: Rollout, after: Rollout) -> bool:
-    """Whether the Secret was settled before the first restart, and is the same at the second."""
-    first, second = (_content(played, name, version=r.version) for r in (before, after))
+def _is_same_content(record: RunRecord, name: str, before: Rollout, after: Rollout) -> bool:
+    """Whether the Secret was written well before the first restart, and is equal at the second."""
+    first, second = (_content(record, name, version=r.version) for r in (before, after))
     if first is None or second is None or first.content != second.content:
         return False
     return first.at < before.at - _LATE
 
 
-def _subject_of(played: Played, rollout: Rollout) -> Subject:
+def _subject_of(record: RunRecord, rollout: Rollout) -> Subject:
     key = rollout.subscription_stamp[0]
-    return next(subject for subject in played.subjects if revision_key(subject.name) == key)
+    return next(subject for subject in record.subjects if revision_key(subject.name) == key)
 
 
-def _hurried(played: Played) -> Iterator[str]:
-    """Two restarts of a workload are a cooldown apart, whoever makes them, over crashes as well."""
-    for uid in played.cluster.pods.rolls:
-        mine = [rollout for rollout in played.cluster.rollouts if rollout.uid == uid]
+def _hurried(record: RunRecord) -> Iterator[str]:
+    """Two restarts of a workload are a cooldown apart, by any subscription, over crashes as well."""
+    for uid in record.cluster.pods.rolls:
+        mine = [rollout for rollout in record.cluster.rollouts if rollout.uid == uid]
         for before, after in itertools.pairwise(mine):
-            cooldown = _subject_of(played, after).spec.cooldown_seconds
-            is_slow = _struck(played, _SLOW, before.at - _LATE, after.at)
+            cooldown = _subject_of(record, after).spec.cooldown_seconds
+            is_slow = _was_injected(record, _SLOW, before.at - _LATE, after.at)
             if after.at - before.at < cooldown - (_LATE if is_slow else 0.5):
                 yield (
                     f"hurried: {after.name} was restarted at {before.at:.2f} and at {after.at:.2f}, and the "
@@ -283,9 +287,9 @@ def _hurried(played: Played) -> Iterator[str]:
 # -- in order ----------------------------------------------------------------------------------------------
 
 
-def _rolling(played: Played, rollout: Rollout, by: str) -> list[str]:
+def _rolling(record: RunRecord, rollout: Rollout, by: str) -> list[str]:
     """Which other workloads, by uid, rolled out for the same subscription when this restart was made."""
-    pods = played.cluster.pods
+    pods = record.cluster.pods
     found = []
     for uid in pods.rolls:
         newest = pods.newest(uid, rollout.at)
@@ -293,87 +297,87 @@ def _rolling(played: Played, rollout: Rollout, by: str) -> list[str]:
             continue
         is_given_up = pods.has_failed_by(uid, newest, rollout.at)  # it may still come to a good end
         is_going = pods.progress(uid, rollout.at) is RolloutProgress.UNDER_WAY and not is_given_up
-        if is_going and _is_there(played, uid):
+        if is_going and _is_there(record, uid):
             found.append(uid)
     return found
 
 
-def _is_there(played: Played, uid: str) -> bool:
-    """Whether it was not deleted in the course of the play; then nobody follows it."""
-    return any(standings and standings[-1].uid == uid for standings in played.standings.values())
+def _is_there(record: RunRecord, uid: str) -> bool:
+    """Whether it was not deleted in the course of the run; a deleted one is not tracked."""
+    return any(workloads and workloads[-1].uid == uid for workloads in record.workloads.values())
 
 
-def _crowded(played: Played) -> Iterator[str]:
+def _crowded(record: RunRecord) -> Iterator[str]:
     """No more than `maxConcurrent` roll out at a time."""
-    for subject in played.subjects:
+    for subject in record.subjects:
         most = subject.spec.rollout.max_concurrent
-        for rollout in rollouts_of(played, subject) if most else ():
-            rolling = _rolling(played, rollout, revision_key(subject.name))
-            rolling = [uid for uid in rolling if _is_of_epoch(played, uid, rollout)]
-            if most and len(rolling) >= most and _is_alone(played, rollout.at):
+        for rollout in rollouts_of(record, subject) if most else ():
+            rolling = _rolling(record, rollout, revision_key(subject.name))
+            rolling = [uid for uid in rolling if _is_of_epoch(record, uid, rollout)]
+            if most and len(rolling) >= most and _is_alone(record, rollout.at):
                 yield (
                     f"crowded: {rollout.name} was restarted at {rollout.at:.2f} while {len(rolling)} others "
                     f"rolled out ({subject.name}: {most} at a time)"
                 )
 
 
-def _is_of_epoch(played: Played, uid: str, rollout: Rollout) -> bool:
+def _is_of_epoch(record: RunRecord, uid: str, rollout: Rollout) -> bool:
     """Whether the newest restart of another workload is in the same ledger."""
-    before = [r for r in played.cluster.rollouts if r.uid == uid and r.at <= rollout.at]
+    before = [r for r in record.cluster.rollouts if r.uid == uid and r.at <= rollout.at]
     key = rollout.subscription_stamp[0]
     mine = [r for r in before if r.subscription_stamp[0] == key]
     return bool(mine) and _epoch_and_seq(mine[-1])[0] == _epoch_and_seq(rollout)[0]
 
 
-def _out_of_order(played: Played) -> Iterator[str]:
-    """No wave begins while a restart of an earlier one is owed and not made, or rolls out."""
+def _out_of_order(record: RunRecord) -> Iterator[str]:
+    """No wave begins while an earlier one has a restart that is pending or rolls out."""
     waves = {
-        standing.uid: played.stage.workload(name).wave
-        for name, standings in played.standings.items()
-        for standing in standings
+        workload_in_force.uid: record.environment.workload(name).wave
+        for name, workloads in record.workloads.items()
+        for workload_in_force in workloads
     }
-    for subject in played.subjects:
+    for subject in record.subjects:
         if subject.spec.rollout.order is not Order.BY_WAVE:
             continue
-        mine = rollouts_of(played, subject)
+        mine = rollouts_of(record, subject)
         for rollout in mine:
-            if not _is_alone(played, rollout.at):
+            if not _is_alone(record, rollout.at):
                 continue
             earlier = {uid for uid, wave in waves.items() if wave < waves[rollout.uid]}
-            rolling = _rolling(played, rollout, revision_key(subject.name))
-            rolling = [uid for uid in rolling if uid in earlier and _is_of_epoch(played, uid, rollout)]
-            skipped = [r.name for r in mine if r.uid in earlier and _was_due(played, subject, r, rollout)]
+            rolling = _rolling(record, rollout, revision_key(subject.name))
+            rolling = [uid for uid in rolling if uid in earlier and _is_of_epoch(record, uid, rollout)]
+            skipped = [r.name for r in mine if r.uid in earlier and _was_due(record, subject, r, rollout)]
             if rolling or skipped:
                 why = f"{', '.join(skipped)} was due" if skipped else "an earlier wave rolled out"
                 yield f"out of order: {rollout.name} was restarted at {rollout.at:.2f}, and {why}"
 
 
-def _was_due(played: Played, subject: Subject, later: Rollout, rollout: Rollout) -> bool:
-    """Whether what a later restart was made for was owed, and held by nobody, at the time of another one."""
+def _was_due(record: RunRecord, subject: Subject, later: Rollout, rollout: Rollout) -> bool:
+    """Whether a later restart was pending, and not paused, at the time of another one."""
     epoch, seq = _epoch_and_seq(later)
-    ledgers = _ledgers_at(played, subject, rollout.at)
+    ledgers = _ledgers_at(record, subject, rollout.at)
     all_pending = ledgers[-1].pending if ledgers and ledgers[-1].epoch == epoch else ()
-    is_owed = any(
+    is_pending = any(
         (pending.uid, pending.seq) == (later.uid, seq) and pending.unconfirmed is None
         for pending in all_pending
     )
-    is_held = later.name in played.held or _may_time_out(played, subject, later.name)
-    return is_owed and later.at > rollout.at and not is_held
+    is_held = later.name in record.held or _may_time_out(record, subject, later.name)
+    return is_pending and later.at > rollout.at and not is_held
 
 
-def _may_time_out(played: Played, subject: Subject, name: str) -> bool:
-    """Whether a source may have held it alone: then it makes nobody wait."""
+def _may_time_out(record: RunRecord, subject: Subject, name: str) -> bool:
+    """Whether its own provider may have delayed it: then it blocks no other workload."""
     is_skipping = subject.spec.resync.on_timeout is OnTimeout.SKIP and _is_syncing(subject.spec)
-    return is_skipping and any(True for _ in _sources(played, subject, name))
+    return is_skipping and any(True for _ in _sources(record, subject, name))
 
 
-def _halted(played: Played) -> Iterator[str]:
-    """While the rollout of one has failed, no other is begun, until somebody resumes or it is through."""
-    pods = played.cluster.pods
-    for subject in played.subjects:
+def _halted(record: RunRecord) -> Iterator[str]:
+    """While a rollout has failed, no other one begins until a person resumes or it completes."""
+    pods = record.cluster.pods
+    for subject in record.subjects:
         if subject.spec.rollout.on_failure is not OnFailure.HALT:
             continue
-        mine = rollouts_of(played, subject)
+        mine = rollouts_of(record, subject)
         for failed, rollout in itertools.product(mine, mine):
             newest = pods.newest(failed.uid, rollout.at)
             halts_at = failed.at + PROGRESS_DEADLINE + 3.0
@@ -383,22 +387,22 @@ def _halted(played: Played) -> Iterator[str]:
                 and newest.version == failed.version
                 and rollout.at > halts_at
                 and pods.progress(failed.uid, rollout.at) is RolloutProgress.FAILED
-                and pods.is_sick(failed.uid, halts_at - 3.0)
+                and pods.is_failing(failed.uid, halts_at - 3.0)
                 and _epoch_and_seq(failed)[0] == _epoch_and_seq(rollout)[0]
-                and _is_there(played, failed.uid)
-                and not _is_failed_itself(played, rollout)
+                and _is_there(record, failed.uid)
+                and not _is_failed_itself(record, rollout)
             )
-            is_known = not _struck(played, _SLOW | {"api_error"}, halts_at - 3.0, rollout.at)
-            is_resumed = any(failed.at < at <= rollout.at for at in played.resumed)
-            if is_failed and is_known and not is_resumed and _is_alone(played, rollout.at):
+            is_known = not _was_injected(record, _SLOW | {"api_error"}, halts_at - 3.0, rollout.at)
+            is_resumed = any(failed.at < at <= rollout.at for at in record.resumed)
+            if is_failed and is_known and not is_resumed and _is_alone(record, rollout.at):
                 yield (
                     f"not halted: {rollout.name} restarted at {rollout.at:.2f}; {failed.name} has failed "
                     f"since {halts_at - 3.0:.2f} ({subject.name})"
                 )
 
 
-def _is_failed_itself(played: Played, rollout: Rollout) -> bool:
-    pods = played.cluster.pods
+def _is_failed_itself(record: RunRecord, rollout: Rollout) -> bool:
+    pods = record.cluster.pods
     before = [roll for roll in pods.rolls[rollout.uid] if roll.at < rollout.at]
     return bool(before) and pods.end_of(rollout.uid, before[-1]) > rollout.at
 
@@ -406,113 +410,119 @@ def _is_failed_itself(played: Played, rollout: Rollout) -> bool:
 # -- budgets -------------------------------------------------------------------------------------------------
 
 
-def _overspent(played: Played) -> Iterator[str]:
+def _overspent(record: RunRecord) -> Iterator[str]:
     """No process makes more restarts a minute, or has more rolling out, than its budget."""
-    stage = played.stage
-    for number in range(1, len(played.lives) + 1):
-        made = [rollout for rollout in played.cluster.rollouts if rollout.process == number]
+    environment = record.environment
+    for number in range(1, len(record.lifetimes) + 1):
+        made = [rollout for rollout in record.cluster.rollouts if rollout.process == number]
         for rollout in made:
-            slack = _LATE if _struck(played, _SLOW, rollout.at - 60.0 - _LATE, rollout.at) else 0.5
+            slack = _LATE if _was_injected(record, _SLOW, rollout.at - 60.0 - _LATE, rollout.at) else 0.5
             recent = [r for r in made if rollout.at - 60.0 + slack < r.at <= rollout.at]
-            if stage.per_minute and len(recent) > stage.per_minute:
+            if environment.per_minute and len(recent) > environment.per_minute:
                 yield f"overspent: process {number} {len(recent)} restarts in the minute to {rollout.at:.2f}"
-            rolling = _rolling_of(played, rollout)
-            # A second operator may have replaced the debt in between, so that its rollout is nobody's.
-            if stage.most_rolling and len(rolling) >= stage.most_rolling and _is_alone(played, rollout.at):
+            rolling = _rolling_of(record, rollout)
+            # A second operator may have replaced the pending restart: then no ledger tracks its rollout.
+            if (
+                environment.most_rolling
+                and len(rolling) >= environment.most_rolling
+                and _is_alone(record, rollout.at)
+            ):
                 yield (
                     f"overspent: process {number} restarted {rollout.name} at {rollout.at:.2f} while "
                     f"{len(rolling)} others rolled out for it"
                 )
 
 
-def _rolling_of(played: Played, rollout: Rollout) -> set[str]:
-    """What rolled out by the same process when it made another restart."""
-    newest = {r.uid: r for r in played.cluster.rollouts if r.at < rollout.at}
+def _rolling_of(record: RunRecord, rollout: Rollout) -> set[str]:
+    """The workloads that rolled out for the same process at another restart."""
+    newest = {r.uid: r for r in record.cluster.rollouts if r.at < rollout.at}
     keys = {r.uid: r.subscription_stamp[0] for r in newest.values() if r.process == rollout.process}
-    return {uid for uid, key in keys.items() if uid in _rolling(played, rollout, key)}
+    return {uid for uid, key in keys.items() if uid in _rolling(record, rollout, key)}
 
 
 # -- Secrets that the operator writes ------------------------------------------------------------------------
 
 
-def _mismanaged(played: Played) -> Iterator[str]:
+def _mismanaged(record: RunRecord) -> Iterator[str]:
     """A Secret that is written here never goes back, ends as Infisical is, and leaves others' keys alone."""
-    main = played.subjects[0]
-    for plan in played.stage.managed:
+    main = record.subjects[0]
+    for plan in record.environment.managed:
         foreign = FOREIGN if plan.policy == "Merge" else {}
-        writes = [w for w in played.cluster.secret_writes if w.name == plan.name and w.is_ours]
+        writes = [w for w in record.cluster.secret_writes if w.name == plan.name and w.is_ours]
         for write in writes:
             if {key: write.content.get(key) for key in foreign} != foreign:
-                yield f"mismanaged: {plan.name} lost the keys of somebody else at {write.at:.2f}"
-            ledgers = _ledgers_at(played, main, write.at)
+                yield f"mismanaged: {plan.name} lost the keys of another client at {write.at:.2f}"
+            ledgers = _ledgers_at(record, main, write.at)
             held = ledgers[-1].accepted.get(Partition.own(plan.folder)) if ledgers else None
-            if held is not None and not _is_as_new(played, plan, write, ledgers[-1]):
-                yield f"mismanaged: {plan.name} at {write.at:.2f}: older than what was believed"
-        truth = played.infisical.past[-1].content(plan.folder) | foreign
-        data = played.cluster.data_of(played.cluster.namespace, plan.name)
-        if data != truth:
-            yield f"mismanaged: {plan.name} has {dict(data)}, and Infisical {truth}"
+            if held is not None and not _is_as_new(record, plan, write, ledgers[-1]):
+                yield f"mismanaged: {plan.name} at {write.at:.2f}: older than what was accepted"
+        expected = record.infisical.past[-1].content(plan.folder) | foreign
+        data = record.cluster.data_of(record.cluster.namespace, plan.name)
+        if data != expected:
+            yield f"mismanaged: {plan.name} has {dict(data)}, and Infisical {expected}"
 
 
-def _is_as_new(played: Played, plan: ManagedPlan, write: SecretWrite, ledger: Ledger) -> bool:
+def _is_as_new(record: RunRecord, plan: ManagedPlan, write: SecretWrite, ledger: Ledger) -> bool:
     accepted = ledger.accepted[Partition.own(plan.folder)].state
-    past, scope, part = played.infisical.past, Scope(plan.folder), Partition.own(plan.folder)
+    past, scope, part = record.infisical.past, Scope(plan.folder), Partition.own(plan.folder)
     first = next((n for n, s in enumerate(past) if accepted.agrees(s.partitions(scope).get(part, ABSENT))), 0)
-    is_late = _struck(played, _SLOW, write.at - _LATE, write.at)
-    return is_late or _index(played, plan, write) >= first
+    is_late = _was_injected(record, _SLOW, write.at - _LATE, write.at)
+    return is_late or _index(record, plan, write) >= first
 
 
 # -- nothing is lost -----------------------------------------------------------------------------------------
 
 
-def missing(played: Played, subject: Subject, name: str, due: list[TrueChange]) -> Iterator[str]:
+def missing(record: RunRecord, subject: Subject, name: str, due: list[TrueChange]) -> Iterator[str]:
     """What the pods of a workload have not got in the end although nothing excuses it.
 
     `due` are the changes that had to be found, the newest last.
     """
-    uid, pods = played.standings[name][-1].uid, played.cluster.pods
-    end = TROUBLE_SECONDS + QUIET_SECONDS + played.stage.patience
-    # Pods of who is sick for good are not replaced, whoever restarts it.
-    oldest = pods.alive(uid, end)[-1 if pods.is_sick(uid, end) else 0]
-    for plan in _sources(played, subject, name):
+    uid, pods = record.workloads[name][-1].uid, record.cluster.pods
+    end = TROUBLE_SECONDS + QUIET_SECONDS + record.environment.patience
+    # Pods of a workload that keeps failing are not replaced by any restart.
+    oldest = pods.alive(uid, end)[-1 if pods.is_failing(uid, end) else 0]
+    for plan in _sources(record, subject, name):
         mine = [c for c in due if c.change.scope.folder == plan.folder]
         if not mine:
             continue
-        begun_with = _content(played, plan.name, at=oldest.first_birth)
-        truth = played.infisical.past[-1].content(plan.folder)
-        told = {k: v for k, v in (begun_with.content if begun_with else {}).items() if k not in FOREIGN}
-        since = (state for state in played.infisical.past if state.at >= mine[-1].at)
-        is_new = any(state.content(plan.folder) == told for state in since)
-        if told != truth and not is_new and not excuse(played, subject, name, mine[-1], plan):
+        begun_with = _content(record, plan.name, at=oldest.first_created_at)
+        expected = record.infisical.past[-1].content(plan.folder)
+        own_content = {
+            k: v for k, v in (begun_with.content if begun_with else {}).items() if k not in FOREIGN
+        }
+        since = (state for state in record.infisical.past if state.at >= mine[-1].at)
+        is_new = any(state.content(plan.folder) == own_content for state in since)
+        if own_content != expected and not is_new and not excuse(record, subject, name, mine[-1], plan):
             yield (
-                f"lost: the pods of {name} have {told} of {plan.name} in the end, and {mine[-1].change} at "
-                f"{mine[-1].at:.2f} made it {truth} ({subject.name})"
+                f"lost: the pods of {name} have {own_content} of {plan.name} in the end, and "
+                f"{mine[-1].change} at {mine[-1].at:.2f} made it {expected} ({subject.name})"
             )
 
 
-def is_owed(played: Played, subject: Subject, name: str) -> bool:
-    """Whether the last ledger has a debt of the workload."""
-    uid = played.standings[name][-1].uid
-    ledgers = _ledgers_at(played, subject, 1e9)
+def is_pending(record: RunRecord, subject: Subject, name: str) -> bool:
+    """Whether the last ledger has a pending restart of the workload."""
+    uid = record.workloads[name][-1].uid
+    ledgers = _ledgers_at(record, subject, 1e9)
     return bool(ledgers) and any(pending.uid == uid for pending in ledgers[-1].pending)
 
 
 def excuse(
-    played: Played, subject: Subject, name: str, change: TrueChange, plan: WriterPlan | ManagedPlan | None
+    record: RunRecord, subject: Subject, name: str, change: TrueChange, plan: WriterPlan | ManagedPlan | None
 ) -> str:
-    """Why the pods may be without a change for ever: what the spec chose, or what is still owed."""
-    if is_owed(played, subject, name):
-        return may_be_owed(played, subject, name)
-    if played.cluster.pods.is_sick(played.standings[name][-1].uid, _AT_LAST):
+    """Why the pods may lack a change in the end: a choice of the spec, or a pending restart."""
+    if is_pending(record, subject, name):
+        return may_stay_pending(record, subject, name)
+    if record.cluster.pods.is_failing(record.workloads[name][-1].uid, _AT_LAST):
         return "its new pods never get ready"
     if plan is None:
         return ""
-    return _excuse_of(played, change, plan) if isinstance(plan, WriterPlan) else ""
+    return _excuse_of(record, change, plan) if isinstance(plan, WriterPlan) else ""
 
 
-def _excuse_of(played: Played, change: TrueChange, plan: WriterPlan) -> str:
+def _excuse_of(record: RunRecord, change: TrueChange, plan: WriterPlan) -> str:
     """Why a source may leave the pods without a change."""
-    syncs = played.cluster.writers[plan.name].syncs
+    syncs = record.cluster.writers[plan.name].syncs
     if any(sync.is_stale and sync.seen_at >= change.at - _LATE for sync in syncs):
         return "it read a state that lagged"
     if plan.is_dead or plan.is_unable:
@@ -520,13 +530,13 @@ def _excuse_of(played: Played, change: TrueChange, plan: WriterPlan) -> str:
     return ""
 
 
-def may_be_owed(played: Played, subject: Subject, name: str) -> str:
-    """Why a debt may be left in the end; empty if it may not."""
-    for plan in _sources(played, subject, name) if _is_syncing(subject.spec) else ():
+def may_stay_pending(record: RunRecord, subject: Subject, name: str) -> str:
+    """Why a pending restart may be left in the end; empty if it may not."""
+    for plan in _sources(record, subject, name) if _is_syncing(subject.spec) else ():
         if isinstance(plan, WriterPlan) and (plan.is_dead or plan.is_unable):
             return "its source never syncs again"
         if isinstance(plan, WriterPlan) and plan.kind is INFISICAL_SECRET:
             return "its source never answers, and has the same data"
-    if played.stage.stays_sick:
-        return "another workload is sick for good"
+    if record.environment.stays_failing:
+        return "another workload keeps failing"
     return ""

@@ -1,4 +1,4 @@
-"""Bugs planted into the act: sync, verify, restart once, follow to the end. As in `planting`."""
+"""Mutants of the restart order: sync, verify, restart once, track the rollout. As in `mutants`."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,69 +21,69 @@ from infisical_events.runtime.restarts import restart_controller, workload_patch
 from infisical_events.runtime.status import subscription_store
 from infisical_events.runtime.sync import managed_secret_writer
 from simulation.cluster_model import SERVED
-from simulation.mutants import Plant
+from simulation.mutants import Mutation
 
-ACT_PLANTS: dict[str, Plant] = {}
+RESTART_MUTATIONS: dict[str, Mutation] = {}
 
 
-def _plant(name: str) -> Any:  # noqa: ANN401 - a decorator of plants
-    def register(make: Plant) -> Plant:
-        ACT_PLANTS[name] = make
+def _mutation(name: str) -> Any:  # noqa: ANN401 - a decorator of mutations
+    def register(make: Mutation) -> Mutation:
+        RESTART_MUTATIONS[name] = make
         return make
 
     return register
 
 
-def _judging(change: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - from one state to another
+def _evaluating(change: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - from one state to another
     real = workload_sync_state.evaluate
     return mock.patch.object(workload_sync_state, "evaluate", lambda context, now: change(real(context, now)))
 
 
-@_plant("restarting before the source has synced")
+@_mutation("restarting before the source has synced")
 def _unsynced() -> AbstractContextManager[Any]:
-    return _judging(lambda state: SyncState.CHANGED if state is SyncState.WAITING else state)
+    return _evaluating(lambda state: SyncState.CHANGED if state is SyncState.WAITING else state)
 
 
-@_plant("content of a source that never answers has every change")
+@_mutation("content of a source that never answers has every change")
 def _guess_is_proof() -> AbstractContextManager[Any]:
     return mock.patch.object(SecretProvider, "is_acknowledging", property(lambda _: True))
 
 
-@_plant("what a source had acknowledged before it was asked counts")
+@_mutation("what a source had acknowledged before it was asked counts")
 def _old_acknowledgement() -> AbstractContextManager[Any]:
     real = sync_state._has_synced
 
-    def has_synced(context: Any, request: Any, *rest: Any, **how: Any) -> bool:  # noqa: ANN401 - as judged
-        is_told = context.source.acknowledged is not None
-        return is_told or real(context, request, *rest, **how)
+    def has_synced(context: Any, request: Any, *rest: Any, **how: Any) -> bool:  # noqa: ANN401 - as assessed
+        sends_event = context.provider.acknowledged is not None
+        return sends_event or real(context, request, *rest, **how)
 
     return mock.patch.object(sync_state, "_has_synced", has_synced)
 
 
-@_plant("content that the pods have is restarted for all the same")
+@_mutation("content that the pods have is restarted for all the same")
 def _never_same() -> AbstractContextManager[Any]:
     return mock.patch.object(PodContent, "has_changed", return_value=True)
 
 
-@_plant("a Secret is written from a read that was not judged")
-def _unjudged() -> AbstractContextManager[Any]:
+@_mutation("a Secret is written from a read that was not assessed")
+def _unassessed() -> AbstractContextManager[Any]:
     return mock.patch.object(managed_secret_writer, "matches_accepted", return_value=True)
 
 
-@_plant("a Secret is written once and not kept")
+@_mutation("a Secret is written once and not kept")
 @contextmanager
 def _written_once() -> Iterator[None]:
     real = managed_secret_writer.ManagedSecretWriter._write_one
 
     async def keep(self: Any, managed: Any, ledger: Ledger) -> Any:  # noqa: ANN401 - a keeper
-        known = self.kept.get(managed.name)
+        known = self.results.get(managed.name)
         return known if known and known.secret else await real(self, managed, ledger)
 
     with mock.patch.object(managed_secret_writer.ManagedSecretWriter, "_write_one", keep):
         yield
 
 
-@_plant("the cooldown is only in memory")
+@_mutation("the cooldown is only in memory")
 @contextmanager
 def _cooldown_in_memory() -> Iterator[None]:
     """Each process knows only the restarts that it has made itself."""
@@ -116,19 +116,19 @@ def _admitting(change: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - fr
     )
 
 
-@_plant("one more rolls out than maxConcurrent")
+@_mutation("one more rolls out than maxConcurrent")
 def _one_more() -> AbstractContextManager[Any]:
     return _admitting(
         lambda rules: replaced(rules, max_concurrent=rules.max_concurrent and rules.max_concurrent + 1)
     )
 
 
-@_plant("a wave begins before the earlier one is done")
+@_mutation("a wave begins before the earlier one is done")
 def _early_wave() -> AbstractContextManager[Any]:
     return _admitting(lambda rules: replaced(rules, order=Order.PARALLEL))
 
 
-@_plant("a failed rollout halts nobody")
+@_mutation("a failed rollout halts nobody")
 def _no_halt() -> AbstractContextManager[Any]:
     return _admitting(lambda rules: replaced(rules, on_failure=OnFailure.CONTINUE))
 
@@ -138,13 +138,13 @@ def replaced(rules: Any, **fields: Any) -> Any:  # noqa: ANN401 - rules of a spe
     return rules.model_copy(update=fields)
 
 
-@_plant("rollouts are followed in memory only")
+@_mutation("rollouts are followed in memory only")
 def _rollouts_in_memory() -> AbstractContextManager[Any]:
     real = subscription_store.encode
     return mock.patch.object(subscription_store, "encode", lambda ledger: real(replace(ledger, rollouts=())))
 
 
-@_plant("a Skip clears the debt")
+@_mutation("a Skip clears the pending restart")
 @contextmanager
 def _skip_clears() -> Iterator[None]:
     real = decisions._wait_for_sync
@@ -159,7 +159,7 @@ def _skip_clears() -> Iterator[None]:
         yield
 
 
-@_plant("Skip restarts as Restart does")
+@_mutation("Skip restarts as Restart does")
 @contextmanager
 def _skip_restarts() -> Iterator[None]:
     real = decisions._wait_for_sync
@@ -171,7 +171,7 @@ def _skip_restarts() -> Iterator[None]:
         yield
 
 
-@_plant("one fresh source is enough for all")
+@_mutation("one fresh source is enough for all")
 @contextmanager
 def _first_source() -> Iterator[None]:
     real = workload_sync_state.combine
@@ -184,12 +184,12 @@ def _first_source() -> Iterator[None]:
         yield
 
 
-@_plant("the budget is never spent")
+@_mutation("the budget is never spent")
 def _no_budget() -> AbstractContextManager[Any]:
     return mock.patch.object(restart_budget.RestartBudget, "try_acquire", return_value=True)
 
 
-@_plant("covered by a restart that came before the Secrets were fresh")
+@_mutation("covered by a restart that came before the Secrets were fresh")
 @contextmanager
 def _covered_unfresh() -> Iterator[None]:
     real = planner._planned_action
@@ -205,7 +205,7 @@ def _covered_unfresh() -> Iterator[None]:
         yield
 
 
-@_plant("any rollout of somebody else covers")
+@_mutation("any rollout of another client covers")
 @contextmanager
 def _any_rollout() -> Iterator[None]:
     with mock.patch.object(decisions, "_is_newer", return_value=True):

@@ -1,4 +1,4 @@
-"""Histories of the whole act: sync, verify, restart once, follow to the end, with all that disturbs it."""
+"""Histories of the whole restart order: sync, verify, restart once, track the rollout, with faults."""
 
 import random
 from typing import Any
@@ -10,8 +10,8 @@ from simulation.environment import (
     OTHER,
     PAYMENTS,
     WORKLOADS,
+    Environment,
     ManagedPlan,
-    Stage,
     WorkloadPlan,
     WriterPlan,
 )
@@ -23,25 +23,25 @@ _RATES = {"stale_sync": 0.3}
 """Besides those of all histories."""
 
 
-def act_of(seed: int) -> History:
-    """The history of a seed on a stage with sources, rules and budgets of its own."""
+def restart_history_of(seed: int) -> History:
+    """The history of a seed in an environment with providers, rules and budgets of its own."""
     rng = random.Random(-1 - seed)  # noqa: S311 - a simulation
-    stage = _stage(rng)
+    environment = _environment(rng)
     steps = [changed(rng) for _ in range(rng.randint(1, 8))]
-    steps += [_trouble(rng, stage) for _ in range(rng.randint(0, 7))]
+    steps += [_trouble(rng, environment) for _ in range(rng.randint(0, 7))]
     for _ in range(rng.choice((0, 0, 1, 2, 3))):
         rates = chosen_rates(rng, _RATES)
         steps.append(Step(rng.uniform(0, TROUBLE_SECONDS), "set_faults", (rates,)))
     if rng.random() < 0.15:
         steps.append(Step(rng.uniform(0, 60), "start_operator"))
     if rng.random() < 0.25:
-        steps.append(Step(rng.uniform(0, 60), "add_neighbour", (rng.randint(0, 1),)))
+        steps.append(Step(rng.uniform(0, 60), "add_subscription", (rng.randint(0, 1),)))
     steps += _followed(random.Random(f"{seed} followed"), steps)  # noqa: S311 - a simulation
-    return History(seed, tuple(sorted(steps, key=lambda step: step.at)), stage)
+    return History(seed, tuple(sorted(steps, key=lambda step: step.at)), environment)
 
 
 def _followed(rng: random.Random, steps: list[Step]) -> list[Step]:
-    """A change right after another one, while who writes the Secret is at work for the first."""
+    """A change right after another one, while the writer of the Secret is busy with the first."""
     writes = [step for step in steps if step.verb == "write"]
     if not writes or rng.random() < 0.7:
         return []
@@ -49,21 +49,21 @@ def _followed(rng: random.Random, steps: list[Step]) -> list[Step]:
     return [Step(first.at + rng.uniform(0.2, 6.0), "write", (first.arguments[0], rng.choice(KEYS)))]
 
 
-def _stage(rng: random.Random) -> Stage:
+def _environment(rng: random.Random) -> Environment:
     writers = tuple(_writer(rng, name) for name in rng.sample(sorted(_KINDS), rng.choice((0, 1, 1, 2, 3))))
     managed = tuple(
         ManagedPlan(f"own{n}", folder, rng.choice(("Owner", "Owner", "Orphan", "Merge")))
         for n, folder in enumerate(rng.sample((PAYMENTS, CARDS), rng.choice((0, 0, 1, 2))))
     )
     secrets = [*(plan.name for plan in writers), *(plan.name for plan in managed)]
-    return Stage(
+    return Environment(
         fields=_fields(rng),
         writers=writers,
         managed=managed,
         workloads={name: _workload(rng, secrets) for name in WORKLOADS},
         per_minute=rng.choice((0, 0, 0, 3)),
         most_rolling=rng.choice((0, 0, 0, 1, 2)),
-        stays_sick=rng.random() < 0.2,
+        stays_failing=rng.random() < 0.2,
     )
 
 
@@ -101,7 +101,7 @@ def _workload(rng: random.Random, secrets: list[str]) -> WorkloadPlan:
     return WorkloadPlan(used, wave=rng.randint(0, 2), takes=rng.choice((0.5, 4.0, 12.0)))
 
 
-def _trouble(rng: random.Random, stage: Stage) -> Step:
+def _trouble(rng: random.Random, environment: Environment) -> Step:
     at, name = rng.uniform(0, TROUBLE_SECONDS), rng.choice(WORKLOADS[:2])
     choices: list[tuple[str, tuple[Any, ...]]] = [
         ("cut_streams", ()),
@@ -116,16 +116,19 @@ def _trouble(rng: random.Random, stage: Stage) -> Step:
         ("undo", (name,)),
         ("deploy", (name,)),
         ("deploy", (name,)),
-        ("sicken", (name,)),
-        ("sicken", (name,)),
-        ("heal", (name,)),
+        ("break_pods", (name,)),
+        ("break_pods", (name,)),
+        ("repair_pods", (name,)),
         ("resume", ()),
         ("create", (WORKLOADS[-1],)),
         ("edit_spec", (rng.randint(0, 2),)),
         ("recreate_subscription", ()),
     ]
-    for writer in stage.writers:
-        choices += [(verb, (writer.name,)) for verb in ("hush", "speak", "spoil", "mend")]
+    for writer in environment.writers:
+        choices += [
+            (verb, (writer.name,))
+            for verb in ("stop_writer", "start_writer", "break_writer", "repair_writer")
+        ]
     return Step(at, *rng.choice(choices))
 
 
@@ -134,5 +137,5 @@ SHARE = 5
 
 
 def history_of(seed: int) -> History:
-    """The history of a seed, of restarts alone or of the whole act."""
-    return act_of(seed) if seed % SHARE == SHARE - 1 else plain_of(seed)
+    """The history of a seed, of restarts alone or of the whole restart order."""
+    return restart_history_of(seed) if seed % SHARE == SHARE - 1 else plain_of(seed)

@@ -1,4 +1,4 @@
-"""Playing a history: the real loop of the operator in virtual time, between two models."""
+"""Running a history: the real loop of the operator in virtual time, between two models."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.subscription.runner import Dependencies, SubscriptionRunner
 from simulation.cluster_model import NAMESPACE, SERVED, ClusterModel
-from simulation.environment import KEYS, PAYMENTS, PLAIN, SHARED, WORKLOADS, Stage
+from simulation.environment import KEYS, PAYMENTS, PLAIN, SHARED, WORKLOADS, Environment
 from simulation.faults import Crash, Faults
 from simulation.histories import TROUBLE_SECONDS, History
 from simulation.infisical_model import InfisicalModel, SessionModel
@@ -32,20 +32,20 @@ from support.fake_cluster import a_digest_key
 from support.virtual_time import VirtualLoop, virtual_now
 
 QUIET_SECONDS = 400.0
-"""From the end of all trouble to the judgement: interval, horizon and the longest pauses, with room."""
+"""From the end of all trouble to the check: interval, horizon and the longest pauses, with room."""
 
 _EVENTS = ("secret:create", "secret:update", "secret:delete", "secret:import-mutation")
 _LATE_WATCH = 0.2
-"""How often a watch tells of an edit much later."""
+"""The share of edits that a watch delivers much later."""
 
-MAIN, NEIGHBOUR = "payments", "neighbour"
+MAIN, SECOND = "payments", "neighbour"
 FOREIGN = {"THEIRS": "not ours"}
-"""What a Secret that keys are merged into has from somebody else."""
+"""What a Secret that keys are merged into has from another client."""
 
 _ADDRESS = "https://app.infisical.com"
 
 
-def spec_of(variant: int, stage: Stage = PLAIN, name: str = MAIN) -> dict[str, Any]:
+def spec_of(variant: int, environment: Environment = PLAIN, name: str = MAIN) -> dict[str, Any]:
     """One folder, everything below it, everything but without creates; by values; by events alone."""
     path = ("/payments", "/payments/**", "/payments/**", "/payments/**", "/payments/**")[variant]
     events = _EVENTS[1:] if variant == 2 else _EVENTS
@@ -60,14 +60,14 @@ def spec_of(variant: int, stage: Stage = PLAIN, name: str = MAIN) -> dict[str, A
             for event in events
         ],
         "resyncIntervalSeconds": 60,
-        **stage.spec_fields(is_first=name == MAIN),
+        **environment.spec_fields(is_first=name == MAIN),
         **grade,
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a workload stood from a moment on: its uid, and the subscriptions that it had opted in to."""
+class WorkloadInForce:
+    """A workload from a moment on: its uid, and the subscriptions that it had opted in to."""
 
     at: float
     uid: str
@@ -84,13 +84,13 @@ class SpecInForce:
 
 @dataclass(slots=True)
 class Subject:
-    """One subscription of the play: its object, also those before it, and its specs."""
+    """One subscription of the run: its object, also those before it, and its specs."""
 
     name: str
     key: SubscriptionKey
     uids: set[str]
     specs: list[SpecInForce]
-    births: list[float] = field(default_factory=list)
+    creation_times: list[float] = field(default_factory=list)
 
     @property
     def spec(self) -> Spec:
@@ -99,42 +99,44 @@ class Subject:
 
 
 @dataclass(slots=True)
-class Played:
-    """Everything that the judges need to know of one play."""
+class RunRecord:
+    """Everything that the invariants need to know of one run."""
 
     infisical: InfisicalModel
     cluster: ClusterModel
     subjects: list[Subject] = field(default_factory=list)
-    standings: dict[str, list[Standing]] = field(default_factory=lambda: {name: [] for name in WORKLOADS})
-    stage: Stage = PLAIN
+    workloads: dict[str, list[WorkloadInForce]] = field(
+        default_factory=lambda: {name: [] for name in WORKLOADS}
+    )
+    environment: Environment = PLAIN
     faults: Faults | None = None
     errors: list[str] = field(default_factory=list)
-    lives: list["Life"] = field(default_factory=list)
+    lifetimes: list["ProcessLifetime"] = field(default_factory=list)
     resumed: list[float] = field(default_factory=list)
     held: dict[str, list[float]] = field(default_factory=dict)
-    """When a workload was paused, also if it was soon released."""
+    """When each workload was paused, also if it was soon released."""
 
 
 @dataclass(slots=True)
-class Life:
-    """From when to when a process ran."""
+class ProcessLifetime:
+    """When a process started and ended, in seconds."""
 
     begun: float
     ended: float = math.inf
 
 
 def _shortest() -> CooperativeScheduler:
-    """Slices that are over after one step each: anything may happen between any two."""
+    """Slices of one step each: anything may happen between any two."""
     ticks = itertools.count()
     return CooperativeScheduler(lambda: next(ticks) * SLICE)
 
 
 @dataclass(eq=False, slots=True)
 class _Process:
-    """One operator: it lives and dies as a whole; all its subscriptions have one budget."""
+    """One operator process; all its subscriptions share one budget."""
 
     number: int
-    life: Life
+    life: ProcessLifetime
     budget: RestartBudget
     scheduler: CooperativeScheduler = field(default_factory=_shortest)
     runners: dict[str, SubscriptionRunner] = field(default_factory=dict)
@@ -145,27 +147,27 @@ class _Process:
         return any(not task.done() for task in self.tasks)
 
 
-class Play:
-    """The stage: both models, the operators that run, and the verbs of a history's steps."""
+class SimulationRun:
+    """One run: both models, the running operators, and a method per verb of a history's steps."""
 
     def __init__(self, history: History, faults: Faults | None = None, variant: int = 1) -> None:
         rng = random.Random(history.seed + 1)  # noqa: S311 - a simulation
         self._rng = rng
         self._history = history
         self.faults = faults or Faults(rng)
-        self._stage = stage = history.stage
+        self._environment = environment = history.environment
         infisical = InfisicalModel(self.faults, rng)
-        cluster = ClusterModel(self.faults, infisical, stage)
+        cluster = ClusterModel(self.faults, infisical, environment)
         for key in KEYS[:2]:
             infisical.write(PAYMENTS, key)
             infisical.write(SHARED, key)
         infisical.begin()
-        self.played = Played(infisical, cluster, stage=stage, faults=self.faults)
-        for plan in stage.writers:
+        self.record = RunRecord(infisical, cluster, environment=environment, faults=self.faults)
+        for plan in environment.writers:
             writer = cluster.writers[plan.name] = Writer(plan, cluster, infisical, self.faults, rng)
             infisical.listeners.append(writer.received)
             writer.begin()
-        for managed in stage.managed:
+        for managed in environment.managed:
             if managed.policy == "Merge":
                 cluster.hold_data(NAMESPACE, managed.name, FOREIGN)
         for name in WORKLOADS[:2]:
@@ -174,41 +176,41 @@ class Play:
         self._processes: list[_Process] = []
         self._subscribe(MAIN, variant)
         for name in WORKLOADS[:2]:
-            self._stand(name)
+            self._note_workload(name)
 
-    async def run(self) -> Played:
-        """Play all steps, let it be quiet, and tell what happened."""
+    async def run(self) -> RunRecord:
+        """Run all steps, wait through a quiet time, and return the record."""
         loop = asyncio.get_running_loop()
         self.start_operator()
         for step in self._history.steps:
             await asyncio.sleep(max(0.0, step.at - loop.time()))
             getattr(self, step.verb)(*step.arguments)
         await asyncio.sleep(max(0.0, TROUBLE_SECONDS - loop.time()))
-        self._calm()
-        await asyncio.sleep(QUIET_SECONDS + self._stage.patience)
+        self._end_faults()
+        await asyncio.sleep(QUIET_SECONDS + self._environment.patience)
         for process in self._processes:
             self._end(process)
-        return self.played
+        return self.record
 
-    def _calm(self) -> None:
+    def _end_faults(self) -> None:
         self.faults.set({})
         for name in WORKLOADS:
             self.release(name)
-            if not self._stage.stays_sick:
-                self.heal(name)
-        for writer in self.played.cluster.writers.values():
-            writer.mend()
-            writer.speak()
+            if not self._environment.stays_failing:
+                self.repair_pods(name)
+        for writer in self.record.cluster.writers.values():
+            writer.repair_writer()
+            writer.start_writer()
         if not any(process.is_alive for process in self._processes):
             self.start_operator()
 
     def _subscribe(self, name: str, variant: int) -> Subject:
-        spec = spec_of(variant, self._stage, name)
-        key = self.played.cluster.create_subscription(NAMESPACE, name, spec)
+        spec = spec_of(variant, self._environment, name)
+        key = self.record.cluster.create_subscription(NAMESPACE, name, spec)
         subject = Subject(
             name, key, {key.uid}, [SpecInForce(asyncio.get_running_loop().time(), parse_spec(spec))]
         )
-        self.played.subjects.append(subject)
+        self.record.subjects.append(subject)
         return subject
 
     # -- machines -----------------------------------------------------------------------------------
@@ -219,17 +221,19 @@ class Play:
 
     def start_operator(self) -> None:
         """One more operator with an empty memory, also beside one that runs."""
-        life = Life(asyncio.get_running_loop().time())
-        self.played.lives.append(life)
-        budget = RestartBudget(per_minute=self._stage.per_minute, most_rolling=self._stage.most_rolling)
-        process = _Process(len(self.played.lives), life, budget)
+        life = ProcessLifetime(asyncio.get_running_loop().time())
+        self.record.lifetimes.append(life)
+        budget = RestartBudget(
+            per_minute=self._environment.per_minute, most_rolling=self._environment.most_rolling
+        )
+        process = _Process(len(self.record.lifetimes), life, budget)
         self._processes.append(process)
-        for subject in self.played.subjects:
+        for subject in self.record.subjects:
             self._serve(process, subject)
 
     def _serve(self, process: _Process, subject: Subject) -> None:
         dependencies = Dependencies(
-            cluster=self.played.cluster,
+            cluster=self.record.cluster,
             open_infisical=self._open,
             clock=virtual_now,
             metrics=Metrics(),
@@ -249,7 +253,7 @@ class Play:
         process.tasks[task] = None
 
     def kill_operators(self, away: float) -> None:
-        """All operators die where they stand; a new one starts after a while."""
+        """Kill all operators at once; a new one starts after `away` seconds."""
         for process in self._processes:
             self._end(process)
         self._processes.clear()
@@ -271,7 +275,7 @@ class Play:
         with suppress(asyncio.CancelledError):
             try:
                 task.result()
-                self.played.errors.append("the operator gave up a living subscription")
+                self.record.errors.append("the operator gave up a living subscription")
             except Crash:
                 self._end(process)
                 self._processes.remove(process)
@@ -279,143 +283,143 @@ class Play:
 
     @asynccontextmanager
     async def _open(self, _address: str, spec: Spec, _credentials: object) -> AsyncIterator[SessionModel]:
-        yield SessionModel(self.played.infisical, spec)
+        yield SessionModel(self.record.infisical, spec)
 
     # -- people in Infisical ----------------------------------------------------------------------------
 
     def write(self, folder: Folder, key: str) -> None:
         """Create or update."""
-        self.played.infisical.write(folder, key)
+        self.record.infisical.write(folder, key)
 
     def rotate(self, folder: Folder, key: str) -> None:
         """Create or update without an event."""
-        self.played.infisical.write(folder, key, is_told=False)
+        self.record.infisical.write(folder, key, sends_event=False)
 
     def flip(self, folder: Folder, key: str) -> None:
-        """There and gone again before anybody looks, or gone and there again."""
+        """Created and deleted again between two reads, or the reverse."""
         self.write(folder, key)
         asyncio.get_running_loop().call_later(self._rng.uniform(0, 0.5), self.remove, folder, key)
 
     def remove(self, folder: Folder, key: str) -> None:
         """Delete."""
-        self.played.infisical.remove(folder, key)
+        self.record.infisical.remove(folder, key)
 
     def toggle_import(self, folder: Folder, source: Folder) -> None:
         """Add or remove an import."""
-        self.played.infisical.toggle_import(folder, source)
+        self.record.infisical.toggle_import(folder, source)
 
     def touch_reference(self, folder: Folder) -> None:
         """Change what is referenced."""
-        self.played.infisical.touch_reference(folder)
+        self.record.infisical.touch_reference(folder)
 
     def cut_streams(self) -> None:
         """End every stream."""
-        self.played.infisical.cut_streams()
+        self.record.infisical.cut_streams()
 
     # -- people in Kubernetes -----------------------------------------------------------------------------
 
     def edit_spec(self, variant: int) -> None:
-        """Apply another spec; operators are told by their watch, a moment later or much later."""
-        raw = spec_of(variant, self._stage)
-        subject, spec = self.played.subjects[0], parse_spec(raw)
+        """Apply another spec; watches deliver it a moment later or much later."""
+        raw = spec_of(variant, self._environment)
+        subject, spec = self.record.subjects[0], parse_spec(raw)
         self._variant = variant
         if spec == subject.spec:
             return
-        self.played.cluster.edit_subscription(subject.key, raw)
+        self.record.cluster.edit_subscription(subject.key, raw)
         subject.specs.append(SpecInForce(asyncio.get_running_loop().time(), spec))
         for process in self._processes:
             late = self._rng.uniform(0, 60) if self._rng.random() < _LATE_WATCH else self._rng.uniform(0, 2)
             asyncio.get_running_loop().call_later(late, process.runners[subject.name].spec_changed.set)
 
     def recreate_subscription(self) -> None:
-        """Deleted and applied again: another uid, an empty status, the old stamps still on the workloads."""
-        played, subject = self.played, self.played.subjects[0]
-        played.cluster.delete_subscription(subject.key)
-        raw = spec_of(self._variant, self._stage)
-        subject.key = played.cluster.create_subscription(NAMESPACE, subject.name, raw)
+        """Deleted and applied again: another uid, an empty status, old revisions on the workloads."""
+        record, subject = self.record, self.record.subjects[0]
+        record.cluster.delete_subscription(subject.key)
+        raw = spec_of(self._variant, self._environment)
+        subject.key = record.cluster.create_subscription(NAMESPACE, subject.name, raw)
         subject.uids.add(subject.key.uid)
-        subject.births.append(asyncio.get_running_loop().time())
+        subject.creation_times.append(asyncio.get_running_loop().time())
         self.kill_operators(self._rng.uniform(0, 2))
 
-    def add_neighbour(self, variant: int) -> None:
+    def add_subscription(self, variant: int) -> None:
         """A second subscription over the same folders, served by all operators that run."""
-        subject = self._subscribe(NEIGHBOUR, variant)
+        subject = self._subscribe(SECOND, variant)
         for process in self._processes:
             self._serve(process, subject)
 
     def create(self, name: str) -> None:
         """A workload that was not there before."""
-        if not self.played.standings[name]:
+        if not self.record.workloads[name]:
             self._create(name)
-            self._stand(name)
+            self._note_workload(name)
 
     def _create(self, name: str) -> None:
-        plan = self._stage.workload(name)
+        plan = self._environment.workload(name)
         words = {annotations.AUTO_RELOAD: "true", annotations.WAVE: str(plan.wave)}
-        self.played.cluster.create_workload(NAMESPACE, name, words, secrets=plan.secrets)
+        self.record.cluster.create_workload(NAMESPACE, name, words, secrets=plan.secrets)
 
     def bind(self, name: str) -> None:
-        """Ours by name: the neighbour does not concern it any more."""
-        self.played.cluster.annotate_workload(NAMESPACE, name, {annotations.SUBSCRIPTION: MAIN})
-        self._stand(name)
+        """Bind it to the first subscription by name; the second one no longer matches it."""
+        self.record.cluster.annotate_workload(NAMESPACE, name, {annotations.SUBSCRIPTION: MAIN})
+        self._note_workload(name)
 
     def pause(self, name: str) -> None:
-        """Hold a workload."""
-        self.played.held.setdefault(name, []).append(asyncio.get_running_loop().time())
-        self.played.cluster.annotate_workload(NAMESPACE, name, {annotations.PAUSED: "true"})
+        """Pause a workload."""
+        self.record.held.setdefault(name, []).append(asyncio.get_running_loop().time())
+        self.record.cluster.annotate_workload(NAMESPACE, name, {annotations.PAUSED: "true"})
 
     def release(self, name: str) -> None:
-        """Let it go."""
-        if not self.played.standings[name]:
+        """Remove the pause."""
+        if not self.record.workloads[name]:
             return
-        self.played.cluster.annotate_workload(NAMESPACE, name, {annotations.PAUSED: None})
+        self.record.cluster.annotate_workload(NAMESPACE, name, {annotations.PAUSED: None})
 
     def opt_out(self, name: str) -> None:
-        """Not ours any more."""
+        """Opt out."""
         nothing = {annotations.AUTO_RELOAD: None, annotations.SUBSCRIPTION: None}
-        self.played.cluster.annotate_workload(NAMESPACE, name, nothing)
-        self._stand(name)
+        self.record.cluster.annotate_workload(NAMESPACE, name, nothing)
+        self._note_workload(name)
 
     def opt_in(self, name: str) -> None:
-        """Ours again."""
+        """Opt in again."""
         anything = {annotations.AUTO_RELOAD: "true", annotations.SUBSCRIPTION: None}
-        self.played.cluster.annotate_workload(NAMESPACE, name, anything)
-        self._stand(name)
+        self.record.cluster.annotate_workload(NAMESPACE, name, anything)
+        self._note_workload(name)
 
     def recreate(self, name: str) -> None:
-        """Deleted and created anew under the same name."""
-        self.played.cluster.delete_workload(NAMESPACE, name)
+        """Deleted and created again under the same name."""
+        self.record.cluster.delete_workload(NAMESPACE, name)
         self._create(name)
-        self._stand(name)
+        self._note_workload(name)
 
     def touch(self, name: str) -> None:
-        """Somebody's edit: the resourceVersion moves."""
+        """Another client's edit: the resourceVersion moves."""
         note = {"example.com/edited": str(asyncio.get_running_loop().time())}
-        self.played.cluster.annotate_workload(NAMESPACE, name, note)
+        self.record.cluster.annotate_workload(NAMESPACE, name, note)
 
     def undo(self, name: str) -> None:
-        """`kubectl rollout undo`: the pod template loses our stamp, the metadata keeps its receipt."""
-        marks = self.played.cluster.workload_of(NAMESPACE, name)["spec"]["template"]["metadata"][
+        """`kubectl rollout undo`: the template loses our revision, the metadata keeps the restart record."""
+        marks = self.record.cluster.workload_of(NAMESPACE, name)["spec"]["template"]["metadata"][
             "annotations"
         ]
         self._edit_template(name, dict.fromkeys(marks))
         self.touch(name)
 
     def deploy(self, name: str) -> None:
-        """Somebody's own rollout: a changed template with our stamp still on it."""
-        if self.played.standings[name]:
+        """Another client's own rollout: a changed template with our revision still on it."""
+        if self.record.workloads[name]:
             self._edit_template(name, {"example.com/deployed": str(asyncio.get_running_loop().time())})
 
     def _edit_template(self, name: str, marks: Mapping[str, str | None]) -> None:
         spec = {"template": {"metadata": {"annotations": dict(marks)}}}
-        self.played.cluster.edit_workload(NAMESPACE, name, spec)
+        self.record.cluster.edit_workload(NAMESPACE, name, spec)
 
     def resume(self) -> None:
-        """`resume-at`, on all subscriptions; operators are told by their watch."""
+        """Annotate all subscriptions with `resume-at`; watches deliver it."""
         now = asyncio.get_running_loop().time()
-        self.played.resumed.append(now)
-        for subject in self.played.subjects:
-            self.played.cluster.annotate_subscription(subject.key, {annotations.RESUME_AT: str(now)})
+        self.record.resumed.append(now)
+        for subject in self.record.subjects:
+            self.record.cluster.annotate_subscription(subject.key, {annotations.RESUME_AT: str(now)})
             asked = UserRequests(resume_at=str(now))
             for process in self._processes:
                 if runner := process.runners.get(subject.name):
@@ -423,44 +427,46 @@ class Play:
                         self._rng.uniform(0, 2), runner.user_requests.put, asked
                     )
 
-    # -- pods and the operators beside ours -----------------------------------------------------------------
+    # -- pods and other operators -----------------------------------------------------------------
 
-    def sicken(self, name: str) -> None:
-        """Its new pods do not get ready from now on."""
-        if standings := self.played.standings[name]:
-            self.played.cluster.pods.sicken(standings[-1].uid, asyncio.get_running_loop().time())
+    def break_pods(self, name: str) -> None:
+        """Its new pods do not become ready from now on."""
+        if workloads := self.record.workloads[name]:
+            self.record.cluster.pods.break_pods(workloads[-1].uid, asyncio.get_running_loop().time())
 
-    def heal(self, name: str) -> None:
-        """They do again."""
-        for standing in self.played.standings[name]:
-            self.played.cluster.pods.heal(standing.uid, asyncio.get_running_loop().time())
+    def repair_pods(self, name: str) -> None:
+        """Its pods become ready again."""
+        for workload_in_force in self.record.workloads[name]:
+            self.record.cluster.pods.repair_pods(workload_in_force.uid, asyncio.get_running_loop().time())
 
-    def hush(self, writer: str) -> None:
-        """Who writes that Secret is gone."""
-        self.played.cluster.writers[writer].hush()
+    def stop_writer(self, writer: str) -> None:
+        """Stop the controller that writes that Secret."""
+        self.record.cluster.writers[writer].stop_writer()
 
-    def speak(self, writer: str) -> None:
-        """It is back."""
-        self.played.cluster.writers[writer].speak()
+    def start_writer(self, writer: str) -> None:
+        """Start it again."""
+        self.record.cluster.writers[writer].start_writer()
 
-    def spoil(self, writer: str) -> None:
-        """It cannot read Infisical any more."""
-        self.played.cluster.writers[writer].spoil()
+    def break_writer(self, writer: str) -> None:
+        """Its reads of Infisical fail from now on."""
+        self.record.cluster.writers[writer].break_writer()
 
-    def mend(self, writer: str) -> None:
-        """It can again."""
-        self.played.cluster.writers[writer].mend()
+    def repair_writer(self, writer: str) -> None:
+        """Its reads succeed again."""
+        self.record.cluster.writers[writer].repair_writer()
 
-    def _stand(self, name: str) -> None:
-        raw = self.played.cluster._workloads[NAMESPACE, "Deployment", name]["metadata"]
+    def _note_workload(self, name: str) -> None:
+        raw = self.record.cluster._workloads[NAMESPACE, "Deployment", name]["metadata"]
         words = raw["annotations"]
-        everybody = {MAIN, NEIGHBOUR} if words.get(annotations.AUTO_RELOAD) == "true" else set()
+        everybody = {MAIN, SECOND} if words.get(annotations.AUTO_RELOAD) == "true" else set()
         opted_in = frozenset({MAIN} if annotations.SUBSCRIPTION in words else everybody)
-        self.played.standings[name].append(Standing(asyncio.get_running_loop().time(), raw["uid"], opted_in))
+        self.record.workloads[name].append(
+            WorkloadInForce(asyncio.get_running_loop().time(), raw["uid"], opted_in)
+        )
 
 
 class _Defects(logging.Handler):
-    """The operator logs an error only for what it did not expect: a defect."""
+    """Collects the operator's error records: it logs an error only for a defect."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -468,7 +474,7 @@ class _Defects(logging.Handler):
 
     @contextmanager
     def received(self) -> Iterator[None]:
-        """Hear the operator's errors; nobody reads the rest, and writing it would take its time."""
+        """Collect the operator's errors; formatting the other records would cost time for nothing."""
         logger = logging.getLogger("infisical_events")
         before = logger.propagate, logger.level
         logger.propagate = False
@@ -487,7 +493,7 @@ class _Defects(logging.Handler):
 
 @contextmanager
 def _unswept() -> Iterator[None]:
-    """Without the garbage collector: it takes a fifth of the time, and a play leaves little behind."""
+    """Without the garbage collector: it takes a fifth of the time, and a run leaves little behind."""
     gc.disable()
     try:
         yield
@@ -495,18 +501,18 @@ def _unswept() -> Iterator[None]:
         gc.enable()
 
 
-def play(history: History, faults: Faults | None = None, variant: int = 1) -> Played:
-    """Play a history in a virtual loop of its own; `faults` replaces those drawn by its seed."""
+def run_history(history: History, faults: Faults | None = None, variant: int = 1) -> RunRecord:
+    """Run a history in a virtual loop of its own; `faults` replaces those drawn by its seed."""
 
-    async def run() -> Played:
-        return await Play(history, faults, variant).run()
+    async def run() -> RunRecord:
+        return await SimulationRun(history, faults, variant).run()
 
     state, defects = random.getstate(), _Defects()
     random.seed(history.seed)  # the operator's own jitter
     try:
         with defects.received(), _unswept(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            played = runner.run(run())
+            record = runner.run(run())
     finally:
         random.setstate(state)
-    played.errors.extend(defects.found)
-    return played
+    record.errors.extend(defects.found)
+    return record

@@ -1,6 +1,6 @@
-"""The other operators of the simulation: who writes Secrets, how slowly, and how they tell that they did.
+"""The other operators of the simulation: which Secrets they write, how slowly, and how they acknowledge it.
 
-Each kind is a small model of the real one: what makes it look, which state of Infisical it reads, what it
+Each kind is a small model of the real one: what triggers it, which state of Infisical it reads, what it
 writes on the Secret, and what it acknowledges on its own object, in this order.
 """
 
@@ -76,7 +76,7 @@ class Writer:
     # -- what happens to it ---------------------------------------------------------------------------
 
     def noticed(self, *, is_of_spec: bool) -> None:
-        """Its object was changed by somebody; the oldest kind looks at its spec alone."""
+        """Its object was changed; the oldest kind reacts to changes of the spec alone."""
         if is_of_spec or self.plan.kind is not INFISICAL_SECRET:
             self._sync()
 
@@ -85,23 +85,23 @@ class Writer:
         if self.plan.is_instant and folder == self.plan.folder:
             self._later(self._rng.uniform(0, 2), self._sync)
 
-    def hush(self) -> None:
-        """Its controller dies; whatever it was at is lost."""
+    def stop_writer(self) -> None:
+        """Its controller dies; a sync under way is lost."""
         self._is_away, self._is_busy, self._is_dirty = True, False, False
         self._life += 1
 
-    def speak(self) -> None:
-        """Its controller is back and looks at all objects."""
+    def start_writer(self) -> None:
+        """Its controller is back and reconciles its object."""
         if self._is_away and not (self.plan.is_dead or self.plan.is_unable):
             self._is_away = False
             self._sync()
 
-    def spoil(self) -> None:
-        """From now on it cannot read Infisical."""
+    def break_writer(self) -> None:
+        """From now on its reads of Infisical fail."""
         self._is_broken = True
 
-    def mend(self) -> None:
-        """It can again, and tries so before long."""
+    def repair_writer(self) -> None:
+        """Its reads succeed again with its next try."""
         self._is_broken = False
 
     # -- a sync -----------------------------------------------------------------------------------------
@@ -117,30 +117,30 @@ class Writer:
             self._is_dirty = True
             return
         self._is_busy, self._is_dirty = True, False
-        stored, begun_at, is_stale = self._object(), _now(), self._faults.strikes("stale_sync")
+        stored, begun_at, is_stale = self._object(), _now(), self._faults.injects("stale_sync")
         seen = self._infisical.index_at(begun_at - self._rng.uniform(0, 5)) if is_stale else -1
         seen = seen if seen >= 0 else len(self._infisical.past) - 1
         content = self._infisical.past[seen].content(self.plan.folder)
 
         def write() -> None:
             if self._is_broken:
-                self._complain()
+                self._report_failure()
                 return
             self._write(stored, content, seen)
             self._later(self._rng.uniform(0.01, _ANSWERS_WITHIN), end)
 
         def end() -> None:
             self._acknowledge(stored, begun_at, is_stale=is_stale)
-            self._rest()
+            self._finish()
 
         self._later(self._rng.uniform(0.05, self.plan.takes), write)
 
-    def _rest(self) -> None:
+    def _finish(self) -> None:
         self._is_busy = False
         if self._is_dirty:
             self._sync()
 
-    def _complain(self) -> None:
+    def _report_failure(self) -> None:
         failed = {"status": "False", "message": "could not get secret data"}
         conditions = {
             EXTERNAL_SECRET: [{"type": "Ready", **failed}],
@@ -150,12 +150,12 @@ class Writer:
             ],
         }
         if self.plan.kind in conditions:
-            self._tell({**self._status(), "conditions": conditions[self.plan.kind]})
-        self._rest()
+            self._publish({**self._status(), "conditions": conditions[self.plan.kind]})
+        self._finish()
         self._later(_TRY_AGAIN, self._sync)
 
     def _write(self, stored: Mapping[str, Any], content: Mapping[str, str], seen: int) -> None:
-        """The Secret, with a token that moves with its content alone."""
+        """The Secret, with a fingerprint that changes with its content alone."""
         copied = dict(stored["metadata"].get("annotations") or {}) if self.plan.kind is STATIC_SECRET else {}
         words = copied | {CONTENT_ANNOTATIONS[self.plan.kind]: _digest(content)}
         self._cluster.write_secret(self.plan.name, content, words, seen)
@@ -165,10 +165,10 @@ class Writer:
         metadata = stored["metadata"]
         if self.plan.kind is EXTERNAL_SECRET:
             version = f"{metadata['generation']}-{_digest(metadata.get('annotations') or {})}"
-            self._tell({"syncedResourceVersion": version, "conditions": [{"type": "Ready", **ready}]})
+            self._publish({"syncedResourceVersion": version, "conditions": [{"type": "Ready", **ready}]})
         elif self.plan.kind is STATIC_SECRET:
             success = {"type": _SUCCESS, "status": "True", "message": rfc3339(virtual_now())}
-            self._tell({"conditions": [success, {"type": _LAST, **ready}]})
+            self._publish({"conditions": [success, {"type": _LAST, **ready}]})
         self.syncs.append(Sync(begun_at, _now(), is_stale))
 
     # -- its object ---------------------------------------------------------------------------------------
@@ -195,15 +195,15 @@ class Writer:
     def _conditions(self) -> list[Mapping[str, Any]]:
         return list(self._status().get("conditions") or ())
 
-    def _tell(self, status: Mapping[str, Any]) -> None:
+    def _publish(self, status: Mapping[str, Any]) -> None:
         self._cluster.put_source(self._cluster.namespace, self.plan.kind, self.plan.name, status=dict(status))
 
-    def _later(self, seconds: float, act: Any, *, in_any_life: bool = False) -> None:  # noqa: ANN401 - callable
+    def _later(self, seconds: float, callback: Any, *, in_any_life: bool = False) -> None:  # noqa: ANN401 - callable
         life = self._life
 
         def run() -> None:
             if in_any_life or life == self._life:
-                act()
+                callback()
 
         asyncio.get_running_loop().call_later(seconds, run)
 

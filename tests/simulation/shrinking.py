@@ -1,10 +1,10 @@
-"""From a history that breaks something to the shortest one that still does: what a person can read."""
+"""From a history that breaks an invariant to the shortest one that still does."""
 
 from dataclasses import replace
 
 from simulation.histories import History
 from simulation.invariants import violations
-from simulation.run import play
+from simulation.run import run_history
 
 
 def shrunk(history: History) -> History:
@@ -21,4 +21,4 @@ def shrunk(history: History) -> History:
 
 def _kinds(history: History) -> set[str]:
     """Which invariants it breaks, by the words that their sentences begin with."""
-    return {sentence.partition(":")[0] for sentence in violations(play(history))}
+    return {sentence.partition(":")[0] for sentence in violations(run_history(history))}

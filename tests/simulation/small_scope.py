@@ -1,7 +1,7 @@
 """The small scope: every short script, with every placement of up to two faults.
 
-One subscription, two workloads. What cannot go wrong here within two steps and two faults is not proven by
-random histories alone, and what can is found without luck.
+One subscription, two workloads. Random histories may miss what two steps and two faults can do; this search
+is complete.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from simulation.environment import CARDS, PAYMENTS, SHARED
 from simulation.faults import Placed
 from simulation.histories import History, Step
 from simulation.invariants import violations
-from simulation.run import play
+from simulation.run import run_history
 
 FAULTS_UNTIL = 12.0
 """Seconds: by then both steps have long been acted on."""
@@ -38,7 +38,7 @@ class Case:
 
     def broken(self) -> list[str]:
         """The invariants that it breaks."""
-        return violations(play(_history(self.script), Placed(self.places, FAULTS_UNTIL)))
+        return violations(run_history(_history(self.script), Placed(self.places, FAULTS_UNTIL)))
 
 
 def scripts(steps: int) -> list[Script]:
@@ -53,13 +53,13 @@ def cases(script: Script, faults: int, apart: int = 1) -> Iterator[Case]:
 
 
 def _placements(script: Script, before: tuple[int, ...], faults: int) -> Iterator[tuple[int, ...]]:
-    """All ways to go on after these faults: each makes another play of it, with other places behind."""
+    """All ways to go on after these faults: each gives another run with other places after it."""
     if not faults:
         yield before
         return
-    played = Placed(frozenset(before), FAULTS_UNTIL)
-    play(_history(script), played)
-    for place in range(before[-1] + 1 if before else 0, played.asked):
+    placed = Placed(frozenset(before), FAULTS_UNTIL)
+    run_history(_history(script), placed)
+    for place in range(before[-1] + 1 if before else 0, placed.asked):
         yield from _placements(script, (*before, place), faults - 1)
 
 

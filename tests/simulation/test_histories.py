@@ -1,4 +1,4 @@
-"""Thousands of random histories of the real loop, and every small one with every fault: nothing breaks."""
+"""Thousands of random histories, and every small one with every fault: no invariant breaks."""
 
 import random
 from dataclasses import replace
@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from simulation.histories import TROUBLE_SECONDS, VARIANTS, History, Step, plain_of
-from simulation.invariants import settled_belief, violations
+from simulation.invariants import final_accepted_state, violations
 from simulation.restart_scenarios import history_of
-from simulation.run import play
+from simulation.run import run_history
 from simulation.small_scope import Case, Script, cases, scripts
 
 _HISTORIES = 2000
@@ -22,13 +22,13 @@ def test_no_history_loses_or_repeats_a_restart(first: int) -> None:
     """In each history every invariant holds; a failing seed is printed with all its steps."""
     for seed in range(first, first + _CHUNK):
         history = history_of(seed)
-        broken = violations(play(history))
+        broken = violations(run_history(history))
         assert not broken, f"seed {seed}: {broken}\n{history}"
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("script", scripts(2), ids=str)
-def test_every_short_script_bears_every_single_fault(script: Script) -> None:
+def test_every_short_script_survives_every_single_fault(script: Script) -> None:
     """Two steps, and one fault of every kind at every place where it can happen."""
     assert not Case(script, frozenset()).broken()
     for case in cases(script, 1):
@@ -37,7 +37,7 @@ def test_every_short_script_bears_every_single_fault(script: Script) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("script", scripts(1), ids=str)
-def test_every_step_bears_two_faults(script: Script) -> None:
+def test_every_step_survives_two_faults(script: Script) -> None:
     """One step, and two faults: each 25th pair of places here, all of them by `make simulate-small`."""
     for case in cases(script, 2, _PAIRS_APART):
         assert not case.broken(), case
@@ -45,7 +45,7 @@ def test_every_step_bears_two_faults(script: Script) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_end_depends_on_the_last_spec_alone(seed: int) -> None:
-    """Whatever specs came before: what is believed in the end is what it would be had there been but one.
+    """The accepted state in the end does not depend on the specs before the last one.
 
     This is the property that Acto (SOSP 2023) holds operators to.
     """
@@ -56,13 +56,13 @@ def test_the_end_depends_on_the_last_spec_alone(seed: int) -> None:
     edited = replace(history, steps=tuple(sorted((*others, *edits), key=lambda step: step.at)))
     last = max(edits, key=lambda step: step.at).arguments[0]
 
-    many = play(edited)
-    one = play(History(history.seed, tuple(others)), variant=last)
+    many = run_history(edited)
+    one = run_history(History(history.seed, tuple(others)), variant=last)
 
     assert (violations(many), violations(one)) == ([], [])
-    assert _versions(settled_belief(many)) == _versions(settled_belief(one))
+    assert _versions(final_accepted_state(many)) == _versions(final_accepted_state(one))
 
 
 def _versions(accepted: dict[str, str]) -> set[str]:
-    """Which parts are believed; what stands in them the verdicts hold against the state."""
+    """The accepted partitions; the invariants compare their contents with the true state."""
     return set(accepted)

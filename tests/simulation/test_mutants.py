@@ -1,66 +1,66 @@
-"""The simulation can fail: each bug planted into the operator is found."""
+"""The simulation can fail: each mutant of the operator is found."""
 
 import pytest
 
 from simulation.environment import PAYMENTS, SHARED
 from simulation.histories import History, Step, plain_of
 from simulation.invariants import violations
-from simulation.mutants import PLANTS
-from simulation.run import Played, play
+from simulation.mutants import MUTATIONS, checked
+from simulation.run import RunRecord, run_history
 
 _SEARCH = 1500
 
 _HOLES = {
-    "no judging of reads": "no judging of reads",
-    "judging versions but not existence": "judging versions but not existence",
+    "no assessment of reads": "no assessment of reads",
+    "versions are assessed and existence is not": "versions are assessed and existence is not",
     "a 304 as unchanged": "a 304 is taken for unchanged",
-    "the belief waits for the workloads": "the belief is held back until the workloads are done",
-    "a digest as stamp": "a digest of the changes as stamp",
+    "the accepted state waits for workloads": "the accepted state is held back until the workloads are done",
+    "a digest as revision": "a digest of the changes as revision",
     "listing before observing": "workloads are listed before the look",
     "a list from a cache": "workloads are listed from a cache",
     "the subscription from a cache": "the subscription is read from a cache",
     "no epoch": "no epoch",
-    "a debt by name": "debts are kept by the workload's name",
+    "a pending restart by name": "pending restarts are kept by the workload's name",
     "a widened scope read as creates": "a widened scope is read as creates",
     "a baseline on every edit": "a new baseline on every edit",
-    "a claim that is not stored": "claims are not stored",
-    "a merged debt keeps its number": "a merged debt keeps its old number",
+    "an unmatched event that is not stored": "unmatched events are not stored",
+    "a merged pending restart keeps its number": "a merged pending restart keeps its old number",
     "acting before the write-ahead": "acting before it is written down",
-    "debts in memory": "debts only in memory",
+    "pending restarts in memory": "pending restarts only in memory",
     "a PATCH without resourceVersion, by a deposed leader": "restart without a resourceVersion",
     "a PATCH without resourceVersion, in a race with a pause": (
         "a restart goes through although its workload was held meanwhile"
     ),
     "a status without compare-and-swap": "status without compare-and-swap",
-    "clearing a newer debt": "a newer debt is cleared with an older one",
-    "no coverage by a neighbour's restart": "no coverage by a neighbour's restart",
-    "debts of a left scope": "debts of a left scope are kept",
+    "clearing a newer pending restart": "a newer pending restart is cleared with an older one",
+    "no coverage by another subscription's restart": "no coverage by another subscription's restart",
+    "pending restarts of a left scope": "pending restarts of a left scope are kept",
     "covered by different instead of later": "covered by a different restart instead of a later one",
-    "merging a debt already paid": "a debt that was paid is merged into the next one",
+    "merging a pending restart already made": "a pending restart that was made is merged into the next one",
 }
-"""The holes of simpler designs, as `docs/ledger.md` lists them, and the plant that stands for each."""
+"""The holes of simpler designs that `docs/ledger.md` lists, and the mutant of each."""
 
 _FOUND_BEFORE = {
-    "no judging of reads": 10,
-    "judging versions but not existence": 25,
+    "no assessment of reads": 10,
+    "versions are assessed and existence is not": 25,
     "workloads are listed from a cache": 29,
-    "the subscription is read from a cache": 17,
+    "the subscription is read from a cache": 36,
     "no epoch": 34,
     "a widened scope is read as creates": 20,
     "a new baseline on every edit": 136,
-    "no coverage by a neighbour's restart": 6,
+    "no coverage by another subscription's restart": 6,
     "restart without a resourceVersion": 6,
     "a restart goes through although its workload was held meanwhile": 4,
-    "status without compare-and-swap": 32,
+    "status without compare-and-swap": 53,
 }
-"""Seeds that found a plant once: tried first, since some show once in a thousand histories."""
+"""Seeds that found a mutant before: tried first, because some need a thousand histories."""
 
 
 def _faults(at: float, **rates: float) -> Step:
     return Step(at, "set_faults", (tuple(rates.items()),))
 
 
-_STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
+_SCRIPTED: dict[str, tuple[int, tuple[Step, ...]]] = {
     "workloads are listed before the look": (
         4,
         (
@@ -71,7 +71,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
             _faults(100),
         ),
     ),
-    "debts are kept by the workload's name": (
+    "pending restarts are kept by the workload's name": (
         0,
         (
             Step(70, "pause", ("api",)),
@@ -79,7 +79,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
             Step(90, "recreate", ("api",)),
         ),
     ),
-    "a debt that was paid is merged into the next one": (
+    "a pending restart that was made is merged into the next one": (
         54,
         (
             _faults(69, crash=0.15),
@@ -88,7 +88,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
             _faults(74),
         ),
     ),
-    "a merged debt keeps its old number": (
+    "a merged pending restart keeps its old number": (
         1,
         (
             _faults(69, lost_answer=0.7, slow_call=0.3),
@@ -108,7 +108,7 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
             _faults(106),
         ),
     ),
-    "a newer debt is cleared with an older one": (
+    "a newer pending restart is cleared with an older one": (
         1340,
         (
             Step(5, "start_operator"),
@@ -129,10 +129,10 @@ _STAGED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
 }
-"""For bugs that need several things at once: a scene, and the seed with which it shows."""
+"""For mutants that need several steps at once: a scripted history and its seed."""
 
-_SCENES = {
-    "claims are not stored": (
+_COUNTED = {
+    "unmatched events are not stored": (
         1,
         (Step(10, "touch_reference", (PAYMENTS,)), Step(17, "kill_operators", (5.0,))),
     ),
@@ -155,47 +155,49 @@ _SCENES = {
         ),
     ),
 }
-"""For bugs that hide among what cannot be avoided: a scene, and how many restarts each workload gets."""
+"""For mutants that no invariant finds: a scripted history, and its restarts per workload."""
 
 
-def _restarts(played: Played) -> list[int]:
-    uids = [standings[-1].uid for standings in played.standings.values() if standings]
-    return [sum(rollout.uid == uid for rollout in played.cluster.rollouts) for uid in uids]
+def _restarts(record: RunRecord) -> list[int]:
+    uids = [workloads[-1].uid for workloads in record.workloads.values() if workloads]
+    return [sum(rollout.uid == uid for rollout in record.cluster.rollouts) for uid in uids]
 
 
-def test_every_hole_is_planted() -> None:
-    """No hole of a simpler design is without its plant, and no plant without a proof that it is found."""
-    assert set(_HOLES.values()) <= PLANTS.keys()
-    assert _SCENES.keys() | _STAGED.keys() | _FOUND_BEFORE.keys() <= PLANTS.keys()
+def test_every_hole_has_a_mutant() -> None:
+    """No hole of a simpler design is without its mutant, and no mutant without a proof that it is found."""
+    assert set(_HOLES.values()) <= MUTATIONS.keys()
+    assert _COUNTED.keys() | _SCRIPTED.keys() | _FOUND_BEFORE.keys() <= MUTATIONS.keys()
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", sorted(PLANTS.keys() - _SCENES.keys() - _STAGED.keys()))
-def test_a_planted_bug_breaks_an_invariant(name: str) -> None:
-    """With the bug some history is broken; the same history is well without it."""
+@pytest.mark.parametrize("name", sorted(MUTATIONS.keys() - _COUNTED.keys() - _SCRIPTED.keys()))
+def test_a_mutant_breaks_an_invariant(name: str) -> None:
+    """Some history breaks an invariant with the mutation, and none without it."""
     seeds = (_FOUND_BEFORE.get(name, 0), *range(_SEARCH))
-    with PLANTS[name]():
-        found = next((seed for seed in seeds if violations(play(plain_of(seed)))), None)
+    with MUTATIONS[name]():
+        found = next((seed for seed in seeds if checked(violations(run_history(plain_of(seed))))), None)
 
     assert found is not None, f"{name} was not found in {_SEARCH} histories"
-    assert violations(play(plain_of(found))) == []
+    assert violations(run_history(plain_of(found))) == []
 
 
-@pytest.mark.parametrize("name", sorted(_STAGED))
-def test_a_planted_bug_breaks_an_invariant_in_its_scene(name: str) -> None:
-    """With the bug the scene is broken, and without it it is well."""
-    seed, steps = _STAGED[name]
-    with PLANTS[name]():
-        assert violations(play(History(seed, steps)))
-    assert violations(play(History(seed, steps))) == []
+@pytest.mark.parametrize("name", sorted(_SCRIPTED))
+def test_a_mutant_breaks_an_invariant_in_its_scripted_history(name: str) -> None:
+    """With the mutation the scripted history breaks an invariant, and without it none."""
+    seed, steps = _SCRIPTED[name]
+    with MUTATIONS[name]():
+        assert checked(violations(run_history(History(seed, steps))))
+    assert violations(run_history(History(seed, steps))) == []
 
 
-@pytest.mark.parametrize("name", sorted(_SCENES))
-def test_a_planted_bug_changes_the_number_of_restarts(name: str) -> None:
-    """The scene has exactly the restarts that it should have, and with the bug it has others."""
-    expected, steps = _SCENES[name]
+@pytest.mark.parametrize("name", sorted(_COUNTED))
+def test_a_mutant_changes_the_number_of_restarts(name: str) -> None:
+    """The history has the expected number of restarts, and with the mutation another one."""
+    expected, steps = _COUNTED[name]
     history = History(0, steps)
 
-    assert _restarts(play(history)) == [expected, expected]
-    with PLANTS[name]():
-        assert _restarts(play(history)) != [expected, expected]
+    assert _restarts(run_history(history)) == [expected, expected]
+    with MUTATIONS[name]():
+        record = run_history(history)
+    assert checked(record.errors) == []
+    assert _restarts(record) != [expected, expected]

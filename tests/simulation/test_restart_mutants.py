@@ -1,22 +1,23 @@
-"""The simulation of the act can fail: each bug planted into it is found."""
+"""The simulation of the restart order can fail: each mutant of it is found."""
 
 import pytest
 
 from infisical_events.api.resources import INFISICAL_SECRET
-from simulation.environment import PAYMENTS, ManagedPlan, Stage, WorkloadPlan, WriterPlan
+from simulation.environment import PAYMENTS, Environment, ManagedPlan, WorkloadPlan, WriterPlan
 from simulation.histories import History, Step
 from simulation.invariants import violations
-from simulation.restart_mutants import ACT_PLANTS
-from simulation.restart_scenarios import act_of
-from simulation.run import play
+from simulation.mutants import checked
+from simulation.restart_mutants import RESTART_MUTATIONS
+from simulation.restart_scenarios import restart_history_of
+from simulation.run import run_history
 
 _FOUND_BY = {
     "Skip restarts as Restart does": (14, "repeated"),
     "a Secret is written once and not kept": (4, "mismanaged"),
-    "a Skip clears the debt": (19, "lost"),
+    "a Skip clears the pending restart": (19, "lost"),
     "a failed rollout halts nobody": (35, "not halted"),
     "a wave begins before the earlier one is done": (3, "out of order"),
-    "any rollout of somebody else covers": (9, "lost"),
+    "any rollout of another client covers": (9, "lost"),
     "content that the pods have is restarted for all the same": (49, "repeated"),
     "covered by a restart that came before the Secrets were fresh": (804, "lost"),
     "one fresh source is enough for all": (19, "unfresh"),
@@ -27,22 +28,22 @@ _FOUND_BY = {
     "the cooldown is only in memory": (27, "hurried"),
     "what a source had acknowledged before it was asked counts": (82, "lost"),
 }
-"""By plant: a seed that found it once and is tried first, and how what is said of it begins."""
+"""By mutant: a seed that found it before and is tried first, and the invariant that it breaks."""
 
 _SEARCH = 500
 
-_UNJUDGED = "a Secret is written from a read that was not judged"
+_UNASSESSED = "a Secret is written from a read that was not assessed"
 
 _GUESSED = "content of a source that never answers has every change"
 
-_AT_WORK = Stage(
+_AT_WORK = Environment(
     fields={"cooldownSeconds": 0, "resync": {"timeoutSeconds": 30, "onTimeout": "Skip"}},
     writers=(WriterPlan(INFISICAL_SECRET, "old", PAYMENTS, takes=8.0, every=3600.0, is_instant=True),),
     workloads={"api": WorkloadPlan(("old",))},
 )
-"""An InfisicalSecret that syncs by itself as well, and takes its time."""
+"""An InfisicalSecret that also syncs by itself, slowly."""
 
-_LAGGING = Stage(
+_LAGGING = Environment(
     fields={"cooldownSeconds": 0},
     managed=(ManagedPlan("own", PAYMENTS),),
     workloads={"api": WorkloadPlan(("own",))},
@@ -50,17 +51,17 @@ _LAGGING = Stage(
 """One Secret that the operator writes; every second read is up to 20 s old while it is changed."""
 
 
-def test_every_plant_is_found() -> None:
-    """No plant is without its proof."""
-    assert _FOUND_BY.keys() | {_UNJUDGED, _GUESSED} == ACT_PLANTS.keys()
+def test_every_mutant_has_a_proof() -> None:
+    """No mutant is without its proof."""
+    assert _FOUND_BY.keys() | {_UNASSESSED, _GUESSED} == RESTART_MUTATIONS.keys()
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", sorted(_FOUND_BY))
-def test_a_bug_planted_into_the_act_breaks_an_invariant(name: str) -> None:
-    """With the bug some history is broken in the way that it should be; without it that one is well."""
+def test_a_mutant_breaks_its_invariant(name: str) -> None:
+    """Some history breaks that invariant with the mutation, and none without it."""
     first, invariant = _FOUND_BY[name]
-    with ACT_PLANTS[name]():
+    with RESTART_MUTATIONS[name]():
         found = next((seed for seed in (first, *range(_SEARCH)) if invariant in _broken(seed)), None)
 
     assert found is not None, f"{name} was not found in {_SEARCH} histories"
@@ -69,12 +70,13 @@ def test_a_bug_planted_into_the_act_breaks_an_invariant(name: str) -> None:
 
 def _broken(seed: int) -> set[str]:
     """The invariants that the history breaks, by the words that their sentences begin with."""
-    return {sentence.partition(":")[0] for sentence in violations(play(act_of(seed)))}
+    broken = checked(violations(run_history(restart_history_of(seed))))
+    return {sentence.partition(":")[0] for sentence in broken}
 
 
-def test_a_change_while_the_source_is_at_work_for_another_one() -> None:
-    """With the bug its older sync passes for the answer; without it the restart is made again."""
-    scenes = [
+def test_a_change_during_the_sync_for_another_one() -> None:
+    """With the mutation an older sync counts as the answer; without it the workload restarts again."""
+    histories = [
         History(
             seed,
             (Step(20, "write", (PAYMENTS, "A")), Step(20.5 + seed / 50, "write", (PAYMENTS, "B"))),
@@ -82,21 +84,25 @@ def test_a_change_while_the_source_is_at_work_for_another_one() -> None:
         )
         for seed in range(40)
     ]
-    with ACT_PLANTS[_GUESSED]():
-        found = [scene for scene in scenes if any(s.startswith("lost:") for s in violations(play(scene)))]
+    with RESTART_MUTATIONS[_GUESSED]():
+        found = [
+            history
+            for history in histories
+            if any(s.startswith("lost:") for s in checked(violations(run_history(history))))
+        ]
 
     assert found
-    assert [violations(play(scene)) for scene in scenes] == [[]] * len(scenes)
+    assert [violations(run_history(history)) for history in histories] == [[]] * len(histories)
 
 
-def test_a_secret_from_an_unjudged_read() -> None:
-    """With the bug a lagging read counts for the state that is believed; without it the scene is well."""
+def test_a_secret_from_an_unassessed_read() -> None:
+    """With the mutation a stale read is written; without it the history breaks no invariant."""
     steps = (
         Step(60, "set_faults", ((("stale_read", 0.5),),)),
         *(Step(70 + 5 * n, "write", (PAYMENTS, "A")) for n in range(14)),
     )
-    scene = History(0, steps, _LAGGING)
-    with ACT_PLANTS[_UNJUDGED]():
-        assert violations(play(scene))
+    history = History(0, steps, _LAGGING)
+    with RESTART_MUTATIONS[_UNASSESSED]():
+        assert checked(violations(run_history(history)))
 
-    assert violations(play(scene)) == []
+    assert violations(run_history(history)) == []

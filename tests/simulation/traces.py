@@ -19,7 +19,7 @@ from unittest import mock
 
 from simulation.faults import Calm
 from simulation.restart_scenarios import history_of
-from simulation.run import play
+from simulation.run import run_history
 
 
 def _epochs() -> Callable[[int], str]:
@@ -29,13 +29,13 @@ def _epochs() -> Callable[[int], str]:
 
 
 def traced(seed: int, *, is_calm: bool) -> list[str]:
-    """What was written in the history of a seed, in the order of the writes: one line of JSON each."""
+    """All writes of the history of a seed, in order: one line of JSON each."""
     faults = Calm(random.Random(seed + 1)) if is_calm else None  # noqa: S311 - a simulation
     with mock.patch.object(secrets, "token_urlsafe", side_effect=_epochs()):
-        played = play(history_of(seed), faults)
+        record = run_history(history_of(seed), faults)
     return [
         json.dumps([f"{write.at:.6f}", write.kind, write.name, write.body], sort_keys=True)
-        for write in played.cluster.applied
+        for write in record.cluster.applied
     ]
 
 

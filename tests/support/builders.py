@@ -110,7 +110,7 @@ def an_observation(
     scopes: Iterable[Scope] = (),
     seconds: float = 0,
 ) -> Snapshot:
-    """A look at `/a` or at other scopes that took no time."""
+    """A snapshot of `/a` or of other scopes that took no time."""
     seen = {} if partitions is None else partitions
     return Snapshot(tuple(scopes) or (a_scope(),), seen, at(seconds), at(seconds))
 
@@ -121,12 +121,12 @@ def an_event(event: str = UPDATE, path: str = "/a", *keys: str) -> SecretEvent:
 
 
 def received(event: SecretEvent, seconds: float = 0) -> ReceivedEvent:
-    """An event heard at a moment."""
+    """An event received at a moment."""
     return ReceivedEvent(event, at(seconds))
 
 
 def a_change(key: str = "KEY", *types: str, path: str = "/a", environment: str = "prod") -> Change:
-    """An update of a key in `prod:/a`, or what else it may be."""
+    """An update of a key in `prod:/a`, or other types."""
     return Change(a_scope(path, environment), key, frozenset(map(EventType, types or (UPDATE,))))
 
 
@@ -141,7 +141,7 @@ def a_belief(body: PartitionState | None = None, seconds: float = 0) -> Accepted
 
 
 def a_debt(name: str = "web", seq: int = 1, *changes: Change, seconds: float = 0) -> PendingRestart:
-    """What `a_workload(name)` is owed."""
+    """A pending restart of `a_workload(name)`."""
     return PendingRestart(f"uid-of-{name}", "Deployment", name, seq, at(seconds), changes or (a_change(),))
 
 

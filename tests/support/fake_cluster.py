@@ -18,12 +18,8 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
-from infisical_events.core.egress.address_allowlist import EgressPolicy
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload
-from infisical_events.core.snapshots.snapshots import Snapshot
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
 from infisical_events.core.sync.value_digests import DigestKey
@@ -37,36 +33,10 @@ from infisical_events.kube.kubernetes_errors import (
 )
 from infisical_events.kube.provider_client import PROVIDER_KINDS
 from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
-from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.ports import InfisicalOpener
-from infisical_events.runtime.subscription.runner import Dependencies
-from support.builders import a_body, a_part
 from support.virtual_time import virtual_now
 
 JSONObject = dict[str, Any]
 DEPLOYMENT = WORKLOAD_KINDS[0]
-
-
-class OneKey:
-    """An Infisical that shows one folder with one key; what it tells by a stream is for others to say."""
-
-    version = 1
-
-    async def login(self) -> None:
-        """Everybody is let in."""
-
-    async def project_id(self) -> str:
-        """The project's id."""
-        return "p"
-
-    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
-        """The folder as it stands."""
-        partitions = {a_part("/a"): a_body(KEY=self.version)}
-        return Snapshot(scopes, partitions, virtual_now(), virtual_now())
-
-    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
-        """What is not shown is not there."""
-        return True
 
 
 async def a_digest_key() -> DigestKey:
@@ -74,29 +44,12 @@ async def a_digest_key() -> DigestKey:
     return DigestKey(b"a key that lies in the namespace of the operator")
 
 
-def a_world(
-    cluster: "FakeCluster",
-    open_infisical: InfisicalOpener,
-    address: str,
-    **fields: Any,  # noqa: ANN401 - of World
-) -> Dependencies:
-    """What a process is given to serve subscriptions of one Infisical in virtual time."""
-    usual = {"metrics": Metrics(), "digest_key": a_digest_key, "egress": EgressPolicy((address,))}
-    return Dependencies(
-        cluster=cluster,
-        open_infisical=open_infisical,
-        clock=virtual_now,
-        default_address=address,
-        **usual | fields,
-    )
-
-
 async def _at_once(_: str) -> None:
     await asyncio.sleep(0)
 
 
 class FakeCluster:
-    """The state of the world, the verbs of the port, and what people and controllers do to it.
+    """The stored objects, the verbs of the port, and the edits of people and controllers.
 
     Attributes:
         notices: The Kubernetes Events that were written.
@@ -155,21 +108,21 @@ class FakeCluster:
         self._replace(self._subscriptions, (key.namespace, key.name), stored | {"spec": copy.deepcopy(spec)})
 
     def label_subscription(self, key: SubscriptionKey, label: str) -> None:
-        """An edit that is nobody's business: only the resourceVersion moves."""
+        """An unrelated edit: only the resourceVersion changes."""
         patch = {"metadata": {"labels": {label: "true"}}}
         self._patch(self._subscriptions, (key.namespace, key.name), patch)
 
     def annotate_subscription(self, key: SubscriptionKey, annotations: Mapping[str, str]) -> None:
-        """What people ask of a subscription."""
+        """A user request on a subscription."""
         patch = {"metadata": {"annotations": dict(annotations)}}
         self._patch(self._subscriptions, (key.namespace, key.name), patch)
 
     def overwrite_status(self, key: SubscriptionKey, status: JSONObject) -> None:
-        """What a second replica, or a person with kubectl, writes into the status."""
+        """A write of the status by a second replica, or by a person with kubectl."""
         self._patch(self._subscriptions, (key.namespace, key.name), {"status": status})
 
     def begin_deletion(self, key: SubscriptionKey) -> None:
-        """A deletion that waits for somebody's finalizer."""
+        """A deletion that waits for a finalizer."""
         patch = {"metadata": {"deletionTimestamp": "2030-01-01T00:00:00Z"}}
         self._patch(self._subscriptions, (key.namespace, key.name), patch)
 
@@ -201,7 +154,7 @@ class FakeCluster:
         self._workloads[namespace, kind.kind, name] = raw
 
     def date_workload(self, namespace: str, name: str, created_at: datetime) -> None:
-        """A Deployment was made at a moment; without one nobody knows when."""
+        """Set the creation time of a Deployment; it is unknown otherwise."""
         self._workloads[namespace, DEPLOYMENT.kind, name]["metadata"]["created"] = created_at
 
     def annotate_workload(
@@ -218,7 +171,7 @@ class FakeCluster:
     def edit_workload(
         self, namespace: str, name: str, spec: JSONObject, kind: WorkloadKind = DEPLOYMENT
     ) -> None:
-        """A merge patch of the spec by somebody else."""
+        """A merge patch of the spec by another client."""
         self._patch(self._workloads, (namespace, kind.kind, name), {"spec": spec})
 
     def workload_of(self, namespace: str, name: str, kind: WorkloadKind = DEPLOYMENT) -> JSONObject:
@@ -234,7 +187,7 @@ class FakeCluster:
         return int(self._workloads[namespace, kind.kind, name]["metadata"]["generation"]) - 1
 
     def let_roll(self, namespace: str, name: str, progress: RolloutProgress) -> None:
-        """How rollouts of a workload stand from now on; they are through at once if nobody says so."""
+        """Set the progress of a workload's rollouts; they are complete by default."""
         self._progress[namespace, name] = progress
 
     def put_pods(self, namespace: str, app: str, *births: datetime) -> None:
@@ -369,11 +322,11 @@ class FakeCluster:
         return self._kept[place]
 
     def data_of(self, namespace: str, name: str) -> Mapping[str, str]:
-        """What a Secret holds that was put by `hold_data` or applied here."""
+        """The data of a Secret from `hold_data` or `apply_secret`."""
         return self._data.get((namespace, name), {})
 
     def hold_data(self, namespace: str, name: str, data: Mapping[str, str]) -> None:
-        """A Secret that somebody else has made, with these keys."""
+        """A Secret of another client with these keys."""
         self._data[namespace, name] = dict(data)
         self.keep_secret(namespace, name, {})
 

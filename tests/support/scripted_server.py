@@ -19,7 +19,7 @@ _PHRASE = b"Whatever"
 
 
 class After(Enum):
-    """What happens to the connection once the bytes are sent."""
+    """What happens to the connection after the bytes are sent."""
 
     KEEP = auto()
     """It serves the next request."""

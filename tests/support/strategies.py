@@ -125,7 +125,7 @@ _SOURCE = Folder("dev", "/shared")
 
 
 def _parts_of(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Partition]:
-    """What a look at these scopes can show: own secrets of their folders, imports of their own."""
+    """The partitions that a read of these scopes can show: own secrets and imports of their folders."""
     own = [Partition.own(folder) for folder in _FOLDERS if any(scope.covers(folder) for scope in scopes)]
     return st.sampled_from([*own, *(Partition(scope, _SOURCE) for scope in scopes)])
 

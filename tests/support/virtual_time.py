@@ -19,7 +19,7 @@ EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class _Skipping(selectors.DefaultSelector):
-    """A selector that does not wait: it tells the loop how far to jump."""
+    """A selector that does not wait: it advances the loop's clock instead."""
 
     def __init__(self) -> None:
         super().__init__()

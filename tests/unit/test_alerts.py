@@ -47,7 +47,7 @@ def promtool() -> str:
 
 
 def run(*command: str | Path) -> str:
-    """What a command says; it succeeds."""
+    """The output of a command, which must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - promtool
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -81,7 +81,7 @@ def test_results_that_alerts_name_exist() -> None:
 
 
 def test_every_alert_is_explained() -> None:
-    """The page, the schema and the rules have the same alerts; each says how bad it is and where to look."""
+    """Page, schema and rules have the same alerts; each has a severity and a link to its explanation."""
     names = [rule["alert"] for rule in RULES]
     schema = json.loads((charts.CHART / "values.schema.json").read_text())
     rule = schema["properties"]["metrics"]["properties"]["prometheusRule"]["properties"]
@@ -94,7 +94,7 @@ def test_every_alert_is_explained() -> None:
 
 
 def test_panels_have_their_place() -> None:
-    """Each panel says what it shows, and none covers another."""
+    """Each panel has a description, and no panel covers another."""
     cells = [
         (x, y)
         for panel in PANELS

@@ -1,4 +1,4 @@
-"""What an attacker writes is refused before anything is done for it, in a sentence that hurts nobody."""
+"""A malicious spec is rejected before it is served, with a harmless message."""
 
 import time
 
@@ -34,7 +34,7 @@ def test_there_are_enough() -> None:
     "attack", [a for a in ATTACKS if a.end in {End.SCHEMA, End.PRUNED, End.MODELS}], ids=str
 )
 def test_it_is_refused(attack: Attack) -> None:
-    """Quickly, and with a sentence that carries nothing of what was written on to a terminal."""
+    """Rejection is quick, and its message passes nothing of the input to a terminal."""
     begun = time.process_time()
     with pytest.raises(ValueError, match=r"\w") as refusal:
         understood(attack)
@@ -56,8 +56,8 @@ def test_nothing_is_sent_there(attack: Attack) -> None:
 
 
 @pytest.mark.parametrize("attack", [a for a in ATTACKS if a.end in {End.NETWORK, End.HARMLESS}], ids=str)
-def test_the_rest_is_understood(attack: Attack) -> None:
-    """It is quick to understand and to apply; that it hurts nobody is for the whole operator to show."""
+def test_the_rest_is_parsed(attack: Attack) -> None:
+    """Parsing and applying it is quick; tests of the whole operator show that it harms no other tenant."""
     begun = time.process_time()
     selectors = selectors_of(understood(attack))
     for selector in selectors:

@@ -1,4 +1,4 @@
-"""Rights and their use, told from manifests and audit logs: the test of the chart rests on it."""
+"""Rights and their use, from manifests and audit logs: the base of the chart's test."""
 
 import json
 from typing import Any
@@ -62,8 +62,8 @@ def test_each_verb_on_each_resource_is_a_right() -> None:
         (Grant("apps", "secrets", "get"), False),
     ],
 )
-def test_a_right_is_made_use_of(grant: Grant, *, is_covered: bool) -> None:
-    """By the same verb on the same resource, where and to what it is granted."""
+def test_a_right_is_used(grant: Grant, *, is_covered: bool) -> None:
+    """Use is the same verb on the same resource, in the granted namespace and for the granted name."""
     uses = [Use("", "secrets", "get", "shop", "key")]
 
     assert (rbac.unused([grant], uses) == frozenset()) is is_covered
@@ -75,8 +75,8 @@ def test_a_look_at_all_namespaces_needs_a_right_to_all() -> None:
     assert rbac.ungranted([Grant("", "pods", "list", "shop")], [Use("", "pods", "list")])
 
 
-def test_what_an_audit_log_tells() -> None:
-    """Subresources, what is made by applying it, and who asked; discovery needs no right of a chart."""
+def test_the_uses_in_an_audit_log() -> None:
+    """Subresources, server-side apply, and the user; discovery needs no right of a chart."""
     lines = [
         entry("create", 201, resource="serviceaccounts", subresource="token", namespace="shop", name="app"),
         entry("patch", 201, resource="secrets", namespace="shop", name="made"),

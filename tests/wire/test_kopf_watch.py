@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
+from support.eventually import eventually
 from support.operator_process import Operator
 from support.scripted_leases import PREFIX, ScriptedLeases
 from support.scripted_server import After, Answer, Request, answer, serving
@@ -94,11 +95,9 @@ async def operating(api: ApiServer, folder: Path) -> AsyncIterator[Operator]:
             operator.kill()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll with a deadline."""
-    async with asyncio.timeout(30.0):
-        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.05)
+async def becomes(condition: Callable[[], bool]) -> None:
+    """Wait for a condition of another process."""
+    await asyncio.to_thread(eventually, condition, seconds=30.0, pause=0.05)
 
 
 @pytest.mark.parametrize("code", [404, 410])
@@ -108,11 +107,11 @@ async def test_watch_is_ended(tmp_path: Path, code: int) -> None:
     async with operating(api, tmp_path) as operator:
         await api.watched.wait()
         api.refuse(code)
-        await until(lambda: not operator._is_ready())
+        await becomes(lambda: not operator._is_ready())
         api.refused = 0
         api.changed.clear()
         api.watched.clear()
-        await until(operator._is_ready)
+        await becomes(operator._is_ready)
         await asyncio.wait_for(api.watched.wait(), 30.0)
         log = operator.log.read_text()
         assert f'watch of subscriptions ended; restarting it error="because of {code}"' in log
@@ -126,5 +125,5 @@ async def test_stopped_while_it_waits(tmp_path: Path) -> None:
     async with operating(api, tmp_path) as operator:
         await api.watched.wait()
         api.refuse(404)
-        await until(lambda: not operator._is_ready())
+        await becomes(lambda: not operator._is_ready())
         assert await asyncio.to_thread(operator.stop) == 0

@@ -23,6 +23,7 @@ from infisical_events.kube.lease_client import LeaseClient
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.lease_manager import LeaseManager
+from support.eventually import eventually_async
 from support.scripted_leases import ScriptedLeases
 from support.scripted_server import After, Answer, Request, answer, serving
 
@@ -123,21 +124,19 @@ async def a_fleet() -> AsyncIterator[tuple[Cluster, Fleet]]:
         assert [serving.clashes for serving in fleet.serving if serving.clashes] == []
 
 
-async def until(condition: Callable[[], object], seconds: float = HEALED) -> float:
-    """Wait for a condition; the seconds that took."""
+async def seconds_until(condition: Callable[[], object], seconds: float = HEALED) -> float:
+    """Wait for a condition, and measure how many seconds that takes."""
     now = asyncio.get_running_loop().time
-    begun = now()
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what others do
-            await asyncio.sleep(0.01)
-    return now() - begun
+    started_at = now()
+    await eventually_async(condition, seconds=seconds)
+    return now() - started_at
 
 
 async def test_alone() -> None:
     """A single replica holds all shards after its first round, and reports that."""
     async with a_fleet() as (cluster, fleet):
         served, holder = await fleet.begin("a", shards=3)
-        assert await until(lambda: served.shards == {0, 1, 2}) < TIMING.duration
+        assert await seconds_until(lambda: served.shards == {0, 1, 2}) < TIMING.duration
         assert holder.summary == "active: 3 of 3 shards held (0, 1, 2)"
         assert [cluster.holder(shard) for shard in range(3)] == ["a", "a", "a"]
 
@@ -146,12 +145,12 @@ async def test_sharing() -> None:
     """A replica that joins gets a fair share of the shards, and releases it when it leaves."""
     async with a_fleet() as (cluster, fleet):
         first, _ = await fleet.begin("a", shards=4)
-        await until(lambda: len(first.shards) == 4)
+        await eventually_async(lambda: len(first.shards) == 4)
         await fleet.begin("b", shards=4)
         await fleet.begin("c", shards=4)
-        await until(lambda: sorted(map(len, fleet.shards())) == [1, 1, 2])
+        await eventually_async(lambda: sorted(map(len, fleet.shards())) == [1, 1, 2])
         await fleet.end("b")
-        await until(lambda: sorted(map(len, fleet.shards())) == [0, 2, 2])
+        await eventually_async(lambda: sorted(map(len, fleet.shards())) == [0, 2, 2])
         assert "op-replica-b" not in cluster.leases
 
 
@@ -159,9 +158,9 @@ async def test_standing_by() -> None:
     """With one shard the second replica stands by, and reports that."""
     async with a_fleet() as (_, fleet):
         first, _ = await fleet.begin("a")
-        await until(lambda: first.shards)
+        await eventually_async(lambda: first.shards)
         second, holder = await fleet.begin("b")
-        await until(lambda: holder.has_read_leases)
+        await eventually_async(lambda: holder.has_read_leases)
         assert holder.summary == "standby: 0 of 1 shard held"
         assert not second.shards
 
@@ -170,11 +169,11 @@ async def test_handing_over() -> None:
     """Another replica acquires a released shard in its next round, long before the Lease would expire."""
     async with a_fleet() as (_, fleet):
         first, _ = await fleet.begin("a")
-        await until(lambda: first.shards)
+        await eventually_async(lambda: first.shards)
         second, holder = await fleet.begin("b")
-        await until(lambda: holder.has_read_leases)
+        await eventually_async(lambda: holder.has_read_leases)
         await fleet.end("a")
-        assert await until(lambda: second.shards) < TIMING.duration / 2
+        assert await seconds_until(lambda: second.shards) < TIMING.duration / 2
 
 
 async def test_killed() -> None:
@@ -182,7 +181,7 @@ async def test_killed() -> None:
     async with a_fleet() as (cluster, fleet):
         cluster.leases = killed_at_work()
         second, _ = await fleet.begin("b")
-        assert await until(lambda: second.shards) >= TIMING.duration
+        assert await seconds_until(lambda: second.shards) >= TIMING.duration
 
 
 async def test_restarted_under_the_same_name() -> None:
@@ -190,7 +189,7 @@ async def test_restarted_under_the_same_name() -> None:
     async with a_fleet() as (cluster, fleet):
         cluster.leases = killed_at_work()
         again, _ = await fleet.begin("dead")
-        assert await until(lambda: again.shards) < TIMING.duration / 2
+        assert await seconds_until(lambda: again.shards) < TIMING.duration / 2
 
 
 def killed_at_work() -> dict[str, dict[str, Any]]:
@@ -222,28 +221,28 @@ async def test_giving_up_in_time(fault: Callable[[Request], Awaitable[Answer | N
     """A replica that cannot renew stops before others may start, and goes on after the fault."""
     async with a_fleet() as (cluster, fleet):
         served, holder = await fleet.begin("a")
-        await until(lambda: served.shards)
+        await eventually_async(lambda: served.shards)
         cluster.fault = fault
-        assert await until(lambda: not served.shards) < TIMING.duration
+        assert await seconds_until(lambda: not served.shards) < TIMING.duration
         assert holder.summary == "standby: 0 of 1 shard held"
         cluster.fault = None
-        await until(lambda: served.shards)
+        await eventually_async(lambda: served.shards)
 
 
 async def test_cut_off() -> None:
     """When only the holder is cut off, it stops first and another replica starts afterwards."""
     async with a_fleet() as (cluster, fleet):
         first, _ = await fleet.begin("a")
-        await until(lambda: first.shards)
+        await eventually_async(lambda: first.shards)
         second, holder = await fleet.begin("b")
-        await until(lambda: holder.has_read_leases)
+        await eventually_async(lambda: holder.has_read_leases)
 
         async def cutting(request: Request) -> Answer | None:
             """Writes in the name of `a` get no response; lists do."""
             return Answer((), After.SILENCE) if b'"a_' in request.body else None
 
         cluster.fault = cutting
-        assert TIMING.deadline / 2 < await until(lambda: second.shards) < 3 * TIMING.duration
+        assert TIMING.deadline / 2 < await seconds_until(lambda: second.shards) < 3 * TIMING.duration
         assert not first.shards
 
 
@@ -252,7 +251,7 @@ async def test_short_faults_cost_nothing(after: After) -> None:
     """One renewal without a response, and one whose response is lost, do not lose a shard."""
     async with a_fleet() as (cluster, fleet):
         served, _ = await fleet.begin("a")
-        await until(lambda: served.shards)
+        await eventually_async(lambda: served.shards)
         faults = 0
 
         async def once_in_a_while(request: Request) -> Answer | None:
@@ -266,9 +265,9 @@ async def test_short_faults_cost_nothing(after: After) -> None:
 
         served.revoke_shard = lambda _: pytest.fail("revoked")  # type: ignore[method-assign] # must not be called
         cluster.fault = once_in_a_while
-        await until(lambda: faults == 2)
+        await eventually_async(lambda: faults == 2)
         renewals = len(cluster.leases) + next(cluster.versions)
-        await until(lambda: next(cluster.versions) > renewals + 10)
+        await eventually_async(lambda: next(cluster.versions) > renewals + 10)
         del served.revoke_shard
         assert served.shards == {0}
 
@@ -285,34 +284,34 @@ async def test_a_faster_one() -> None:
 
         cluster.fault = snatching
         served, _ = await fleet.begin("a")
-        await until(lambda: cluster.holder(0) == "dead")
+        await eventually_async(lambda: cluster.holder(0) == "dead")
         assert not served.shards
-        await until(lambda: served.shards)
+        await eventually_async(lambda: served.shards)
 
 
 async def test_taken_away() -> None:
     """When another replica holds the Lease, or it was deleted, the next round revokes the shard."""
     async with a_fleet() as (cluster, fleet):
         served, _ = await fleet.begin("a")
-        await until(lambda: served.shards)
+        await eventually_async(lambda: served.shards)
         cluster.leases["op-shard-0"] = killed_at_work()["op-shard-0"]
-        assert await until(lambda: not served.shards) < TIMING.deadline
-        await until(lambda: served.shards)
+        assert await seconds_until(lambda: not served.shards) < TIMING.deadline
+        await eventually_async(lambda: served.shards)
         del cluster.leases["op-shard-0"]
-        await until(lambda: not served.shards)
-        await until(lambda: served.shards)
+        await eventually_async(lambda: not served.shards)
+        await eventually_async(lambda: served.shards)
 
 
 async def test_labelled() -> None:
     """A label on a Lease changes its resourceVersion and revokes nothing."""
     async with a_fleet() as (cluster, fleet):
         served, _ = await fleet.begin("a")
-        await until(lambda: served.shards)
+        await eventually_async(lambda: served.shards)
         served.revoke_shard = lambda _: pytest.fail("revoked")  # type: ignore[method-assign] # must not be called
         for lease in cluster.leases.values():
             lease["metadata"]["resourceVersion"] += "-labelled"
         before = json.dumps(cluster.leases["op-shard-0"]["spec"])
-        await until(lambda: before != json.dumps(cluster.leases["op-shard-0"]["spec"]))
+        await eventually_async(lambda: before != json.dumps(cluster.leases["op-shard-0"]["spec"]))
         del served.revoke_shard
 
 
@@ -321,11 +320,11 @@ async def test_wall_clocks_decide_nothing() -> None:
     steps = itertools.cycle([timedelta(0), timedelta(days=900), timedelta(days=-900)])
     async with a_fleet() as (_, fleet):
         first, _ = await fleet.begin("a", clock=lambda: utc_now() + next(steps))
-        await until(lambda: first.shards)
+        await eventually_async(lambda: first.shards)
         second, holder = await fleet.begin("b", clock=lambda: utc_now() - next(steps))
-        await until(lambda: holder.has_read_leases)
+        await eventually_async(lambda: holder.has_read_leases)
         with suppress(TimeoutError):
-            await until(lambda: not first.shards or second.shards, seconds=2 * TIMING.duration)
+            await eventually_async(lambda: not first.shards or second.shards, seconds=2 * TIMING.duration)
         assert (first.shards, second.shards) == ({0}, set())
 
 
@@ -338,9 +337,11 @@ async def test_forbidden(caplog: pytest.LogCaptureFixture) -> None:
 
         cluster.fault = forbidding
         served, holder = await fleet.begin("a")
-        await until(lambda: "forbidden" in holder.summary)
+        await eventually_async(lambda: "forbidden" in holder.summary)
         with suppress(TimeoutError):
-            await until(lambda: served.shards or holder.has_read_leases, seconds=TIMING.duration / 2)
+            await eventually_async(
+                lambda: served.shards or holder.has_read_leases, seconds=TIMING.duration / 2
+            )
         assert not holder.has_read_leases
     errors = [record.error for record in caplog.records if record.message == "cannot read Leases"]
     assert errors == ["leases is forbidden"]
@@ -352,7 +353,7 @@ async def test_old_leases_are_removed() -> None:
     async with a_fleet() as (cluster, fleet):
         cluster.leases = killed_at_work()
         await fleet.begin("a")
-        await until(lambda: "op-replica-dead" not in cluster.leases)
+        await eventually_async(lambda: "op-replica-dead" not in cluster.leases)
         assert "op-shard-0" in cluster.leases
 
 
@@ -376,7 +377,7 @@ async def test_a_slow_release_does_not_stop_renewals() -> None:
     """While a release waits for slow tasks, the other Leases are renewed."""
     async with a_fleet() as (_, fleet):
         first, _ = await fleet.begin("a", shards=6)
-        await until(lambda: len(first.shards) == 6)
+        await eventually_async(lambda: len(first.shards) == 6)
         dropped: list[int] = []
 
         async def slow(shard: int) -> None:
@@ -387,6 +388,8 @@ async def test_a_slow_release_does_not_stop_renewals() -> None:
         second, _ = await fleet.begin("b", shards=6)
         third, _ = await fleet.begin("c", shards=6)
         kept = set()
-        await until(lambda: kept.add(frozenset(first.shards)) or len(second.shards | third.shards) == 4)  # type: ignore[func-returns-value]
+        await eventually_async(
+            lambda: kept.add(frozenset(first.shards)) or len(second.shards | third.shards) == 4
+        )  # type: ignore[func-returns-value]
         assert len(dropped) == 4
         assert min(map(len, kept)) == 2

@@ -12,7 +12,8 @@ import pytest
 
 from infisical_sandbox.server import Controls, Ending, Options, Sandbox
 from infisical_sandbox.server.domain import generations
-from support.sandbox_client import ALL_EVENTS, DEADLINE, SUBSCRIBE, a_client, a_stream, entries, until
+from support.eventually import eventually_async
+from support.sandbox_client import ALL_EVENTS, DEADLINE, SUBSCRIBE, a_client, a_stream, entries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,7 +64,7 @@ async def test_a_frame_is_id_event_and_one_line_of_json(sandbox: Sandbox, client
     before = int(time.time() * 1000)
     async with a_stream(client, sandbox) as stream:
         await sandbox.do(Controls.set_secrets, "prod", "/app", {"A": "1", "Ä": "2"})
-        await until(lambda: stream.frames, "an event arrives")
+        await eventually_async(lambda: stream.frames)
 
         match = re.fullmatch(rb"id: (\d+)\n(.*)\n\n", bytes(stream.received), re.DOTALL)
         assert match is not None
@@ -82,7 +83,7 @@ async def test_an_import_mutation_carries_one_object(sandbox: Sandbox, client: h
     await _jobs_done(sandbox)
     async with a_stream(client, sandbox, entries(path="/**")) as stream:
         await sandbox.do(Controls.set_secrets, "prod", "/shared", {"S": "1"})
-        await until(lambda: len(stream.frames) > 1, "two events arrive")
+        await eventually_async(lambda: len(stream.frames) > 1)
 
         assert [data_of(frame)["data"] for frame in stream.frames] == [
             {
@@ -104,7 +105,7 @@ async def test_pings_are_bare() -> None:
         a_stream(client, sandbox) as first,
         a_stream(client, sandbox) as second,
     ):
-        await until(lambda: second.received and first.received, "pings arrive")
+        await eventually_async(lambda: second.received and first.received)
 
         assert bytes(first.received).startswith(b"event: ping\n\n")
         assert bytes(second.received).startswith(b"event: ping\n\n")
@@ -120,7 +121,7 @@ async def test_a_stream_ends_the_way_it_should(
     """Complete body, closed without the last chunk, or reset: the client can tell."""
     async with a_stream(client, sandbox) as stream:
         assert await sandbox.do(Controls.end_streams, ending) == 1
-        await until(lambda: stream.ended, "the stream ends")
+        await eventually_async(lambda: stream.ended)
 
         assert stream.ended == seen
         assert stream.received == b""
@@ -133,7 +134,7 @@ async def test_a_silent_stream_stays_open(sandbox: Sandbox, client: httpx.AsyncC
         await sandbox.do(Controls.end_streams, Ending.SILENCE)
         async with a_stream(client, sandbox) as fresh:
             await sandbox.do(Controls.set_secrets, "prod", "/app", {"A": "1"})
-            await until(lambda: fresh.frames, "the fresh stream hears")
+            await eventually_async(lambda: fresh.frames)
 
             assert (deaf.received, deaf.ended) == (b"", "")
             assert await sandbox.do(Controls.count_streams) == 2
@@ -143,7 +144,7 @@ async def test_the_life_of_a_stream_ends_by_abort(client: httpx.AsyncClient, san
     """At the end of its life the body is cut without a word, as after the server's hour."""
     async with a_stream(client, sandbox) as stream:
         await sandbox.do(Controls.set_timing, stream_lifetime=0.05)
-        await until(lambda: stream.ended, "the stream ends")
+        await eventually_async(lambda: stream.ended)
 
         assert (stream.ended, stream.received) == ("incomplete", b"")
 
@@ -155,7 +156,7 @@ async def test_a_lost_permission_ends_the_stream_with_an_error_event(
     async with a_stream(client, sandbox) as stream:
         await sandbox.do(Controls.assign_role, "no-access")
         await sandbox.do(Controls.recheck_streams)
-        await until(lambda: stream.ended, "the stream ends")
+        await eventually_async(lambda: stream.ended)
 
         assert bytes(stream.received) == (
             b'event: error\ndata: {"message":"Permission denied or refresh failed"}\n\n'
@@ -169,7 +170,7 @@ async def test_a_revoked_token_does_not_end_a_stream(sandbox: Sandbox, client: h
         await sandbox.do(Controls.revoke_tokens)
         await sandbox.do(Controls.recheck_streams)
         await sandbox.do(Controls.set_secrets, "prod", "/app", {"A": "1"})
-        await until(lambda: stream.frames, "an event arrives")
+        await eventually_async(lambda: stream.frames)
 
         assert stream.ended == ""
 
@@ -186,7 +187,7 @@ async def test_each_event_is_tested_against_the_rules(sandbox: Sandbox, client: 
     async with a_stream(client, sandbox, entries(path="/a/**")) as stream:
         for path in ("/b", "/a/b"):
             await sandbox.do(Controls.set_secrets, "prod", path, {"A": "1"})
-        await until(lambda: stream.frames, "an event arrives")
+        await eventually_async(lambda: stream.frames)
 
         assert [data_of(frame)["data"]["payload"][0]["secretPath"] for frame in stream.frames] == ["/a/b"]
 
@@ -212,7 +213,7 @@ async def test_only_what_was_registered_is_heard(
         for environment, path in (("prod", "/"), ("prod", "/a"), ("prod", "/a/b"), ("dev", "/a")):
             await sandbox.do(Controls.set_secrets, environment, path, {"A": "1"})
         await sandbox.do(Controls.end_streams)
-        await until(lambda: stream.ended, "the stream ends")
+        await eventually_async(lambda: stream.ended)
 
     assert [data_of(frame)["data"]["payload"][0]["secretPath"] for frame in stream.frames] == heard
 
@@ -226,7 +227,7 @@ async def test_the_older_generation_speaks_its_own_way() -> None:
         a_stream(client, sandbox, entries(path="/a")) as stream,
     ):
         await sandbox.do(Controls.set_secrets, "prod", "/ab", {"A": "1"})
-        await until(lambda: stream.frames, "an event arrives")
+        await eventually_async(lambda: stream.frames)
 
         assert data_of(stream.frames[0]) == {
             "type": "secret-manager",
@@ -346,7 +347,7 @@ async def test_nothing_of_a_large_batch_is_lost(sandbox: Sandbox, client: httpx.
         await sandbox.do(
             Controls.set_secrets, "prod", "/app", {f"KEY_{number}": "x" for number in range(2000)}
         )
-        await until(lambda: stream.frames, "the event arrives")
+        await eventually_async(lambda: stream.frames)
 
         [frame] = stream.frames
         assert len(frame) > 65536
@@ -359,7 +360,7 @@ async def _hold(client: httpx.AsyncClient, sandbox: Sandbox) -> None:
 
 
 async def _streams(sandbox: Sandbox, count: int) -> None:
-    await until(lambda: sandbox.do_blocking(Controls.count_streams) == count, f"{count} streams")
+    await eventually_async(lambda: sandbox.do_blocking(Controls.count_streams) == count)
 
 
 async def _jobs_done(sandbox: Sandbox) -> None:
@@ -378,7 +379,7 @@ async def test_events_can_be_dropped_doubled_and_delayed(sandbox: Sandbox, clien
         await sandbox.do(Controls.set_secrets, "prod", "/", {"DELAYED": "1"})
         faults.delay_events = 0.0
         await sandbox.do(Controls.set_secrets, "prod", "/", {"AFTER": "1"})
-        await until(lambda: len(stream.frames) > 3, "four events arrive")
+        await eventually_async(lambda: len(stream.frames) > 3)
 
     keys = [data_of(frame)["data"]["payload"][0]["secretKey"] for frame in stream.frames]
     assert keys == ["DOUBLED", "DOUBLED", "AFTER", "DELAYED"]
@@ -388,7 +389,7 @@ async def test_raw_bytes_reach_the_client_untouched(sandbox: Sandbox, client: ht
     """Whatever is written into the streams arrives as it is, invalid UTF-8 included."""
     async with a_stream(client, sandbox) as stream:
         await sandbox.do(Controls.write_streams, b"\xff\xfe: half a frame")
-        await until(lambda: stream.received, "the bytes arrive")
+        await eventually_async(lambda: stream.received)
 
         assert bytes(stream.received) == b"\xff\xfe: half a frame"
 
@@ -400,7 +401,7 @@ async def test_without_the_plan_nothing_is_published(sandbox: Sandbox, client: h
         await sandbox.do(Controls.set_secrets, "prod", "/", {"A": "1"})
         sandbox.controls.faults.plan_missing = False
         await sandbox.do(Controls.set_secrets, "prod", "/", {"B": "1"})
-        await until(lambda: stream.frames, "an event arrives")
+        await eventually_async(lambda: stream.frames)
 
     assert [data_of(frame)["data"]["payload"][0]["secretKey"] for frame in stream.frames] == ["B"]
     assert "event-not-published" in {entry.kind for entry in await sandbox.do(Controls.journal)}
@@ -413,7 +414,7 @@ async def test_a_lost_right_still_delivers_until_the_next_check(
     async with a_stream(client, sandbox) as stream:
         await sandbox.do(Controls.assign_role, "no-access")
         await sandbox.do(Controls.set_secrets, "prod", "/", {"A": "1"})
-        await until(lambda: stream.frames, "an event arrives")
+        await eventually_async(lambda: stream.frames)
 
 
 async def test_permissions_are_checked_again_by_the_ping_timer() -> None:
@@ -424,7 +425,7 @@ async def test_permissions_are_checked_again_by_the_ping_timer() -> None:
         a_stream(client, sandbox) as stream,
     ):
         await sandbox.do(Controls.expel)
-        await until(lambda: stream.ended, "the stream ends")
+        await eventually_async(lambda: stream.ended)
 
         assert stream.ended == "complete"
         assert b"event: error\n" in stream.received

@@ -6,7 +6,7 @@ but for the API server.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -18,14 +18,12 @@ from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.app.bootstrap import infisical_opener
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.clock import utc_now
-from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.sharding.supervisor import Supervisor
 from infisical_events.runtime.stream.stream_handover import open_with_handover
-from infisical_events.runtime.subscription.runner import Dependencies
 from infisical_sandbox.server import Controls, Ending, ResponseFault, Sandbox
 from support import leaks
 from support.builders import a_raw_spec, an_entry
-from support.fake_cluster import FakeCluster, a_digest_key
+from support.eventually import eventually_async
+from support.harness import SupervisorHarness
 from support.infisical_sessions import LOOPBACK, SUBSCRIBE, TOKEN, V4, a_session, refused
 from support.scripted_server import (
     After,
@@ -51,29 +49,23 @@ async def no_key() -> str:
     raise NotImplementedError
 
 
-class Operator:
-    """Everything but the API server, which is in memory, with credentials for all in one Secret."""
+class ConnectedSupervisor(SupervisorHarness):
+    """A supervisor with real sockets to any Infisical on this machine; the API server is in memory."""
 
     def __init__(self) -> None:
-        self.cluster = FakeCluster()
-        self.metrics = Metrics()
-        world = Dependencies(
-            cluster=self.cluster,
+        super().__init__(
             open_infisical=infisical_opener(DigestKeys(no_key), LOOPBACK),
             clock=utc_now,
-            metrics=self.metrics,
             default_address="http://127.0.0.1",
             egress=LOOPBACK,
-            digest_key=a_digest_key,
         )
-        self.supervisor = Supervisor(world, ())
 
-    def subscribe(self, name: str, address: str, token: str = TOKEN) -> SubscriptionKey:
-        """A subscription with a token made by hand."""
+    def subscribe_with_token(self, name: str, address: str, token: str = TOKEN) -> SubscriptionKey:
+        """A subscription with an access token of its own."""
         self.cluster.put_secret("team", f"infisical-{name}", {"token": token})
         reference = {"accessTokenRef": {"name": f"infisical-{name}", "key": "token"}}
         spec = a_raw_spec(address=address, authentication=reference, debounceSeconds=0)
-        return self._create(name, spec)
+        return self.subscribe(name, spec)
 
     def subscribe_at(self, sandbox: Sandbox, name: str = "app") -> SubscriptionKey:
         """A subscription to the ready-made project of a local Infisical, by the ready-made identity."""
@@ -91,7 +83,7 @@ class Operator:
             authentication={"universalAuth": references},
             debounceSeconds=0,
         )
-        return self._create(name, spec)
+        return self.subscribe(name, spec)
 
     def edit(self, key: SubscriptionKey, **fields: object) -> None:
         """Another spec, of which the watch tells."""
@@ -99,39 +91,19 @@ class Operator:
         self.cluster.edit_subscription(key, stored["spec"] | fields)
         self.supervisor.upsert(key, stored["metadata"]["generation"] + 1)
 
-    def condition(self, key: SubscriptionKey, kind: str) -> tuple[str, str]:
-        """Status and reason of a stored condition."""
-        conditions = self.cluster.status_of(key).get("conditions", [])
-        return next(((c["status"], c["reason"]) for c in conditions if c["type"] == kind), ("", ""))
-
     def is_watching(self, key: SubscriptionKey) -> bool:
         """Whether the stream is open and the state known."""
         return self.condition(key, "Ready") == ("True", "Watching")
 
-    def _create(self, name: str, spec: dict[str, Any]) -> SubscriptionKey:
-        key = self.cluster.create_subscription("team", name, spec)
-        self.supervisor.upsert(key, 1)
-        return key
-
 
 @pytest.fixture
-async def operator() -> AsyncIterator[Operator]:
+async def operator() -> AsyncIterator[ConnectedSupervisor]:
     """An operator that is closed at the end, promptly."""
-    made = Operator()
+    made = ConnectedSupervisor()
     yield made
     async with asyncio.timeout(5):
         await made.supervisor.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> None:
-    """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(seconds):
-        while True:
-            told = condition()
-            if told if isinstance(told, bool) else await told:
-                return
-            await asyncio.sleep(0.01)
 
 
 async def streams_of(sandbox: Sandbox) -> int:
@@ -148,14 +120,14 @@ def an_infisical(subscribe: Script, lists: Script | None = None) -> Script:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-async def test_any_end_is_followed_by_a_stream(operator: Operator, ending: Ending) -> None:
+async def test_any_end_is_followed_by_a_stream(operator: ConnectedSupervisor, ending: Ending) -> None:
     """However a stream ends, also cleanly, there is another one within a second or two."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         for _ in range(3):
             assert await sandbox.do(Controls.end_streams, ending) == 1
-            await until(lambda: _are(sandbox, 1), seconds=5.0)
+            await eventually_async(lambda: _are(sandbox, 1), seconds=5.0)
         await operator.supervisor.close()
 
 
@@ -163,21 +135,21 @@ async def _are(sandbox: Sandbox, count: int) -> bool:
     return await streams_of(sandbox) == count
 
 
-async def test_what_nobody_was_told_is_found_after_a_connect(operator: Operator) -> None:
+async def test_what_nobody_was_told_is_found_after_a_connect(operator: ConnectedSupervisor) -> None:
     """A change without an event is acted on when a stream is open again, and not at the next interval."""
     async with Sandbox.in_thread() as sandbox:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
         operator.cluster.create_workload("team", "web", {"events.infisical.com/auto-reload": "true"})
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         await sandbox.do(Controls.rotate_secrets, "prod", "/a", {"K": "2"})
         assert operator.cluster.rollouts_of("team", "web") == 0
         await sandbox.do(Controls.end_streams, Ending.CLEAN)
-        await until(lambda: operator.cluster.rollouts_of("team", "web") == 1)
+        await eventually_async(lambda: operator.cluster.rollouts_of("team", "web") == 1)
         await operator.supervisor.close()
 
 
-async def test_what_changes_before_the_first_connect_is_found(operator: Operator) -> None:
+async def test_what_changes_before_the_first_connect_is_found(operator: ConnectedSupervisor) -> None:
     """A change between the first look and the first stream is acted on: the state is looked at after it."""
     version, may_connect = 1, asyncio.Event()
 
@@ -191,32 +163,32 @@ async def test_what_changes_before_the_first_connect_is_found(operator: Operator
 
     async with serving(an_infisical(slowly, lists)) as server:
         operator.cluster.create_workload("team", "web", {"events.infisical.com/auto-reload": "true"})
-        key = operator.subscribe("app", server.url)
-        await until(lambda: "ledger" in operator.cluster.status_of(key))
+        key = operator.subscribe_with_token("app", server.url)
+        await eventually_async(lambda: "ledger" in operator.cluster.status_of(key))
         version = 2
         may_connect.set()
-        await until(lambda: operator.cluster.rollouts_of("team", "web") == 1)
+        await eventually_async(lambda: operator.cluster.rollouts_of("team", "web") == 1)
         await operator.supervisor.close()
 
 
-async def test_server_cannot_delay_the_next_stream(operator: Operator) -> None:
+async def test_server_cannot_delay_the_next_stream(operator: ConnectedSupervisor) -> None:
     """A `retry` of an hour is no reason to be blind for an hour."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         await sandbox.do(Controls.write_streams, b"retry: 3600000\n\n")
         await sandbox.do(Controls.end_streams, Ending.CLEAN)
-        await until(lambda: _are(sandbox, 1), seconds=5.0)
+        await eventually_async(lambda: _are(sandbox, 1), seconds=5.0)
         await operator.supervisor.close()
 
 
-async def test_dead_stream_does_not_look_alive(operator: Operator) -> None:
+async def test_dead_stream_does_not_look_alive(operator: ConnectedSupervisor) -> None:
     """When the stream is over and no other can be had, status and metric say so, and why."""
     refusal = refused(500, "InternalServerError", "Something went wrong")
     dying = in_turn(stream([], After.CLOSE), refusal)
     async with serving(an_infisical(dying)) as server:
-        key = operator.subscribe("app", server.url)
-        await until(lambda: operator.condition(key, "Streaming") == ("False", "ServerError"))
+        key = operator.subscribe_with_token("app", server.url)
+        await eventually_async(lambda: operator.condition(key, "Streaming") == ("False", "ServerError"))
         labels = {"namespace": "team", "subscription": "app"}
         name = "infisical_events_stream_connected"
         assert operator.metrics.registry.get_sample_value(name, labels) == 0.0
@@ -226,21 +198,21 @@ async def test_dead_stream_does_not_look_alive(operator: Operator) -> None:
 # -- never two, never any left ------------------------------------------------------------------------
 
 
-async def test_never_two_streams(operator: Operator) -> None:
+async def test_never_two_streams(operator: ConnectedSupervisor) -> None:
     """However streams end, the server has one of ours afterwards and no more, and a change is heard once."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         for ending in ENDINGS:
             await sandbox.do(Controls.end_streams, ending)
-            await until(lambda: _are(sandbox, 1))
+            await eventually_async(lambda: _are(sandbox, 1))
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
-        await until(lambda: _events_of(operator, key) == 1)
+        await eventually_async(lambda: _events_of(operator, key) == 1)
         assert await streams_of(sandbox) == 1
         await operator.supervisor.close()
 
 
-def _events_of(operator: Operator, key: SubscriptionKey) -> int:
+def _events_of(operator: ConnectedSupervisor, key: SubscriptionKey) -> int:
     return int(operator.cluster.status_of(key).get("counters", {}).get("eventsReceived", 0))
 
 
@@ -251,7 +223,7 @@ async def test_ended_streams_leave_no_connection() -> None:
         for _ in range(99):
             with pytest.raises(InfisicalError):
                 await _drained(session.stream)
-        await until(lambda: server.connections <= 1)
+        await eventually_async(lambda: server.connections <= 1)
         assert len(asyncio.all_tasks()) <= 2 + server.connections
 
 
@@ -285,30 +257,32 @@ async def _over(open_stream: Any) -> None:  # noqa: ANN401 - of a session
         await _drained(open_stream)
 
 
-async def test_outages_leave_no_error(operator: Operator) -> None:
+async def test_outages_leave_no_error(operator: ConnectedSupervisor) -> None:
     """A subscription that is watching again keeps no error, and of its streams only the one that is open."""
     refusal = refused(500, "InternalServerError", "Something went wrong")
     script = in_turn(OPEN_AND_CLOSED, OPEN_AND_CLOSED, refusal, Answer((), After.RESET), OPEN)
     async with serving(an_infisical(script)) as server:
         with leaks.uncollected():
             before, there = leaks.errors(), leaks.objects()
-            key = operator.subscribe("app", server.url)
-            await until(lambda: len(server.asked(SUBSCRIBE)) == 5 and operator.is_watching(key), seconds=30.0)
+            key = operator.subscribe_with_token("app", server.url)
+            await eventually_async(
+                lambda: len(server.asked(SUBSCRIBE)) == 5 and operator.is_watching(key), seconds=30.0
+            )
             assert leaks.errors() - before == Counter()
             assert (leaks.objects() - there)["StreamConnection"] == 1
         await operator.supervisor.close()
 
 
-async def test_edited_specs_leave_nothing(operator: Operator) -> None:
+async def test_edited_specs_leave_nothing(operator: ConnectedSupervisor) -> None:
     """Of what served a spec that was replaced nothing is left, also before garbage is collected."""
     async with serving(an_infisical(always(OPEN))) as server:
         with leaks.uncollected():
             before, there = leaks.errors(), leaks.objects()
-            key = operator.subscribe("app", server.url)
-            await until(lambda: operator.is_watching(key))
+            key = operator.subscribe_with_token("app", server.url)
+            await eventually_async(lambda: operator.is_watching(key))
             for number in range(2, 5):
                 operator.edit(key, debounceSeconds=number)
-                await until(lambda count=number: len(server.asked(SUBSCRIBE)) == count)  # type: ignore[misc]
+                await eventually_async(lambda count=number: len(server.asked(SUBSCRIBE)) == count)  # type: ignore[misc]
             assert leaks.errors() - before == Counter()
             assert (leaks.objects() - there)["StreamController"] == 1
         await operator.supervisor.close()
@@ -328,39 +302,39 @@ async def _drained(open_stream: Any) -> None:  # noqa: ANN401 - of a session
 # -- stalled and busy ---------------------------------------------------------------------------------
 
 
-async def test_stalled_server_blocks_nobody(operator: Operator) -> None:
+async def test_stalled_server_blocks_nobody(operator: ConnectedSupervisor) -> None:
     """A server that accepts and never answers delays no other subscription, and not the end of its own."""
     stalled = always(Answer((), After.SILENCE))
     async with serving(stalled) as stuck, serving(an_infisical(always(OPEN))) as well:
-        first = operator.subscribe("first", stuck.url)
-        await until(lambda: stuck.connections >= 1)
-        second = operator.subscribe("second", well.url)
-        await until(lambda: operator.is_watching(second), seconds=5.0)
+        first = operator.subscribe_with_token("first", stuck.url)
+        await eventually_async(lambda: stuck.connections >= 1)
+        second = operator.subscribe_with_token("second", well.url)
+        await eventually_async(lambda: operator.is_watching(second), seconds=5.0)
         operator.supervisor.remove(first.uid)
-        await until(lambda: stuck.connections == 0, seconds=5.0)
+        await eventually_async(lambda: stuck.connections == 0, seconds=5.0)
         await operator.supervisor.close()
 
 
-async def test_busy_look_does_not_stop_the_reading(operator: Operator) -> None:
+async def test_busy_look_does_not_stop_the_reading(operator: ConnectedSupervisor) -> None:
     """While a look takes for ever, all that the stream says is heard."""
     chunks = [A] * 500
     script = an_infisical(always(stream(chunks, After.SILENCE)), always(Answer((), After.SILENCE)))
     async with serving(script) as server:
-        key = operator.subscribe("app", server.url)
-        await until(lambda: _events_of(operator, key) == 500, seconds=20.0)
+        key = operator.subscribe_with_token("app", server.url)
+        await eventually_async(lambda: _events_of(operator, key) == 500, seconds=20.0)
         await operator.supervisor.close()
 
 
 # -- the right server as the right identity -----------------------------------------------------------
 
 
-async def test_addresses_never_mix(operator: Operator) -> None:
+async def test_addresses_never_mix(operator: ConnectedSupervisor) -> None:
     """Each server sees only the tokens of its own subscriptions, over all their streams and looks."""
     brief = always(stream([A], After.CLOSE))
     async with serving(an_infisical(brief)) as one, serving(an_infisical(brief)) as other:
-        operator.subscribe("one", one.url, "token-of-one")
-        operator.subscribe("other", other.url, "token-of-other")
-        await until(lambda: all(len(server.asked(SUBSCRIBE)) >= 4 for server in (one, other)))
+        operator.subscribe_with_token("one", one.url, "token-of-one")
+        operator.subscribe_with_token("other", other.url, "token-of-other")
+        await eventually_async(lambda: all(len(server.asked(SUBSCRIBE)) >= 4 for server in (one, other)))
         await operator.supervisor.close()
     assert set(_tokens(one.requests)) == {"Bearer token-of-one"}
     assert set(_tokens(other.requests)) == {"Bearer token-of-other"}
@@ -372,67 +346,69 @@ def _tokens(requests: list[Request]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("end", [Controls.expire_tokens, Controls.revoke_tokens])
-async def test_expired_token_is_not_used_again(operator: Operator, end: Callable[[Controls], int]) -> None:
+async def test_expired_token_is_not_used_again(
+    operator: ConnectedSupervisor, end: Callable[[Controls], int]
+) -> None:
     """A stream that ends after its token did is opened with another token, by one login."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         await sandbox.do(end)
         await sandbox.do(Controls.end_streams, Ending.CLEAN)
-        await until(lambda: _are(sandbox, 1), seconds=5.0)
+        await eventually_async(lambda: _are(sandbox, 1), seconds=5.0)
         journal = await sandbox.do(Controls.journal)
         await operator.supervisor.close()
     assert [entry.kind for entry in journal].count("login") == 2
 
 
-async def test_edited_authentication_opens_another_stream(operator: Operator) -> None:
+async def test_edited_authentication_opens_another_stream(operator: ConnectedSupervisor) -> None:
     """Another identity in the spec is the one of the next stream, and the old stream is closed."""
     async with serving(an_infisical(always(OPEN))) as server:
-        key = operator.subscribe("app", server.url, "old-token")
-        await until(lambda: operator.is_watching(key))
+        key = operator.subscribe_with_token("app", server.url, "old-token")
+        await eventually_async(lambda: operator.is_watching(key))
         operator.cluster.put_secret("team", "infisical-new", {"token": "new-token"})
         operator.edit(key, authentication={"accessTokenRef": {"name": "infisical-new", "key": "token"}})
-        await until(lambda: len(server.asked(SUBSCRIBE)) == 2)
+        await eventually_async(lambda: len(server.asked(SUBSCRIBE)) == 2)
         assert list(_tokens(server.asked(SUBSCRIBE))) == ["Bearer old-token", "Bearer new-token"]
-        await until(lambda: operator.is_watching(key) and server.connections <= 2)
+        await eventually_async(lambda: operator.is_watching(key) and server.connections <= 2)
         await operator.supervisor.close()
 
 
-async def test_edited_address_opens_another_stream(operator: Operator) -> None:
+async def test_edited_address_opens_another_stream(operator: ConnectedSupervisor) -> None:
     """Another address in the spec is where the next stream is, and the old server has none any more."""
     async with serving(an_infisical(always(OPEN))) as old, serving(an_infisical(always(OPEN))) as new:
-        key = operator.subscribe("app", old.url)
-        await until(lambda: operator.is_watching(key))
+        key = operator.subscribe_with_token("app", old.url)
+        await eventually_async(lambda: operator.is_watching(key))
         operator.edit(key, address=new.url)
-        await until(lambda: len(new.asked(SUBSCRIBE)) == 1 and old.connections == 0)
+        await eventually_async(lambda: len(new.asked(SUBSCRIBE)) == 1 and old.connections == 0)
         await operator.supervisor.close()
 
 
 # -- permissions --------------------------------------------------------------------------------------
 
 
-async def test_lost_permission_is_told_and_found_again(operator: Operator) -> None:
+async def test_lost_permission_is_told_and_found_again(operator: ConnectedSupervisor) -> None:
     """A permission that is withdrawn ends the stream, and the refusal that follows says which it is."""
     async with Sandbox.in_thread() as sandbox:
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         await sandbox.do(Controls.assign_role, "no-access")
         await sandbox.do(Controls.recheck_streams)
-        await until(lambda: operator.condition(key, "Streaming") == ("False", "PermissionDenied"))
+        await eventually_async(lambda: operator.condition(key, "Streaming") == ("False", "PermissionDenied"))
         assert "tried again every minute" in _message(operator, key)
         await operator.supervisor.close()
 
 
-def _message(operator: Operator, key: SubscriptionKey) -> str:
+def _message(operator: ConnectedSupervisor, key: SubscriptionKey) -> str:
     conditions = operator.cluster.status_of(key)["conditions"]
     return next(str(c["message"]) for c in conditions if c["type"] == "Streaming")
 
 
-async def test_slow_subscription_is_waited_for(operator: Operator) -> None:
+async def test_slow_subscription_is_waited_for(operator: ConnectedSupervisor) -> None:
     """A server that takes a second to subscribe is not asked a second time meanwhile."""
     async with Sandbox.in_thread() as sandbox:
         await sandbox.do(Controls.fail_requests, ResponseFault(f"POST {SUBSCRIBE}", delay=1.0))
         key = operator.subscribe_at(sandbox)
-        await until(lambda: operator.is_watching(key))
+        await eventually_async(lambda: operator.is_watching(key))
         assert await streams_of(sandbox) == 1
         await operator.supervisor.close()

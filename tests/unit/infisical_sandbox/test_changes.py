@@ -48,7 +48,7 @@ def test_an_update_of_a_comment_is_an_event(world: World) -> None:
 
 
 def test_a_single_rename_names_the_old_key(world: World) -> None:
-    """Who hears of a rename by a single update hears the key that is gone."""
+    """The event of a rename by a single update has the old key."""
     place = world.place("/app")
     world.fill(place, A="1")
 
@@ -59,7 +59,7 @@ def test_a_single_rename_names_the_old_key(world: World) -> None:
 
 
 def test_a_batch_rename_names_the_new_key(world: World) -> None:
-    """Who hears of a rename by a batch hears the key that is there now."""
+    """The event of a rename by a batch has the new key."""
     place = world.place("/app")
     world.fill(place, A="1")
     draft = Draft("A", new_key="B")
@@ -85,7 +85,7 @@ def test_a_batch_over_folders_is_one_event_per_folder_with_all_keys(world: World
 
 
 def test_an_upsert_creates_without_a_create_event(world: World) -> None:
-    """What an upsert creates is heard of as an update only."""
+    """A create by an upsert sends an update event only."""
     place = world.place("/app")
     world.fill(place, A="1")
 
@@ -108,7 +108,7 @@ def test_a_batch_update_of_a_missing_key_changes_nothing(world: World) -> None:
 
 
 def test_a_batch_update_may_ignore_missing_keys(world: World) -> None:
-    """In ignore mode the event lists what was really updated."""
+    """In ignore mode the event lists the updated keys only."""
     place = world.place("/app")
     world.fill(place, A="1")
 
@@ -136,7 +136,7 @@ def test_single_events_carry_the_path_as_it_was_asked_for(world: World, path: st
 
 
 def test_batch_updates_carry_the_canonical_path(world: World) -> None:
-    """A batch update tells where the folder really is."""
+    """The event of a batch update has the canonical path of the folder."""
     place = world.place("/app")
     world.fill(place, A="1")
 
@@ -146,7 +146,7 @@ def test_batch_updates_carry_the_canonical_path(world: World) -> None:
 
 
 def test_personal_overrides_are_silent(world: World) -> None:
-    """Nobody hears of a personal override, its change or its end."""
+    """A personal override sends no event when it is made, changed or removed."""
     place = world.place("/app")
     world.fill(place, A="1")
 
@@ -237,8 +237,8 @@ def test_re_ordering_imports_is_no_change_to_speak_of(world: World) -> None:
     assert [(second, 1), (first, 2)] == [(row.id, row.position) for row in rows]
 
 
-def test_a_rotation_is_silent_at_its_folder_and_heard_by_importers(world: World) -> None:
-    """New values, no event, but the folder's importers are told."""
+def test_a_rotation_sends_events_to_importers_only(world: World) -> None:
+    """New values send no event for the folder, and import mutations for its importers."""
     place = world.place("/app")
     world.fill(place, A="1")
 
@@ -250,7 +250,7 @@ def test_a_rotation_is_silent_at_its_folder_and_heard_by_importers(world: World)
 
 
 def test_rewritten_references_are_silent_at_their_folder(world: World) -> None:
-    """A rename rewrites who refers to it: a new version without an event, its importers are told."""
+    """A rename rewrites references: a new version without an event, and events for the importers."""
     place, other = world.place("/app"), world.place("/web")
     world.fill(place, A="1")
     world.fill(other, URL="http://${prod.app.A}@host")

@@ -1,4 +1,4 @@
-"""Who hears of a change elsewhere, and when."""
+"""Which folders get an import mutation for a change elsewhere, and when."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from infisical_sandbox.server.domain.changes import Context
 from infisical_sandbox.server.domain.events import Event
 from infisical_sandbox.server.domain.generations import E3, E4, EventType
 from infisical_sandbox.server.domain.subscriptions import Entry, wants
+<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
 from infisical_sandbox.server.fan_out_queue import FanOutQueue
 from support.sandbox_client import NOW, World, a_world, until
+=======
+from infisical_sandbox.server.syncing import Syncer
+from support.eventually import eventually_async
+from support.sandbox_client import NOW, World, a_world
+>>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
 
 @pytest.fixture
@@ -29,8 +35,8 @@ def let_import(world: World, importer: str, source: str, *, replication: bool = 
     )
 
 
-def test_importers_and_referrers_hear_of_it(world: World) -> None:
-    """A folder that imports the changed one or refers to its secrets is told, and no other."""
+def test_importers_and_referrers_get_an_event(world: World) -> None:
+    """A folder that imports the changed one or refers to its secrets gets an event, no other does."""
     let_import(world, "/importer", "/shared")
     world.fill(world.place("/referrer"), URL="${prod.shared.A}")
     world.fill(world.place("/stranger"), URL="${prod.other.A} ${A}")
@@ -56,27 +62,37 @@ def test_only_exactly_the_imported_folder_counts(world: World) -> None:
 
 
 async def test_a_cycle_of_imports_ends(world: World) -> None:
-    """Two folders importing each other tell each other once."""
+    """Two folders that import each other cause one event each."""
     let_import(world, "/a", "/b")
     let_import(world, "/b", "/a")
     heard: list[Event] = []
     fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
+<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
     fan_out.queue(world.place("/b").key)
     await until(lambda: fan_out.waiting == 0, "the jobs end")
+=======
+    syncer.queue(world.place("/b").key)
+    await eventually_async(lambda: syncer.waiting == 0)
+>>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
     assert [event.path for event in heard] == ["/a", "/b"]
 
 
-async def test_a_chain_is_told_level_by_level(world: World) -> None:
-    """The importer of an importer hears after it."""
+async def test_a_chain_is_notified_level_by_level(world: World) -> None:
+    """The importer of an importer gets its event later."""
     let_import(world, "/mid", "/low")
     let_import(world, "/top", "/mid")
     heard: list[Event] = []
     fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
+<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
     fan_out.queue(world.place("/low").key)
     await until(lambda: fan_out.waiting == 0, "the jobs end")
+=======
+    syncer.queue(world.place("/low").key)
+    await eventually_async(lambda: syncer.waiting == 0)
+>>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
     assert [(event.path, event.type) for event in heard] == [
         ("/mid", EventType.IMPORT_MUTATION),
@@ -91,8 +107,13 @@ async def test_a_diamond_may_be_told_twice(world: World) -> None:
     heard: list[Event] = []
     fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
+<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
     fan_out.queue(world.place("/low").key)
     await until(lambda: fan_out.waiting == 0, "the jobs end")
+=======
+    syncer.queue(world.place("/low").key)
+    await eventually_async(lambda: syncer.waiting == 0)
+>>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
     assert [event.path for event in heard].count("/top") == 2
 
@@ -117,8 +138,13 @@ async def test_a_folder_that_vanished_tells_nobody(world: World) -> None:
     heard: list[Event] = []
     fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
+<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
     fan_out.queue((world.project_id, "prod", "/never-there"))
     await until(lambda: fan_out.waiting == 0, "the jobs end")
+=======
+    syncer.queue((world.project_id, "prod", "/never-there"))
+    await eventually_async(lambda: syncer.waiting == 0)
+>>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
     assert heard == []
 

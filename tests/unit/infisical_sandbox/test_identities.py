@@ -53,7 +53,7 @@ def test_an_expired_token_is_forbidden_not_unauthorized(generation: Generation) 
 
 @BOTH
 def test_a_forged_or_mangled_token_is_a_token_error(generation: Generation) -> None:
-    """Wrong key, wrong algorithm and nonsense are told apart in words only."""
+    """A wrong key, a wrong algorithm and garbage differ in the message only."""
     bench = Bench(generation)
     forged = jwt.encode({"identityAccessTokenId": "x"}, KEY[::-1], "HS256")
     other = jwt.encode({"identityAccessTokenId": "x"}, KEY * 2, "HS512")
@@ -96,7 +96,7 @@ def test_an_old_server_deletes_a_token_it_cannot_fully_renew() -> None:
 
 
 def test_a_new_server_shortens_the_last_renewal() -> None:
-    """What is left of the maximum is granted; only then renewal ends, and the old token goes on."""
+    """The rest of the maximum is granted; then renewal ends, and the old token stays valid."""
     bench = Bench(E4)
     first = bench.issue(ttl=60, max_ttl=100)
     second = bench.tokens.renew(first.token, NOW + 50)
@@ -136,7 +136,7 @@ def test_no_limit_means_forever_on_an_old_and_ninety_days_on_a_new_server() -> N
 
 
 def test_a_periodic_token_of_an_old_server_has_no_maximum() -> None:
-    """It reports its period and a billion seconds, and renews for ever."""
+    """It reports its period and 1,000,000,000 s, and renews without end."""
     bench = Bench(E3)
     grant = bench.issue(period=60, ttl=60, max_ttl=60)
 

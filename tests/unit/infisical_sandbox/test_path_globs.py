@@ -98,8 +98,8 @@ def _passes(ability: Ability, path: str | None) -> bool:
     return True
 
 
-def test_the_last_fitting_rule_wins() -> None:
-    """An inverted rule takes back what an earlier one gave, and only where its conditions hold."""
+def test_the_last_matching_rule_wins() -> None:
+    """An inverted rule removes an earlier permission where its conditions hold."""
     ability = Ability(
         (
             Rule(permissions.SECRETS, ("readValue",)),

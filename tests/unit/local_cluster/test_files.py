@@ -1,4 +1,4 @@
-"""What the local control plane writes: certificates, kubeconfigs, records, and where."""
+"""The files of the local control plane: certificates, kubeconfigs and records."""
 
 import socket
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ def test_a_users_kubeconfig_is_never_touched(tmp_path: Path) -> None:
 
 @pytest.fixture
 def listener() -> Iterator[int]:
-    """A port on which somebody listens."""
+    """A port with a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -125,7 +125,7 @@ def test_ports_are_free_and_differ(listener: int) -> None:
 
 
 def test_a_record_survives_writing_and_reading(tmp_path: Path) -> None:
-    """Whoever reads the record later finds the same processes."""
+    """A record that is read later names the same processes."""
     here = processes.identify(1)
     record = Record(binaries=Path("/b"), kubeconfig=Path("/k"), ports={"etcd": 1}).with_process("etcd", here)
     cluster_record.save(tmp_path / "cluster.json", record)

@@ -29,7 +29,7 @@ def test_a_started_process_runs_in_its_own_session(sleeper: Process) -> None:
 
 
 def test_its_output_is_appended_to_the_log(tmp_path: Path) -> None:
-    """What was written before a restart stays readable, and nobody else may read it."""
+    """Output from before a restart stays in the log, which only its owner can read."""
     log = tmp_path / "logs" / "log"
     for word in ("first", "second"):
         process = processes.spawn(Path("/bin/echo"), (word,), {}, log)
@@ -72,7 +72,7 @@ def test_pausing_is_seen(sleeper: Process, eventually: Callable[..., Any]) -> No
 
 
 def test_a_paused_process_can_be_terminated(sleeper: Process) -> None:
-    """Nobody waits for a process that cannot obey."""
+    """Termination does not wait for a paused process."""
     processes.send(sleeper, signal.SIGSTOP)
 
     processes.terminate(sleeper)
@@ -80,8 +80,8 @@ def test_a_paused_process_can_be_terminated(sleeper: Process) -> None:
     assert processes.state(sleeper) == "gone"
 
 
-def test_a_deaf_process_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM is a request; what ignores it is ended by force."""
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ignores SIGTERM gets SIGKILL."""
     monkeypatch.setattr(processes, "_TERMINATE_SECONDS", 0.1)
     log = tmp_path / "log"
     script = "trap '' TERM; echo deaf; while :; do sleep 1; done"
@@ -101,7 +101,7 @@ def test_a_missing_program_is_an_error(tmp_path: Path) -> None:
 
 
 def test_usage_is_measured(sleeper: Process) -> None:
-    """Memory in MiB and processor seconds come from the kernel; nothing for whoever is gone."""
+    """Memory in MiB and processor seconds come from the kernel; a process that has ended has none."""
     usage = processes.usage(processes.identify(os.getpid()))
 
     assert usage

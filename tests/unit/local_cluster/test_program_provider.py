@@ -67,7 +67,7 @@ def _packed(release: Release, content: bytes) -> bytes:
 
 @pytest.fixture
 def mirror() -> Iterator[Mirror]:
-    """An HTTP server that offers what a test publishes."""
+    """An HTTP server with the files that a test publishes."""
     offered = Mirror()
 
     class Handler(BaseHTTPRequestHandler):
@@ -188,8 +188,8 @@ def test_components_of_the_same_minor_version_are_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_go")
-def test_the_cache_is_asked_before_the_network(tmp_path: Path, mirror: Mirror) -> None:
-    """What was downloaded once is not downloaded again."""
+def test_the_cache_comes_before_the_network(tmp_path: Path, mirror: Mirror) -> None:
+    """A downloaded program is not downloaded again."""
     mirror.publish(ETCD, b"etcd")
     origin = _sources(tmp_path, mirror.url)
 
@@ -261,7 +261,11 @@ def test_a_mirror_that_is_no_url_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_go")
 def test_an_archive_without_the_program_is_an_error(tmp_path: Path, mirror: Mirror) -> None:
+<<<<<<< HEAD:tests/unit/local_cluster/test_program_provider.py
     """A publisher who packs differently one day leads to the next source."""
+=======
+    """An archive with another layout makes the next source be tried."""
+>>>>>>> wt-tests-a:tests/unit/local_cluster/test_providing.py
     mirror.publish(replace(ETCD, release=replace(ETCD.release, member="elsewhere/etcd")), b"etcd")
     said: list[str] = []
 
@@ -294,7 +298,7 @@ def test_a_checksum_file_must_mention_the_file() -> None:
 
 @pytest.mark.usefixtures("no_go")
 def test_two_processes_download_once(tmp_path: Path, mirror: Mirror) -> None:
-    """Whoever comes second waits for the first and uses its result."""
+    """The second process waits for the first and uses its result."""
     mirror.publish(ETCD, b"etcd" * 100_000)
     origin = _sources(tmp_path, mirror.url)
 

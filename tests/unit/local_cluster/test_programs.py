@@ -1,4 +1,4 @@
-"""The table of programs, and what `deploy/local` pins, are one truth."""
+"""The table of programs and the pins of `deploy/local` agree."""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ def test_reset() -> None:
 
 @given(at_least=st.floats(0, 1e6))
 def test_asked_to_wait(at_least: float) -> None:
-    """What the server asked for is a floor, and jitter comes on top of it."""
+    """The wait that the server asks for is a minimum; jitter is added to it."""
     assert at_least <= Backoff(first=1.0, longest=30.0).pause(at_least=at_least) <= at_least + 1.0
 
 
@@ -51,7 +51,7 @@ def test_asked_to_wait(at_least: float) -> None:
     ],
 )
 def test_slow_pace(reason: Reason, floor: float) -> None:
-    """What only a person can mend is tried at a slow pace, all else as soon as jitter allows."""
+    """Errors that need a person are retried slowly, all others after a jittered backoff."""
     assert floor <= Backoff(first=1.0, longest=30.0).pause(reason) <= floor + 1.0
 
 

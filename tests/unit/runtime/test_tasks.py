@@ -11,7 +11,7 @@ from support.virtual_time import in_virtual_time
 
 
 class LostError(Exception):
-    """What a racer raises."""
+    """The error of a task in a race."""
 
 
 async def forever(endings: list[str]) -> None:
@@ -39,7 +39,7 @@ async def test_first_end_ends_all() -> None:
 
 @in_virtual_time
 async def test_first_failure_is_raised() -> None:
-    """What the first one raised is raised, after the others are cleaned up."""
+    """The first error is raised after the other tasks have ended."""
     endings: list[str] = []
     with pytest.raises(LostError):
         await race(fail_after(1.0), forever(endings))
@@ -48,7 +48,7 @@ async def test_first_failure_is_raised() -> None:
 
 @in_virtual_time
 async def test_failure_is_gone_when_it_was_caught() -> None:
-    """An error that nobody needs any more is not kept by the race that raised it."""
+    """A caught error is not kept by the race that raised it."""
     with leaks.uncollected():
         try:
             await race(fail_after(1.0), forever([]))

@@ -133,7 +133,7 @@ def test_the_cloud_is_allowed(origin: str) -> None:
     ],
 )
 def test_nothing_else_is_allowed(address: str) -> None:
-    """Neither plain text, nor another port, nor a name that looks alike, nor the insides of a cloud."""
+    """Plain text, other ports, similar names and cloud-internal addresses are denied."""
     assert not is_allowed(origin_of(address), DEFAULT_ALLOWED)
 
 

@@ -58,7 +58,7 @@ def test_an_address_is_what_it_leads_to(kind: AddressKind, addresses: str) -> No
 def test_a_host_that_is_named_in_full_may_be_an_internal_one(
     address: str, admitting: list[EgressPolicy]
 ) -> None:
-    """Of a wildcard the owner of a domain fills in the rest, and what no Infisical has is for nobody."""
+    """A wildcard lets the domain's owner choose hosts, and addresses of no Infisical are always denied."""
     told = {egress: egress.denial_reason(ORIGIN, ip_address(address)) for egress in (ANYBODY, NAMED)}
 
     assert [egress for egress, denial_reason in told.items() if not denial_reason] == admitting

@@ -1,4 +1,4 @@
-"""Whether a body that was read may be believed."""
+"""When a read is accepted, suspected of being stale, or unchanged."""
 
 import pytest
 from hypothesis import given
@@ -34,10 +34,10 @@ YOUNG, OLD = at(MAX_READ_LAG.total_seconds()), at(MAX_READ_LAG.total_seconds() +
 SAME, ACCEPTED, SUSPECT = Assessment
 
 
-def judged(
+def assessed(
     seen: PartitionState, *told: SecretEvent, partition: Partition = OWN, current: PartitionState = BELIEVED
 ) -> Assessment:
-    """The verdict of a read ten seconds after the belief, with events heard five seconds after it."""
+    """The assessment of a read 10 s after the accepted state, with events received 5 s after it."""
     return assess(partition, a_belief(current), seen, at(10), [received(event, 5) for event in told])
 
 
@@ -49,20 +49,20 @@ def test_what_is_believed_is_the_same() -> None:
 @pytest.mark.parametrize("seen", [a_body(A=3, B=1), a_body(A=3), a_body(A=2, B=2, C=1)])
 def test_a_version_that_rose_proves_a_body_newer(seen: PartitionState) -> None:
     """No lagging read shows a version that was not there yet."""
-    assert judged(seen) is ACCEPTED
+    assert assessed(seen) is ACCEPTED
 
 
 @pytest.mark.parametrize(
     "seen", [a_body(A=1, B=1), a_body(A=1, B=2), a_body(B=1), a_body(A=2, B=1, C=1), a_body()]
 )
-def test_what_may_be_older_is_suspect(seen: PartitionState) -> None:
-    """A lower version, or a key more or less, may be a read from before the belief."""
-    assert judged(seen) is SUSPECT
+def test_a_possibly_older_read_is_suspect(seen: PartitionState) -> None:
+    """A lower version, or one key more or less, may come from a read before the accepted state."""
+    assert assessed(seen) is SUSPECT
 
 
 @pytest.mark.parametrize("seen", [a_body(A=1, B=1), a_body(), a_body(A=2, B=1, C=1)])
-def test_after_the_horizon_every_body_is_believed(seen: PartitionState) -> None:
-    """A read that began later than any lag shows what is: a real roll-back, too."""
+def test_after_the_read_lag_every_state_is_accepted(seen: PartitionState) -> None:
+    """A read that began after the longest read lag shows the true state, also a real rollback."""
     assert assess(OWN, a_belief(BELIEVED), seen, YOUNG, ()) is SUSPECT
     assert assess(OWN, a_belief(BELIEVED), seen, OLD, ()) is ACCEPTED
 
@@ -80,8 +80,8 @@ def test_after_the_horizon_every_body_is_believed(seen: PartitionState) -> None:
     ids=["create", "upsert", "delete", "rename", "replace", "two changes"],
 )
 def test_events_corroborate_what_no_version_proves(seen: PartitionState, events: list[SecretEvent]) -> None:
-    """A key more or less is believed at once if events told exactly that."""
-    assert judged(seen, *events) is ACCEPTED
+    """One key more or less is accepted at once if received events say the same."""
+    assert assessed(seen, *events) is ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -110,24 +110,24 @@ def test_events_corroborate_what_no_version_proves(seen: PartitionState, events:
     ],
 )
 def test_other_events_corroborate_nothing(seen: PartitionState, events: list[SecretEvent]) -> None:
-    """What events did not tell stays suspect, and so does an older version whatever they told."""
-    assert judged(seen, *events) is SUSPECT
+    """Without a matching event a difference stays suspect, and an older version does with any event."""
+    assert assessed(seen, *events) is SUSPECT
 
 
 @pytest.mark.parametrize("seconds", [-1, 0])
-def test_an_event_from_before_the_belief_corroborates_nothing(seconds: float) -> None:
-    """It was about something that the belief knows already."""
+def test_an_event_before_the_accepted_state_corroborates_nothing(seconds: float) -> None:
+    """The accepted state already contains what such an event is about."""
     told = [received(an_event(CREATE, "/a", "C"), seconds)]
 
     assert assess(OWN, a_belief(BELIEVED), a_body(A=2, B=1, C=1), at(10), told) is SUSPECT
 
 
 def test_an_import_mutation_corroborates_an_import() -> None:
-    """It names a folder and no keys; a look at all below sees imports of that folder, too."""
+    """The event names a folder and no keys; a recursive read also shows imports of that folder."""
     below = a_part("/**", source="/shared")
 
     def new(*told: SecretEvent, partition: Partition = IMPORTED) -> Assessment:
-        return judged(a_body(A=2), *told, partition=partition, current=a_body())
+        return assessed(a_body(A=2), *told, partition=partition, current=a_body())
 
     assert new(an_event(IMPORT, "/a")) is ACCEPTED
     assert new(an_event(IMPORT, "/a"), partition=below) is ACCEPTED
@@ -137,14 +137,14 @@ def test_an_import_mutation_corroborates_an_import() -> None:
 
 
 def test_a_late_import_mutation_brings_nothing_back() -> None:
-    """The server tells of it seconds after the change, when a read may still be from before."""
-    assert judged(a_body(A=2, B=1, C=1), an_event(IMPORT, "/a"), partition=IMPORTED) is SUSPECT
-    assert judged(a_body(A=2), an_event(IMPORT, "/a"), partition=IMPORTED) is SUSPECT
-    assert judged(a_body(A=1, B=1), an_event(IMPORT, "/a"), partition=IMPORTED) is SUSPECT
+    """The server sends it seconds after the change, when a read may still be older."""
+    assert assessed(a_body(A=2, B=1, C=1), an_event(IMPORT, "/a"), partition=IMPORTED) is SUSPECT
+    assert assessed(a_body(A=2), an_event(IMPORT, "/a"), partition=IMPORTED) is SUSPECT
+    assert assessed(a_body(A=1, B=1), an_event(IMPORT, "/a"), partition=IMPORTED) is SUSPECT
 
 
 def test_a_deleted_secret_does_not_come_back() -> None:
-    """A secret that is made anew has another id: a young read that shows the old one lags."""
+    """A recreated secret has another id: an early read with the old id is stale."""
     current = a_belief(BELIEVED).succeeded_by(a_body(A=2), at(5))
     told = [received(an_event(CREATE, "/a", "B"), 6)]
 
@@ -154,8 +154,8 @@ def test_a_deleted_secret_does_not_come_back() -> None:
     assert assess(OWN, current, BELIEVED, at(6 + MAX_READ_LAG.total_seconds()), ()) is ACCEPTED
 
 
-def test_what_is_gone_is_remembered_for_a_while() -> None:
-    """Ids that left stay known as long as a read may show them, and no longer; what is back is not gone."""
+def test_removed_ids_are_kept_for_a_while() -> None:
+    """Removed ids are kept as long as a stale read may show them; ids that came back are dropped."""
     first = a_belief(a_body(A=1, B=1)).succeeded_by(a_body(A=1), at(1))
     horizon = MAX_READ_LAG.total_seconds()
 
@@ -167,7 +167,7 @@ def test_what_is_gone_is_remembered_for_a_while() -> None:
 
 @given(few_beliefs, st.lists(states, max_size=4))
 def test_nothing_is_both_there_and_gone(accepted: AcceptedState, history: list[PartitionState]) -> None:
-    """After any history, the ids of a belief and those that left are disjoint."""
+    """After any history, the ids of the accepted state and the removed ids are disjoint."""
     for seconds, state in enumerate(history, start=100):
         accepted = accepted.succeeded_by(state, at(seconds))
 
@@ -175,14 +175,14 @@ def test_nothing_is_both_there_and_gone(accepted: AcceptedState, history: list[P
 
 
 @given(few_parts, few_beliefs, states, few_moments, hearings)
-def test_no_young_read_takes_a_version_back(
+def test_no_early_read_reverts_a_version(
     partition: Partition,
     current: AcceptedState,
     seen: PartitionState,
     started: object,
     told: tuple[ReceivedEvent, ...],
 ) -> None:
-    """Whatever was heard: within the horizon no body is believed that shows a secret as it was before."""
+    """With any events, no state within the read lag is accepted with an older version of a secret."""
     versions = {
         secret_version.id: secret_version.version for secret_version in current.state.versions.values()
     }
@@ -200,8 +200,8 @@ def test_no_young_read_takes_a_version_back(
 LATE = MAX_READ_LAG.total_seconds() + 1
 
 
-def test_most_keys_leaving_without_a_word_is_doubtful() -> None:
-    """All keys, or more than half of at least three: the server leaves out what may not be described."""
+def test_removal_of_most_keys_without_an_event_is_unconfirmed() -> None:
+    """All keys, or more than half of at least 3: the server omits keys without the right to describe them."""
     accepted = a_belief(a_body(A=1, B=1, C=1))
 
     assert unconfirmed_removal(OWN, accepted, ABSENT, at(LATE), ()) == "A"
@@ -210,8 +210,8 @@ def test_most_keys_leaving_without_a_word_is_doubtful() -> None:
     assert unconfirmed_removal(OWN, a_belief(a_body(A=1, B=1)), a_body(A=1), at(LATE), ()) is None
 
 
-def test_a_loss_that_was_told_or_is_not_believed_anyway_is_not_doubtful() -> None:
-    """Heard deletes vouch for it; a read that is too young waits as it is; imports are not asked for."""
+def test_some_removals_need_no_confirmation() -> None:
+    """Delete events confirm a removal, a suspect read waits anyway, and imports are not checked."""
     accepted, told = a_belief(a_body(A=1)), [received(an_event(DELETE, "/a", "A"), 5)]
 
     assert unconfirmed_removal(OWN, accepted, ABSENT, at(LATE), told) is None

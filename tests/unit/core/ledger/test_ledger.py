@@ -1,4 +1,4 @@
-"""What is believed and owed, as it is stored."""
+"""The stored form of the accepted state and the pending restarts."""
 
 import json
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ def test_a_ledger_stores_lists() -> None:
 
 
 def test_moments_are_stored_finer_than_seconds() -> None:
-    """What came before and what after is decided by microseconds, in UTC."""
+    """Moments are stored in microseconds in UTC, because they decide the order."""
     ledger = a_ledger(baselined_at=at(0.000001))
 
     assert encode(ledger)["baselinedAt"] == "2026-01-02T03:04:05.000001Z"
@@ -145,8 +145,8 @@ def test_an_incomplete_ledger(way: tuple[str, ...]) -> None:
         {"belief": [{"part": "prod:/a", "body": "[" * 100_000, "acceptedAt": "2026-01-02T03:04:05Z"}]},
     ],
 )
-def test_the_refusal_of_a_ledger_repeats_nothing_of_it(damage: dict[str, object]) -> None:
-    """What was edited by hand may hold anything: only the kind of the mistake is told."""
+def test_the_error_of_a_ledger_does_not_quote_it(damage: dict[str, object]) -> None:
+    """An edited ledger may contain anything: the error names only the kind of the mistake."""
     with pytest.raises(UnreadableLedgerError) as refusal:
         decode(STORED | damage)
 
@@ -156,8 +156,8 @@ def test_the_refusal_of_a_ledger_repeats_nothing_of_it(damage: dict[str, object]
 
 
 @given(texts)
-def test_an_unknown_part_was_not_there(path: str) -> None:
-    """Of a part that was never seen it is believed that it was not there at the baseline."""
+def test_an_unknown_partition_was_absent(path: str) -> None:
+    """A partition without an accepted state counts as absent at the baseline."""
     known = a_belief(a_body(A=1), seconds=7)
     ledger = a_ledger({a_part("/a"): known})
 
@@ -197,16 +197,16 @@ def test_a_ledger_always_fits(keys: int, is_whole: bool) -> None:  # noqa: FBT00
     assert is_stored_as(ledger, read)
 
 
-def test_a_change_of_a_folded_folder_is_of_any_key() -> None:
-    """Nobody can say what changed, so it concerns whoever some key of the folder concerns."""
+def test_a_change_of_a_compacted_folder_is_of_any_key() -> None:
+    """A compacted state has no keys, so its change matches every workload of the folder."""
     (change,) = diff(OWN, a_body(A=1, B=1).compacted(), a_body(A=1, B=2))
 
     assert (change.key, change.types) == ("*", {CREATE, UPDATE, DELETE})
     assert diff(OWN, a_body(A=1).compacted(), a_body(A=1)) == ()
 
 
-def test_nobody_is_forgotten_among_many_that_are_owed() -> None:
-    """A thousand workloads that are owed fifty keys each are all stored; what for is told less exactly."""
+def test_all_of_many_pending_restarts_are_stored() -> None:
+    """1,000 pending restarts with 50 keys each are all stored, with less detailed changes."""
     changes = tuple(a_change(f"SERVICE_{n:06d}_DATABASE_URL") for n in range(50))
     all_pending = [a_debt(f"web-{n}", 1, *changes) for n in range(1000)]
     ledger = a_ledger({}, *all_pending)
@@ -264,8 +264,8 @@ FORMAT_1 = {
 }
 
 
-def test_the_first_format_is_read_on() -> None:
-    """An upgrade takes belief, debts and claims over, so that it neither restarts nor forgets anything."""
+def test_the_first_format_is_read() -> None:
+    """An upgrade keeps the accepted state, pending restarts and unmatched import events."""
     ledger = decode(FORMAT_1)
 
     assert ledger.accepted_for(a_part("/payments")) == AcceptedState(
@@ -278,12 +278,12 @@ def test_the_first_format_is_read_on() -> None:
 
 
 def written(number: int) -> Any:  # noqa: ANN401 - JSON
-    """What the operator wrote that stored this format; it says itself what each of its fields is."""
+    """A stored ledger of this format, with field names as its operator version wrote them."""
     return json.loads((LEDGERS / f"format-{number}.json").read_text())["full"]
 
 
-def test_the_second_format_is_read_on() -> None:
-    """Digests of values, folded folders and what was parked are taken over as well."""
+def test_the_second_format_is_read() -> None:
+    """An upgrade also keeps digests of values, compacted folders and recently removed partitions."""
     ledger, state = (
         decode(written(2)),
         PartitionState.of({"KEY": SecretVersion("id1", 3, "dig1"), "OTHER": SecretVersion("id2", 1)}),
@@ -310,8 +310,8 @@ def test_the_second_format_is_read_on() -> None:
     assert encode(ledger)["format"] == FORMAT
 
 
-def test_the_third_format_before_late_debts_is_read_on() -> None:
-    """Rollouts, tokens and what people have asked for are taken over; nothing is late."""
+def test_the_third_format_before_unconfirmed_restarts_is_read() -> None:
+    """Rollouts, content fingerprints and user requests are kept; no restart is unconfirmed."""
     ledger = decode(written(3))
 
     assert ledger.rollouts == (Rollout("uid-7", "StatefulSet", "db", 6, at(9), wave=2, has_failed=True),)
@@ -324,8 +324,8 @@ def test_the_third_format_before_late_debts_is_read_on() -> None:
 
 
 @pytest.mark.parametrize("number", [2, 3])
-def test_what_was_read_of_an_earlier_format_is_written_whole(number: int) -> None:
-    """Written anew and read again it is the same: an upgrade forgets nothing the second time either."""
+def test_a_ledger_of_an_earlier_format_is_written_whole(number: int) -> None:
+    """Written again and read again it is equal: a second upgrade loses nothing either."""
     ledger = decode(written(number))
 
     assert decode(json.loads(json.dumps(encode(ledger)))) == ledger

@@ -1,4 +1,4 @@
-"""By which means changes are found, and what passing from one to another does to what is remembered."""
+"""How each observation mode finds changes, and what a change of the mode does to the ledger."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ LONG = MAX_READ_LAG.total_seconds() + 1
 
 
 def read_result(header: Header, *snapshots: Snapshot) -> ReadResult:
-    """A look at the folder `/a`."""
+    """A read of the folder `/a`."""
     return ReadResult(header, (a_scope(),), snapshots)
 
 
@@ -58,8 +58,8 @@ def test_without_a_sight_the_first_ledger_believes_nothing() -> None:
     assert ledger.scopes == (a_scope(),)
 
 
-def test_by_events_alone_what_is_heard_counts() -> None:
-    """Changes for what they say, import mutations for all keys of their folder, elsewhere for nothing."""
+def test_in_event_mode_received_events_are_the_changes() -> None:
+    """An event is its change, an import mutation is any key of its folder, other folders count nothing."""
     ledger = a_ledger(header=BLIND)
     told = (
         received(an_event(UPDATE, "/a", "A"), 1),
@@ -74,8 +74,8 @@ def test_by_events_alone_what_is_heard_counts() -> None:
     assert (taken.unshown_events, taken.ledger.unmatched_events, taken.ledger.accepted) == ((), (), {})
 
 
-def test_what_may_be_looked_at_at_last_is_a_baseline() -> None:
-    """What was heard up to then counts; what stands is believed; what is owed stays owed."""
+def test_the_first_permitted_read_is_a_baseline() -> None:
+    """Received events count, the state is accepted, and pending restarts stay pending."""
     ledger = a_ledger({}, a_debt(), header=BLIND)
 
     taken = apply_read(
@@ -88,8 +88,8 @@ def test_what_may_be_looked_at_at_last_is_a_baseline() -> None:
     assert taken.ledger.header == HEADER
 
 
-def test_who_stops_looking_is_told_of_what_the_last_look_shows() -> None:
-    """After the edit to `Events` the last sight counts, and nothing is believed any more."""
+def test_the_last_read_before_event_mode_counts() -> None:
+    """After the edit to `Events` the last read counts, and no state stays accepted."""
     taken = apply_read(believing(a_body(A=1)), read_result(BLIND, seen(a_body(A=2))), (), at(LONG))
 
     assert taken.changes == (a_change("A"),)
@@ -137,8 +137,8 @@ def test_a_rotated_key_restarts_nobody() -> None:
     assert taken.ledger.header == ROTATED
 
 
-def test_a_value_that_changed_without_a_version_is_told_as_an_import_mutation() -> None:
-    """What a secret refers to changed: Infisical tells that by such an event, too."""
+def test_a_changed_value_without_a_version_is_an_import_mutation() -> None:
+    """A referenced secret changed: Infisical also sends an import mutation for that."""
     before = believing(a_body(A=("A", 1, "d1"), B=("B", 1, "d1")), VALUES)
 
     taken = apply_read(

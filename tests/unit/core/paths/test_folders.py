@@ -11,8 +11,8 @@ from support.strategies import folders
 messy_paths = st.lists(st.sampled_from(["/", "a", "b c", "**", ".."]), max_size=6).map("".join)
 
 
-def test_a_folder_is_written_as_people_read_it() -> None:
-    """What Infisical allows in names is written as it is; anything else is escaped."""
+def test_a_folder_is_written_readably() -> None:
+    """Characters that Infisical allows in names are written as they are, all others escaped."""
     assert str(a_folder("/pay-ments/eu_1")) == "prod:/pay-ments/eu_1"
     assert str(Folder("a:b", "/c d/**")) == "a%3Ab:/c%20d/%2A%2A"
 
@@ -42,7 +42,7 @@ def test_what_is_no_folder_is_refused(text: str) -> None:
     [("", "/"), ("/", "/"), ("//", "/"), ("a/b", "/a/b"), ("//a", "/a"), ("/a/", "/a"), ("/a//b/", "/a/b")],
 )
 def test_a_path_has_one_spelling(path: str, expected: str) -> None:
-    """What the server tolerates in a request is one folder."""
+    """All spellings that the server accepts for one folder are equal."""
     assert canonical(path) == expected
 
 

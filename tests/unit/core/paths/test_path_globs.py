@@ -46,7 +46,7 @@ def globs(draw: st.DrawFn) -> PathGlob:
 
 
 def table_rows() -> list[tuple[str, dict[str, bool]]]:
-    """Each glob of the table with what it makes of each path."""
+    """Each glob of the table with its result for each path."""
     head, *rows = (line.split() for line in TABLE.read_text().splitlines())
     return [
         (glob, {path: mark == "Y" for path, mark in zip(head[1:], marks, strict=True)})
@@ -180,8 +180,8 @@ def test_two_stars_match_every_folder(folder: str) -> None:
 
 
 @given(globs(), folders)
-def test_whatever_matches_lies_at_or_below_the_base(glob: PathGlob, folder: str) -> None:
-    """A recursive look at the base misses no folder that the glob matches."""
+def test_every_match_is_at_or_below_the_base(glob: PathGlob, folder: str) -> None:
+    """A recursive read of the base includes every folder that the glob matches."""
     inside = f"{folder}/".startswith(f"{glob.base.rstrip('/')}/")
     assert inside or not glob.matches(folder)
 
@@ -328,7 +328,7 @@ def test_no_key_pattern_backtracks_without_bound(pattern: str) -> None:
     ],
 )
 def test_no_pattern_stalls(pattern: str) -> None:
-    """The worst path for the worst pattern takes tenths of a second, once; a longer one is nobody's."""
+    """The worst path for the worst pattern takes tenths of a second; longer paths match nothing."""
     glob, begun = compile_path_glob(pattern), time.process_time()
     for _ in range(10_000):
         glob.matches("/" + "a" * (MAX_PATH_LENGTH - 1))
@@ -337,7 +337,7 @@ def test_no_pattern_stalls(pattern: str) -> None:
 
 
 def test_no_filter_stalls() -> None:
-    """A hundred of the worst patterns take milliseconds for a key; a key that nobody has matches none."""
+    """100 of the worst patterns take milliseconds per key; an impossible key matches none."""
     keys, begun = KeyFilter(tuple("*a" * 120 + f"b{number}" for number in range(100))), time.process_time()
     assert not keys.matches("a" * MAX_KEY_LENGTH)
     assert not KeyFilter(("*",)).matches("a" * 10_000_000)

@@ -1,4 +1,4 @@
-"""What has to be looked at for a spec."""
+"""The scopes that a spec needs to read."""
 
 import pytest
 from hypothesis import given
@@ -49,7 +49,7 @@ def test_a_scope_survives_storage(scope: Scope) -> None:
     ],
 )
 def test_a_scope_covers_a_folder(scope: Scope, folder: Folder, expected: bool) -> None:  # noqa: FBT001 - a table
-    """A look sees its own folder, and if it is recursive all below it, in one environment."""
+    """A scope covers its own folder, and all below it if it is recursive, in one environment."""
     assert scope.covers(folder) is expected
 
 

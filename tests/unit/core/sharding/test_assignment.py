@@ -1,4 +1,4 @@
-"""Who should hold which shard: balanced, the same for everyone, and with as few moves as that takes."""
+"""Shard assignment: balanced, equal for all replicas, and with as few moves as possible."""
 
 from collections import Counter
 
@@ -35,15 +35,15 @@ def test_fair(holders: dict[int, str], replicas: set[str], shards: int) -> None:
 
 
 @given(st.dictionaries(st.integers(0, 15), st.sampled_from("abcdefgh")), NAMES, SHARDS)
-def test_settled(holders: dict[int, str], replicas: set[str], shards: int) -> None:
-    """What is fair stays: nothing moves to and fro."""
+def test_a_balanced_assignment_stays(holders: dict[int, str], replicas: set[str], shards: int) -> None:
+    """A balanced assignment does not change."""
     wanted = fair_assignment(holders, replicas, shards)
     assert fair_assignment(wanted, replicas, shards) == wanted
 
 
 @given(st.dictionaries(st.integers(0, 15), st.sampled_from("abcdef")), NAMES, SHARDS)
 def test_few_moves(holders: dict[int, str], replicas: set[str], shards: int) -> None:
-    """Only what is too much for its holder, or has none, goes to another one."""
+    """Only surplus and unassigned shards move."""
     wanted = fair_assignment(holders, replicas, shards)
     loads = Counter(holder for shard, holder in holders.items() if shard < shards and holder in replicas)
     least, odd = divmod(shards, len(replicas))
@@ -53,10 +53,10 @@ def test_few_moves(holders: dict[int, str], replicas: set[str], shards: int) -> 
 
 
 def test_a_leader_stays() -> None:
-    """With one shard whoever holds it keeps it, whoever joins."""
+    """With one shard its holder keeps it when replicas join."""
     assert fair_assignment({0: "z"}, {"a", "b", "z"}, 1) == {0: "z"}
 
 
-def test_nobody() -> None:
-    """Without replicas nobody holds anything."""
+def test_no_replica() -> None:
+    """Without replicas no shard is assigned."""
     assert fair_assignment({0: "a"}, (), 2) == {}

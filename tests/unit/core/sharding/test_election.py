@@ -1,7 +1,7 @@
-"""What a replica concludes from a look at the Leases, and that two never act for one shard.
+"""What a replica decides from a list of Leases, and that no shard ever has two active replicas.
 
-The last part plays whole histories: replicas whose clocks go at their own pace from their own begin,
-requests that take their time, whose answers are lost or whose effect comes late, and replicas that die.
+The last part runs whole histories: replicas with fast and slow clocks, requests whose answers are lost or
+whose effect comes late, and replicas that die.
 """
 
 import heapq
@@ -65,7 +65,7 @@ def test_a_fair_share() -> None:
 
 
 def test_giving_to_a_newcomer() -> None:
-    """Whoever has more than a fair share gives the surplus away, and nobody takes what is held."""
+    """A replica with more than its fair share releases the surplus; held shards are not taken."""
     view = update_view({}, [a_shard(0, "a_1"), a_shard(1, "a_1"), a_membership("a"), a_membership("b")], 0.0)
     assert a_candidacy("a").plan(view, (0, 1), 0.0) == LeasePlan(release=(1,))
     assert a_candidacy("b").plan(view, (), 0.0) == LeasePlan()
@@ -87,7 +87,7 @@ def test_a_longer_duration_is_respected() -> None:
 
 
 def test_a_renewal_is_seen() -> None:
-    """A record that moves begins anew; a label alone moves the version and not the record."""
+    """A changed renewal time counts from now; a label alone changes the version and not the record."""
     first = update_view(None, [a_shard(0, "b_1")], 0.0)
     labelled = update_view(first, [a_shard(0, "b_1", version="2")], 5.0)
     renewal = update_view(labelled, [a_shard(0, "b_1", renewed="s", version="3")], 6.0)
@@ -96,7 +96,7 @@ def test_a_renewal_is_seen() -> None:
 
 
 def test_an_earlier_life() -> None:
-    """A replica that begins anew takes at once what it held before, unless that life is seen to go on."""
+    """A restarted replica acquires its earlier shards at once, unless its earlier process still renews."""
     candidacy = a_candidacy(shards=1, life="2")
     found = update_view(None, [a_shard(0, "a_1")], 0.0)
     lives = update_view(found, [a_shard(0, "a_1", renewed="s")], 1.0)
@@ -111,23 +111,23 @@ def test_names_that_look_alike() -> None:
 
 
 def test_released() -> None:
-    """What has no holder is free at once."""
+    """A Lease without a holder is free at once."""
     assert a_candidacy(shards=1).plan(update_view({}, [a_shard()], 0.0), (), 0.0).acquire == (0,)
 
 
 @pytest.mark.parametrize("leases", [(), (a_shard(0, "b_1"),), (a_shard(0),)])
 def test_lost(leases: tuple[Lease, ...]) -> None:
-    """What another one has, or was deleted or cleared by somebody, is not ours any more."""
+    """A Lease that another replica took, or that was deleted or cleared, is lost."""
     assert a_candidacy(shards=1).plan(update_view({}, leases, 0.0), (0,), 0.0).lost == (0,)
 
 
 def test_in_our_name() -> None:
-    """What is in our name and not held, as after a lost answer, is taken again."""
+    """A Lease in this replica's name that is not held, as after a lost answer, is acquired again."""
     assert a_candidacy(shards=1).plan(update_view({}, [a_shard(0, "a_1")], 0.0), (), 0.0).acquire == (0,)
 
 
 def test_the_dead_have_no_share() -> None:
-    """A replica that was not heard of for a while is given nothing; its own Leases expire later."""
+    """A replica without a recent renewal gets no shard; its Leases expire later."""
     view = update_view({}, [a_membership("a"), a_membership("b")], 0.0)
     assert a_candidacy().plan(view, (0,), 4.9).acquire == ()
     assert a_candidacy().living(view, 4.9) == {"a_1", "b_1"}
@@ -146,7 +146,7 @@ def test_what_is_left_behind_is_removed() -> None:
 
 
 @dataclass
-class Server:
+class LeaseStore:
     """The API server: linearizable, with compare-and-swap by version."""
 
     leases: dict[str, Lease] = field(default_factory=dict)
@@ -162,30 +162,30 @@ class Server:
 
 
 @dataclass
-class World:
-    """True time, what happens next, and what every history has to keep."""
+class LeaseHistory:
+    """True time, the events to come, and the invariant of every history."""
 
     rng: random.Random
-    server: Server = field(default_factory=Server)
+    store: LeaseStore = field(default_factory=LeaseStore)
     now: float = 0.0
     queue: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     numbers: "count[int]" = field(default_factory=count)
-    players: "list[Player]" = field(default_factory=list)
+    members: "list[SimulatedReplica]" = field(default_factory=list)
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
-        """Let something happen."""
+        """Schedule an event."""
         heapq.heappush(self.queue, (self.now + seconds, next(self.numbers), act))
 
-    def play(self, until: float) -> None:
-        """Let time pass; at every step no shard has two who act for it."""
+    def run(self, until: float) -> None:
+        """Let time pass; after every event no shard has two active replicas."""
         while self.queue and self.queue[0][0] <= until:
             self.now, _, act = heapq.heappop(self.queue)
             act()
-            acting = [shard for player in self.players for shard in player.acting()]
-            assert len(acting) == len(set(acting)), f"two act at {self.now}"
+            acting = [shard for replica in self.members for shard in replica.acting()]
+            assert len(acting) == len(set(acting)), f"two replicas are active at {self.now}"
 
     def request(self, effect: Callable[[], object], answered: Callable[[object], None]) -> None:
-        """The effect comes after a while, the answer after another one, or it is lost, or nothing happens."""
+        """The effect comes late, the answer later; the answer or the request may be lost."""
         slow = self.rng.random() < 0.1
         there, back = (self.rng.uniform(0.001, 6.0 if slow else 0.05) for _ in "ab")
         fate = self.rng.random()
@@ -200,58 +200,58 @@ class World:
 
 
 @dataclass
-class Player:
-    """One replica, as simple as can be: requests are not waited for, so they overlap and come late.
+class SimulatedReplica:
+    """A minimal replica: it does not wait for requests, so they overlap and arrive late.
 
-    One rule is that of `runtime.holding`, which takes and gives away in one task that waits for each answer:
-    no answer brings back what was given up after it was asked for.
+    One rule is that of the lease manager, which acquires and releases in one task and waits for each answer:
+    no answer brings back a shard that was given up after the request.
     """
 
-    world: World
+    history: LeaseHistory
     name: str
-    pace: float
+    clock_rate: float
     offset: float
     candidacy: Elector
     view: LeaseViews | None = None
     held: dict[int, tuple[Lease, float]] = field(default_factory=dict)
     ended: dict[int, float] = field(default_factory=dict)
-    """When each shard was given up last, released or lost."""
+    """When each shard was last released or lost."""
     is_dead: bool = False
 
     @property
     def now(self) -> float:
         """Its own monotonic clock."""
-        return self.offset + self.world.now * self.pace
+        return self.offset + self.history.now * self.clock_rate
 
     def acting(self) -> list[int]:
-        """The shards for which it acts at this moment."""
+        """The shards for which it is active at this moment."""
         deadline = self.candidacy.timing.deadline
         return [] if self.is_dead else [s for s, (_, sent) in self.held.items() if self.now < sent + deadline]
 
-    def turn(self) -> None:
-        """Look, renew, and come again."""
+    def renew(self) -> None:
+        """List the Leases, renew the held ones, and schedule the next round."""
         if self.is_dead:
             return
         self.held = {shard: self.held[shard] for shard in self.acting()}
-        self.world.request(lambda: tuple(self.world.server.leases.values()), self.seen)
+        self.history.request(lambda: tuple(self.history.store.leases.values()), self.seen)
         for shard, (lease, _) in self.held.items():
             self.write(renewed(lease, NOW), shard)
-        self.join()
-        self.world.after(self.candidacy.timing.renewal / self.pace, self.turn)
+        self.announce()
+        self.history.after(self.candidacy.timing.renewal / self.clock_rate, self.renew)
 
-    def join(self) -> None:
-        """Say that it is there."""
+    def announce(self) -> None:
+        """Renew its own membership."""
         name = self.candidacy.names.replica(self.candidacy.replica.name)
         known = (self.view or {}).get(name)
         self.write(self.ours(known.lease if known else Lease(name=name)), None)
 
     def ours(self, lease: Lease) -> Lease:
-        """In our name, with a record that never was there."""
-        moved = replace(lease, renewed=str(next(self.world.numbers)))
+        """The Lease with this replica as its holder, and a new renewal time."""
+        moved = replace(lease, renewed=str(next(self.history.numbers)))
         return replace(taken(moved, self.candidacy.replica.holder, 15.0, NOW), renewed=moved.renewed)
 
     def seen(self, answer: object) -> None:
-        """A list has arrived, maybe late; act on it."""
+        """Act on a list, which may arrive late."""
         assert isinstance(answer, tuple)
         if self.is_dead:
             return
@@ -267,60 +267,62 @@ class Player:
             self.write(self.ours(view[name].lease if name in view else Lease(name=name)), shard)
 
     def give_up(self, shard: int) -> Lease:
-        """Act for a shard no more, whatever is still to be answered; its Lease."""
+        """Give a shard up, whatever answer is outstanding; return its Lease."""
         self.ended[shard] = self.now
         return self.held.pop(shard)[0]
 
-    def heeds(self, shard: int, sent: float) -> bool:
-        """Whether an answer counts: the replica lives, and has not given the shard up since it asked."""
+    def accepts(self, shard: int, sent: float) -> bool:
+        """Whether an answer counts: the replica is alive and has not given up the shard since."""
         return not self.is_dead and sent > self.ended.get(shard, -math.inf)
 
     def write(self, lease: Lease, shard: int | None) -> None:
-        """A compare-and-swap; a shard is held from when its answer says so, since when it was sent."""
+        """A compare-and-swap; with its answer the shard is held since the request was sent."""
         sent = self.now
-        moved = replace(lease, renewed=str(next(self.world.numbers)))
+        moved = replace(lease, renewed=str(next(self.history.numbers)))
 
         def answered(stored: object) -> None:
-            if isinstance(stored, Lease) and shard is not None and self.heeds(shard, sent):
+            if isinstance(stored, Lease) and shard is not None and self.accepts(shard, sent):
                 self.held[shard] = (stored, max(sent, self.held.get(shard, (None, sent))[1]))
 
-        self.world.request(lambda: self.world.server.write(moved), answered)
+        self.history.request(lambda: self.history.store.write(moved), answered)
 
 
-def a_world(seed: int, replicas: int, shards: int) -> World:
-    """Replicas that begin within some seconds; their clocks are apart and go up to 10 % wrong."""
-    world = World(random.Random(seed))  # noqa: S311 - plays, keeps no secret
+def a_history(seed: int, replicas: int, shards: int) -> LeaseHistory:
+    """Replicas that start within 20 s; their clocks differ and are up to 10 % fast or slow."""
+    history = LeaseHistory(random.Random(seed))  # noqa: S311 - a simulation
     for number in range(replicas):
-        rng = world.rng
-        pace, offset = rng.uniform(0.9, 1.1), rng.uniform(-1e6, 1e6)
-        player = Player(world, f"r{number}", pace, offset, a_candidacy(f"r{number}", shards))
-        world.players.append(player)
-        world.after(rng.uniform(0, 20), player.turn)
-    return world
+        rng = history.rng
+        clock_rate, offset = rng.uniform(0.9, 1.1), rng.uniform(-1e6, 1e6)
+        replica = SimulatedReplica(
+            history, f"r{number}", clock_rate, offset, a_candidacy(f"r{number}", shards)
+        )
+        history.members.append(replica)
+        history.after(rng.uniform(0, 20), replica.renew)
+    return history
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 4), st.integers(1, 5))
 def test_no_two_act(seed: int, replicas: int, shards: int) -> None:
-    """Whatever clocks show, whichever answer is lost or late, whoever dies: a shard has one who acts."""
-    world = a_world(seed, replicas, shards)
-    for victim in world.players[1:]:
-        if world.rng.random() < 0.5:
-            world.after(world.rng.uniform(10, 80), lambda one=victim: setattr(one, "is_dead", True))  # type: ignore[misc] # a default
-    world.play(120)
+    """With wrong clocks, lost or late answers and dead replicas, a shard has at most one active replica."""
+    history = a_history(seed, replicas, shards)
+    for replica in history.members[1:]:
+        if history.rng.random() < 0.5:
+            history.after(history.rng.uniform(10, 80), lambda one=replica: setattr(one, "is_dead", True))  # type: ignore[misc] # a default
+    history.run(120)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 5))
 @example(seed=94480, replicas=3, shards=3)  # a renewal is answered after its shard was released
-def test_all_is_held(seed: int, replicas: int, shards: int) -> None:
-    """When the network is well again every shard is held, and the load is even."""
-    world = a_world(seed, replicas, shards)
-    world.play(60)
-    world.request = lambda effect, answered: world.after(  # type: ignore[method-assign] # a good network
+def test_all_shards_are_held(seed: int, replicas: int, shards: int) -> None:
+    """After the network has recovered every shard is held, and the load is even."""
+    history = a_history(seed, replicas, shards)
+    history.run(60)
+    history.request = lambda effect, answered: history.after(  # type: ignore[method-assign] # without faults
         0.01, lambda: answered(effect())
     )
-    world.play(140)
-    loads = [len(player.acting()) for player in world.players]
+    history.run(140)
+    loads = [len(replica.acting()) for replica in history.members]
     assert sum(loads) == shards
     assert max(loads) - min(loads) <= 1

@@ -26,6 +26,6 @@ def test_renewed() -> None:
 
 
 def test_released() -> None:
-    """What is released has no holder, and counts on from where it was."""
+    """A released Lease has no holder, and keeps its count of transitions."""
     lease = released(STORED, NOW)
     assert (lease.holder, lease.transitions, lease.version) == ("", 4, "7")

@@ -1,4 +1,4 @@
-"""What changed, how it is stored, and how much of it is kept."""
+"""Changes: their stored form, and how many of them are kept."""
 
 import pytest
 from hypothesis import given
@@ -48,8 +48,8 @@ def test_one_key_is_one_change() -> None:
 
 
 @given(st.lists(few_changes))
-def test_uniting_again_changes_nothing(several: list[Change]) -> None:
-    """What is united is sorted, has every key once, and the order of arrival does not matter."""
+def test_merging_again_changes_nothing(several: list[Change]) -> None:
+    """Merged changes are sorted, have every key once, and do not depend on the order."""
     once = merged(several)
 
     assert merged(once) == merged(reversed(several)) == once
@@ -57,14 +57,14 @@ def test_uniting_again_changes_nothing(several: list[Change]) -> None:
 
 
 def test_fifty_changes_are_kept() -> None:
-    """So many are told one by one."""
+    """50 changes are kept one by one."""
     several = [a_change(f"KEY_{number:02}") for number in range(50)]
 
     assert list(compacted(several)) == several
 
 
 def test_more_changes_are_one_of_their_folder() -> None:
-    """One more, and nobody reads a list of keys any more; types and folders are kept."""
+    """With one change more the keys are dropped; types and folders are kept."""
     several = [a_change(f"KEY_{number}") for number in range(50)]
 
     assert compacted([*several, a_change("X", CREATE), a_change("X", DELETE, path="/b")]) == (
@@ -74,7 +74,7 @@ def test_more_changes_are_one_of_their_folder() -> None:
 
 
 def test_too_many_folders_are_one_environment() -> None:
-    """What a held workload is owed does not grow with the number of folders either."""
+    """The changes of a pending restart do not grow with the number of folders either."""
     several = [
         a_change(path=f"/folder-{number}", environment=env) for number in range(60) for env in ("dev", "prod")
     ]

@@ -1,4 +1,4 @@
-"""What changed between two bodies, attributed as Infisical would tell it."""
+"""The difference of two states, as the events that Infisical would send."""
 
 import pytest
 from hypothesis import given
@@ -34,7 +34,7 @@ def test_a_change_is_attributed(
 
 
 def test_a_rename_is_an_update_of_both_names() -> None:
-    """One secret under another key is what the server tells as `secret:update`."""
+    """The server reports one secret under another key as `secret:update`."""
     before, after = a_body(OLD=("x", 1)), a_body(NEW=("x", 2))
 
     assert diff(OWN, before, after) == (a_change("NEW", UPDATE), a_change("OLD", UPDATE))
@@ -48,7 +48,7 @@ def test_renames_in_a_circle_are_updates() -> None:
 
 
 def test_a_rename_onto_a_deleted_name_is_both() -> None:
-    """Who waits for the delete hears of it, and who waits for the rename as well."""
+    """Entries for deletes and entries for updates both match it."""
     before, after = a_body(A=("x", 1), B=("y", 1)), a_body(B=("x", 2))
 
     assert diff(OWN, before, after) == (a_change("A", UPDATE), a_change("B", DELETE, UPDATE))
@@ -70,8 +70,8 @@ def test_an_import_is_mutated(before: PartitionState, after: PartitionState, key
     assert list(diff(IMPORTED, before, after)) == [a_change(key, IMPORT) for key in keys]
 
 
-def test_an_import_of_a_recursive_look_belongs_to_all_it_saw() -> None:
-    """The list does not tell which folder imports, so the change may concern any of them."""
+def test_an_import_of_a_recursive_read_belongs_to_its_whole_scope() -> None:
+    """The list does not name the importing folder, so the change may be of any of them."""
     partition = a_part("/a/**", source="/shared")
 
     assert diff(partition, a_body(), a_body(A=1)) == (a_change("A", IMPORT, path="/a/**"),)

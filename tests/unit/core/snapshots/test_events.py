@@ -1,4 +1,4 @@
-"""What a stream can say, decoded."""
+"""Decoded payloads of the stream."""
 
 import json
 from typing import Any
@@ -26,8 +26,8 @@ def an_item(path: str = "/a", environment: str = "prod", **fields: object) -> di
     return {"environment": environment, "secretPath": path, **fields}
 
 
-def told(payload: object, event: str = UPDATE, **envelope: object) -> tuple[Frame, ...]:
-    """What the newer generation's envelope of a payload decodes to."""
+def decoded(payload: object, event: str = UPDATE, **envelope: object) -> tuple[Frame, ...]:
+    """The decoded item of a payload in the newer generation's envelope."""
     data = {"eventType": event, "payload": payload}
     return decode_frame(event, json.dumps({"projectType": "secret-manager", "data": data} | envelope))
 
@@ -37,7 +37,7 @@ def test_one_event_names_all_keys_of_a_folder(event: str) -> None:
     """A payload with several items of one folder is one event."""
     payload = [an_item(secretKey="A"), an_item(secretKey="B")]
 
-    assert told(payload, event) == (an_event(event, "/a", "A", "B"),)
+    assert decoded(payload, event) == (an_event(event, "/a", "A", "B"),)
 
 
 def test_the_older_generation_is_understood() -> None:
@@ -63,14 +63,14 @@ def test_the_oldest_generation_is_understood() -> None:
 
 def test_an_import_mutation_names_a_folder_only() -> None:
     """Its payload is one object, and keys that it might name are none of it."""
-    assert told(an_item(secretKey="A"), IMPORT) == (an_event(IMPORT, "/a"),)
+    assert decoded(an_item(secretKey="A"), IMPORT) == (an_event(IMPORT, "/a"),)
 
 
 def test_an_event_of_several_folders_is_told_apart() -> None:
     """A batch over folders and environments is one event for each of them."""
     payload = [an_item(secretKey="A"), an_item("/b", secretKey="B"), an_item("/a", "dev", secretKey="A")]
 
-    assert told(payload) == (
+    assert decoded(payload) == (
         an_event(UPDATE, "/a", "A"),
         an_event(UPDATE, "/b", "B"),
         SecretEvent(UPDATE, Folder("dev", "/a"), frozenset("A")),
@@ -80,7 +80,7 @@ def test_an_event_of_several_folders_is_told_apart() -> None:
 @pytest.mark.parametrize("path", ["a", "//a", "/a/", "/a"])
 def test_a_path_is_the_text_of_some_request(path: str) -> None:
     """However a writer spelled the folder, it is that folder."""
-    assert told([an_item(path, secretKey="A")]) == (SecretEvent(UPDATE, a_folder("/a"), frozenset("A")),)
+    assert decoded([an_item(path, secretKey="A")]) == (SecretEvent(UPDATE, a_folder("/a"), frozenset("A")),)
 
 
 @pytest.mark.parametrize(
@@ -128,15 +128,15 @@ def test_what_is_not_understood_is_a_reason_to_look(data: str, why: str) -> None
 
 @pytest.mark.parametrize("key", [None, 1, {"a": 1}, [1, None]])
 def test_an_item_without_names_still_names_a_folder(key: object) -> None:
-    """Keys that are no text are left out; the folder is a reason to look by itself."""
-    assert told([an_item(secretKey=key)]) == (an_event(UPDATE, "/a"),)
+    """Keys that are not text are left out; the folder alone triggers a read."""
+    assert decoded([an_item(secretKey=key)]) == (an_event(UPDATE, "/a"),)
 
 
 def test_an_event_has_no_limit_of_keys() -> None:
     """Ten thousand keys in one frame are one event."""
     keys = [f"KEY_{number}" for number in range(10_000)]
 
-    assert told([an_item(secretKey=key) for key in keys]) == (an_event(UPDATE, "/a", *keys),)
+    assert decoded([an_item(secretKey=key) for key in keys]) == (an_event(UPDATE, "/a", *keys),)
 
 
 @given(texts, texts)
@@ -162,7 +162,7 @@ def test_any_json_decodes(whole: Any, kind: Any, payload: Any) -> None:  # noqa:
 def test_every_key_of_a_payload_is_in_some_event(payload: list[dict[str, str]], event: str) -> None:
     """Nothing that a frame names is left out, and nothing is made up."""
     names = {(item["environment"], item["secretKey"]) for item in payload}
-    events = told(payload, event)
+    events = decoded(payload, event)
 
     assert {
         (e.folder.environment, key) for e in events if isinstance(e, SecretEvent) for key in e.keys

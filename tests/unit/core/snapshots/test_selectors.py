@@ -54,8 +54,8 @@ def test_a_change_is_selected_by_one_entry(change: Change) -> None:
         (a_change("DB_OLD"), Reason.KEYS_NOT_SELECTED),
     ],
 )
-def test_a_refusal_says_what_did_not_fit(change: Change, reason: Reason) -> None:
-    """Of several entries the one is told that came closest."""
+def test_a_skip_names_the_closest_mismatch(change: Change, reason: Reason) -> None:
+    """With several entries the closest one gives the reason."""
     assert refusal_of(change) is reason
 
 
@@ -115,13 +115,13 @@ def test_a_change_below_a_folder_concerns_no_other_one(glob: str, path: str, exp
     "entry", [an_entry(path="//"), an_entry(path="/a/"), an_entry(UPDATE, "prod", "/a", "a b")]
 )
 def test_a_glob_that_is_not_acceptable_is_refused(entry: dict[str, object]) -> None:
-    """The spec's patterns are looked at before anything is done for it."""
+    """Invalid patterns of a spec are rejected before it is served."""
     with pytest.raises(ValueError, match=r"^the (path glob|key pattern) "):
         selectors_of(a_spec(entry))
 
 
 def test_an_event_is_a_change_of_each_key() -> None:
-    """What was heard goes through the same test as what was found."""
+    """Received events and found changes pass the same selectors."""
     assert changes_of(an_event(CREATE, "/a", "B", "A")) == (a_change("A", CREATE), a_change("B", CREATE))
     assert changes_of(an_event(IMPORT, "/a")) == (a_change(ANY_KEY, IMPORT),)
 

@@ -1,4 +1,4 @@
-"""What was seen, and how a part and a body are stored."""
+"""Snapshots, and the stored form of partitions and their states."""
 
 import dataclasses
 import json
@@ -15,8 +15,8 @@ from support.builders import a_body, a_folder, a_part, a_scope, an_observation
 from support.strategies import partitions, states, wide_bodies
 
 
-def test_a_part_is_written_as_people_read_it() -> None:
-    """Own secrets are named by their folder, an import by where it was seen and what it imports."""
+def test_a_partition_is_written_readably() -> None:
+    """Own secrets are named by their folder, an import by its scope and its source."""
     assert str(a_part("/a")) == "prod:/a"
     assert str(a_part("/a/**", source="/shared")) == "prod:/a/**<-prod:/shared"
 
@@ -47,8 +47,8 @@ def test_a_body_is_written_in_one_way(keys: list[str]) -> None:
     assert a_body(**dict.fromkeys(keys, ("id", 1))).encode() == '[0,{"A":["id",1],"B":["id",1],"C":["id",1]}]'
 
 
-def test_a_body_cannot_be_changed() -> None:
-    """Neither the body nor the mapping it was made of reaches what it holds."""
+def test_a_state_cannot_be_changed() -> None:
+    """Neither the state nor the mapping that it was made of gives write access to its content."""
     secret_versions = dict(a_body(A=1).versions)
     state = PartitionState.of(secret_versions)
     secret_versions.clear()
@@ -61,8 +61,8 @@ def test_a_body_cannot_be_changed() -> None:
 
 
 @given(st.text() | st.builds(json.dumps, st.lists(st.integers() | st.none(), max_size=3)))
-def test_what_is_no_body_is_refused(text: str) -> None:
-    """A text that no body was written as raises one of the errors that are told."""
+def test_an_invalid_state_is_rejected(text: str) -> None:
+    """Any text that is not a stored state raises one of the documented errors."""
     with pytest.raises((ValueError, TypeError, AttributeError)):
         PartitionState.decode(text)
 
@@ -94,8 +94,8 @@ def test_a_look_counts_its_keys() -> None:
         (a_part("/a/**", source="/shared"), a_scope("/a/**"), True),
     ],
 )
-def test_a_look_covers_a_part(partition: Partition, scope: Scope, expected: bool) -> None:  # noqa: FBT001 - a table
-    """Own secrets are covered by a look that sees their folder, imports by the look that told them."""
+def test_a_snapshot_covers_a_partition(partition: Partition, scope: Scope, expected: bool) -> None:  # noqa: FBT001 - a table
+    """Own secrets are covered by a read of their folder, imports by a read of the same scope."""
     assert is_covered(partition, [a_scope("/elsewhere"), scope]) is expected
 
 
@@ -118,8 +118,8 @@ def test_a_folded_body_agrees_with_what_it_was_made_of(state: PartitionState) ->
 
 
 @given(states, states)
-def test_a_folded_body_agrees_with_no_other(state: PartitionState, other: PartitionState) -> None:
-    """What differs in a key, an id, a version or its rank differs in the fold."""
+def test_a_compacted_state_agrees_with_no_other(state: PartitionState, other: PartitionState) -> None:
+    """A different key, id, version or rank gives a different fingerprint."""
     assert state.compacted().agrees(other) == (state.without_digests() == other.without_digests())
 
 
@@ -135,8 +135,8 @@ def test_what_agrees_is_completed_by_what_is_known(state: PartitionState, other:
     )
 
 
-def test_a_look_at_some_folders_tells_nothing_of_the_others() -> None:
-    """Imports that a recursive scope shows and other folders are left as they are believed."""
+def test_a_read_of_some_folders_leaves_the_others_unverified() -> None:
+    """Other folders, and imports of recursive scopes, keep their accepted state."""
     wide = a_scope("/a/**")
     sight = an_observation({a_part("/a/b"): a_body(B=2)}, scopes=[a_scope("/a/b")])
     current = (a_part("/a"), a_part("/a/b"), Partition(wide, a_folder("/shared")))

@@ -59,7 +59,7 @@ def test_a_transition_is_a_change_of_status(status: ConditionStatus, moved: obje
 
 
 def test_a_first_finding_is_a_transition() -> None:
-    """What was never said before begins now."""
+    """The transition time of a new condition is now."""
     assert later(ConditionUpdate(STALLED, TRUE, Reason.INVALID_SPEC, "")).last_transition_time == at(60)
 
 
@@ -119,8 +119,10 @@ def test_a_lost_stream_is_no_failure(status: ConditionStatus) -> None:
 
 @pytest.mark.parametrize("kind", [AUTHENTICATED, OBSERVED])
 @pytest.mark.parametrize("status", [FALSE, UNKNOWN])
-def test_ready_tells_what_is_missing(kind: ConditionType, status: ConditionStatus) -> None:
-    """Without a login or a look at the state nothing reaches anybody: Ready says the same as they."""
+def test_ready_gives_the_reason_of_the_missing_condition(
+    kind: ConditionType, status: ConditionStatus
+) -> None:
+    """Without a login or a read no change is found: Ready has the reason of that condition."""
     missing = ConditionUpdate(kind, status, Reason.UNREACHABLE, "No route to the host.")
 
     told = ready(with_condition(GOOD, missing, 3, at(0)))
@@ -128,8 +130,8 @@ def test_ready_tells_what_is_missing(kind: ConditionType, status: ConditionStatu
     assert told == ConditionUpdate(READY, status, Reason.UNREACHABLE, "No route to the host.")
 
 
-def test_the_login_is_told_before_the_look() -> None:
-    """Where the login fails the look does, too: the cause is told."""
+def test_the_login_comes_before_the_read() -> None:
+    """With a failed login the read fails as well: Ready has the reason of the login."""
     failed = found(
         (AUTHENTICATED, FALSE, Reason.CREDENTIALS_REJECTED), (OBSERVED, FALSE, Reason.SERVER_ERROR)
     )
@@ -149,8 +151,8 @@ def test_stalled_is_never_ready() -> None:
 
 
 @pytest.mark.parametrize(("status", "reason"), [(TRUE, Reason.WATCHING), (FALSE, Reason.PERMISSION_DENIED)])
-def test_by_events_alone_nothing_works_without_a_stream(status: ConditionStatus, reason: Reason) -> None:
-    """Where nothing may be looked at, no stream means that no change reaches anybody."""
+def test_event_mode_needs_a_stream(status: ConditionStatus, reason: Reason) -> None:
+    """In event mode no change is found without a stream."""
     streaming = Reason.CONNECTED if status is TRUE else Reason.PERMISSION_DENIED
     blind = found(
         (AUTHENTICATED, TRUE, Reason.LOGGED_IN),

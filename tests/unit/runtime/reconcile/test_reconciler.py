@@ -1,8 +1,6 @@
 """One pass after the other: written down before it is done, done once, told once."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +10,6 @@ from infisical_events.api.specs import parse_spec
 from infisical_events.core.restarts.planner import RestartPolicy
 from infisical_events.core.snapshots.selectors import selectors_of
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     ForbiddenError,
@@ -36,21 +33,14 @@ from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.status.subscription_store import SubscriptionDeletedError, SubscriptionStore
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
 from support.builders import a_raw_spec
-from support.fake_cluster import FakeCluster, OneKey, a_digest_key
+from support.fake_cluster import FakeCluster, a_digest_key
+from support.fake_infisical import FakeInfisical
 from support.virtual_time import in_virtual_time, virtual_now
 
 OPTED_IN = {"events.infisical.com/auto-reload": "true"}
 ROLLING = 1.0
 """Seconds until a restart that was made is looked at again."""
 PAUSED = {"events.infisical.com/paused": "true"}
-
-
-class Shown(OneKey):
-    """An Infisical that shows one folder with one key."""
-
-    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[StreamItem]]:
-        """Nobody listens."""
-        raise NotImplementedError
 
 
 class Process:
@@ -74,7 +64,7 @@ class Team:
         self.key = self.cluster.create_subscription("team", "app", a_raw_spec())
         self.cluster.create_workload("team", "web", OPTED_IN)
         self.cluster.create_workload("team", "other", {})
-        self.infisical = Shown()
+        self.infisical = FakeInfisical()
 
     async def reconciler(self) -> "Process":
         """What a process that starts now works with."""

@@ -2,26 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
-from infisical_events.api.specs import EventType, Spec
-from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.restarts.workload_state import RolloutProgress
-from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync.value_digests import DigestKey
-from infisical_events.infisical.event_stream import StreamItem
-from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.runtime.limits.restart_budget import RestartBudget
-from infisical_events.runtime.subscription.runner import SubscriptionRunner
 from support.builders import (
     CRON_JOB,
     DAEMON_SET,
@@ -29,10 +18,8 @@ from support.builders import (
     JOB,
     ROLLOUT,
     STATEFUL_SET,
-    a_folder,
-    a_raw_spec,
 )
-from support.fake_cluster import FakeCluster, OneKey, a_digest_key, a_world
+from support.harness import SubscriptionHarness
 from support.virtual_time import in_virtual_time, virtual_now
 
 GROUP = "events.infisical.com"
@@ -42,73 +29,10 @@ VERSION = "secrets.infisical.com/version"
 OPTED_IN = {f"{GROUP}/auto-reload": "true"}
 
 
-class Telling(OneKey):
-    """An Infisical with one key in one folder, that tells of each change at once."""
+class Team(SubscriptionHarness):
+    """A subscription whose workloads use the Secrets `env` and `own` of two providers."""
 
-    def __init__(self) -> None:
-        self.streams: list[asyncio.Queue[StreamItem]] = []
-
-    def change(self) -> None:
-        """Another version of the key."""
-        self.version += 1
-        for stream in self.streams:
-            stream.put_nowait(SecretEvent(EventType.UPDATE, a_folder("/a"), frozenset({"KEY"})))
-
-    @asynccontextmanager
-    async def opened(
-        self,
-        address: str,  # noqa: ARG002 - of the port
-        spec: Spec,  # noqa: ARG002
-        credentials: CredentialsSource,  # noqa: ARG002
-    ) -> AsyncIterator["Telling"]:
-        """A session."""
-        yield self
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
-        """An open stream."""
-        received: asyncio.Queue[StreamItem] = asyncio.Queue()
-        self.streams.append(received)
-        try:
-            yield _received(received)
-        finally:
-            self.streams.remove(received)
-
-
-async def _received(queue: asyncio.Queue[StreamItem]) -> AsyncIterator[StreamItem]:
-    while True:
-        yield await queue.get()
-
-
-class Team:
-    """A namespace with a subscription, and a process that serves it and can die."""
-
-    def __init__(self, *workloads: str, budget: RestartBudget | None = None, **fields: object) -> None:
-        self.calls: list[tuple[str, float]] = []
-        self.cluster = FakeCluster(self._called)
-        self.key = self.cluster.create_subscription("team", "app", a_raw_spec(debounceSeconds=0, **fields))
-        for name in workloads:
-            self.create(name)
-        self.infisical, self.budget, self.syncs = Telling(), budget or RestartBudget(), 1
-        self.has_key = True
-        self.task: asyncio.Task[None] | None = None
-        self.runner: SubscriptionRunner | None = None
-
-    async def _key(self) -> DigestKey:
-        if not self.has_key:
-            raise InfisicalError(Reason.KUBERNETES_API_ERROR, "The key of digests cannot be had.")
-        return await a_digest_key()
-
-    async def _called(self, method: str) -> None:
-        self.calls.append((method, asyncio.get_running_loop().time()))
-        await asyncio.sleep(0)
-
-    def create(
-        self, name: str, kind: WorkloadKind = DEPLOYMENT, *, uses: Iterable[str] = (), **words: str
-    ) -> None:
-        """A workload that opted in; `words` are annotations of the operator's group, with `_` for `-`."""
-        annotations = {f"{GROUP}/{word.replace('_', '-')}": text for word, text in words.items()}
-        self.cluster.create_workload("team", name, OPTED_IN | annotations, kind, uses)
+    syncs = 1
 
     def sync(self, content: str) -> None:
         """The ExternalSecret of Secret `env` has synced, with this content."""
@@ -119,95 +43,31 @@ class Team:
         self.cluster.put_source("team", EXTERNAL_SECRET, "env", spec={}, status=status)
 
     def fail_to_sync(self) -> None:
-        """The ExternalSecret says why it could not."""
+        """The ExternalSecret reports why it could not sync."""
         ready = {"type": "Ready", "status": "False", "message": "could not get secret data"}
         status = {"syncedResourceVersion": "1-1", "conditions": [ready]}
         self.cluster.put_source("team", EXTERNAL_SECRET, "env", spec={}, status=status)
 
     def write_silently(self, content: str, path: str = "/a") -> None:
-        """The InfisicalSecret of Secret `own` has this content; it reads one folder and never answers."""
+        """The InfisicalSecret of Secret `own` has this content; it never acknowledges a sync."""
         scope = {"secretsScope": {"envSlug": "prod", "secretsPath": path}}
         spec = {"authentication": {"universalAuth": scope}, "managedSecretReference": {"secretName": "own"}}
         self.cluster.keep_secret("team", "own", {VERSION: content}, written_at=virtual_now())
         self.cluster.put_source("team", INFISICAL_SECRET, "own", spec=spec, status={})
 
-    async def start(self) -> None:
-        """A process begins, and takes a baseline if there is none."""
-        opened = self.infisical.opened
-        world = a_world(self.cluster, opened, ADDRESS, digest_key=self._key, budget=self.budget)
-        self.runner = SubscriptionRunner(dependencies=world, key=self.key)
-        self.task = asyncio.get_running_loop().create_task(self.runner.run())
-        await asyncio.sleep(5.0)
-
-    async def crash(self) -> None:
-        """The process dies where it stands."""
-        assert self.task is not None
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-
-    async def change(self, seconds: float = 5.0) -> None:
-        """A change in Infisical, and some time after it."""
-        self.infisical.change()
-        await asyncio.sleep(seconds)
-
-    async def ask(self, word: str, value: str, seconds: float = 5.0) -> None:
-        """A person annotates the subscription, which the watch tells of."""
-        assert self.runner is not None
-        self.cluster.annotate_subscription(self.key, {f"{GROUP}/{word}": value})
-        self.runner.user_requests.put(UserRequests.of((await self.cluster.get(self.key)).annotations))
-        await asyncio.sleep(seconds)
-
-    async def edit(self, **fields: object) -> None:
-        """A person edits the subscription, which the watch tells of."""
-        assert self.runner is not None
-        self.cluster.edit_subscription(self.key, a_raw_spec(debounceSeconds=0, **fields))
-        self.runner.spec_changed.set()
-        await asyncio.sleep(5.0)
-
-    def count(self, method: str) -> int:
-        """How often this was called."""
-        return len(self.moments(method))
-
-    def moments(self, method: str) -> list[float]:
-        """When this was called."""
-        return [moment for name, moment in self.calls if name == method]
-
-    def rollouts(self, *names: str) -> list[int]:
-        """Of these Deployments."""
-        return [self.cluster.rollouts_of("team", name) for name in names]
-
-    def roll(self, progress: RolloutProgress, *names: str) -> None:
-        """How rollouts of these stand from now on."""
-        for name in names:
-            self.cluster.let_roll("team", name, progress)
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """As it is stored."""
-        return self.cluster.status_of(self.key)
-
     @property
     def settled(self) -> str:
         """The reason of condition RestartsComplete."""
-        (found,) = [c for c in self.status["conditions"] if c["type"] == "RestartsComplete"]
-        return str(found["reason"])
+        return self.condition("RestartsComplete")[1]
 
     @property
     def told(self) -> list[str]:
         """The reasons of the Kubernetes Events on the subscription, without the baseline's."""
-        own = [n.reason for n in self.cluster.notices if n.about.kind == "InfisicalEventSubscription"]
-        return own[1:]
+        return self.event_reasons[1:]
 
     def results(self) -> list[tuple[str, str]]:
         """What became of the workloads in the newest action."""
         return [(w["name"], w["result"]) for w in self.status["lastAction"]["workloads"]]
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.crash()
 
 
 def synced_team(**fields: Any) -> Team:  # noqa: ANN401 - fields of the spec
@@ -414,7 +274,7 @@ async def test_a_key_that_cannot_be_read_is_no_other_content() -> None:
     team.write_silently("old")
     async with team:
         await team.change(3.0)
-        team.has_key = False
+        team.has_digest_key = False
         await asyncio.sleep(300.0)
         assert (team.rollouts("web"), team.settled) == ([0], "KubernetesAPIError")
 

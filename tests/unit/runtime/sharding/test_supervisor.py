@@ -3,22 +3,14 @@
 import asyncio
 import gc
 import itertools
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
-from infisical_events.api.specs import Spec
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.ledger.codec import encode
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.sharding.assignment import shard_of
-from infisical_events.core.snapshots.snapshots import Snapshot
-from infisical_events.infisical.event_stream import StreamItem
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.kube.kubernetes_errors import (
     ForbiddenError,
     KubernetesError,
@@ -29,89 +21,23 @@ from infisical_events.kube.kubernetes_errors import (
 from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
-from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.sharding.supervisor import Supervisor, WatchBehindError
-from support.builders import a_body, a_ledger, a_part, a_raw_spec
-from support.fake_cluster import FakeCluster, a_world
-from support.virtual_time import in_virtual_time, virtual_now
-
-ADDRESS = "https://app.infisical.com"
+from infisical_events.runtime.sharding.supervisor import WatchBehindError
+from support.builders import a_ledger, a_raw_spec
+from support.fake_infisical import FakeInfisical
+from support.harness import ADDRESS, SupervisorHarness
+from support.virtual_time import in_virtual_time
 
 
-class QuietInfisical:
-    """Every project is empty, and every stream is open and silent."""
+class Operator(SupervisorHarness):
+    """A supervisor with an empty project."""
 
-    def __init__(self) -> None:
-        self.sessions: list[tuple[str, Spec]] = []
-        self.open_streams = 0
-        self.defect: Exception | None = None
-
-    @asynccontextmanager
-    async def opened(
-        self,
-        address: str,
-        spec: Spec,
-        credentials: CredentialsSource,  # noqa: ARG002 - of the port
-    ) -> AsyncIterator["QuietInfisical"]:
-        """A session, counted while it is open."""
-        if self.defect is not None:
-            raise self.defect
-        self.sessions.append((address, spec))
-        try:
-            yield self
-        finally:
-            self.sessions.remove((address, spec))
-
-    async def login(self) -> None:
-        """Everybody is let in."""
-
-    async def project_id(self) -> str:
-        """The project's id."""
-        return "p"
-
-    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
-        """Nothing is there."""
-        return Snapshot(scopes, {}, virtual_now(), virtual_now())
-
-    async def is_gone(self, folder: Folder, key: str) -> bool:  # noqa: ARG002 - of the port
-        """Nothing is there."""
-        return True
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
-        """An open stream, counted."""
-        self.open_streams += 1
-        try:
-            yield _silence()
-        finally:
-            self.open_streams -= 1
-
-
-async def _silence() -> AsyncIterator[StreamItem]:
-    await asyncio.get_running_loop().create_future()
-    yield  # type: ignore[misc] # never reached: it makes a generator of this
-
-
-class Operator:
-    """A supervisor in a world of fakes."""
-
-    def __init__(self, shards: int = 1, held: Collection[int] = (0,), **dependencies: Any) -> None:  # noqa: ANN401 - fields of World
+    def __init__(self, shards: int = 1, held: Collection[int] = (0,), **dependencies: Any) -> None:  # noqa: ANN401 - fields of Dependencies
+        super().__init__(shards, held, **dependencies)
         self.names = itertools.count(1)
-        self.cluster = FakeCluster()
-        self.infisical = QuietInfisical()
-        self.metrics = Metrics()
-        self.supervisor = Supervisor(
-            a_world(self.cluster, self.infisical.opened, ADDRESS, metrics=self.metrics, **dependencies),
-            (),
-            shards,
-            held,
-        )
 
     def create(self, name: str = "app", namespace: str = "team", **fields: object) -> SubscriptionKey:
-        """An object that the watch has delivered."""
-        key = self.cluster.create_subscription(namespace, name, a_raw_spec(**fields))
-        self.supervisor.upsert(key, 1)
-        return key
+        """A subscription that the watch has delivered."""
+        return self.subscribe(name, a_raw_spec(**fields), namespace)
 
     def conditions(self, key: SubscriptionKey) -> dict[str, tuple[str, str]]:
         """Status and reason of the stored conditions."""
@@ -317,7 +243,7 @@ async def test_a_defect_is_told() -> None:
     await asyncio.sleep(5.0)
     assert operator.conditions(key)["Ready"] == ("True", "Watching")
 
-    operator.infisical.defect = RuntimeError("canary: foreign text")
+    operator.infisical.fail("open_session", RuntimeError("canary: foreign text"))
     operator.cluster.edit_subscription(key, a_raw_spec(debounceSeconds=3))
     operator.supervisor.upsert(key, 2)
     await asyncio.sleep(30.0)
@@ -327,7 +253,7 @@ async def test_a_defect_is_told() -> None:
     assert [notice.reason for notice in operator.cluster.notices].count("InternalError") == 1
     assert any("reconcile_total" in line and "InternalError" in line for line in operator.series())
 
-    operator.infisical.defect = None
+    operator.infisical.recover("open_session")
     await asyncio.sleep(70.0)
     assert operator.conditions(key)["Ready"] == ("True", "Watching")
     await operator.supervisor.close()
@@ -337,11 +263,11 @@ async def test_a_defect_is_told() -> None:
 async def test_a_defect_that_cannot_be_told_is_waited_out() -> None:
     """Where its status cannot be written the subscription is tried again all the same."""
     operator = Operator()
-    operator.infisical.defect = RuntimeError("once")
+    operator.infisical.fail("open_session", RuntimeError("once"))
     operator.cluster.fail("write_status", ForbiddenError("not now"))
     key = operator.create()
     await asyncio.sleep(0.5)
-    operator.infisical.defect = None
+    operator.infisical.recover("open_session")
     await asyncio.sleep(10.0)
     assert operator.conditions(key)["Ready"] == ("True", "Watching")
     await operator.supervisor.close()
@@ -630,25 +556,13 @@ async def test_a_cancellation_that_is_swallowed() -> None:
     await operator.supervisor.close()
 
 
-class Changing(QuietInfisical):
-    """A project with one key, which can be changed."""
-
-    version = 1
-
-    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
-        """The folder as it stands."""
-        partitions = {a_part("/a"): a_body(KEY=self.version)}
-        return Snapshot(scopes, partitions, virtual_now(), virtual_now())
-
-
 @in_virtual_time
 async def test_a_spec_that_changes_between_two_slices() -> None:
     """What was found under the old spec and not written down yet is found under the new one, once."""
     ticks = itertools.count()
-    operator = Operator(scheduler=CooperativeScheduler(lambda: next(ticks) * SLICE))
-    operator.infisical = infisical = Changing()
-    dependencies = replace(operator.supervisor._dependencies, open_infisical=infisical.opened)
-    operator.supervisor = Supervisor(dependencies, ())
+    scheduler = CooperativeScheduler(lambda: next(ticks) * SLICE)
+    operator = Operator(infisical=FakeInfisical(), scheduler=scheduler)
+    infisical = operator.infisical
     names = [f"web-{number}" for number in range(50)]
     for name in names:
         operator.cluster.create_workload("team", name, {"events.infisical.com/auto-reload": "true"})

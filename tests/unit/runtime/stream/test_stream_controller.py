@@ -1,9 +1,8 @@
 """One stream is kept open: what it says becomes wakes, and how it ends decides when it is tried again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 
@@ -11,11 +10,8 @@ import pytest
 
 from infisical_events.api.specs import Spec
 from infisical_events.api.statuses import Condition, ConditionType
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.events import UnrecognizedFrame
 from infisical_events.core.snapshots.selectors import selectors_of
-from infisical_events.core.snapshots.snapshots import Snapshot
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import (
@@ -33,66 +29,10 @@ from infisical_events.runtime.stream.stream_controller import StreamController
 from infisical_events.runtime.triggers import TriggerQueue
 from support.builders import a_spec, an_entry, an_event
 from support.fake_cluster import FakeCluster
+from support.fake_infisical import FakeInfisical, Stream
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
 END = StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A stream on which this is heard, and which ends like this after so many seconds."""
-
-    hearings: tuple[StreamItem, ...] = ()
-    lasts: float = 1e9
-    end: InfisicalError = END
-
-
-@dataclass
-class Streams:
-    """An Infisical whose subscriptions end in these streams or refusals; the last one again and again."""
-
-    given: list[Stream | InfisicalError]
-    opened: list[float] = field(default_factory=list)
-    away_until: float = 0.0
-    away: InfisicalError = END
-
-    def refuse_until(self, moment: float, error: InfisicalError) -> None:
-        """Be away until then."""
-        self.away_until, self.away = moment, error
-
-    async def login(self) -> None:
-        """Not needed to listen."""
-
-    async def project_id(self) -> str:
-        """The project's id."""
-        return "p"
-
-    async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
-        """Nobody looks."""
-        raise NotImplementedError
-
-    async def is_gone(self, folder: Folder, key: str) -> bool:
-        """Nobody asks."""
-        raise NotImplementedError
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
-        """The next one."""
-        now = asyncio.get_running_loop().time()
-        self.opened.append(now)
-        if now < self.away_until:
-            raise self.away
-        given = self.given.pop(0) if len(self.given) > 1 else self.given[0]
-        if isinstance(given, InfisicalError):
-            raise given
-        yield _received(given)
-
-
-async def _received(stream: Stream) -> AsyncIterator[StreamItem]:
-    for hearing in stream.hearings:
-        yield hearing
-    await asyncio.sleep(stream.lasts)
-    raise stream.end
 
 
 class Listening:
@@ -108,12 +48,12 @@ class Listening:
         cluster = FakeCluster()
         key = cluster.create_subscription("team", "app", {})
         self.cluster = cluster
-        self.streams = Streams(list(given))
+        self.infisical = FakeInfisical(streams=given)
         self.status = StatusBuilder({}, 1, virtual_now)
         self.triggers = TriggerQueue(1.0)
         self.metrics = Metrics()
         self.listener = StreamController(
-            infisical=self.streams,
+            infisical=self.infisical,
             selectors=selectors_of(spec or a_spec()),
             triggers=self.triggers,
             reporter=Reporter(cluster, key, self.status),
@@ -203,8 +143,8 @@ async def test_healthy_stream_is_opened_again_at_once() -> None:
     """A stream that the server ends after its hour is back within half a second, each time."""
     world = Listening(Stream(lasts=3600.0))
     await world.for_seconds(100 * 3601.0)
-    assert len(world.streams.opened) > 99
-    assert max(pauses(world.streams.opened)) <= 3600.5
+    assert len(world.infisical.attempts) > 99
+    assert max(pauses(world.infisical.attempts)) <= 3600.5
     assert world.status.status().stream.blind_seconds < 100
 
 
@@ -213,8 +153,8 @@ async def test_stream_that_dies_young_is_no_hot_loop() -> None:
     """A server that ends each stream at once is not asked for another one without end."""
     world = Listening(Stream(lasts=0.0))
     await world.for_seconds(600.0)
-    assert len(world.streams.opened) < 100
-    assert max(pauses(world.streams.opened)) <= 30.0
+    assert len(world.infisical.attempts) < 100
+    assert max(pauses(world.infisical.attempts)) <= 30.0
 
 
 @pytest.mark.parametrize(
@@ -226,8 +166,8 @@ async def test_server_that_is_away(reason: Reason) -> None:
     away = InfisicalError(reason, "No answer.")
     world = Listening(*[away] * 100, Stream())
     await world.for_seconds(86_400.0)
-    assert max(pauses(world.streams.opened)) <= 30.0
-    assert len(world.streams.opened) == 101
+    assert max(pauses(world.infisical.attempts)) <= 30.0
+    assert len(world.infisical.attempts) == 101
 
 
 @pytest.mark.parametrize(
@@ -250,8 +190,8 @@ async def test_pace_fits_the_reason(error: InfisicalError, at_least: float) -> N
     """What a person has to mend, or what the server wants to wait for, is waited for, and not given up."""
     world = Listening(error)
     await world.for_seconds(3600.0)
-    assert at_least <= min(pauses(world.streams.opened))
-    assert max(pauses(world.streams.opened)) <= at_least + 30.0
+    assert at_least <= min(pauses(world.infisical.attempts))
+    assert max(pauses(world.infisical.attempts)) <= at_least + 30.0
 
 
 @in_virtual_time
@@ -259,7 +199,7 @@ async def test_subscriptions_do_not_retry_in_step() -> None:
     """A hundred streams that a server loses at once do not come back at once."""
     worlds = [Listening(Stream(lasts=100.0), Stream()) for _ in range(100)]
     await asyncio.gather(*(world.for_seconds(200.0) for world in worlds))
-    moments = {world.streams.opened[1] for world in worlds}
+    moments = {world.infisical.attempts[1] for world in worlds}
     assert len(moments) > 90
 
 
@@ -268,7 +208,7 @@ FIVE_SECONDS = Stream(lasts=5.0)
 
 def blind_seconds(world: Listening, lasts: float) -> list[float]:
     """For each time without any open stream, how long it was."""
-    opened = world.streams.opened
+    opened = world.infisical.attempts
     ends = [moment + lasts for moment in opened]
     return [max(0.0, later - max(ends[: n + 1])) for n, later in enumerate(opened[1:])]
 
@@ -281,7 +221,7 @@ async def test_server_that_ends_streams_after_five_seconds() -> None:
     first, second, *others = blind_seconds(world, 5.0)
     assert max(first, second) <= 0.5
     assert max(others) == 0.0
-    assert len(world.streams.opened) <= 2 + 110 / 3.2
+    assert len(world.infisical.attempts) <= 2 + 110 / 3.2
 
 
 @in_virtual_time
@@ -289,7 +229,7 @@ async def test_proxy_that_is_mended() -> None:
     """An hour after a proxy stopped to cut streams, they live as long as ever."""
     world = Listening(*[Stream(lasts=60.0)] * 5, Stream(), life=3000.0)
     await world.for_seconds(3 * 86_400.0)
-    assert [pause for pause in pauses(world.streams.opened[-50:]) if pause < 2400.0] == []
+    assert [pause for pause in pauses(world.infisical.attempts[-50:]) if pause < 2400.0] == []
 
 
 @in_virtual_time
@@ -323,7 +263,7 @@ async def test_ends_that_teach_nothing(end: InfisicalError) -> None:
     """That the server withdrew a permission, or fell silent, says nothing of how old streams get."""
     world = Listening(Stream(lasts=45.0, end=end), life=3000.0)
     await world.for_seconds(600.0)
-    assert min(pauses(world.streams.opened)) >= 45.0
+    assert min(pauses(world.infisical.attempts)) >= 45.0
 
 
 @in_virtual_time
@@ -332,8 +272,8 @@ async def test_permission_that_is_lost_at_each_check() -> None:
     refusal = StreamRefusedError(Reason.STREAM_ENDED, "The permission was withdrawn.")
     world = Listening(Stream(lasts=1.0, end=refusal))
     await world.for_seconds(3600.0)
-    assert len(world.streams.opened) < 400
-    assert max(pauses(world.streams.opened)) <= 31.0
+    assert len(world.infisical.attempts) < 400
+    assert max(pauses(world.infisical.attempts)) <= 31.0
 
 
 @in_virtual_time
@@ -342,7 +282,7 @@ async def test_permission_that_could_not_be_checked_once() -> None:
     refusal = StreamRefusedError(Reason.STREAM_ENDED, "The permission could not be checked.")
     world = Listening(Stream(lasts=300.0, end=refusal), Stream())
     await world.for_seconds(600.0)
-    assert max(pauses(world.streams.opened)) <= 300.5
+    assert max(pauses(world.infisical.attempts)) <= 300.5
 
 
 # -- many subscriptions of one address ----------------------------------------------------------------
@@ -356,13 +296,13 @@ def outage(
     """Subscriptions of a server that is away until then."""
     worlds = [Listening(Stream(), limiter=limiter) for _ in range(count)]
     for world in worlds:
-        world.streams.refuse_until(until, error)
+        world.infisical.fail("stream", error, until)
     return worlds
 
 
 def back_after(worlds: list[Listening], until: float) -> list[float]:
     """How many seconds after its return each has its stream, in order."""
-    return sorted(world.streams.opened[-1] - until for world in worlds)
+    return sorted(world.infisical.attempts[-1] - until for world in worlds)
 
 
 @pytest.mark.parametrize("reason", [Reason.UNREACHABLE, Reason.SERVER_ERROR, Reason.NAME_NOT_RESOLVED])
@@ -405,8 +345,8 @@ async def test_not_let_go(error: InfisicalError) -> None:
     refused, others = Listening(error, limiter=limiter), outage(limiter, 10.0, count=5)
     alone = Listening(error)
     await asyncio.gather(*(world.for_seconds(100.0) for world in (refused, alone, *others)))
-    assert len(others[0].streams.opened) > 1
-    assert min([*pauses(refused.streams.opened), 100.0]) >= 30.0
+    assert len(others[0].infisical.attempts) > 1
+    assert min([*pauses(refused.infisical.attempts), 100.0]) >= 30.0
 
 
 @in_virtual_time
@@ -419,7 +359,7 @@ async def test_fifty_outages_leave_nothing() -> None:
     await asyncio.sleep(100.0)
     tasks, series = len(asyncio.all_tasks()), len(worlds[0].metrics.render().splitlines())
     await asyncio.sleep(8_000.0)
-    assert {len(world.streams.opened) for world in worlds} == {201}
+    assert {len(world.infisical.attempts) for world in worlds} == {201}
     assert len(asyncio.all_tasks()) == tasks
     assert len(worlds[0].metrics.render().splitlines()) == series
     await asyncio.gather(*listening)
@@ -432,7 +372,7 @@ async def test_accepted_and_closed_at_once() -> None:
     limiter = ReconnectLimiter()
     worlds = [Listening(Stream(lasts=0.5), limiter=limiter) for _ in range(50)]
     await asyncio.gather(*(world.for_seconds(600.0) for world in worlds))
-    assert max(len(world.streams.opened) for world in worlds) < 100
+    assert max(len(world.infisical.attempts) for world in worlds) < 100
 
 
 # -- what is told -------------------------------------------------------------------------------------
@@ -492,7 +432,7 @@ async def test_reconnects_are_counted() -> None:
     world = Listening(Stream(lasts=10.0), AWAY, AWAY, Stream())
     await world.for_seconds(100.0)
     blind = sample(world, "infisical_events_stream_blind_seconds_total")
-    assert blind == pytest.approx(world.streams.opened[-1] - 10.0)
+    assert blind == pytest.approx(world.infisical.attempts[-1] - 10.0)
     assert sample(world, "infisical_events_stream_reconnects_total") == 1.0
 
 

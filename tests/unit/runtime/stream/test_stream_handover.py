@@ -1,15 +1,15 @@
 """A stream is replaced before its end, the new one opened before the old one is closed."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Protocol, cast
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
 from infisical_events.runtime.stream.stream_handover import (
     REPLACED,
@@ -18,57 +18,20 @@ from infisical_events.runtime.stream.stream_handover import (
     open_with_handover,
 )
 from support.builders import an_event
+from support.fake_infisical import FakeInfisical, Stream
 from support.virtual_time import in_virtual_time
 
 HOUR = 3600.0
 LIFE = 3000.0
 
 
-@dataclass
-class Server:
-    """An Infisical that ends each stream after an hour, says where it stands each minute, and may refuse."""
-
-    refusals: list[bool] = field(default_factory=list)
-    open_now: int = 0
-    most_open: int = 0
-    blind: float = 0.0
-    opened: int = 0
-    lasts: float = HOUR
-    _closed_at: float | None = None
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
-        """One more stream, if it is not refused."""
-        now = asyncio.get_running_loop().time
-        if self.refusals and self.refusals.pop(0):
-            raise InfisicalError(Reason.CONNECTION_LIMIT_REACHED, "Too many streams.")
-        if self._closed_at is not None and self.open_now == 0:
-            self.blind += now() - self._closed_at
-        self.open_now += 1
-        self.opened += 1
-        self.most_open = max(self.most_open, self.open_now)
-        try:
-            yield self._minutes()
-        finally:
-            self.open_now -= 1
-            self._closed_at = now()
-
-    async def _minutes(self) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.lasts):
-                while True:
-                    await asyncio.sleep(60.0)
-                    yield UnrecognizedFrame("a minute")
-        raise StreamEndedError(Reason.STREAM_ENDED, "The hour is over.")
+TOO_MANY = InfisicalError(Reason.CONNECTION_LIMIT_REACHED, "Too many streams.")
+A_MINUTE = UnrecognizedFrame("a minute")
+AN_HOUR = Stream(lasts=HOUR, every=(60.0, A_MINUTE))
+"""A stream that ends after an hour, and sends something each minute."""
 
 
-class Streaming(Protocol):
-    """What opens streams."""
-
-    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[SecretEvent | UnrecognizedFrame]]: ...
-
-
-async def received(server: Streaming, seconds: float, life: float = LIFE) -> list[object]:
+async def received(server: FakeInfisical, seconds: float, life: float = LIFE) -> list[object]:
     """What is heard in that time, through every replacement."""
     found: list[object] = []
     with suppress(TimeoutError):
@@ -81,9 +44,9 @@ async def received(server: Streaming, seconds: float, life: float = LIFE) -> lis
 @in_virtual_time
 async def test_no_blind_second_over_a_day() -> None:
     """Over a day some stream is always open, never more than two, and each replacement is told."""
-    server = Server()
+    server = FakeInfisical(streams=[AN_HOUR])
     found = await received(server, 24 * HOUR)
-    assert (server.blind, server.most_open, server.open_now) == (0.0, 2, 0)
+    assert (server.blind_seconds, server.most_open_streams, server.open_streams) == (0.0, 2, 0)
     assert server.opened == 1 + found.count(REPLACED)
     assert 24 * HOUR / LIFE - 1 <= found.count(REPLACED) <= 24 * HOUR / (0.8 * LIFE) + 1
 
@@ -91,9 +54,9 @@ async def test_no_blind_second_over_a_day() -> None:
 @in_virtual_time
 async def test_old_stream_stays_while_no_new_one_can_be_had() -> None:
     """A refused successor is tried again each minute, and nothing that the old stream says is lost."""
-    server = Server(refusals=[False, True, True, True])
+    server = FakeInfisical(streams=[AN_HOUR, *[TOO_MANY] * 3, AN_HOUR])
     found = await received(server, LIFE + 300.0)
-    assert (found.count(REPLACED), server.blind, server.opened) == (1, 0.0, 2)
+    assert (found.count(REPLACED), server.blind_seconds, server.opened) == (1, 0.0, 2)
     minutes = [hearing for hearing in found if not isinstance(hearing, Replaced)]
     assert len(minutes) >= (LIFE + 300.0) / 60.0 - 2
 
@@ -101,46 +64,20 @@ async def test_old_stream_stays_while_no_new_one_can_be_had() -> None:
 @in_virtual_time
 async def test_end_of_the_open_stream_is_the_end() -> None:
     """A stream that ends before it is replaced ends the relay, with its reason."""
-    server = Server(lasts=100.0)
+    server = FakeInfisical(streams=[Stream(lasts=100.0, every=(60.0, A_MINUTE))])
     with pytest.raises(StreamEndedError):
         await received(server, HOUR)
-    assert server.open_now == 0
+    assert server.open_streams == 0
 
 
 @in_virtual_time
 async def test_first_refusal_is_told() -> None:
     """Without a first stream there is no relay."""
     with pytest.raises(InfisicalError, match="Too many"):
-        await received(Server(refusals=[True]), HOUR)
+        await received(FakeInfisical(streams=[TOO_MANY]), HOUR)
 
 
 # -- what two open streams tell -----------------------------------------------------------------------
-
-
-@dataclass
-class Telling:
-    """An Infisical whose streams each tell these hearings at these ages, and then nothing."""
-
-    told: list[dict[float, object]]
-    opened: int = 0
-    closed: int = 0
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
-        """The next stream."""
-        told = self.told[self.opened]
-        self.opened += 1
-        try:
-            yield self._tell(told)
-        finally:
-            self.closed += 1
-
-    async def _tell(self, told: dict[float, object]) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
-        begun = asyncio.get_running_loop().time()
-        for age, hearing in told.items():
-            await asyncio.sleep(begun + age - asyncio.get_running_loop().time())
-            yield cast("SecretEvent", hearing)
-        await asyncio.get_running_loop().create_future()
 
 
 @pytest.fixture
@@ -155,9 +92,9 @@ A, B = an_event("secret:update", "/a", "A"), an_event("secret:update", "/a", "B"
 @in_virtual_time
 async def test_what_is_still_on_its_way_is_heard() -> None:
     """What the replaced stream says for two more seconds is heard, and then it is closed."""
-    server = Telling([{101.5: A}, {}])
+    server = FakeInfisical(streams=[Stream(at={101.5: A}), Stream()])
     assert await received(server, 110.0, life=100.0) == [A, REPLACED]
-    assert (server.opened, server.closed) == (2, 2)
+    assert (server.opened, server.finished_attempts) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -175,9 +112,13 @@ async def test_what_is_still_on_its_way_is_heard() -> None:
 )
 @pytest.mark.usefixtures("_no_jitter")
 @in_virtual_time
-async def test_heard_once(former: dict[float, object], successor: dict[float, object], times: int) -> None:
+async def test_heard_once(
+    former: dict[float, StreamItem], successor: dict[float, StreamItem], times: int
+) -> None:
     """What both streams tell while both are open is heard as often as one of them told it."""
-    found = await received(Telling([former, successor]), 110.0, life=100.0)
+    found = await received(
+        FakeInfisical(streams=[Stream(at=former), Stream(at=successor)]), 110.0, life=100.0
+    )
     assert found.count(A) == times
 
 
@@ -185,49 +126,27 @@ async def test_heard_once(former: dict[float, object], successor: dict[float, ob
 @in_virtual_time
 async def test_different_news_of_both() -> None:
     """What only one of two open streams tells is heard, whichever it is."""
-    found = await received(Telling([{100.5: A}, {0.5: B}]), 110.0, life=100.0)
+    found = await received(
+        FakeInfisical(streams=[Stream(at={100.5: A}), Stream(at={0.5: B})]), 110.0, life=100.0
+    )
     assert set(found) == {A, B, REPLACED}
 
 
 # -- a stalled server ---------------------------------------------------------------------------------
 
 
-@dataclass
-class Stalling:
-    """An Infisical that opens one stream, which says something each second, and never answers again."""
-
-    asked: int = 0
-    left: int = 0
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
-        """The one stream, or nothing for ever."""
-        self.asked += 1
-        try:
-            if self.asked > 1:
-                await asyncio.get_running_loop().create_future()
-            yield self._seconds()
-        finally:
-            self.left += 1
-
-    async def _seconds(self) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
-        while True:
-            await asyncio.sleep(1.0)
-            yield A
-
-
 @in_virtual_time
 async def test_stalled_successor_delays_nothing() -> None:
     """While a new stream is waited for, all that the old one says is heard at once; leaving ends both."""
-    server = Stalling()
+    server = FakeInfisical(streams=[Stream(every=(1.0, A)), Stream(opens_after=math.inf)])
     assert len(await received(server, 200.5, life=100.0)) == 200
-    assert (server.asked, server.left) == (2, 2)
+    assert (len(server.attempts), server.finished_attempts) == (2, 2)
 
 
 @in_virtual_time
 async def test_end_while_a_new_one_is_asked_for() -> None:
     """A stream that ends while its successor is asked for ends the relay, and the successor with it."""
-    server, asked = Server(lasts=100.0), list[float]()
+    server, asked = FakeInfisical(streams=[Stream(lasts=100.0, every=(60.0, A_MINUTE))]), list[float]()
 
     @asynccontextmanager
     async def slow() -> AsyncIterator[AsyncIterator[SecretEvent | UnrecognizedFrame]]:
@@ -239,7 +158,7 @@ async def test_end_while_a_new_one_is_asked_for() -> None:
 
     with pytest.raises(StreamEndedError):
         await drained(slow, life=95.0)
-    assert (len(asked), server.opened, server.open_now) == (2, 1, 0)
+    assert (len(asked), server.opened, server.open_streams) == (2, 1, 0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
