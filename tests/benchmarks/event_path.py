@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 import infisical_events
-from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.app.bootstrap import infisical_opener
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.clock import utc_now

@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from infisical_events.api.specs import EventType, Spec
+from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.core.snapshots.snapshots import Snapshot
 from infisical_events.infisical.event_stream import StreamItem
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.metrics import Metrics

@@ -24,11 +24,12 @@ from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.snapshots import Snapshot
+from infisical_events.core.status.kube_events import KubeEvent
+from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.kube.credential_reader import MissingKeyError
-from infisical_events.kube.event_recorder import KubeEvent
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     KubernetesError,
@@ -36,7 +37,6 @@ from infisical_events.kube.kubernetes_errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.provider_client import PROVIDER_KINDS
-from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import InfisicalOpener
 from infisical_events.runtime.subscription.runner import Dependencies

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from fuzz.corpus import A
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.app.bootstrap import infisical_opener
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.clock import utc_now

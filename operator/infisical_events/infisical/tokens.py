@@ -9,12 +9,19 @@ A refused login is not tried again for a while: three failures within 30 s lock 
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from infisical_events.core.credentials import (
+    AccessToken,
+    Credentials,
+    CredentialsSource,
+    KubernetesCredentials,
+    UniversalCredentials,
+)
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.http_client import request_json
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
@@ -31,33 +38,6 @@ _TOKEN = re.compile(r"[!-~]+")
 
 _LONGEST_USE = 86_400.0
 """Seconds after which a token is replaced even though it may live longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class UniversalCredentials:
-    """A client id and a client secret."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class KubernetesCredentials:
-    """A ServiceAccount token for the identity that trusts it."""
-
-    identity_id: str
-    jwt: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """A token that was made by hand: there is no login for it."""
-
-    token: str = field(repr=False)
-
-
-Credentials = UniversalCredentials | KubernetesCredentials | AccessToken
-CredentialsSource = Callable[[], Awaitable[Credentials]]
 
 
 @dataclass(frozen=True, slots=True)

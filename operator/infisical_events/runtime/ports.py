@@ -9,18 +9,18 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
+from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.snapshots.snapshots import Snapshot
+from infisical_events.core.status.kube_events import KubeEvent
+from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider
-from infisical_events.infisical.tokens import CredentialsSource
-from infisical_events.kube.event_recorder import KubeEvent
-from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
 
 
 class Infisical(Protocol):

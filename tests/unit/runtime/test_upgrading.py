@@ -14,9 +14,9 @@ from typing import Any, Self
 import pytest
 
 from infisical_events.api.specs import Spec
+from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.ledger.codec import FORMAT
 from infisical_events.infisical.event_stream import StreamItem
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
 from support.fake_cluster import FakeCluster, OneKey, a_world
 from support.virtual_time import in_virtual_time

@@ -12,8 +12,8 @@ from infisical_events.core.ledger.revisions import is_revision_at_least
 from infisical_events.core.restarts.restart_records import is_restarted
 from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster
 

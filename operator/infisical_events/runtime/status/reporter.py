@@ -5,11 +5,11 @@ import logging
 from infisical_events.api.resources import API_VERSION, KIND
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
-from infisical_events.kube.event_recorder import InvolvedObject, KubeEvent
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.status.status_builder import StatusBuilder
 

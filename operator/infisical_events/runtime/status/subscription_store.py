@@ -11,8 +11,8 @@ from typing import Any
 
 from infisical_events.core.ledger.codec import UnreadableLedgerError, decode, encode, is_stored_as
 from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
-from infisical_events.kube.subscription_client import StoredSubscription, SubscriptionKey
 from infisical_events.runtime.backoff import Backoff
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.status.status_builder import StatusBuilder

@@ -1,15 +1,15 @@
 """From the spec's authentication to credentials, read in the subscription's own namespace."""
 
 from infisical_events.api.specs import SecretKeyRef, Spec
-from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.infisical_errors import LoginError
-from infisical_events.infisical.tokens import (
+from infisical_events.core.credentials import (
     AccessToken,
     Credentials,
     CredentialsSource,
     KubernetesCredentials,
     UniversalCredentials,
 )
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.infisical_errors import LoginError
 from infisical_events.kube.credential_reader import MissingKeyError
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError
 from infisical_events.kube.protected_objects import ProtectedObjectError

@@ -16,10 +16,10 @@ from infisical_events.core.restarts.planner import RestartPolicy
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.snapshots.selectors import selectors_of
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.managed_secret_content import check_secrets
 from infisical_events.core.sync.value_digests import DigestKeySource
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.kube.subscription_client import StoredSubscription, SubscriptionKey
 from infisical_events.runtime.asking import PendingUserRequests
 from infisical_events.runtime.backoff import Backoff
 from infisical_events.runtime.clock import Clock

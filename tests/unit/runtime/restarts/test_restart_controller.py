@@ -11,6 +11,7 @@ import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
 from infisical_events.api.specs import EventType, Spec
+from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.restarts.workload_state import RolloutProgress
 from infisical_events.core.snapshots.events import SecretEvent
@@ -18,7 +19,6 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.subscription.runner import SubscriptionRunner

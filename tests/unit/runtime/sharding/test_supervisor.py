@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from infisical_events.api.specs import Spec
+from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.ledger.codec import encode
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.sharding.assignment import shard_of
 from infisical_events.core.snapshots.snapshots import Snapshot
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.infisical.event_stream import StreamItem
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.kube.kubernetes_errors import (
     ForbiddenError,
     KubernetesError,
@@ -26,7 +27,6 @@ from infisical_events.kube.kubernetes_errors import (
     UnauthorizedError,
     UnknownOutcomeError,
 )
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.metrics import Metrics

@@ -13,8 +13,8 @@ from infisical_events.api.statuses import ConditionType
 from infisical_events.core.ledger.codec import FORMAT, encode
 from infisical_events.core.ledger.ledger import Header, Ledger
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError, UnknownOutcomeError
-from infisical_events.kube.subscription_client import StoredSubscription, SubscriptionKey
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.status.subscription_store import (
     CrdOutdatedError,

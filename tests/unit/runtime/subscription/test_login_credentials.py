@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from infisical_events.api.specs import Spec, parse_spec
+from infisical_events.core.credentials import AccessToken, KubernetesCredentials, UniversalCredentials
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import LoginError
-from infisical_events.infisical.tokens import AccessToken, KubernetesCredentials, UniversalCredentials
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.kube.protected_objects import ProtectedObjectError
 from infisical_events.runtime.subscription.login_credentials import credentials_source
