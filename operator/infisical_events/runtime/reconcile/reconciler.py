@@ -23,7 +23,6 @@ from infisical_events.core.snapshots.changes import summarize
 from infisical_events.core.snapshots.selectors import Selection, Selector, select, select_in_steps
 from infisical_events.core.status.reasons import Reason
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.asking import PendingUserRequests
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
 from infisical_events.runtime.ports import Cluster
@@ -32,6 +31,7 @@ from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
 from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.subscription_store import SubscriptionStore
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
+from infisical_events.runtime.triggers import PendingUserRequests
 
 log = logging.getLogger(__name__)
 

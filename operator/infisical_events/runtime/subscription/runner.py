@@ -20,7 +20,6 @@ from infisical_events.core.subscriptions import StoredSubscription, Subscription
 from infisical_events.core.sync.managed_secret_content import check_secrets
 from infisical_events.core.sync.value_digests import DigestKeySource
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.asking import PendingUserRequests
 from infisical_events.runtime.backoff import Backoff
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
@@ -52,7 +51,7 @@ from infisical_events.runtime.subscription.login_credentials import credentials_
 from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
 from infisical_events.runtime.tasks import race
-from infisical_events.runtime.triggers import TriggerQueue
+from infisical_events.runtime.triggers import PendingUserRequests, TriggerQueue
 
 _EDIT_PAUSE = 0.2
 """Seconds between two specs: edits in a loop must not become logins in a loop."""
@@ -246,7 +245,7 @@ class SubscriptionRunner:
                 listener.run(),
                 passing.run(),
                 keep_written(record, triggers),
-                self.user_requests.wake(triggers),
+                self.user_requests.forward(triggers),
             )
 
     def _freshener(

@@ -20,7 +20,6 @@ from infisical_events.kube.kubernetes_errors import (
     NotFoundError,
     UnknownOutcomeError,
 )
-from infisical_events.runtime.asking import PendingUserRequests
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
@@ -35,6 +34,7 @@ from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.status.subscription_store import SubscriptionDeletedError, SubscriptionStore
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
+from infisical_events.runtime.triggers import PendingUserRequests
 from support.builders import a_raw_spec
 from support.fake_cluster import FakeCluster, OneKey, a_digest_key
 from support.virtual_time import in_virtual_time, virtual_now

@@ -30,7 +30,7 @@ from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.stream.stream_controller import StreamController
-from infisical_events.runtime.triggers import TriggerQueue
+from infisical_events.runtime.triggers import Trigger, TriggerQueue
 from support.builders import a_spec, an_entry, an_event
 from support.fake_cluster import FakeCluster
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
@@ -110,7 +110,7 @@ class Listening:
         self.cluster = cluster
         self.streams = Streams(list(given))
         self.status = StatusBuilder({}, 1, virtual_now)
-        self.triggers = TriggerQueue(1.0)
+        self.triggers = TriggerQueue(0.0)
         self.metrics = Metrics()
         self.listener = StreamController(
             infisical=self.streams,
@@ -148,8 +148,7 @@ async def test_connect_is_a_reason_to_look() -> None:
     listening = asyncio.create_task(world.for_seconds(10.0))
     await asyncio.sleep(1.0)
     assert world.condition(ConditionType.STREAMING).reason == "Connected"
-    assert world.triggers.is_rung
-    assert world.triggers.take() == ()
+    assert await world.triggers.get(0.0) == Trigger(is_new=True, is_full=True)
     await listening
 
 
@@ -159,7 +158,7 @@ async def test_selected_event() -> None:
     event = an_event("secret:update", "/a", "K")
     world = Listening(Stream((event,)))
     await world.for_seconds(1.0)
-    [received] = world.triggers.take()
+    [received] = (await world.triggers.get(0.0)).events
     assert received.event == event
     assert world.status.status().counters.events_matched == 1
 
@@ -182,17 +181,16 @@ async def test_event_that_is_not_selected(event: StreamItem, reason: Reason) -> 
     assert status.last_skip is not None
     assert status.last_skip.reason == reason
     assert (status.counters.events_received, status.counters.events_matched) == (1, 0)
-    assert world.triggers.take() == ()
+    assert (await world.triggers.get(0.0)).events == ()
 
 
 @in_virtual_time
 async def test_not_understood_is_a_reason_to_look() -> None:
     """What was not understood may have been a change: the state is looked at."""
     world = Listening(Stream((UnrecognizedFrame("the data is not JSON"),)))
-    world.triggers.take()
+    await world.triggers.get(0.0)
     await world.for_seconds(1.0)
-    assert world.triggers.is_rung
-    assert world.triggers.take() == ()
+    assert await world.triggers.get(0.0) == Trigger(is_new=True, is_full=True)
 
 
 # -- when it is tried again ---------------------------------------------------------------------------
@@ -302,8 +300,7 @@ async def test_short_lives_are_no_reason_to_look() -> None:
         nonlocal rung
         while True:
             await asyncio.sleep(0.1)
-            rung += world.triggers.is_rung
-            world.triggers.take()
+            rung += (await world.triggers.get(0.0)).is_new
 
     looking = asyncio.create_task(read_result())
     await world.for_seconds(600.0)
