@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from infisical_events.api.specs import OnFailure, Order
 from infisical_events.api.specs import Rollout as RolloutSpec
 from infisical_events.core.ledger.ledger import Rollout
+from infisical_events.core.restarts.decisions import Restart, RestartDecision, is_waiting
 from infisical_events.core.status.reasons import Reason
 
 
@@ -17,6 +18,20 @@ class Candidate:
     name: str
     wave: int
     is_ready: bool = True
+
+
+def candidates(decisions: Iterable[RestartDecision]) -> list[Candidate]:
+    """The workloads with a place in the order of restarts; a deferral without an end holds up no other."""
+    return [
+        Candidate(
+            decision.pending.uid,
+            decision.pending.name,
+            decision.workload.wave if decision.workload else 0,
+            is_ready=isinstance(decision, Restart),
+        )
+        for decision in decisions
+        if isinstance(decision, Restart) or is_waiting(decision)
+    ]
 
 
 def admit(

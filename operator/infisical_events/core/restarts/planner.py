@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from infisical_events.api.specs import Action
+from infisical_events.api.specs import Action, OnTimeout
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Rollout, Unconfirmed
 from infisical_events.core.restarts.affected_workloads import AffectedWorkload
 from infisical_events.core.restarts.restart_records import is_restarted, restart_record_of
@@ -48,10 +48,11 @@ PlannedAction = RestartNow | Resolved | Deferred
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """What the spec says of how debts are paid."""
+    """What the spec says about restarts: `spec.action`, `cooldownSeconds`, `resync.onTimeout`."""
 
     action: Action = Action.RESTART
     cooldown: timedelta = timedelta()
+    on_timeout: OnTimeout = OnTimeout.RESTART
 
 
 def add_pending(

@@ -13,11 +13,12 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
-from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed
 from infisical_events.core.ledger.revisions import is_revision_at_least, revision_of
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.text import escaped
+from infisical_events.core.sync.sync_requests import PodContent
 
 _LONGEST_KEY = 253
 _MAX_KEYS = 20
@@ -149,3 +150,14 @@ def described_changes(changes: tuple[Change, ...]) -> dict[str, Any]:
         "secretPath": escaped(",".join(sorted({str(c.scope).partition(":")[2] for c in changes}))),
         "keys": keys,
     }
+
+
+def pod_content_of(workload: Workload, ledger: Ledger) -> PodContent:
+    """With which content of its Secrets a workload's pods were started.
+
+    For a workload made after the baseline the content of then says nothing.
+    """
+    created = workload.created_at
+    is_older = created is None or created <= ledger.baselined_at
+    before = ledger.content_fingerprints if is_older else {}
+    return PodContent({**before, **restart_record_of(workload).content_fingerprints})

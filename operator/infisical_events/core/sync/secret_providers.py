@@ -9,7 +9,7 @@ from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, ST
 from infisical_events.core.paths.folders import Folder, canonical
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.status.text import single_line
+from infisical_events.core.status.text import object_name, single_line
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 
 JSONObject = Mapping[str, Any]
@@ -53,8 +53,8 @@ class SecretProvider:
     """What of its spec has to be patched for it to take notice, besides the annotation."""
 
     def __str__(self) -> str:
-        """`ExternalSecret payments`."""
-        return f"{self.kind.kind} {self.name}"
+        """`externalsecret/payments`."""
+        return object_name(self.kind.kind, self.name)
 
     @property
     def is_acknowledging(self) -> bool:
