@@ -23,7 +23,7 @@ from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor
-from infisical_events.runtime.subscription.runner import Dependencies
+from infisical_events.runtime.subscription.dependencies import Dependencies
 from support.builders import a_body, a_part, a_raw_spec
 from support.fake_cluster import FakeCluster, OneKey, a_digest_key
 

@@ -21,7 +21,8 @@ from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.subscription.runner import Dependencies, SubscriptionRunner
+from infisical_events.runtime.subscription.dependencies import Dependencies
+from infisical_events.runtime.subscription.runner import SubscriptionRunner
 from simulation.cluster_model import NAMESPACE, SERVED, ClusterModel
 from simulation.environment import KEYS, PAYMENTS, PLAIN, SHARED, WORKLOADS, Stage
 from simulation.faults import Crash, Faults

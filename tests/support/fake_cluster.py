@@ -39,7 +39,8 @@ from infisical_events.kube.kubernetes_errors import (
 from infisical_events.kube.provider_client import PROVIDER_KINDS
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import InfisicalOpener
-from infisical_events.runtime.subscription.runner import Dependencies
+from infisical_events.runtime.subscription.dependencies import Dependencies
+from infisical_events.runtime.subscription_context import SubscriptionContext
 from support.builders import a_body, a_part
 from support.virtual_time import virtual_now
 
@@ -89,6 +90,16 @@ def a_world(
         default_address=address,
         **usual | fields,
     )
+
+
+def a_context(
+    cluster: "FakeCluster",
+    key: SubscriptionKey,
+    **fields: Any,  # noqa: ANN401 - of SubscriptionContext
+) -> SubscriptionContext:
+    """The context of one subscription in virtual time."""
+    usual = {"clock": virtual_now, "metrics": Metrics()}
+    return SubscriptionContext(cluster=cluster, key=key, **usual | fields)
 
 
 async def _at_once(_: str) -> None:

@@ -21,7 +21,7 @@ from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor
 from infisical_events.runtime.stream.stream_handover import open_with_handover
-from infisical_events.runtime.subscription.runner import Dependencies
+from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_sandbox.server import Controls, Ending, ResponseFault, Sandbox
 from support import leaks
 from support.builders import a_raw_spec, an_entry

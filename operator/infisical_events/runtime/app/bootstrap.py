@@ -37,7 +37,7 @@ from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.sharding.lease_manager import LeaseManager
 from infisical_events.runtime.sharding.supervisor import Supervisor
-from infisical_events.runtime.subscription.runner import Dependencies
+from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.tasks import race
 
 _CRD_PAUSE = 5.0

@@ -16,7 +16,8 @@ from infisical_events.core.sharding.assignment import shard_of
 from infisical_events.core.subscriptions import ListedSubscription, SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.limits.fair_queue import FairQueue
-from infisical_events.runtime.subscription.runner import Dependencies, SubscriptionRunner
+from infisical_events.runtime.subscription.dependencies import Dependencies
+from infisical_events.runtime.subscription.runner import SubscriptionRunner
 
 _SWEEP_PAUSE = 60.0
 """Seconds between sweeps for what a gap in the watch has hidden."""

@@ -11,9 +11,9 @@ import pytest
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.subscriptions import StoredSubscription
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconcile.reconcile_loop import ReconcileLoop
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
 from infisical_events.runtime.reconcile.reconciler import Reconciler, ReconcileResult
@@ -22,10 +22,11 @@ from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.status.subscription_store import (
     LedgerConflictError,
     SpecChangedError,
+    SubscriptionStore,
 )
 from infisical_events.runtime.triggers import TriggerQueue
 from support.builders import an_event
-from support.fake_cluster import FakeCluster
+from support.fake_cluster import FakeCluster, a_context
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
 INTERVAL = 300.0
@@ -45,11 +46,10 @@ class Scripted:
         self.looks: list[tuple[float, tuple[ReceivedEvent, ...]]] = []
         self.wholes: list[bool] = []
         self.settlements: list[float] = []
-        self.clock = virtual_now
 
-    async def reconcile(self, received: tuple[ReceivedEvent, ...], *, is_whole: bool) -> ReconcileResult:
+    async def reconcile(self, received: tuple[ReceivedEvent, ...], *, is_full: bool) -> ReconcileResult:
         """A look that takes a while."""
-        self.wholes.append(is_whole)
+        self.wholes.append(is_full)
         self.looks.append((asyncio.get_running_loop().time(), received))
         await asyncio.sleep(0.01)
         return cast("ReconcileResult", _next(self._looks))
@@ -77,17 +77,17 @@ class Passed:
         key = cluster.create_subscription("team", "app", {})
         self.reconciler = Scripted(looks, settlements)
         self.status = StatusBuilder({}, 1, virtual_now)
-        self.reconciler.reporter = Reporter(cluster, key, self.status)  # type: ignore[attr-defined] # of Reconciler
-        record = cast("Any", self.reconciler.reporter)  # has its key
-        self.reconciler.reconcile_reporter = ReconcileReporter(  # type: ignore[attr-defined] # of Reconciler
-            record=record, reporter=self.reconciler.reporter, metrics=Metrics(), clock=virtual_now
-        )
+        context = a_context(cluster, key)
         self.triggers = TriggerQueue(QUIET)
+        stored = StoredSubscription(key.uid, "1", 1, is_deleting=False, spec={}, status={})
         self.passing = ReconcileLoop(
-            cast("Reconciler", self.reconciler),
-            cast("Any", self.reconciler),
-            self.triggers,
-            INTERVAL,
+            context=context,
+            reconciler=cast("Reconciler", self.reconciler),
+            reconcile_reporter=ReconcileReporter(context=context, reporter=Reporter(context, self.status)),
+            restart_controller=cast("Any", self.reconciler),
+            store=SubscriptionStore(context, stored, self.status),
+            triggers=self.triggers,
+            interval=INTERVAL,
         )
 
     async def for_seconds(self, seconds: float, rings: Iterable[float] = ()) -> None:

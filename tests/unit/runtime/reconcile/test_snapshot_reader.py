@@ -14,6 +14,7 @@ from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.snapshots import Partition, Snapshot
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
@@ -30,6 +31,7 @@ from support.builders import (
     an_event,
     received,
 )
+from support.fake_cluster import FakeCluster, a_context
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
 ADDRESS = HEADER.address
@@ -77,7 +79,8 @@ class Project:
 def snapshot_reader(project: Project, **fields: object) -> SnapshotReader:
     """For everything below `/a`."""
     spec: Spec = a_spec(an_entry(path="/a/**"), **fields)
-    return SnapshotReader(spec=spec, address=ADDRESS, infisical=project, extra={})
+    context = a_context(FakeCluster(), SubscriptionKey("team", "app", "uid"))
+    return SnapshotReader(context=context, spec=spec, address=ADDRESS, infisical=project)
 
 
 def a_wide_ledger(grade: Grade = Grade.VERSIONS) -> Ledger:

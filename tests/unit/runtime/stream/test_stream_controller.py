@@ -32,7 +32,7 @@ from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.stream.stream_controller import StreamController
 from infisical_events.runtime.triggers import Trigger, TriggerQueue
 from support.builders import a_spec, an_entry, an_event
-from support.fake_cluster import FakeCluster
+from support.fake_cluster import FakeCluster, a_context
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
 END = StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")
@@ -112,13 +112,13 @@ class Listening:
         self.status = StatusBuilder({}, 1, virtual_now)
         self.triggers = TriggerQueue(0.0)
         self.metrics = Metrics()
+        context = a_context(cluster, key, metrics=self.metrics)
         self.listener = StreamController(
+            context=context,
             infisical=self.streams,
             selectors=selectors_of(spec or a_spec()),
             triggers=self.triggers,
-            reporter=Reporter(cluster, key, self.status),
-            metrics=self.metrics,
-            clock=virtual_now,
+            reporter=Reporter(context, self.status),
             limiter=limiter or ReconnectLimiter(),
             life=life,  # as long as it is endless, nothing replaces a stream
         )
@@ -160,7 +160,7 @@ async def test_selected_event() -> None:
     await world.for_seconds(1.0)
     [received] = (await world.triggers.get(0.0)).events
     assert received.event == event
-    assert world.status.status().counters.events_matched == 1
+    assert world.status.render().counters.events_matched == 1
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ async def test_event_that_is_not_selected(event: StreamItem, reason: Reason) -> 
     spec = a_spec(an_entry("secret:update", "prod", "/a", "K*"))
     world = Listening(Stream((event,)), spec=spec)
     await world.for_seconds(1.0)
-    status = world.status.status()
+    status = world.status.render()
     assert status.last_skip is not None
     assert status.last_skip.reason == reason
     assert (status.counters.events_received, status.counters.events_matched) == (1, 0)
@@ -203,7 +203,7 @@ async def test_healthy_stream_is_opened_again_at_once() -> None:
     await world.for_seconds(100 * 3601.0)
     assert len(world.streams.opened) > 99
     assert max(pauses(world.streams.opened)) <= 3600.5
-    assert world.status.status().stream.blind_seconds < 100
+    assert world.status.render().stream.blind_seconds < 100
 
 
 @in_virtual_time
@@ -442,8 +442,8 @@ async def test_end_is_told() -> None:
     await world.for_seconds(100.0)
     assert world.condition(ConditionType.STREAMING).reason == "Unreachable"
     assert [notice.reason for notice in world.cluster.notices] == ["Unreachable"]
-    assert world.status.status().stream.blind_seconds >= 89
-    assert world.status.status().stream.connected_since is None
+    assert world.status.render().stream.blind_seconds >= 89
+    assert world.status.render().stream.connected_since is None
 
 
 @in_virtual_time
@@ -452,7 +452,7 @@ async def test_refused_login_is_told_as_such() -> None:
     world = Listening(LoginError(Reason.CREDENTIALS_REJECTED, "Refused.", 60.0))
     await world.for_seconds(10.0)
     assert world.condition(ConditionType.AUTHENTICATED).message == "Refused."
-    assert "see condition Authenticated" in world.condition(ConditionType.STREAMING).message
+    assert "See condition Authenticated" in world.condition(ConditionType.STREAMING).message
 
 
 @in_virtual_time
@@ -472,7 +472,7 @@ async def test_slow_pace_is_told() -> None:
     world = Listening(InfisicalError(Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS, "No plan."))
     await world.for_seconds(1.0)
     told = world.condition(ConditionType.STREAMING).message
-    assert told == "No plan. The stream is tried again every 5 minutes."
+    assert told == "No plan. Retrying every 5 minutes."
 
 
 @in_virtual_time
