@@ -29,7 +29,7 @@ from support.fake_cluster import FakeCluster, a_digest_key
 from support.infisical_sessions import LOOPBACK
 
 _PACKAGE = str(Path(infisical_events.__file__).parent)
-_DECODED_IN, _DECODING = "core/events.py", "decode"
+_DECODED_IN, _DECODING = "core/snapshots/events.py", "decode_frame"
 
 
 class EventPath:

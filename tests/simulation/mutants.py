@@ -190,7 +190,7 @@ def _baseline_on_edit() -> Iterator[None]:
 def _claims_in_memory() -> Iterator[None]:
     real = subscription_store.encode
     with mock.patch.object(
-        subscription_store, "encode", lambda ledger: real(replace(ledger, import_events=()))
+        subscription_store, "encode", lambda ledger: real(replace(ledger, unmatched_events=()))
     ):
         yield
 
@@ -236,9 +236,7 @@ def _act_first() -> Iterator[None]:
 @contextmanager
 def _debts_in_memory() -> Iterator[None]:
     real = subscription_store.encode
-    with mock.patch.object(
-        subscription_store, "encode", lambda ledger: real(replace(ledger, all_pending=()))
-    ):
+    with mock.patch.object(subscription_store, "encode", lambda ledger: real(replace(ledger, pending=()))):
         yield
 
 
@@ -276,7 +274,7 @@ def _keep_left() -> AbstractContextManager[Any]:
     return mock.patch.object(
         transitions,
         "_rescoped",
-        lambda ledger, *rest: replace(real(ledger, *rest), pending=ledger.all_pending),
+        lambda ledger, *rest: replace(real(ledger, *rest), pending=ledger.pending),
     )
 
 
@@ -457,5 +455,7 @@ def _no_second_look() -> Iterator[None]:
 def _no_credit() -> AbstractContextManager[Any]:
     real = transitions.apply_snapshot
     return mock.patch.object(
-        transitions, "apply_snapshot", lambda ledger, *rest: real(replace(ledger, import_changes=()), *rest)
+        transitions,
+        "apply_snapshot",
+        lambda ledger, *rest: real(replace(ledger, unmatched_changes=()), *rest),
     )

@@ -54,7 +54,7 @@ def _old_acknowledgement() -> AbstractContextManager[Any]:
     real = sync_state._has_synced
 
     def has_synced(context: Any, request: Any, *rest: Any, **how: Any) -> bool:  # noqa: ANN401 - as judged
-        is_told = context.source.acknowledged is not None
+        is_told = context.provider.acknowledged is not None
         return is_told or real(context, request, *rest, **how)
 
     return mock.patch.object(sync_state, "_has_synced", has_synced)
@@ -76,7 +76,7 @@ def _written_once() -> Iterator[None]:
     real = managed_secret_writer.ManagedSecretWriter._keep
 
     async def keep(self: Any, managed: Any, ledger: Ledger) -> Any:  # noqa: ANN401 - a keeper
-        known = self.kept.get(managed.name)
+        known = self.results.get(managed.name)
         return known if known and known.secret else await real(self, managed, ledger)
 
     with mock.patch.object(managed_secret_writer.ManagedSecretWriter, "_keep", keep):

@@ -1,6 +1,6 @@
-"""The two worlds outside as the loop of one subscription sees them.
+"""Infisical and the API server as protocols.
 
-The loop gets both as arguments, so the whole of it can run in virtual time against models.
+Subscriptions get both as arguments, so that all of their code runs in virtual time against models as well.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -26,7 +26,7 @@ from infisical_events.core.sync.secret_providers import SecretProvider
 class Infisical(Protocol):
     """One project with the rights of one identity; every method raises InfisicalError."""
 
-    async def login(self) -> None: ...  # noqa: D102 - as infisical.sessions.Session
+    async def login(self) -> None: ...  # noqa: D102 - as infisical.session.Session
     async def project_id(self) -> str: ...  # noqa: D102
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot: ...  # noqa: D102
     async def is_gone(self, folder: Folder, key: str) -> bool: ...  # noqa: D102
@@ -37,7 +37,7 @@ class Infisical(Protocol):
 
 
 class InfisicalOpener(Protocol):
-    """Opens a session for an address that was found to be allowed."""
+    """Opens a session for an address that was validated before."""
 
     def __call__(  # noqa: D102
         self, address: str, spec: Spec, credentials: CredentialsSource
@@ -78,4 +78,4 @@ class Cluster(Protocol):
     async def service_account_token(  # noqa: D102
         self, namespace: str, name: str, audiences: tuple[str, ...]
     ) -> str: ...
-    async def emit_event(self, notice: KubeEvent) -> None: ...  # noqa: D102
+    async def emit_event(self, event: KubeEvent) -> None: ...  # noqa: D102

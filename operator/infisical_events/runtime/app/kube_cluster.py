@@ -45,6 +45,6 @@ class KubeCluster:
         self.secret_value = self._credentials.secret_value
         self.service_account_token = self._credentials.service_account_token
 
-    async def emit_event(self, notice: KubeEvent) -> None:
+    async def emit_event(self, event: KubeEvent) -> None:
         """Write one Kubernetes Event as of now."""
-        await self._events.record(notice, self._clock())
+        await self._events.record(event, self._clock())

@@ -72,7 +72,9 @@ async def test_no_right_to_tokens(cluster: FakeCluster) -> None:
     assert caught.value.reason is Reason.KUBERNETES_API_ERROR
 
     cluster.fail("service_account_token", ProtectedObjectError("it is the operator's own"))
-    with pytest.raises(LoginError, match=r"^No token for ServiceAccount robot: it is the operator's own\.$"):
+    with pytest.raises(
+        LoginError, match=r"^Cannot get a token for ServiceAccount robot: it is the operator's own\.$"
+    ):
         await read()
 
 
