@@ -45,7 +45,7 @@ async def _secret_value(cluster: Cluster, namespace: str, ref: SecretKeyRef) -> 
     try:
         return await cluster.secret_value(namespace, ref)
     except NotFoundError:
-        message = f"Secret {ref.name} does not exist in namespace {namespace}. Create it with key {ref.key}."
+        message = f"There is no Secret {ref.name} in namespace {namespace}. Create it with key {ref.key}."
         raise LoginError(Reason.SECRET_NOT_FOUND, message) from None
     except MissingKeyError as error:
         raise LoginError(Reason.SECRET_NOT_FOUND, f"{error}: add it to the Secret.") from None
@@ -57,7 +57,7 @@ async def _account_token(cluster: Cluster, namespace: str, name: str, audiences:
     try:
         return await cluster.service_account_token(namespace, name, audiences)
     except NotFoundError:
-        message = f"ServiceAccount {name} does not exist in namespace {namespace}. Create it."
+        message = f"There is no ServiceAccount {name} in namespace {namespace}. Create it."
         raise LoginError(Reason.SERVICE_ACCOUNT_NOT_FOUND, message) from None
     except KubernetesError as error:
         is_missing = isinstance(error, ForbiddenError) and not isinstance(error, ProtectedObjectError)
