@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True, slots=True)
 class SubscriptionRunner:
-    """The task of one subscription; whoever owns it sets `spec_changed` and puts `user_requests`."""
+    """The task of one subscription; its owner sets `spec_changed` and puts `user_requests`."""
 
     dependencies: Dependencies
     key: SubscriptionKey
