@@ -54,6 +54,8 @@ class PathGlob:
 
     def matches(self, path: str) -> bool:
         """Tell whether the server would deliver an event of this path, taken as it is written."""
+        if self.is_literal:
+            return path == self.pattern
         return len(path) <= LONGEST_PATH and _is_match(self.pattern, path)
 
 

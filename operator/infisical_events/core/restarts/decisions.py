@@ -12,13 +12,13 @@ The rules stand in `decide` in the order in which they apply. A new rule is a fu
 (and the policy and the time) to a decision or None, with a place in that order and a plain-value test.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import Action, OnTimeout
-from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
+from infisical_events.core.ledger.ledger import PendingRestart, Rollout, Unconfirmed
 from infisical_events.core.restarts.planner import (
     Deferred,
     PlannedAction,
@@ -201,6 +201,22 @@ def is_waiting(decision: RestartDecision) -> bool:
     return isinstance(decision, RequestSync) or (
         isinstance(decision, Defer) and decision.reason not in _NOT_WAITING
     )
+
+
+def rollout_of(decision: RestartDecision, now: datetime) -> Rollout:
+    """The rollout of a restart that was made for this decision."""
+    pending, workload = decision.pending, decision.workload
+    wave = workload.wave if workload else 0
+    return Rollout(pending.uid, pending.kind, pending.name, pending.seq, now, wave)
+
+
+def found_rollouts(decisions: Iterable[RestartDecision], now: datetime) -> list[Rollout]:
+    """The rollouts of restarts that were made earlier and that only their records show."""
+    return [
+        rollout_of(decision, now)
+        for decision in decisions
+        if isinstance(decision, Resolve) and decision.reason is Reason.ALREADY_RESTARTED
+    ]
 
 
 def _is_same_workload(read: Workload, listed: Workload) -> bool:

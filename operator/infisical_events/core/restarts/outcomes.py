@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Rollout, Unconfirmed
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed
 from infisical_events.core.restarts.decisions import (
     Defer,
     RecordCoverage,
     RequestSync,
     Resolve,
     RestartDecision,
+    rollout_of,
 )
 from infisical_events.core.restarts.planner import remove_done, requeue_unconfirmed
 from infisical_events.core.restarts.rollouts import RolloutUpdate
@@ -97,22 +98,6 @@ class RestartOutcome:
     def note(self) -> str:
         """What people should know besides the result."""
         return self.error_message or self.decision.note or hint_for(self.result)
-
-
-def rollout_of(decision: RestartDecision, now: datetime) -> Rollout:
-    """The rollout of a restart that was made for this decision."""
-    pending, workload = decision.pending, decision.workload
-    wave = workload.wave if workload else 0
-    return Rollout(pending.uid, pending.kind, pending.name, pending.seq, now, wave)
-
-
-def found_rollouts(decisions: Iterable[RestartDecision], now: datetime) -> list[Rollout]:
-    """The rollouts of restarts that were made earlier and that only their records show."""
-    return [
-        rollout_of(decision, now)
-        for decision in decisions
-        if isinstance(decision, Resolve) and decision.reason is Reason.ALREADY_RESTARTED
-    ]
 
 
 def next_ledger(

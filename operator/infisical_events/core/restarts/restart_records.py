@@ -110,11 +110,12 @@ def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dic
         unconfirmed[cause.subscription] = cause.unconfirmed
     if unconfirmed:
         told["doubts"] = dict(sorted(unconfirmed.items()))
-    # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
-    spec: dict[str, Any] = {"restartAt": rfc3339(now + timedelta(seconds=1))}
     if workload.kind.restarting is Restarting.BY_TEMPLATE:
         revision = {annotations.revision_key(cause.subscription): cause.revision}
-        spec = {"template": {"metadata": {"annotations": revision}}}
+        spec: dict[str, Any] = {"template": {"metadata": {"annotations": revision}}}
+    else:
+        # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
+        spec = {"restartAt": rfc3339(now + timedelta(seconds=1))}
     return {"metadata": _with_record(workload, told), "spec": spec}
 
 

@@ -15,6 +15,16 @@ from infisical_events.core.snapshots.selectors import ALL_TYPES, Selector, selec
 T = TypeVar("T")
 
 
+def is_true(annotations: Mapping[str, str], key: str) -> bool:
+    """Whether the annotation is `"true"`, the only spelling that switches something on."""
+    return annotations.get(key) == "true"
+
+
+def listed(annotations: Mapping[str, str], key: str) -> tuple[str, ...]:
+    """The comma-separated values of an annotation, without blanks."""
+    return tuple(part for raw in annotations.get(key, "").split(",") if (part := raw.strip()))
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """Identity, version and annotations of a Deployment, StatefulSet or the like."""
@@ -34,12 +44,12 @@ class Workload:
     @property
     def is_paused(self) -> bool:
         """Held by its owner: what it is owed is done on release."""
-        return annotations.is_true(self.annotations, annotations.PAUSED)
+        return is_true(self.annotations, annotations.PAUSED)
 
     @property
     def ignores_other_reloaders(self) -> bool:
         """Whether it is to be restarted though another operator is told to restart it, too."""
-        return annotations.is_true(self.annotations, annotations.IGNORE_OTHERS)
+        return is_true(self.annotations, annotations.IGNORE_OTHERS)
 
     @property
     def wave(self) -> int:
@@ -60,10 +70,10 @@ class Workload:
 
     def is_subscribed_to(self, subscription: str) -> bool:
         """Whether it opted in, to this subscription by name or to all of its namespace."""
-        names = annotations.listed(self.annotations, annotations.SUBSCRIPTION)
+        names = listed(self.annotations, annotations.SUBSCRIPTION)
         if names:
             return subscription in names
-        return annotations.is_true(self.annotations, annotations.AUTO_RELOAD)
+        return is_true(self.annotations, annotations.AUTO_RELOAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ def workload_filter_of(workload: Workload) -> WorkloadFilter:
     mistakes: list[str] = []
 
     def read(key: str, parse: Callable[[tuple[str, ...]], T], otherwise: T) -> T:
-        values = annotations.listed(workload.annotations, key)
+        values = listed(workload.annotations, key)
         try:
             return parse(values) if values else otherwise
         except ValueError as error:

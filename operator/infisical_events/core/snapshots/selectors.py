@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from infisical_events.api.specs import EventType, Spec
-from infisical_events.core.interruptible import Interruptible, run_to_end
+from infisical_events.core.interruptible import Interruptible
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.path_globs import KeyFilter, PathGlob, compile_path_glob
 from infisical_events.core.paths.scopes import Scope
@@ -17,6 +17,9 @@ from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.core.status.reasons import Reason
 
 ALL_TYPES = frozenset(EventType)
+
+_Tested = tuple[Change, list[Reason | None]]
+"""A change, and per selector why it does not select it; None where it does."""
 
 _BY_CLOSENESS = (
     Reason.EVENT_TYPE_NOT_SELECTED,
@@ -76,23 +79,32 @@ def selectors_of(spec: Spec) -> tuple[Selector, ...]:
 
 def select(selectors: Iterable[Selector], changes: Iterable[Change]) -> Selection:
     """The changes that at least one selector selects."""
-    return run_to_end(select_in_steps(selectors, changes))
+    tests = tuple(selectors)
+    tested = [(change, [test.rejection_reason(change) for test in tests]) for change in changes]
+    return _selection(tested)
 
 
 def select_in_steps(selectors: Iterable[Selector], changes: Iterable[Change]) -> Interruptible[Selection]:
     """The same in steps: ten thousand changes and a thousand bad patterns take half a minute."""
     tests = tuple(selectors)
+    tested: list[_Tested] = []
+    for change in changes:
+        reasons = []
+        for test in tests:
+            reasons.append(test.rejection_reason(change))
+            yield
+        tested.append((change, reasons))
+    return _selection(tested)
+
+
+def _selection(tested: Iterable[_Tested]) -> Selection:
     selected: list[Change] = []
     closest: Reason | None = None
-    for change in changes:
-        refusals = []
-        for test in tests:
-            refusals.append(test.rejection_reason(change))
-            yield
-        if None in refusals:
+    for change, reasons in tested:
+        if None in reasons:
             selected.append(change)
         else:
-            closest = max(filter(None, [closest, *refusals]), key=_BY_CLOSENESS.index)
+            closest = max(filter(None, [closest, *reasons]), key=_BY_CLOSENESS.index)
     return Selection(tuple(selected), closest)
 
 

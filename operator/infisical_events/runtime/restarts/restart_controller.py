@@ -20,13 +20,10 @@ from infisical_events.core.restarts.decisions import (
     RestartDecision,
     decide,
     decided_by_plan,
-)
-from infisical_events.core.restarts.outcomes import (
-    RestartOutcome,
     found_rollouts,
-    next_ledger,
     rollout_of,
 )
+from infisical_events.core.restarts.outcomes import RestartOutcome, next_ledger
 from infisical_events.core.restarts.planner import PlannedAction, RestartPolicy, plan
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.restarts.workloads import Workload
@@ -75,7 +72,7 @@ class RestartController:
             return None
         if listed is None:
             await self.store.verify_stored()
-        updates = await self.tracker.follow(ledger)
+        updates = await self.tracker.follow(ledger) if ledger.rollouts else []
         outcomes = await self._execute(ledger, updates, listed) if ledger.pending else []
         return await self._finish(ledger, updates, outcomes)
 

@@ -107,6 +107,10 @@ class SyncRound:
             KubernetesError: a Secret cannot be read.
         """
         pod_content = pod_content_of(state.workload, self.ledger)
+        if not state.secrets:
+            return WorkloadSecrets(
+                pending, pod_content, self.timeout, untracked_volumes=state.untracked_volumes
+            )
         managed = await self._managed(state)
         contexts = [
             self._context(provider, contents, pod_content, pending)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from infisical_events.core.ledger.ledger import Ledger, Unconfirmed
-from infisical_events.core.restarts.decisions import Defer, Resolve, Restart
-from infisical_events.core.restarts.outcomes import RestartOutcome, rollout_of
+from infisical_events.core.restarts.decisions import Defer, Resolve, Restart, rollout_of
+from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.restarts.retry_schedule import RetrySchedule
 from support.builders import a_debt, a_ledger, a_workload, at
