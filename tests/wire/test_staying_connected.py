@@ -419,7 +419,7 @@ async def test_lost_permission_is_told_and_found_again(operator: Operator) -> No
         await sandbox.do(Controls.assign_role, "no-access")
         await sandbox.do(Controls.recheck_streams)
         await until(lambda: operator.condition(key, "Streaming") == ("False", "PermissionDenied"))
-        assert "tried again every minute" in _message(operator, key)
+        assert "Retrying every minute" in _message(operator, key)
         await operator.supervisor.close()
 
 
