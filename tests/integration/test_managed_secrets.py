@@ -221,7 +221,7 @@ async def test_a_recreated_subscription_waits_for_what_is_deleted(
     key = desk.subscribe()
     eventually(lambda: "deletionTimestamp" in desk.stored()["metadata"], seconds=_GARBAGE_SECONDS)
 
-    assert "is one of a deleted subscription of this name" in await desk.refused(key)
+    assert "belongs to a deleted subscription of this name" in await desk.refused(key)
 
     desk.patch({"metadata": {"finalizers": None}})
     eventually(lambda: not desk.run("get", "secrets", "-o", "name"))
@@ -300,7 +300,10 @@ async def test_merging_takes_nothing_away(desk: Desk) -> None:
 
     told = await desk.refused(key, MERGE | {"labels": {"x": "y"}}, **{"A": CANARY, "tls.crt": CANARY})
 
-    assert 'has data.A, data.tls.crt of "kubectl-create", and Merge takes nothing away' in told
+    assert (
+        'has data.A, data.tls.crt of field manager "kubectl-create", '
+        "and creationPolicy Merge takes over no field" in told
+    )
     assert desk.data() == {"A": "1", "B": "2", "tls.crt": "t"}
 
 
@@ -311,7 +314,7 @@ async def test_a_merged_key_that_was_edited_by_hand_is_told(desk: Desk) -> None:
     await desk.write_as(key, MERGE, A="1")
     desk.patch({"data": {"A": "eA=="}})
 
-    assert 'has data.A of "kubectl-patch"' in await desk.refused(key, MERGE)
+    assert 'has data.A of field manager "kubectl-patch"' in await desk.refused(key, MERGE)
 
 
 async def test_merging_needs_a_secret(desk: Desk) -> None:
@@ -327,10 +330,10 @@ async def test_a_secret_of_somebody_else_is_left_alone(desk: Desk, fields: JSONO
     """One that was not made here is refused, also if it looks a little like ours."""
     key = desk.subscribe()
     desk.create(THEIRS="t")
-    assert "belongs to somebody else: choose another name" in await desk.refused(key, fields)
+    assert "has another owner: choose another name" in await desk.refused(key, fields)
 
     desk.patch({"metadata": {"labels": {"app.kubernetes.io/managed-by": "infisical-events"}}})
-    assert "belongs to somebody else" in await desk.refused(key, fields)
+    assert "has another owner" in await desk.refused(key, fields)
 
 
 @pytest.mark.parametrize("fields", [{}, ORPHAN, MERGE], ids=["Owner", "Orphan", "Merge"])
@@ -380,7 +383,7 @@ async def test_what_kubernetes_does_not_take(
     """The API server's own words say which field it is."""
     refusal = await desk.refused(desk.subscribe(), fields, **data)
 
-    assert "Secret env is refused by the API server: change the entry" in refusal
+    assert "secret/env is rejected by the API server: change the entry" in refusal
     assert told in refusal
 
 
@@ -397,9 +400,7 @@ async def test_a_quota_that_is_used_up(desk: Desk, eventually: Callable[..., Any
     )
     await desk.write(key, A="2")
     managed = ManagedSecret.model_validate({"name": "second", "environmentSlug": "prod"})
-    with pytest.raises(
-        SecretRejectedError, match="does not fit into the quota few of its namespace"
-    ) as refused:
+    with pytest.raises(SecretRejectedError, match="exceeds the quota few of its namespace") as refused:
         await ManagedSecretClient(desk.kube).apply(key, managed, {"A": CANARY}, "token")
 
     assert CANARY not in str(refused.value)
@@ -426,7 +427,7 @@ spec: {{policyName: {name}, validationActions: [Deny]}}
 
 
 async def test_a_policy_that_tells_values(desk: Desk, eventually_async: Callable[..., Any]) -> None:
-    """It is named, and what it says is left out."""
+    """It is named, and its message is omitted."""
     key, policy = desk.subscribe(), _POLICY.format(name=desk.namespace)
     desk.kubectl("apply", "-f", "-", stdin=policy)
 
@@ -443,7 +444,7 @@ async def test_a_policy_that_tells_values(desk: Desk, eventually_async: Callable
     finally:
         desk.kubectl("delete", "-f", "-", stdin=policy)
 
-    assert f"Secret env is refused by the policy {desk.namespace}: change the entry" in told
+    assert f"secret/env is rejected by the policy {desk.namespace}: change the entry" in told
     assert CANARY not in told
     assert base64.b64encode(CANARY.encode()).decode() not in told
 
@@ -507,4 +508,4 @@ async def test_a_secret_that_appears_in_between_loses_nothing(desk: Desk) -> Non
         await desk.write(key, kube=Meanwhile(desk.kube, lambda: desk.create(A="theirs")), A="1")
 
     assert desk.data() == {"A": "theirs"}
-    assert "belongs to somebody else" in await desk.refused(key)
+    assert "has another owner" in await desk.refused(key)

@@ -115,9 +115,9 @@ def test_secrets_that_cannot_be_written_hold_up_no_other(scene: Scene) -> None:
         held = {name: _value(scene, name) for name in ("theirs", "frozen", "good")}
         assert held == {"theirs": "theirs", "frozen": "first", "good": "second"}
         told = _refusals(scene)
-        assert "Secret theirs exists and belongs to somebody else: choose another name" in told
-        assert "Secret frozen is immutable: delete it" in told
-        assert f"Secret banned is refused by the policy {scene.namespace}" in told
+        assert "secret/theirs exists and has another owner: choose another name" in told
+        assert "secret/frozen is immutable: delete it" in told
+        assert f"secret/banned is rejected by the policy {scene.namespace}" in told
         assert "Secret good" not in told
 
     scene.eventually(lambda: _value(scene, "banned") == "second", seconds=60)
@@ -140,7 +140,7 @@ def test_a_secret_of_two_subscriptions_is_the_first_ones(scene: Scene) -> None:
 
     scene.restarts(1, "mail")
     assert [_value(scene, name) for name in ("shared", "mail")] == ["second", "second"]
-    assert "Secret shared is written by the subscription 'payments'" in _refusals(scene, "mail")
+    assert "secret/shared is written by the subscription 'payments'" in _refusals(scene, "mail")
     assert not _refusals(scene)
 
 

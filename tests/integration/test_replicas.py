@@ -39,7 +39,7 @@ def holder(scene: Scene) -> str:
 
 def stands_by(operator: Operator) -> bool:
     """Whether a replica is ready and says that another one works."""
-    return operator.get("/readyz").startswith("ok\nstanding by")
+    return operator.get("/readyz").startswith("ok\nstandby: ")
 
 
 def test_two_replicas(scene: Scene, replicas: dict[str, Operator], eventually: Callable[..., Any]) -> None:
@@ -50,7 +50,7 @@ def test_two_replicas(scene: Scene, replicas: dict[str, Operator], eventually: C
     scene.watching()
     two.start()
     eventually(lambda: stands_by(two), seconds=10)
-    assert one.get("/readyz") == "ok\nholding shards 0 of 1\n"
+    assert one.get("/readyz") == "ok\nactive: 1 of 1 shard held (0)\n"
     scene.change(DB_PASSWORD="second")
     scene.restarts(1)
 

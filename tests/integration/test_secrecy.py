@@ -44,7 +44,7 @@ def test_no_value_and_no_token_gets_out(scene: Scene, log_format: str) -> None:
     )
     scene.operator.start()
     scene.watching()
-    scene.has_reason("Authenticated", "CredentialsRejected", "refused")
+    scene.has_reason("Authenticated", "CredentialsRejected", "rejected")
     scene.has_reason("Authenticated", "TokenRejected", "forged")
 
     scene.change(DB_PASSWORD=CANARY)

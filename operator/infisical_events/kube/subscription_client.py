@@ -22,23 +22,23 @@ class SubscriptionClient:
         self._kube = kube
 
     async def get(self, key: SubscriptionKey) -> StoredSubscription:
-        """A fresh, consistent read; raises KubernetesError."""
+        """The current object, by a consistent read; raises KubernetesError."""
         return _stored(await self._kube.get(path_of_subscription(key)))
 
     async def write_status(
         self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
     ) -> StoredSubscription:
-        """Merge into the status if nobody wrote since `resource_version`.
+        """Merge into the status, if the object's version still is `resource_version`.
 
         Raises:
-            ConflictError: somebody did.
-            KubernetesError: for every other failure.
+            ConflictError: the object has changed.
+            KubernetesError: any other error.
         """
         body = {"metadata": {"uid": key.uid, "resourceVersion": resource_version}, "status": status}
         return _stored(await self._kube.merge_patch(f"{path_of_subscription(key)}/status", body))
 
     async def list(self, namespaces: tuple[str, ...]) -> tuple[ListedSubscription, ...]:
-        """All that exist; raises KubernetesError. No namespaces means all of them."""
+        """All subscriptions in these namespaces, or in all if there are none; raises KubernetesError."""
         paths = [path_of(*_BASE, "namespaces", name, PLURAL) for name in namespaces]
         paths = paths or [path_of(*_BASE, PLURAL)]
         return tuple([_listed(raw) for path in paths async for raw in self._kube.list_metadata(path)])
@@ -49,7 +49,7 @@ def _listed(metadata: dict[str, Any]) -> ListedSubscription:
         key = SubscriptionKey(metadata["namespace"], metadata["name"], metadata["uid"])
         return ListedSubscription(key, metadata["generation"])
     except (KeyError, TypeError):
-        raise KubernetesError("the API server's answer is no list of subscriptions") from None
+        raise KubernetesError("the API server's response is not a list of subscriptions") from None
 
 
 def _stored(raw: dict[str, Any]) -> StoredSubscription:
@@ -65,4 +65,4 @@ def _stored(raw: dict[str, Any]) -> StoredSubscription:
             annotations=metadata.get("annotations") or {},
         )
     except (KeyError, TypeError):
-        raise KubernetesError("the API server's answer is no subscription") from None
+        raise KubernetesError("the API server's response is not a subscription") from None

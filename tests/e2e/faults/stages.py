@@ -19,8 +19,8 @@ from e2e.faults.infisicals import Change, Infisical
 from e2e.faults.intercepting import Interceptor
 from e2e.faults.proxying import Loop, Proxy
 from e2e.faults.rollouts import Rollout, Witness
-from local_cluster import Cluster, apiserver, kubeconfigs, running
-from local_cluster.layouts import Layout
+from local_cluster import Cluster, apiserver, component_runner, kubeconfigs
+from local_cluster.state_layout import Layout
 from support import operator_process, schemas
 
 SUBSCRIPTIONS = {"payments": "/payments", "mail": "/mail"}
@@ -54,7 +54,7 @@ class Api:
 
     def __init__(self, cluster: Cluster) -> None:
         self.layout = Layout(cluster.state_dir)
-        self.port = running.current(self.layout).ports["kube-apiserver"]
+        self.port = component_runner.current(self.layout).ports["kube-apiserver"]
         self.http = self.client()
 
     def client(self) -> httpx.Client:

@@ -1,7 +1,7 @@
-"""Whom a change concerns: the conditions of a spec and the narrowing annotations of a workload.
+"""Selectors of changes: the conditions of a spec, and the filter annotations of a workload.
 
-An event heard live is turned into changes first. So what was heard and what was found after a gap
-pass through the same test and cannot be treated differently.
+A received event is converted to changes first. So changes from the stream and changes found by a later read
+pass through the same selectors and cannot be treated differently.
 """
 
 from collections.abc import Iterable
@@ -27,12 +27,12 @@ _BY_CLOSENESS = (
     Reason.PATH_NOT_SELECTED,
     Reason.KEYS_NOT_SELECTED,
 )
-"""The later in this order, the closer a change came to being selected."""
+"""Reasons by how close a change came to being selected; the last one is the closest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """A test for changes; `None` stands for "any"."""
+    """A predicate on changes; `None` stands for "any"."""
 
     types: frozenset[EventType]
     environments: frozenset[str] | None
@@ -54,7 +54,7 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The changes that were selected, and for the others the reason that came closest."""
+    """The selected changes, and the closest reason for those that were not selected."""
 
     selected: tuple[Change, ...]
     rejection_reason: Reason | None
@@ -64,7 +64,7 @@ def selectors_of(spec: Spec) -> tuple[Selector, ...]:
     """One selector per entry of `spec.events`.
 
     Raises:
-        ValueError: a glob or a key pattern is not acceptable, with a sentence that says why.
+        ValueError: a glob or a key pattern is invalid; the message says what to change.
     """
     return tuple(
         Selector(
@@ -85,7 +85,7 @@ def select(selectors: Iterable[Selector], changes: Iterable[Change]) -> Selectio
 
 
 def select_in_steps(selectors: Iterable[Selector], changes: Iterable[Change]) -> Interruptible[Selection]:
-    """The same in steps: ten thousand changes and a thousand bad patterns take half a minute."""
+    """As `select`, but interruptible: 10,000 changes and 1,000 expensive patterns take half a minute."""
     tests = tuple(selectors)
     tested: list[_Tested] = []
     for change in changes:
@@ -109,14 +109,14 @@ def _selection(tested: Iterable[_Tested]) -> Selection:
 
 
 def changes_of(event: SecretEvent) -> tuple[Change, ...]:
-    """What a heard event claims, as changes."""
+    """The changes that a received event reports."""
     types = frozenset({event.type})
     keys = sorted(event.keys) or [ANY_KEY]
     return tuple(Change(Scope(event.folder), key, types) for key in keys)
 
 
 def _reaches(glob: PathGlob, scope: Scope) -> bool:
-    """Whether the glob matches the folder, or for a recursive scope a folder that may lie in it."""
+    """Whether the glob matches the folder or, for a recursive scope, may match a folder in it."""
     if not scope.recursive:
         return glob.matches(scope.folder.path)
     reach = Scope(Folder(scope.folder.environment, glob.base), recursive=not glob.is_literal)

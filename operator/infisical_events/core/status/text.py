@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-LONGEST_SENTENCE: Final = 4096
+MAX_MESSAGE_LENGTH: Final = 4096
 """Characters: a message about one object has no room for a megabyte that a user or a server wrote."""
 
 
@@ -12,15 +12,15 @@ def single_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def escaped(text: str, most: int = LONGEST_SENTENCE) -> str:
-    """At most `most` characters of foreign text; those that are not printable are escaped as in Python."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:most])
+def escaped(text: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
+    """At most `limit` characters of foreign text; those that are not printable are escaped as in Python."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:limit])
 
 
-def preview(things: Sequence[object], most: int, joint: str = ", ") -> str:
-    """`a, b, c and 4 more`: at most `most` things, and the number of the others."""
-    shown = joint.join(map(str, things[:most]))
-    return shown if len(things) <= most else f"{shown} and {len(things) - most} more"
+def preview(things: Sequence[object], limit: int, separator: str = ", ") -> str:
+    """`a, b, c and 4 more`: at most `limit` things, and the number of the others."""
+    shown = separator.join(map(str, things[:limit]))
+    return shown if len(things) <= limit else f"{shown} and {len(things) - limit} more"
 
 
 def counted(number: int, noun: str) -> str:
