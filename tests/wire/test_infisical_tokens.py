@@ -17,7 +17,7 @@ from infisical_events.core.credentials import (
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError, TokenRejectedError
-from infisical_events.infisical.login_guard import LoginGuard
+from infisical_events.infisical.login_guard import MAX_PROVEN, LoginGuard
 from infisical_events.infisical.session import Session
 from infisical_sandbox.server import Controls, Options, ResponseFault, Sandbox
 from infisical_sandbox.server.domain.records import KubernetesSettings, LockoutSettings, TokenSettings
