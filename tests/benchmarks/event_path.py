@@ -17,13 +17,13 @@ from types import CodeType, FrameType
 
 import infisical_events
 from infisical_events.core.snapshots.events import decode_frame
-from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.app.bootstrap import infisical_opener
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor
-from infisical_events.runtime.subscription.runner import Dependencies
+from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_sandbox.server import Controls, Options, Sandbox
 from support.builders import a_raw_spec, an_entry
 from support.fake_cluster import FakeCluster, a_digest_key

@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 from infisical_events.api.specs import Grade
+from infisical_events.core.credentials import UniversalCredentials
 from infisical_events.core.ledger.codec import encode
 from infisical_events.core.ledger.ledger import Header
 from infisical_events.core.ledger.observation_modes import ReadResult, apply_read, first_ledger
 from infisical_events.core.paths.scopes import scopes_of
-from infisical_events.infisical.tokens import UniversalCredentials
 from infisical_events.runtime.clock import utc_now
 from infisical_sandbox.server import Controls, Options, Sandbox
 from support.builders import a_spec, an_entry

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from infisical_events.api.specs import Spec
+from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor
-from infisical_events.runtime.subscription.runner import Dependencies
+from infisical_events.runtime.subscription.dependencies import Dependencies
 from support.builders import a_raw_spec
 from support.fake_cluster import FakeCluster, a_digest_key
 from support.fake_infisical import FakeInfisical

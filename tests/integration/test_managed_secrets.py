@@ -11,6 +11,7 @@ from tests.conftest import KubectlError
 
 from infisical_events.api import resources
 from infisical_events.api.specs import ManagedSecret
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.kubeconfig import ClusterAccess, open_kube_api
@@ -22,7 +23,6 @@ from infisical_events.kube.kubernetes_errors import (
 )
 from infisical_events.kube.managed_secrets import ManagedSecretClient
 from infisical_events.kube.secret_client import SecretClient
-from infisical_events.kube.subscription_client import SubscriptionKey
 from support import invalid_specs
 
 pytestmark = pytest.mark.cluster

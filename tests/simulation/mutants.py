@@ -182,7 +182,7 @@ def _no_last_read() -> AbstractContextManager[Any]:
     async def none(*_: object) -> tuple[()]:
         return ()
 
-    return mock.patch.object(snapshot_reader.SnapshotReader, "_last_sight", none)
+    return mock.patch.object(snapshot_reader.SnapshotReader, "_old_scopes", none)
 
 
 @_mutation("a new baseline on every edit")
@@ -361,12 +361,13 @@ def _list_first() -> Iterator[None]:
             return self._workloads
 
     async def reconcile(self: Any, *received: Any, **how: Any) -> Any:  # noqa: ANN401 - as observed
-        cluster = self.cluster
-        self.cluster = Listed(cluster, await cluster.list_workloads(self.record.key.namespace))
+        context = self.context
+        workloads = await context.cluster.list_workloads(context.key.namespace)
+        self.context = replace(context, cluster=Listed(context.cluster, workloads))
         try:
             return await real(self, *received, **how)
         finally:
-            self.cluster = cluster
+            self.context = context
 
     with mock.patch.object(reconciler.Reconciler, "reconcile", reconcile):
         yield

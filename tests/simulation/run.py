@@ -17,11 +17,12 @@ from infisical_events.api.specs import Spec, parse_spec
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.restarts.user_requests import UserRequests
-from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
-from infisical_events.runtime.subscription.runner import Dependencies, SubscriptionRunner
+from infisical_events.runtime.subscription.dependencies import Dependencies
+from infisical_events.runtime.subscription.runner import SubscriptionRunner
 from simulation.cluster_model import NAMESPACE, SERVED, ClusterModel
 from simulation.environment import KEYS, PAYMENTS, PLAIN, SHARED, WORKLOADS, Environment
 from simulation.faults import Crash, Faults

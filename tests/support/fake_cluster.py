@@ -20,11 +20,12 @@ from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, Workloa
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
 from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.status.kube_events import KubeEvent
+from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.kube.credential_reader import MissingKeyError
-from infisical_events.kube.event_recorder import KubeEvent
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     KubernetesError,
@@ -32,7 +33,8 @@ from infisical_events.kube.kubernetes_errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.provider_client import PROVIDER_KINDS
-from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.subscription_context import SubscriptionContext
 from support.virtual_time import virtual_now
 
 JSONObject = dict[str, Any]
@@ -42,6 +44,16 @@ DEPLOYMENT = WORKLOAD_KINDS[0]
 async def a_digest_key() -> DigestKey:
     """The key of digests, as the operator's own Secret has it."""
     return DigestKey(b"a key that lies in the namespace of the operator")
+
+
+def a_context(
+    cluster: "FakeCluster",
+    key: SubscriptionKey,
+    **fields: Any,  # noqa: ANN401 - of SubscriptionContext
+) -> SubscriptionContext:
+    """The context of one subscription in virtual time."""
+    usual = {"clock": virtual_now, "metrics": Metrics()}
+    return SubscriptionContext(cluster=cluster, key=key, **usual | fields)
 
 
 async def _at_once(_: str) -> None:

@@ -4,16 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from infisical_events.api.specs import Spec
-from infisical_events.core.egress.address_allowlist import EgressPolicy
-from infisical_events.core.sync.value_digests import DigestKey
-from infisical_events.infisical.login_guard import LoginGuard
-from infisical_events.infisical.session import Session, SessionDependencies
-from infisical_events.infisical.tokens import (
+from infisical_events.core.credentials import (
     AccessToken,
     Credentials,
     CredentialsSource,
     UniversalCredentials,
 )
+from infisical_events.core.egress.address_allowlist import EgressPolicy
+from infisical_events.core.sync.value_digests import DigestKey
+from infisical_events.infisical.login_guard import LoginGuard
+from infisical_events.infisical.session import Session, SessionDependencies
 from infisical_events.runtime.clock import utc_now
 from infisical_sandbox.server import Sandbox
 from support.builders import a_spec, an_entry

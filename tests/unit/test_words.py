@@ -57,17 +57,7 @@ NOUNS = (
 """Plural nouns that follow a number in a message: `counted(number, noun)` gets these right for 1."""
 UNCOUNTED = re.compile(rf"(?<![\w.,:/-])1 (?:{NOUNS})\b|%d (?:{NOUNS})\b")
 
-NOT_CONVERTED: frozenset[str] = frozenset(
-    {
-        "operator/infisical_events/runtime/reconcile/reconcile_loop.py",
-        "operator/infisical_events/runtime/reconcile/reconcile_report.py",
-        "operator/infisical_events/runtime/reconcile/reconciler.py",
-        "operator/infisical_events/runtime/reconcile/snapshot_reader.py",
-        "operator/infisical_events/runtime/status/subscription_store.py",
-        "operator/infisical_events/runtime/stream/stream_controller.py",
-        "operator/infisical_events/runtime/subscription/runner.py",
-    }
-)
+NOT_CONVERTED: frozenset[str] = frozenset({})
 """Files whose texts are still in the old language. Temporary: remove a file as soon as it is converted."""
 
 

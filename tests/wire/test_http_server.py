@@ -7,7 +7,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.app.http_server import BindError, Health, http_server
 from infisical_events.runtime.metrics import Metrics
 from support.sandbox_client import free_port

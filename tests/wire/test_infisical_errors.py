@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from infisical_events.core.credentials import KubernetesCredentials
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.session import Session
-from infisical_events.infisical.tokens import KubernetesCredentials
 from support.infisical_sessions import TOKEN, UNIVERSAL, UNIVERSAL_LOGIN, a_session, granted, refused
 from support.scripted_server import After, Answer, Request, Script, always, answer, serving
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.infisical_errors import InfisicalError, LoginError, TokenRejectedError
-from infisical_events.infisical.login_guard import MAX_PROVEN, LoginGuard
-from infisical_events.infisical.session import Session
-from infisical_events.infisical.tokens import (
+from infisical_events.core.credentials import (
     AccessToken,
     Credentials,
     KubernetesCredentials,
     UniversalCredentials,
 )
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.infisical_errors import InfisicalError, LoginError, TokenRejectedError
+from infisical_events.infisical.login_guard import MAX_PROVEN, LoginGuard
+from infisical_events.infisical.session import Session
 from infisical_sandbox.server import Controls, Options, ResponseFault, Sandbox
 from infisical_sandbox.server.domain.records import KubernetesSettings, LockoutSettings, TokenSettings
 from support import leaks

@@ -14,10 +14,12 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.specs import SecretKeyRef
+from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.credential_reader import CredentialReader, MissingKeyError
 from infisical_events.kube.discovery import Discovery
-from infisical_events.kube.event_recorder import EventRecorder, InvolvedObject, KubeEvent
+from infisical_events.kube.event_recorder import EventRecorder
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     ForbiddenError,
@@ -28,7 +30,7 @@ from infisical_events.kube.kubernetes_errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.protected_objects import ProtectedObjectError, ProtectedObjects
-from infisical_events.kube.subscription_client import SubscriptionClient, SubscriptionKey
+from infisical_events.kube.subscription_client import SubscriptionClient, path_of_subscription
 from infisical_events.kube.workload_client import WorkloadClient
 from support.builders import a_workload
 from support.scripted_server import (
@@ -175,7 +177,7 @@ async def test_refusals(code: int, kind: type[KubernetesError]) -> None:
     """A refusal is told apart by its status and carries the API server's own sentence."""
     async with reached(always(status(code, "because"))) as (kube, _):
         with pytest.raises(kind, match="because") as caught:
-            await kube.merge_patch(KEY.path, {})
+            await kube.merge_patch(path_of_subscription(KEY), {})
         assert type(caught.value) is kind
 
 
@@ -186,14 +188,14 @@ async def test_refusal_without_a_status_object(body: bytes) -> None:
     """A refusal of something in between, which is no Status object, is told by its number."""
     async with reached(always(answer(502, body))) as (kube, _):
         with pytest.raises(KubernetesError, match="502"):
-            await kube.get(KEY.path)
+            await kube.get(path_of_subscription(KEY))
 
 
 async def test_long_refusal() -> None:
     """The API server's sentence is capped and stays on one line."""
     async with reached(always(status(422, "first\nsecond " + "x" * 10_000))) as (kube, _):
         with pytest.raises(KubernetesError) as caught:
-            await kube.get(KEY.path)
+            await kube.get(path_of_subscription(KEY))
         assert len(str(caught.value)) <= 500
         assert str(caught.value).isprintable()
 
@@ -203,7 +205,7 @@ async def test_success_that_is_none(given: Answer) -> None:
     """A success whose body is no object is an error."""
     async with reached(always(given)) as (kube, _):
         with pytest.raises(KubernetesError, match="is not an object"):
-            await kube.get(KEY.path)
+            await kube.get(path_of_subscription(KEY))
 
 
 # -- no answer ----------------------------------------------------------------------------------------
@@ -223,7 +225,7 @@ async def test_unknown_outcome(given: Answer) -> None:
     """A write without a readable answer may have happened."""
     async with reached(always(given), seconds=0.2) as (kube, _):
         with pytest.raises(UnknownOutcomeError):
-            await kube.merge_patch(KEY.path, {})
+            await kube.merge_patch(path_of_subscription(KEY), {})
 
 
 async def test_nobody_there() -> None:
@@ -260,7 +262,7 @@ async def test_token_is_never_told(given: Answer) -> None:
     """No error text carries the operator's own token."""
     async with reached(always(given), seconds=0.2) as (kube, _):
         with pytest.raises(KubernetesError) as caught:
-            await kube.get(KEY.path)
+            await kube.get(path_of_subscription(KEY))
         assert TOKEN not in str(caught.value)
         assert caught.value.__cause__ is None
 
@@ -268,7 +270,7 @@ async def test_token_is_never_told(given: Answer) -> None:
 async def test_token_is_sent() -> None:
     """A request carries the bearer token of the configuration."""
     async with reached(always(answer(200, {}))) as (kube, server):
-        await kube.get(KEY.path)
+        await kube.get(path_of_subscription(KEY))
         assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
@@ -284,7 +286,7 @@ async def test_token_cannot_be_read(error: Exception) -> None:
     configuration.refresh_api_key_hook = refresh
     async with ApiClient(configuration) as client:
         with pytest.raises(KubernetesError, match="cannot create the request") as caught:
-            await KubeApi(client).get(KEY.path)
+            await KubeApi(client).get(path_of_subscription(KEY))
     assert type(caught.value) is KubernetesError
     assert TOKEN not in str(caught.value)
 
@@ -296,7 +298,7 @@ async def test_token_of_two_lines() -> None:
         configuration.api_key = {"BearerToken": f"Bearer {TOKEN}\r\nImpersonate-User: admin"}
         async with ApiClient(configuration) as client:
             with pytest.raises(KubernetesError) as caught:
-                await KubeApi(client).get(KEY.path)
+                await KubeApi(client).get(path_of_subscription(KEY))
         assert server.requests == []
     assert TOKEN not in str(caught.value)
 
@@ -327,7 +329,12 @@ def compare_and_swap(version: str) -> Script:
         }
         return answer(200, STORED | changed)
 
-    return routed({f"{KEY.path}/status": script, KEY.path: always(answer(200, STORED))})
+    return routed(
+        {
+            f"{path_of_subscription(KEY)}/status": script,
+            path_of_subscription(KEY): always(answer(200, STORED)),
+        }
+    )
 
 
 async def test_subscription_is_read() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.api.specs import ManagedSecret
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
@@ -25,7 +26,6 @@ from infisical_events.kube.kubernetes_errors import (
 from infisical_events.kube.managed_secret_errors import error_for_managed_secret
 from infisical_events.kube.managed_secrets import ManagedSecretClient
 from infisical_events.kube.protected_objects import ProtectedObjects
-from infisical_events.kube.subscription_client import SubscriptionKey
 from support.scripted_server import Answer, Request, ScriptedServer, answer, serving
 
 KEY = SubscriptionKey("team", "payments", "uid-1")

@@ -9,12 +9,12 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
+from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.core.sync.secret_providers import SecretProvider
 from infisical_events.kube.api_client import KubeApi
-from infisical_events.kube.event_recorder import InvolvedObject, KubeEvent
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.kube.provider_client import PROVIDER_KINDS
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.app.kube_cluster import KubeCluster
 from support.builders import a_workload
 from support.scripted_server import Answer, Request, answer, serving

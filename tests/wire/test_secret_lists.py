@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from infisical_events.core.credentials import UniversalCredentials
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.snapshots import (
@@ -18,7 +19,6 @@ from infisical_events.core.snapshots.snapshots import (
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.session import Session
-from infisical_events.infisical.tokens import UniversalCredentials
 from infisical_sandbox.server import Controls, Options, ResponseFault, Sandbox
 from infisical_sandbox.server.domain import generations
 from support.builders import a_spec

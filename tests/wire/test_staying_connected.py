@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from fuzz.corpus import A
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.app.bootstrap import infisical_opener
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.clock import utc_now
@@ -395,7 +395,7 @@ async def test_lost_permission_is_told_and_found_again(operator: ConnectedSuperv
         await sandbox.do(Controls.assign_role, "no-access")
         await sandbox.do(Controls.recheck_streams)
         await eventually_async(lambda: operator.condition(key, "Streaming") == ("False", "PermissionDenied"))
-        assert "tried again every minute" in _message(operator, key)
+        assert "Retrying every minute" in _message(operator, key)
         await operator.supervisor.close()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from infisical_events.api.specs import Grade, Spec
+from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope, scopes_of
@@ -20,7 +21,7 @@ from infisical_events.infisical.infisical_errors import InfisicalError, UnknownR
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.responses import decoded
 from infisical_events.infisical.secret_lists import SecretLists
-from infisical_events.infisical.tokens import CredentialsSource, TokenProvider
+from infisical_events.infisical.tokens import TokenProvider
 
 _READ_ADVICE = "observe: Values needs Read Value for the watched folders and all folders that they reference."
 _WRITE_ADVICE = (

@@ -9,12 +9,19 @@ After a rejected login the next one waits: three failures within 30 s lock the i
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from infisical_events.core.credentials import (
+    AccessToken,
+    Credentials,
+    CredentialsSource,
+    KubernetesCredentials,
+    UniversalCredentials,
+)
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.http_client import request_json
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
@@ -31,33 +38,6 @@ _TOKEN_TEXT = re.compile(r"[!-~]+")
 
 _MAX_TOKEN_SECONDS = 86_400.0
 """Seconds after which a token is replaced, even if it is valid for longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class UniversalCredentials:
-    """A client id and a client secret."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class KubernetesCredentials:
-    """A ServiceAccount token for the identity that trusts it."""
-
-    identity_id: str
-    jwt: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """A static token, created by hand: it has no login."""
-
-    token: str = field(repr=False)
-
-
-Credentials = UniversalCredentials | KubernetesCredentials | AccessToken
-CredentialsSource = Callable[[], Awaitable[Credentials]]
 
 
 @dataclass(frozen=True, slots=True)

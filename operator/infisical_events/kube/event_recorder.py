@@ -1,35 +1,14 @@
 """Kubernetes Events, which `kubectl describe` shows below an object."""
 
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.kube.api_client import KubeApi, path_of
 
 _MAX_NOTE_LENGTH = 1024
 """Characters; the limit of the API server."""
-
-
-@dataclass(frozen=True, slots=True)
-class InvolvedObject:
-    """The object that an Event is about."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-
-
-@dataclass(frozen=True, slots=True)
-class KubeEvent:
-    """One Event: `reason` in CamelCase, `note` a sentence."""
-
-    about: InvolvedObject
-    reason: str
-    note: str
-    is_warning: bool = False
 
 
 class EventRecorder:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from infisical_events.api import annotations
 from infisical_events.api.resources import API_VERSION, FIELD_MANAGER, KIND, MANAGED_BY
 from infisical_events.api.specs import CreationPolicy, ManagedSecret
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.kube.api_client import METADATA, JSONObject, KubeApi
 from infisical_events.kube.kubernetes_errors import KubernetesError, SecretRejectedError
 from infisical_events.kube.managed_secret_errors import error_for_managed_secret
 from infisical_events.kube.protected_objects import NOTHING_PROTECTED, ProtectedObjects
 from infisical_events.kube.secret_client import SecretClient, metadata_of, secret_path
-from infisical_events.kube.subscription_client import SubscriptionKey
 
 _PROTECTED_NAME = "belongs to the operator: choose another name"
 

@@ -1,52 +1,18 @@
 """Reading subscriptions and writing their status, by compare-and-swap only."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
+from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
 _BASE = ("apis", GROUP, VERSION)
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionKey:
-    """The key of one subscription; one that is recreated with the same name has another uid."""
-
-    namespace: str
-    name: str
-    uid: str
-
-    def __str__(self) -> str:
-        """`namespace/name`, as in logs."""
-        return f"{self.namespace}/{self.name}"
-
-    @property
-    def path(self) -> str:
-        """Its path in the API."""
-        return path_of(*_BASE, "namespaces", self.namespace, PLURAL, self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSubscription:
-    """A subscription as the API server stores it."""
-
-    uid: str
-    resource_version: str
-    generation: int
-    is_deleting: bool
-    spec: dict[str, Any]
-    status: dict[str, Any]
-    annotations: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ListedSubscription:
-    """A subscription in a list of metadata."""
-
-    key: SubscriptionKey
-    generation: int
+def path_of_subscription(key: SubscriptionKey) -> str:
+    """The path of one subscription in the API."""
+    return path_of(*_BASE, "namespaces", key.namespace, PLURAL, key.name)
 
 
 class SubscriptionClient:
@@ -57,7 +23,7 @@ class SubscriptionClient:
 
     async def get(self, key: SubscriptionKey) -> StoredSubscription:
         """The current object, by a consistent read; raises KubernetesError."""
-        return _stored(await self._kube.get(key.path))
+        return _stored(await self._kube.get(path_of_subscription(key)))
 
     async def write_status(
         self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
@@ -69,7 +35,7 @@ class SubscriptionClient:
             KubernetesError: any other error.
         """
         body = {"metadata": {"uid": key.uid, "resourceVersion": resource_version}, "status": status}
-        return _stored(await self._kube.merge_patch(f"{key.path}/status", body))
+        return _stored(await self._kube.merge_patch(f"{path_of_subscription(key)}/status", body))
 
     async def list(self, namespaces: tuple[str, ...]) -> tuple[ListedSubscription, ...]:
         """All subscriptions in these namespaces, or in all if there are none; raises KubernetesError."""

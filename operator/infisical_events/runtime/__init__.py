@@ -7,7 +7,7 @@ reads snapshots upon a trigger and records changes; `restarts` decides on pendin
 workloads; `sync` has the Secrets of a workload synced before; `status` stores ledger and status by
 compare-and-swap; `limits` bounds rates and concurrency over all subscriptions.
 
-Single modules: `ports` are the interfaces to the cluster and to Infisical; `backoff` is the time between
-two attempts; `tasks` runs coroutines together; `clock` reads the wall clock; `metrics` are the Prometheus
-series.
+Single modules: `ports` are the interfaces to the cluster and to Infisical; `subscription_context` is what the
+parts of one subscription share; `backoff` is the time between two attempts; `tasks` runs coroutines together;
+`clock` reads the wall clock; `metrics` are the Prometheus series.
 """

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.restarts.pending_summary import PendingCount
-from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.core.subscriptions import SubscriptionKey
 
 Kind = TypeVar("Kind", Counter, Gauge)
 

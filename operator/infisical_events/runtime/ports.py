@@ -1,6 +1,6 @@
-"""The two worlds outside as the loop of one subscription sees them.
+"""Infisical and the API server as protocols.
 
-The loop gets both as arguments, so the whole of it can run in virtual time against models.
+Subscriptions get both as arguments, so that all of their code runs in virtual time against models as well.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -9,24 +9,24 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
+from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.snapshots.snapshots import Snapshot
+from infisical_events.core.status.kube_events import KubeEvent
+from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider
-from infisical_events.infisical.tokens import CredentialsSource
-from infisical_events.kube.event_recorder import KubeEvent
-from infisical_events.kube.subscription_client import ListedSubscription, StoredSubscription, SubscriptionKey
 
 
 class Infisical(Protocol):
     """One project with the rights of one identity; every method raises InfisicalError."""
 
-    async def login(self) -> None: ...  # noqa: D102 - as infisical.sessions.Session
+    async def login(self) -> None: ...  # noqa: D102 - as infisical.session.Session
     async def project_id(self) -> str: ...  # noqa: D102
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot: ...  # noqa: D102
     async def is_gone(self, folder: Folder, key: str) -> bool: ...  # noqa: D102
@@ -37,7 +37,7 @@ class Infisical(Protocol):
 
 
 class InfisicalOpener(Protocol):
-    """Opens a session for an address that was found to be allowed."""
+    """Opens a session for an address that was validated before."""
 
     def __call__(  # noqa: D102
         self, address: str, spec: Spec, credentials: CredentialsSource
@@ -78,4 +78,4 @@ class Cluster(Protocol):
     async def service_account_token(  # noqa: D102
         self, namespace: str, name: str, audiences: tuple[str, ...]
     ) -> str: ...
-    async def emit_event(self, notice: KubeEvent) -> None: ...  # noqa: D102
+    async def emit_event(self, event: KubeEvent) -> None: ...  # noqa: D102

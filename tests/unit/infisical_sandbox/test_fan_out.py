@@ -11,14 +11,8 @@ from infisical_sandbox.server.domain.changes import Context
 from infisical_sandbox.server.domain.events import Event
 from infisical_sandbox.server.domain.generations import E3, E4, EventType
 from infisical_sandbox.server.domain.subscriptions import Entry, wants
-<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
 from infisical_sandbox.server.fan_out_queue import FanOutQueue
 from support.sandbox_client import NOW, World, a_world, until
-=======
-from infisical_sandbox.server.syncing import Syncer
-from support.eventually import eventually_async
-from support.sandbox_client import NOW, World, a_world
->>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
 
 @pytest.fixture
@@ -68,13 +62,8 @@ async def test_a_cycle_of_imports_ends(world: World) -> None:
     heard: list[Event] = []
     fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
-<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
     fan_out.queue(world.place("/b").key)
     await until(lambda: fan_out.waiting == 0, "the jobs end")
-=======
-    syncer.queue(world.place("/b").key)
-    await eventually_async(lambda: syncer.waiting == 0)
->>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
     assert [event.path for event in heard] == ["/a", "/b"]
 
@@ -86,13 +75,8 @@ async def test_a_chain_is_notified_level_by_level(world: World) -> None:
     heard: list[Event] = []
     fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
-<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
     fan_out.queue(world.place("/low").key)
     await until(lambda: fan_out.waiting == 0, "the jobs end")
-=======
-    syncer.queue(world.place("/low").key)
-    await eventually_async(lambda: syncer.waiting == 0)
->>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
     assert [(event.path, event.type) for event in heard] == [
         ("/mid", EventType.IMPORT_MUTATION),
@@ -107,13 +91,8 @@ async def test_a_diamond_may_be_told_twice(world: World) -> None:
     heard: list[Event] = []
     fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
-<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
     fan_out.queue(world.place("/low").key)
     await until(lambda: fan_out.waiting == 0, "the jobs end")
-=======
-    syncer.queue(world.place("/low").key)
-    await eventually_async(lambda: syncer.waiting == 0)
->>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
     assert [event.path for event in heard].count("/top") == 2
 
@@ -138,13 +117,8 @@ async def test_a_folder_that_vanished_tells_nobody(world: World) -> None:
     heard: list[Event] = []
     fan_out = FanOutQueue(world.store, 0.0, heard.append, lambda _: None)
 
-<<<<<<< HEAD:tests/unit/infisical_sandbox/test_fan_out.py
     fan_out.queue((world.project_id, "prod", "/never-there"))
     await until(lambda: fan_out.waiting == 0, "the jobs end")
-=======
-    syncer.queue((world.project_id, "prod", "/never-there"))
-    await eventually_async(lambda: syncer.waiting == 0)
->>>>>>> wt-tests-a:tests/unit/sandbox/test_fanouts.py
 
     assert heard == []
 

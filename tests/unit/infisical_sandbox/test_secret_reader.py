@@ -45,15 +45,9 @@ def names(reader: Reader, world: World, path: str = "/app") -> tuple[list[str], 
 
 
 def test_a_plain_list_is_one_folder(world: World) -> None:
-<<<<<<< HEAD:tests/unit/infisical_sandbox/test_secret_reader.py
     """Neither what is below nor what is imported, unless asked for."""
     assert names(Reader(world.store, EVERYTHING, ReadSwitches()), world) == (["A"], [])
     assert names(Reader(world.store, EVERYTHING, ReadSwitches(recursive=True, imports=True)), world) == (
-=======
-    """Without the options a list has neither subfolders nor imports."""
-    assert names(Reader(world.store, EVERYTHING, Wish()), world) == (["A"], [])
-    assert names(Reader(world.store, EVERYTHING, Wish(recursive=True, imports=True)), world) == (
->>>>>>> wt-tests-a:tests/unit/sandbox/test_reading.py
         ["A", "B"],
         [["S"]],
     )

@@ -261,11 +261,7 @@ def test_a_mirror_that_is_no_url_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_go")
 def test_an_archive_without_the_program_is_an_error(tmp_path: Path, mirror: Mirror) -> None:
-<<<<<<< HEAD:tests/unit/local_cluster/test_program_provider.py
     """A publisher who packs differently one day leads to the next source."""
-=======
-    """An archive with another layout makes the next source be tried."""
->>>>>>> wt-tests-a:tests/unit/local_cluster/test_providing.py
     mirror.publish(replace(ETCD, release=replace(ETCD.release, member="elsewhere/etcd")), b"etcd")
     said: list[str] = []
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.restarts.pending_summary import PendingCount
-from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.metrics import Metrics
 
 APP = SubscriptionKey("team", "app", "uid-1")

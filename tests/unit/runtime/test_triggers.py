@@ -1,13 +1,15 @@
-"""A burst of reasons to look becomes one pass, and none is lost."""
+"""A burst of reasons to reconcile becomes one trigger, and none is lost."""
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.paths.folders import Folder
+from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.runtime.triggers import TriggerQueue
+from infisical_events.runtime.triggers import PendingUserRequests, Trigger, TriggerQueue
 from support.virtual_time import EPOCH, in_virtual_time
 
 FAR = 1_000.0
@@ -18,109 +20,154 @@ def received(key: str) -> ReceivedEvent:
     return ReceivedEvent(SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({key})), EPOCH)
 
 
-async def ring_at(triggers: TriggerQueue, moments: Iterable[float]) -> None:
-    """Ring at moments of the loop's clock."""
+async def add_at(triggers: TriggerQueue, moments: Iterable[float]) -> None:
+    """Add triggers at moments of the loop's clock."""
     loop = asyncio.get_running_loop()
     for moment in moments:
         await asyncio.sleep(moment - loop.time())
         triggers.add()
 
 
-async def waited(triggers: TriggerQueue, rings: Iterable[float], until: float = FAR) -> float:
-    """When a wait ended that saw these rings."""
+async def got_at(triggers: TriggerQueue, added: Iterable[float], until: float = FAR) -> float:
+    """When a `get` ended during which triggers were added at these moments."""
     async with asyncio.TaskGroup() as group:
-        ringing = group.create_task(ring_at(triggers, rings))
-        await triggers.wait(until)
+        adding = group.create_task(add_at(triggers, added))
+        await triggers.get(until)
         ended = asyncio.get_running_loop().time()
-        ringing.cancel()
+        adding.cancel()
     return ended
 
 
 @in_virtual_time
-async def test_whether_events_alone_rang() -> None:
-    """Events point somewhere; one ring for something else among them does not."""
+async def test_events_alone_are_no_full_trigger() -> None:
+    """Events name their folders; one reason without an event among them calls for everything."""
     triggers = TriggerQueue(1.0)
     triggers.add(received("A"))
-    assert not triggers.is_whole
+    assert not (await triggers.get(0.0)).is_full
+    triggers.add(received("A"))
     triggers.add()
     triggers.add(received("B"))
-    assert triggers.is_whole
-    triggers.take()
-    assert not triggers.is_whole
+    assert (await triggers.get(0.0)).is_full
+    assert not (await triggers.get(0.0)).is_full
 
 
 @in_virtual_time
-async def test_one_ring() -> None:
-    """A single ring ends the wait after the quiet time."""
-    assert await waited(TriggerQueue(1.0), [5.0]) == 6.0
+async def test_one_trigger() -> None:
+    """A single trigger is delivered after the debounce time."""
+    assert await got_at(TriggerQueue(1.0), [5.0]) == 6.0
 
 
 @in_virtual_time
 async def test_burst() -> None:
-    """Rings closer together than the quiet time are one burst, which ends when it has been quiet."""
-    assert await waited(TriggerQueue(1.0), [5.0, 5.9, 6.8]) == 7.8
+    """Triggers closer together than the debounce time are one burst, which ends without a new one."""
+    assert await got_at(TriggerQueue(1.0), [5.0, 5.9, 6.8]) == 7.8
 
 
 @in_virtual_time
 async def test_endless_burst() -> None:
-    """A burst that does not end is cut after ten quiet times."""
-    assert await waited(TriggerQueue(1.0), [5.0 + n / 2 for n in range(100)]) == 15.0
+    """A burst that does not end is cut after ten debounce times."""
+    assert await got_at(TriggerQueue(1.0), [5.0 + n / 2 for n in range(100)]) == 15.0
 
 
 @in_virtual_time
-async def test_short_quiet_time() -> None:
-    """With a short quiet time a burst may still last two seconds."""
-    assert await waited(TriggerQueue(0.125), [5.0 + n / 16 for n in range(100)]) == 7.0
+async def test_short_debounce_time() -> None:
+    """With a short debounce time a burst may still last two seconds."""
+    assert await got_at(TriggerQueue(0.125), [5.0 + n / 16 for n in range(100)]) == 7.0
 
 
 @in_virtual_time
-async def test_no_quiet_time() -> None:
-    """Without a quiet time a ring ends the wait at once."""
-    assert await waited(TriggerQueue(0.0), [5.0]) == 5.0
+async def test_no_debounce_time() -> None:
+    """Without a debounce time a trigger is delivered at once."""
+    assert await got_at(TriggerQueue(0.0), [5.0]) == 5.0
 
 
 @in_virtual_time
-async def test_ring_before_the_wait() -> None:
-    """A ring that came before the wait is not lost."""
+async def test_added_before() -> None:
+    """A trigger that was added before the `get` is not lost."""
     triggers = TriggerQueue(1.0)
     triggers.add()
-    assert await waited(triggers, []) == 1.0
+    assert await got_at(triggers, []) == 1.0
 
 
 @in_virtual_time
-async def test_nothing_rings() -> None:
-    """Without a ring the wait ends when its time is over."""
-    assert await waited(TriggerQueue(1.0), [], until=30.0) == 30.0
+async def test_no_trigger() -> None:
+    """Without a trigger `get` ends when its time is up, with an empty one."""
+    triggers = TriggerQueue(1.0)
+    assert await got_at(triggers, [], until=30.0) == 30.0
+    assert await triggers.get(31.0) == Trigger()
 
 
 @in_virtual_time
-async def test_time_over_already() -> None:
-    """A wait whose time is over ends at once."""
+async def test_time_is_up_already() -> None:
+    """A `get` whose time is up ends at once."""
     await asyncio.sleep(10.0)
-    assert await waited(TriggerQueue(1.0), [], until=3.0) == 10.0
+    assert await got_at(TriggerQueue(1.0), [], until=3.0) == 10.0
 
 
 @in_virtual_time
-async def test_taken_once() -> None:
-    """What was heard is taken once, in the order of hearing, and with it the news that the bell rang."""
+async def test_delivered_once() -> None:
+    """Events are delivered once, in the order of their receipt."""
     triggers = TriggerQueue(1.0)
     triggers.add(received("A"))
     triggers.add(received("B"))
 
-    assert triggers.is_rung
-    assert triggers.take() == (received("A"), received("B"))
-    assert not triggers.is_rung
-    assert triggers.take() == ()
+    assert await triggers.get(FAR) == Trigger((received("A"), received("B")), is_new=True)
+    assert await triggers.get(FAR) == Trigger()
 
 
 @in_virtual_time
-async def test_kept() -> None:
-    """What is put back comes before what was heard since, and is no reason to look by itself."""
+async def test_requeued() -> None:
+    """Requeued events come before those received since, and are no new trigger by themselves."""
     triggers = TriggerQueue(1.0)
     triggers.requeue((received("A"),))
-    assert await waited(triggers, [], until=3.0) == 3.0
+    assert await triggers.get(3.0) == Trigger((received("A"),))
+    assert asyncio.get_running_loop().time() == 3.0
 
-    assert not triggers.is_rung
-
+    triggers.requeue((received("A"),))
     triggers.add(received("B"))
-    assert triggers.take() == (received("A"), received("B"))
+    assert await triggers.get(FAR) == Trigger((received("A"), received("B")), is_new=True)
+
+
+@in_virtual_time
+async def test_put_back() -> None:
+    """A trigger that was put back wakes no `get`, and is part of the next one."""
+    triggers = TriggerQueue(1.0)
+    triggers.put_back(Trigger((received("A"),), is_new=True, is_full=True))
+    triggers.put_back(Trigger())
+    assert await got_at(triggers, [], until=3.0) == 3.0
+
+    triggers.put_back(Trigger((received("A"),), is_new=True, is_full=True))
+    triggers.add(received("B"))
+    assert await triggers.get(FAR) == Trigger((received("A"), received("B")), is_new=True, is_full=True)
+
+
+@in_virtual_time
+async def test_put_back_trigger_survives_a_time_out() -> None:
+    """What was put back is delivered when the time is up, as new as it was."""
+    triggers = TriggerQueue(1.0)
+    triggers.put_back(Trigger((received("A"),), is_new=True))
+    assert await triggers.get(3.0) == Trigger((received("A"),), is_new=True)
+
+
+@in_virtual_time
+async def test_newest_events_are_kept() -> None:
+    """Of more events than are kept, the newest remain."""
+    triggers = TriggerQueue(0.0)
+    for number in range(10_005):
+        triggers.add(received(str(number)))
+    events = (await triggers.get(0.0)).events
+    assert (events[0], events[-1], len(events)) == (received("5"), received("10004"), 10_000)
+
+
+@in_virtual_time
+async def test_user_requests() -> None:
+    """Each change of the requests is a full trigger; the same requests again are none."""
+    triggers, requests = TriggerQueue(0.0), PendingUserRequests()
+    forwarding = asyncio.create_task(requests.forward(triggers))
+    for value, is_new in (("1", True), ("1", False), ("2", True)):
+        requests.put(UserRequests(reconcile_at=value))
+        now = asyncio.get_running_loop().time()
+        assert await triggers.get(now + 1.0) == Trigger(is_new=is_new, is_full=is_new)
+    forwarding.cancel()
+    with suppress(asyncio.CancelledError):
+        await forwarding

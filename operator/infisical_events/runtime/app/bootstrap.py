@@ -13,11 +13,11 @@ import kopf
 
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.api.specs import Spec
+from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session, SessionDependencies
-from infisical_events.infisical.tokens import CredentialsSource
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.digest_key_secret import DigestKeySecret
 from infisical_events.kube.kubeconfig import open_kube_api
@@ -37,7 +37,7 @@ from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.sharding.lease_manager import LeaseManager
 from infisical_events.runtime.sharding.supervisor import Supervisor
-from infisical_events.runtime.subscription.runner import Dependencies
+from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.tasks import race
 
 _CRD_PAUSE = 5.0

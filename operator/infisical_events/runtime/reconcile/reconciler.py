@@ -1,16 +1,14 @@
-"""One look: observe, take in what changed, write down what is owed for it.
+"""One read of Infisical: apply the snapshots, and store the pending restarts that follow from them.
 
-The order is the protocol: workloads are listed after the observation, and what is owed is stored
-before `settling` does anything for it. `core.passes` and `core.planning` decide.
+The order is the protocol: workloads are listed after the snapshot, and pending restarts are stored before
+the restart controller acts on them. `core.ledger.transitions` and `core.restarts.planner` decide.
 """
 
-import logging
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from infisical_events.api.specs import Action, Mode, Spec
-from infisical_events.api.statuses import ConditionType
 from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.ledger.observation_modes import ReadResult, apply_read, first_ledger
@@ -19,32 +17,28 @@ from infisical_events.core.restarts.affected_workloads import MatchedChanges, af
 from infisical_events.core.restarts.planner import add_pending, add_requested
 from infisical_events.core.restarts.user_requests import UserRequests, is_new
 from infisical_events.core.restarts.workloads import Workload
-from infisical_events.core.snapshots.changes import summarize
 from infisical_events.core.snapshots.selectors import Selection, Selector, select, select_in_steps
-from infisical_events.core.status.reasons import Reason
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.asking import PendingUserRequests
-from infisical_events.runtime.clock import Clock
-from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
-from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
-from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.subscription_store import SubscriptionStore
+from infisical_events.runtime.subscription_context import SubscriptionContext
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
-
-log = logging.getLogger(__name__)
+from infisical_events.runtime.triggers import PendingUserRequests
 
 _EPOCH_BYTES = 6
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """What a look leaves to be done.
+    """What a read leaves to be done.
 
-    Events whose change did not show yet, the moment at which a suspect read can be decided, whether an
-    import mutation was heard that is still to be looked for, the workloads if they were listed, and
-    whether everything was looked at.
+    Attributes:
+        unshown_events: Received events whose change did not show yet.
+        read_again_at: When a suspect read can be decided; None without one.
+        has_open_import_events: Whether an import event is not matched to a change yet.
+        workloads: The workloads of the namespace if they were listed.
+        is_full: Whether everything was read.
     """
 
     unshown_events: tuple[ReceivedEvent, ...] = ()
@@ -56,7 +50,7 @@ class ReconcileResult:
 
 @dataclass(frozen=True, slots=True)
 class _AppliedRead:
-    """A look taken in, and what of its changes the spec selects."""
+    """A read after its acceptance, and which of its changes the spec selects."""
 
     read_result: ReadResult
     applied: AppliedSnapshots
@@ -65,60 +59,56 @@ class _AppliedRead:
 
 @dataclass(kw_only=True, slots=True)
 class Reconciler:
-    """The looks of one subscription under one spec."""
+    """Reads for one subscription under one spec."""
 
+    context: SubscriptionContext
     spec: Spec
-    asked: PendingUserRequests
-    sync_coordinator: SyncCoordinator
     selectors: tuple[Selector, ...]
+    user_requests: PendingUserRequests
     snapshot_reader: SnapshotReader
-    cluster: Cluster
-    record: SubscriptionStore
-    reporter: Reporter
+    sync_coordinator: SyncCoordinator
+    store: SubscriptionStore
     reconcile_reporter: ReconcileReporter
-    clock: Clock
-    scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
 
-    async def reconcile(
-        self, received: tuple[ReceivedEvent, ...], *, is_whole: bool = True
-    ) -> ReconcileResult:
-        """Look, take in what changed, and store what is owed for it.
+    async def reconcile(self, events: tuple[ReceivedEvent, ...], *, is_full: bool = True) -> ReconcileResult:
+        """Read, apply what changed, and store the pending restarts for it.
 
-        Unless the look has to be whole, the folders that events named are looked at first, and the rest
-        only if something there concerns somebody: changes in several folders are one restart.
+        Unless the read has to be full, the folders that events named are read first, and everything else only
+        if a change there is selected: changes in several folders are one restart.
 
         Raises:
-            InfisicalError: the state could not be read; nothing happened.
-            KubernetesError, LedgerMovedError, SupersededError, GoneError: nothing was stored.
+            InfisicalError: the state could not be read; nothing changed.
+            KubernetesError, LedgerConflictError: nothing was stored.
+            SpecChangedError, SubscriptionDeletedError: this object is not to be served any more.
         """
         await self.snapshot_reader.infisical.login()
-        ledger = self.record.ledger
-        tokens = {} if ledger else await self._tokens()
-        named = (
+        ledger = self.store.ledger
+        fingerprints = {} if ledger else await self._content_fingerprints()
+        partial = (
             None
-            if is_whole or self._is_asked(ledger)
-            else await self.snapshot_reader.read_folders(ledger, received)
+            if is_full or self._has_new_request(ledger)
+            else await self.snapshot_reader.read_folders(ledger, events)
         )
-        if ledger is not None and named is not None:
-            await self.reporter.mark_authenticated()
-            found = await self._taken_in(ledger, named, received)
+        if ledger is not None and partial is not None:
+            await self.reconcile_reporter.report_authenticated()
+            found = await self._apply(ledger, partial, events)
             if not found.selection.selected:
-                return await self._settle(ledger, found, received, is_whole=False)
-        read_result = await self.snapshot_reader.read_all(ledger, received)
-        await self.reporter.mark_authenticated()
+                return await self._store_changes(ledger, found, events, is_full=False)
+        read_result = await self.snapshot_reader.read_all(ledger, events)
+        await self.reconcile_reporter.report_authenticated()
         if ledger is None or not ledger.header.is_about_same(read_result.header):
-            await self._begin(read_result, tokens, planned_on=ledger)
+            await self._record_baseline(read_result, fingerprints, planned_on=ledger)
             return ReconcileResult()
-        seen = (*(named.snapshots if named else ()), *read_result.snapshots)
-        found = await self._taken_in(ledger, replace(read_result, snapshots=seen), received)
-        return await self._settle(ledger, found, received, is_whole=True)
+        snapshots = (*(partial.snapshots if partial else ()), *read_result.snapshots)
+        found = await self._apply(ledger, replace(read_result, snapshots=snapshots), events)
+        return await self._store_changes(ledger, found, events, is_full=True)
 
-    async def _tokens(self) -> dict[str, str]:
-        """What the content of the workloads' Secrets is before anything is known of Infisical."""
-        namespace, name = self.record.key.namespace, self.record.key.name
-        workloads = await self.cluster.list_workloads(namespace)
+    async def _content_fingerprints(self) -> dict[str, str]:
+        """Fingerprints of the Secrets of the workloads, before the first read of Infisical."""
+        namespace, name = self.context.key.namespace, self.context.key.name
+        workloads = await self.context.cluster.list_workloads(namespace)
         workload_states = [
-            await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
+            await self.context.cluster.read_workload(namespace, workload.kind.kind, workload.name)
             for workload in workloads
             if workload.is_subscribed_to(name) and workload.action(self.spec.action) is not Action.RESTART
         ]
@@ -126,129 +116,111 @@ class Reconciler:
             tuple(workload_state for workload_state in workload_states if workload_state)
         )
 
-    async def _begin(
-        self, read_result: ReadResult, tokens: dict[str, str], *, planned_on: Ledger | None
+    async def _record_baseline(
+        self, read_result: ReadResult, fingerprints: dict[str, str], *, planned_on: Ledger | None
     ) -> None:
-        unreadable = self.record.unreadable_reason
+        unreadable = self.store.unreadable_reason
         if unreadable:
-            note = f"{unreadable}: a new baseline is made, changes since the last look are lost."
-            await self.reporter.emit_event(Reason.LEDGER_UNREADABLE, note, is_warning=True)
+            await self.reconcile_reporter.report_unreadable(unreadable)
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
-        asked = self.asked.current
+        requests = self.user_requests.current
         ledger = replace(
-            first_ledger(read_result, epoch, self.clock()),
-            content_fingerprints=tokens,
-            restart_at=asked.restart_at,
-            resume_at=asked.resume_at,
+            first_ledger(read_result, epoch, self.context.clock()),
+            content_fingerprints=fingerprints,
+            restart_at=requests.restart_at,
+            resume_at=requests.resume_at,
         )
-        await self._store(ledger, planned_on)
-        self._tell_handled(asked)
-        self.record.unreadable_reason = ""
-        await self.reconcile_reporter.sight(read_result, unreadable)
-        keys = sum(snapshot.key_count for snapshot in read_result.snapshots)
-        note = f"{keys} keys recorded as they stand; changes from now on count."
-        log.info("baseline: %s", note, extra=self.reporter.extra)
-        await self.reporter.emit_event(Reason.BASELINE_RECORDED, note)
+        await self._write(ledger, planned_on)
+        self.reconcile_reporter.record_handled(requests)
+        self.store.unreadable_reason = ""
+        await self.reconcile_reporter.report_read(read_result, self.store.ledger, unreadable)
+        await self.reconcile_reporter.report_baseline(read_result)
 
-    async def _taken_in(
-        self, ledger: Ledger, read_result: ReadResult, received: tuple[ReceivedEvent, ...]
+    async def _apply(
+        self, ledger: Ledger, read_result: ReadResult, events: tuple[ReceivedEvent, ...]
     ) -> _AppliedRead:
-        applied = apply_read(ledger, read_result, received, self.clock())
+        applied = apply_read(ledger, read_result, events, self.context.clock())
         steps = select_in_steps(self.selectors, applied.changes)
-        return _AppliedRead(read_result, applied, await self.scheduler.run(self.record.key.namespace, steps))
+        selection = await self.context.scheduler.run(self.context.key.namespace, steps)
+        return _AppliedRead(read_result, applied, selection)
 
-    async def _settle(
-        self, ledger: Ledger, found: _AppliedRead, received: tuple[ReceivedEvent, ...], *, is_whole: bool
+    async def _store_changes(
+        self, ledger: Ledger, found: _AppliedRead, events: tuple[ReceivedEvent, ...], *, is_full: bool
     ) -> ReconcileResult:
-        """Write down what is owed for what was found, and tell of it."""
-        applied, selection = found.applied, found.selection
+        """Store the pending restarts for what was found, and report it."""
+        applied, selection, reporter = found.applied, found.selection, self.reconcile_reporter
         import_events = tuple(
             c for c in applied.expired_import_events if select(self.selectors, (c.change,)).selected
         )
-        owed, workloads = applied.ledger, None
-        if selected := MatchedChanges(selection.selected, import_events):
-            workloads = await self.cluster.list_workloads(self.record.key.namespace)
-            owed = await self._owing(owed, selected, workloads)
+        planned, workloads = applied.ledger, None
+        if matched := MatchedChanges(selection.selected, import_events):
+            workloads = await self.context.cluster.list_workloads(self.context.key.namespace)
+            planned = await self._with_pending(planned, matched, workloads)
         elif selection.rejection_reason is not None:
-            told = summarize(applied.changes)
-            self.reporter.record_skip(
-                selection.rejection_reason, f"{told} was found and not selected by spec.events."
-            )
-        asked = self.asked.current
-        if is_whole:
-            owed, workloads = await self._taking_up(owed, asked, workloads)
-        if owed != ledger:
-            await self._store(owed, ledger)
-        if is_whole:
-            self._tell_handled(asked)
-        await self.reconcile_reporter.missed(found.selection.selected, received)
+            reporter.report_not_selected(applied.changes, selection.rejection_reason)
+        requests = self.user_requests.current
+        if is_full:
+            planned, workloads = await self._with_requested(planned, requests, workloads)
+        if planned != ledger:
+            await self._write(planned, ledger)
+        if is_full:
+            reporter.record_handled(requests)
+        await reporter.report_missed(selection.selected, events)
         if workloads is not None:
-            await self.reconcile_reporter.mistaken(workloads)
-        if is_whole:
-            await self.reconcile_reporter.sight(found.read_result)
-        self.reconcile_reporter.unseen(received, applied.unshown_events, applied.changes)
+            await reporter.report_invalid_annotations(workloads)
+        if is_full:
+            await reporter.report_read(found.read_result, self.store.ledger)
+        reporter.report_unshown(events, applied.unshown_events, applied.changes)
         return ReconcileResult(
-            applied.unshown_events, applied.read_again_at, bool(owed.unmatched_events), workloads, is_whole
+            applied.unshown_events, applied.read_again_at, bool(planned.unmatched_events), workloads, is_full
         )
 
-    async def _owing(
-        self, ledger: Ledger, selected: MatchedChanges, workloads: tuple[Workload, ...]
+    async def _with_pending(
+        self, ledger: Ledger, matched: MatchedChanges, workloads: tuple[Workload, ...]
     ) -> Ledger:
-        """The ledger with what is owed now; a dry run only tells what would be, and owes nothing."""
-        key = self.record.key
-        all_affected = await self.scheduler.run(
-            key.namespace, affected_workloads(key.name, selected, workloads)
+        """The ledger with the pending restarts; a dry run reports them and adds none."""
+        key = self.context.key
+        all_affected = await self.context.scheduler.run(
+            key.namespace, affected_workloads(key.name, matched, workloads)
         )
-        owed = add_pending(ledger, key.name, all_affected, self.clock())
-        if owed is ledger:
-            self.reconcile_reporter.nobody(selected)
+        planned = add_pending(ledger, key.name, all_affected, self.context.clock())
+        if planned is ledger:
+            self.reconcile_reporter.report_no_workload(matched)
         if self.spec.mode is Mode.ENFORCE:
-            return owed
-        self.reconcile_reporter.would(owed)
+            return planned
+        self.reconcile_reporter.report_dry_run(planned)
         return ledger
 
-    def _is_asked(self, ledger: Ledger | None) -> bool:
-        """Whether a person asked for something that was not taken up yet."""
-        asked, handled = self.asked.current, self.reporter.status.status()
+    def _has_new_request(self, ledger: Ledger | None) -> bool:
+        """Whether a user requested something that was not handled yet."""
+        requests = self.user_requests.current
         return ledger is not None and (
-            is_new(asked.reconcile_at, handled.last_handled_reconcile_at)
-            or is_new(asked.restart_at, ledger.restart_at)
-            or is_new(asked.resume_at, ledger.resume_at)
+            is_new(requests.reconcile_at, self.reconcile_reporter.last_handled_reconcile_at)
+            or is_new(requests.restart_at, ledger.restart_at)
+            or is_new(requests.resume_at, ledger.resume_at)
         )
 
-    async def _taking_up(
-        self, ledger: Ledger, asked: UserRequests, workloads: tuple[Workload, ...] | None
+    async def _with_requested(
+        self, ledger: Ledger, requests: UserRequests, workloads: tuple[Workload, ...] | None
     ) -> tuple[Ledger, tuple[Workload, ...] | None]:
-        """What a person asked for, in the ledger, which remembers that it was."""
-        if is_new(asked.resume_at, ledger.resume_at):
+        """The ledger with what a user requested, and with the value of the request."""
+        if is_new(requests.resume_at, ledger.resume_at):
             rollouts = tuple(rollout for rollout in ledger.rollouts if not rollout.has_failed)
-            ledger = replace(ledger, resume_at=asked.resume_at, rollouts=rollouts)
-        if is_new(asked.restart_at, ledger.restart_at):
+            ledger = replace(ledger, resume_at=requests.resume_at, rollouts=rollouts)
+        if is_new(requests.restart_at, ledger.restart_at):
             if workloads is None:
-                workloads = await self.cluster.list_workloads(self.record.key.namespace)
-            owed = add_requested(ledger, self.record.key.name, workloads, self.clock())
+                workloads = await self.context.cluster.list_workloads(self.context.key.namespace)
+            planned = add_requested(ledger, self.context.key.name, workloads, self.context.clock())
             if self.spec.mode is Mode.DRY_RUN:
-                self.reconcile_reporter.would(owed)
-                owed = ledger
-            ledger = replace(owed, restart_at=asked.restart_at)
+                self.reconcile_reporter.report_dry_run(planned)
+                planned = ledger
+            ledger = replace(planned, restart_at=requests.restart_at)
         return ledger, workloads
 
-    def _tell_handled(self, asked: UserRequests) -> None:
-        """What was asked by now is stored as taken up."""
-        values = {
-            "last_handled_reconcile_at": asked.reconcile_at,
-            "last_handled_restart_at": asked.restart_at,
-            "last_handled_resume_at": asked.resume_at,
-        }
-        self.reporter.status.record_handled(**{name: value for name, value in values.items() if value})
-
-    async def _store(self, ledger: Ledger, planned_on: Ledger | None) -> None:
-        """Write down what is known; what cannot be is said, since nothing is acted on before."""
+    async def _write(self, ledger: Ledger, planned_on: Ledger | None) -> None:
+        """Store the ledger; a failure is reported, since no restart is made before."""
         try:
-            await self.record.write_ledger(ledger, planned_on=planned_on)
+            await self.store.write_ledger(ledger, planned_on=planned_on)
         except KubernetesError as error:
-            message = f"What was seen cannot be stored, so nothing is restarted for it: {error}."
-            await self.reporter.set_condition(
-                ConditionType.OBSERVED, Reason.LEDGER_NOT_STORED, message, ok=False
-            )
+            await self.reconcile_reporter.report_not_stored(error)
             raise

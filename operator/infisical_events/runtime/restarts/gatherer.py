@@ -8,8 +8,8 @@ from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts.decisions import GatheredWorkload, needs_pod_times
 from infisical_events.core.restarts.planner import PlannedAction, RestartNow
 from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator, SyncRound

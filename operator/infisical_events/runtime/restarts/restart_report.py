@@ -67,9 +67,7 @@ class RestartReporter:
         self._set_condition(Reason.NO_PENDING_RESTARTS, "No pending restarts.", ok=True)
 
     def _set_condition(self, reason: Reason, message: str, *, ok: bool) -> None:
-        self.reporter.status.set_condition(
-            ConditionType.RESTARTS_COMPLETE, ok=ok, reason=reason, message=message
-        )
+        self.reporter.update_condition(ConditionType.RESTARTS_COMPLETE, ok=ok, reason=reason, message=message)
 
     def _is_news(self, outcome: RestartOutcome) -> bool:
         """Attempts repeat themselves; a conflict, or one missing response, is no result yet."""
@@ -94,7 +92,7 @@ class RestartReporter:
         ]
         restarted = sum(result.result != Reason.RESTART_FAILED for result in results)
         message = f"Restarted {restarted} of {counted(len(results), 'workload')}."
-        self.reporter.status.record_action(changes, results, message)
+        self.reporter.record_action(changes, results, message)
 
     async def _report_outcome(self, outcome: RestartOutcome) -> None:
         if outcome.reported_reason is Reason.RESTART_FAILED:
@@ -121,7 +119,7 @@ class RestartReporter:
         note = _in_parentheses(outcome.note)
         self.reporter.record_skip(reason, f"{name}: {outcome.cause}{note}.")
         if reason in {Reason.RESYNCED, Reason.APPLIES_TO_NEXT_RUN}:
-            self.reporter.status.count_resync()
+            self.reporter.count_resync()
         if reason in ALARMING and outcome.pending.unconfirmed is None:
             await self.reporter.emit_event(reason, f"Restart of {name} is waiting{note}.", is_warning=True)
 
@@ -138,7 +136,7 @@ class RestartReporter:
         rollout = update.rollout
         name = object_name(rollout.kind, rollout.name)
         self.metrics.count_workload_result(self.reporter.key, result)
-        self.reporter.status.record_rollout_end(rollout.kind, rollout.name, result)
+        self.reporter.record_rollout_end(rollout.kind, rollout.name, result)
         log.info("rollout ended", extra=self.reporter.extra | {"workload": name, "reason": result})
         if result is Reason.ROLLOUT_FAILED:
             message = f"Rollout of {name} failed: its new pods do not become ready."

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from infisical_events.api.specs import OnFailure
 from infisical_events.core.ledger.ledger import Ledger, Rollout
 from infisical_events.core.restarts.rollouts import RolloutUpdate, TrackedRevision, rollout_update
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster
 

@@ -6,8 +6,8 @@ from infisical_events.core.restarts.decisions import Defer, RecordCoverage, Rest
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.restarts.restart_records import RestartCause, coverage_patch, restart_patch
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.ports import Cluster

@@ -13,10 +13,11 @@ from itertools import chain
 
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.sharding.assignment import shard_of
+from infisical_events.core.subscriptions import ListedSubscription, SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.kube.subscription_client import ListedSubscription, SubscriptionKey
 from infisical_events.runtime.limits.fair_queue import FairQueue
-from infisical_events.runtime.subscription.runner import Dependencies, SubscriptionRunner
+from infisical_events.runtime.subscription.dependencies import Dependencies
+from infisical_events.runtime.subscription.runner import SubscriptionRunner
 
 _RELIST_INTERVAL = 60.0
 """Seconds between two full lists of subscriptions, which find what a gap in the watch has hidden."""

@@ -1,69 +1,93 @@
-"""Telling people: conditions become Kubernetes Events when they turn, skips become sentences."""
+"""Reports on one subscription: conditions and counters in its status, Kubernetes Events, logs."""
 
 import logging
 
 from infisical_events.api.resources import API_VERSION, KIND
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
-from infisical_events.kube.event_recorder import InvolvedObject, KubeEvent
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.kube.subscription_client import SubscriptionKey
-from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.status.status_builder import StatusBuilder
+from infisical_events.runtime.subscription_context import SubscriptionContext
 
 log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Speaks for one subscription: on its status, in Kubernetes Events and in the log."""
+    """The only way to the status of one subscription.
 
-    def __init__(self, cluster: Cluster, key: SubscriptionKey, status: StatusBuilder) -> None:
-        self._cluster = cluster
-        self.key = key
-        self.status = status
-        self.extra = {"subscription": str(key)}
+    The verbs that change nothing but the status are those of StatusBuilder, where they are documented.
+    """
+
+    def __init__(self, context: SubscriptionContext, status: StatusBuilder) -> None:
+        self._context = context
+        self._status = status
+        self.key = context.key
+        self.extra = {"subscription": str(context.key)}
+        self.update_condition = status.set_condition
+        self.mark_starting = status.mark_starting
+        self.mark_inactive = status.mark_inactive
+        self.mark_connected = status.mark_connected
+        self.mark_disconnected = status.mark_disconnected
+        self.count_event = status.count_event
+        self.count_resync = status.count_resync
+        self.record_observation = status.record_observation
+        self.record_action = status.record_action
+        self.record_dry_run = status.record_dry_run
+        self.record_rollout_end = status.record_rollout_end
+        self.record_handled = status.record_handled
+
+    @property
+    def last_handled_reconcile_at(self) -> str | None:
+        """The newest value of the annotation `reconcile-at` that was handled; None before the first."""
+        return self._status.render().last_handled_reconcile_at
+
+    def has_reason(self, reason: Reason) -> bool:
+        """Whether a condition has this reason now."""
+        return any(condition.reason == reason for condition in self._status.conditions)
 
     async def set_condition(
         self, kind: ConditionType, reason: Reason, message: str, *, ok: bool | None
     ) -> None:
-        """Set a condition; when its status or reason is news, say so once."""
-        if not self.status.set_condition(kind, ok=ok, reason=reason, message=message):
+        """Set a condition; a new status or reason is logged, and a Warning when it is bad."""
+        if not self.update_condition(kind, ok=ok, reason=reason, message=message):
             return
-        # Ready is found by itself only when the user wants nothing to be done.
+        # Ready itself is set only when the user wants no restarts.
         is_bad = kind is not ConditionType.READY and ok is (kind is ConditionType.STALLED)
-        level = logging.WARNING if is_bad else logging.INFO
-        log.log(level, "%s: %s: %s", kind, reason, message, extra=self.extra)
+        fields = self._context.log_fields(condition=kind.value, reason=reason.value, detail=message)
+        log.log(logging.WARNING if is_bad else logging.INFO, "condition changed", extra=fields)
         if is_bad:
             await self.emit_event(reason, message, is_warning=True)
 
     async def mark_authenticated(self) -> None:
-        """A token was accepted: one that was made by hand proves nothing by being there."""
+        """A token was accepted: a token that was made by hand proves nothing before."""
         message = "The machine identity is logged in."
         await self.set_condition(ConditionType.AUTHENTICATED, Reason.LOGGED_IN, message, ok=True)
 
     def record_skip(self, reason: Reason, message: str) -> None:
-        """Say why something that came led to nothing."""
-        self.status.record_skip(reason, message)
-        log.info("skipped: %s: %s", reason, message, extra=self.extra)
+        """Say why a change or an event led to no restart."""
+        self._status.record_skip(reason, message)
+        log.info("skipped", extra=self._context.log_fields(reason=reason.value, detail=message))
 
     async def emit_event(self, reason: Reason, note: str, *, is_warning: bool = False) -> None:
-        """A Kubernetes Event on the subscription."""
+        """Write a Kubernetes Event on the subscription; a failure is logged."""
         about = InvolvedObject(API_VERSION, KIND, self.key.namespace, self.key.name, self.key.uid)
-        await self._record(KubeEvent(about, reason, escaped(note), is_warning))
+        await self._emit(KubeEvent(about, reason, escaped(note), is_warning))
 
     async def emit_workload_event(
         self, workload: Workload, reason: Reason, note: str, *, is_warning: bool = False
     ) -> None:
-        """A Kubernetes Event on a workload."""
+        """Write a Kubernetes Event on a workload; a failure is logged."""
         kind = workload.kind
         about = InvolvedObject(kind.api_version, kind.kind, self.key.namespace, workload.name, workload.uid)
-        await self._record(KubeEvent(about, reason, escaped(note), is_warning))
+        await self._emit(KubeEvent(about, reason, escaped(note), is_warning))
 
-    async def _record(self, notice: KubeEvent) -> None:
-        """Events are a courtesy: one that cannot be written holds nothing up."""
+    async def _emit(self, event: KubeEvent) -> None:
+        """Kubernetes Events are best effort: no restart waits for one."""
         try:
-            await self._cluster.emit_event(notice)
+            await self._context.cluster.emit_event(event)
         except KubernetesError as error:
-            log.warning("no Kubernetes Event written: %s", error, extra=self.extra)
+            fields = self._context.log_fields(reason=event.reason, error=str(error))
+            log.warning("failed to write Kubernetes Event", extra=fields)

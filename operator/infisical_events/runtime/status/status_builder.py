@@ -1,7 +1,7 @@
-"""What is to be said about one subscription: its status in the making.
+"""The status of one subscription, collected in memory.
 
-Tasks note what they find; `records` writes it. Everything that survives a restart of the operator
-is taken over from the stored status first.
+Tasks report to it through the Reporter, and the SubscriptionStore writes it. What survives a restart of the
+operator is taken over from the stored status first.
 """
 
 import asyncio
@@ -29,8 +29,7 @@ from infisical_events.core.status.text import escaped
 from infisical_events.runtime.clock import Clock
 
 _OBSERVED_NEWS = timedelta(minutes=1)
-"""How old the time of the last look may be in the status: every look would be a write otherwise."""
-
+"""How old the time of the last read may be in the status: every read would be a write otherwise."""
 
 _MOST_HISTORY = 10
 _MOST_WORKLOADS = 50
@@ -48,7 +47,7 @@ class StatusBuilder:
         self.changed = asyncio.Event()
         self.urgent = asyncio.Event()
 
-    def status(self) -> Status:
+    def render(self) -> Status:
         """The status as of now."""
         blind = self._status.stream.blind_seconds + self._blind_seconds()
         stream = self._status.stream.model_copy(update={"blind_seconds": blind})
@@ -60,7 +59,7 @@ class StatusBuilder:
         return self._status.conditions
 
     def set_condition(self, kind: ConditionType, *, ok: bool | None, reason: Reason, message: str) -> bool:
-        """Set a condition (`ok=None` is Unknown) and Ready; tell whether its reason is news."""
+        """Set a condition (`ok=None` is Unknown) and Ready; return whether its status or reason is new."""
         words = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
         before = {condition.type: condition for condition in self._status.conditions}
         finding = ConditionUpdate(kind, words[ok], reason, escaped(message))
@@ -73,20 +72,20 @@ class StatusBuilder:
         return old is None or (old.status, old.reason) != (finding.status, finding.reason)
 
     def mark_inactive(self, why: ConditionType) -> None:
-        """Nothing is done, as `why` is about to say: what else was found, but for Ready, is void."""
+        """The spec is not served, as condition `why` is about to say: drop all others but Ready."""
         kept = {ConditionType.READY, why}
         self._put(conditions=tuple(c for c in self._status.conditions if c.type in kept))
 
     def mark_starting(self) -> None:
-        """The spec is served: no longer stalled, and the first findings are on their way."""
+        """The spec is served: not stalled any more; conditions without a result are Unknown."""
         self._put(conditions=without(self._status.conditions, ConditionType.STALLED))
-        message = "Not found out yet."
+        message = "No result yet."
         for kind in (ConditionType.AUTHENTICATED, ConditionType.STREAMING, ConditionType.OBSERVED):
             if all(condition.type is not kind for condition in self._status.conditions):
                 self.set_condition(kind, ok=None, reason=Reason.STARTING, message=message)
 
     def mark_connected(self) -> None:
-        """The stream is open: the blind time ends."""
+        """The stream is open: the time without a stream ends."""
         stream = self._status.stream
         update = {
             "connected_since": self._clock(),
@@ -98,13 +97,13 @@ class StatusBuilder:
         self._put(stream=stream.model_copy(update=update))
 
     def mark_disconnected(self) -> None:
-        """The stream is over: the blind time begins."""
+        """The stream ended: the time without a stream begins."""
         if self._blind_since is None:
             self._blind_since = self._clock()
             self._put(stream=self._status.stream.model_copy(update={"connected_since": None}))
 
     def count_event(self, *, is_matched: bool) -> None:
-        """An event arrived."""
+        """An event was received."""
         counters = self._status.counters
         update = {
             "events_received": counters.events_received + 1,
@@ -114,7 +113,7 @@ class StatusBuilder:
         self._put(counters=counters.model_copy(update=update), stream=stream)
 
     def record_observation(self, grade: str, keys: int) -> None:
-        """Infisical was looked at; the time alone is news once a minute."""
+        """Infisical was read; the time alone is written once a minute."""
         before, now = self._status.observation, self._clock()
         after = ObservationStatus(grade=grade, last_observed_time=now, keys=keys)
         is_recent = before.last_observed_time and now - before.last_observed_time < _OBSERVED_NEWS
@@ -123,13 +122,13 @@ class StatusBuilder:
         self._put(observation=after)
 
     def record_skip(self, reason: Reason, message: str) -> None:
-        """Something came and nothing happened: say why."""
+        """An event or a change led to no restart: say why."""
         self._put(last_skip=LastSkip(time=self._clock(), reason=reason, message=escaped(message)))
 
     def record_action(
         self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str
     ) -> None:
-        """Workloads were dealt with for these changes."""
+        """Workloads were restarted, or failed to, for these changes."""
         now, done = self._clock(), tuple(results)
         restarts = sum(result.result != Reason.RESTART_FAILED for result in done)
         reason = Reason.RESTARTED if restarts else Reason.RESTART_FAILED
@@ -141,16 +140,16 @@ class StatusBuilder:
     def record_dry_run(
         self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str
     ) -> None:
-        """Workloads would have been dealt with for these changes."""
+        """Workloads would have been restarted for these changes."""
         self._remember(self._action(changes, Reason.WOULD_RESTART, tuple(results), message))
 
     def count_resync(self) -> None:
-        """The Secrets of a workload were made fresh, and nothing else was to be done."""
+        """The Secrets of a workload were synced, and no restart was needed."""
         counters = self._status.counters
         self._put(counters=counters.model_copy(update={"resyncs": counters.resyncs + 1}))
 
     def record_rollout_end(self, kind: str, name: str, result: Reason) -> None:
-        """A rollout came to its end: the newest action that has begun it tells so."""
+        """A rollout ended: the newest action that began it shows that."""
         history = list(self._status.history)
         for place, action in enumerate(history):
             if any((each.kind, each.name) == (kind, name) for each in action.workloads):
@@ -162,7 +161,7 @@ class StatusBuilder:
         self._put(history=tuple(history), last_action=last)
 
     def record_handled(self, **values: str) -> None:
-        """A person's request, by its annotation's value, was taken up."""
+        """A user's request, by the value of its annotation, was handled."""
         self._put(**values)
 
     def _remember(self, action: Acted, **update: Any) -> None:  # noqa: ANN401 - fields of Status
@@ -172,15 +171,15 @@ class StatusBuilder:
     def _action(
         self, changes: tuple[Change, ...], reason: Reason, done: tuple[WorkloadResult, ...], message: str
     ) -> Acted:
-        told = described_changes(changes)
+        described = described_changes(changes)
         return Acted(
             time=self._clock(),
             reason=reason,
             message=escaped(message),
-            event=told["event"],
-            environment_slug=told["environmentSlug"],
-            secret_path=told["secretPath"],
-            keys=tuple(told["keys"]),
+            event=described["event"],
+            environment_slug=described["environmentSlug"],
+            secret_path=described["secretPath"],
+            keys=tuple(described["keys"]),
             workloads=done,
         )
 
@@ -201,12 +200,12 @@ class StatusBuilder:
 
 
 def _bounded(action: Acted) -> Acted:
-    """With the first of many workloads only: ten of these are kept."""
+    """With the first of many workloads only: the history has ten actions."""
     return action.model_copy(update={"workloads": action.workloads[:_MOST_WORKLOADS]})
 
 
 def _with_end(action: Acted, kind: str, name: str, result: Reason, now: datetime) -> Acted:
-    """The same action with a workload's rollout ended; it is completed with the last one."""
+    """The same action with the rollout of a workload ended; the last one completes the action."""
     mine = [
         (each.kind, each.name) == (kind, name) and each.result == Reason.RESTARTED
         for each in action.workloads
@@ -236,7 +235,7 @@ def _restored(stored: dict[str, Any]) -> Status:
 
 
 def _known_conditions(stored: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """The stored conditions without those of other versions, or a renamed one would cost the history."""
+    """The stored conditions without those of other versions: a renamed one must not lose the history."""
     conditions = stored.get("conditions", [])
     if not isinstance(conditions, list):
         return conditions

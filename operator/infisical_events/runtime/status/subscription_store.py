@@ -1,30 +1,31 @@
 """The stored side of one subscription: ledger and status, written by compare-and-swap.
 
 Every write carries the resourceVersion of the last read or write. So a second replica, an edit or a
-write whose answer was lost is noticed before anything is done that the stored ledger does not owe.
+write whose response was lost is noticed before a restart is made that the stored ledger does not list.
 """
 
 import asyncio
-import logging
-from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
+from infisical_events.api.statuses import Status
 from infisical_events.core.ledger.codec import UnreadableLedgerError, decode, encode, is_stored_as
 from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.subscriptions import StoredSubscription
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
-from infisical_events.kube.subscription_client import StoredSubscription, SubscriptionKey
-from infisical_events.runtime.backoff import Backoff
-from infisical_events.runtime.ports import Cluster
-from infisical_events.runtime.status.status_builder import StatusBuilder
-from infisical_events.runtime.triggers import TriggerQueue
+from infisical_events.runtime.subscription_context import SubscriptionContext
 
 _TRIES = 5
-"""Conflicts with writers that leave spec and ledger alone are rare; more than this is a storm."""
+"""Conflicts with writers that leave spec and ledger alone are rare; after these the write gives up."""
 
-_NEWS_PAUSE = 2.0
-"""Seconds that news of little weight wait for more of their kind."""
 
-log = logging.getLogger(__name__)
+class StatusSource(Protocol):
+    """The status to write, and whether it changed since the last write."""
+
+    @property
+    def changed(self) -> asyncio.Event: ...  # noqa: D102 - as in StatusBuilder
+    @property
+    def urgent(self) -> asyncio.Event: ...  # noqa: D102
+    def render(self) -> Status: ...  # noqa: D102
 
 
 class SpecChangedError(Exception):
@@ -39,45 +40,45 @@ class SubscriptionDeletedError(Exception):
 
 
 class CrdOutdatedError(KubernetesError):
-    """The API server drops fields of the ledger, as it does under an earlier version's CRD.
+    """The API server drops fields of the ledger, as it does under the CRD of an earlier version.
 
-    What is owed would be forgotten with them, or done again for a person who asked for it once.
+    Pending restarts would be lost with them, or a restart that a user requested once would be repeated.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            "the cluster's CRD is older than the operator and has no place for all of the ledger: "
+            "the CRD in the cluster is older than the operator and drops fields of the ledger: "
             "apply the CRD of this version"
         )
 
 
 class LedgerConflictError(Exception):
-    """Somebody else wrote the ledger: what was planned on the old one is void."""
+    """Another writer changed the ledger: what was planned on the old one is void."""
 
     def __init__(self) -> None:
-        super().__init__("somebody else wrote the ledger; it is read and planned on anew")
+        super().__init__("another writer changed the ledger: reading it again")
 
 
 class SubscriptionStore:
     """One stored object as of the last read or write, and the only writer of its status."""
 
     def __init__(
-        self, cluster: Cluster, key: SubscriptionKey, stored: StoredSubscription, status: StatusBuilder
+        self, context: SubscriptionContext, stored: StoredSubscription, status: StatusSource
     ) -> None:
-        self._cluster = cluster
+        self._cluster = context.cluster
         self._lock = asyncio.Lock()
         self._version = stored.resource_version
         self._generation = stored.generation
-        self.key = key
-        self.status = status
+        self._status = status
+        self.key = context.key
         self.unreadable_reason = ""
         """Why the stored ledger could not be read, if so."""
         self.ledger = self._read(stored)
         self._in_part: Ledger | None = None
-        """What is left of the last ledger that was written, if not all of it is: nobody goes on with that."""
+        """What is stored of the last ledger that was written, if fields were dropped."""
 
     def _read(self, stored: StoredSubscription) -> Ledger | None:
-        """The stored ledger; None, which asks for a baseline, when there is none or it cannot be read."""
+        """The stored ledger; None, which leads to a baseline, when there is none or it cannot be read."""
         try:
             return ledger_of(stored)
         except UnreadableLedgerError as error:
@@ -88,9 +89,9 @@ class SubscriptionStore:
         """Store a ledger and the status; `planned_on` is the ledger that it was made from.
 
         Raises:
-            LedgerMovedError: another one than that is stored by now.
-            OutdatedResourceError: a part of it is; nothing may be done for it.
-            SupersededError, GoneError, KubernetesError: as `write_status`.
+            LedgerConflictError: another ledger than that is stored by now.
+            CrdOutdatedError: only a part of it is stored; no restart may be made for it.
+            SpecChangedError, SubscriptionDeletedError, KubernetesError: as `write_status`.
         """
         async with self._lock:
             # A status write may have met and adopted the ledger of another writer since.
@@ -102,19 +103,20 @@ class SubscriptionStore:
         """Store the status alone.
 
         Raises:
-            SupersededError, GoneError: this object is not ours to serve any more.
-            LedgerMovedError: another ledger than the one planned on is stored; it is remembered now.
-            KubernetesError: for every other failure; nothing may be done for the new ledger then.
+            SpecChangedError, SubscriptionDeletedError: this object is not to be served any more.
+            LedgerConflictError: another ledger than the one planned on is stored; it is `ledger` now.
+            KubernetesError: for every other failure; no restart may be made for the new ledger then.
         """
         async with self._lock:
             await self._write(None)
 
     async def verify_stored(self) -> None:
-        """See that the object is still there, ours to serve, and owes what is remembered.
+        """Verify that the object exists, has the spec that is served, and stores the ledger as it is here.
 
         Raises:
-            OutdatedResourceError: a part of what was written is owed.
-            SupersededError, GoneError, LedgerMovedError, KubernetesError: it is not, or nobody can tell.
+            CrdOutdatedError: only a part of the ledger is stored.
+            SpecChangedError, SubscriptionDeletedError, LedgerConflictError: it does not.
+            KubernetesError: this cannot be verified.
         """
         async with self._lock:
             await self._is_stored(None)
@@ -134,15 +136,15 @@ class SubscriptionStore:
         raise LedgerConflictError
 
     async def _write_once(self, ledger: Ledger | None) -> StoredSubscription:
-        self.status.changed.clear()
-        self.status.urgent.clear()
-        status = self.status.status().as_patch()
+        self._status.changed.clear()
+        self._status.urgent.clear()
+        status = self._status.render().as_patch()
         if ledger is not None:
             status["ledger"] = encode(ledger)
         try:
             stored = await self._cluster.write_status(self.key, self._version, status)
         except KubernetesError:
-            self.status.changed.set()  # what the board had to say is still news
+            self._status.changed.set()  # it is still to be written
             raise
         if ledger is not None and not _has_all(stored.status.get("ledger"), status["ledger"]):
             self._version, self._in_part = stored.resource_version, self._read(stored)
@@ -150,7 +152,7 @@ class SubscriptionStore:
         return stored
 
     async def _is_stored(self, ledger: Ledger | None) -> bool:
-        """After a conflict or an unknown outcome: read again, and tell whether the write had happened."""
+        """After a conflict or an unknown outcome: read again, and return whether the write had happened."""
         stored = await self._cluster.get(self.key)
         if stored.uid != self.key.uid or stored.is_deleting:
             raise SubscriptionDeletedError
@@ -170,7 +172,7 @@ class SubscriptionStore:
 
 
 def _has_all(stored: Any, written: Any) -> bool:  # noqa: ANN401 - JSON
-    """Whether all that was written is stored; what a later version has left beside it does not matter."""
+    """Whether all that was written is stored; fields that a later version added do not matter."""
     if isinstance(written, dict) and isinstance(stored, dict):
         return all(key in stored and _has_all(stored[key], value) for key, value in written.items())
     return bool(stored == written)
@@ -180,23 +182,3 @@ def ledger_of(stored: StoredSubscription) -> Ledger | None:
     """The stored ledger; None when there is none yet; raises UnreadableLedgerError."""
     raw = stored.status.get("ledger")
     return None if raw is None else decode(raw)
-
-
-async def keep_written(record: SubscriptionStore, triggers: TriggerQueue) -> None:
-    """Write what the board has to say until cancelled: a turn of Ready at once, other news together."""
-    status, backoff = record.status, Backoff(first=1.0, longest=30.0)
-    while True:
-        await status.changed.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_NEWS_PAUSE):
-                await status.urgent.wait()
-        if not status.changed.is_set():
-            continue  # a pass has written it meanwhile
-        try:
-            await record.write_status()
-            backoff.reset()
-        except LedgerConflictError:
-            triggers.add()
-        except KubernetesError as error:
-            log.warning("status not written: %s", error, extra={"subscription": str(record.key)})
-            await asyncio.sleep(backoff.pause())

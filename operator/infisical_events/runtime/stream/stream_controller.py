@@ -1,8 +1,8 @@
-"""Keeping one stream open: what it says becomes wakes, and so does every new connection.
+"""Keeps one event stream open; its events are triggers, and so is every new connection.
 
-A stream that lived and ends is opened again at once; one that ends young, or cannot be had, at a pace
-that fits the reason. After each connect the state is looked at, because what changed in between was
-told to nobody.
+A stream that ends after a while is opened again at once; one that ends early, or cannot be opened, after a
+pause that fits the reason. After each connect everything is read, because no event announces what changed
+without a stream.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFram
 from infisical_events.core.snapshots.selectors import Selector, changes_of, select_in_steps
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import preview
+from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
     LoginError,
@@ -26,37 +27,30 @@ from infisical_events.infisical.infisical_errors import (
     StreamRefusedError,
 )
 from infisical_events.runtime.backoff import Backoff, retry_interval_text
-from infisical_events.runtime.clock import Clock
-from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
 from infisical_events.runtime.limits.reconnect_limiter import ReconnectLimiter
-from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Infisical
 from infisical_events.runtime.status.reporter import Reporter
-from infisical_events.runtime.stream.stream_handover import (
-    MAX_STREAM_AGE,
-    Hearing,
-    Replaced,
-    open_with_handover,
-)
+from infisical_events.runtime.stream.stream_handover import MAX_STREAM_AGE, Replaced, open_with_handover
 from infisical_events.runtime.stream.stream_lifetime import (
     MIN_STREAM_AGE,
     StreamLifetime,
     learn,
     replace_after,
 )
+from infisical_events.runtime.subscription_context import SubscriptionContext
 from infisical_events.runtime.triggers import TriggerQueue
 
-_LIVED = {StreamGivenUpError: 60.0, StreamRefusedError: 150.0}
-"""Seconds after which such an end of a stream is no failure: others have lived when they are not young.
+_HEALTHY_AGE = {StreamGivenUpError: 60.0, StreamRefusedError: 150.0}
+"""Seconds after which such an end of a stream is no failure; for all other ends MIN_STREAM_AGE counts.
 
-A server that withdraws the permission does so within a minute, each time anew; two checks have to pass.
+A server that withdraws the permission does so within a minute of each connect; two checks have to pass.
 """
 
 _AWAY = {Reason.STREAM_ENDED, Reason.UNREACHABLE, Reason.NAME_NOT_RESOLVED, Reason.SERVER_ERROR}
-"""What is over for all subscriptions of an address when it is over for one."""
+"""Failures that end for all subscriptions of an address when they end for one."""
 
-_LOOKS_APART = 60.0
-"""Seconds between looks only because a stream was replaced: none is missed, so short lives are no reason."""
+_HANDOVER_TRIGGER_PAUSE = 60.0
+"""Seconds between triggers for replaced streams alone: a handover loses no event."""
 
 log = logging.getLogger(__name__)
 
@@ -65,50 +59,48 @@ log = logging.getLogger(__name__)
 class StreamController:
     """The stream of one subscription."""
 
+    context: SubscriptionContext
     infisical: Infisical
     selectors: tuple[Selector, ...]
     triggers: TriggerQueue
     reporter: Reporter
-    metrics: Metrics
-    clock: Clock
     limiter: ReconnectLimiter = field(default_factory=ReconnectLimiter)
-    scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
     life: float = MAX_STREAM_AGE
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
     lifetime: StreamLifetime = field(default_factory=StreamLifetime)
-    _blind_since: float = field(default=0.0, init=False)
-    _rang_at: float = field(default=-math.inf, init=False)
+    _disconnected_at: float = field(default=0.0, init=False)
+    _triggered_at: float = field(default=-math.inf, init=False)
     _has_connected: bool = field(default=False, init=False)
     _was_away: bool = field(default=False, init=False)
 
     async def run(self) -> None:
-        """Listen until cancelled."""
-        self._blind_since = _now()
+        """Keep a stream open until cancelled."""
+        self._disconnected_at = _now()
         while True:
             try:
                 await self._listen()
             except InfisicalError as error:
-                self._tell_blindness()
-                await self._tell(error)
+                self._count_blind_seconds()
+                await self._report(error)
                 await self._pause(error)
 
     async def _listen(self) -> None:
-        async with open_with_handover(self._opened, self._life) as relay:
+        async with open_with_handover(self._opened, self._life) as handover:
             await self._connected()
-            proof = asyncio.get_running_loop().call_later(MIN_STREAM_AGE, self._proved)
+            confirmation = asyncio.get_running_loop().call_later(MIN_STREAM_AGE, self._confirm_recovery)
             try:
-                await self._drain(relay.items())
+                await self._drain(handover.items())
             except StreamEndedError as end:
-                self._learn(end, _now() - relay.opened_at)
+                self._learn(end, _now() - handover.opened_at)
                 raise
             finally:
-                proof.cancel()
+                confirmation.cancel()
                 self._disconnected()
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[AsyncIterator[Hearing]]:
-        """A stream when its turn has come."""
-        await self.limiter.acquire(self.reporter.key.namespace)
+    async def _opened(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
+        """A new stream, as soon as the limit of reconnects admits it."""
+        await self.limiter.acquire(self.context.key.namespace)
         async with self.infisical.stream() as items:
             yield items
 
@@ -116,83 +108,84 @@ class StreamController:
         return replace_after(self.lifetime, _now(), self.life)
 
     async def _connected(self) -> None:
-        self._tell_blindness()
-        self.reporter.status.mark_connected()
-        self.metrics.stream_connected(self.reporter.key)
+        self._count_blind_seconds()
+        self.reporter.mark_connected()
+        self.context.metrics.stream_connected(self.context.key)
         if self._has_connected:
-            self.metrics.stream_reconnected(self.reporter.key)
+            self.context.metrics.stream_reconnected(self.context.key)
         self._has_connected = True
         await self.reporter.set_condition(
-            ConditionType.STREAMING, Reason.CONNECTED, "The stream is open.", ok=True
+            ConditionType.STREAMING, Reason.CONNECTED, "Event stream connected.", ok=True
         )
-        self._ring()
+        self._trigger()
 
-    def _proved(self) -> None:
-        """The stream is no longer young: who could not reach the server before tells the others."""
+    def _confirm_recovery(self) -> None:
+        """The stream lasts: after an outage of the server, let the other subscriptions reconnect."""
         if self._was_away:
             self._was_away = False
             self.limiter.notify_recovered()
 
     def _disconnected(self) -> None:
-        self.reporter.status.mark_disconnected()
-        self.metrics.stream_disconnected(self.reporter.key)
-        self._blind_since = _now()
+        self.reporter.mark_disconnected()
+        self.context.metrics.stream_disconnected(self.context.key)
+        self._disconnected_at = _now()
 
     def _learn(self, end: StreamEndedError, age: float) -> None:
-        """A stream that lived was no failure; one that ended by itself tells how old streams get."""
-        if age >= _LIVED.get(type(end), MIN_STREAM_AGE):
+        """Reset the backoff after a healthy stream; learn the lifetime from one that ended by itself."""
+        if age >= _HEALTHY_AGE.get(type(end), MIN_STREAM_AGE):
             self.backoff.reset()
-        if type(end) not in _LIVED:
+        if type(end) not in _HEALTHY_AGE:
             self.lifetime = learn(self.lifetime, age, _now())
 
-    async def _drain(self, items: AsyncIterator[Hearing | Replaced]) -> None:
+    async def _drain(self, items: AsyncIterator[StreamItem | Replaced]) -> None:
         async for item in items:
             if isinstance(item, Replaced):
                 self.backoff.reset()
-                if _now() - self._rang_at >= _LOOKS_APART:
-                    self._ring()
+                if _now() - self._triggered_at >= _HANDOVER_TRIGGER_PAUSE:
+                    self._trigger()
             elif isinstance(item, UnrecognizedFrame):
-                log.warning("a frame was not understood: %s", item.why, extra=self.reporter.extra)
+                fields = self.context.log_fields(error=item.why)
+                log.warning("received an unrecognized frame", extra=fields)
                 self.triggers.add()
             else:
-                await self._hear(item)
+                await self._receive(item)
 
-    def _ring(self) -> None:
-        self._rang_at = _now()
+    def _trigger(self) -> None:
+        self._triggered_at = _now()
         self.triggers.add()
 
-    async def _hear(self, event: SecretEvent) -> None:
-        """Count the event; one that the spec does not select is a skip with a reason, and no wake."""
-        received = ReceivedEvent(event, self.clock())
+    async def _receive(self, event: SecretEvent) -> None:
+        """Count the event; one that the spec does not select is a skip with a reason, and no trigger."""
+        received = ReceivedEvent(event, self.context.clock())
         steps = select_in_steps(self.selectors, changes_of(event))
-        selection = await self.scheduler.run(self.reporter.key.namespace, steps)
-        self.reporter.status.count_event(is_matched=bool(selection.selected))
-        self.metrics.count_event(
-            self.reporter.key, event.type, self.clock(), is_matched=bool(selection.selected)
+        selection = await self.context.scheduler.run(self.context.key.namespace, steps)
+        self.reporter.count_event(is_matched=bool(selection.selected))
+        self.context.metrics.count_event(
+            self.context.key, event.type, self.context.clock(), is_matched=bool(selection.selected)
         )
         if selection.selected:
-            log.info("heard %s", describe_event(event), extra=self.reporter.extra)
+            log.info("received event", extra=self.context.log_fields(change=describe_event(event)))
             self.triggers.add(received)
         elif selection.rejection_reason:
             self.reporter.record_skip(
                 selection.rejection_reason,
-                f"{describe_event(event)} was heard and not selected by spec.events.",
+                f"Received {describe_event(event)}; spec.events does not select it.",
             )
 
-    def _tell_blindness(self) -> None:
-        """Count the time without a stream as it passes, or an outage would show only when it is over."""
-        since, self._blind_since = self._blind_since, _now()
-        self.metrics.add_blind_seconds(self.reporter.key, self._blind_since - since)
+    def _count_blind_seconds(self) -> None:
+        """Count the time without a stream as it passes: an outage must show before it is over."""
+        since, self._disconnected_at = self._disconnected_at, _now()
+        self.context.metrics.add_blind_seconds(self.context.key, self._disconnected_at - since)
 
-    async def _tell(self, error: InfisicalError) -> None:
+    async def _report(self, error: InfisicalError) -> None:
         kind = ConditionType.AUTHENTICATED if isinstance(error, LoginError) else ConditionType.STREAMING
-        # Every stream ends within the hour: that is no trouble before a new one cannot be had.
+        # Every stream ends within the hour: that is no failure before a new one cannot be opened.
         is_over = isinstance(error, StreamEndedError)
         pace = retry_interval_text(error.reason)
-        again = f" The stream is tried again {pace}." if pace else ""
+        again = f" Retrying {pace}." if pace else ""
         if kind is ConditionType.AUTHENTICATED:
             await self.reporter.set_condition(kind, error.reason, str(error), ok=False)
-            message = f"No stream without a login; see condition Authenticated.{again}"
+            message = f"No event stream, because the login failed. See condition Authenticated.{again}"
         else:
             message = f"{error}{again}"
         await self.reporter.set_condition(
@@ -200,7 +193,7 @@ class StreamController:
         )
 
     async def _pause(self, error: InfisicalError) -> None:
-        """Wait as long as fits the reason; for a server that is away not longer than until it is back."""
+        """Wait as long as fits the reason; while the server is unavailable, not longer than its outage."""
         pause = self.backoff.pause(error.reason, error.retry_after)
         is_refusal = isinstance(error, StreamRefusedError) or error.retry_after > 0
         self._was_away = error.reason in _AWAY and not is_refusal
@@ -210,8 +203,8 @@ class StreamController:
 def describe_event(event: SecretEvent) -> str:
     """`secret:update of A, B in prod:/payments`: names only."""
     keys = sorted(event.keys)
-    told = preview(keys, 5)
-    return f"{event.type}{f' of {told}' if told else ''} in {event.folder}"
+    names = preview(keys, 5)
+    return f"{event.type}{f' of {names}' if names else ''} in {event.folder}"
 
 
 def _now() -> float:

@@ -1,15 +1,15 @@
-"""From the spec's authentication to credentials, read in the subscription's own namespace."""
+"""Reads the credentials that a spec names, in the namespace of the subscription."""
 
 from infisical_events.api.specs import SecretKeyRef, Spec
-from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.infisical_errors import LoginError
-from infisical_events.infisical.tokens import (
+from infisical_events.core.credentials import (
     AccessToken,
     Credentials,
     CredentialsSource,
     KubernetesCredentials,
     UniversalCredentials,
 )
+from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.infisical_errors import LoginError
 from infisical_events.kube.credential_reader import MissingKeyError
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError
 from infisical_events.kube.protected_objects import ProtectedObjectError
@@ -17,7 +17,10 @@ from infisical_events.runtime.ports import Cluster
 
 
 def credentials_source(cluster: Cluster, namespace: str, spec: Spec) -> CredentialsSource:
-    """A reader of the credentials as they are at the moment of each login, so that rotation works."""
+    """A reader of the credentials as they are at each login, so that rotated ones are used.
+
+    The reader raises LoginError when a Secret or ServiceAccount cannot be read.
+    """
     authentication = spec.authentication
 
     async def read() -> Credentials:
@@ -42,22 +45,22 @@ async def _secret_value(cluster: Cluster, namespace: str, ref: SecretKeyRef) -> 
     try:
         return await cluster.secret_value(namespace, ref)
     except NotFoundError:
-        sentence = f"There is no Secret {ref.name} in namespace {namespace}: create it with key {ref.key}."
-        raise LoginError(Reason.SECRET_NOT_FOUND, sentence) from None
+        message = f"There is no Secret {ref.name} in namespace {namespace}. Create it with key {ref.key}."
+        raise LoginError(Reason.SECRET_NOT_FOUND, message) from None
     except MissingKeyError as error:
         raise LoginError(Reason.SECRET_NOT_FOUND, f"{error}: add it to the Secret.") from None
     except KubernetesError as error:
-        raise LoginError(Reason.KUBERNETES_API_ERROR, f"Secret {ref.name} cannot be read: {error}.") from None
+        raise LoginError(Reason.KUBERNETES_API_ERROR, f"Cannot read Secret {ref.name}: {error}.") from None
 
 
 async def _account_token(cluster: Cluster, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
     try:
         return await cluster.service_account_token(namespace, name, audiences)
     except NotFoundError:
-        sentence = f"There is no ServiceAccount {name} in namespace {namespace}: create it."
-        raise LoginError(Reason.SERVICE_ACCOUNT_NOT_FOUND, sentence) from None
+        message = f"There is no ServiceAccount {name} in namespace {namespace}. Create it."
+        raise LoginError(Reason.SERVICE_ACCOUNT_NOT_FOUND, message) from None
     except KubernetesError as error:
         is_missing = isinstance(error, ForbiddenError) and not isinstance(error, ProtectedObjectError)
-        cause = "the operator has no right to such tokens here (the chart's rbac.serviceAccountTokens): "
-        sentence = f"No token for ServiceAccount {name}: {cause if is_missing else ''}{error}."
-        raise LoginError(Reason.KUBERNETES_API_ERROR, sentence) from None
+        cause = "the operator has no permission for it (chart value rbac.serviceAccountTokens): "
+        message = f"Cannot get a token for ServiceAccount {name}: {cause if is_missing else ''}{error}."
+        raise LoginError(Reason.KUBERNETES_API_ERROR, message) from None

@@ -11,6 +11,7 @@ from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.ledger.revisions import revision_of
 from infisical_events.core.restarts.restart_records import pod_content_of
 from infisical_events.core.restarts.workload_state import WorkloadState
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.core.sync.secret_providers import SecretProvider
 from infisical_events.core.sync.sync_requests import (
     PodContent,
@@ -22,7 +23,6 @@ from infisical_events.core.sync.value_digests import DigestKeySource
 from infisical_events.core.sync.workload_sync_state import ManagedSecretState, WorkloadSecrets
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter

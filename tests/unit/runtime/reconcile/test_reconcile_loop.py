@@ -1,4 +1,4 @@
-"""When it is looked and acted: at once, upon wakes, at intervals, and as long as something is open."""
+"""When the loop reads and restarts: at once, upon triggers, at intervals, and while something is open."""
 
 import asyncio
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ import pytest
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.subscriptions import StoredSubscription
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconcile.reconcile_loop import ReconcileLoop
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
 from infisical_events.runtime.reconcile.reconciler import Reconciler, ReconcileResult
@@ -22,10 +22,11 @@ from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.status.subscription_store import (
     LedgerConflictError,
     SpecChangedError,
+    SubscriptionStore,
 )
 from infisical_events.runtime.triggers import TriggerQueue
 from support.builders import an_event
-from support.fake_cluster import FakeCluster
+from support.fake_cluster import FakeCluster, a_context
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
 INTERVAL = 300.0
@@ -36,28 +37,25 @@ SLOW_DOWN = InfisicalError(Reason.RATE_LIMITED, "Slow down.", 50.0)
 
 
 class Scripted:
-    """Reconciler and settler in one, whose calls end as given; the last of either again and again."""
+    """Reconciler and restart controller in one; calls end as given, the last of either again and again."""
 
-    def __init__(
-        self, looks: Iterable[ReconcileResult | Exception], settlements: Iterable[Any] = (None,)
-    ) -> None:
-        self._looks, self._settlements = list(looks), list(settlements)
-        self.looks: list[tuple[float, tuple[ReceivedEvent, ...]]] = []
-        self.wholes: list[bool] = []
-        self.settlements: list[float] = []
-        self.clock = virtual_now
+    def __init__(self, reads: Iterable[ReconcileResult | Exception], rounds: Iterable[Any] = (None,)) -> None:
+        self._reads, self._rounds = list(reads), list(rounds)
+        self.reads: list[tuple[float, tuple[ReceivedEvent, ...]]] = []
+        self.full_reads: list[bool] = []
+        self.rounds: list[float] = []
 
-    async def reconcile(self, received: tuple[ReceivedEvent, ...], *, is_whole: bool) -> ReconcileResult:
-        """A look that takes a while."""
-        self.wholes.append(is_whole)
-        self.looks.append((asyncio.get_running_loop().time(), received))
+    async def reconcile(self, received: tuple[ReceivedEvent, ...], *, is_full: bool) -> ReconcileResult:
+        """A read that takes a while."""
+        self.full_reads.append(is_full)
+        self.reads.append((asyncio.get_running_loop().time(), received))
         await asyncio.sleep(0.01)
-        return cast("ReconcileResult", _next(self._looks))
+        return cast("ReconcileResult", _next(self._reads))
 
     async def run_round(self, _: object = None) -> float | None:
-        """A settlement."""
-        self.settlements.append(asyncio.get_running_loop().time())
-        return cast("float | None", _next(self._settlements))
+        """A round of restarts."""
+        self.rounds.append(asyncio.get_running_loop().time())
+        return cast("float | None", _next(self._rounds))
 
 
 def _next(given: list[Any]) -> object:
@@ -68,109 +66,107 @@ def _next(given: list[Any]) -> object:
 
 
 class Passed:
-    """Passes over a scripted reconciler."""
+    """A loop over a scripted reconciler."""
 
-    def __init__(
-        self, looks: Iterable[ReconcileResult | Exception], settlements: Iterable[Any] = (None,)
-    ) -> None:
+    def __init__(self, reads: Iterable[ReconcileResult | Exception], rounds: Iterable[Any] = (None,)) -> None:
         cluster = FakeCluster()
         key = cluster.create_subscription("team", "app", {})
-        self.reconciler = Scripted(looks, settlements)
+        self.reconciler = Scripted(reads, rounds)
         self.status = StatusBuilder({}, 1, virtual_now)
-        self.reconciler.reporter = Reporter(cluster, key, self.status)  # type: ignore[attr-defined] # of Reconciler
-        record = cast("Any", self.reconciler.reporter)  # has its key
-        self.reconciler.reconcile_reporter = ReconcileReporter(  # type: ignore[attr-defined] # of Reconciler
-            record=record, reporter=self.reconciler.reporter, metrics=Metrics(), clock=virtual_now
-        )
+        context = a_context(cluster, key)
         self.triggers = TriggerQueue(QUIET)
-        self.passing = ReconcileLoop(
-            cast("Reconciler", self.reconciler),
-            cast("Any", self.reconciler),
-            self.triggers,
-            INTERVAL,
+        stored = StoredSubscription(key.uid, "1", 1, is_deleting=False, spec={}, status={})
+        self.loop = ReconcileLoop(
+            context=context,
+            reconciler=cast("Reconciler", self.reconciler),
+            reconcile_reporter=ReconcileReporter(context=context, reporter=Reporter(context, self.status)),
+            restart_controller=cast("Any", self.reconciler),
+            store=SubscriptionStore(context, stored, self.status),
+            triggers=self.triggers,
+            interval=INTERVAL,
         )
 
-    async def for_seconds(self, seconds: float, rings: Iterable[float] = ()) -> None:
-        """Pass for a while, with events at these moments."""
+    async def for_seconds(self, seconds: float, events_at: Iterable[float] = ()) -> None:
+        """Run for a while, with events at these moments."""
         loop = asyncio.get_running_loop()
-        for moment in rings:
+        for moment in events_at:
             loop.call_at(moment, self.triggers.add, EVENT)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.passing.run(), seconds)
+            await asyncio.wait_for(self.loop.run(), seconds)
 
     @property
     def moments(self) -> list[float]:
-        """When it was looked."""
-        return [moment for moment, _ in self.reconciler.looks]
+        """When Infisical was read."""
+        return [moment for moment, _ in self.reconciler.reads]
 
 
 @in_virtual_time
-async def test_first_look_is_at_once() -> None:
-    """The first look waits for nothing, and what is owed is settled after it."""
+async def test_first_read_is_at_once() -> None:
+    """The first read is at once, and a round of restarts follows it."""
     passed = Passed([ReconcileResult()])
     await passed.for_seconds(10.0)
     assert passed.moments == [0.0]
-    assert len(passed.reconciler.settlements) == 1
+    assert len(passed.reconciler.rounds) == 1
 
 
 @in_virtual_time
 async def test_interval() -> None:
-    """Without a wake it is looked at intervals, a little early at random against a herd."""
+    """Without a trigger Infisical is read at intervals, a little early at random against a herd."""
     passed = Passed([ReconcileResult()])
     await passed.for_seconds(30_000.0)
     assert 100 <= len(passed.moments) <= 112
 
 
 @in_virtual_time
-async def test_wake() -> None:
-    """A ring is answered by one look after the quiet time, which is handed what was heard."""
+async def test_trigger() -> None:
+    """A burst of triggers leads to one read after the debounce time, which gets the received events."""
     passed = Passed([ReconcileResult()])
-    await passed.for_seconds(100.0, rings=[50.0, 50.5])
+    await passed.for_seconds(100.0, events_at=[50.0, 50.5])
     assert passed.moments == [0.0, 51.5]
-    assert passed.reconciler.looks[-1][1] == (EVENT, EVENT)
+    assert passed.reconciler.reads[-1][1] == (EVENT, EVENT)
 
 
 @in_virtual_time
 async def test_where_events_point_and_everywhere() -> None:
-    """Events point somewhere; a new connection and the interval ask for a look at everything."""
+    """Events name folders; a new connection and the interval call for a full read."""
     passed = Passed([ReconcileResult(), ReconcileResult(is_full=False), ReconcileResult()])
     loop = asyncio.get_running_loop()
     loop.call_at(100.0, passed.triggers.add)
-    await passed.for_seconds(450.0, rings=[50.0])
+    await passed.for_seconds(450.0, events_at=[50.0])
     assert passed.moments[1:3] == [51.0, 101.0]
-    assert passed.reconciler.wholes == [True, False, True, True]
+    assert passed.reconciler.full_reads == [True, False, True, True]
     assert 101.0 + 0.9 * INTERVAL <= passed.moments[3] <= 101.0 + INTERVAL + 1.0
 
 
 @in_virtual_time
-async def test_events_do_not_put_off_the_look_at_everything() -> None:
-    """However often events point somewhere: everything is looked at as often as was asked for."""
+async def test_events_do_not_postpone_the_full_read() -> None:
+    """However many events there are, full reads are as frequent as the spec says."""
     passed = Passed([ReconcileResult(), ReconcileResult(is_full=False)])
-    await passed.for_seconds(INTERVAL + 10.0, rings=range(5, int(INTERVAL) + 5, 5))
-    assert True in passed.reconciler.wholes[1:]
+    await passed.for_seconds(INTERVAL + 10.0, events_at=range(5, int(INTERVAL) + 5, 5))
+    assert True in passed.reconciler.full_reads[1:]
 
 
 @in_virtual_time
-async def test_a_look_at_everything_that_failed_is_still_due() -> None:
+async def test_a_full_read_that_failed_is_still_due() -> None:
     """An event does not make less of it."""
     passed = Passed([AWAY, ReconcileResult()])
-    await passed.for_seconds(10.0, rings=[0.5])
-    assert passed.reconciler.wholes[:2] == [True, True]
+    await passed.for_seconds(10.0, events_at=[0.5])
+    assert passed.reconciler.full_reads[:2] == [True, True]
 
 
 @in_virtual_time
 async def test_not_shown_yet() -> None:
-    """What was heard and did not show is looked for again, with growing pauses, until it shows."""
+    """A change that has an event and did not show is read for again, with growing pauses, until it shows."""
     unshown = ReconcileResult(unshown_events=(EVENT,))
     passed = Passed([ReconcileResult(), unshown, unshown, unshown, unshown, ReconcileResult()])
-    await passed.for_seconds(100.0, rings=[49.0])
+    await passed.for_seconds(100.0, events_at=[49.0])
     assert passed.moments == pytest.approx([0.0, 50.0, 50.25, 50.75, 51.75, 53.75], abs=0.1)
-    assert {received for _, received in passed.reconciler.looks[1:]} == {(EVENT,)}
+    assert {received for _, received in passed.reconciler.reads[1:]} == {(EVENT,)}
 
 
 @in_virtual_time
 async def test_suspect_read() -> None:
-    """What could not be believed is looked at again when it can be decided."""
+    """A suspect read is repeated when it can be decided."""
     later = ReconcileResult(read_again_at=EPOCH + timedelta(seconds=60))
     passed = Passed([later, ReconcileResult()])
     await passed.for_seconds(100.0)
@@ -179,22 +175,22 @@ async def test_suspect_read() -> None:
 
 @pytest.mark.parametrize("failure", [AWAY, KubernetesError("away"), LedgerConflictError()])
 @in_virtual_time
-async def test_failed_look(failure: Exception) -> None:
-    """After a failure it is looked again soon, and what was heard is handed on."""
+async def test_failed_read(failure: Exception) -> None:
+    """After a failure the next read is soon, and gets the same events."""
     passed = Passed([ReconcileResult(), failure, failure, ReconcileResult()])
-    await passed.for_seconds(100.0, rings=[49.0])
+    await passed.for_seconds(100.0, events_at=[49.0])
     assert len(passed.moments) == 4
     assert passed.moments[-1] < 54.0
-    assert {received for _, received in passed.reconciler.looks[1:]} == {(EVENT,)}
+    assert {received for _, received in passed.reconciler.reads[1:]} == {(EVENT,)}
 
 
 @in_virtual_time
-async def test_settling_in_between() -> None:
-    """What is kept for the next look is not lost to a settlement that comes before it."""
+async def test_restarts_in_between() -> None:
+    """Events that wait for the next read survive a round of restarts before it."""
     nothing_to_log_in_with = InfisicalError(Reason.SECRET_NOT_FOUND, "There is no Secret.")
     passed = Passed([ReconcileResult(), nothing_to_log_in_with, ReconcileResult()], [1.0])
-    await passed.for_seconds(100.0, rings=[49.0])
-    assert [received for _, received in passed.reconciler.looks[:3]] == [(), (EVENT,), (EVENT,)]
+    await passed.for_seconds(100.0, events_at=[49.0])
+    assert [received for _, received in passed.reconciler.reads[:3]] == [(), (EVENT,), (EVENT,)]
 
 
 @in_virtual_time
@@ -207,47 +203,47 @@ async def test_endless_failure() -> None:
 
 @in_virtual_time
 async def test_server_is_back() -> None:
-    """After a long failure a new connection of the stream is a reason to look at once."""
+    """After a long failure a new connection of the stream leads to a read at once."""
     passed = Passed([*[AWAY] * 20, ReconcileResult()])
     asyncio.get_running_loop().call_later(3_000.0, passed.triggers.add)
     await passed.for_seconds(3_002.0)
-    assert passed.reconciler.looks[-1][0] >= 600.0
-    assert len(passed.reconciler.looks) >= 21
+    assert passed.reconciler.reads[-1][0] >= 600.0
+    assert len(passed.reconciler.reads) >= 21
 
 
 @in_virtual_time
 async def test_asked_to_wait() -> None:
-    """While the server wants us to wait no event makes us look, and nothing heard meanwhile is lost."""
+    """While the server asks for a pause no event leads to a read, and no received event is lost."""
     passed = Passed([SLOW_DOWN, ReconcileResult()])
-    await passed.for_seconds(100.0, rings=range(1, 40, 2))
-    [first, second] = passed.reconciler.looks
+    await passed.for_seconds(100.0, events_at=range(1, 40, 2))
+    [first, second] = passed.reconciler.reads
     assert 50.0 <= second[0] <= 52.0
     assert (first[1], len(second[1])) == ((), 20)
 
 
 @in_virtual_time
 async def test_acting_does_not_wait_for_infisical() -> None:
-    """What is owed is settled while Infisical is away or wants us to wait."""
+    """Pending restarts are worked on while Infisical is unavailable or asks for a pause."""
     passed = Passed([SLOW_DOWN], [1.0])
     await passed.for_seconds(20.0)
-    assert len(passed.reconciler.settlements) >= 15
+    assert len(passed.reconciler.rounds) >= 15
 
 
 @in_virtual_time
-async def test_settled_again_when_asked_for() -> None:
-    """What is held or failed is tried again after the pause that was asked for, without another look."""
+async def test_restarts_again_when_asked_for() -> None:
+    """Deferred and failed restarts are tried again after their pause, without another read."""
     passed = Passed([ReconcileResult()], [15.0, 15.0, None])
     await passed.for_seconds(100.0)
-    assert [round(moment) for moment in passed.reconciler.settlements] == [0, 15, 30]
+    assert [round(moment) for moment in passed.reconciler.rounds] == [0, 15, 30]
     assert len(passed.moments) == 1
 
 
 @in_virtual_time
-async def test_settlement_refused() -> None:
-    """A settlement that the API server refuses is tried again, and looks go on."""
+async def test_rejected_restarts() -> None:
+    """A round of restarts that the API server rejects is tried again, and reads go on."""
     passed = Passed([ReconcileResult()], [KubernetesError("away"), LedgerConflictError(), None])
     await passed.for_seconds(100.0)
-    assert len(passed.reconciler.settlements) == 3
+    assert len(passed.reconciler.rounds) == 3
 
 
 @pytest.mark.parametrize(
@@ -259,16 +255,16 @@ async def test_settlement_refused() -> None:
     ],
 )
 @in_virtual_time
-async def test_blame(error: InfisicalError, kind: ConditionType) -> None:
-    """A failed look is told as a condition: of the login, or of the observation."""
+async def test_failure_is_reported(error: InfisicalError, kind: ConditionType) -> None:
+    """A failed read is reported as a condition: of the login, or of the read."""
     passed = Passed([error])
     await passed.for_seconds(1.0)
-    told = {condition.type: condition.reason for condition in passed.status.conditions}
-    assert told[kind] == error.reason
+    reasons = {condition.type: condition.reason for condition in passed.status.conditions}
+    assert reasons[kind] == error.reason
 
 
 @in_virtual_time
 async def test_superseded() -> None:
-    """A spec that is not the stored one any more ends the passes."""
+    """A spec that is not the stored one any more ends the loop."""
     with pytest.raises(SpecChangedError):
-        await Passed([SpecChangedError()]).passing.run()
+        await Passed([SpecChangedError()]).loop.run()

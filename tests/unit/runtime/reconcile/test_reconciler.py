@@ -17,7 +17,6 @@ from infisical_events.kube.kubernetes_errors import (
     NotFoundError,
     UnknownOutcomeError,
 )
-from infisical_events.runtime.asking import PendingUserRequests
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
@@ -32,8 +31,9 @@ from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.status.subscription_store import SubscriptionDeletedError, SubscriptionStore
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
+from infisical_events.runtime.triggers import PendingUserRequests
 from support.builders import a_raw_spec
-from support.fake_cluster import FakeCluster, a_digest_key
+from support.fake_cluster import FakeCluster, a_context, a_digest_key
 from support.fake_infisical import FakeInfisical
 from support.virtual_time import in_virtual_time, virtual_now
 
@@ -46,7 +46,10 @@ PAUSED = {"events.infisical.com/paused": "true"}
 class Process:
     """Reconciler and settler of one process."""
 
-    def __init__(self, reconciler: Reconciler, restart_controller: RestartController) -> None:
+    def __init__(
+        self, reconciler: Reconciler, restart_controller: RestartController, status: StatusBuilder
+    ) -> None:
+        self.status = status
         self.reconcile, self.run_round = reconciler.reconcile, restart_controller.run_round
         restart_reporter = restart_controller.reporter
         self.reporter, self.metrics, self.record = (
@@ -70,13 +73,11 @@ class Team:
         """What a process that starts now works with."""
         stored = await self.cluster.get(self.key)
         status = StatusBuilder(stored.status, stored.generation, virtual_now)
-        record, reporter = (
-            SubscriptionStore(self.cluster, self.key, stored, status),
-            Reporter(self.cluster, self.key, status),
-        )
         spec, metrics = parse_spec(stored.spec), Metrics()
+        context = a_context(self.cluster, self.key, metrics=metrics)
+        record, reporter = SubscriptionStore(context, stored, status), Reporter(context, status)
         snapshot_reader = SnapshotReader(
-            spec=spec, address="https://i.example", infisical=self.infisical, extra=reporter.extra
+            context=context, spec=spec, address="https://i.example", infisical=self.infisical
         )
         sync_coordinator = SyncCoordinator(
             cluster=self.cluster,
@@ -86,18 +87,14 @@ class Team:
             digest_key=a_digest_key,
         )
         reconciler = Reconciler(
+            context=context,
             spec=spec,
-            asked=PendingUserRequests(),
+            user_requests=PendingUserRequests(),
             sync_coordinator=sync_coordinator,
             selectors=selectors_of(spec),
             snapshot_reader=snapshot_reader,
-            cluster=self.cluster,
-            record=record,
-            reporter=reporter,
-            reconcile_reporter=ReconcileReporter(
-                record=record, reporter=reporter, metrics=metrics, clock=virtual_now
-            ),
-            clock=virtual_now,
+            store=record,
+            reconcile_reporter=ReconcileReporter(context=context, reporter=reporter),
         )
         cluster, clock = self.cluster, virtual_now
         restart_controller = RestartController(
@@ -114,7 +111,7 @@ class Team:
             rollout=spec.rollout,
             mode=spec.mode,
         )
-        return Process(reconciler, restart_controller)
+        return Process(reconciler, restart_controller, status)
 
     async def changed(self) -> "Process":
         """The same after a baseline and a change that was seen and written down."""
@@ -192,7 +189,7 @@ async def test_change_restarts_once() -> None:
     assert team.rollouts == 1
     assert team.told() == ["Restarted"]
     assert [n.about.name for n in team.cluster.notices if n.reason == "Restarted"] == ["app", "web"]
-    assert reconciler.reporter.status.status().counters.restarts == 1
+    assert reconciler.status.render().counters.restarts == 1
 
 
 @in_virtual_time
@@ -258,7 +255,7 @@ async def test_workload_was_edited() -> None:
     pauses = [await reconciler.run_round() for _ in range(5)]
     assert (None in pauses[:3], pauses[3:], team.rollouts) == (False, [ROLLING, None], 1)
     assert team.told() == ["Restarted"]
-    assert reconciler.reporter.status.status().counters.restarts == 1
+    assert reconciler.status.render().counters.restarts == 1
 
 
 @pytest.mark.parametrize("error", [ForbiddenError("RBAC says no"), UnknownOutcomeError("no answer")])
@@ -288,7 +285,7 @@ async def test_paused_workload() -> None:
     skips = set()
     for _ in range(10):
         assert await reconciler.run_round() == 15.0
-        skip = reconciler.reporter.status.status().last_skip
+        skip = reconciler.status.render().last_skip
         assert skip is not None
         skips.add((skip.time, skip.reason))
         await asyncio.sleep(15.0)
@@ -335,7 +332,7 @@ async def test_newer_change_of_a_held_workload_is_told() -> None:
 
 
 def _skip_time(reconciler: Reconciler) -> Any:  # noqa: ANN401 - a moment or nothing
-    skip = reconciler.reporter.status.status().last_skip
+    skip = reconciler.status.render().last_skip
     return skip and skip.time
 
 
@@ -346,7 +343,7 @@ async def test_workload_vanished() -> None:
     reconciler = await team.changed()
     team.cluster.delete_workload("team", "web")
     assert await reconciler.run_round() is None
-    skip = reconciler.reporter.status.status().last_skip
+    skip = reconciler.status.render().last_skip
     assert skip is not None
     assert skip.reason == Reason.WORKLOAD_GONE
 
@@ -358,7 +355,7 @@ async def test_nobody_concerned() -> None:
     team.cluster.annotate_workload("team", "web", dict.fromkeys(OPTED_IN))
     reconciler = await team.changed()
     assert await reconciler.run_round() is None
-    skip = reconciler.reporter.status.status().last_skip
+    skip = reconciler.status.render().last_skip
     assert skip is not None
     assert skip.reason == Reason.NO_MATCHING_WORKLOAD
     assert "auto-reload" in skip.message

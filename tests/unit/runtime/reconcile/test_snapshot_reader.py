@@ -10,6 +10,7 @@ from infisical_events.core.ledger.acceptance import AcceptedState
 from infisical_events.core.ledger.ledger import Ledger, UnmatchedImportEvent
 from infisical_events.core.snapshots.snapshots import Partition
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
 from support.builders import (
@@ -25,6 +26,7 @@ from support.builders import (
     an_event,
     received,
 )
+from support.fake_cluster import FakeCluster, a_context
 from support.fake_infisical import FakeInfisical
 from support.virtual_time import EPOCH, in_virtual_time
 
@@ -46,7 +48,8 @@ def a_project(refusal: InfisicalError | None = None, key_id: str = "") -> FakeIn
 def snapshot_reader(project: FakeInfisical, **fields: object) -> SnapshotReader:
     """For everything below `/a`."""
     spec: Spec = a_spec(an_entry(path="/a/**"), **fields)
-    return SnapshotReader(spec=spec, address=ADDRESS, infisical=project, extra={})
+    context = a_context(FakeCluster(), SubscriptionKey("team", "app", "uid"))
+    return SnapshotReader(context=context, spec=spec, address=ADDRESS, infisical=project)
 
 
 def a_wide_ledger(grade: Grade = Grade.VERSIONS) -> Ledger:

@@ -11,6 +11,7 @@ import pytest
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.ledger.codec import encode
 from infisical_events.core.sharding.assignment import shard_of
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import (
     ForbiddenError,
     KubernetesError,
@@ -18,7 +19,6 @@ from infisical_events.kube.kubernetes_errors import (
     UnauthorizedError,
     UnknownOutcomeError,
 )
-from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.sharding.supervisor import WatchBehindError

@@ -8,7 +8,7 @@ from infisical_events.kube.kubernetes_errors import ForbiddenError
 from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from support.builders import a_workload
-from support.fake_cluster import FakeCluster
+from support.fake_cluster import FakeCluster, a_context
 from support.virtual_time import EPOCH
 
 
@@ -19,10 +19,16 @@ def cluster() -> FakeCluster:
 
 
 @pytest.fixture
-def reporter(cluster: FakeCluster) -> Reporter:
-    """The voice of one subscription."""
+def status() -> StatusBuilder:
+    """The status of one subscription."""
+    return StatusBuilder({}, 1, lambda: EPOCH)
+
+
+@pytest.fixture
+def reporter(cluster: FakeCluster, status: StatusBuilder) -> Reporter:
+    """The reporter of one subscription."""
     key = cluster.create_subscription("team", "app", {})
-    return Reporter(cluster, key, StatusBuilder({}, 1, lambda: EPOCH))
+    return Reporter(a_context(cluster, key), status)
 
 
 async def test_trouble_is_told_once(cluster: FakeCluster, reporter: Reporter) -> None:
@@ -60,10 +66,10 @@ async def test_suspended_is_no_trouble(cluster: FakeCluster, reporter: Reporter)
     assert cluster.notices == []
 
 
-async def test_skip(reporter: Reporter) -> None:
+async def test_skip(reporter: Reporter, status: StatusBuilder) -> None:
     """A skip is told in the status."""
     reporter.record_skip(Reason.KEYS_NOT_SELECTED, "Not selected.")
-    skip = reporter.status.status().last_skip
+    skip = status.render().last_skip
     assert skip is not None
     assert (skip.reason, skip.message) == ("KeysNotSelected", "Not selected.")
 
@@ -80,24 +86,55 @@ async def test_workload(cluster: FakeCluster, reporter: Reporter) -> None:
     assert not notice.is_warning
 
 
-async def test_events_are_a_courtesy(cluster: FakeCluster, reporter: Reporter) -> None:
+async def test_events_are_best_effort(
+    cluster: FakeCluster, reporter: Reporter, status: StatusBuilder
+) -> None:
     """A Kubernetes Event that cannot be written holds nothing up."""
     cluster.fail("emit_event", ForbiddenError("RBAC"))
     await reporter.set_condition(ConditionType.OBSERVED, Reason.UNREACHABLE, "Away.", ok=False)
-    assert reporter.status.conditions
+    assert status.conditions
 
 
 @pytest.mark.parametrize("odd", ["a\nb", "\u202eb", "\x00", "\x1b[2J", "\u2066", "a" * 1_000_000])
-async def test_foreign_text_steers_no_terminal(cluster: FakeCluster, reporter: Reporter, odd: str) -> None:
+async def test_foreign_text_steers_no_terminal(
+    cluster: FakeCluster, reporter: Reporter, status: StatusBuilder, odd: str
+) -> None:
     """Conditions, skips and Kubernetes Events are printable and short, whatever they have to tell of."""
     await reporter.set_condition(ConditionType.OBSERVED, Reason.UNREACHABLE, odd, ok=False)
     reporter.record_skip(Reason.NO_CHANGE_FOUND, odd)
     await reporter.emit_workload_event(a_workload(), Reason.RESTARTED, odd)
-    status = reporter.status.status()
-    assert status.last_skip is not None
+    rendered = status.render()
+    assert rendered.last_skip is not None
     told = [notice.note for notice in cluster.notices] + [
-        condition.message for condition in status.conditions
+        condition.message for condition in rendered.conditions
     ]
-    for text in (*told, status.last_skip.message):
+    for text in (*told, rendered.last_skip.message):
         assert text.isprintable()
         assert len(text) < 5000
+
+
+async def test_whether_a_reason_is_shown(reporter: Reporter) -> None:
+    """A reason is shown while a condition has it."""
+    assert not reporter.has_reason(Reason.UNREACHABLE)
+    await reporter.set_condition(ConditionType.OBSERVED, Reason.UNREACHABLE, "Away.", ok=False)
+    assert reporter.has_reason(Reason.UNREACHABLE)
+    await reporter.set_condition(ConditionType.OBSERVED, Reason.UP_TO_DATE, "Back.", ok=True)
+    assert not reporter.has_reason(Reason.UNREACHABLE)
+
+
+async def test_last_handled_reconcile_at(reporter: Reporter) -> None:
+    """The last handled value of the annotation is known from the status."""
+    assert reporter.last_handled_reconcile_at is None
+    reporter.record_handled(last_handled_reconcile_at="today")
+    assert reporter.last_handled_reconcile_at == "today"
+
+
+async def test_quiet_update(cluster: FakeCluster, reporter: Reporter) -> None:
+    """A condition can be updated without a Kubernetes Event; whether it is new is returned."""
+    found = [
+        reporter.update_condition(
+            ConditionType.RESTARTS_COMPLETE, ok=False, reason=Reason.COOLING_DOWN, message="Later."
+        )
+        for _ in range(2)
+    ]
+    assert (found, cluster.notices) == ([True, False], [])

@@ -63,7 +63,7 @@ def find(
 
 def stored(board: StatusBuilder) -> dict[str, Any]:
     """The status as the API server gives it back: nulls removed."""
-    return {key: value for key, value in board.status().as_patch().items() if value is not None}
+    return {key: value for key, value in board.render().as_patch().items() if value is not None}
 
 
 def test_transition_time_stands_while_the_status_stands(board: StatusBuilder, clock: HandSet) -> None:
@@ -176,7 +176,7 @@ def test_generation(clock: HandSet) -> None:
     """Status and every condition that is found tell which generation of the spec they are about."""
     board = StatusBuilder({}, 7, clock)
     find(board, O, ok=True)
-    assert board.status().observed_generation == 7
+    assert board.render().observed_generation == 7
     assert {c.observed_generation for c in board.conditions} == {7}
 
 
@@ -190,7 +190,7 @@ def test_counters_survive(board: StatusBuilder, clock: HandSet) -> None:
 
     board = StatusBuilder(stored(board), 2, clock)
     board.count_event(is_matched=False)
-    status = board.status()
+    status = board.render()
     assert status.counters.model_dump() == {
         "events_received": 2,
         "events_matched": 1,
@@ -210,7 +210,7 @@ def test_conditions_of_another_version(clock: HandSet) -> None:
         "counters": {"restarts": 7},
     }
 
-    restored = StatusBuilder(stored, 1, clock).status()
+    restored = StatusBuilder(stored, 1, clock).render()
 
     assert restored.conditions == ()
     assert restored.counters.restarts == 7
@@ -218,24 +218,24 @@ def test_conditions_of_another_version(clock: HandSet) -> None:
 
 def test_unreadable_status(clock: HandSet) -> None:
     """A status that somebody broke is begun afresh."""
-    assert StatusBuilder({"counters": "many"}, 1, clock).status().counters.events_received == 0
+    assert StatusBuilder({"counters": "many"}, 1, clock).render().counters.events_received == 0
 
 
 def test_ledger_is_left_alone(board: StatusBuilder) -> None:
     """What a board writes names no ledger, so a merge keeps the stored one."""
-    assert "ledger" not in board.status().as_patch()
+    assert "ledger" not in board.render().as_patch()
 
 
 def test_blind_until_connected(board: StatusBuilder, clock: HandSet) -> None:
     """Blind seconds run while no stream is open, and only then."""
     clock.move(10)
-    blind = [board.status().stream.blind_seconds]
+    blind = [board.render().stream.blind_seconds]
     board.mark_connected()
     clock.move(100)
-    blind.append(board.status().stream.blind_seconds)
+    blind.append(board.render().stream.blind_seconds)
     board.mark_disconnected()
     clock.move(5)
-    blind.append(board.status().stream.blind_seconds)
+    blind.append(board.render().stream.blind_seconds)
     assert blind == [10, 10, 15]
 
 
@@ -244,14 +244,14 @@ def test_blind_seconds_add_up_over_restarts(board: StatusBuilder, clock: HandSet
     clock.move(10)
     again = StatusBuilder(stored(board), 1, clock)
     clock.move(3)
-    assert again.status().stream.blind_seconds == 13
+    assert again.render().stream.blind_seconds == 13
 
 
 def test_connected_since(board: StatusBuilder, clock: HandSet) -> None:
     """The time of the connect stands while the stream is open, and not after a restart of the operator."""
     board.mark_connected()
-    assert board.status().stream.connected_since == EPOCH
-    assert StatusBuilder(stored(board), 1, clock).status().stream.connected_since is None
+    assert board.render().stream.connected_since == EPOCH
+    assert StatusBuilder(stored(board), 1, clock).render().stream.connected_since is None
 
 
 def test_reconnects(board: StatusBuilder) -> None:
@@ -259,14 +259,14 @@ def test_reconnects(board: StatusBuilder) -> None:
     for _ in range(3):
         board.mark_connected()
         board.mark_disconnected()
-    assert board.status().stream.reconnects == 2
+    assert board.render().stream.reconnects == 2
 
 
 def test_failed_restart_is_no_restart(board: StatusBuilder) -> None:
     """An action in which nothing was restarted counts none and moves no restart time."""
     failed = WorkloadResult(kind="Deployment", name="web", result=Reason.RESTART_FAILED)
     board.record_action((CHANGE,), [failed], "0 of 1 workloads restarted.")
-    status = board.status()
+    status = board.render()
     assert (status.counters.restarts, status.last_restart_time) == (0, None)
     assert status.last_action is not None
     assert status.last_action.reason == "RestartFailed"
@@ -289,7 +289,7 @@ def test_turn_of_ready_is_urgent(board: StatusBuilder) -> None:
 def test_what_the_last_look_was_like(board: StatusBuilder, clock: HandSet) -> None:
     """Grade and keys are news; the time alone is news once a minute, or every look would be a write."""
     board.record_observation("Versions", 7)
-    first = board.status().observation
+    first = board.render().observation
     assert (first.grade, first.keys, first.last_observed_time) == ("Versions", 7, clock())
 
     board.changed.clear()
@@ -298,9 +298,9 @@ def test_what_the_last_look_was_like(board: StatusBuilder, clock: HandSet) -> No
     assert not board.changed.is_set()
 
     board.record_observation("Versions", 8)
-    assert board.status().observation.keys == 8
+    assert board.render().observation.keys == 8
     board.changed.clear()
     clock.move(61.0)
     board.record_observation("Versions", 8)
     assert board.changed.is_set()
-    assert board.status().observation.last_observed_time == clock()
+    assert board.render().observation.last_observed_time == clock()

@@ -1,7 +1,7 @@
 """Ledger and status go to the API server by compare-and-swap, whatever happens to the answer."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -13,20 +13,20 @@ from infisical_events.api.statuses import ConditionType
 from infisical_events.core.ledger.codec import FORMAT, encode
 from infisical_events.core.ledger.ledger import Header, Ledger
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError, UnknownOutcomeError
-from infisical_events.kube.subscription_client import StoredSubscription, SubscriptionKey
 from infisical_events.runtime.status.status_builder import StatusBuilder
+from infisical_events.runtime.status.status_flusher import StatusFlusher
 from infisical_events.runtime.status.subscription_store import (
     CrdOutdatedError,
     LedgerConflictError,
     SpecChangedError,
     SubscriptionDeletedError,
     SubscriptionStore,
-    keep_written,
     ledger_of,
 )
 from infisical_events.runtime.triggers import TriggerQueue
-from support.fake_cluster import FakeCluster
+from support.fake_cluster import FakeCluster, a_context
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
 SPEC: dict[str, Any] = {"projectId": "p"}
@@ -41,13 +41,15 @@ class Stored:
     def __init__(self) -> None:
         self.cluster = FakeCluster()
         self.key = self.cluster.create_subscription("team", "app", SPEC)
+        self.context = a_context(self.cluster, self.key)
+        self.status = StatusBuilder({}, 1, virtual_now)
 
     async def read(self) -> SubscriptionStore:
         """A record as of now."""
         stored = await self.cluster.get(self.key)
-        status = StatusBuilder(stored.status, stored.generation, virtual_now)
-        status.mark_starting()
-        return SubscriptionStore(self.cluster, self.key, stored, status)
+        self.status = StatusBuilder(stored.status, stored.generation, virtual_now)
+        self.status.mark_starting()
+        return SubscriptionStore(self.context, stored, self.status)
 
     async def ledger(self) -> Ledger | None:
         """What is stored."""
@@ -76,7 +78,7 @@ async def test_status_alone() -> None:
     world = Stored()
     record = await world.read()
     await store(record, LEDGER)
-    record.status.count_event(is_matched=True)
+    world.status.count_event(is_matched=True)
     await record.write_status()
     assert await world.ledger() == LEDGER
     assert world.cluster.status_of(world.key)["counters"]["eventsReceived"] == 1
@@ -310,11 +312,13 @@ async def test_fields_of_a_later_version() -> None:
 # -- news ---------------------------------------------------------------------------------------------
 
 
-async def kept_for(record: SubscriptionStore, seconds: float) -> None:
-    """Keep the record written for a while."""
-    keeping: Coroutine[Any, Any, None] = keep_written(record, TriggerQueue(1.0))
+async def flushed_for(
+    world: Stored, record: SubscriptionStore, seconds: float, triggers: TriggerQueue | None = None
+) -> None:
+    """Run the flusher for a while."""
+    flusher = StatusFlusher(world.context, record, world.status, triggers or TriggerQueue(1.0))
     with suppress(TimeoutError):
-        await asyncio.wait_for(keeping, seconds)
+        await asyncio.wait_for(flusher.run(), seconds)
 
 
 @in_virtual_time
@@ -322,7 +326,7 @@ async def test_turn_of_ready_is_written_at_once() -> None:
     """A turn of Ready is stored without delay."""
     world = Stored()
     record = await world.read()
-    await kept_for(record, 0.1)
+    await flushed_for(world, record, 0.1)
     assert world.cluster.status_of(world.key)["conditions"][0]["status"] == "Unknown"
 
 
@@ -334,10 +338,10 @@ async def test_other_news_wait_for_their_kind() -> None:
     await record.write_status()
     version = (await world.cluster.get(world.key)).resource_version
     for _ in range(5):
-        record.status.count_event(is_matched=False)
-    await kept_for(record, 1.9)
+        world.status.count_event(is_matched=False)
+    await flushed_for(world, record, 1.9)
     assert (await world.cluster.get(world.key)).resource_version == version
-    await kept_for(record, 2.1)
+    await flushed_for(world, record, 2.1)
     assert world.cluster.status_of(world.key)["counters"]["eventsReceived"] == 5
 
 
@@ -347,7 +351,7 @@ async def test_news_outlive_a_refused_write() -> None:
     world = Stored()
     record = await world.read()
     world.cluster.fail("write_status", KubernetesError("away"), times=5)
-    await kept_for(record, 120.0)
+    await flushed_for(world, record, 120.0)
     assert world.cluster.status_of(world.key)["observedGeneration"] == 1
 
 
@@ -359,7 +363,7 @@ async def test_news_outlive_a_pass_that_could_not_write() -> None:
     world.cluster.fail("write_status", KubernetesError("away"))
     with suppress(KubernetesError):
         await store(record, LEDGER)
-    await kept_for(record, 10.0)
+    await flushed_for(world, record, 10.0)
     assert world.cluster.status_of(world.key)["observedGeneration"] == 1
 
 
@@ -370,11 +374,11 @@ async def test_news_during_a_write() -> None:
     record = await world.read()
 
     async def find_something(method: str) -> None:
-        if method == "write_status" and not record.status.status().counters.events_received:
-            record.status.count_event(is_matched=True)
+        if method == "write_status" and not world.status.render().counters.events_received:
+            world.status.count_event(is_matched=True)
 
     world.cluster.interpose = find_something
-    await kept_for(record, 10.0)
+    await flushed_for(world, record, 10.0)
     assert world.cluster.status_of(world.key)["counters"]["eventsReceived"] == 1
 
 
@@ -385,9 +389,8 @@ async def test_foreign_ledger_is_a_reason_to_look() -> None:
     record = await world.read()
     world.cluster.overwrite_status(world.key, {"ledger": encode(FOREIGN)})
     triggers = TriggerQueue(1.0)
-    with suppress(TimeoutError):
-        await asyncio.wait_for(keep_written(record, triggers), 10.0)
-    assert triggers.is_rung
+    await flushed_for(world, record, 10.0, triggers)
+    assert (await triggers.get(0.0)).is_full
     assert world.cluster.status_of(world.key)["observedGeneration"] == 1
     assert await world.ledger() == FOREIGN
 
@@ -397,7 +400,7 @@ async def test_conditions_reach_the_cluster() -> None:
     """A condition that is found shows in the stored status with its reason."""
     world = Stored()
     record = await world.read()
-    record.status.set_condition(ConditionType.OBSERVED, ok=False, reason=Reason.UNREACHABLE, message="Away.")
-    await kept_for(record, 10.0)
+    world.status.set_condition(ConditionType.OBSERVED, ok=False, reason=Reason.UNREACHABLE, message="Away.")
+    await flushed_for(world, record, 10.0)
     reasons = {c["type"]: c["reason"] for c in world.cluster.status_of(world.key)["conditions"]}
     assert reasons["Observed"] == "Unreachable"

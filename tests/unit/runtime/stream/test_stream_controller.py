@@ -26,9 +26,9 @@ from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.stream.stream_controller import StreamController
-from infisical_events.runtime.triggers import TriggerQueue
+from infisical_events.runtime.triggers import Trigger, TriggerQueue
 from support.builders import a_spec, an_entry, an_event
-from support.fake_cluster import FakeCluster
+from support.fake_cluster import FakeCluster, a_context
 from support.fake_infisical import FakeInfisical, Stream
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
@@ -50,15 +50,15 @@ class Listening:
         self.cluster = cluster
         self.infisical = FakeInfisical(streams=given)
         self.status = StatusBuilder({}, 1, virtual_now)
-        self.triggers = TriggerQueue(1.0)
+        self.triggers = TriggerQueue(0.0)
         self.metrics = Metrics()
+        context = a_context(cluster, key, metrics=self.metrics)
         self.listener = StreamController(
+            context=context,
             infisical=self.infisical,
             selectors=selectors_of(spec or a_spec()),
             triggers=self.triggers,
-            reporter=Reporter(cluster, key, self.status),
-            metrics=self.metrics,
-            clock=virtual_now,
+            reporter=Reporter(context, self.status),
             limiter=limiter or ReconnectLimiter(),
             life=life,  # as long as it is endless, nothing replaces a stream
         )
@@ -88,8 +88,7 @@ async def test_connect_is_a_reason_to_look() -> None:
     listening = asyncio.create_task(world.for_seconds(10.0))
     await asyncio.sleep(1.0)
     assert world.condition(ConditionType.STREAMING).reason == "Connected"
-    assert world.triggers.is_rung
-    assert world.triggers.take() == ()
+    assert await world.triggers.get(0.0) == Trigger(is_new=True, is_full=True)
     await listening
 
 
@@ -99,9 +98,9 @@ async def test_selected_event() -> None:
     event = an_event("secret:update", "/a", "K")
     world = Listening(Stream((event,)))
     await world.for_seconds(1.0)
-    [received] = world.triggers.take()
+    [received] = (await world.triggers.get(0.0)).events
     assert received.event == event
-    assert world.status.status().counters.events_matched == 1
+    assert world.status.render().counters.events_matched == 1
 
 
 @pytest.mark.parametrize(
@@ -118,21 +117,20 @@ async def test_event_that_is_not_selected(event: StreamItem, reason: Reason) -> 
     spec = a_spec(an_entry("secret:update", "prod", "/a", "K*"))
     world = Listening(Stream((event,)), spec=spec)
     await world.for_seconds(1.0)
-    status = world.status.status()
+    status = world.status.render()
     assert status.last_skip is not None
     assert status.last_skip.reason == reason
     assert (status.counters.events_received, status.counters.events_matched) == (1, 0)
-    assert world.triggers.take() == ()
+    assert (await world.triggers.get(0.0)).events == ()
 
 
 @in_virtual_time
 async def test_not_understood_is_a_reason_to_look() -> None:
     """What was not understood may have been a change: the state is looked at."""
     world = Listening(Stream((UnrecognizedFrame("the data is not JSON"),)))
-    world.triggers.take()
+    await world.triggers.get(0.0)
     await world.for_seconds(1.0)
-    assert world.triggers.is_rung
-    assert world.triggers.take() == ()
+    assert await world.triggers.get(0.0) == Trigger(is_new=True, is_full=True)
 
 
 # -- when it is tried again ---------------------------------------------------------------------------
@@ -145,7 +143,7 @@ async def test_healthy_stream_is_opened_again_at_once() -> None:
     await world.for_seconds(100 * 3601.0)
     assert len(world.infisical.attempts) > 99
     assert max(pauses(world.infisical.attempts)) <= 3600.5
-    assert world.status.status().stream.blind_seconds < 100
+    assert world.status.render().stream.blind_seconds < 100
 
 
 @in_virtual_time
@@ -242,8 +240,7 @@ async def test_short_lives_are_no_reason_to_look() -> None:
         nonlocal rung
         while True:
             await asyncio.sleep(0.1)
-            rung += world.triggers.is_rung
-            world.triggers.take()
+            rung += (await world.triggers.get(0.0)).is_new
 
     looking = asyncio.create_task(read_result())
     await world.for_seconds(600.0)
@@ -385,8 +382,8 @@ async def test_end_is_told() -> None:
     await world.for_seconds(100.0)
     assert world.condition(ConditionType.STREAMING).reason == "Unreachable"
     assert [notice.reason for notice in world.cluster.notices] == ["Unreachable"]
-    assert world.status.status().stream.blind_seconds >= 89
-    assert world.status.status().stream.connected_since is None
+    assert world.status.render().stream.blind_seconds >= 89
+    assert world.status.render().stream.connected_since is None
 
 
 @in_virtual_time
@@ -395,7 +392,7 @@ async def test_refused_login_is_told_as_such() -> None:
     world = Listening(LoginError(Reason.CREDENTIALS_REJECTED, "Refused.", 60.0))
     await world.for_seconds(10.0)
     assert world.condition(ConditionType.AUTHENTICATED).message == "Refused."
-    assert "see condition Authenticated" in world.condition(ConditionType.STREAMING).message
+    assert "See condition Authenticated" in world.condition(ConditionType.STREAMING).message
 
 
 @in_virtual_time
@@ -415,7 +412,7 @@ async def test_slow_pace_is_told() -> None:
     world = Listening(InfisicalError(Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS, "No plan."))
     await world.for_seconds(1.0)
     told = world.condition(ConditionType.STREAMING).message
-    assert told == "No plan. The stream is tried again every 5 minutes."
+    assert told == "No plan. Retrying every 5 minutes."
 
 
 @in_virtual_time

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from infisical_events.api.specs import Spec, parse_spec
+from infisical_events.core.credentials import AccessToken, KubernetesCredentials, UniversalCredentials
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import LoginError
-from infisical_events.infisical.tokens import AccessToken, KubernetesCredentials, UniversalCredentials
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.kube.protected_objects import ProtectedObjectError
 from infisical_events.runtime.subscription.login_credentials import credentials_source
@@ -72,7 +72,9 @@ async def test_no_right_to_tokens(cluster: FakeCluster) -> None:
     assert caught.value.reason is Reason.KUBERNETES_API_ERROR
 
     cluster.fail("service_account_token", ProtectedObjectError("it is the operator's own"))
-    with pytest.raises(LoginError, match=r"^No token for ServiceAccount robot: it is the operator's own\.$"):
+    with pytest.raises(
+        LoginError, match=r"^Cannot get a token for ServiceAccount robot: it is the operator's own\.$"
+    ):
         await read()
 
 

@@ -1,0 +1,184 @@
+"""The composition root of one subscription: builds all parts that serve one spec, and runs them."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from infisical_events.api.specs import Mode
+from infisical_events.core.restarts.planner import RestartPolicy
+from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.runtime.ports import Infisical
+from infisical_events.runtime.reconcile.reconcile_loop import ReconcileLoop
+from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
+from infisical_events.runtime.reconcile.reconciler import Reconciler
+from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
+from infisical_events.runtime.restarts.gatherer import Gatherer
+from infisical_events.runtime.restarts.restart_controller import RestartController
+from infisical_events.runtime.restarts.restart_report import RestartReporter
+from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
+from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
+from infisical_events.runtime.status.reporter import Reporter
+from infisical_events.runtime.status.status_builder import StatusBuilder
+from infisical_events.runtime.status.status_flusher import StatusFlusher
+from infisical_events.runtime.status.subscription_store import SubscriptionDeletedError, SubscriptionStore
+from infisical_events.runtime.stream.stream_controller import StreamController
+from infisical_events.runtime.subscription.dependencies import Dependencies
+from infisical_events.runtime.subscription.login_credentials import credentials_source
+from infisical_events.runtime.subscription.serving_spec import ServingSpec
+from infisical_events.runtime.subscription_context import SubscriptionContext
+from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter
+from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
+from infisical_events.runtime.tasks import race
+from infisical_events.runtime.triggers import PendingUserRequests, TriggerQueue
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedSubscription:
+    """One subscription as it was read, and what writes and reports its status."""
+
+    context: SubscriptionContext
+    stored: StoredSubscription
+    status: StatusBuilder
+    store: SubscriptionStore
+    reporter: Reporter
+
+
+async def load(dependencies: Dependencies, key: SubscriptionKey) -> LoadedSubscription:
+    """Read a subscription.
+
+    Raises:
+        SubscriptionDeletedError: it is being deleted, or another one has its name now.
+        KubernetesError: it cannot be read.
+    """
+    context = dependencies.context_of(key)
+    stored = await context.cluster.get(key)
+    if stored.uid != key.uid or stored.is_deleting:
+        raise SubscriptionDeletedError
+    status = StatusBuilder(stored.status, stored.generation, context.clock)
+    return LoadedSubscription(
+        context=context,
+        stored=stored,
+        status=status,
+        store=SubscriptionStore(context, stored, status),
+        reporter=Reporter(context, status),
+    )
+
+
+async def serve(
+    loaded: LoadedSubscription,
+    serving: ServingSpec,
+    dependencies: Dependencies,
+    user_requests: PendingUserRequests,
+) -> None:
+    """Serve one spec until cancelled; raises what ends one of its tasks."""
+    spec, context = serving.spec, loaded.context
+    credentials = credentials_source(context.cluster, context.key.namespace, spec)
+    async with dependencies.open_infisical(serving.address, spec, credentials) as infisical:
+        assembly = _Assembly(
+            loaded=loaded,
+            serving=serving,
+            dependencies=dependencies,
+            user_requests=user_requests,
+            infisical=infisical,
+            triggers=TriggerQueue(float(spec.debounce_seconds)),
+        )
+        await race(
+            assembly.stream_controller().run(),
+            assembly.reconcile_loop().run(),
+            assembly.status_flusher().run(),
+            user_requests.forward(assembly.triggers),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Assembly:
+    """What the parts of one subscription are built from."""
+
+    loaded: LoadedSubscription
+    serving: ServingSpec
+    dependencies: Dependencies
+    user_requests: PendingUserRequests
+    infisical: Infisical
+    triggers: TriggerQueue
+
+    def stream_controller(self) -> StreamController:
+        return StreamController(
+            context=self.loaded.context,
+            infisical=self.infisical,
+            selectors=self.serving.selectors,
+            triggers=self.triggers,
+            reporter=self.loaded.reporter,
+            limiter=self.dependencies.reconnect_limiters.for_address(self.serving.address),
+        )
+
+    def status_flusher(self) -> StatusFlusher:
+        loaded = self.loaded
+        return StatusFlusher(loaded.context, loaded.store, loaded.status, self.triggers)
+
+    def reconcile_loop(self) -> ReconcileLoop:
+        loaded, sync_coordinator = self.loaded, self._sync_coordinator()
+        reconcile_reporter = ReconcileReporter(context=loaded.context, reporter=loaded.reporter)
+        return ReconcileLoop(
+            context=loaded.context,
+            reconciler=self._reconciler(sync_coordinator, reconcile_reporter),
+            reconcile_reporter=reconcile_reporter,
+            restart_controller=self._restart_controller(sync_coordinator),
+            store=loaded.store,
+            triggers=self.triggers,
+            interval=float(self.serving.spec.resync_interval_seconds),
+            secret_writer=sync_coordinator.writer,
+        )
+
+    def _reconciler(
+        self, sync_coordinator: SyncCoordinator, reconcile_reporter: ReconcileReporter
+    ) -> Reconciler:
+        context, serving = self.loaded.context, self.serving
+        return Reconciler(
+            context=context,
+            spec=serving.spec,
+            selectors=serving.selectors,
+            user_requests=self.user_requests,
+            snapshot_reader=SnapshotReader(
+                context=context, spec=serving.spec, address=serving.address, infisical=self.infisical
+            ),
+            sync_coordinator=sync_coordinator,
+            store=self.loaded.store,
+            reconcile_reporter=reconcile_reporter,
+        )
+
+    def _sync_coordinator(self) -> SyncCoordinator:
+        spec, context = self.serving.spec, self.loaded.context
+        secret_writer = None
+        if spec.resync.secrets and spec.mode is Mode.ENFORCE:
+            secret_writer = ManagedSecretWriter(
+                secrets=spec.resync.secrets,
+                infisical=self.infisical,
+                cluster=context.cluster,
+                reporter=self.loaded.reporter,
+                triggers=self.triggers,
+                clock=context.clock,
+            )
+        return SyncCoordinator(
+            cluster=context.cluster,
+            key=context.key,
+            timeout=timedelta(seconds=spec.resync.timeout_seconds),
+            clock=context.clock,
+            digest_key=self.dependencies.digest_key,
+            writer=secret_writer,
+        )
+
+    def _restart_controller(self, sync_coordinator: SyncCoordinator) -> RestartController:
+        spec, context, budget = self.serving.spec, self.loaded.context, self.dependencies.budget
+        cluster, key, clock = context.cluster, context.key, context.clock
+        cooldown = timedelta(seconds=spec.cooldown_seconds)
+        return RestartController(
+            store=self.loaded.store,
+            gatherer=Gatherer(cluster=cluster, key=key, sync_coordinator=sync_coordinator, clock=clock),
+            patcher=WorkloadPatcher(cluster=cluster, key=key, budget=budget, clock=clock),
+            tracker=RolloutTracker(cluster=cluster, key=key, on_failure=spec.rollout.on_failure, clock=clock),
+            reporter=RestartReporter(reporter=self.loaded.reporter, metrics=context.metrics),
+            budget=budget,
+            clock=clock,
+            policy=RestartPolicy(spec.action, cooldown, spec.resync.on_timeout),
+            rollout=spec.rollout,
+            mode=spec.mode,
+        )

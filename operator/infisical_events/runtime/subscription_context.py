@@ -1,0 +1,32 @@
+"""What all parts of one subscription share: its key, the cluster, the clock, metrics and log fields."""
+
+from dataclasses import dataclass, field
+
+from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.runtime.clock import Clock
+from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
+from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.ports import Cluster
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubscriptionContext:
+    """One subscription and its surroundings.
+
+    Attributes:
+        key: Which object is served.
+        cluster: The API server.
+        clock: The wall clock.
+        metrics: The metrics of the process.
+        scheduler: Runs long computations in slices, fairly among namespaces.
+    """
+
+    key: SubscriptionKey
+    cluster: Cluster
+    clock: Clock
+    metrics: Metrics
+    scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
+
+    def log_fields(self, **fields: object) -> dict[str, object]:
+        """`extra` of a log line about this subscription."""
+        return {"subscription": str(self.key), **fields}
