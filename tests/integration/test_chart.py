@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.conftest import KubectlError, kubectl_for
 
 from infisical_sandbox.server import Sandbox
 from local_cluster import Cluster
 from support import charts, schemas
-from support.operator_process import Operator, Scene, credentials, subscription, workload
+from support.cluster_harness import ClusterHarness
+from support.kubectl import KubectlError, kubectl_for
+from support.manifests import credentials, subscription, workload
+from support.object_reader import ObjectReader
+from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
 
@@ -60,10 +63,14 @@ def helm(private_cluster: Cluster, tmp_path: Path) -> Helm:
 
 
 @pytest.fixture
-def shop(kubectl: Kubectl, eventually: Eventually, sandbox: Sandbox, tmp_path: Path) -> Scene:
+def harness(
+    private_cluster: Cluster, kubectl: Kubectl, eventually: Eventually, sandbox: Sandbox, tmp_path: Path
+) -> ClusterHarness:
     """The namespace `shop` with a local Infisical; its operator is still to be named."""
-    nobody = Operator((), {}, tmp_path / "operator.log", "")
-    return Scene("shop", kubectl, eventually, sandbox, nobody)
+    nobody = OperatorProcess((), {}, tmp_path / "operator.log", "")
+    return ClusterHarness(
+        "shop", kubectl, eventually, sandbox, nobody, ObjectReader.opened(private_cluster.kubeconfig)
+    )
 
 
 @pytest.fixture
@@ -116,24 +123,24 @@ def rolled_out(kubectl: Kubectl) -> None:
     kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", HOME, "--timeout=30s")
 
 
-def does_its_job(scene: Scene) -> None:
+def does_its_job(harness: ClusterHarness) -> None:
     """A change restarts the workload that opted in, and nothing is forbidden."""
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
+    harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
     try:
-        scene.operator.start()
-        scene.watching()
-        scene.change(DB_PASSWORD="second")
-        scene.restarts(1)
-        assert "forbidden" not in scene.operator.log.read_text()
-        assert scene.operator.stop() == 0
+        harness.operator.start()
+        harness.wait_serving()
+        harness.change(DB_PASSWORD="second")
+        harness.expect_restarts(1)
+        assert "forbidden" not in harness.operator.log.read_text()
+        assert harness.operator.stop() == 0
     finally:
-        scene.operator.kill()
+        harness.operator.kill()
 
 
 def test_life_of_a_release(
     kubectl: Kubectl,
     helm: Helm,
-    shop: Scene,
+    harness: ClusterHarness,
     private_cluster: Cluster,
     tmp_path: Path,
     eventually: Eventually,
@@ -147,8 +154,8 @@ def test_life_of_a_release(
     assert f"deployment/{RELEASE}" in notes
 
     manifest = charts.objects(helm("get manifest"))
-    shop.operator = Operator.installed(manifest, kubectl, private_cluster.kubeconfig, tmp_path)
-    does_its_job(shop)
+    harness.operator = OperatorProcess.from_chart(manifest, kubectl, private_cluster.kubeconfig, tmp_path)
+    does_its_job(harness)
 
     notes = helm("upgrade", crds={"keep": False}, scopedNamespaces=["shop"], **OPTIONS)
     rolled_out(kubectl)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.conftest import KubectlError
 
 from infisical_events.api import resources
 from infisical_events.api.specs import InvalidSpecError, Spec, parse_spec
 from infisical_events.api.statuses import Status
 from infisical_events.core.ledger import codec
 from support import invalid_specs, reports, schemas
+from support.kubectl import KubectlError
 
 pytestmark = pytest.mark.cluster
 

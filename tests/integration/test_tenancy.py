@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from tests.conftest import KubectlError
 
 from infisical_sandbox.server.controls import Controls
 from support import malicious_specs
+from support.cluster_harness import ClusterHarness
 from support.invalid_specs import with_field
+from support.kubectl import KubectlError
 from support.malicious_specs import ATTACKS, BIDI, KEYS, Attack, End
-from support.operator_process import Manifest, Scene, credentials, subscription, workload
+from support.manifests import Manifest, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 
@@ -71,9 +72,9 @@ def _named(attacks: tuple[Attack, ...]) -> dict[str, Attack]:
     return {f"attack-{number:03}": attack for number, attack in enumerate(attacks)}
 
 
-def _manifest(name: str, attack: Attack, scene: Scene, trap: Trap) -> Manifest:
+def _manifest(name: str, attack: Attack, harness: ClusterHarness, trap: Trap) -> Manifest:
     """A subscription that would be served without the attack in it, and with an attack on what it asks."""
-    manifest = subscription(scene.sandbox, name)
+    manifest = subscription(harness.sandbox, name)
     if attack.field.startswith("authentication.accessTokenRef"):
         token = {"name": "infisical-credentials", "key": "clientSecret"}
         manifest["spec"]["authentication"] = {"accessTokenRef": token}
@@ -92,39 +93,41 @@ def _create(kubectl: Callable[..., str], namespace: str, manifests: list[Manifes
 
 
 def test_a_hostile_tenant_hurts_nobody(
-    scene: Scene, attacker: str, kubectl: Callable[..., str], trap: Trap
+    harness: ClusterHarness, attacker: str, kubectl: Callable[..., str], trap: Trap
 ) -> None:
     """Each attack is refused or harmless; the neighbour's change is a restart; what is told is printable."""
     attacks = _named(ATTACKS)
-    command = [*scene.operator.command, "--namespace", attacker]
-    scene.operator.command = [*command, *(f"--allowed-address={pattern}" for pattern in _GENEROUS)]
-    _furnish(scene, attacker, kubectl)
-    stored = _create(kubectl, attacker, [_manifest(name, a, scene, trap) for name, a in attacks.items()])
+    command = [*harness.operator.command, "--namespace", attacker]
+    harness.operator.command = [*command, *(f"--allowed-address={pattern}" for pattern in _GENEROUS)]
+    _furnish(harness, attacker, kubectl)
+    stored = _create(kubectl, attacker, [_manifest(name, a, harness, trap) for name, a in attacks.items()])
 
     refused = {name for name, attack in attacks.items() if attack.end is End.SCHEMA}
     assert attacks.keys() - stored == refused
 
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
-    scene.operator.start()
-    scene.watching()
-    scene.change(DB_PASSWORD="second")
-    scene.restarts(1)
-    scene.change(path="/payments/hostile", **dict.fromkeys(KEYS, "second"))
-    ends = scene.eventually(lambda: _ends(kubectl, attacker, stored), seconds=60)
+    harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
+    harness.operator.start()
+    harness.wait_serving()
+    harness.change(DB_PASSWORD="second")
+    harness.expect_restarts(1)
+    harness.change(path="/payments/hostile", **dict.fromkeys(KEYS, "second"))
+    ends = harness.eventually(lambda: _ends(kubectl, attacker, stored), seconds=60)
 
     for name, (kind, reason) in ends.items():
         _check_end(attacks[name], kind, reason)
     assert trap.caught == []
-    seen = _everything_people_see(scene, attacker, kubectl)
+    seen = _everything_people_see(harness, attacker, kubectl)
     assert CANARY not in seen
     assert re.findall(r".{0,80}[\u202a-\u202e\u2066-\u2069\x00\x1b].{0,80}", seen) == []
-    assert all(line.isprintable() for line in scene.operator.log.read_text().splitlines())
+    assert all(line.isprintable() for line in harness.operator.log.read_text().splitlines())
 
 
-def _furnish(scene: Scene, attacker: str, kubectl: Callable[..., str]) -> None:
+def _furnish(harness: ClusterHarness, attacker: str, kubectl: Callable[..., str]) -> None:
     """What the attacker has by right: credentials, a workload, and secrets with odd names in Infisical."""
-    scene.sandbox.do_blocking(Controls.set_secrets, "prod", "/payments/hostile", dict.fromkeys(KEYS, "first"))
-    for manifest in (credentials(scene.sandbox), workload("own")):
+    harness.sandbox.do_blocking(
+        Controls.set_secrets, "prod", "/payments/hostile", dict.fromkeys(KEYS, "first")
+    )
+    for manifest in (credentials(harness.sandbox), workload("own")):
         kubectl("apply", "-n", attacker, "-f", "-", stdin=json.dumps(manifest))
 
 
@@ -163,10 +166,10 @@ _ENDS = {
 }
 
 
-def _everything_people_see(scene: Scene, attacker: str, kubectl: Callable[..., str]) -> str:
+def _everything_people_see(harness: ClusterHarness, attacker: str, kubectl: Callable[..., str]) -> str:
     """Log, status, Events and metrics, as people read them; what the attacker wrote himself is left out."""
-    texts = [scene.operator.log.read_text(), scene.operator.get("/metrics")]
-    for namespace in (scene.namespace, attacker):
+    texts = [harness.operator.log.read_text(), harness.operator.get("/metrics")]
+    for namespace in (harness.namespace, attacker):
         subscriptions = json.loads(kubectl("get", "ies", "-n", namespace, "-o", "json"))["items"]
         texts += [str(text) for item in subscriptions for text in _texts(item.get("status", {}))]
         events = json.loads(kubectl("get", "events", "-n", namespace, "-o", "json"))["items"]

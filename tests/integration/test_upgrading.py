@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.conftest import kubectl_for
 
 from infisical_events.core.ledger.codec import FORMAT
 from infisical_sandbox.server import Sandbox
 from local_cluster import Cluster
 from support import charts, schemas
-from support.operator_process import Manifest, Operator, Scene, credentials, subscription, workload
+from support.cluster_harness import ClusterHarness
+from support.kubectl import kubectl_for
+from support.manifests import Manifest, credentials, subscription, workload
+from support.object_reader import ObjectReader
+from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
 
@@ -66,34 +69,38 @@ def chart_of(crd: Manifest, folder: Path) -> Path:
 
 
 @pytest.fixture
-def shop(
+def harness(
     private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
-) -> Iterator[Scene]:
+) -> Iterator[ClusterHarness]:
     """A namespace with an Infisical, and the operator as a process that is not begun."""
     kubectl = kubectl_for(private_cluster)
     for name in (HOME, SHOP):
         kubectl("create", "namespace", name)
-    operator = Operator.serving(SHOP, private_cluster.kubeconfig, tmp_path)
+    operator = OperatorProcess.for_namespace(SHOP, private_cluster.kubeconfig, tmp_path)
     try:
-        yield Scene(SHOP, kubectl, eventually, sandbox, operator)
+        yield ClusterHarness(
+            SHOP, kubectl, eventually, sandbox, operator, ObjectReader.opened(private_cluster.kubeconfig)
+        )
     finally:
         operator.kill()
 
 
-def downgrade(scene: Scene) -> None:
+def downgrade(harness: ClusterHarness) -> None:
     """The ledger as the first format would have had it."""
-    ledger = first(scene.get("ies", "payments")["status"]["ledger"]) | {"format": 1}
+    ledger = first(harness.get("ies", "payments")["status"]["ledger"]) | {"format": 1}
     patch = json.dumps([{"op": "replace", "path": "/status/ledger", "value": ledger}])
     where = ("ies", "payments", "-n", SHOP, "--subresource=status", "--type=json")
-    scene.kubectl("patch", *where, "-p", patch)
+    harness.kubectl("patch", *where, "-p", patch)
 
 
-def owed(scene: Scene) -> list[str]:
+def owed(harness: ClusterHarness) -> list[str]:
     """The workloads that something is owed to, as it is stored."""
-    return [pending["name"] for pending in scene.get("ies", "payments")["status"]["ledger"]["debts"]]
+    return [pending["name"] for pending in harness.get("ies", "payments")["status"]["ledger"]["debts"]]
 
 
-def test_what_is_owed_outlives_an_upgrade(shop: Scene, private_cluster: Cluster, tmp_path: Path) -> None:
+def test_what_is_owed_outlives_an_upgrade(
+    harness: ClusterHarness, private_cluster: Cluster, tmp_path: Path
+) -> None:
     """Under the earlier custom resource nothing is done, which is said; after the upgrade it is done once."""
 
     def helm(verb: str, chart: Path) -> None:
@@ -101,24 +108,24 @@ def test_what_is_owed_outlives_an_upgrade(shop: Scene, private_cluster: Cluster,
         charts.helm(private_cluster.binaries / "helm", *command, kubeconfig=private_cluster.kubeconfig)
 
     helm("install", chart_of(earlier(knows_all_of_the_ledger=True), tmp_path / "before"))
-    usual = subscription(shop.sandbox, cooldownSeconds=None, resyncIntervalSeconds=10)
-    shop.apply(credentials(shop.sandbox), workload(annotations=PAUSED), usual)
-    shop.operator.start()
-    shop.watching()
-    shop.change(DB_PASSWORD="second")
-    shop.eventually(lambda: owed(shop) == ["api"])
-    assert shop.operator.stop() == 0
-    downgrade(shop)
+    usual = subscription(harness.sandbox, cooldownSeconds=None, resyncIntervalSeconds=10)
+    harness.apply(credentials(harness.sandbox), workload(annotations=PAUSED), usual)
+    harness.operator.start()
+    harness.wait_serving()
+    harness.change(DB_PASSWORD="second")
+    harness.eventually(lambda: owed(harness) == ["api"])
+    assert harness.operator.stop() == 0
+    downgrade(harness)
 
     helm("upgrade", chart_of(earlier(knows_all_of_the_ledger=False), tmp_path / "first"))
-    shop.change(DB_PASSWORD="third")
-    shop.operator.start()
-    assert "apply the CRD of this version" in shop.has_reason("Observed", "LedgerNotStored")["message"]
+    harness.change(DB_PASSWORD="third")
+    harness.operator.start()
+    assert "apply the CRD of this version" in harness.wait_reason("Observed", "LedgerNotStored")["message"]
 
     helm("upgrade", charts.CHART)
-    shop.watching()
-    assert (owed(shop), shop.get("ies", "payments")["status"]["ledger"]["format"]) == (["api"], FORMAT)
-    held = shop.generation()
-    shop.apply(workload())
-    shop.restarts(1, since=held + 1)  # a Deployment's generation counts annotations too
-    shop.eventually(lambda: not owed(shop))
+    harness.wait_serving()
+    assert (owed(harness), harness.get("ies", "payments")["status"]["ledger"]["format"]) == (["api"], FORMAT)
+    held = harness.generation()
+    harness.apply(workload())
+    harness.expect_restarts(1, since=held + 1)  # a Deployment's generation counts annotations too
+    harness.eventually(lambda: not owed(harness))

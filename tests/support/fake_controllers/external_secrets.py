@@ -9,12 +9,12 @@ interval of 0, hear no trigger; labels and annotations are copied to the Secret 
 import re
 
 from support.fake_controllers import objects, targets
-from support.fake_controllers.calls import Api
-from support.fake_controllers.controllers import Controller
+from support.fake_controllers.api_client import Api
+from support.fake_controllers.controller import Controller
+from support.fake_controllers.mirror import Mirror
 from support.fake_controllers.options import PROMPT, Fetch, FetchError, Options, Outcome
 from support.fake_controllers.resources import EXTERNAL_SECRET, SECRET, Object
 from support.fake_controllers.targets import Target
-from support.fake_controllers.watching import Mirror
 
 READY = "Ready"
 SYNCED, ERROR = "SecretSynced", "SecretSyncedError"

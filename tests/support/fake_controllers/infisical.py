@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from support.fake_controllers import objects
-from support.fake_controllers.calls import Api, ApiError
-from support.fake_controllers.controllers import Controller
+from support.fake_controllers.api_client import Api, ApiError
+from support.fake_controllers.controller import Controller
 from support.fake_controllers.options import PROMPT, Fetch, Options
 from support.fake_controllers.resources import Object
 

@@ -6,7 +6,7 @@ changes; when that is unchanged it does not even look at the Secrets, so one tha
 """
 
 from support.fake_controllers import objects, targets
-from support.fake_controllers.calls import Api
+from support.fake_controllers.api_client import Api
 from support.fake_controllers.infisical import MANAGER, InfisicalController
 from support.fake_controllers.options import PROMPT, Fetch, FetchError, Options, Outcome
 from support.fake_controllers.resources import INFISICAL_SECRET, SECRET, Object

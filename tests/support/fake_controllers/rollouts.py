@@ -10,7 +10,7 @@ import calendar
 import time
 
 from support.fake_controllers import objects
-from support.fake_controllers.controllers import Controller
+from support.fake_controllers.controller import Controller
 from support.fake_controllers.options import FetchError, Outcome
 from support.fake_controllers.resources import ROLLOUT, Object
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from support.fake_controllers import objects
-from support.fake_controllers.calls import Api
+from support.fake_controllers.api_client import Api
 from support.fake_controllers.objects import Texts
 from support.fake_controllers.resources import CONFIG_MAP, SECRET, Object, Resource
 

@@ -13,10 +13,10 @@ from typing import ClassVar, Self
 
 import aiohttp
 
-from support.fake_controllers.calls import Api, ApiError
+from support.fake_controllers.api_client import Api, ApiError
+from support.fake_controllers.mirror import Mirror
 from support.fake_controllers.options import PROMPT, FetchError, Options, Outcome, Try
 from support.fake_controllers.resources import Object, Resource
-from support.fake_controllers.watching import Mirror
 
 _SLICE_SECONDS = 0.05
 
@@ -65,7 +65,7 @@ class Controller(abc.ABC):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._root
 
-    def become(self, options: Options) -> None:
+    def configure(self, options: Options) -> None:
         """Behave otherwise from now on; the count of failed tries begins anew.
 
         One that was silent begins like one that was restarted: it looks at everything.

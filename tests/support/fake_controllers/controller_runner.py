@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from support.fake_controllers.calls import Api
-from support.fake_controllers.controllers import Controller
+from support.fake_controllers.api_client import Api
+from support.fake_controllers.controller import Controller
 
 Kind = TypeVar("Kind", bound=Controller)
 Value = TypeVar("Value")
@@ -16,43 +16,43 @@ Value = TypeVar("Value")
 _SECONDS = 30
 
 
-class Stage:
+class ControllerRunner:
     """Where stand-ins play: `eso = stage.play(lambda api: ExternalSecrets(api, namespace, fetch))`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, api: Api, playing: contextlib.AsyncExitStack) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, api: Api, stack: contextlib.AsyncExitStack) -> None:
         self._loop = loop
         self._api = api
-        self._playing = playing
+        self._stack = stack
 
-    def play(self, make: Callable[[Api], Kind]) -> Kind:
+    def start(self, make: Callable[[Api], Kind]) -> Kind:
         """Make one and let it work until the stage is left."""
-        return self.do(self._play(make))
+        return self.run(self._start(make))
 
-    def do(self, action: Coroutine[Any, Any, Value]) -> Value:
+    def run(self, action: Coroutine[Any, Any, Value]) -> Value:
         """Run what concerns a stand-in in its loop: `stage.do(eso.sync_now())`."""
         return asyncio.run_coroutine_threadsafe(action, self._loop).result(_SECONDS)
 
-    async def _play(self, make: Callable[[Api], Kind]) -> Kind:
+    async def _start(self, make: Callable[[Api], Kind]) -> Kind:
         made = make(self._api)
-        await self._playing.enter_async_context(made)
+        await self._stack.enter_async_context(made)
         return made
 
 
 @contextlib.contextmanager
-def staged(kubeconfig: Path) -> Iterator[Stage]:
+def controller_runner(kubeconfig: Path) -> Iterator[ControllerRunner]:
     """A stage until the block is left; what went wrong in a stand-in is raised then."""
-    loop, playing = asyncio.new_event_loop(), contextlib.AsyncExitStack()
+    loop, stack = asyncio.new_event_loop(), contextlib.AsyncExitStack()
     thread = threading.Thread(target=loop.run_forever, name="stand-ins", daemon=True)
     thread.start()
 
-    def do(action: Coroutine[Any, Any, Value]) -> Value:
+    def run(action: Coroutine[Any, Any, Value]) -> Value:
         return asyncio.run_coroutine_threadsafe(action, loop).result(_SECONDS)
 
     try:
-        yield Stage(loop, do(playing.enter_async_context(Api.opened(kubeconfig))), playing)
+        yield ControllerRunner(loop, run(stack.enter_async_context(Api.opened(kubeconfig))), stack)
     finally:
         try:
-            do(playing.aclose())
+            run(stack.aclose())
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(_SECONDS)

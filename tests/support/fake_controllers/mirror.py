@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import aiohttp
 
-from support.fake_controllers.calls import Api, ApiError
+from support.fake_controllers.api_client import Api, ApiError
 from support.fake_controllers.resources import Object
 
 _PAUSE_SECONDS = 0.1
