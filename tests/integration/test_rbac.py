@@ -1,8 +1,9 @@
-"""The chart grants what the operator uses, and the operator uses what the chart grants.
+"""The chart grants exactly the rights that the operator uses.
 
-The API server's audit log says what the installed operator has asked for, once it has done all that it can.
+The API server's audit log has the requests of an installed operator that has used every feature.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,15 @@ pytestmark = pytest.mark.cluster
 HOME, SHOP = charts.NAMESPACE, "shop"
 NATIVE, ORPHAN, MERGED = "native-env", "orphan-env", "merged-env"
 POLICIES = {NATIVE: "Owner", ORPHAN: "Orphan", MERGED: "Merge"}
+DEAD = f"{charts.RELEASE}-replica-dead"
+LEASE_SECONDS = 5
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 OPTED_IN = {"events.infisical.com/auto-reload": "true"}
 
 
 @pytest.fixture
 def cluster_options() -> dict[str, Any]:
-    """With an audit log."""
+    """Enable the audit log."""
     return {"audit_log": True}
 
 
@@ -44,7 +47,7 @@ def cluster_options() -> dict[str, Any]:
 def harness(
     private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
 ) -> Iterator[ClusterHarness]:
-    """A namespace with an Infisical and the foreign kinds; its operator is still to be named."""
+    """A namespace with an Infisical and the kinds of the fake controllers; the test sets the operator."""
     kubectl = kubectl_for(private_cluster)
     for name in (HOME, SHOP):
         kubectl("create", "namespace", name)
@@ -64,7 +67,7 @@ def harness(
 
 
 def run_once() -> tuple[Manifest, Manifest]:
-    """A CronJob and a Job that opted in and do not run."""
+    """Return a CronJob and a Job that opted in and do not run."""
     template = {**workload()["spec"]["template"]}
     template["spec"] = {**template["spec"], "restartPolicy": "Never"}
     job = {"suspend": True, "template": template}
@@ -77,7 +80,7 @@ def run_once() -> tuple[Manifest, Manifest]:
 
 
 def workloads() -> Iterator[Manifest]:
-    """One of each kind; the Deployment uses the Secret of every kind of source."""
+    """Return one workload of each kind; the Deployment uses the Secrets of all providers."""
     for kind in KINDS:
         made = using_secret(NATIVE, workload(kind.lower(), kind))
         if kind == "Deployment":
@@ -91,17 +94,17 @@ def workloads() -> Iterator[Manifest]:
 
 
 def foreign_secret() -> Manifest:
-    """A Secret of somebody else, that keys are merged into."""
+    """Return a Secret of another owner, into which the operator merges keys."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": MERGED},
-        "stringData": {"OTHER": "theirs"},
+        "stringData": {"OTHER": "foreign"},
     }
 
 
 def federated(sandbox: Sandbox) -> Manifest:
-    """A subscription that logs in by a token of a ServiceAccount, which this Infisical does not trust."""
+    """Return a subscription that logs in by a ServiceAccount token that this Infisical does not trust."""
     login = {
         "identityId": sandbox.identity_id,
         "audiences": ["infisical"],
@@ -111,10 +114,11 @@ def federated(sandbox: Sandbox) -> Manifest:
 
 
 def exercise_everything(harness: ClusterHarness, kubeconfig: Path) -> None:
-    """Whatever the operator can be made to ask the API server for, once."""
+    """Let the operator make every kind of request to the API server."""
     upstream = {"DB_PASSWORD": "first"}
     with controller_runner(kubeconfig) as runner:
         runner.start(lambda api: Rollouts(api, SHOP))
+        harness.kubectl("apply", "-n", HOME, "-f", "-", stdin=json.dumps(lease_of_a_dead_replica()))
         harness.apply(credentials(harness.sandbox), foreign_secret(), *workloads())
         for kind, (controller, manifest) in FOREIGN.items():
             runner.start(lambda api, made=controller: made(api, SHOP, holding(upstream)))  # type: ignore[misc, call-arg]
@@ -135,30 +139,53 @@ def exercise_everything(harness: ClusterHarness, kubeconfig: Path) -> None:
 
         usual["spec"]["debounceSeconds"] = 1
         harness.apply(usual)
-        harness.eventually(lambda: is_understood(harness))
+        harness.eventually(lambda: is_observed(harness))
         harness.kubectl("delete", "ies", "payments", "federated", "-n", SHOP)
         harness.eventually(lambda: "infisical_events_subscriptions 0.0" in harness.operator.get("/metrics"))
+        # A replica that leaves deletes its Lease only if there is time, so this Lease makes the use certain.
+        harness.eventually(lambda: not has_lease(harness, DEAD), seconds=60)
         assert harness.operator.stop() == 0
 
 
+def lease_of_a_dead_replica() -> Manifest:
+    """Return the Lease of a replica that died long ago; the operator deletes it after four durations."""
+    labels = {"events.infisical.com/leases": charts.RELEASE}
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": DEAD, "labels": labels},
+        "spec": {"holderIdentity": "dead_0", "leaseDurationSeconds": LEASE_SECONDS},
+    }
+
+
+def has_lease(harness: ClusterHarness, name: str) -> bool:
+    """Whether a Lease of the release exists."""
+    return name in harness.kubectl("get", "leases", "-n", HOME, "-o", "name")
+
+
 def is_restarted(harness: ClusterHarness, kind: str) -> bool:
-    """Whether a workload has been restarted, and says by whom."""
+    """Whether a workload has been restarted and has the restart record."""
     annotations: Mapping[str, str] = harness.get(kind, kind.lower())["metadata"]["annotations"]
     return "events.infisical.com/last-restart" in annotations
 
 
-def is_understood(harness: ClusterHarness) -> bool:
-    """Whether the operator has told of the newest spec."""
+def is_observed(harness: ClusterHarness) -> bool:
+    """Whether the status is that of the newest spec."""
     found = harness.get("ies", "payments")
     return bool(found["status"].get("observedGeneration") == found["metadata"]["generation"])
 
 
 @pytest.mark.parametrize("served", [[], [SHOP]], ids=["all-namespaces", "chosen-namespaces"])
-def test_what_is_granted_is_what_is_used(
+def test_the_chart_grants_exactly_the_used_rights(
     harness: ClusterHarness, private_cluster: Cluster, tmp_path: Path, served: list[str]
 ) -> None:
-    """No right of the chart is left over, none comes from elsewhere, and nothing is forbidden."""
-    values = {"scopedNamespaces": served, "allowedAddresses": ["http://127.0.0.1:*"], "shards": 2}
+    """The operator uses every right of the chart and no other right, and no request is forbidden."""
+    values = {
+        "scopedNamespaces": served,
+        "allowedAddresses": ["http://127.0.0.1:*"],
+        "shards": 2,
+        "leaseDuration": LEASE_SECONDS,
+    }
     given = ("--namespace", HOME, *charts.with_values(values, tmp_path))
     binary, kubeconfig = private_cluster.binaries / "helm", private_cluster.kubeconfig
     charts.helm(binary, "install", charts.RELEASE, str(charts.CHART), *given, kubeconfig=kubeconfig)

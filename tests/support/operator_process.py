@@ -93,6 +93,11 @@ class OperatorProcess:
         """End the process by SIGTERM; return its exit code."""
         return self._end(signal.SIGTERM)
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process if it runs."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
     def get(self, path: str) -> str:
         """Return the answer of its HTTP server."""
         with urllib.request.urlopen(f"{self.url}{path}", timeout=5) as answer:  # noqa: S310 - loopback

@@ -241,8 +241,8 @@ OPERATOR = (
     ),
     Fault(
         name="operator-paused-5s",
-        begin=lambda environment, _: environment.operator.process.send_signal(signal.SIGSTOP),
-        heal=lambda environment: environment.operator.process.send_signal(signal.SIGCONT),
+        begin=lambda environment, _: environment.operator.send_signal(signal.SIGSTOP),
+        heal=lambda environment: environment.operator.send_signal(signal.SIGCONT),
         seconds=5,
     ),
     Fault(name="operators-two", begin=_both, heal=lambda environment: environment.second.stop(), seconds=3),

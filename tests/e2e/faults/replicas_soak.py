@@ -78,8 +78,7 @@ class Replica:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to it if it runs."""
-        if self.operator.process is not None:
-            self.operator.process.send_signal(number)
+        self.operator.send_signal(number)
 
     def healthy_since(self, moment: float) -> float | None:
         """Return since when it had no fault at a moment; None if a fault affected it then."""

@@ -79,7 +79,7 @@ class _Environment:
 
 @contextmanager
 def _environment(
-    context: FaultContext, name: str, options: Sequence[str], folders: Sequence[str], manifests: Manifests
+    context: FaultContext, name: str, options: Sequence[str], folders: Sequence[str], objects: Manifests
 ) -> Iterator[_Environment]:
     folder = context.folder / name
     folder.mkdir()
@@ -93,7 +93,7 @@ def _environment(
         infisical.url = f"http://127.0.0.1:{proxy.port}"
         for path in folders:
             infisical.create(path, ["KEY"])
-        namespace = stack.enter_context(created_namespace(api, "soak", manifests(infisical)))
+        namespace = stack.enter_context(created_namespace(api, "soak", objects(infisical)))
         kubeconfig = api.kubeconfig(folder / "kubeconfig", api.port)
         operator = stack.enter_context(
             operator_process_for(namespace, kubeconfig, folder / "operator", level="info")
@@ -131,7 +131,7 @@ def no_traceback(folder: Path) -> Check:
 def run_lifetimes(context: FaultContext, debounce: int, seconds: float = _LOAD_SECONDS) -> list[Check]:
     """Run 20 folders with a Deployment each, 10 changes per second, one subscription with short streams."""
 
-    def manifests(infisical: InfisicalProcess) -> list[manifests.Manifest]:
+    def objects(infisical: InfisicalProcess) -> list[manifests.Manifest]:
         workloads = [
             soak_deployment(team(path), auto_reload="true", secret_path=path, subscription="soak")
             for path in _FOLDERS
@@ -144,7 +144,7 @@ def run_lifetimes(context: FaultContext, debounce: int, seconds: float = _LOAD_S
 
     options = ("--stream-lifetime", str(_STREAM_LIFETIME), "--fan-out-delay", "0.4")
     with _environment(
-        context, f"lifetimes-{debounce}", options, ("/soak", *_FOLDERS), manifests
+        context, f"lifetimes-{debounce}", options, ("/soak", *_FOLDERS), objects
     ) as environment:
         waiting.wait_until(
             lambda: _is_idle(environment),
@@ -238,7 +238,7 @@ class Return:
 def run_returns(context: FaultContext, cycles: int, subscriptions: int = _SUBSCRIPTIONS) -> list[Check]:
     """Kill the Infisical of 300 streams `cycles` times; each time one subscription has a restart to make."""
 
-    def manifests(infisical: InfisicalProcess) -> list[manifests.Manifest]:
+    def objects(infisical: InfisicalProcess) -> list[manifests.Manifest]:
         names = [f"sub-{number:03}" for number in range(subscriptions)]
         served = [folder_subscription(infisical, name, "/soak", 0) for name in names]
         return [manifests.credentials(infisical), soak_deployment("api", subscription=names[0]), *served]
@@ -251,7 +251,7 @@ def run_returns(context: FaultContext, cycles: int, subscriptions: int = _SUBSCR
         "--stream-lifetime",
         "0",
     )
-    with _environment(context, "returns", options, ("/soak",), manifests) as environment:
+    with _environment(context, "returns", options, ("/soak",), objects) as environment:
         first = _returned(environment, subscriptions, time.monotonic())
         context.say(f"returns: start, {_described(first)}")
         cycled: list[Return] = []

@@ -66,10 +66,8 @@ def run_halted(slot: Slot, number: int) -> None:
 
 def _halted_since(slot: Slot, version: int) -> int | None:
     """Return the first version of the subscription that reports the halt."""
-    subscription_status = (
-        each for each in tuple(slot.watcher.subscription_versions) if each.version > version
-    )
-    return next((each.version for each in subscription_status if each.reason == "RolloutHalted"), None)
+    later = (each for each in tuple(slot.watcher.subscription_versions) if each.version > version)
+    return next((each.version for each in later if each.reason == "RolloutHalted"), None)
 
 
 def _check_halt(slot: Slot, halted: int, released: int) -> None:
@@ -77,16 +75,16 @@ def _check_halt(slot: Slot, halted: int, released: int) -> None:
     seen = restarts(tuple(slot.watcher.workload_versions))
     early = [each.workload for each in seen if halted < each.version < released]
     done = [each.workload for each in seen if each.version < released]
-    concerned = {each.workload for each in tuple(slot.watcher.workload_versions)}
+    workloads = {each.workload for each in tuple(slot.watcher.workload_versions)}
     if early:
         slot.noted.append(f"restarted during the halt: {', '.join(early)}")
-    if len(done) >= len(concerned) * len(slot.expected):
+    if len(done) >= len(workloads) * len(slot.expected):
         slot.noted.append("no restart was left to halt")
-    subscription_status = next(
+    message = next(
         each.message for each in tuple(slot.watcher.subscription_versions) if each.version == halted
     )
-    if _STUCK not in subscription_status and "RolloutHalted" not in subscription_status:
-        slot.noted.append(f"the message does not mention the halt: {subscription_status}")
+    if _STUCK not in message and "RolloutHalted" not in message:
+        slot.noted.append(f"the message does not mention the halt: {message}")
 
 
 def _has_failed(slot: Slot) -> bool:

@@ -65,7 +65,7 @@ class NamespaceWatcher:
     namespace: str
     contents: list[SecretContent] = field(default_factory=list)
     workload_versions: list[WorkloadVersion] = field(default_factory=list)
-    subscription_status: list[SubscriptionVersion] = field(default_factory=list)
+    subscription_versions: list[SubscriptionVersion] = field(default_factory=list)
     _mirrors: tuple[Mirror, ...] = ()
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -99,7 +99,7 @@ class NamespaceWatcher:
 
     def _subscription(self, _: Object | None, now: Object | None) -> None:
         if now is not None:
-            self.subscription_status.append(subscription_version_of(now))
+            self.subscription_versions.append(subscription_version_of(now))
 
 
 def workload_version_of(deployment: Object) -> WorkloadVersion:

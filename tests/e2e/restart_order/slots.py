@@ -201,7 +201,7 @@ def _slot(
     namespace = stack.enter_context(created_namespace(api, "proof", [manifests.credentials(sandbox)]))
     source = make_source(runner, sandbox, slot_spec.kind, namespace, slot_spec.folders)
     values = {path: dict.fromkeys((*keys, UNSEEN), "first") for path, keys in slot_spec.keys.items()}
-    watcher = runner.run_proof(lambda api: NamespaceWatcher(api, namespace))
+    watcher = runner.start(lambda api: NamespaceWatcher(api, namespace))
     slot = Slot(namespace, api, sandbox, source, watcher, rng, {path: {} for path in values})
     for path, held in values.items():
         slot.change(path, held)

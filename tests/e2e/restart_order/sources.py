@@ -92,7 +92,7 @@ class ForeignSource:
         """Start one."""
         made, manifest = FOREIGN[kind]
         upstream: dict[str, str] = {}
-        controller = runner.run_proof(lambda api: made(api, namespace, holding(upstream), Options()))
+        controller = runner.start(lambda api: made(api, namespace, holding(upstream), Options()))
         return cls(folders, namespace, manifest, controller, upstream, runner)
 
     def manifests(self) -> Iterable[Manifest]:

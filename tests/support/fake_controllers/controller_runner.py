@@ -1,4 +1,4 @@
-"""Stand-ins for tests that are not asynchronous: in an event loop of a thread of its own."""
+"""Running fake controllers for synchronous tests, in the event loop of a thread of its own."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ _SECONDS = 30
 
 
 class ControllerRunner:
-    """Where stand-ins play: `eso = stage.play(lambda api: ExternalSecrets(api, namespace, fetch))`."""
+    """Runs fake controllers: `eso = runner.start(lambda api: ExternalSecrets(api, namespace, fetch))`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, api: Api, stack: contextlib.AsyncExitStack) -> None:
         self._loop = loop
@@ -25,11 +25,11 @@ class ControllerRunner:
         self._stack = stack
 
     def start(self, make: Callable[[Api], Kind]) -> Kind:
-        """Make one and let it work until the stage is left."""
+        """Make a controller and run it until the runner ends."""
         return self.run(self._start(make))
 
     def run(self, action: Coroutine[Any, Any, Value]) -> Value:
-        """Run what concerns a stand-in in its loop: `stage.do(eso.sync_now())`."""
+        """Run a coroutine of a controller in its loop: `runner.run(eso.sync_now())`."""
         return asyncio.run_coroutine_threadsafe(action, self._loop).result(_SECONDS)
 
     async def _start(self, make: Callable[[Api], Kind]) -> Kind:
@@ -40,9 +40,9 @@ class ControllerRunner:
 
 @contextlib.contextmanager
 def controller_runner(kubeconfig: Path) -> Iterator[ControllerRunner]:
-    """A stage until the block is left; what went wrong in a stand-in is raised then."""
+    """Provide a runner until the block ends; then raise the errors of its controllers."""
     loop, stack = asyncio.new_event_loop(), contextlib.AsyncExitStack()
-    thread = threading.Thread(target=loop.run_forever, name="stand-ins", daemon=True)
+    thread = threading.Thread(target=loop.run_forever, name="fake-controllers", daemon=True)
     thread.start()
 
     def run(action: Coroutine[Any, Any, Value]) -> Value:
