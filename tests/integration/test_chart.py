@@ -40,7 +40,7 @@ KINDS = (
 
 @pytest.fixture
 def kubectl(private_cluster: Cluster) -> Kubectl:
-    """The administrator's kubectl; the namespaces of these tests are there."""
+    """The administrator's kubectl; the namespaces of these tests exist."""
     run = kubectl_for(private_cluster)
     home = yaml.safe_load((charts.ROOT / "deploy" / "namespace.yaml").read_text())
     run("create", "-f", "-", stdin=json.dumps(home))
@@ -50,7 +50,7 @@ def kubectl(private_cluster: Cluster) -> Kubectl:
 
 @pytest.fixture
 def helm(private_cluster: Cluster, tmp_path: Path) -> Helm:
-    """`helm("install", crds={…})`: that command on the usual release, with these values."""
+    """`helm("install", crds={…})`: run a command on the usual release with these values."""
 
     def run(verb: str, **values: object) -> str:
         chart = (str(charts.CHART),) if verb in {"install", "upgrade"} else ()
@@ -66,7 +66,7 @@ def helm(private_cluster: Cluster, tmp_path: Path) -> Helm:
 def harness(
     private_cluster: Cluster, kubectl: Kubectl, eventually: Eventually, sandbox: Sandbox, tmp_path: Path
 ) -> ClusterHarness:
-    """The namespace `shop` with a local Infisical; its operator is still to be named."""
+    """The namespace `shop` with a local Infisical; the test sets the operator."""
     nobody = OperatorProcess((), {}, tmp_path / "operator.log", "")
     return ClusterHarness(
         "shop", kubectl, eventually, sandbox, nobody, ObjectReader.opened(private_cluster.kubeconfig)
@@ -75,7 +75,7 @@ def harness(
 
 @pytest.fixture
 def with_token(private_cluster: Cluster, kubectl: Kubectl, tmp_path: Path) -> Callable[[], Kubectl]:
-    """`with_token()`: a kubectl that logs in as the operator's pod does."""
+    """`with_token()`: a kubectl with the ServiceAccount token of the operator's pod."""
 
     def make() -> Kubectl:
         token = kubectl("create", "token", RELEASE, "-n", HOME).strip()
@@ -98,11 +98,11 @@ OPTIONS = {
     ],
     "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}],
 }
-"""Whatever of the chart needs no foreign kind."""
+"""The options of the chart that need no other custom resources."""
 
 
 def everything(kubectl: Kubectl) -> set[str]:
-    """All objects of the kinds that could be left behind, but for what namespaces get by birth."""
+    """Return all objects that could be left behind, except the defaults of namespaces."""
     names = kubectl("get", KINDS, "--all-namespaces", "-o", "name").split()
     return {name for name in names if name != "serviceaccount/default"}
 
@@ -117,14 +117,14 @@ def may(kubectl: Kubectl, verb: str, resource: str, namespace: str) -> bool:
 
 
 def rolled_out(kubectl: Kubectl) -> None:
-    """The operator's pod was admitted, where a careless one is not, and is ready."""
+    """The operator's pod is admitted, where a pod without restrictions is not, and becomes ready."""
     with pytest.raises(KubectlError, match="violates PodSecurity"):
         kubectl("run", "careless", "--image=pause", "-n", HOME)
     kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", HOME, "--timeout=30s")
 
 
 def does_its_job(harness: ClusterHarness) -> None:
-    """A change restarts the workload that opted in, and nothing is forbidden."""
+    """A change restarts the workload that opted in, and no request is forbidden."""
     harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
     try:
         harness.operator.start()
@@ -145,7 +145,7 @@ def test_life_of_a_release(
     tmp_path: Path,
     eventually: Eventually,
 ) -> None:
-    """Installed it serves every namespace; it can be upgraded, and nothing is left or stuck after it."""
+    """A release serves every namespace and can be upgraded; its removal leaves nothing behind."""
     before = everything(kubectl)
 
     notes = helm("install", crds={"keep": False}, allowedAddresses=["http://127.0.0.1:*"])
@@ -169,7 +169,7 @@ def test_life_of_a_release(
 
 
 def test_subscriptions_outlive_a_release(kubectl: Kubectl, helm: Helm) -> None:
-    """By default an uninstall keeps the CRD and what users wrote; a new install takes it over."""
+    """By default an uninstall keeps the CRD and the subscriptions; a new install adopts them."""
     helm("install")
     kubectl("apply", "-n", "shop", "-f", str(SUBSCRIPTION))
 
@@ -182,7 +182,7 @@ def test_subscriptions_outlive_a_release(kubectl: Kubectl, helm: Helm) -> None:
 
 
 def test_rights(helm: Helm, with_token: Callable[[], Kubectl]) -> None:
-    """Named Secrets can be read and none listed; chosen namespaces take back what was elsewhere."""
+    """Named Secrets can be read, but not listed; chosen namespaces remove the rights elsewhere."""
     helm("install")
     operator = with_token()
     assert json.loads(operator("get", "ies", "-A", "-o", "json"))["items"] == []
@@ -214,7 +214,7 @@ def test_one_file_installation(private_cluster: Cluster, eventually: Eventually)
 
 
 def test_a_one_file_uninstallation_that_keeps_subscriptions(kubectl: Kubectl, eventually: Eventually) -> None:
-    """By the selector that the page has, `delete` leaves the CRD, subscriptions and the namespace."""
+    """With the selector of the page, `delete` leaves the CRD, subscriptions and the namespace."""
     page = (charts.ROOT / "docs" / "installation.md").read_text()
     (selector,) = re.findall(r"delete -f deploy/install\.yaml -l '([^']+)'", page)
     manifest = str(charts.ROOT / "deploy" / "install.yaml")

@@ -1,4 +1,4 @@
-"""What a person can learn from `kubectl get ies` and `kubectl describe ies` alone."""
+"""What `kubectl get ies` and `kubectl describe ies` show."""
 
 from collections.abc import Callable
 from typing import Any
@@ -74,7 +74,7 @@ def test_each_mistake_has_a_reason_and_a_sentence(
     reason: str,
     advice: str,
 ) -> None:
-    """The condition names what is wrong, says what to do, takes Ready with it and is a Kubernetes Event."""
+    """The condition names the mistake and the remedy, sets Ready to False, and is a Kubernetes Event."""
     harness.apply(credentials(harness.sandbox), mistake(harness))
     harness.operator.start()
 
@@ -89,7 +89,7 @@ def test_each_mistake_has_a_reason_and_a_sentence(
 
 
 def test_a_corrected_spec_is_served(harness: ClusterHarness) -> None:
-    """A stalled subscription is tried again when, and only when, its spec changes."""
+    """A stalled subscription is served again when, and only when, its spec changes."""
     harness.apply(credentials(harness.sandbox), workload(), _bad_address(harness))
     harness.operator.start()
     harness.wait_reason("Stalled", "AddressNotAllowed")
@@ -101,7 +101,7 @@ def test_a_corrected_spec_is_served(harness: ClusterHarness) -> None:
 
 
 def test_suspended_means_nothing_is_done(serving_harness: ClusterHarness) -> None:
-    """While suspended nothing restarts; what changed meanwhile is found when it is resumed."""
+    """A suspended subscription restarts nothing; the changes are found when it is resumed."""
     serving_harness.apply(subscription(serving_harness.sandbox, suspend=True))
     serving_harness.wait_reason("Ready", "Suspended")
     serving_harness.change(DB_PASSWORD="second")
@@ -121,7 +121,7 @@ def test_suspended_means_nothing_is_done(serving_harness: ClusterHarness) -> Non
 def test_without_a_stream_changes_are_found_by_looking(
     harness: ClusterHarness, fault: dict[str, Any], reason: str, advice: str
 ) -> None:
-    """No plan and no free connection are said on Streaming; the state is looked at, and Ready says how."""
+    """Streaming has the reason, Ready has the reason Polling, and polling finds changes."""
     for name, value in fault.items():
         setattr(harness.sandbox.controls.faults, name, value)
     harness.apply(
@@ -136,7 +136,7 @@ def test_without_a_stream_changes_are_found_by_looking(
 
 
 def test_missing_rights_are_told_apart(harness: ClusterHarness) -> None:
-    """Without the right to subscribe Streaming says so; without the right to describe Observed does."""
+    """Without the right to subscribe Streaming is False; without the right to describe Observed is False."""
     harness.sandbox.do_blocking(Controls.permit, [DESCRIBE])
     harness.apply(credentials(harness.sandbox), subscription(harness.sandbox))
     harness.operator.start()
@@ -149,7 +149,7 @@ def test_missing_rights_are_told_apart(harness: ClusterHarness) -> None:
 
 
 def test_a_server_in_trouble_is_waited_for(serving_harness: ClusterHarness) -> None:
-    """Errors of the server are said, and afterwards the change that came meanwhile is one restart."""
+    """A change during server errors causes one restart after them, and Observed recovers."""
     fault = ResponseFault("GET /api/v?/secrets*", count=2, status=503)
     serving_harness.sandbox.do_blocking(Controls.fail_requests, fault)
 
@@ -160,7 +160,7 @@ def test_a_server_in_trouble_is_waited_for(serving_harness: ClusterHarness) -> N
 
 
 def test_the_table_shows_the_main_things(serving_harness: ClusterHarness) -> None:
-    """`kubectl get ies` shows Ready, Streaming, and when an event came and a restart was made."""
+    """`kubectl get ies` shows Ready, Streaming, and the times of the last event and restart."""
     serving_harness.change(DB_PASSWORD="second")
     serving_harness.expect_restarts(1)
 
@@ -174,7 +174,7 @@ def test_the_table_shows_the_main_things(serving_harness: ClusterHarness) -> Non
 
 
 def test_nobody_concerned_is_said(harness: ClusterHarness) -> None:
-    """A change that no workload opted in for is a skip with the annotation that is missing."""
+    """A change without a matching workload is a skip that names the missing annotation."""
     harness.apply(credentials(harness.sandbox), workload(annotations={}), subscription(harness.sandbox))
     harness.operator.start()
     harness.wait_serving()

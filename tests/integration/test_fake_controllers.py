@@ -1,4 +1,4 @@
-"""The stand-ins for foreign controllers behave as these do: what triggers them, what they tell, the traps."""
+"""The fake controllers behave as the real ones: triggers, status, and traps."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ _QUIET_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ControllerHarness:
-    """One namespace, what is in Infisical, and who asks the API server."""
+    """One namespace, the data in Infisical, and a client of the API server."""
 
     api: Api
     namespace: str
@@ -50,26 +50,26 @@ class ControllerHarness:
     upstream: dict[str, str]
 
     async def create(self, resource: Resource, manifest: Object) -> Object:
-        """A new object."""
+        """Create an object."""
         return await self.api.create(resource.path(self.namespace), manifest, "test")
 
     async def get(self, resource: Resource, name: str) -> Object:
-        """One object; not yet, while it is not there."""
+        """Read an object; a missing one is a failed assertion."""
         found = await self.api.find(resource.path(self.namespace, name))
         assert found is not None
         return found
 
     async def patch(self, resource: Resource, name: str, **body: object) -> None:
-        """Merge into one object."""
+        """Merge into an object."""
         await self.api.patch(resource.path(self.namespace, name), body, "test")
 
     async def annotate(self, resource: Resource, name: str, **annotations: str) -> None:
-        """What `kubectl annotate --overwrite` does; `force_sync` is the key example.com/force_sync."""
+        """Annotate as `kubectl annotate --overwrite`; `force_sync` is the key example.com/force_sync."""
         named = {f"example.com/{key}": value for key, value in annotations.items()}
         await self.patch(resource, name, metadata={"annotations": named})
 
     async def wait_for(self, resource: Resource, name: str, condition: Callable[[Object], object]) -> Object:
-        """Wait until an object is so; the object."""
+        """Wait until a condition holds for an object; return the object."""
 
         async def read_result() -> Object | None:
             found = await self.get(resource, name)
@@ -79,13 +79,13 @@ class ControllerHarness:
         return found
 
     async def assert_unchanged(self, resource: Resource, name: str) -> None:
-        """See for a while that an object does not move at all."""
+        """Check for a while that an object does not change."""
         version = (await self.get(resource, name))["metadata"]["resourceVersion"]
         await asyncio.sleep(_QUIET_SECONDS)
         assert version == (await self.get(resource, name))["metadata"]["resourceVersion"]
 
     async def wait_condition(self, resource: Resource, name: str, kind: str) -> Object:
-        """Wait until a condition is True; the object."""
+        """Wait until a condition is True; return the object."""
         return await self.wait_for(resource, name, lambda thing: _status(thing, kind) == "True")
 
 
@@ -124,7 +124,7 @@ def _moved(before: Object, after: Object) -> bool:
 
 
 async def test_an_infisical_secret_syncs_on_a_new_generation_only(harness: ControllerHarness) -> None:
-    """Annotations and labels do nothing; the same interval in other words writes the new data."""
+    """Annotations and labels do not trigger; another spelling of the interval writes the new data."""
     manifest = manifests.infisical_secret("payments", harness.namespace, "one", "two")
     await harness.create(INFISICAL_SECRET, manifest)
     async with InfisicalSecrets(harness.api, harness.namespace, holding(harness.upstream)):
@@ -143,7 +143,7 @@ async def test_an_infisical_secret_syncs_on_a_new_generation_only(harness: Contr
 
 
 async def test_an_infisical_secret_tells_nothing_when_nothing_is_new(harness: ControllerHarness) -> None:
-    """A reconcile with the same data moves neither the Secret nor the status."""
+    """A reconcile with the same data changes neither the Secret nor the status."""
     await harness.create(INFISICAL_SECRET, manifests.infisical_secret("payments", harness.namespace, "app"))
     async with InfisicalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
         await harness.wait_condition(INFISICAL_SECRET, "payments", infisical_secrets.REDEPLOY)
@@ -161,7 +161,7 @@ async def test_an_infisical_secret_tells_nothing_when_nothing_is_new(harness: Co
 async def test_an_infisical_secret_does_not_repair_what_it_thinks_unchanged(
     harness: ControllerHarness,
 ) -> None:
-    """A deleted Secret stays away while the data are the same, until the generation changes."""
+    """A deleted Secret stays deleted with the same data, until the generation changes."""
     await harness.create(INFISICAL_SECRET, manifests.infisical_secret("payments", harness.namespace, "app"))
     async with InfisicalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
         await harness.wait_condition(INFISICAL_SECRET, "payments", infisical_secrets.REDEPLOY)
@@ -175,7 +175,7 @@ async def test_an_infisical_secret_does_not_repair_what_it_thinks_unchanged(
 
 
 async def test_an_infisical_secret_tells_of_a_failure_and_recovers(harness: ControllerHarness) -> None:
-    """What fails is told with the real conditions, and tried again after a while."""
+    """A failure has the real conditions, and the next attempt succeeds."""
     await harness.create(INFISICAL_SECRET, manifests.infisical_secret("payments", harness.namespace, "app"))
     options = Options(failing=1, retry=None)
     async with InfisicalSecrets(
@@ -195,7 +195,7 @@ async def test_an_infisical_secret_tells_of_a_failure_and_recovers(harness: Cont
 
 
 async def test_a_static_secret_syncs_on_an_annotation_and_tells_when(harness: ControllerHarness) -> None:
-    """An annotation is enough; the time of success is not before the request, by the stand-in's clock."""
+    """An annotation triggers; the time of success is not before the request, by the controller's clock."""
     await harness.create(STATIC_SECRET, manifests.static_secret("payments", harness.namespace, "app"))
     async with StaticSecrets(harness.api, harness.namespace, holding(harness.upstream)):
         await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
@@ -222,7 +222,7 @@ async def test_a_static_secret_syncs_on_an_annotation_and_tells_when(harness: Co
 
 
 async def test_a_static_secret_moves_its_target_without_new_data(harness: ControllerHarness) -> None:
-    """The trap: annotations are copied, but for the system's; the version annotation stays."""
+    """The trap: annotations are copied, except those of the system; the version annotation stays."""
     await harness.create(STATIC_SECRET, manifests.static_secret("payments", harness.namespace, "app"))
     async with StaticSecrets(harness.api, harness.namespace, holding(harness.upstream)):
         await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
@@ -239,7 +239,7 @@ async def test_a_static_secret_moves_its_target_without_new_data(harness: Contro
 
 
 async def test_a_static_secret_with_metadata_of_its_own_leaves_its_target(harness: ControllerHarness) -> None:
-    """With `targets[].metadata` a trigger is acknowledged, and the target does not move."""
+    """With `targets[].metadata` a trigger is acknowledged, and the target does not change."""
     metadata = {"labels": {"team": "shop"}, "annotations": {"example.com/own": "1"}}
     manifest = manifests.static_secret("payments", harness.namespace, "app", metadata=metadata)
     await harness.create(STATIC_SECRET, manifest)
@@ -257,7 +257,7 @@ async def test_a_static_secret_with_metadata_of_its_own_leaves_its_target(harnes
 async def test_a_static_secret_that_fails_keeps_the_time_of_its_last_success(
     harness: ControllerHarness,
 ) -> None:
-    """A failure is told as such; the time and the data stay, and the next trigger heals it."""
+    """A failure is reported; the time and the data stay, and the next trigger succeeds."""
     manifest = manifests.static_secret("payments", harness.namespace, "app")
     manifest["spec"]["targets"][0]["kind"] = "ConfigMap"
     await harness.create(STATIC_SECRET, manifest)
@@ -279,7 +279,7 @@ async def test_a_static_secret_that_fails_keeps_the_time_of_its_last_success(
 
 
 async def test_an_early_static_secret_does_not_hear_annotations(harness: ControllerHarness) -> None:
-    """The first releases heeded the generation only."""
+    """The first releases react to the generation only."""
     await harness.create(STATIC_SECRET, manifests.static_secret("payments", harness.namespace, "app"))
     async with EarlyStaticSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
         await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
@@ -317,7 +317,7 @@ async def test_an_external_secret_syncs_on_an_annotation_and_acknowledges_it(
 
 
 async def test_an_external_secret_that_fails_keeps_its_refresh_time(harness: ControllerHarness) -> None:
-    """Ready is False with the real reason; time, version and data stay until a later try succeeds."""
+    """Ready is False with the real reason; time, version and data stay until an attempt succeeds."""
     await harness.create(EXTERNAL_SECRET, manifests.external_secret("payments", harness.namespace, "app"))
     async with ExternalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
         before = await harness.wait_condition(EXTERNAL_SECRET, "payments", external_secrets.READY)
@@ -341,7 +341,7 @@ async def test_an_external_secret_that_fails_keeps_its_refresh_time(harness: Con
 async def test_an_external_secret_may_hear_no_request(
     harness: ControllerHarness, spec: dict[str, str]
 ) -> None:
-    """CreatedOnce and an interval of 0 ignore annotations; a deleted Secret is made again all the same."""
+    """CreatedOnce and an interval of 0 ignore annotations; a deleted Secret is still created again."""
     await harness.create(EXTERNAL_SECRET, manifests.external_secret("payments", harness.namespace, **spec))
     async with ExternalSecrets(harness.api, harness.namespace, holding(harness.upstream)):
         await harness.wait_condition(EXTERNAL_SECRET, "payments", external_secrets.READY)
@@ -359,7 +359,7 @@ async def test_an_external_secret_may_hear_no_request(
 
 
 async def test_requests_during_a_delay_are_one_reconcile(harness: ControllerHarness) -> None:
-    """What comes before the look at Infisical is in it."""
+    """A reconcile includes all triggers before its fetch."""
     await harness.create(STATIC_SECRET, manifests.static_secret("payments", harness.namespace, "app"))
     async with StaticSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
         await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
@@ -378,7 +378,7 @@ async def test_requests_during_a_delay_are_one_reconcile(harness: ControllerHarn
 
 
 async def test_one_that_is_silent_does_nothing_and_catches_up(harness: ControllerHarness) -> None:
-    """No trigger wakes it; when it is back, it syncs what it missed."""
+    """No trigger has an effect; an active controller then syncs the missed changes."""
     await harness.create(EXTERNAL_SECRET, manifests.external_secret("payments", harness.namespace))
     async with ExternalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
         await harness.wait_condition(EXTERNAL_SECRET, "payments", external_secrets.READY)
@@ -393,7 +393,7 @@ async def test_one_that_is_silent_does_nothing_and_catches_up(harness: Controlle
 
 
 async def test_it_may_sync_first_or_by_its_own_interval(harness: ControllerHarness) -> None:
-    """Told to sync now, and with an interval, it fetches what nobody asked it for."""
+    """`sync_now` and an interval fetch without a trigger."""
     await harness.create(INFISICAL_SECRET, manifests.infisical_secret("payments", harness.namespace, "app"))
     async with InfisicalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
         await harness.wait_for(SECRET, "app", _holds(DB_PASSWORD="first"))
@@ -413,7 +413,7 @@ def test_a_stand_in_plays_for_tests_that_are_not_asynchronous(
     kubectl: Callable[..., str],
     eventually: Callable[..., Any],
 ) -> None:
-    """It works in a thread of its own and stops with the block."""
+    """It runs in a thread of its own and ends with the block."""
     upstream = {"DB_PASSWORD": "first"}
     with controller_runner(cluster.kubeconfig) as runner:
         controller = runner.start(lambda api: ExternalSecrets(api, namespace, holding(upstream)))
@@ -430,7 +430,7 @@ def test_a_stand_in_plays_for_tests_that_are_not_asynchronous(
 
 
 async def test_a_rollout_restarts_at_a_time_and_says_so(harness: ControllerHarness) -> None:
-    """While it restarts it is Progressing; done, `restartedAt` is what was asked for. The template stays."""
+    """A restart is Progressing; at its end `restartedAt` is the requested time. The template stays."""
     await harness.create(ROLLOUT, manifests.rollout("api", harness.namespace))
     async with Rollouts(harness.api, harness.namespace, Options(delay=0.8)):
         healthy = await harness.wait_for(ROLLOUT, "api", _is_healthy(1))
@@ -451,7 +451,7 @@ async def test_a_rollout_restarts_at_a_time_and_says_so(harness: ControllerHarne
 
 
 async def test_a_rollout_may_not_succeed(harness: ControllerHarness) -> None:
-    """One that fails is Degraded and has not restarted; a restart in the future waits for its time."""
+    """A failed restart is Degraded and not restarted; a restart in the future waits for its time."""
     await harness.create(ROLLOUT, manifests.rollout("api", harness.namespace))
     async with Rollouts(harness.api, harness.namespace) as controller:
         await harness.wait_for(ROLLOUT, "api", _is_healthy(1))
@@ -472,7 +472,7 @@ async def test_a_rollout_may_not_succeed(harness: ControllerHarness) -> None:
 
 
 def _acknowledges(before: Object) -> Callable[[Object], bool]:
-    """Whether another version is synced than before, and well."""
+    """Whether another version is synced than before, with success."""
     return lambda thing: bool(
         thing["status"]["syncedResourceVersion"] != before["status"]["syncedResourceVersion"]
         and _status(thing, external_secrets.READY) == "True"
@@ -480,7 +480,7 @@ def _acknowledges(before: Object) -> Callable[[Object], bool]:
 
 
 def _is_healthy(generation: int) -> Callable[[Object], bool]:
-    """Whether a Rollout has done what this generation asks for."""
+    """Whether a Rollout has completed this generation."""
 
     def read_result(thing: Object) -> bool:
         status = thing.get("status", {})

@@ -1,4 +1,4 @@
-"""The chart installed by helm, and the operator run as the pod would be: command line, token, RBAC on."""
+"""The chart installed by helm, and the operator run like its pod: command line, token, RBAC."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture
 def installed(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> Iterator[OperatorProcess]:  # noqa: ANN401 - ours or foreign
-    """The release in the scene's namespace, and the operator as its rendered Deployment starts it."""
+    """The release in the test's namespace, and the operator as its rendered Deployment starts it."""
     values = {
         "crds": {"enabled": False},
         "scopedNamespaces": [harness.namespace],
@@ -45,7 +45,7 @@ def installed(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> Iterator
 def test_the_installed_operator_does_the_main_job(
     harness: ClusterHarness, installed: OperatorProcess
 ) -> None:
-    """With the rights, flags and variables of the chart a change restarts, and nothing is forbidden."""
+    """With the rights, flags and variables of the chart a change restarts, and no request is forbidden."""
     harness.operator = installed
     harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
     try:
@@ -94,7 +94,7 @@ def _ca_of(config: dict[str, str]) -> str:
 
 
 def test_a_service_account_logs_in(harness: ClusterHarness, installed: OperatorProcess) -> None:
-    """With kubernetesAuth a token of the named ServiceAccount is enough; another account is refused."""
+    """With kubernetesAuth the token of the named ServiceAccount is accepted, and another is rejected."""
     harness.operator = installed
     method = {"identityId": harness.sandbox.identity_id, "audiences": ["infisical"]}
     for name in ("app", "other"):
@@ -117,7 +117,7 @@ def test_a_service_account_logs_in(harness: ClusterHarness, installed: OperatorP
 
 
 def test_an_access_token_is_used_as_it_is(harness: ClusterHarness) -> None:
-    """With accessTokenRef there is no login; a token put in place of a revoked one is picked up."""
+    """With accessTokenRef there is no login; the operator uses a token that replaces a revoked one."""
     first = harness.sandbox.do_blocking(type(harness.sandbox.controls).mint_token)
     ref = {"name": "infisical-credentials", "key": "token"}
     harness.apply(

@@ -1,4 +1,4 @@
-"""The main job, end to end: a change in Infisical restarts an annotated workload, once."""
+"""The main job end to end: a change in Infisical restarts a matching workload once."""
 
 import json
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.cluster
 
 
 def test_an_update_restarts_the_deployment_once(serving_harness: ClusterHarness) -> None:
-    """A new value raises the Deployment's generation by one, its rollout completes, and it says why."""
+    """A new value raises the generation by one and rolls out, and the restart record has the reason."""
     serving_harness.change(DB_PASSWORD="second")
 
     serving_harness.expect_restarts(1)
@@ -28,7 +28,7 @@ def test_an_update_restarts_the_deployment_once(serving_harness: ClusterHarness)
 
 
 def test_a_create_and_a_delete_restart_once_each(serving_harness: ClusterHarness) -> None:
-    """A new key and its removal are one restart each, without waiting for reads to be proven fresh."""
+    """A new key and its removal cause one restart each, without waiting for a confirmed read."""
     serving_harness.change(API_KEY="new")
     serving_harness.expect_restarts(1, seconds=8)
 
@@ -37,7 +37,7 @@ def test_a_create_and_a_delete_restart_once_each(serving_harness: ClusterHarness
 
 
 def test_a_change_behind_an_import_restarts_once(serving_harness: ClusterHarness) -> None:
-    """A secret that reaches the folder by an import restarts once, though its event comes seconds later."""
+    """A change of an imported secret causes one restart, although its event comes seconds later."""
     serving_harness.change(path="/shared", environment="dev", TOKEN="first")
     serving_harness.sandbox.do_blocking(Controls.add_import, "prod", "/payments", ("dev", "/shared"))
     serving_harness.expect_restarts(1)
@@ -47,7 +47,7 @@ def test_a_change_behind_an_import_restarts_once(serving_harness: ClusterHarness
 
 
 def test_what_is_not_selected_does_nothing(serving_harness: ClusterHarness) -> None:
-    """Another folder, another environment and an excluded key restart nobody."""
+    """A change in another folder or environment, or of an excluded key, restarts no workload."""
     where = {"environmentSlug": "prod", "secretPath": "/payments", "secretKeys": ["DB_*", "!DB_OLD"]}
     serving_harness.apply(subscription(serving_harness.sandbox, conditions=where))
     serving_harness.eventually(
@@ -70,7 +70,7 @@ def test_what_is_not_selected_does_nothing(serving_harness: ClusterHarness) -> N
 
 
 def test_a_batch_of_fifty_keys_is_one_restart(serving_harness: ClusterHarness) -> None:
-    """One call that changes fifty keys rolls out once."""
+    """One call that changes 50 keys causes one rollout."""
     serving_harness.change(**{f"KEY_{number}": "first" for number in range(50)})
     serving_harness.expect_restarts(1)
 
@@ -80,7 +80,7 @@ def test_a_batch_of_fifty_keys_is_one_restart(serving_harness: ClusterHarness) -
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
 def test_other_kinds_are_restarted_too(harness: ClusterHarness, kind: str) -> None:
-    """StatefulSets and DaemonSets are rolled out like Deployments."""
+    """StatefulSets and DaemonSets restart like Deployments."""
     harness.apply(credentials(harness.sandbox), workload(kind=kind), subscription(harness.sandbox))
     harness.operator.start()
     harness.wait_serving()
@@ -91,7 +91,7 @@ def test_other_kinds_are_restarted_too(harness: ClusterHarness, kind: str) -> No
 
 
 def test_what_changed_while_the_operator_was_dead_restarts_once(serving_harness: ClusterHarness) -> None:
-    """Killed, changed, started: exactly one restart; started again with nothing changed: none."""
+    """A change while the operator is down causes one restart; a start without a change causes none."""
     serving_harness.operator.kill()
     serving_harness.change(DB_PASSWORD="second")
 
@@ -109,7 +109,7 @@ def test_what_changed_while_the_operator_was_dead_restarts_once(serving_harness:
 
 @pytest.mark.parametrize("ending", [Ending.CLEAN, Ending.ABORT, Ending.RESET])
 def test_a_stream_cut_before_a_change_loses_nothing(serving_harness: ClusterHarness, ending: Ending) -> None:
-    """However the server ends the stream, a change right after it is one restart."""
+    """A change right after the end of a stream causes one restart, however the server ends the stream."""
     assert serving_harness.sandbox.do_blocking(Controls.end_streams, ending) == 1
     serving_harness.change(DB_PASSWORD="second")
 
@@ -118,7 +118,7 @@ def test_a_stream_cut_before_a_change_loses_nothing(serving_harness: ClusterHarn
 
 @pytest.mark.timeout(180)
 def test_a_stream_that_falls_silent_loses_nothing(serving_harness: ClusterHarness) -> None:
-    """A dead connection is noticed by the watchdog; what changed meanwhile is one restart."""
+    """The watchdog detects a dead connection; a change on it causes one restart."""
     assert serving_harness.sandbox.do_blocking(Controls.end_streams, Ending.SILENCE) == 1
     serving_harness.change(DB_PASSWORD="second")
 
@@ -126,7 +126,7 @@ def test_a_stream_that_falls_silent_loses_nothing(serving_harness: ClusterHarnes
 
 
 def test_an_event_that_never_comes_is_found_by_the_next_connect(serving_harness: ClusterHarness) -> None:
-    """A dropped event is found when the stream is opened again."""
+    """The next connect finds a change whose event was dropped."""
     serving_harness.sandbox.controls.faults.drop_events = 1
     serving_harness.change(DB_PASSWORD="second")
     serving_harness.expect_restarts(0)
@@ -136,7 +136,7 @@ def test_an_event_that_never_comes_is_found_by_the_next_connect(serving_harness:
 
 
 def test_a_stale_read_does_not_lose_the_change(serving_harness: ClusterHarness) -> None:
-    """When reads lag behind the event, the change is looked for again and restarts once."""
+    """If reads are older than the event, the operator reads again, and the change causes one restart."""
     serving_harness.sandbox.do_blocking(Controls.freeze_reads, 1.5)
     serving_harness.change(DB_PASSWORD="second")
 
@@ -145,7 +145,7 @@ def test_a_stale_read_does_not_lose_the_change(serving_harness: ClusterHarness) 
 
 @pytest.mark.parametrize("sandbox_options", [Options(generation=generations.E3, fan_out_delay=0.4)])
 def test_the_older_server_generation_is_served_too(harness: ClusterHarness) -> None:
-    """With prefix matching and the older payload an update still restarts once."""
+    """With prefix matching and the older payload an update causes one restart."""
     where = {"environmentSlug": "prod", "secretPath": "/payments"}
     harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox, conditions=where))
     harness.operator.start()
@@ -157,7 +157,7 @@ def test_the_older_server_generation_is_served_too(harness: ClusterHarness) -> N
 
 
 def test_a_paused_workload_is_restarted_on_release(serving_harness: ClusterHarness) -> None:
-    """While held nothing happens; on release what came meanwhile is one restart."""
+    """Changes do not restart a paused workload; after its release they cause one restart."""
     paused = {"events.infisical.com/auto-reload": "true", "events.infisical.com/paused": "true"}
     serving_harness.apply(workload(annotations=paused))
     held = serving_harness.generation()  # a Deployment's generation counts annotations too
@@ -175,7 +175,7 @@ def test_a_paused_workload_is_restarted_on_release(serving_harness: ClusterHarne
 
 
 def test_only_workloads_that_are_concerned_are_restarted(harness: ClusterHarness) -> None:
-    """Opting in by name, narrowing by key, opting in elsewhere and not opting in are told apart."""
+    """A workload restarts only if it opted in for this subscription and its keys."""
     harness.apply(credentials(harness.sandbox), subscription(harness.sandbox))
     by_name = {"events.infisical.com/subscription": "mail, payments"}
     narrowed = {"events.infisical.com/auto-reload": "true", "events.infisical.com/secret-keys": "API_*"}
@@ -192,7 +192,7 @@ def test_only_workloads_that_are_concerned_are_restarted(harness: ClusterHarness
 
 
 def test_a_broken_neighbour_in_another_namespace_does_no_harm(serving_harness: ClusterHarness) -> None:
-    """One operator for two namespaces: wrong credentials in one leave the other alone."""
+    """Wrong credentials in one namespace do not affect the subscription in another namespace."""
     other = f"{serving_harness.namespace}-b"
     serving_harness.kubectl("create", "namespace", other)
     try:
@@ -216,7 +216,7 @@ def test_a_broken_neighbour_in_another_namespace_does_no_harm(serving_harness: C
 
 
 def test_a_broken_neighbour_does_no_harm(serving_harness: ClusterHarness) -> None:
-    """With a second subscription whose credentials are wrong, the first one goes on."""
+    """Wrong credentials of one subscription do not affect another subscription in the namespace."""
     wrong = {
         "universalAuth": {
             "clientIdRef": {"name": "wrong", "key": "clientId"},

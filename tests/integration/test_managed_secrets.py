@@ -1,4 +1,4 @@
-"""Secrets that are written here, in a real API server: whose they are, what moves them, what stops them."""
+"""Managed Secrets in a real API server: ownership, updates, rejections."""
 
 import base64
 import json
@@ -30,22 +30,22 @@ pytestmark = pytest.mark.cluster
 CANARY = "canary-value-c41d"
 _TOKEN = "token"
 _LARGE = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-"""aiohttp warns of any body beyond a mebibyte, which a full Secret has in base64."""
+"""aiohttp warns of any body over 1 MiB, which a full Secret exceeds in base64."""
 _GARBAGE_SECONDS = 90
-"""The collector of garbage looks for new kinds every 30 s, so it may not know ours yet."""
+"""The garbage collector discovers new kinds every 30 s, so it may not know the custom resource yet."""
 JSONObject = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class SecretHarness:
-    """One namespace and its subscriptions, the hand that writes Secrets, and what people do to them."""
+    """One namespace with its subscriptions and a Secret `env`, and edits of it by hand."""
 
     namespace: str
     kubectl: Callable[..., str]
     kube: KubeApi
 
     def subscribe(self, name: str = "payments") -> SubscriptionKey:
-        """A stored subscription, which nobody serves."""
+        """Store a subscription that no operator serves."""
         manifest = {
             "apiVersion": resources.API_VERSION,
             "kind": resources.KIND,
@@ -56,31 +56,31 @@ class SecretHarness:
         return SubscriptionKey(self.namespace, name, stored["metadata"]["uid"])
 
     def run(self, *arguments: str, stdin: str = "") -> str:
-        """Kubectl in the namespace."""
+        """Run kubectl in the namespace."""
         return self.kubectl(*arguments, "-n", self.namespace, stdin=stdin)
 
     def create(self, **data: str) -> None:
-        """Somebody's Secret `env`."""
+        """Create the Secret `env` by hand."""
         self.run("create", "secret", "generic", "env", *(f"--from-literal={k}={v}" for k, v in data.items()))
 
     def patch(self, patch: JSONObject) -> None:
-        """Somebody's edit of `env`."""
+        """Edit `env` by hand."""
         self.run("patch", "secret", "env", "--type=merge", "-p", json.dumps(patch))
 
     def stored(self) -> JSONObject:
-        """`env` as it stands."""
+        """Read `env`."""
         found: JSONObject = json.loads(self.run("get", "secret", "env", "-o", "json"))
         return found
 
     def data(self) -> dict[str, str]:
-        """What `env` holds."""
+        """Return the decoded data of `env`."""
         held = self.stored().get("data") or {}
         return {key: base64.b64decode(value).decode() for key, value in held.items()}
 
     async def write(
         self, key: SubscriptionKey, token: str = _TOKEN, *, kube: KubeApi | None = None, **data: str
     ) -> SecretMetadata:
-        """`env` as an owner's."""
+        """Write `env` under the policy Owner."""
         return await self.write_as(key, {}, token, kube=kube, **data)
 
     async def write_as(
@@ -92,12 +92,12 @@ class SecretHarness:
         kube: KubeApi | None = None,
         **data: str,
     ) -> SecretMetadata:
-        """`env` as an entry with these fields has it."""
+        """Write `env` by an entry with these fields."""
         managed = ManagedSecret.model_validate({"name": "env", "environmentSlug": "prod"} | fields)
         return await ManagedSecretClient(kube or self.kube).apply(key, managed, data, token)
 
     async def refused(self, key: SubscriptionKey, fields: JSONObject | None = None, **data: str) -> str:
-        """The sentence of a refusal, after which all is as it was."""
+        """Return the message of a rejected write; check that it changed nothing."""
         before = await SecretClient(self.kube).metadata(self.namespace, "env")
         with pytest.raises(SecretRejectedError) as error:
             await self.write_as(key, fields or {}, "refused", **(data or {"A": CANARY}))
@@ -113,20 +113,20 @@ async def secret_harness(
     namespace: str,
     kubectl: Callable[..., str],
 ) -> AsyncIterator[SecretHarness]:
-    """A namespace with nothing in it."""
+    """A namespace without objects."""
     async with open_kube_api(ClusterAccess(kubeconfig=str(cluster.kubeconfig)), "tests") as kube:
         yield SecretHarness(namespace, kubectl, kube)
 
 
 class Interleaved(KubeApi):
-    """An API server in which somebody is faster: `act` happens between the look and what is applied."""
+    """An API server with a concurrent writer: `act` runs between the read and the write."""
 
     def __init__(self, kube: KubeApi, act: Callable[[], object]) -> None:
         super().__init__(kube._client)
         self.act = act
 
     async def apply(self, *arguments: Any, **options: Any) -> JSONObject:  # noqa: ANN401 - passed on
-        """As before, after the act."""
+        """Run `act`, then apply."""
         self.act()
         return await super().apply(*arguments, **options)
 
@@ -139,7 +139,7 @@ ORPHAN = {"creationPolicy": "Orphan"}
 
 
 async def test_an_owners_secret_is_made_and_kept_in_step(secret_harness: SecretHarness) -> None:
-    """It holds the data, says whose and what it is, and loses the keys that leave the content."""
+    """It has the data, its owner and its labels, and loses the keys that leave the content."""
     key = secret_harness.subscribe()
     fields = {"labels": {"team": "a"}, "annotations": {"note": "b"}, "type": "example.com/env"}
     made = await secret_harness.write_as(key, fields, "one", A="1", B="ü\n")
@@ -167,7 +167,7 @@ async def test_an_owners_secret_is_made_and_kept_in_step(secret_harness: SecretH
 
 
 async def test_what_changes_nothing_moves_nothing(secret_harness: SecretHarness) -> None:
-    """The same content leaves the Secret as it is, to its version, by every policy."""
+    """The same content does not change the resourceVersion, under every policy."""
     key = secret_harness.subscribe()
     for fields in ({}, ORPHAN, MERGE):
         await secret_harness.write_as(key, fields, A="1")
@@ -176,7 +176,7 @@ async def test_what_changes_nothing_moves_nothing(secret_harness: SecretHarness)
 
 
 async def test_a_secret_can_be_emptied(secret_harness: SecretHarness) -> None:
-    """The last key goes like every other."""
+    """The last key is removed like every other."""
     key = secret_harness.subscribe()
     await secret_harness.write(key, A="1")
     await secret_harness.write(key)
@@ -185,7 +185,7 @@ async def test_a_secret_can_be_emptied(secret_harness: SecretHarness) -> None:
 
 
 async def test_an_edit_by_hand_is_repaired(secret_harness: SecretHarness) -> None:
-    """What was changed or removed comes back; what somebody has added stays theirs."""
+    """Changed and removed keys are restored; added keys stay."""
     key = secret_harness.subscribe()
     await secret_harness.write(key, A="1", B="2")
     labels = {"app.kubernetes.io/managed-by": None}
@@ -200,7 +200,7 @@ async def test_an_edit_by_hand_is_repaired(secret_harness: SecretHarness) -> Non
 async def test_an_owners_secret_goes_with_its_subscription(
     secret_harness: SecretHarness, eventually: Callable[..., Any]
 ) -> None:
-    """Kubernetes deletes it, also where the right to finalizers is missing; an orphan stays."""
+    """Kubernetes deletes it, also without the right to finalizers; an orphan stays."""
     key = secret_harness.subscribe()
     await secret_harness.write(key, A="1")
     managed = ManagedSecret.model_validate({"name": "kept", "environmentSlug": "prod"} | ORPHAN)
@@ -217,7 +217,7 @@ async def test_an_owners_secret_goes_with_its_subscription(
 async def test_a_recreated_subscription_waits_for_what_is_deleted(
     secret_harness: SecretHarness, eventually: Callable[..., Any]
 ) -> None:
-    """The Secret of the former one is no longer ours and not yet gone; then a new one is made."""
+    """A Secret of the former subscription that is being deleted is not adopted; then a new one is created."""
     former = secret_harness.subscribe()
     await secret_harness.write(former, A="1")
     secret_harness.patch({"metadata": {"finalizers": ["example.com/hold"]}})
@@ -237,7 +237,7 @@ async def test_a_recreated_subscription_waits_for_what_is_deleted(
 
 
 async def test_an_orphan_is_taken_up_by_a_recreated_subscription(secret_harness: SecretHarness) -> None:
-    """It has no owner, so it stays, and one of the same name goes on with it."""
+    """It has no owner, so it stays, and a new subscription of the same name continues with it."""
     former = secret_harness.subscribe()
     made = await secret_harness.write_as(former, ORPHAN, A="1")
     assert made.owner_uids == frozenset()
@@ -250,7 +250,7 @@ async def test_an_orphan_is_taken_up_by_a_recreated_subscription(secret_harness:
 
 
 async def test_a_policy_can_be_changed(secret_harness: SecretHarness) -> None:
-    """The owner comes and goes with it, and the Secret stays the same one."""
+    """The owner reference is added and removed, and the Secret stays the same."""
     key = secret_harness.subscribe()
     uids = set()
     for fields, owners in (({}, {key.uid}), (ORPHAN, set()), ({}, {key.uid}), (MERGE, set())):
@@ -263,13 +263,13 @@ async def test_a_policy_can_be_changed(secret_harness: SecretHarness) -> None:
 
 
 async def test_two_subscriptions_do_not_write_one_secret(secret_harness: SecretHarness) -> None:
-    """Who came first keeps it, whatever the policies are, until it is let go by hand."""
+    """The first subscription keeps it, whatever the policies are, until its annotation is removed by hand."""
     first, second = secret_harness.subscribe(), secret_harness.subscribe("other")
     for fields in ({}, ORPHAN):
         await secret_harness.write_as(first, fields, A="1")
-        for foreign_secret in ({}, ORPHAN, MERGE):
+        for other_fields in ({}, ORPHAN, MERGE):
             assert "is written by the subscription 'payments'" in await secret_harness.refused(
-                second, foreign_secret
+                second, other_fields
             )
 
     secret_harness.patch({"metadata": {"annotations": {"events.infisical.com/subscription": None}}})
@@ -281,7 +281,7 @@ async def test_two_subscriptions_do_not_write_one_secret(secret_harness: SecretH
 
 
 async def test_merging_keeps_what_is_theirs(secret_harness: SecretHarness) -> None:
-    """Keys are added and, when they leave the content, removed; nothing else of the Secret is touched."""
+    """Keys are added, and removed when they leave the content; nothing else of the Secret changes."""
     key = secret_harness.subscribe()
     secret_harness.create(THEIRS="t")
     secret_harness.patch({"metadata": {"labels": {"app": "theirs"}}})
@@ -299,7 +299,7 @@ async def test_merging_keeps_what_is_theirs(secret_harness: SecretHarness) -> No
 
 
 async def test_merging_takes_nothing_away(secret_harness: SecretHarness) -> None:
-    """A key of somebody else with another value is refused by name; one with the same value is shared."""
+    """A foreign key with another value is rejected by name; one with the same value is shared."""
     key = secret_harness.subscribe()
     secret_harness.create(A="1", **{"tls.crt": "t"})
     await secret_harness.write_as(key, MERGE, A="1", B="2")
@@ -313,7 +313,7 @@ async def test_merging_takes_nothing_away(secret_harness: SecretHarness) -> None
 
 
 async def test_a_merged_key_that_was_edited_by_hand_is_told(secret_harness: SecretHarness) -> None:
-    """Whoever edits it has it then, and is named."""
+    """An editor owns the key from then on, and the message names the editor."""
     key = secret_harness.subscribe()
     secret_harness.create(THEIRS="t")
     await secret_harness.write_as(key, MERGE, A="1")
@@ -323,7 +323,7 @@ async def test_a_merged_key_that_was_edited_by_hand_is_told(secret_harness: Secr
 
 
 async def test_merging_needs_a_secret(secret_harness: SecretHarness) -> None:
-    """None is made."""
+    """No Secret is created."""
     assert "does not exist" in await secret_harness.refused(secret_harness.subscribe(), MERGE)
 
 
@@ -334,7 +334,7 @@ async def test_merging_needs_a_secret(secret_harness: SecretHarness) -> None:
 async def test_a_secret_of_somebody_else_is_left_alone(
     secret_harness: SecretHarness, fields: JSONObject
 ) -> None:
-    """One that was not made here is refused, also if it looks a little like ours."""
+    """A Secret of another creator is rejected, also if some labels match."""
     key = secret_harness.subscribe()
     secret_harness.create(THEIRS="t")
     assert "belongs to somebody else: choose another name" in await secret_harness.refused(key, fields)
@@ -357,7 +357,7 @@ async def test_an_immutable_secret(secret_harness: SecretHarness, fields: JSONOb
 
 
 async def test_another_type(secret_harness: SecretHarness) -> None:
-    """A type stays what it is as long as the Secret does."""
+    """The type of a Secret cannot change."""
     key = secret_harness.subscribe()
     await secret_harness.write(key, A="1")
 
@@ -366,7 +366,7 @@ async def test_another_type(secret_harness: SecretHarness) -> None:
 
 @_LARGE
 async def test_a_full_secret_is_taken(secret_harness: SecretHarness) -> None:
-    """A mebibyte of values is what fits in, to the byte."""
+    """The data may have 1 MiB, to the byte."""
     key, full = secret_harness.subscribe(), "x" * (1024 * 1024)
     await secret_harness.write(key, A=full)
 
@@ -387,7 +387,7 @@ async def test_a_full_secret_is_taken(secret_harness: SecretHarness) -> None:
 async def test_what_kubernetes_does_not_take(
     secret_harness: SecretHarness, fields: JSONObject, data: dict[str, str], told: str
 ) -> None:
-    """The API server's own words say which field it is."""
+    """The API server's message names the field."""
     refusal = await secret_harness.refused(secret_harness.subscribe(), fields, **data)
 
     assert "Secret env is refused by the API server: change the entry" in refusal
@@ -395,7 +395,7 @@ async def test_what_kubernetes_does_not_take(
 
 
 async def test_a_quota_that_is_used_up(secret_harness: SecretHarness, eventually: Callable[..., Any]) -> None:
-    """It is named; what is there already can still be changed."""
+    """The message names the quota; an existing Secret can still change."""
     key = secret_harness.subscribe()
     await secret_harness.write(key, A="1")
     secret_harness.run("create", "quota", "few", "--hard=count/secrets=1")
@@ -438,7 +438,7 @@ spec: {{policyName: {name}, validationActions: [Deny]}}
 async def test_a_policy_that_tells_values(
     secret_harness: SecretHarness, eventually_async: Callable[..., Any]
 ) -> None:
-    """It is named, and what it says is left out."""
+    """The message names the policy and omits the policy's own message."""
     key, policy = secret_harness.subscribe(), _POLICY.format(name=secret_harness.namespace)
     secret_harness.kubectl("apply", "-f", "-", stdin=policy)
 
@@ -461,7 +461,7 @@ async def test_a_policy_that_tells_values(
 
 
 async def test_lacking_rights_are_told(secret_harness: SecretHarness, cluster: Any) -> None:  # noqa: ANN401 - ours or a foreign one
-    """Whoever may not look at or write Secrets is told what to grant."""
+    """Without the rights on Secrets the message names the rights to grant."""
     key = secret_harness.subscribe()
     user = f"system:serviceaccount:{secret_harness.namespace}:default"
     async with open_kube_api(ClusterAccess(kubeconfig=str(cluster.kubeconfig)), "tests") as kube:
@@ -476,7 +476,7 @@ async def test_lacking_rights_are_told(secret_harness: SecretHarness, cluster: A
 
 
 async def test_a_missing_namespace_is_no_refusal(secret_harness: SecretHarness) -> None:
-    """It is gone, and the subscription with it."""
+    """A missing namespace raises NotFoundError."""
     with pytest.raises(NotFoundError):
         await secret_harness.write(SubscriptionKey("missing", "payments", "uid"), A="1")
 
@@ -489,7 +489,7 @@ async def test_a_missing_namespace_is_no_refusal(secret_harness: SecretHarness) 
 async def test_what_moves_in_between_is_not_overwritten(
     secret_harness: SecretHarness, act: str, fields: JSONObject
 ) -> None:
-    """The Secret that was looked at is written, or none: the next try sees what is there now."""
+    """The version that was read is written, or none: the next attempt reads the present state."""
     key = secret_harness.subscribe()
     secret_harness.create()
     if fields != MERGE:
@@ -517,7 +517,7 @@ async def test_what_moves_in_between_is_not_overwritten(
 
 
 async def test_a_secret_that_appears_in_between_loses_nothing(secret_harness: SecretHarness) -> None:
-    """Its value under the same key stays; the next try finds that it is somebody else's."""
+    """Its value under the same key stays; the next attempt finds another owner."""
     key = secret_harness.subscribe()
     with pytest.raises(ConflictError):
         await secret_harness.write(

@@ -1,4 +1,4 @@
-"""What a gap in the watch hides: subscriptions that were deleted, namesakes, namespaces that are gone."""
+"""Deletions during a gap in the watch: of subscriptions, of namesakes, of namespaces."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ NAMESPACE = "gap"
 def gap_harness(
     private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
 ) -> Iterator[ClusterHarness]:
-    """A subscription that is served in a cluster of this test alone, and a Deployment that it concerns."""
+    """A served subscription and a matching Deployment in a cluster of their own."""
     kubectl = kubectl_for(private_cluster)
     kubectl("apply", "--server-side", "-f", str(schemas.CRD_FILE))
     name = f"crd/{schemas.CRD['metadata']['name']}"
@@ -47,7 +47,7 @@ def gap_harness(
 
 
 def frozen(harness: ClusterHarness, private_cluster: Cluster, meanwhile: Callable[[], object]) -> None:
-    """Do something while the operator stands still, and let the cluster forget that it happened."""
+    """Do something while the operator is suspended, and let the cluster forget the events of it."""
     assert harness.operator.process is not None
     harness.operator.process.send_signal(signal.SIGSTOP)
     try:
@@ -58,14 +58,14 @@ def frozen(harness: ClusterHarness, private_cluster: Cluster, meanwhile: Callabl
 
 
 def streams(harness: ClusterHarness) -> int:
-    """How many are open at Infisical."""
+    """Return how many streams are open at Infisical."""
     return harness.sandbox.do_blocking(Controls.count_streams)
 
 
 def test_a_deletion_that_nobody_told_of_ends_the_stream(
     gap_harness: ClusterHarness, private_cluster: Cluster
 ) -> None:
-    """After a watch that was 410 the stream of a deleted subscription is closed, and nothing is restarted."""
+    """After error 410 of the watch the stream of a deleted subscription closes, and nothing restarts."""
     frozen(
         gap_harness,
         private_cluster,
@@ -83,7 +83,7 @@ def test_a_deletion_that_nobody_told_of_ends_the_stream(
 def test_a_namesake_takes_the_place_of_what_was_deleted_unseen(
     gap_harness: ClusterHarness, private_cluster: Cluster
 ) -> None:
-    """Recreated under the same name while nobody looked: served as a new one, alone, and once per change."""
+    """A subscription recreated during the gap is served as a new one, alone, and once per change."""
 
     def replace() -> None:
         gap_harness.kubectl("delete", "ies", "payments", "-n", NAMESPACE)
@@ -98,7 +98,7 @@ def test_a_namesake_takes_the_place_of_what_was_deleted_unseen(
 
 
 def test_a_namespace_that_vanishes_takes_its_streams_along(gap_harness: ClusterHarness) -> None:
-    """Its subscriptions are served no more, and the operator goes on."""
+    """Its subscriptions are no longer served, and the operator continues."""
     gap_harness.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
     gap_harness.eventually(lambda: streams(gap_harness) == 0, seconds=90)
@@ -110,7 +110,7 @@ def test_a_namespace_that_vanishes_takes_its_streams_along(gap_harness: ClusterH
 def test_an_api_server_that_is_away_for_a_minute_is_waited_for(
     gap_harness: ClusterHarness, private_cluster: Cluster
 ) -> None:
-    """What changes meanwhile is one restart afterwards; the stream stays open, and the operator alive."""
+    """A change during the outage causes one restart after it; the stream and the operator survive."""
     private_cluster.stop("kube-apiserver", force=True)
     gap_harness.change(DB_PASSWORD="second")
     gap_harness.eventually(lambda: "KubernetesAPIError" in gap_harness.operator.get("/metrics"), seconds=60)

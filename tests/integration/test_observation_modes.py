@@ -1,4 +1,4 @@
-"""By which means changes are found, end to end: values, versions, or events alone."""
+"""Observation modes end to end: values, versions, or events only."""
 
 import json
 
@@ -24,14 +24,14 @@ DESCRIBE = {"subject": "secrets", "actions": ["describeSecret"]}
 
 
 def snapshot(harness: ClusterHarness) -> dict[str, object]:
-    """What the status says of the last look."""
+    """Return the status of the last read."""
     found: dict[str, object] = harness.get("ies", "payments")["status"].get("observation", {})
     return found
 
 
 @pytest.mark.timeout(180)
 def test_a_value_that_changed_by_reference_is_found_after_a_gap(harness: ClusterHarness) -> None:
-    """With `observe: Values` a changed reference restarts once, though no version and no event told."""
+    """With `observe: Values` a changed reference causes one restart, without a version and an event."""
     harness.change(path="/db", HOST="one")
     harness.change(URL="${prod.db.HOST}/x")
     key = f"{harness.namespace}/digest-key"
@@ -52,7 +52,7 @@ def test_a_value_that_changed_by_reference_is_found_after_a_gap(harness: Cluster
 
 
 def test_a_rotated_key_of_the_digests_restarts_nobody(harness: ClusterHarness) -> None:
-    """Whoever deletes the Secret rotates the key; changes from then on still count."""
+    """Deletion of the Secret rotates the key; later changes still restart."""
     key = f"{harness.namespace}/digest-key"
     harness.operator.command = [*harness.operator.command, "--digest-key-secret", key]
     harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox, observe="Values"))
@@ -72,7 +72,7 @@ def test_a_rotated_key_of_the_digests_restarts_nobody(harness: ClusterHarness) -
 
 
 def test_who_may_not_look_is_served_by_events(harness: ClusterHarness) -> None:
-    """Without the right to describe secrets an event restarts once, and the status says what that means."""
+    """Without the right to describe secrets an event causes one restart, and the status shows the mode."""
     harness.sandbox.do_blocking(Controls.permit, [EVENTS])
     harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
     harness.operator.start()
@@ -96,7 +96,7 @@ def test_who_may_not_look_is_served_by_events(harness: ClusterHarness) -> None:
 def test_a_damaged_ledger_is_told_and_restarts_nobody(
     serving_harness: ClusterHarness, damage: dict[str, object]
 ) -> None:
-    """A ledger that was edited by hand is replaced by a new baseline: said in a condition, no restart."""
+    """A new baseline replaces an edited ledger: a condition reports it, and nothing restarts."""
     serving_harness.operator.kill()
     patch = json.dumps({"status": {"ledger": damage}})
     serving_harness.kubectl(

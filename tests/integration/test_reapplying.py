@@ -1,4 +1,4 @@
-"""Whoever manages a workload applies it again, unchanged, after it was restarted here: nothing rolls out."""
+"""Applying an unchanged manifest again after a restart rolls out nothing."""
 
 import json
 from collections.abc import Callable
@@ -21,14 +21,14 @@ _HELM = {"helm-client": "--server-side=false", "helm-server": "--server-side=tru
 
 @dataclass(frozen=True, slots=True)
 class Applier:
-    """Who manages one Deployment: how it is applied, for the first time and again."""
+    """A tool that applies the manifest of one Deployment."""
 
     name: str
     apply: Callable[[], object]
 
 
 def _manifest(name: str) -> Manifest:
-    """A Deployment whose pod template has annotations of its owner's, too."""
+    """Return a Deployment whose pod template also has annotations of its owner."""
     made = workload(name)
     made["spec"]["template"]["metadata"]["annotations"] = {"example.com/owner": name}
     return made
@@ -53,7 +53,7 @@ def _helm(harness: ClusterHarness, cluster: Any, folder: Path, name: str, flag: 
 
 @pytest.fixture
 def appliers(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> list[Applier]:  # noqa: ANN401 - ours or foreign
-    """The four ways."""
+    """Return the four tools."""
     return [
         _kubectl(harness, "kubectl-client"),
         _kubectl(harness, "kubectl-server", *_SERVER_SIDE),
@@ -62,7 +62,7 @@ def appliers(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> list[Appl
 
 
 def test_an_unchanged_manifest_can_be_applied_again(harness: ClusterHarness, appliers: list[Applier]) -> None:
-    """No conflict, no rollout, no drift: the receipts stay, and the next change is one restart again."""
+    """No conflict, no rollout and no diff: the annotations stay, and the next change causes one restart."""
     harness.apply(credentials(harness.sandbox), subscription(harness.sandbox))
     for applier in appliers:
         applier.apply()
@@ -93,7 +93,7 @@ def _generations(harness: ClusterHarness, appliers: list[Applier]) -> dict[str, 
 
 
 def _told(harness: ClusterHarness, name: str) -> tuple[int, Manifest, str]:
-    """What a rollout would change, and what the operator has noted."""
+    """Return the generation, the annotations of the pod template and the restart record."""
     stored = harness.get("deployment", name)
     template = stored["spec"]["template"]["metadata"]["annotations"]
     assert "events.infisical.com/revision-payments" in template

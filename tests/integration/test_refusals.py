@@ -1,4 +1,4 @@
-"""What somebody wrote wrongly or the cluster refuses: a sentence, nothing lost, and the rest goes on."""
+"""Mistakes and rejected writes: each is reported, nothing is lost, and other objects are not affected."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ _NAMED = "events.infisical.com/subscription"
 
 
 def _policy(name: str, resource: str, group: str, operation: str, refused: str) -> str:
-    """A policy of one namespace that refuses what is called `refused`, and its binding, as one list."""
+    """Return a policy that denies objects of the name `refused` in a namespace, and its binding."""
     matching = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
         "resourceRules": [
@@ -45,7 +45,7 @@ def _policy(name: str, resource: str, group: str, operation: str, refused: str) 
 
 @contextmanager
 def _in_force(harness: ClusterHarness, policy: str, is_refused: Callable[[], object]) -> Iterator[None]:
-    """While the block lasts the API server refuses; that takes a moment to begin."""
+    """Apply a policy until the block ends; begin when the API server enforces it."""
 
     def refuses() -> bool:
         try:
@@ -76,12 +76,12 @@ def _value(harness: ClusterHarness, name: str) -> str:
 
 
 def _refusals(harness: ClusterHarness, name: str = "payments") -> str:
-    """The sentences about Secrets that are not written."""
+    """Return the messages about Secrets that cannot be written."""
     return _events(harness, name, "SecretRejected")
 
 
 def _events(harness: ClusterHarness, name: str, reason: str) -> str:
-    """The sentences of the Events of one reason about a subscription."""
+    """Return the messages of a subscription's Events of one reason."""
     query = (f"involvedObject.name={name}", f"reason={reason}")
     return harness.kubectl(
         "get",
@@ -95,7 +95,7 @@ def _events(harness: ClusterHarness, name: str, reason: str) -> str:
 
 
 def test_secrets_that_cannot_be_written_hold_up_no_other(harness: ClusterHarness) -> None:
-    """Somebody's, a frozen one, a banned one: each is said, and the good one is fresh and rolled out."""
+    """Each Secret that cannot be written is reported; the other one is written, and all workloads restart."""
     names = ("theirs", "frozen", "banned", "good")
     spec = {"resync": {"secrets": _entries(*names), "timeoutSeconds": 1}, "resyncIntervalSeconds": 10}
     policy = _policy(harness.namespace, "secrets", "", "CREATE", "banned")
@@ -127,7 +127,7 @@ def test_secrets_that_cannot_be_written_hold_up_no_other(harness: ClusterHarness
 
 
 def test_a_secret_of_two_subscriptions_is_the_first_ones(harness: ClusterHarness) -> None:
-    """The second is told whose it is, and its other Secret is written all the same."""
+    """The second subscription reports the owner, and writes its other Secret."""
     own = {"resync": {"secrets": _entries("shared"), "timeoutSeconds": 1}}
     other = {"resync": {"secrets": _entries("shared", "mail"), "timeoutSeconds": 1}}
     harness.apply(credentials(harness.sandbox), subscription(harness.sandbox, **own))
@@ -146,7 +146,7 @@ def test_a_secret_of_two_subscriptions_is_the_first_ones(harness: ClusterHarness
 
 
 def test_a_restart_that_is_refused_is_owed_and_holds_up_no_other(serving_harness: ClusterHarness) -> None:
-    """It is said who refuses; when it is admitted the restart follows, once."""
+    """The condition names the policy; when the policy is gone, the restart follows once."""
     serving_harness.apply(workload("locked"))
     serving_harness.kubectl(
         "rollout", "status", "deployment/locked", "-n", serving_harness.namespace, "--timeout=30s"
@@ -178,7 +178,7 @@ def test_a_restart_that_is_refused_is_owed_and_holds_up_no_other(serving_harness
 
 
 def test_two_entries_for_one_secret_are_refused(harness: ClusterHarness) -> None:
-    """By the API server, before anything is written."""
+    """The API server rejects them before anything is written."""
     twice = subscription(harness.sandbox, resync={"secrets": _entries("env", "env")})
 
     with pytest.raises(KubectlError, match="Duplicate value"):
@@ -202,7 +202,7 @@ def test_two_entries_for_one_secret_are_refused(harness: ClusterHarness) -> None
     ],
 )
 def test_what_is_of_no_known_kind_is_refused(harness: ClusterHarness, spec: Manifest, sentence: str) -> None:
-    """With a sentence of the API server that names the value or the field."""
+    """The API server rejects them with a message that names the value or the field."""
     made = subscription(harness.sandbox, **spec)
 
     with pytest.raises(KubectlError, match=re.escape(sentence)):
@@ -210,7 +210,7 @@ def test_what_is_of_no_known_kind_is_refused(harness: ClusterHarness, spec: Mani
 
 
 def test_kinds_that_nobody_here_knows_hold_up_no_other(harness: ClusterHarness) -> None:
-    """A Secret of whomever: said with the restart. What is no kind of workload of ours stays as it is."""
+    """A Secret of another controller does not delay a restart, and a ReplicaSet is not restarted."""
     sealed = _secret("sealed", "theirs")
     sealed["metadata"]["ownerReferences"] = [
         {

@@ -1,4 +1,4 @@
-"""Two replicas as processes on a real control plane: who holds the Lease works, and changes hands in time."""
+"""Two replicas on a real control plane: the holder of the Lease works, and hands it over in time."""
 
 import signal
 import time
@@ -20,7 +20,7 @@ HANDED_OVER_SECONDS = 2.0
 
 @pytest.fixture
 def replicas(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> Iterator[dict[str, OperatorProcess]]:  # noqa: ANN401 - ours or foreign
-    """`one` and `two`, not begun, with Leases that expire soon."""
+    """`one` and `two`, not started, with short Leases."""
     made = {}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -36,20 +36,20 @@ def replicas(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> Iterator[
 
 
 def holder(harness: ClusterHarness) -> str:
-    """The replica that holds the shard by its Lease; empty for none."""
+    """Return the replica that holds the shard by its Lease; empty for none."""
     spec = harness.get("lease", "infisical-events-shard-0")["spec"]
     return str(spec.get("holderIdentity", "")).partition("_")[0]
 
 
 def stands_by(operator: OperatorProcess) -> bool:
-    """Whether a replica is ready and says that another one works."""
+    """Whether a replica is ready and reports that it stands by."""
     return operator.get("/readyz").startswith("ok\nstanding by")
 
 
 def test_two_replicas(
     harness: ClusterHarness, replicas: dict[str, OperatorProcess], eventually: Callable[..., Any]
 ) -> None:
-    """Told to end, killed, or frozen beyond its Lease: the other one goes on; each change is one restart."""
+    """After SIGTERM, SIGKILL and suspension the other replica takes over; each change causes one restart."""
     one, two = replicas["one"], replicas["two"]
     harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
     one.start()
@@ -90,7 +90,7 @@ def test_two_replicas(
 
 
 def eventually_ended(operator: OperatorProcess) -> Callable[[], int]:
-    """Tell a replica to end; what is returned waits for its exit code."""
+    """Send SIGTERM to a replica; the returned function waits for its exit code."""
     process = operator.process
     assert process is not None
     process.send_signal(signal.SIGTERM)

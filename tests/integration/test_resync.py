@@ -1,4 +1,4 @@
-"""Secrets are fresh before the restart, whoever writes them: the order is that of resourceVersions."""
+"""The Secret has the new content before the restart, by the order of resourceVersions."""
 
 import base64
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ SECRET = "payments-env"
 
 @pytest.fixture
 def runner(cluster: Any) -> Iterator[ControllerRunner]:  # noqa: ANN401 - ours or a foreign one
-    """Where the foreign controllers play."""
+    """Runs the fake controllers."""
     with controller_runner(cluster.kubeconfig) as found:
         yield found
 
 
 @dataclass(slots=True)
 class SyncHarness:
-    """A Deployment whose pods use one Secret, what writes that, and who watches the order."""
+    """A Deployment that uses one Secret, the source of the Secret, and a watcher."""
 
     harness: ClusterHarness
     watcher: NamespaceWatcher
@@ -42,18 +42,18 @@ class SyncHarness:
 
     @property
     def source(self) -> Controller:
-        """The foreign controller."""
+        """The fake controller."""
         (controller,) = self.controllers
         return controller
 
     def change(self, value: str, *, is_seen_by_source: bool = True) -> None:
-        """Another value in Infisical."""
+        """Set another value in Infisical."""
         if is_seen_by_source:
             self.upstream["DB_PASSWORD"] = value
         self.harness.change(DB_PASSWORD=value)
 
     def is_in_order(self, value: str) -> None:
-        """The Secret had the value before the newest restart."""
+        """Check that the Secret had the value before the newest restart."""
         (*_, newest) = contents_at_restarts(self.watcher.workload_versions, self.watcher.contents)["api"]
         assert newest[SECRET]["DB_PASSWORD"] == value
         assert self.watcher.gaps == 0
@@ -62,7 +62,7 @@ class SyncHarness:
 def started(
     harness: ClusterHarness, runner: ControllerRunner, kind: str, options: Options, **spec: object
 ) -> SyncHarness:
-    """The shop with a source of a kind, and the operator watching."""
+    """Set everything up with a source of a kind, and wait until the operator serves it."""
     upstream, controllers = {"DB_PASSWORD": "first"}, []
     watcher = runner.start(lambda api: NamespaceWatcher(api, harness.namespace))
     harness.apply(credentials(harness.sandbox))
@@ -85,7 +85,7 @@ def started(
 def test_the_secret_is_fresh_before_the_restart(
     harness: ClusterHarness, runner: ControllerRunner, kind: str
 ) -> None:
-    """However long the source takes: the new content comes first, then one restart."""
+    """However long the sync takes, the new content comes first, then one restart."""
     sync = started(harness, runner, kind, Options(delay=(0.0, 1.5)))
 
     for number in range(3):
@@ -99,7 +99,7 @@ def test_the_secret_is_fresh_before_the_restart(
 def test_a_source_that_fails_at_first_is_waited_for(
     harness: ClusterHarness, runner: ControllerRunner, kind: str
 ) -> None:
-    """A failed sync is no acknowledgement."""
+    """A failed sync does not count as a sync."""
     sync = started(harness, runner, kind, Options())
     sync.source.configure(Options(failing=2))
     sync.change("second")
@@ -111,7 +111,7 @@ def test_a_source_that_fails_at_first_is_waited_for(
 def test_nobody_is_restarted_for_the_same_data(
     harness: ClusterHarness, runner: ControllerRunner, kind: str
 ) -> None:
-    """The source has synced since the change, and says that the data are the same."""
+    """A sync after the change without new data causes a skip, not a restart."""
     sync = started(harness, runner, kind, Options())
 
     sync.change("unseen", is_seen_by_source=False)
@@ -129,7 +129,7 @@ def test_nobody_is_restarted_for_the_same_data(
 def test_a_silent_source_is_not_waited_for_for_ever(
     harness: ClusterHarness, runner: ControllerRunner, policy: str, restarts: int
 ) -> None:
-    """After the timeout the policy decides; the new content is rolled out whenever it comes."""
+    """After the time-out the policy decides; new content causes a restart whenever it arrives."""
     upstream = {"DB_PASSWORD": "first"}
     eso = runner.start(lambda api: ExternalSecrets(api, harness.namespace, holding(upstream)))
     harness.apply(
@@ -153,7 +153,7 @@ def test_a_silent_source_is_not_waited_for_for_ever(
 
 
 def test_a_secret_of_somebody_else_is_left_alone(harness: ClusterHarness) -> None:
-    """What is refused is said, the Secret keeps what it has, and the restart follows all the same."""
+    """The operator reports the rejection, the Secret keeps its content, and the restart still follows."""
     foreign_secret: Manifest = {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -1,4 +1,4 @@
-"""No secret value and no token gets out, at any log level, in any place where people look."""
+"""No secret value and no token leaks, at any log level, in any output."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{10,}")
 
 
 def _everything_people_see(harness: ClusterHarness) -> str:
-    """Log, status, Events, annotations and metrics of the scene, as one text."""
+    """Return log, status, Events, annotations and metrics as one text."""
     kinds = "ies,events,deployments,replicasets,pods"
     objects = harness.kubectl("get", kinds, "-n", harness.namespace, "-o", "json", "--show-managed-fields")
     described = harness.kubectl("describe", "ies", "-n", harness.namespace)
@@ -27,7 +27,7 @@ def _everything_people_see(harness: ClusterHarness) -> str:
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_no_value_and_no_token_gets_out(harness: ClusterHarness, log_format: str) -> None:
-    """Through every feature and many failures at log level debug, canaries stay where they were planted."""
+    """Canaries do not leak through any feature or failure at log level debug."""
     harness.operator.command = [*harness.operator.command, "--log-format", log_format]
     wrong = credentials(harness.sandbox, clientSecret=CANARY)
     wrong["metadata"]["name"] = "wrong"
@@ -63,7 +63,7 @@ def test_no_value_and_no_token_gets_out(harness: ClusterHarness, log_format: str
 
 
 def _cause_trouble(harness: ClusterHarness) -> None:
-    """Failures whose answers and traces could carry what must not get out."""
+    """Cause failures whose responses and traces could contain secrets."""
     harness.sandbox.do_blocking(Controls.revoke_tokens)
     harness.sandbox.do_blocking(Controls.fail_requests, ResponseFault("GET /api/v?/secrets*", status=500))
     harness.sandbox.do_blocking(Controls.fail_requests, ResponseFault("POST */login", status=500))
@@ -74,7 +74,7 @@ def _cause_trouble(harness: ClusterHarness) -> None:
 
 
 def test_log_lines_in_json_are_json(harness: ClusterHarness) -> None:
-    """With --log-format json each line is one object that names time, level and message."""
+    """With --log-format json each line is one object with time, level and message."""
     harness.operator.command = [*harness.operator.command, "--log-format", "json"]
     harness.apply(credentials(harness.sandbox), subscription(harness.sandbox))
     harness.operator.start()
@@ -87,7 +87,7 @@ def test_log_lines_in_json_are_json(harness: ClusterHarness) -> None:
 
 
 def test_settings_come_from_the_environment_too(harness: ClusterHarness, cluster: object) -> None:
-    """Each flag is also a variable, repeatable ones with blanks between their values."""
+    """Each flag has a variable; several values are separated by spaces."""
     flags = OperatorProcess.for_namespace(harness.namespace, cluster.kubeconfig, harness.operator.log.parent)  # type: ignore[attr-defined]
     values = dict(zip(flags.command[4::2], flags.command[5::2], strict=True))
     values["--allowed-address"] += " https://app.infisical.com"

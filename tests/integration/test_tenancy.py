@@ -1,4 +1,4 @@
-"""A tenant who attacks by every field of a subscription, beside one who wants to be served."""
+"""A tenant that attacks by every field of a subscription, beside a tenant that has to be served."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ _GENEROUS = ("https://*", "http://local*:*")
 
 @dataclass
 class Trap:
-    """A port on loopback at which nobody has any business, and how often somebody came."""
+    """A port on loopback that must receive no connection, and the connections that it received."""
 
     port: int
     caught: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Trap:
 
 @pytest.fixture
 def trap() -> Iterator[Trap]:
-    """Listens until the test is over."""
+    """Listens until the test ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         trap = Trap(listening.getsockname()[1])
         thread = threading.Thread(target=_catch, args=(listening, trap))
@@ -56,7 +56,7 @@ def _catch(listening: socket.socket, trap: Trap) -> None:
 
 @pytest.fixture
 def attacker(kubectl: Callable[..., str]) -> Iterator[str]:
-    """The attacker's namespace, and a victim's one that nobody serves, with what the attacks are after."""
+    """The attacker's namespace, and a victim's namespace with the target of the attacks."""
     tag = secrets.token_hex(4)
     names = [f"test-attacker-{tag}", f"test-{malicious_specs.VICTIM}-{tag}"]
     for name in names:
@@ -73,7 +73,7 @@ def _named(attacks: tuple[Attack, ...]) -> dict[str, Attack]:
 
 
 def _manifest(name: str, attack: Attack, harness: ClusterHarness, trap: Trap) -> Manifest:
-    """A subscription that would be served without the attack in it, and with an attack on what it asks."""
+    """Return a subscription that would be served without the attack in one of its fields."""
     manifest = subscription(harness.sandbox, name)
     if attack.field.startswith("authentication.accessTokenRef"):
         token = {"name": "infisical-credentials", "key": "clientSecret"}
@@ -85,7 +85,7 @@ def _manifest(name: str, attack: Attack, harness: ClusterHarness, trap: Trap) ->
 
 
 def _create(kubectl: Callable[..., str], namespace: str, manifests: list[Manifest]) -> set[str]:
-    """Create all of them at once; the names of those that the API server took."""
+    """Create all of them at once; return the names of the accepted ones."""
     body = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
     with contextlib.suppress(KubectlError):
         kubectl("create", "--validate=ignore", "-n", namespace, "-f", "-", stdin=body)
@@ -95,7 +95,7 @@ def _create(kubectl: Callable[..., str], namespace: str, manifests: list[Manifes
 def test_a_hostile_tenant_hurts_nobody(
     harness: ClusterHarness, attacker: str, kubectl: Callable[..., str], trap: Trap
 ) -> None:
-    """Each attack is refused or harmless; the neighbour's change is a restart; what is told is printable."""
+    """Each attack is rejected or harmless; the other tenant's change restarts; all output is printable."""
     attacks = _named(ATTACKS)
     command = [*harness.operator.command, "--namespace", attacker]
     harness.operator.command = [*command, *(f"--allowed-address={pattern}" for pattern in _GENEROUS)]
@@ -123,7 +123,7 @@ def test_a_hostile_tenant_hurts_nobody(
 
 
 def _furnish(harness: ClusterHarness, attacker: str, kubectl: Callable[..., str]) -> None:
-    """What the attacker has by right: credentials, a workload, and secrets with odd names in Infisical."""
+    """Create what the attacker may have: credentials, a workload, and secrets with odd names in Infisical."""
     harness.sandbox.do_blocking(
         Controls.set_secrets, "prod", "/payments/hostile", dict.fromkeys(KEYS, "first")
     )
@@ -132,7 +132,7 @@ def _furnish(harness: ClusterHarness, attacker: str, kubectl: Callable[..., str]
 
 
 def _ends(kubectl: Callable[..., str], namespace: str, stored: set[str]) -> dict[str, tuple[str, str]]:
-    """Where each subscription has come to: Stalled, in trouble, or served; empty until all have."""
+    """Return the final state of each subscription: Stalled, trouble or served; empty until all have one."""
     items = json.loads(kubectl("get", "ies", "-n", namespace, "-o", "json"))["items"]
     found = {item["metadata"]["name"]: _end(item.get("status", {})) for item in items}
     return found if found.keys() == stored and all(kind for kind, _ in found.values()) else {}
@@ -150,7 +150,7 @@ def _end(status: Manifest) -> tuple[str, str]:
 
 
 def _check_end(attack: Attack, kind: str, reason: str) -> None:
-    """What the API server prunes leaves a spec that is served, or a login that is refused."""
+    """Check the state; a pruned field leaves a spec that is served, or a login that is rejected."""
     if attack.end is End.PRUNED and attack.field.startswith("authentication"):
         assert kind in {"served", "trouble"}, attack
     else:
@@ -167,7 +167,7 @@ _ENDS = {
 
 
 def _everything_people_see(harness: ClusterHarness, attacker: str, kubectl: Callable[..., str]) -> str:
-    """Log, status, Events and metrics, as people read them; what the attacker wrote himself is left out."""
+    """Return log, status, Events and metrics as text, without the attacker's own input."""
     texts = [harness.operator.log.read_text(), harness.operator.get("/metrics")]
     for namespace in (harness.namespace, attacker):
         subscriptions = json.loads(kubectl("get", "ies", "-n", namespace, "-o", "json"))["items"]
@@ -180,7 +180,7 @@ def _everything_people_see(harness: ClusterHarness, attacker: str, kubectl: Call
 
 
 def _texts(value: object) -> Iterator[str]:
-    """All text in a piece of JSON, but for the ledger and the echo of an annotation."""
+    """Yield all text in a piece of JSON, except the ledger and the copy of an annotation."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):

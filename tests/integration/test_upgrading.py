@@ -1,4 +1,4 @@
-"""`helm upgrade` from a version with less in its custom resource and ledger: what is owed is done once."""
+"""`helm upgrade` from a version with fewer fields: a pending restart is made once."""
 
 import json
 import shutil
@@ -32,14 +32,14 @@ LATER_FIELDS = {
         "lastHandledResumeAt",
     ),
 }
-"""What the custom resource did not have when the ledger's format was the first."""
+"""The fields that the custom resource lacked under the first format of the ledger."""
 FIRST = json.loads((charts.ROOT / "tests" / "ledgers" / "format-1.json").read_text())["scenes"]["owed"]
 FIRST_LEDGER: Manifest = FIRST["subscription"]["status"]["ledger"]
 PAUSED = {"events.infisical.com/auto-reload": "true", "events.infisical.com/paused": "true"}
 
 
 def first(ledger: Any, like: Any = FIRST_LEDGER) -> Any:  # noqa: ANN401 - JSON
-    """A ledger of today with those fields alone that the first format had."""
+    """Reduce a ledger to the fields of the first format."""
     if isinstance(like, dict):
         return {key: first(value, like[key]) for key, value in ledger.items() if key in like}
     if isinstance(like, list) and like:
@@ -48,7 +48,7 @@ def first(ledger: Any, like: Any = FIRST_LEDGER) -> Any:  # noqa: ANN401 - JSON
 
 
 def earlier(*, knows_all_of_the_ledger: bool) -> Manifest:
-    """The custom resource as it was then; with or without a place for what the ledger has had since."""
+    """Return the earlier custom resource, with or without the newer fields of the ledger."""
     crd: Manifest = yaml.safe_load(schemas.CRD_FILE.read_text())
     (version,) = crd["spec"]["versions"]
     properties = version["schema"]["openAPIV3Schema"]["properties"]
@@ -62,7 +62,7 @@ def earlier(*, knows_all_of_the_ledger: bool) -> Manifest:
 
 
 def chart_of(crd: Manifest, folder: Path) -> Path:
-    """The chart with another custom resource."""
+    """Copy the chart with another custom resource."""
     shutil.copytree(charts.CHART, folder)
     (folder / "files" / "crds" / schemas.CRD_FILE.name).write_text(yaml.safe_dump(crd))
     return folder
@@ -72,7 +72,7 @@ def chart_of(crd: Manifest, folder: Path) -> Path:
 def harness(
     private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
 ) -> Iterator[ClusterHarness]:
-    """A namespace with an Infisical, and the operator as a process that is not begun."""
+    """A namespace with an Infisical; the operator is not started."""
     kubectl = kubectl_for(private_cluster)
     for name in (HOME, SHOP):
         kubectl("create", "namespace", name)
@@ -86,7 +86,7 @@ def harness(
 
 
 def downgrade(harness: ClusterHarness) -> None:
-    """The ledger as the first format would have had it."""
+    """Replace the ledger by its first format."""
     ledger = first(harness.get("ies", "payments")["status"]["ledger"]) | {"format": 1}
     patch = json.dumps([{"op": "replace", "path": "/status/ledger", "value": ledger}])
     where = ("ies", "payments", "-n", SHOP, "--subresource=status", "--type=json")
@@ -94,14 +94,14 @@ def downgrade(harness: ClusterHarness) -> None:
 
 
 def owed(harness: ClusterHarness) -> list[str]:
-    """The workloads that something is owed to, as it is stored."""
+    """Return the names of the stored pending restarts."""
     return [pending["name"] for pending in harness.get("ies", "payments")["status"]["ledger"]["debts"]]
 
 
 def test_what_is_owed_outlives_an_upgrade(
     harness: ClusterHarness, private_cluster: Cluster, tmp_path: Path
 ) -> None:
-    """Under the earlier custom resource nothing is done, which is said; after the upgrade it is done once."""
+    """The earlier resource stops the operator, with a condition; after the upgrade it restarts once."""
 
     def helm(verb: str, chart: Path) -> None:
         command = (verb, charts.RELEASE, str(chart), "--namespace", HOME)
