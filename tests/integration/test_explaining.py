@@ -1,6 +1,5 @@
 """What `kubectl get ies` and `kubectl describe ies` show."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,47 +44,49 @@ def _missing_project(harness: ClusterHarness) -> dict[str, Any]:
     return subscription(harness.sandbox, projectId="00000000-0000-4000-8000-000000000000")
 
 
-def _refused_glob(harness: ClusterHarness) -> dict[str, Any]:
+def _rejected_glob(harness: ClusterHarness) -> dict[str, Any]:
     return subscription(harness.sandbox, conditions={"environmentSlug": "prod", "secretPath": "/a{b"})
 
 
-def _nothing_there(harness: ClusterHarness) -> dict[str, Any]:
+def _unreachable(harness: ClusterHarness) -> dict[str, Any]:
     return subscription(harness.sandbox, address="http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize(
-    ("mistake", "condition", "reason", "advice"),
-    [
-        (_bad_address, "Stalled", "AddressNotAllowed", "--allowed-address"),
-        (_refused_glob, "Stalled", "InvalidSpec", "path glob"),
-        (_missing_secret, "Authenticated", "SecretNotFound", "create it with key"),
-        (_missing_key, "Authenticated", "SecretNotFound", "add it to the Secret"),
-        (_missing_account, "Authenticated", "ServiceAccountNotFound", "create it"),
-        (_wrong_token, "Authenticated", "TokenRejected", "token"),
-        (_missing_project, "Observed", "ProjectNotFound", "check the project"),
-        (_nothing_there, "Authenticated", "Unreachable", "check spec.address"),
-    ],
-    ids=lambda value: getattr(value, "__name__", None),
-)
-def test_each_mistake_has_a_reason_and_a_sentence(
-    harness: ClusterHarness,
-    mistake: Callable[[ClusterHarness], dict[str, Any]],
-    condition: str,
-    reason: str,
-    advice: str,
-) -> None:
+MISTAKES = {
+    "bad-address": (_bad_address, "Stalled", "AddressNotAllowed", "--allowed-address"),
+    "rejected-glob": (_rejected_glob, "Stalled", "InvalidSpec", "path glob"),
+    "missing-secret": (_missing_secret, "Authenticated", "SecretNotFound", "create it with key"),
+    "missing-key": (_missing_key, "Authenticated", "SecretNotFound", "add it to the Secret"),
+    "missing-account": (_missing_account, "Authenticated", "ServiceAccountNotFound", "create it"),
+    "wrong-token": (_wrong_token, "Authenticated", "TokenRejected", "token"),
+    "missing-project": (_missing_project, "Observed", "ProjectNotFound", "check the project"),
+    "unreachable": (_unreachable, "Authenticated", "Unreachable", "check spec.address"),
+}
+
+
+def test_each_mistake_has_a_reason_and_a_sentence(harness: ClusterHarness) -> None:
     """The condition names the mistake and the remedy, sets Ready to False, and is a Kubernetes Event."""
-    harness.apply(credentials(harness.sandbox), mistake(harness))
+    harness.apply(credentials(harness.sandbox))
+    harness.apply(*(_renamed(make(harness), name) for name, (make, *_) in MISTAKES.items()))
     harness.operator.start()
 
-    found = harness.wait_reason(condition, reason)
+    for name, (_, kind, reason, advice) in MISTAKES.items():
+        assert advice in harness.wait_reason(kind, reason, name)["message"], name
+        ready = harness.condition("Ready", name)
+        assert (ready["status"], ready["reason"]) == ("False", reason), name
+        command = ("describe", "ies", name, "-n", harness.namespace)
+        harness.eventually(
+            lambda command=command, reason=reason: _has_event(harness.kubectl(*command), reason)
+        )
 
-    assert advice in found["message"]
-    assert harness.condition("Ready")["status"] == "False"
-    assert harness.condition("Ready")["reason"] == reason
-    harness.eventually(
-        lambda: reason in harness.kubectl("describe", "ies", "payments", "-n", harness.namespace)
-    )
+
+def _renamed(manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    return manifest | {"metadata": {"name": name}}
+
+
+def _has_event(description: str, reason: str) -> bool:
+    """Whether `kubectl describe` shows an Event of a reason."""
+    return reason in description.partition("\nEvents:")[2]
 
 
 def test_a_corrected_spec_is_served(harness: ClusterHarness) -> None:

@@ -19,18 +19,18 @@ def test_an_update_restarts_the_deployment_once(serving_harness: ClusterHarness)
     serving_harness.change(DB_PASSWORD="second")
 
     serving_harness.expect_restarts(1)
-    told = serving_harness.get("deployment", "api")["metadata"]["annotations"][
+    record = serving_harness.get("deployment", "api")["metadata"]["annotations"][
         "events.infisical.com/last-restart"
     ]
-    assert "DB_PASSWORD" in told
-    assert "secret:update" in told
-    assert "second" not in told
+    assert "DB_PASSWORD" in record
+    assert "secret:update" in record
+    assert "second" not in record
 
 
 def test_a_create_and_a_delete_restart_once_each(serving_harness: ClusterHarness) -> None:
     """A new key and its removal cause one restart each, without waiting for a confirmed read."""
     serving_harness.change(API_KEY="new")
-    serving_harness.expect_restarts(1, seconds=8)
+    serving_harness.wait_restarts(1, seconds=8)
 
     serving_harness.delete("API_KEY")
     serving_harness.expect_restarts(2, seconds=8)
@@ -40,7 +40,7 @@ def test_a_change_behind_an_import_restarts_once(serving_harness: ClusterHarness
     """A change of an imported secret causes one restart, although its event comes seconds later."""
     serving_harness.change(path="/shared", environment="dev", TOKEN="first")
     serving_harness.sandbox.do_blocking(Controls.add_import, "prod", "/payments", ("dev", "/shared"))
-    serving_harness.expect_restarts(1)
+    serving_harness.wait_restarts(1)
 
     serving_harness.change(path="/shared", environment="dev", TOKEN="second")
     serving_harness.expect_restarts(2)
@@ -72,7 +72,7 @@ def test_what_is_not_selected_does_nothing(serving_harness: ClusterHarness) -> N
 def test_a_batch_of_fifty_keys_is_one_restart(serving_harness: ClusterHarness) -> None:
     """One call that changes 50 keys causes one rollout."""
     serving_harness.change(**{f"KEY_{number}": "first" for number in range(50)})
-    serving_harness.expect_restarts(1)
+    serving_harness.wait_restarts(1)
 
     serving_harness.change(**{f"KEY_{number}": "second" for number in range(50)})
     serving_harness.expect_restarts(2)

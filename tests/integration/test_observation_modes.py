@@ -51,7 +51,7 @@ def test_a_value_that_changed_by_reference_is_found_after_a_gap(harness: Cluster
     assert "two/x" not in stored + harness.operator.log.read_text()
 
 
-def test_a_rotated_key_of_the_digests_restarts_nobody(harness: ClusterHarness) -> None:
+def test_a_rotated_digest_key_restarts_nothing(harness: ClusterHarness) -> None:
     """Deletion of the Secret rotates the key; later changes still restart."""
     key = f"{harness.namespace}/digest-key"
     harness.operator.command = [*harness.operator.command, "--digest-key-secret", key]
@@ -71,7 +71,7 @@ def test_a_rotated_key_of_the_digests_restarts_nobody(harness: ClusterHarness) -
     harness.expect_restarts(1)
 
 
-def test_who_may_not_look_is_served_by_events(harness: ClusterHarness) -> None:
+def test_without_the_right_to_read_events_restart(harness: ClusterHarness) -> None:
     """Without the right to describe secrets an event causes one restart, and the status shows the mode."""
     harness.sandbox.do_blocking(Controls.permit, [EVENTS])
     harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
@@ -81,7 +81,7 @@ def test_who_may_not_look_is_served_by_events(harness: ClusterHarness) -> None:
     assert snapshot(harness)["grade"] == "Events"
 
     harness.change(DB_PASSWORD="second")
-    harness.expect_restarts(1)
+    harness.wait_restarts(1)
 
     harness.sandbox.do_blocking(Controls.permit, [EVENTS, DESCRIBE])
     harness.operator.kill()
@@ -93,7 +93,7 @@ def test_who_may_not_look_is_served_by_events(harness: ClusterHarness) -> None:
 
 
 @pytest.mark.parametrize("damage", [{"epoch": None}, {"belief": [A_PART]}], ids=["cut off", "edited"])
-def test_a_damaged_ledger_is_told_and_restarts_nobody(
+def test_a_damaged_ledger_is_reported_and_restarts_nothing(
     serving_harness: ClusterHarness, damage: dict[str, object]
 ) -> None:
     """A new baseline replaces an edited ledger: a condition reports it, and nothing restarts."""
@@ -112,8 +112,8 @@ def test_a_damaged_ledger_is_told_and_restarts_nobody(
     )
     serving_harness.operator.start()
 
-    told = serving_harness.wait_reason("Observed", "LedgerUnreadable")
-    assert told["status"] == "True"
+    condition = serving_harness.wait_reason("Observed", "LedgerUnreadable")
+    assert condition["status"] == "True"
     serving_harness.expect_restarts(0)
     serving_harness.change(DB_PASSWORD="second")
     serving_harness.expect_restarts(1)

@@ -34,8 +34,8 @@ class ClusterHarness:
     def apply(self, *manifests: Manifest) -> None:
         """`kubectl apply` into the namespace."""
         self.applied.extend(manifests)
-        for manifest in manifests:
-            self.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(manifest))
+        body = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+        self.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=body)
 
     def get(self, kind: str, name: str) -> Manifest:
         """Read one object; raises KubectlError."""
@@ -69,6 +69,23 @@ class ClusterHarness:
         """Return the generation of a workload: 1 at first, then one more for each change of its spec."""
         return int(self.get(kind, name)["metadata"]["generation"])
 
+    def wait_restarts(
+        self,
+        expected: int,
+        name: str = "api",
+        kind: str = "deployment",
+        *,
+        since: int = 1,
+        seconds: float = 30,
+    ) -> None:
+        """Wait for so many restarts since a generation, and for the end of the rollout.
+
+        It does not watch for superfluous restarts. A test that goes on checks the total with
+        `expect_restarts` in the end, which finds them as well.
+        """
+        self.eventually(lambda: self.generation(name, kind) >= since + expected, seconds=seconds)
+        self.eventually(lambda: _is_rolled_out(self.get(kind, name)), seconds=30)
+
     def expect_restarts(
         self,
         expected: int,
@@ -97,3 +114,11 @@ class ClusterHarness:
     def delete(self, *keys: str, path: str = "/payments", environment: str = "prod") -> None:
         """Delete secrets in Infisical by one call."""
         self.sandbox.do_blocking(Controls.delete_secrets, environment, path, keys)
+
+
+def _is_rolled_out(workload: Manifest) -> bool:
+    """Whether all pods of a Deployment are new and available."""
+    wanted, status = workload["spec"]["replicas"], workload.get("status", {})
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    is_observed = status.get("observedGeneration", 0) >= workload["metadata"]["generation"]
+    return bool(is_observed and counts == [wanted] * 3)
