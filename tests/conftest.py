@@ -6,7 +6,6 @@ A session without such tests starts no cluster.
 `KUBECONFIG_FOR_TESTS` names another cluster to use; tests that break components are skipped then.
 """
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -14,20 +13,18 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from local_cluster import Cluster, ClusterError, providing
-from support.eventually import eventually
+from support import eventually as polling
 from support.kubectl import KubectlError, kubectl_for
-
-Value = TypeVar("Value")
 
 # The time of an example depends on the machine and is no property of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -152,54 +149,16 @@ def namespace(kubectl: Callable[..., str], eventually: Callable[..., Any]) -> It
 # -- waiting --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session", name="eventually")
-def eventually_fixture() -> Callable[..., Any]:
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
     """`eventually(condition, seconds=20)`: its first truthy value, or AssertionError.
 
-    A failed assertion and a KubectlError mean "not yet".
+    A failed assertion and an error of kubectl mean "not yet".
     """
-
-    def poll(condition: Callable[[], Value], *, seconds: float = 20) -> Value:
-        return eventually(lambda: _attempt(condition), seconds, "the condition is true").value
-
-    return poll
+    return partial(polling.eventually, seconds=20, pause=_PAUSE_SECONDS, not_yet=(KubectlError,))
 
 
 @pytest.fixture(scope="session")
 def eventually_async() -> Callable[..., Awaitable[Any]]:
     """The asynchronous twin of `eventually`, for coroutine functions; its result is awaited."""
-
-    async def poll(condition: Callable[[], Awaitable[Value]], *, seconds: float = 20) -> Value:
-        deadline = time.monotonic() + seconds
-        while not (last := await _attempt_async(condition)):
-            if time.monotonic() > deadline:
-                pytest.fail(f"not within {seconds:g} s; the last value was {last!r}")
-            await asyncio.sleep(_PAUSE_SECONDS)
-        return last.value
-
-    return poll
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt(Generic[Value]):
-    """The value of a condition at one moment, or why it had none. Truthy as the value is."""
-
-    value: Value
-    error: Exception | None = None
-
-    def __bool__(self) -> bool:
-        return self.error is None and bool(self.value)
-
-
-def _attempt(condition: Callable[[], Value]) -> _Attempt[Any]:
-    try:
-        return _Attempt(condition())
-    except (AssertionError, KubectlError) as error:
-        return _Attempt(None, error)
-
-
-async def _attempt_async(condition: Callable[[], Awaitable[Value]]) -> _Attempt[Any]:
-    try:
-        return _Attempt(await condition())
-    except (AssertionError, KubectlError) as error:
-        return _Attempt(None, error)
+    return partial(polling.eventually_async, seconds=20, pause=_PAUSE_SECONDS, not_yet=(KubectlError,))

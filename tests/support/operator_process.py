@@ -80,10 +80,12 @@ class OperatorProcess:
                 self.command, env=os.environ | dict(self.environment), stdout=output, stderr=output
             )
         try:
-            eventually(lambda: self._has_ended() or self._is_ready(), _START_SECONDS, "the operator is ready")
+            eventually(lambda: self._has_ended() or self._is_ready(), seconds=_START_SECONDS, pause=0.05)
             assert not self._has_ended(), "the operator has ended"
         except AssertionError as error:
-            raise AssertionError(f"{error}; its log ends with:\n{self.log.read_text()[-3000:]}") from None
+            raise AssertionError(
+                f"the operator is not ready: {error}; its log ends with:\n{self.log.read_text()[-3000:]}"
+            ) from None
 
     def kill(self) -> None:
         """End the process by SIGKILL."""

@@ -161,7 +161,7 @@ class FaultEnvironment:
         fresh.replace(self.clock)
 
     def wait_idle(self) -> None:
-        """Wait until the streams are open and no restart is pending; raises AssertionError."""
+        """Wait until the streams are open and no restart is pending; raises DeadlineExceededError."""
         waiting.wait_until(
             self._is_idle, seconds=_CALM_SECONDS, what="streams are open, no restart is pending"
         )

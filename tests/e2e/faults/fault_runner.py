@@ -18,6 +18,7 @@ from e2e.faults.fault_table import Fault, Moment
 from e2e.faults.infisical_process import Change
 from e2e.faults.results import FaultResult, RoundResult, evaluate
 from local_cluster import Cluster, ClusterError
+from support.eventually import DeadlineExceededError
 
 Say = Callable[[str], None]
 
@@ -132,7 +133,7 @@ def _await_restarts(environment: FaultEnvironment, fault: Fault, before: int, ch
 
     try:
         waiting.wait_until(is_done, seconds=fault.patience, what="each workload is restarted")
-    except AssertionError:
+    except DeadlineExceededError:
         return  # the result shows it
 
 

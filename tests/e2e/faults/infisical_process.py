@@ -137,7 +137,7 @@ class InfisicalProcess:
     def _ended(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
             log = (self.folder / "infisical.log").read_text()[-2000:]
-            raise AssertionError(f"the local Infisical ended:\n{log}")
+            raise ChildProcessError(f"the local Infisical ended:\n{log}")
         return False
 
     def log_in(self) -> None:

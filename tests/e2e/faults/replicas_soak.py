@@ -31,6 +31,7 @@ from e2e.faults.infisical_process import Change, InfisicalProcess
 from e2e.faults.rollout_watcher import Rollout, RolloutWatcher
 from e2e.faults.soak import Check, folder_subscription, no_traceback, soak_deployment, team
 from support import manifests, operator_process
+from support.eventually import DeadlineExceededError
 
 SHARDS = 6
 _REPLICAS = 3
@@ -349,7 +350,7 @@ def _all_restarted(environment: _Environment, changes: Sequence[Change], subscri
 
     try:
         waiting.wait_until(is_even, seconds=_RESTART_SECONDS, what="each Deployment is restarted")
-    except AssertionError:
+    except DeadlineExceededError:
         return False
     return True
 

@@ -25,6 +25,7 @@ from e2e.faults.fault_runner import FaultContext, defect_in
 from e2e.faults.infisical_process import Change, InfisicalProcess
 from e2e.faults.rollout_watcher import Rollout, RolloutWatcher
 from support import manifests, operator_process
+from support.eventually import DeadlineExceededError
 
 _SUBSCRIBE = b"POST /api/v1/events/subscribe/project-events"
 
@@ -206,7 +207,7 @@ def _all_restarted(environment: _Environment, changes: Sequence[Change]) -> bool
 
     try:
         waiting.wait_until(is_reached, seconds=_RESTART_SECONDS, what="each Deployment is restarted")
-    except AssertionError:
+    except DeadlineExceededError:
         return False
     waiting.pause(3)  # a last restart may follow
     return True

@@ -4,9 +4,11 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from support.eventually import eventually
+from support.eventually import DeadlineExceededError, eventually
 
 Value = TypeVar("Value")
+
+_PAUSE_SECONDS = 0.05
 
 STOP = threading.Event()
 """Set once, when the run is interrupted: every wait then raises StoppedError."""
@@ -20,7 +22,7 @@ def wait_until(condition: Callable[[], Value], *, seconds: float, what: str) -> 
     """Return the first truthy value of a condition.
 
     Raises:
-        AssertionError: the deadline passed; the message has `what` and the last value.
+        DeadlineExceededError: the deadline passed; the message has `what` and the last value.
         StoppedError: the run was interrupted.
     """
 
@@ -29,7 +31,10 @@ def wait_until(condition: Callable[[], Value], *, seconds: float, what: str) -> 
             raise StoppedError
         return condition()
 
-    return eventually(unless_stopped, seconds, what)
+    try:
+        return eventually(unless_stopped, seconds=seconds, pause=_PAUSE_SECONDS)
+    except DeadlineExceededError as error:
+        raise DeadlineExceededError(f"{what}: {error}") from None
 
 
 def pause(seconds: float) -> None:

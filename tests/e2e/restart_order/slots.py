@@ -91,7 +91,7 @@ class Slot:
         )
 
     def wait_until(self, condition: Callable[[], Value], what: str) -> Value:
-        """Wait for a condition; raises AssertionError with the namespace."""
+        """Wait for a condition; raises DeadlineExceededError with the namespace."""
         return waiting.wait_until(condition, seconds=PATIENCE_SECONDS, what=f"{self.namespace}: {what}")
 
     def is_restarted(self) -> bool:
