@@ -67,9 +67,9 @@ def harness(
     private_cluster: Cluster, kubectl: Kubectl, eventually: Eventually, sandbox: Sandbox, tmp_path: Path
 ) -> ClusterHarness:
     """The namespace `shop` with a local Infisical; the test sets the operator."""
-    nobody = OperatorProcess((), {}, tmp_path / "operator.log", "")
+    unset = OperatorProcess((), {}, tmp_path / "operator.log", "")
     return ClusterHarness(
-        "shop", kubectl, eventually, sandbox, nobody, ObjectReader.opened(private_cluster.kubeconfig)
+        "shop", kubectl, eventually, sandbox, unset, ObjectReader.opened(private_cluster.kubeconfig)
     )
 
 

@@ -165,11 +165,11 @@ def test_the_table_shows_the_main_things(serving_harness: ClusterHarness) -> Non
     serving_harness.change(DB_PASSWORD="second")
     serving_harness.expect_restarts(1)
 
-    def told() -> str | None:
+    def complete_table() -> str | None:
         table = serving_harness.kubectl("get", "ies", "-n", serving_harness.namespace)
         return table if "<none>" not in table and "True" in table else None
 
-    header = serving_harness.eventually(told).splitlines()[0]
+    header = serving_harness.eventually(complete_table).splitlines()[0]
     for column in ("NAME", "READY", "STREAMING", "LAST EVENT", "LAST RESTART", "AGE"):
         assert column in header
 

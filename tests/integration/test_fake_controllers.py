@@ -207,12 +207,12 @@ async def test_a_static_secret_syncs_on_an_annotation_and_tells_when(harness: Co
 
         second = await harness.wait_for(SECRET, "app", _holds(DB_PASSWORD="second"))
         assert _version(second) != _version(first)
-        told = await harness.wait_for(
+        found = await harness.wait_for(
             STATIC_SECRET,
             "payments",
             lambda thing: objects.condition_of(thing, static_secrets.SUCCESS_AT)["message"] >= asked,
         )
-        condition = objects.condition_of(told, static_secrets.STATUS)
+        condition = objects.condition_of(found, static_secrets.STATUS)
         assert (condition["status"], condition["reason"], condition["observedGeneration"]) == (
             "True",
             "OK",

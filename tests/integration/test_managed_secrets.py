@@ -304,11 +304,11 @@ async def test_merging_takes_nothing_away(secret_harness: SecretHarness) -> None
     secret_harness.create(A="1", **{"tls.crt": "t"})
     await secret_harness.write_as(key, MERGE, A="1", B="2")
 
-    told = await secret_harness.refused(
+    message = await secret_harness.refused(
         key, MERGE | {"labels": {"x": "y"}}, **{"A": CANARY, "tls.crt": CANARY}
     )
 
-    assert 'has data.A, data.tls.crt of "kubectl-create", and Merge takes nothing away' in told
+    assert 'has data.A, data.tls.crt of "kubectl-create", and Merge takes nothing away' in message
     assert secret_harness.data() == {"A": "1", "B": "2", "tls.crt": "t"}
 
 
@@ -374,7 +374,7 @@ async def test_a_full_secret_is_taken(secret_harness: SecretHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "data", "told"),
+    ("fields", "data", "message"),
     [
         ({"type": "kubernetes.io/tls"}, {"A": CANARY}, "data[tls.crt]: Required value"),
         ({"type": "kubernetes.io/dockerconfigjson"}, {".dockerconfigjson": CANARY}, ".dockerconfigjson"),
@@ -385,13 +385,13 @@ async def test_a_full_secret_is_taken(secret_harness: SecretHarness) -> None:
     ],
 )
 async def test_what_kubernetes_does_not_take(
-    secret_harness: SecretHarness, fields: JSONObject, data: dict[str, str], told: str
+    secret_harness: SecretHarness, fields: JSONObject, data: dict[str, str], message: str
 ) -> None:
     """The API server's message names the field."""
     refusal = await secret_harness.refused(secret_harness.subscribe(), fields, **data)
 
     assert "Secret env is refused by the API server: change the entry" in refusal
-    assert told in refusal
+    assert message in refusal
 
 
 async def test_a_quota_that_is_used_up(secret_harness: SecretHarness, eventually: Callable[..., Any]) -> None:
@@ -451,13 +451,13 @@ async def test_a_policy_that_tells_values(
         return ""
 
     try:
-        told = await eventually_async(refusal)
+        message = await eventually_async(refusal)
     finally:
         secret_harness.kubectl("delete", "-f", "-", stdin=policy)
 
-    assert f"Secret env is refused by the policy {secret_harness.namespace}: change the entry" in told
-    assert CANARY not in told
-    assert base64.b64encode(CANARY.encode()).decode() not in told
+    assert f"Secret env is refused by the policy {secret_harness.namespace}: change the entry" in message
+    assert CANARY not in message
+    assert base64.b64encode(CANARY.encode()).decode() not in message
 
 
 async def test_lacking_rights_are_told(secret_harness: SecretHarness, cluster: Any) -> None:  # noqa: ANN401 - ours or a foreign one
@@ -481,7 +481,7 @@ async def test_a_missing_namespace_is_no_refusal(secret_harness: SecretHarness) 
         await secret_harness.write(SubscriptionKey("missing", "payments", "uid"), A="1")
 
 
-# -- somebody is faster -------------------------------------------------------------------------------
+# -- concurrent writers --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("act", ["edited", "deleted", "recreated"])

@@ -72,17 +72,17 @@ def test_an_unchanged_manifest_can_be_applied_again(harness: ClusterHarness, app
     for applier in appliers:
         harness.eventually(lambda applier=applier: harness.generation(applier.name) > 1, seconds=30)
     harness.wait_reason("RestartsComplete", "NoPendingRestarts")
-    before = {applier.name: _told(harness, applier.name) for applier in appliers}
+    before = {applier.name: _rollout_state(harness, applier.name) for applier in appliers}
 
     for applier in appliers:
         applier.apply()
 
-    assert {applier.name: _told(harness, applier.name) for applier in appliers} == before
+    assert {applier.name: _rollout_state(harness, applier.name) for applier in appliers} == before
     for name, flags in (("kubectl-client", ()), ("kubectl-server", _SERVER_SIDE)):
         text = json.dumps(_manifest(name))
         assert not harness.kubectl("diff", *flags, "-n", harness.namespace, "-f", "-", stdin=text)
 
-    again = {name: told[0] + 1 for name, told in before.items()}
+    again = {name: state[0] + 1 for name, state in before.items()}
     harness.change(DB_PASSWORD="third")
     harness.eventually(lambda: _generations(harness, appliers) == again, seconds=30)
     harness.assert_stays(lambda: _generations(harness, appliers), again)
@@ -92,7 +92,7 @@ def _generations(harness: ClusterHarness, appliers: list[Applier]) -> dict[str, 
     return {applier.name: harness.generation(applier.name) for applier in appliers}
 
 
-def _told(harness: ClusterHarness, name: str) -> tuple[int, Manifest, str]:
+def _rollout_state(harness: ClusterHarness, name: str) -> tuple[int, Manifest, str]:
     """Return the generation, the annotations of the pod template and the restart record."""
     stored = harness.get("deployment", name)
     template = stored["spec"]["template"]["metadata"]["annotations"]

@@ -115,11 +115,11 @@ def test_secrets_that_cannot_be_written_hold_up_no_other(harness: ClusterHarness
 
         held = {name: _value(harness, name) for name in ("theirs", "frozen", "good")}
         assert held == {"theirs": "theirs", "frozen": "first", "good": "second"}
-        told = _refusals(harness)
-        assert "Secret theirs exists and belongs to somebody else: choose another name" in told
-        assert "Secret frozen is immutable: delete it" in told
-        assert f"Secret banned is refused by the policy {harness.namespace}" in told
-        assert "Secret good" not in told
+        messages = _refusals(harness)
+        assert "Secret theirs exists and belongs to somebody else: choose another name" in messages
+        assert "Secret frozen is immutable: delete it" in messages
+        assert f"Secret banned is refused by the policy {harness.namespace}" in messages
+        assert "Secret good" not in messages
 
     harness.eventually(lambda: _value(harness, "banned") == "second", seconds=60)
     # It was restarted without its Secret, and is once more with it.
@@ -167,9 +167,9 @@ def test_a_restart_that_is_refused_is_owed_and_holds_up_no_other(serving_harness
         serving_harness.change(DB_PASSWORD="second")
         serving_harness.expect_restarts(1)
 
-        told = serving_harness.wait_reason("RestartsComplete", "RestartFailed")["message"]
-        assert "Deployment locked" in told
-        assert f"ValidatingAdmissionPolicy '{serving_harness.namespace}'" in told
+        messages = serving_harness.wait_reason("RestartsComplete", "RestartFailed")["message"]
+        assert "Deployment locked" in messages
+        assert f"ValidatingAdmissionPolicy '{serving_harness.namespace}'" in messages
         assert serving_harness.generation("locked") == before
 
     serving_harness.expect_restarts(1, "locked", since=before, seconds=60)
@@ -236,8 +236,9 @@ def test_kinds_that_nobody_here_knows_hold_up_no_other(harness: ClusterHarness) 
 
     assert [_value(harness, name) for name in ("sealed", "good")] == ["theirs", "second"]
     assert harness.generation("bare", "replicaset") == 1
-    told = _events(harness, "payments", "Restarted")
+    messages = _events(harness, "payments", "Restarted")
     assert (
-        "Deployment sealed restarted: secret:update prod:/payments DB_PASSWORD; none of its Secrets" in told
+        "Deployment sealed restarted: secret:update prod:/payments DB_PASSWORD; none of its Secrets"
+        in messages
     )
-    assert "Deployment good restarted: secret:update prod:/payments DB_PASSWORD; Secret good." in told
+    assert "Deployment good restarted: secret:update prod:/payments DB_PASSWORD; Secret good." in messages

@@ -93,7 +93,7 @@ def downgrade(harness: ClusterHarness) -> None:
     harness.kubectl("patch", *where, "-p", patch)
 
 
-def owed(harness: ClusterHarness) -> list[str]:
+def pending_workloads(harness: ClusterHarness) -> list[str]:
     """Return the names of the stored pending restarts."""
     return [pending["name"] for pending in harness.get("ies", "payments")["status"]["ledger"]["debts"]]
 
@@ -113,7 +113,7 @@ def test_what_is_owed_outlives_an_upgrade(
     harness.operator.start()
     harness.wait_serving()
     harness.change(DB_PASSWORD="second")
-    harness.eventually(lambda: owed(harness) == ["api"])
+    harness.eventually(lambda: pending_workloads(harness) == ["api"])
     assert harness.operator.stop() == 0
     downgrade(harness)
 
@@ -124,8 +124,11 @@ def test_what_is_owed_outlives_an_upgrade(
 
     helm("upgrade", charts.CHART)
     harness.wait_serving()
-    assert (owed(harness), harness.get("ies", "payments")["status"]["ledger"]["format"]) == (["api"], FORMAT)
+    assert (pending_workloads(harness), harness.get("ies", "payments")["status"]["ledger"]["format"]) == (
+        ["api"],
+        FORMAT,
+    )
     held = harness.generation()
     harness.apply(workload())
     harness.expect_restarts(1, since=held + 1)  # a Deployment's generation counts annotations too
-    harness.eventually(lambda: not owed(harness))
+    harness.eventually(lambda: not pending_workloads(harness))

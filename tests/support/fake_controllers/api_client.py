@@ -145,7 +145,7 @@ class _Sockets:
 
     async def __aexit__(self, *_: object) -> None:
         async with asyncio.timeout(_SECONDS):
-            while any(map(_is_open, self._made)):  # noqa: ASYNC110 - sockets tell nobody
+            while any(map(_is_open, self._made)):  # noqa: ASYNC110 - sockets have no callback
                 await asyncio.sleep(_PAUSE_SECONDS)
 
 
