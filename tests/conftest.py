@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, settings
 from local_cluster import Cluster, ClusterError, providing
 from support import eventually as polling
 from support.kubectl import KubectlError, kubectl_for
+from support.object_client import ObjectClient
 
 # The time of an example depends on the machine and is no property of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -134,16 +135,32 @@ def kubectl(cluster: Cluster | ForeignCluster) -> Callable[..., str]:
     return kubectl_for(cluster)
 
 
+@pytest.fixture(scope="session")
+def object_client(cluster: Cluster | ForeignCluster) -> Iterator[ObjectClient]:
+    """One connection to the API server, as the administrator."""
+    client = ObjectClient.opened(cluster.kubeconfig)
+    yield client
+    client.close()
+
+
 @pytest.fixture
-def namespace(kubectl: Callable[..., str], eventually: Callable[..., Any]) -> Iterator[str]:
+def private_client(private_cluster: Cluster) -> Iterator[ObjectClient]:
+    """One connection to the API server of `private_cluster`."""
+    client = ObjectClient.opened(private_cluster.kubeconfig)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def namespace(object_client: ObjectClient, eventually: Callable[..., Any]) -> Iterator[str]:
     """A namespace for one test, ready to run pods; its deletion is not awaited."""
     name = f"test-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
+    object_client.create_namespace(name)
     try:
-        eventually(lambda: kubectl("get", "serviceaccount", "default", "-n", name))
+        eventually(lambda: object_client.is_ready(name))
         yield name
     finally:
-        kubectl("delete", "namespace", name, "--wait=false")
+        object_client.delete_namespace(name)
 
 
 # -- waiting --------------------------------------------------------------------------------------

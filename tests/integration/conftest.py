@@ -12,7 +12,7 @@ from support import schemas
 from support.cluster_harness import ClusterHarness
 from support.fake_controllers import resources
 from support.manifests import credentials, subscription, workload
-from support.object_reader import ObjectReader
+from support.object_client import ObjectClient
 from support.operator_process import OperatorProcess
 
 
@@ -46,17 +46,16 @@ def harness(
     namespace: str,
     kubectl: Callable[..., str],
     eventually: Callable[..., Any],
+    object_client: ObjectClient,
     sandbox: Sandbox,
     tmp_path: Path,
 ) -> Iterator[ClusterHarness]:
     """A namespace and an Infisical; the operator is not started."""
     operator = OperatorProcess.for_namespace(namespace, cluster.kubeconfig, tmp_path)
-    reader = ObjectReader.opened(cluster.kubeconfig)
     try:
-        yield ClusterHarness(namespace, kubectl, eventually, sandbox, operator, reader)
+        yield ClusterHarness(namespace, kubectl, eventually, sandbox, operator, object_client)
     finally:
         operator.kill()
-        reader.close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from support import charts, schemas
 from support.cluster_harness import ClusterHarness
 from support.kubectl import KubectlError, kubectl_for
 from support.manifests import credentials, subscription, workload
-from support.object_reader import ObjectReader
+from support.object_client import ObjectClient
 from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
@@ -64,13 +64,11 @@ def helm(private_cluster: Cluster, tmp_path: Path) -> Helm:
 
 @pytest.fixture
 def harness(
-    private_cluster: Cluster, kubectl: Kubectl, eventually: Eventually, sandbox: Sandbox, tmp_path: Path
+    private_client: ObjectClient, kubectl: Kubectl, eventually: Eventually, sandbox: Sandbox, tmp_path: Path
 ) -> ClusterHarness:
     """The namespace `shop` with a local Infisical; the test sets the operator."""
     unset = OperatorProcess((), {}, tmp_path / "operator.log", "")
-    return ClusterHarness(
-        "shop", kubectl, eventually, sandbox, unset, ObjectReader.opened(private_cluster.kubeconfig)
-    )
+    return ClusterHarness("shop", kubectl, eventually, sandbox, unset, private_client)
 
 
 @pytest.fixture

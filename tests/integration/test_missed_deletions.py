@@ -14,7 +14,7 @@ from support import schemas
 from support.cluster_harness import ClusterHarness
 from support.kubectl import kubectl_for
 from support.manifests import credentials, subscription, workload
-from support.object_reader import ObjectReader
+from support.object_client import ObjectClient
 from support.operator_process import OperatorProcess
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -24,7 +24,11 @@ NAMESPACE = "gap"
 
 @pytest.fixture
 def gap_harness(
-    private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
+    private_cluster: Cluster,
+    private_client: ObjectClient,
+    eventually: Callable[..., Any],
+    sandbox: Sandbox,
+    tmp_path: Path,
 ) -> Iterator[ClusterHarness]:
     """A served subscription and a matching Deployment in a cluster of their own."""
     kubectl = kubectl_for(private_cluster)
@@ -34,9 +38,7 @@ def gap_harness(
     kubectl("create", "namespace", NAMESPACE)
     eventually(lambda: kubectl("get", "serviceaccount", "default", "-n", NAMESPACE))
     operator = OperatorProcess.for_namespace(NAMESPACE, private_cluster.kubeconfig, tmp_path)
-    harness = ClusterHarness(
-        NAMESPACE, kubectl, eventually, sandbox, operator, ObjectReader.opened(private_cluster.kubeconfig)
-    )
+    harness = ClusterHarness(NAMESPACE, kubectl, eventually, sandbox, operator, private_client)
     try:
         harness.apply(credentials(sandbox), workload(), subscription(sandbox))
         operator.start()

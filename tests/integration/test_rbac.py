@@ -23,7 +23,7 @@ from support.fake_controllers.options import holding
 from support.fake_controllers.rollouts import Rollouts
 from support.kubectl import kubectl_for
 from support.manifests import Manifest, credentials, subscription, workload
-from support.object_reader import ObjectReader
+from support.object_client import ObjectClient
 from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
@@ -45,7 +45,11 @@ def cluster_options() -> dict[str, Any]:
 
 @pytest.fixture
 def harness(
-    private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
+    private_cluster: Cluster,
+    private_client: ObjectClient,
+    eventually: Callable[..., Any],
+    sandbox: Sandbox,
+    tmp_path: Path,
 ) -> Iterator[ClusterHarness]:
     """A namespace with an Infisical and the kinds of the fake controllers; the test sets the operator."""
     kubectl = kubectl_for(private_cluster)
@@ -58,7 +62,7 @@ def harness(
         eventually,
         sandbox,
         OperatorProcess((), {}, tmp_path / "operator.log", ""),
-        ObjectReader.opened(private_cluster.kubeconfig),
+        private_client,
     )
     try:
         yield harness
@@ -176,7 +180,7 @@ def is_observed(harness: ClusterHarness) -> bool:
 
 
 @pytest.mark.parametrize("served", [[], [SHOP]], ids=["all-namespaces", "chosen-namespaces"])
-def test_the_chart_grants_exactly_the_used_rights(
+def test_what_is_granted_is_what_is_used(
     harness: ClusterHarness, private_cluster: Cluster, tmp_path: Path, served: list[str]
 ) -> None:
     """The operator uses every right of the chart and no other right, and no request is forbidden."""

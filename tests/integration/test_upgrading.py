@@ -16,7 +16,7 @@ from support import charts, schemas
 from support.cluster_harness import ClusterHarness
 from support.kubectl import kubectl_for
 from support.manifests import Manifest, credentials, subscription, workload
-from support.object_reader import ObjectReader
+from support.object_client import ObjectClient
 from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
@@ -70,7 +70,11 @@ def chart_of(crd: Manifest, folder: Path) -> Path:
 
 @pytest.fixture
 def harness(
-    private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
+    private_cluster: Cluster,
+    private_client: ObjectClient,
+    eventually: Callable[..., Any],
+    sandbox: Sandbox,
+    tmp_path: Path,
 ) -> Iterator[ClusterHarness]:
     """A namespace with an Infisical; the operator is not started."""
     kubectl = kubectl_for(private_cluster)
@@ -78,9 +82,7 @@ def harness(
         kubectl("create", "namespace", name)
     operator = OperatorProcess.for_namespace(SHOP, private_cluster.kubeconfig, tmp_path)
     try:
-        yield ClusterHarness(
-            SHOP, kubectl, eventually, sandbox, operator, ObjectReader.opened(private_cluster.kubeconfig)
-        )
+        yield ClusterHarness(SHOP, kubectl, eventually, sandbox, operator, private_client)
     finally:
         operator.kill()
 

@@ -12,7 +12,7 @@ from typing import Any
 from infisical_sandbox.server import Sandbox
 from infisical_sandbox.server.controls import Controls
 from support.manifests import Manifest
-from support.object_reader import ObjectReader
+from support.object_client import ObjectClient
 from support.operator_process import OperatorProcess
 
 _QUIET_SECONDS = 2.5
@@ -28,7 +28,7 @@ class ClusterHarness:
     eventually: Callable[..., Any]
     sandbox: Sandbox
     operator: OperatorProcess
-    reader: ObjectReader
+    client: ObjectClient
     applied: list[Manifest] = field(default_factory=list)
 
     def apply(self, *manifests: Manifest) -> None:
@@ -39,7 +39,7 @@ class ClusterHarness:
 
     def get(self, kind: str, name: str) -> Manifest:
         """Read one object; raises KubectlError."""
-        return self.reader.get(self.namespace, kind, name)
+        return self.client.get(self.namespace, kind, name)
 
     def wait_serving(self, name: str = "payments") -> Manifest:
         """Wait until a subscription has an open stream and a complete read; return it."""

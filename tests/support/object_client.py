@@ -1,6 +1,6 @@
-"""Reading objects from the API server over one connection.
+"""Namespaces and reads of objects over one connection to the API server.
 
-A test that waits reads many times a second. One kubectl process for each read would take the processors
+A test that waits reads many times a second. One kubectl process for each read would take processor time
 from the operator that the test waits for.
 """
 
@@ -27,14 +27,14 @@ _PATHS = {
 }
 
 
-class ObjectReader:
-    """Reads the kinds that tests wait for, as the user of a kubeconfig."""
+class ObjectClient:
+    """Reads the kinds that tests wait for, as the user of a kubeconfig. All methods raise KubectlError."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
     @classmethod
-    def opened(cls, kubeconfig: Path) -> "ObjectReader":
+    def opened(cls, kubeconfig: Path) -> "ObjectClient":
         """Load a kubeconfig; the connection is made by the first read."""
         found = asyncio.run(load_connection(ClusterAccess(kubeconfig=str(kubeconfig))))
         headers = {"Authorization": f"{found.scheme} {found.token}"} if found.token else {}
@@ -49,18 +49,29 @@ class ObjectReader:
         self._client.close()
 
     def get(self, namespace: str, kind: str, name: str) -> dict[str, Any]:
-        """Read one object.
-
-        Raises:
-            KubectlError: the API server has no such object, refused, or did not answer.
-        """
+        """Read one object."""
         path = _PATHS[kind.lower()].format(f"namespaces/{namespace}")
+        return self._call("GET", f"/{path}/{name}")
+
+    def create_namespace(self, name: str) -> None:
+        """Create a namespace."""
+        self._call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+
+    def is_ready(self, namespace: str) -> bool:
+        """Whether pods can run in a namespace, for which it needs its default ServiceAccount."""
+        return bool(self._call("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default"))
+
+    def delete_namespace(self, name: str) -> None:
+        """Delete a namespace; do not wait for its end."""
+        self._call("DELETE", f"/api/v1/namespaces/{name}")
+
+    def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         try:
-            answer = self._client.get(f"/{path}/{name}")
+            answer = self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
-            raise KubectlError(f"{kind}/{name} cannot be read: {error!r}") from error
+            raise KubectlError(f"{method} {path} has no answer: {error!r}") from error
         if not answer.is_success:
-            raise KubectlError(f"{kind}/{name} cannot be read: {answer.status_code} {answer.text[:300]}")
+            raise KubectlError(f"{method} {path} failed: {answer.status_code} {answer.text[:300]}")
         return dict(answer.json())
 
 
