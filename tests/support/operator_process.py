@@ -19,7 +19,7 @@ _NAMELESS = (
 )
 """The operator under a user without a name, as in a container."""
 _NO_NAME = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "")
-_START_SECONDS = 60.0
+_START_SECONDS = 100.0
 
 
 @dataclass(slots=True)
