@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
-from local_cluster import Cluster, ClusterError, providing
+from local_cluster import Cluster, ClusterError, program_provider
 from support import eventually as polling
 from support.kubectl import KubectlError, kubectl_for
 from support.object_client import ObjectClient
@@ -83,7 +83,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = any(item.get_closest_marker("cluster") for item in session.items)
     if wanted and not session.config.option.collectonly:
         with contextlib.suppress(ClusterError):  # the fixture reports it, test by test
-            providing.provide(providing.sources(os.environ), _say)
+            program_provider.provide(program_provider.sources(os.environ), _say)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -98,7 +98,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def cluster(pytestconfig: pytest.Config) -> Cluster | ForeignCluster:
     """The session's control plane. Break a component only in `private_cluster`."""
     if foreign := os.environ.get("KUBECONFIG_FOR_TESTS"):
-        return ForeignCluster(Path(foreign), providing.provide(providing.sources(os.environ), _say))
+        return ForeignCluster(
+            Path(foreign), program_provider.provide(program_provider.sources(os.environ), _say)
+        )
     state, owner = pytestconfig.stash[_STATE]
     return Cluster(Path(state)).up(while_pid=owner)
 

@@ -1,9 +1,9 @@
-"""What ends a demo before its time."""
+"""Errors that end a demo or one of its steps."""
 
 
 class DemoError(Exception):
-    """The demo cannot be shown; the message is a sentence that says what to do about it."""
+    """The demo cannot run; the message says why and what to do."""
 
 
 class NotSeenError(Exception):
-    """Something that had to happen was not seen in time; the message says what."""
+    """An expected observation was not made in time; the message names it."""

@@ -1,4 +1,4 @@
-"""What the demo applies: the project's CRD and samples, with this demo's addresses and credentials."""
+"""The manifests of the demo: the CRD and the samples, for the local Infisical."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,22 +7,22 @@ from typing import Any
 import yaml
 
 from infisical_demo.errors import DemoError
-from infisical_demo.infisicals import LocalInfisical
+from infisical_demo.infisical_client import LocalInfisical
 
 _ROOT = Path(__file__).parents[2]
 CRDS = _ROOT / "crds"
 SAMPLES = _ROOT / "deploy" / "samples"
 NAME = "payments"
-"""The name of both samples, the Deployment and the subscription."""
+"""The name of the sample Deployment and of the sample subscription."""
 
 Manifest = dict[str, Any]
 
 
-def written(infisical: LocalInfisical, folder: Path) -> tuple[Path, ...]:
-    """Write the manifests for this Infisical into a folder that only its owner may read.
+def write_manifests(infisical: LocalInfisical, folder: Path) -> tuple[Path, ...]:
+    """Write the manifests for this Infisical into a folder with mode 0700; return the files to apply.
 
     Raises:
-        DemoError: the samples are not there, because this is no checkout of the project.
+        DemoError: the samples are missing, because the package is not installed from a checkout.
     """
     subscription = _subscription(_sample("subscription.yaml"), infisical)
     credentials = _credentials(_sample("credentials.yaml"), infisical.facts)
@@ -38,7 +38,7 @@ def _sample(name: str) -> Manifest:
         manifest: Manifest = yaml.safe_load((SAMPLES / name).read_text())
     except FileNotFoundError as error:
         raise DemoError(
-            f"{error.filename} is missing: the demo runs from a checkout of the project"
+            f"{error.filename} is missing. Run the demo from a checkout of the project."
         ) from error
     return manifest
 
@@ -48,14 +48,18 @@ def _credentials(sample: Manifest, facts: Mapping[str, Any]) -> Manifest:
 
 
 def _subscription(sample: Manifest, infisical: LocalInfisical) -> Manifest:
-    """The sample for this server, narrowed to some keys, so that there is something to leave out."""
+    """The sample for this server. It selects some keys only, so that step 3 has a key to skip."""
     (entry,) = sample["spec"]["events"]
-    conditions = {**entry["conditions"], "environmentSlug": infisical.environment, "secretKeys": ["DB_*"]}
+    conditions = {
+        **entry["conditions"],
+        "environmentSlug": infisical.environment_slug,
+        "secretKeys": ["DB_*"],
+    }
     spec = {
         **sample["spec"],
         "address": infisical.url,
         "projectSlug": infisical.facts["projectSlug"],
         "events": [{**entry, "conditions": conditions}],
-        "cooldownSeconds": 0,  # one restart after the other is what there is to see
+        "cooldownSeconds": 0,  # the demo shows many restarts in a short time
     }
     return {**sample, "spec": spec}

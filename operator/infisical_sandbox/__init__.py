@@ -1,1 +1,1 @@
-"""A local Infisical and a local Kubernetes control plane, for demos and tests."""
+"""The local Infisical, for demos and tests: see `server`."""

@@ -1,4 +1,4 @@
-"""The few questions the cluster asks its own API server, over plain HTTPS."""
+"""The few requests of the local cluster to its own API server."""
 
 import ssl
 from pathlib import Path
@@ -13,7 +13,7 @@ _CONFLICT = 409
 
 
 def connect(port: int, certificates: Path) -> httpx.Client:
-    """Return a client that identifies itself as the administrator at the component at `port`."""
+    """Return a client with the administrator's certificate for the component at `port`."""
     context = ssl.create_default_context(cafile=str(certificates / "ca.crt"))
     context.load_cert_chain(certificates / "admin.crt", certificates / "admin.key")
     return httpx.Client(
@@ -22,7 +22,7 @@ def connect(port: int, certificates: Path) -> httpx.Client:
 
 
 def is_healthy(client: httpx.Client, path: str) -> bool:
-    """Tell whether a health endpoint says yes; not answering is a no."""
+    """Return True if a health endpoint responds with success; no response is False."""
     try:
         return client.get(path).is_success
     except httpx.TransportError:
@@ -30,10 +30,10 @@ def is_healthy(client: httpx.Client, path: str) -> bool:
 
 
 def create_node(client: httpx.Client, name: str) -> None:
-    """Create a node that kwok will play, unless it exists.
+    """Create a node for kwok to simulate, unless it exists.
 
     Raises:
-        ClusterError: the API server refuses.
+        ClusterError: the API server rejects the node.
     """
     resources = {"cpu": "64", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "1000"}
     labels = {
@@ -50,17 +50,17 @@ def create_node(client: httpx.Client, name: str) -> None:
     }
     answer = client.post("/api/v1/nodes", json=node)
     if answer.status_code != _CONFLICT and not answer.is_success:
-        raise errors.ClusterError(f"node {name} was refused: {answer.text[:300]}")
+        raise errors.ClusterError(f"the API server rejected node/{name}: {answer.text[:300]}")
 
 
 def ready_nodes(client: httpx.Client) -> int:
-    """Count the nodes whose condition Ready is True and that take pods."""
+    """Return the number of nodes that are Ready and have no not-ready taint."""
     nodes = client.get("/api/v1/nodes").raise_for_status().json()["items"]
     return sum(_is_ready(node) for node in nodes)
 
 
 def takes_pods(client: httpx.Client, namespace: str) -> bool:
-    """Tell whether pods can be created in a namespace: its default service account is there."""
+    """Return True if the default service account of a namespace exists, which pods need."""
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
     return client.get(path).is_success
 

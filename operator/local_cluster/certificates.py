@@ -1,7 +1,7 @@
 """The certificates of the local control plane: one authority, one pair per identity.
 
-RBAC reads the identity off the subject: common name = user, organization = group. Everything is
-written once, readable by the owner alone, and thrown away with the state folder.
+RBAC takes the identity from the subject: common name = user, organization = group. All files are
+written once with mode 0600 and removed with the state folder.
 """
 
 import ipaddress
@@ -33,13 +33,13 @@ IDENTITIES = {
     "admin": ("infisical-sandbox-admin", _MASTERS),
     "kube-controller-manager": ("system:kube-controller-manager", ""),
     "kube-scheduler": ("system:kube-scheduler", ""),
-    "kwok": ("infisical-sandbox-kwok", _MASTERS),  # it plays every kubelet at once
+    "kwok": ("infisical-sandbox-kwok", _MASTERS),  # kwok simulates all kubelets
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certificate authority that signs for the folder it was made for."""
+    """The certificate authority of one state folder."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -48,7 +48,7 @@ class Authority:
 def write(folder: Path, now: datetime) -> None:
     """Write `ca.crt`, a pair per identity and the service account keys into `folder`, once.
 
-    `ca.crt` comes last: if it exists, everything does.
+    `ca.crt` is written last: if it exists, all files exist.
     """
     if (folder / "ca.crt").exists():
         return

@@ -1,7 +1,7 @@
 """The command line of the local control plane: `infisical-sandbox cluster ...`.
 
-Progress goes to standard error, results to standard output. Exit codes: 0 good, 1 an error or a
-cluster that is not well, 3 (status only) no cluster is up.
+Progress goes to standard error, results to standard output. Exit codes: 0 success, 1 an error or a
+component that is not running, 3 (status only) no cluster is up.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from local_cluster import layouts, programs, providing
-from local_cluster.clusters import Cluster, ComponentStatus
+from local_cluster import program_provider, programs, state_layout
+from local_cluster.cluster import Cluster, ComponentStatus
 from local_cluster.errors import ClusterError
 
 _NOT_UP = 3
@@ -39,7 +39,7 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception, unless somebody (nohup) has them ignored."""
+    """Turn SIGTERM and SIGHUP into an exception, unless they are ignored (nohup)."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
@@ -51,8 +51,8 @@ def _stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _told(command: Callable[P, None]) -> Callable[P, None]:
-    """Tell errors in a sentence, and clean up when stopped."""
+def _with_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Print a ClusterError as one message, and clean up after a signal."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -69,25 +69,28 @@ _state = click.option(
     "--state",
     type=_FOLDER,
     envvar="INFISICAL_SANDBOX_STATE",
-    default=lambda: layouts.default_state(os.environ),
+    default=lambda: state_layout.default_state(os.environ),
     show_default="~/.local/state/infisical-sandbox/cluster",
-    help="The folder that holds everything the cluster writes.",
+    help="Folder for all files of the cluster.",
 )
 _binaries = click.option(
     "--binaries",
     type=_FOLDER,
-    help="A folder with programs to use before any other (default: KUBEBUILDER_ASSETS).",
+    help="Folder with programs, used before all other sources (default: KUBEBUILDER_ASSETS).",
 )
 _mirror = click.option(
     "--mirror",
     envvar="INFISICAL_SANDBOX_MIRROR",
-    help="A base url to download from instead of the publishers: MIRROR/<host>/<path>.",
+    help="Base url to download from instead of the publishers: MIRROR/<host>/<path>.",
 )
 
 
 @click.group("cluster")
 def cluster() -> None:
-    """A real Kubernetes control plane on this machine, its nodes played by kwok."""
+    """Run a Kubernetes control plane on this machine.
+
+    etcd, the API server, the controller manager and the scheduler are real; kwok simulates nodes and pods.
+    """
 
 
 @cluster.command()
@@ -97,12 +100,12 @@ def cluster() -> None:
 @click.option(
     "--kubeconfig",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write the administrator's kubeconfig (default: in the state folder).",
+    help="File for the administrator's kubeconfig (default: in the state folder).",
 )
-@click.option("--nodes", type=click.IntRange(1, 100), default=2, show_default=True)
-@click.option("--audit-log", is_flag=True, help="Record who did what (metadata only).")
-@click.option("--while-pid", type=int, help="Take the cluster down when this process ends.")
-@_told
+@click.option("--nodes", type=click.IntRange(1, 100), default=2, show_default=True, help="Number of nodes.")
+@click.option("--audit-log", is_flag=True, help="Write an audit log of all API requests (metadata only).")
+@click.option("--while-pid", type=int, help="Stop the cluster when this process ends.")
+@_with_errors
 def up(  # noqa: PLR0913, PLR0917 - one parameter per option
     state: Path,
     binaries: Path | None,
@@ -112,35 +115,36 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per option
     audit_log: bool,  # noqa: FBT001 - click passes it by name
     while_pid: int | None,
 ) -> None:
-    """Start the control plane, or whatever of it does not run; ready in about 4 s.
+    """Start the control plane, or its missing components. Takes about 4 s.
 
-    The very first time the programs are downloaded, or built from source in about 10 minutes.
+    The first start downloads the programs, or builds them from source in about 10 minutes.
     """
     started = Cluster(
         state,
         nodes=nodes,
         kubeconfig=kubeconfig,
         audit_log=audit_log,
-        sources=providing.sources(os.environ, given=binaries, mirror=mirror),
+        sources=program_provider.sources(os.environ, given=binaries, mirror=mirror),
         say=_say,
     ).up(while_pid=while_pid)
-    _say(f"ready: {len(started.status())} components, {nodes} nodes")
+    count = len(started.status())
+    _say(f"ready: {count} components, {nodes} {'node' if nodes == 1 else 'nodes'}")
     click.echo(f"export KUBECONFIG={shlex.quote(str(started.kubeconfig))}")
 
 
 @cluster.command()
 @_state
-@_told
+@_with_errors
 def down(state: Path) -> None:
-    """End the control plane and remove everything it wrote."""
+    """Stop the control plane and remove all its files."""
     _say(f"{state}: down" if Cluster(state).down() else f"{state}: no cluster was up")
 
 
 @cluster.command()
 @_state
-@_told
+@_with_errors
 def status(state: Path) -> None:
-    """Show the components. Exit code 0: all well, 1: some are not, 3: no cluster is up."""
+    """Show the components. Exit code 0: all running, 1: some not running, 3: no cluster is up."""
     found = Cluster(state).status()
     if not found:
         _say(f"{state}: no cluster is up")
@@ -151,9 +155,12 @@ def status(state: Path) -> None:
 
 @cluster.command()
 @_state
-@_told
+@_with_errors
 def env(state: Path) -> None:
-    """Print shell commands for kubectl and helm: eval "$(infisical-sandbox cluster env)"."""
+    """Print shell commands that set KUBECONFIG and PATH.
+
+    To use kubectl and helm: eval "$(infisical-sandbox cluster env)"
+    """
     here = Cluster(state)
     click.echo(f"export KUBECONFIG={shlex.quote(str(here.kubeconfig))}")
     click.echo(f'export PATH={shlex.quote(str(here.binaries))}:"$PATH"')
@@ -162,11 +169,11 @@ def env(state: Path) -> None:
 @cluster.command()
 @_binaries
 @_mirror
-@_told
+@_with_errors
 def binaries(binaries: Path | None, mirror: str | None) -> None:
-    """Make the programs present and print their folder; nothing is started."""
-    origin = providing.sources(os.environ, given=binaries, mirror=mirror)
-    click.echo(providing.provide(origin, _say, programs.PROGRAMS))
+    """Download or build the programs and print their folder. Starts no process."""
+    origin = program_provider.sources(os.environ, given=binaries, mirror=mirror)
+    click.echo(program_provider.provide(origin, _say, programs.PROGRAMS))
 
 
 def _table(found: tuple[ComponentStatus, ...]) -> Table:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_cluster import layouts
-from local_cluster.layouts import Layout
+from local_cluster import state_layout
+from local_cluster.state_layout import Layout
 
 LOOPBACK = "127.0.0.1"
 # The listening sockets; each keeps its port for the life of the cluster.
@@ -14,13 +14,13 @@ PORT_NAMES = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", 
 CLIENTS = ("kube-controller-manager", "kube-scheduler", "kwok")
 _SERVICE_RANGE = "10.0.0.0/16"
 _POD_RANGE = "10.1.0.0/16"
-# Far above what a person or a test causes: client-side throttling would only slow rollouts down.
+# Far above the load of a demo or a test: client-side throttling would only slow rollouts down.
 _UNTHROTTLED = ("--kube-api-qps=300", "--kube-api-burst=600")
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One process of the control plane. `health` is asked at `port` (0: it answers nowhere)."""
+    """One process of the control plane; `health` is the path of its health check at `port` (0: none)."""
 
     name: str
     arguments: tuple[str, ...]
@@ -49,7 +49,7 @@ def _etcd(layout: Layout, ports: Mapping[str, int]) -> Component:
     server, trust = _pair(layout, "server"), str(layout.certificates / "ca.crt")
     arguments = (
         f"--data-dir={layout.data}",
-        "--unsafe-no-fsync",  # nothing here survives `down`, so a power cut may take it too
+        "--unsafe-no-fsync",  # `down` removes the data anyway, so a loss at a power cut is acceptable
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
@@ -71,7 +71,7 @@ def _etcd(layout: Layout, ports: Mapping[str, int]) -> Component:
 
 def _apiserver(layout: Layout, ports: Mapping[str, int], *, audit_log: bool) -> Component:
     folder, (certificate, key) = layout.certificates, _pair(layout, "server")
-    audit = (f"--audit-policy-file={layouts.AUDIT_POLICY}", f"--audit-log-path={layout.audit}")
+    audit = (f"--audit-policy-file={state_layout.AUDIT_POLICY}", f"--audit-log-path={layout.audit}")
     arguments = (
         *_serving(layout, ports["kube-apiserver"]),
         f"--advertise-address={LOOPBACK}",
@@ -114,7 +114,7 @@ def _scheduler(layout: Layout, port: int) -> Component:
 def _kwok(layout: Layout) -> Component:
     arguments = (
         f"--kubeconfig={layout.kubeconfigs / 'kwok'}",
-        f"--config={layouts.STAGES}",
+        f"--config={state_layout.STAGES}",
         "--manage-all-nodes",
         f"--cidr={_POD_RANGE}",
         f"--node-ip={LOOPBACK}",

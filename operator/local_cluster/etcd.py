@@ -1,4 +1,4 @@
-"""What is asked of etcd directly: to forget. It speaks JSON beside gRPC, under the same port."""
+"""Compaction of etcd, by the JSON gateway on etcd's client port."""
 
 import httpx
 
@@ -9,11 +9,11 @@ def compact(client: httpx.Client) -> None:
     """Drop every revision but the newest.
 
     Raises:
-        ClusterError: etcd refuses or does not answer.
+        ClusterError: etcd rejects the request or does not respond.
     """
     try:
         status = client.post("/v3/maintenance/status", json={}).raise_for_status().json()
         order = {"revision": status["header"]["revision"], "physical": True}
         client.post("/v3/kv/compaction", json=order).raise_for_status()
     except httpx.HTTPError as error:
-        raise errors.ClusterError(f"etcd was not compacted: {error}") from error
+        raise errors.ClusterError(f"the compaction of etcd failed: {error}") from error

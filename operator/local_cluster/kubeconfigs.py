@@ -1,4 +1,4 @@
-"""kubeconfig files, self-contained: certificates are embedded, so a file can be copied away."""
+"""kubeconfig files with embedded certificates, so that a file works after a copy to another place."""
 
 import base64
 from pathlib import Path
@@ -11,7 +11,7 @@ NAME = "infisical-sandbox"
 
 
 def render(server: str, certificates: Path, identity: str) -> str:
-    """Return the kubeconfig with which `identity` talks to `server` (a url), as YAML."""
+    """Return the kubeconfig of `identity` for `server` (a url), as YAML."""
     document = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -40,13 +40,15 @@ def render(server: str, certificates: Path, identity: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a kubeconfig for its owner alone.
+    """Write a kubeconfig with mode 0600.
 
     Raises:
-        ClusterError: `path` holds something that is not ours, such as the user's own kubeconfig.
+        ClusterError: `path` is another file, such as the user's own kubeconfig.
     """
     if path.exists() and not _is_ours(path):
-        raise errors.ClusterError(f"{path} is not a kubeconfig of the sandbox: not overwritten")
+        raise errors.ClusterError(
+            f"{path} is not a kubeconfig of infisical-sandbox and was not overwritten. Choose another file."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     fresh.touch(mode=0o600)
@@ -55,7 +57,7 @@ def write(path: Path, text: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a kubeconfig if it is there and ours."""
+    """Remove a kubeconfig if it exists and was written by `write`."""
     if path.exists() and _is_ours(path):
         path.unlink()
 

@@ -1,7 +1,7 @@
-"""Processes that outlive whoever started them, and are only touched while they are still the same.
+"""Starts, identifies and stops processes that outlive their parent.
 
-A pid alone is not an identity: it may belong to somebody else by now. Together with its start time
-and the boot it is. A process that has ended but was not yet collected by its parent is gone.
+A pid is not an identity, because the kernel reuses it. Pid, start time and boot together are one. A
+process that has ended but that its parent has not reaped counts as gone.
 """
 
 import contextlib
@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pydantic
 
-from local_cluster import errors, waiting
+from local_cluster import errors, wait
 
 # Fields of /proc/<pid>/stat, counted from the one after the name; see proc_pid_stat(5).
 _STATE, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _START_TIME, _RESIDENT_PAGES = 0, 11, 12, 17, 19, 21
 _TERMINATE_SECONDS = 5.0
 _KILL_SECONDS = 10.0
-_LOOK_MILLISECONDS = 1000
+_POLL_MILLISECONDS = 1000
 
 
 class Process(pydantic.BaseModel):
-    """Names one process for good: `started` is in clock ticks since the boot `boot`."""
+    """The identity of one process: `started` is in clock ticks since the boot `boot`."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
@@ -33,7 +33,7 @@ class Process(pydantic.BaseModel):
 
 
 class Usage(pydantic.BaseModel):
-    """What a process has used: resident memory in MiB, processor time in seconds."""
+    """The resident memory in MiB and the processor time in seconds of a process."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
@@ -76,7 +76,7 @@ def identify(pid: int) -> Process:
     """
     fields = _stat(pid)
     if not fields:
-        raise errors.ClusterError(f"there is no process {pid}")
+        raise errors.ClusterError(f"no process has pid {pid}")
     return Process(pid=pid, started=int(fields[_START_TIME]), boot=_boot())
 
 
@@ -92,7 +92,7 @@ def state(process: Process) -> str:
 
 
 def usage(process: Process) -> Usage | None:
-    """Return what the process has used; None if it is gone."""
+    """Return the resource usage of a process; None if it is gone."""
     fields = _stat(process.pid)
     if not fields or state(process) == "gone":
         return None
@@ -104,7 +104,7 @@ def usage(process: Process) -> Usage | None:
 
 
 def send(process: Process, number: signal.Signals) -> bool:
-    """Send a signal if the process is still the same; tell whether it was sent."""
+    """Send a signal if the process still exists; return True if it was sent."""
     if state(process) == "gone":
         _reap(process.pid)
         return False
@@ -114,9 +114,9 @@ def send(process: Process, number: signal.Signals) -> bool:
 
 
 def terminate(process: Process) -> None:
-    """Stop a process politely, then by force; return when it is gone."""
+    """Stop a process by SIGTERM, after 5 s by SIGKILL; return when it is gone."""
     send(process, signal.SIGTERM)
-    send(process, signal.SIGCONT)  # a paused process cannot obey
+    send(process, signal.SIGCONT)  # a paused process does not handle signals
     try:
         wait_gone(process, _TERMINATE_SECONDS)
     except errors.ClusterError:
@@ -124,7 +124,7 @@ def terminate(process: Process) -> None:
 
 
 def kill(process: Process) -> None:
-    """Stop a process by force; return when it is gone."""
+    """Stop a process by SIGKILL; return when it is gone."""
     send(process, signal.SIGKILL)
     wait_gone(process, _KILL_SECONDS)
 
@@ -133,14 +133,14 @@ def wait_gone(process: Process, seconds: float) -> None:
     """Wait until a process is gone.
 
     Raises:
-        ClusterError: it is still there.
+        ClusterError: it still exists after `seconds`.
     """
-    waiting.until(lambda: _is_gone(process), seconds=seconds, what=f"the end of {process.pid}")
+    wait.until(lambda: _is_gone(process), seconds=seconds, what=f"the end of process {process.pid}")
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold back interrupts between starting a process and writing down that it was started."""
+    """Delay SIGINT, SIGTERM and SIGHUP until the context ends, so that a started process is recorded."""
     held: list[signal.Signals] = []
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
@@ -157,7 +157,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def wait_for_end(process: Process) -> None:
-    """Wait until the process ends, a second at most: what else may have changed is looked at then."""
+    """Wait until the process ends, at most 1 s, so that the caller can check other conditions."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -165,7 +165,7 @@ def wait_for_end(process: Process) -> None:
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        poll.poll(_LOOK_MILLISECONDS)
+        poll.poll(_POLL_MILLISECONDS)
     finally:
         os.close(descriptor)
 
@@ -178,7 +178,7 @@ def _is_gone(process: Process) -> bool:
 
 
 def _reap(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):  # somebody else's child, or reaped already
+    with contextlib.suppress(ChildProcessError):  # another process's child, or reaped already
         os.waitpid(pid, os.WNOHANG)
 
 

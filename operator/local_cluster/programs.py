@@ -1,7 +1,6 @@
-"""The programs of the local control plane: versions, where releases lie, how they are built.
+"""The programs of the local control plane: versions, release urls and build parameters.
 
-Everything that changes with an upgrade is here and in `deploy/local/programs/*/go.mod`
-(a test holds the two together).
+An upgrade changes this file and `deploy/local/programs/*/go.mod`; a test compares the two.
 """
 
 import os
@@ -17,10 +16,10 @@ HELM = "4.3.1"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Where the publisher offers a program. Urls and members may contain `{platform}`.
+    """The publisher's download of a program. Urls and members may contain `{platform}`.
 
     Exactly one of `checksum_url` (a file of the publisher with a line `<sha256>[  <file>]`) and
-    `checksums` (platform to sha256, for a publisher who offers none) is set.
+    `checksums` (platform to sha256, for a publisher without such a file) is set.
     """
 
     url: str
@@ -43,28 +42,28 @@ class Program:
 
 
 def platform() -> str:
-    """Return this machine as Go names it: `linux-amd64` or `linux-arm64`.
+    """Return the platform of this machine: `linux-amd64` or `linux-arm64`.
 
     Raises:
-        ClusterError: neither of them; Kubernetes publishes no control plane for it.
+        ClusterError: another platform, for which Kubernetes publishes no control plane.
     """
     machine = os.uname()
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine.machine)
     if machine.sysname != "Linux" or not architecture:
         raise errors.ClusterError(
-            f"the local control plane runs on Linux (amd64, arm64), not on "
-            f"{machine.sysname} {machine.machine}; use any cluster through KUBECONFIG instead"
+            f"the local control plane runs on Linux amd64 and arm64, not on {machine.sysname} "
+            f"{machine.machine}. Use another cluster, for example: make demo KUBECONFIG=FILE"
         )
     return f"linux-{architecture}"
 
 
 def version_key(of_platform: str) -> str:
-    """Name the cache folder: it changes with every version and platform."""
+    """Return the name of the cache folder, which has all versions and the platform."""
     return f"kubernetes-{KUBERNETES}-etcd-{ETCD}-kwok-{KWOK}-helm-{HELM}-{of_platform}"
 
 
 def _kubernetes_variables() -> tuple[tuple[str, str], ...]:
-    # Left alone a build says v0.0.0-master, which clients and Helm's kubeVersion refuse.
+    # Without these a build has the version v0.0.0-master, which clients and Helm's kubeVersion reject.
     major, minor, _ = KUBERNETES.split(".")
     values = {
         "gitVersion": f"v{KUBERNETES}",

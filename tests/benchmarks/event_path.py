@@ -3,8 +3,8 @@
 
 A local Infisical, the real client and the whole loop of one subscription; only the API server is in memory.
 What is counted is calls of functions of the operator, from the decoding of the frame to the end of the
-workload's patch: how many files and functions they are in, and how often a call leads from one file into
-another. The figures depend on no clock: a reader follows the same way.
+workload's patch: how many files and functions they are in, and how often a call is in another file than the
+call before. The figures depend on no clock: a reader follows the same way.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 import infisical_events
+from infisical_events.core.snapshots.events import decode_frame
 from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.app.bootstrap import infisical_opener
 from infisical_events.runtime.app.digest_keys import DigestKeys
@@ -29,7 +30,6 @@ from support.fake_cluster import FakeCluster, a_digest_key
 from support.infisical_sessions import LOOPBACK
 
 _PACKAGE = str(Path(infisical_events.__file__).parent)
-_DECODED_IN, _DECODING = "core/events.py", "decode"
 
 
 class EventPath:
@@ -54,10 +54,10 @@ class EventPath:
 
     def _called(self, frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        if event != "call" or self._is_over or not code.co_filename.startswith(_PACKAGE):
+        is_ours = code.co_filename.startswith(_PACKAGE)
+        if event != "call" or self._is_over or not is_ours or _is_resumed(frame):
             return
-        is_decoding = code.co_name == _DECODING and code.co_filename.endswith(_DECODED_IN)
-        self._is_begun = self._is_begun or is_decoding
+        self._is_begun = self._is_begun or code is decode_frame.__code__
         if self._is_begun:
             self.calls.append(code)
 
@@ -71,6 +71,11 @@ class EventPath:
         """How often a call is in another file than the one before."""
         files = self.files
         return sum(before != after for before, after in itertools.pairwise(files))
+
+
+def _is_resumed(frame: FrameType) -> bool:
+    """Whether a coroutine or generator goes on, which is no call: its `RESUME` has an argument then."""
+    return frame.f_code.co_code[frame.f_lasti + 1] != 0
 
 
 class _Cluster(FakeCluster):

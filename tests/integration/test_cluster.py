@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from local_cluster import Cluster, ClusterError
-from local_cluster.layouts import Layout
-from local_cluster.records import load
+from local_cluster.cluster_record import load
+from local_cluster.state_layout import Layout
 
 pytestmark = pytest.mark.cluster
 
@@ -256,7 +256,7 @@ def test_a_component_that_cannot_start_is_told(tmp_path: Path) -> None:
     layout.data.parent.mkdir(parents=True)
     layout.data.write_text("a file where etcd needs a folder")
 
-    with pytest.raises(ClusterError, match=r"(?s)etcd ended.*The whole log"):
+    with pytest.raises(ClusterError, match=r"(?s)etcd exited.*The whole log"):
         Cluster(state).up()
 
     assert _survivors(state) == []

@@ -225,7 +225,7 @@ async def test_a_recreated_subscription_waits_for_what_is_deleted(
     key = secret_harness.subscribe()
     eventually(lambda: "deletionTimestamp" in secret_harness.stored()["metadata"], seconds=_GARBAGE_SECONDS)
 
-    assert "is one of a deleted subscription of this name" in await secret_harness.refused(key)
+    assert "belongs to a deleted subscription of this name" in await secret_harness.refused(key)
 
     secret_harness.patch({"metadata": {"finalizers": None}})
     eventually(lambda: not secret_harness.run("get", "secrets", "-o", "name"))
@@ -308,7 +308,10 @@ async def test_merging_takes_nothing_away(secret_harness: SecretHarness) -> None
         key, MERGE | {"labels": {"x": "y"}}, **{"A": CANARY, "tls.crt": CANARY}
     )
 
-    assert 'has data.A, data.tls.crt of "kubectl-create", and Merge takes nothing away' in message
+    assert (
+        'has data.A, data.tls.crt of field manager "kubectl-create", '
+        "and creationPolicy Merge takes over no field" in message
+    )
     assert secret_harness.data() == {"A": "1", "B": "2", "tls.crt": "t"}
 
 
@@ -319,7 +322,7 @@ async def test_a_merged_key_that_was_edited_by_hand_is_told(secret_harness: Secr
     await secret_harness.write_as(key, MERGE, A="1")
     secret_harness.patch({"data": {"A": "eA=="}})
 
-    assert 'has data.A of "kubectl-patch"' in await secret_harness.refused(key, MERGE)
+    assert 'has data.A of field manager "kubectl-patch"' in await secret_harness.refused(key, MERGE)
 
 
 async def test_merging_needs_a_secret(secret_harness: SecretHarness) -> None:
@@ -334,13 +337,13 @@ async def test_merging_needs_a_secret(secret_harness: SecretHarness) -> None:
 async def test_a_secret_of_somebody_else_is_left_alone(
     secret_harness: SecretHarness, fields: JSONObject
 ) -> None:
-    """A Secret of another creator is rejected, also if some labels match."""
+    """One that was not made here is refused, also if it looks a little like ours."""
     key = secret_harness.subscribe()
     secret_harness.create(THEIRS="t")
-    assert "belongs to somebody else: choose another name" in await secret_harness.refused(key, fields)
+    assert "has another owner: choose another name" in await secret_harness.refused(key, fields)
 
     secret_harness.patch({"metadata": {"labels": {"app.kubernetes.io/managed-by": "infisical-events"}}})
-    assert "belongs to somebody else" in await secret_harness.refused(key, fields)
+    assert "has another owner" in await secret_harness.refused(key, fields)
 
 
 @pytest.mark.parametrize("fields", [{}, ORPHAN, MERGE], ids=["Owner", "Orphan", "Merge"])
@@ -390,7 +393,7 @@ async def test_what_kubernetes_does_not_take(
     """The API server's message names the field."""
     refusal = await secret_harness.refused(secret_harness.subscribe(), fields, **data)
 
-    assert "Secret env is refused by the API server: change the entry" in refusal
+    assert "secret/env is rejected by the API server: change the entry" in refusal
     assert message in refusal
 
 
@@ -407,9 +410,7 @@ async def test_a_quota_that_is_used_up(secret_harness: SecretHarness, eventually
     )
     await secret_harness.write(key, A="2")
     managed = ManagedSecret.model_validate({"name": "second", "environmentSlug": "prod"})
-    with pytest.raises(
-        SecretRejectedError, match="does not fit into the quota few of its namespace"
-    ) as refused:
+    with pytest.raises(SecretRejectedError, match="exceeds the quota few of its namespace") as refused:
         await ManagedSecretClient(secret_harness.kube).apply(key, managed, {"A": CANARY}, "token")
 
     assert CANARY not in str(refused.value)
@@ -438,7 +439,7 @@ spec: {{policyName: {name}, validationActions: [Deny]}}
 async def test_a_policy_that_tells_values(
     secret_harness: SecretHarness, eventually_async: Callable[..., Any]
 ) -> None:
-    """The message names the policy and omits the policy's own message."""
+    """It is named, and its message is omitted."""
     key, policy = secret_harness.subscribe(), _POLICY.format(name=secret_harness.namespace)
     secret_harness.kubectl("apply", "-f", "-", stdin=policy)
 
@@ -455,7 +456,7 @@ async def test_a_policy_that_tells_values(
     finally:
         secret_harness.kubectl("delete", "-f", "-", stdin=policy)
 
-    assert f"Secret env is refused by the policy {secret_harness.namespace}: change the entry" in message
+    assert f"secret/env is rejected by the policy {secret_harness.namespace}: change the entry" in message
     assert CANARY not in message
     assert base64.b64encode(CANARY.encode()).decode() not in message
 
@@ -525,4 +526,4 @@ async def test_a_secret_that_appears_in_between_loses_nothing(secret_harness: Se
         )
 
     assert secret_harness.data() == {"A": "theirs"}
-    assert "belongs to somebody else" in await secret_harness.refused(key)
+    assert "has another owner" in await secret_harness.refused(key)

@@ -116,9 +116,9 @@ def test_secrets_that_cannot_be_written_hold_up_no_other(harness: ClusterHarness
         held = {name: _value(harness, name) for name in ("theirs", "frozen", "good")}
         assert held == {"theirs": "theirs", "frozen": "first", "good": "second"}
         messages = _refusals(harness)
-        assert "Secret theirs exists and belongs to somebody else: choose another name" in messages
-        assert "Secret frozen is immutable: delete it" in messages
-        assert f"Secret banned is refused by the policy {harness.namespace}" in messages
+        assert "secret/theirs exists and has another owner: choose another name" in messages
+        assert "secret/frozen is immutable: delete it" in messages
+        assert f"secret/banned is rejected by the policy {harness.namespace}" in messages
         assert "Secret good" not in messages
 
     harness.eventually(lambda: _value(harness, "banned") == "second", seconds=60)
@@ -141,7 +141,7 @@ def test_a_secret_of_two_subscriptions_is_the_first_ones(harness: ClusterHarness
 
     harness.expect_restarts(1, "mail")
     assert [_value(harness, name) for name in ("shared", "mail")] == ["second", "second"]
-    assert "Secret shared is written by the subscription 'payments'" in _refusals(harness, "mail")
+    assert "secret/shared is written by the subscription 'payments'" in _refusals(harness, "mail")
     assert not _refusals(harness)
 
 

@@ -46,7 +46,7 @@ def test_no_value_and_no_token_gets_out(harness: ClusterHarness, log_format: str
     )
     harness.operator.start()
     harness.wait_serving()
-    harness.wait_reason("Authenticated", "CredentialsRejected", "refused")
+    harness.wait_reason("Authenticated", "CredentialsRejected", "rejected")
     harness.wait_reason("Authenticated", "TokenRejected", "forged")
 
     harness.change(DB_PASSWORD=CANARY)

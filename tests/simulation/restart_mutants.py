@@ -8,18 +8,18 @@ from unittest import mock
 
 from infisical_events.api.specs import OnFailure, OnTimeout, Order
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.restarts import planner, restart_records
+from infisical_events.core.restarts import decisions, planner, restart_records
 from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync import sync_state
+from infisical_events.core.sync import sync_state, workload_sync_state
 from infisical_events.core.sync.secret_providers import SecretProvider
 from infisical_events.core.sync.sync_requests import PodContent
 from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.core.sync.workload_sync_state import ProviderState
 from infisical_events.runtime.limits import restart_budget
-from infisical_events.runtime.restarts import restart_controller, restart_decider, workload_patcher
+from infisical_events.runtime.restarts import restart_controller, workload_patcher
 from infisical_events.runtime.status import subscription_store
-from infisical_events.runtime.sync import managed_secret_writer, sync_coordinator
+from infisical_events.runtime.sync import managed_secret_writer
 from simulation.cluster_model import SERVED
 from simulation.mutants import Plant
 
@@ -35,8 +35,8 @@ def _plant(name: str) -> Any:  # noqa: ANN401 - a decorator of plants
 
 
 def _judging(change: Any) -> AbstractContextManager[Any]:  # noqa: ANN401 - from one state to another
-    real = sync_coordinator.evaluate
-    return mock.patch.object(sync_coordinator, "evaluate", lambda context, now: change(real(context, now)))
+    real = workload_sync_state.evaluate
+    return mock.patch.object(workload_sync_state, "evaluate", lambda context, now: change(real(context, now)))
 
 
 @_plant("restarting before the source has synced")
@@ -73,13 +73,13 @@ def _unjudged() -> AbstractContextManager[Any]:
 @_plant("a Secret is written once and not kept")
 @contextmanager
 def _written_once() -> Iterator[None]:
-    real = managed_secret_writer.ManagedSecretWriter._keep
+    real = managed_secret_writer.ManagedSecretWriter._write_one
 
     async def keep(self: Any, managed: Any, ledger: Ledger) -> Any:  # noqa: ANN401 - a keeper
         known = self.kept.get(managed.name)
         return known if known and known.secret else await real(self, managed, ledger)
 
-    with mock.patch.object(managed_secret_writer.ManagedSecretWriter, "_keep", keep):
+    with mock.patch.object(managed_secret_writer.ManagedSecretWriter, "_write_one", keep):
         yield
 
 
@@ -147,40 +147,40 @@ def _rollouts_in_memory() -> AbstractContextManager[Any]:
 @_plant("a Skip clears the debt")
 @contextmanager
 def _skip_clears() -> Iterator[None]:
-    real = restart_decider.RestartDecider._held
+    real = decisions._wait_for_sync
 
-    def held(self: Any, act: RestartNow, fresh: Any) -> Any:  # noqa: ANN401 - as decided
-        found = real(self, act, fresh)
-        is_skipped = found is not None and found.reason is Reason.RESYNC_TIMED_OUT
-        return Resolved(act.pending, Reason.RESYNC_TIMED_OUT, act.workload) if is_skipped else found
+    def wait(*facts: Any) -> Any:  # noqa: ANN401 - as decided
+        found = real(*facts)
+        if found is None or found.reason is not Reason.RESYNC_TIMED_OUT:
+            return found
+        return decisions.Resolve(pending=found.pending, workload=found.workload, reason=found.reason)
 
-    with mock.patch.object(restart_decider.RestartDecider, "_held", held):
+    with mock.patch.object(decisions, "_wait_for_sync", wait):
         yield
 
 
 @_plant("Skip restarts as Restart does")
 @contextmanager
 def _skip_restarts() -> Iterator[None]:
-    real = restart_decider.RestartDecider._held
+    real = decisions._wait_for_sync
 
-    def held(self: Any, act: RestartNow, fresh: Any) -> Any:  # noqa: ANN401 - as decided
-        restarting = replace(self, on_timeout=OnTimeout.RESTART)
-        return real(restarting, act, fresh)
+    def wait(gathered: Any, policy: Any, *facts: Any) -> Any:  # noqa: ANN401 - as decided
+        return real(gathered, replace(policy, on_timeout=OnTimeout.RESTART), *facts)
 
-    with mock.patch.object(restart_decider.RestartDecider, "_held", held):
+    with mock.patch.object(decisions, "_wait_for_sync", wait):
         yield
 
 
 @_plant("one fresh source is enough for all")
 @contextmanager
 def _first_source() -> Iterator[None]:
-    real = sync_coordinator.combine
+    real = workload_sync_state.combine
 
     def combined(answers: list[ProviderState], *rest: Any) -> Any:  # noqa: ANN401 - as combined
         changed = [answer for answer in answers if answer.state is SyncState.CHANGED]
         return real(changed or answers, *rest)
 
-    with mock.patch.object(sync_coordinator, "combine", combined):
+    with mock.patch.object(workload_sync_state, "combine", combined):
         yield
 
 
@@ -208,8 +208,5 @@ def _covered_unfresh() -> Iterator[None]:
 @_plant("any rollout of somebody else covers")
 @contextmanager
 def _any_rollout() -> Iterator[None]:
-    async def is_born_fresh(*_: object) -> bool:
-        return True
-
-    with mock.patch.object(restart_decider.RestartDecider, "_is_born_fresh", is_born_fresh):
+    with mock.patch.object(decisions, "_is_newer", return_value=True):
         yield

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from local_cluster import providing
+from local_cluster import program_provider
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "infisical-events"
@@ -43,7 +43,7 @@ class HelmError(Exception):
 
 def find_helm() -> Path | None:
     """Return a helm that exists already: HELM, the cache, PATH; None without one."""
-    cached = sorted(providing.sources(os.environ).cache.glob("kubernetes-*/helm"), reverse=True)
+    cached = sorted(program_provider.sources(os.environ).cache.glob("kubernetes-*/helm"), reverse=True)
     candidates = (os.environ.get("HELM"), *cached, shutil.which("helm"))
     return next((Path(c) for c in candidates if c and os.access(c, os.X_OK)), None)
 

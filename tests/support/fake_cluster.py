@@ -389,7 +389,7 @@ class FakeCluster:
         values = self._existing(self._secrets, (namespace, ref.name))
         value = base64.b64decode(values.get(ref.key, "")).decode().strip()
         if not value:
-            raise MissingKeyError(f"Secret {ref.name} has no text under key {ref.key}")
+            raise MissingKeyError(f"secret/{ref.name} has no text under key {ref.key}")
         return value
 
     async def service_account_token(self, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
@@ -413,7 +413,7 @@ class FakeCluster:
     def _answer(self, method: str) -> None:
         if self._lost_answers[method]:
             self._lost_answers[method] -= 1
-            raise UnknownOutcomeError("no answer from the API server (TimeoutError)")
+            raise UnknownOutcomeError("no response from the API server (TimeoutError)")
 
     def _created(self, namespace: str, name: str) -> JSONObject:
         metadata = {

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from infisical_sandbox.server.domain import folders, projects, secrets, stores
+from infisical_sandbox.server.domain import data_store, folders, projects, secrets
 from infisical_sandbox.server.domain.records import Author, Draft
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from infisical_sandbox.server import Sandbox
+    from infisical_sandbox.server.domain.data_store import Store
     from infisical_sandbox.server.domain.folders import Place
-    from infisical_sandbox.server.domain.stores import Store
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class World:
 
 def a_world() -> World:
     """Return a new store."""
-    store = stores.empty()
+    store = data_store.empty()
     project = projects.create(store, "org", "Shop", "shop", NOW)
     for slug in ("dev", "prod"):
         projects.add_environment(store, project.id, slug.title(), slug, NOW)

@@ -7,7 +7,7 @@ import pytest
 from infisical_events.api.specs import Spec, parse_spec
 from infisical_events.core.egress.address_allowlist import EgressPolicy, ip_of, origin_of
 from infisical_events.core.snapshots.selectors import selectors_of
-from infisical_events.core.status.text import LONGEST_SENTENCE, escaped
+from infisical_events.core.status.text import MAX_MESSAGE_LENGTH, escaped
 from infisical_events.core.sync.managed_secret_content import check_secrets
 from support.malicious_specs import ATTACKS, BIDI, CRLF, NUL, Attack, End
 
@@ -42,7 +42,7 @@ def test_it_is_refused(attack: Attack) -> None:
 
     assert time.process_time() - begun < 1.0
     assert told.isprintable()
-    assert len(str(refusal.value)) < LONGEST_SENTENCE
+    assert len(str(refusal.value)) < MAX_MESSAGE_LENGTH
     assert not {BIDI, NUL, *CRLF, "\x1b"} & set(str(refusal.value))
 
 

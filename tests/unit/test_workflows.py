@@ -1,4 +1,4 @@
-"""The workflows of the public forge: what can be known of them without running them."""
+"""The GitHub workflows, checked without running them."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ def steps(file: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_actions_are_pinned(file: Path) -> None:
-    """Foreign code is named by its commit, and the version of it beside."""
+    """Actions are pinned by commit, with the version in a comment."""
     uses = re.findall(r"uses: (.*)", file.read_text())
 
     assert uses
@@ -30,14 +30,14 @@ def test_actions_are_pinned(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_nothing_foreign_becomes_a_command(file: Path) -> None:
-    """What GitHub fills in reaches a shell as a variable and never as text of the script."""
+def test_no_expression_is_part_of_a_script(file: Path) -> None:
+    """GitHub's expressions reach a shell as environment variables and never as text of the script."""
     assert [step["run"] for step in steps(file) if "${{" in step.get("run", "")] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_rights_are_least(file: Path) -> None:
-    """No job writes but the one that publishes, and that one only after the tests."""
+def test_permissions_are_minimal(file: Path) -> None:
+    """Only the job that publishes may write, and it runs after the tests."""
     workflow = yaml.safe_load(file.read_text())
     rights = {name: job.get("permissions", workflow["permissions"]) for name, job in workflow["jobs"].items()}
     writing = {name for name, given in rights.items() if "write" in given.values()}
@@ -47,8 +47,8 @@ def test_rights_are_least(file: Path) -> None:
     assert all(workflow["jobs"][name]["needs"] == "test" for name in writing)
 
 
-def test_what_they_name_exists() -> None:
-    """Targets of make and files that the workflows use are there."""
+def test_targets_and_files_exist() -> None:
+    """The make targets and files that the workflows use exist."""
     text = "\n".join(file.read_text() for file in FILES)
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -61,21 +61,21 @@ def test_what_they_name_exists() -> None:
 
 
 def script(name: str) -> str:
-    """What a step of the release runs, by the beginning of its name."""
+    """The script of a step of the release, by the beginning of its name."""
     (found,) = (s["run"] for s in steps(RELEASE) if s.get("name", "").startswith(name))
     return str(found)
 
 
 def test_helm_is_the_one_of_the_tests() -> None:
-    """The chart is packaged by the helm that it was tested with, and not by the newest of the day."""
+    """The release packages the chart with the helm version of the tests."""
     (setup,) = (step for step in steps(RELEASE) if "setup-helm" in step.get("uses", ""))
 
     assert setup["with"]["version"] == f"v{programs.HELM}"
 
 
 def test_names_of_images_are_in_lower_case(tmp_path: Path) -> None:
-    """A registry refuses capitals, which an owner's name may have."""
-    lines = [line for line in script("Name what is published").splitlines() if "GITHUB_ENV" in line]
+    """A registry rejects capitals, which an owner's name may have."""
+    lines = [line for line in script("Set the names of image and chart").splitlines() if "GITHUB_ENV" in line]
     env = {
         "GITHUB_ENV": str(tmp_path / "env"),
         "GITHUB_REPOSITORY": "Acme/Events",
@@ -90,11 +90,13 @@ def test_names_of_images_are_in_lower_case(tmp_path: Path) -> None:
     ("version", "notes"), [("1.2.0", "\n- Two.\n\n"), ("1.1.0", "\n- One.\n"), ("1.2", "")]
 )
 def test_notes_are_those_of_the_version(tmp_path: Path, version: str, notes: str) -> None:
-    """The page of a release has its section of the changelog; without one there is no release."""
+    """The release page has its section of the changelog; without one the release fails."""
     log = "# Changelog\n\n## [Unreleased]\n\n## [1.2.0] - 2030-01-01\n\n- Two.\n\n## [1.1.0]\n\n- One.\n"
     (tmp_path / "CHANGELOG.md").write_text(log)
     lines = [
-        line for line in script("Make the page").splitlines() if "notes.md" in line and "gh " not in line
+        line
+        for line in script("Create the release page").splitlines()
+        if "notes.md" in line and "gh " not in line
     ]
     command = ["/bin/bash", "-euc", "\n".join(lines)]
     done = subprocess.run(  # noqa: S603 - our own lines
@@ -105,8 +107,8 @@ def test_notes_are_those_of_the_version(tmp_path: Path, version: str, notes: str
     assert (done.returncode == 0) is bool(notes)
 
 
-def test_what_is_pinned_is_watched() -> None:
-    """Actions, the base of the image and Python's packages are looked after, each where it is."""
+def test_pinned_versions_get_updates() -> None:
+    """Dependabot updates actions, the image's base and the Python packages."""
     watched = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
 
     assert {(each["package-ecosystem"], each["directory"]) for each in watched} == {

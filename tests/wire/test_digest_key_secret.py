@@ -71,7 +71,7 @@ async def test_a_key_that_can_be_guessed_is_refused() -> None:
     cluster = Cluster()
     cluster.key = "canary-1"
     async with kept_in(cluster) as (secret, _):
-        with pytest.raises(MissingKeyError, match="less than 32 characters") as refusal:
+        with pytest.raises(MissingKeyError, match="fewer than 32 characters") as refusal:
             await secret.read_or_make()
     assert cluster.key not in str(refusal.value)
 

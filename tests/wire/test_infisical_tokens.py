@@ -11,7 +11,7 @@ import pytest
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError, TokenRejectedError
-from infisical_events.infisical.login_guard import MOST_PROVEN, LoginGuard
+from infisical_events.infisical.login_guard import MAX_PROVEN, LoginGuard
 from infisical_events.infisical.session import Session
 from infisical_events.infisical.tokens import (
     AccessToken,
@@ -158,7 +158,7 @@ async def test_refused(credentials: Credentials, path: str, body: dict[str, str]
     assert isinstance(error, LoginError)
     assert (error.reason, error.retry_after) == (Reason.CREDENTIALS_REJECTED, 60.0)
     method = path.split("/")[4]
-    assert str(error).startswith(f"Infisical refused the {method} login (")
+    assert str(error).startswith(f"Infisical rejected the {method} login (")
     assert body
 
 
@@ -341,9 +341,9 @@ async def test_memory_of_proven_credentials_is_bounded() -> None:
         await asyncio.gather(*logins)
         return before
 
-    for n in range(MOST_PROVEN + 1):
+    for n in range(MAX_PROVEN + 1):
         await attempts.make(("a", str(n)), login)
-    assert [await together("0"), await together(str(MOST_PROVEN))] == [1, 2]
+    assert [await together("0"), await together(str(MAX_PROVEN))] == [1, 2]
 
 
 async def test_who_tried_for_all_is_cancelled() -> None:

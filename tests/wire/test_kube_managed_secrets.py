@@ -147,7 +147,7 @@ _FREED = OURS | {"annotations": {"events.infisical.com/content": "old"}}
 _OTHERS = OURS | {"annotations": OURS["annotations"] | {"events.infisical.com/subscription": "other"}}
 _FORMER = OURS | {"ownerReferences": [{"uid": "uid-0", "controller": True}]}
 _LABELLED = {"labels": OURS["labels"]}
-_FOREIGN = "exists and belongs to somebody else"
+_FOREIGN = "exists and has another owner"
 _WRITTEN = "is written by the subscription 'other'"
 
 
@@ -158,16 +158,16 @@ _WRITTEN = "is written by the subscription 'other'"
         ("Owner", _LABELLED, _FOREIGN),
         ("Owner", _FREED, _FOREIGN),
         ("Owner", _OTHERS, _WRITTEN),
-        ("Owner", _FORMER, "is one of a deleted subscription of this name"),
+        ("Owner", _FORMER, "belongs to a deleted subscription of this name"),
         ("Owner", OURS, ""),
         ("Owner", OWNED, ""),
         ("Orphan", {}, _FOREIGN),
         ("Orphan", _LABELLED, _FOREIGN),
         ("Orphan", _FREED, ""),
         ("Orphan", _OTHERS, _WRITTEN),
-        ("Orphan", _FORMER, "is one of a deleted subscription of this name"),
+        ("Orphan", _FORMER, "belongs to a deleted subscription of this name"),
         ("Orphan", OWNED, ""),
-        ("Merge", None, "does not exist, and Merge adds keys to one that does"),
+        ("Merge", None, "does not exist, and creationPolicy Merge needs an existing Secret"),
         ("Merge", _OTHERS, _WRITTEN),
         ("Merge", _FREED, ""),
         ("Merge", _FORMER, ""),
@@ -201,15 +201,15 @@ _POLICY = (
         (status(422, 'Secret "env" is invalid: type: Invalid value: "Opaque": field is immutable'),
          "has another type, and a type cannot be changed: delete it"),
         (status(403, 'secrets "env" is forbidden: exceeded quota: small, requested: count/secrets=1'),
-         "does not fit into the quota small"),
+         "exceeds the quota small"),
         (status(403, 'secrets is forbidden: User "a" cannot patch resource "secrets" in API group ""'),
          "grant the operator's ServiceAccount get, create and patch (rbac.writeSecrets)"),
-        (status(400, f"{_WEBHOOK}no"), "is refused by the admission webhook no.example.com"),
-        (status(422, f"{_POLICY}no"), "is refused by the policy none"),
+        (status(400, f"{_WEBHOOK}no"), "is rejected by the admission webhook no.example.com"),
+        (status(422, f"{_POLICY}no"), "is rejected by the policy none"),
         (status(422, 'Secret "env" is invalid: data[tls.crt]: Required value'),
-         "is refused by the API server"),
-        (status(413, "Request entity too large: limit is 3145728"), "is refused by the API server"),
-        (answer(400, b"<html>"), "is refused by the API server"),
+         "is rejected by the API server"),
+        (status(413, "Request entity too large: limit is 3145728"), "is rejected by the API server"),
+        (answer(400, b"<html>"), "is rejected by the API server"),
     ],
 )  # fmt: skip
 async def test_a_refusal_says_what_to_change(answered: Answer, told: str) -> None:
@@ -218,7 +218,7 @@ async def test_a_refusal_says_what_to_change(answered: Answer, told: str) -> Non
 
     assert isinstance(error, SecretRejectedError)
     assert told in str(error)
-    assert 'the API server says: "' in str(error)
+    assert 'API server: "' in str(error)
 
 
 @pytest.mark.parametrize("leak", [CANARY, ENCODED, CANARY[:9], ENCODED[3:14], f"'{CANARY}"])
@@ -230,7 +230,7 @@ async def test_no_refusal_repeats_a_value(leak: str, code: int) -> None:
     assert leak not in f"{error!r}"
     assert "env" in str(error)
     if code in {400, 403, 422}:
-        assert "is refused by the admission webhook no.example.com" in str(error)
+        assert "is rejected by the admission webhook no.example.com" in str(error)
 
 
 @given(
@@ -269,7 +269,8 @@ async def test_fields_of_others_are_named() -> None:
 
     assert isinstance(error, SecretRejectedError)
     named = (
-        'has data.K0, data.K1, data.K2, data.K3, metadata.labels.a/b and others of "kubectl edit", and Merge'
+        "has data.K0, data.K1, data.K2, data.K3, metadata.labels.a/b and others of field manager "
+        '"kubectl edit", and creationPolicy Merge'
     )
     assert named in str(error)
 
@@ -312,7 +313,7 @@ async def test_the_operators_own_secret_is_not_written() -> None:
 
     async with serving(script) as server, ApiClient(Configuration(host=server.url)) as client:
         with pytest.raises(
-            SecretRejectedError, match=r"^Secret env is the operator's own: choose another name\.$"
+            SecretRejectedError, match=r"^secret/env belongs to the operator: choose another name\.$"
         ):
             await ManagedSecretClient(KubeApi(client, 5.0), own).apply(
                 KEY, a_managed(), {"A": CANARY}, "token"

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from infisical_sandbox.server import Sandbox
-from infisical_sandbox.server.running import write_ready_file
+from infisical_sandbox.server.app_runner import write_ready_file
 from infisical_sandbox.server.secret_commands import secrets
 from support.sandbox_client import DEADLINE
 
@@ -93,19 +93,19 @@ def test_a_mistake_ends_with_one_sentence(
     assert "hunter2hunter2hunter2hunter2" not in result.output
 
 
-def test_it_must_be_said_which_server() -> None:
-    """Without any address the options are named; a server that is not there is named too."""
+def test_the_server_must_be_given() -> None:
+    """Without a server the error names the options; an unreachable server is named too."""
     nothing = CliRunner(env={"INFISICAL_SANDBOX_READY_FILE": ""}).invoke(secrets, ["list", "--env", "x"])
     address = ["--url", "http://127.0.0.1:9", "--client-id", "a", "--client-secret", "b", "--project-id", "c"]
     nobody = CliRunner().invoke(secrets, [*address, "list", "--env", "x"])
 
-    assert "say which server" in nothing.output
+    assert "no server given: set --ready-file" in nothing.output
     assert "http://127.0.0.1:9 cannot be reached" in nobody.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_server_runs_as_a_process(tmp_path: Path, number: signal.Signals) -> None:
-    """It writes the ready file once it listens, logs no secret, and stops at once when told."""
+    """It writes the ready file once it listens, logs no secret, and stops at once after a signal."""
     ready = tmp_path / "ready.json"
     log = tmp_path / "log"
     command = (*SERVER, "--port", "0", "--ready-file", str(ready), "--admin", "--log-format", "json")
@@ -137,7 +137,7 @@ def test_the_server_runs_as_a_process(tmp_path: Path, number: signal.Signals) ->
 
 
 def test_a_taken_port_is_one_sentence() -> None:
-    """The second server on a port says so and leaves."""
+    """The second server on a port ends with one message."""
     with Sandbox.in_thread() as sandbox:
         port = sandbox.url.rsplit(":", 1)[1]
         done = subprocess.run(  # noqa: S603 - our own command
@@ -150,5 +150,5 @@ def test_a_taken_port_is_one_sentence() -> None:
         )
 
     assert done.returncode == 1
-    assert "Error: cannot serve" in done.stderr
+    assert "Error: the server cannot start" in done.stderr
     assert "Traceback" not in done.stderr

@@ -261,7 +261,7 @@ async def test_the_folder_list_knows_when_secrets_changed(
 ) -> None:
     """The background job dates the folder after a change of its secrets."""
     params = {"projectId": sandbox.project_id, "environment": "prod", "path": "/"}
-    await until(lambda: sandbox.controls.instance.syncer.waiting == 0, "the jobs end")
+    await until(lambda: sandbox.controls.instance.fan_out.waiting == 0, "the jobs end")
 
     [folder] = (await client.get("/api/v2/folders", params=params)).json()["folders"]
     later = await client.get(

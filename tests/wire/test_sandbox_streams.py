@@ -363,7 +363,7 @@ async def _streams(sandbox: Sandbox, count: int) -> None:
 
 
 async def _jobs_done(sandbox: Sandbox) -> None:
-    await until(lambda: sandbox.controls.instance.syncer.waiting == 0, "the jobs end")
+    await until(lambda: sandbox.controls.instance.fan_out.waiting == 0, "the jobs end")
 
 
 async def test_events_can_be_dropped_doubled_and_delayed(sandbox: Sandbox, client: httpx.AsyncClient) -> None:

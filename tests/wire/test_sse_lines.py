@@ -176,35 +176,35 @@ async def test_endless_event(chunk: bytes) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert "no end" in end
+    assert "an event is too large" in end
     assert peak < 160 * MEBI
 
 
 async def test_endless_bomb() -> None:
     """A packed event without an end is no other."""
     bomb = gzip.compress(b"data: x\n" * 20 * MEBI)
-    assert "no end" in (await received([bomb], **{"Content-Encoding": "gzip"}))[1]
+    assert "an event is too large" in (await received([bomb], **{"Content-Encoding": "gzip"}))[1]
 
 
 async def test_single_bytes_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It makes no difference in how small bytes an endless line comes."""
-    monkeypatch.setattr(sse_lines, "LONGEST_EVENT", 10_000)
-    assert "no end" in (await received(repeat(b"x")))[1]
+    monkeypatch.setattr(sse_lines, "MAX_EVENT_LENGTH", 10_000)
+    assert "an event is too large" in (await received(repeat(b"x")))[1]
 
 
 async def test_comments_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments and pings may go on for ever: each empty line is an end."""
-    monkeypatch.setattr(sse_lines, "LONGEST_EVENT", 1_000)
+    monkeypatch.setattr(sse_lines, "MAX_EVENT_LENGTH", 1_000)
     assert (await received([*[b": still here\n\n"] * 1_000, A]))[0] == [update("A")]
 
 
 @pytest.mark.parametrize("size", range(997, 1_004))
 def test_longest_line(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line may be as long as the bound, and not longer, whether its end has come or not."""
-    monkeypatch.setattr(sse_lines, "LONGEST_EVENT", 1_000)
-    reader = sse_lines.Lines()
+    monkeypatch.setattr(sse_lines, "MAX_EVENT_LENGTH", 1_000)
+    reader = sse_lines.LineDecoder()
     if size <= 1_000:
         assert list(reader.feed(b"x" * size)) == []
     else:
-        with pytest.raises(sse_lines.EndlessEventError):
+        with pytest.raises(sse_lines.EventTooLongError):
             list(reader.feed(b"x" * size))

@@ -1,7 +1,6 @@
 """The annotations by which workloads opt in, and those which the operator writes."""
 
 import hashlib
-from collections.abc import Mapping
 
 from infisical_events.api.resources import GROUP
 
@@ -53,13 +52,3 @@ def _key_of(purpose: str, subscription: str) -> str:
         digest = hashlib.sha256(subscription.encode()).hexdigest()[:_DIGEST_LENGTH]
         name = f"{name[: _NAME_LIMIT - _DIGEST_LENGTH - 1].rstrip('-.')}-{digest}"
     return f"{GROUP}/{name}"
-
-
-def is_true(annotations: Mapping[str, str], key: str) -> bool:
-    """Whether the annotation is `"true"`, the only spelling that switches something on."""
-    return annotations.get(key) == "true"
-
-
-def listed(annotations: Mapping[str, str], key: str) -> tuple[str, ...]:
-    """The comma-separated values of an annotation, without blanks."""
-    return tuple(part for raw in annotations.get(key, "").split(",") if (part := raw.strip()))

@@ -1,11 +1,11 @@
-"""Pure decisions: no I/O, no clock, no framework. Values in, values out.
+"""Pure decisions: no I/O, no clock, no framework. Values go in, values come out.
 
-Read in the order of the data's way: `folders` and `globs` (where; `globbing` and `patterns` read them),
-`events` (what was heard), `scopes` (what has to be looked at), `observations` (what was seen), `judging`
-(whether to believe it), `diffing` and `changes` (what changed), `matching` (whom it concerns), `ledgers`
-(what is believed and owed; `encoding` stores it), `claiming` and `telling` (what was heard for what was
-seen), `passes` and `grades` (the ledger's steps), `workloads` and `receipts` (who is restarted, and what it
-carries), `concerns` (what concerns which workload), `planning` (what to do for it; `backlog` sums up),
-`sources`, `questions`, `syncing` and `freshness` (whether its Secrets are fresh), `admitting` (whose turn it
-is), `conditions` and `reasons` (what to say), `addresses` (where a token may go).
+Single modules: `subscriptions` (object keys and stored subscriptions), `credentials` (what a login needs),
+`reconcile_schedule` (when the next reconcile is due), `interruptible` (long computations in steps).
+
+Packages, in the order in which data flows: `paths` (folders, scopes, path globs), `snapshots` (events,
+snapshots, diffs, selectors), `ledger` (accepted state, pending restarts, transitions), `sync` (secret
+providers, sync requests, managed Secrets), `restarts` (workloads, plans, admission, restart records),
+`status` (reasons, conditions, texts), `sharding` (Leases, shard assignment, leader election) and `egress`
+(where connections and tokens may go).
 """

@@ -1,6 +1,7 @@
-"""Computations that can be interrupted: generators that yield where they may, and return their result.
+"""Computations that can be interrupted: generators that yield between pieces of work and return their result.
 
-Used by what a tenant can make long; `runtime.slicing` carries them out without holding up anybody.
+For computations whose length a tenant controls; `runtime.limits.cooperative_scheduler` runs them without
+blocking the event loop.
 """
 
 from collections.abc import Generator
@@ -9,11 +10,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 Interruptible = Generator[None, None, T]
-"""A computation: it yields between any two pieces of work that take microseconds to milliseconds."""
+"""A computation; each piece of work between two yields takes microseconds to milliseconds."""
 
 
 def run_to_end(steps: Interruptible[T]) -> T:
-    """Carry a computation out in one piece."""
+    """Run a computation without interruption and return its result."""
     while True:
         try:
             next(steps)

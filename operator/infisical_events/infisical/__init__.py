@@ -1,7 +1,9 @@
-"""Infisical's HTTP API as a client meets it; the only importer of httpx.
+"""A client of Infisical's HTTP API; the only package that imports httpx.
 
-`errors` tells failures apart, `answers` reads what comes, within bounds, `calls` makes one request, `logins`
-keeps a token, `attempts` what all know of credentials, `observing` reads state (of values `digesting` lets
-only digests through), `streaming` listens to what `lines` reads, `sessions` is all of it for one
-subscription.
+`infisical_errors` classifies failures. `tls` builds the TLS context, `guarded_transport` connects only to
+allowed IP addresses, `responses` reads bounded responses, and `http_client` makes one request. `login_guard`
+shares failed logins between subscriptions, `tokens` provides access tokens, and `authorized_client` sends
+requests with them. `secret_lists` reads the state of folders and `secret_list_parser` parses it.
+`event_stream` reads the stream, whose bytes `sse_lines` splits into lines. `session` combines all of this for
+one subscription.
 """

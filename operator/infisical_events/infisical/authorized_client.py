@@ -1,4 +1,4 @@
-"""Requests that carry the access token; a token that is refused is replaced once."""
+"""Requests with the access token; a rejected token is replaced once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from infisical_events.infisical.tokens import TokenProvider
 
 
 class AuthorizedClient:
-    """A client and the tokens it uses."""
+    """An HTTP client and its token provider."""
 
     def __init__(self, client: httpx.AsyncClient, tokens: TokenProvider) -> None:
         self.http = client
@@ -26,10 +26,10 @@ class AuthorizedClient:
         headers: Mapping[str, str] | None = None,
         **arguments: Any,  # noqa: ANN401
     ) -> Response:
-        """Send with the current token; log in anew and send again when it is refused.
+        """Send with the current token; if it is rejected, log in again and send once more.
 
         Raises:
-            InfisicalError: as `calls.send`, and LoginError when no token can be had.
+            InfisicalError: as in `http_client.send`; LoginError if there is no token.
         """
         try:
             return await self._send_once(method, path, headers or {}, arguments)
@@ -48,5 +48,5 @@ class AuthorizedClient:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that carries a token."""
+    """The Authorization header with a token."""
     return {"Authorization": f"Bearer {token}"}

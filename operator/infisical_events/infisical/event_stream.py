@@ -1,7 +1,7 @@
-"""The stream: one POST that does not end, read as Server-Sent Events.
+"""The event stream: one POST whose response does not end, read as Server-Sent Events.
 
-Any byte is life (the server pings every 15 s), silence longer than the watchdog is death, and every
-end of the stream is a disconnect: nothing tells a stream that is over from one that is finished.
+Any byte shows that the stream is alive (the server pings every 15 s). Without a byte for the duration of the
+watchdog it counts as dead. Every end is a disconnect: a stream has no regular end.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -36,33 +36,33 @@ from infisical_events.infisical.responses import (
     Response,
     content_encoding_of,
     decompressed,
-    received,
+    read_response,
 )
-from infisical_events.infisical.sse_lines import EndlessEventError, lines_of
+from infisical_events.infisical.sse_lines import EventTooLongError, lines_of
 
 SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
 
 WATCHDOG = 45.0
-"""Seconds without any byte after which the stream is given up: three missed pings."""
+"""Seconds without a byte after which the stream is closed: three missed pings."""
 
 _TIMEOUT = 10.0
-"""Seconds for each step of a subscription other than waiting for bytes."""
+"""Seconds for each step of subscribing, other than waiting for bytes."""
 
-_CONNECTING = 30.0
-"""Seconds from a subscription's request to the head of its answer, or to the end of a refusal."""
+_CONNECT_TIMEOUT = 30.0
+"""Seconds from the subscribe request to the headers of the response, or to the end of an error response."""
 
-_SAY_NOTHING = {"ping", "message", "error"}
-"""Names of events without data that are complete; `message` is one without a name."""
+_NAMES_WITHOUT_DATA = {"ping", "message", "error"}
+"""Names of events that are complete without data; `message` stands for no name."""
 
-_FRAMEWORKS_404 = "(Route POST:"
-"""How an Infisical says that it does not know this endpoint; what stands in between says it otherwise."""
+_ROUTE_NOT_FOUND = "(Route POST:"
+"""In the 404 of an Infisical without this endpoint; proxies in between write other messages."""
 
 StreamItem = SecretEvent | UnrecognizedFrame
-"""What an open stream yields: an event, or a frame that is only a reason to look."""
+"""An item of an open stream: an event, or a frame that only triggers a read."""
 
 
 def register_of(spec: Spec) -> list[dict[str, object]]:
-    """The `register` array of the request, without what only the operator matches."""
+    """The `register` array of the request, without the conditions that only the operator evaluates."""
     places = dict.fromkeys(
         (entry.event, entry.conditions.environment_slug, entry.conditions.secret_path)
         for entry in spec.events
@@ -79,13 +79,13 @@ async def open_stream(
     project_id: str,
     register: Iterable[Mapping[str, object]],
     watchdog: float = WATCHDOG,
-    connecting: float = _CONNECTING,
+    connecting: float = _CONNECT_TIMEOUT,
 ) -> AsyncIterator[AsyncIterator[StreamItem]]:
     """An open stream; leaving the context closes it. `watchdog` and `connecting` are in seconds.
 
     Raises:
-        InfisicalError: the subscription was refused or could not be made.
-        StreamEndedError: while iterating, when the stream is over for whatever cause.
+        InfisicalError: the server rejected the subscription, or it failed.
+        StreamEndedError: while iterating, at any end of the stream.
     """
     body = {"projectId": project_id, "register": list(register)}
     request = _SubscribeRequest(body, httpx.Timeout(_TIMEOUT, read=watchdog), connecting)
@@ -96,14 +96,14 @@ async def open_stream(
 @dataclass(frozen=True, slots=True)
 class _SubscribeRequest:
     body: Mapping[str, object]
-    patience: httpx.Timeout
+    timeout: httpx.Timeout
     connecting: float
 
 
 async def _connected(
     client: AuthorizedClient, request: _SubscribeRequest, stack: AsyncExitStack
 ) -> httpx.Response:
-    """Subscribe with the current token, and once more with a new one if that is refused."""
+    """Subscribe with the current token, and once more with a new one if it is rejected."""
     try:
         return await _connected_once(client, request, stack)
     except TokenRejectedError:
@@ -113,7 +113,7 @@ async def _connected(
 async def _connected_once(
     client: AuthorizedClient, request: _SubscribeRequest, stack: AsyncExitStack
 ) -> httpx.Response:
-    """The response, which the stack closes; one that is no stream is closed at once."""
+    """The response, which the stack closes; one that is not a stream is closed immediately."""
     token = await client.tokens.current()
     connecting = httpx_sse.aconnect_sse(
         client.http,
@@ -121,7 +121,7 @@ async def _connected_once(
         SUBSCRIBE_PATH,
         json=request.body,
         headers=bearer(token) | {"Accept-Encoding": "identity"},
-        timeout=request.patience,
+        timeout=request.timeout,
     )
     try:
         async with translated_errors(request.connecting), AsyncExitStack() as attempt:
@@ -136,47 +136,48 @@ async def _connected_once(
 
 async def _check(response: httpx.Response) -> None:
     if response.status_code != httpx.codes.OK:
-        raise _subscribe_error(await received(response, MAX_ERROR_BYTES))
+        raise _subscribe_error(await read_response(response, MAX_ERROR_BYTES))
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise InfisicalError(
-            Reason.UNEXPECTED_RESPONSE, "The answer is no event stream: a proxy may stand in between."
+            Reason.UNEXPECTED_RESPONSE,
+            "The response is not an event stream: check spec.address and whether a proxy is in between.",
         )
     content_encoding_of(response)
 
 
-def _subscribe_error(answer: Response) -> InfisicalError:
-    """At this endpoint 400 is the plan, 429 without rate-limit headers the limit of connections."""
-    error = error_for(answer)
+def _subscribe_error(response: Response) -> InfisicalError:
+    """At this endpoint, 400 means the plan; 429 without rate-limit headers means the connection limit."""
+    error = error_for(response)
     is_expelled = "does not belong to this organization" in str(error)  # a 400 as well, on older servers
-    if answer.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
+    if response.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
         return InfisicalError(
             Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS,
-            f"{error} Event Subscriptions need a plan that has them; until then changes are found by "
-            "looking every resyncIntervalSeconds.",
-        )
-    if isinstance(error, UnknownRouteError) and _FRAMEWORKS_404 in error.quote:
-        return InfisicalError(
-            Reason.EVENTS_NOT_SUPPORTED,
-            "This Infisical has no Event Subscriptions: upgrade it; until then changes are found by looking "
+            f"Event Subscriptions need a plan that includes them{error.quote}. Until then the operator polls "
             "every resyncIntervalSeconds.",
         )
-    is_limiter = "x-ratelimit-limit" in answer.headers or "retry-after" in answer.headers
-    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
+    if isinstance(error, UnknownRouteError) and _ROUTE_NOT_FOUND in error.quote:
+        return InfisicalError(
+            Reason.EVENTS_NOT_SUPPORTED,
+            "This Infisical does not support Event Subscriptions: upgrade it. Until then the operator polls "
+            "every resyncIntervalSeconds.",
+        )
+    is_limiter = "x-ratelimit-limit" in response.headers or "retry-after" in response.headers
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
         return InfisicalError(
             Reason.CONNECTION_LIMIT_REACHED,
-            "The project has as many event streams as it may have (100): remove subscriptions or join "
-            "several into one; until then changes are found by looking every resyncIntervalSeconds.",
+            "The project has reached its limit of event streams (100): remove subscriptions or merge some. "
+            "Until then the operator polls every resyncIntervalSeconds.",
         )
     if error.reason is Reason.PERMISSION_DENIED:
         return InfisicalError(
             error.reason,
-            f"{error} Subscribing needs the Secret Events permission for each event and path.",
+            f"{error} Event streams need the Secret Events permission for each event and path.",
         )
     return error
 
 
 class _LinewiseResponse:
-    """A response as httpx-sse reads it, which does no more than split text into lines: one line at a time."""
+    """A response that yields one whole line at a time to httpx-sse, which would only split them."""
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
@@ -194,23 +195,23 @@ async def _items(response: httpx.Response) -> AsyncIterator[StreamItem]:
             for frame in _frames(sse):
                 if isinstance(frame, ErrorFrame):
                     cause = "the server withdrew the permission or could not check it"
-                    raise _ended(cause, StreamRefusedError)
+                    raise _stream_ended(cause, StreamRefusedError)
                 yield frame
     except httpx.ReadTimeout:
-        raise _ended("nothing was heard for too long", StreamGivenUpError) from None
+        raise _stream_ended("no data was received for too long", StreamGivenUpError) from None
     except httpx.HTTPError as error:
-        raise _ended(f"the connection broke ({type(error).__name__})") from None
-    except EndlessEventError:
-        raise _ended("an event had no end", StreamGivenUpError) from None
-    raise _ended("the server closed it")
+        raise _stream_ended(f"the connection failed ({type(error).__name__})") from None
+    except EventTooLongError:
+        raise _stream_ended("an event is too large", StreamGivenUpError) from None
+    raise _stream_ended("the server closed it")
 
 
 def _frames(sse: httpx_sse.ServerSentEvent) -> tuple[Frame, ...]:
-    """What was said; an event with a name and without data lost them, and may have been any."""
-    if not sse.data and sse.event not in _SAY_NOTHING:
+    """The frames of an SSE event; one with a name but without data is incomplete, and may be any event."""
+    if not sse.data and sse.event not in _NAMES_WITHOUT_DATA:
         return (UnrecognizedFrame("the event has no data"),)
     return decode_frame(sse.event, sse.data)
 
 
-def _ended(cause: str, kind: type[StreamEndedError] = StreamEndedError) -> StreamEndedError:
-    return kind(Reason.STREAM_ENDED, f"The stream ended: {cause}; it is opened again.")
+def _stream_ended(cause: str, kind: type[StreamEndedError] = StreamEndedError) -> StreamEndedError:
+    return kind(Reason.STREAM_ENDED, f"The event stream ended: {cause}. Reconnecting.")

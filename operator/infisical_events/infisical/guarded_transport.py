@@ -1,11 +1,11 @@
-"""Connections of which the network address is judged, and not the name alone.
+"""Connections that check the IP address, in addition to the host name.
 
-Whoever owns a name decides where it leads, and may decide anew between two questions. So it is resolved
-once for each connection; what is judged are the addresses that came of it, and one of these, as a number,
-is what is connected to. TLS goes on to verify the name.
+The owner of a host name decides which addresses it resolves to, and can change them between two lookups. So
+each connection resolves the name once, checks the resulting addresses, and connects to one of these, by
+number. TLS still verifies the name.
 
-Proxies of the environment (HTTPS_PROXY, NO_PROXY) are the administrator's. Behind one it is the proxy that
-resolves the name and that has to bound where it leads.
+Proxies of the environment (HTTPS_PROXY, NO_PROXY) are configured by the administrator. Such a proxy resolves
+the name itself, and has to restrict the addresses itself.
 """
 
 import asyncio
@@ -29,24 +29,24 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
 
 Resolve = Callable[[str, int], Awaitable[tuple[str, ...]]]
-"""The IP addresses of a host, best first; raises OSError."""
+"""Resolves a host and port to IP addresses, in order of preference; raises OSError."""
 
 DenialReason = Callable[[Address], str]
-"""What speaks against an address, as the end of a sentence; empty if nothing does."""
+"""Why an IP address is denied, as the end of a sentence; empty if it is allowed."""
 
-_MOST_CONNECTIONS = 100
-_MOST_IDLE = 20
-_LONGEST_IDLE = 5.0
-"""Seconds. These three are httpx's own."""
+_MAX_CONNECTIONS = 100
+_MAX_IDLE = 20
+_MAX_IDLE_SECONDS = 5.0
+"""Seconds. These three are the defaults of httpx."""
 
 _STAGGER = 0.25
-"""Seconds before the next address is tried beside the last one (RFC 8305)."""
+"""Seconds before the next address is tried in parallel (RFC 8305)."""
 
 log = logging.getLogger(__name__)
 
 
 async def resolved(host: str, port: int) -> tuple[str, ...]:
-    """As the machine resolves names; raises OSError."""
+    """The IP addresses of a host from the system's resolver; raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -54,51 +54,51 @@ async def resolved(host: str, port: int) -> tuple[str, ...]:
 def new_transport(
     address: str, context: ssl.SSLContext, denial_reason: DenialReason, resolve: Resolve = resolved
 ) -> httpx.AsyncBaseTransport:
-    """The way to one origin: over the environment's proxy for it, or straight to where it may lead."""
+    """The transport to one origin: by the environment's proxy for it, or directly to allowed addresses."""
     if proxy := proxy_to(address):
         return httpx.AsyncHTTPTransport(verify=context, proxy=proxy)
-    return _StraightTransport(context, GuardedBackend(denial_reason, resolve))
+    return _DirectTransport(context, GuardedBackend(denial_reason, resolve))
 
 
 def proxy_to(address: str) -> str | None:
-    """The proxy that the environment names, unless it excepts this host."""
+    """The proxy in the environment for this address; None if there is none or NO_PROXY excludes the host."""
     parts, proxies = urlsplit(address), getproxies()
-    if proxy_bypass(parts.netloc) or _lies_in_excepted(address, proxies.get("no", "")):
+    if proxy_bypass(parts.netloc) or _is_excluded(address, proxies.get("no", "")):
         return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
-def _lies_in_excepted(origin: str, excepted: str) -> bool:
-    """Whether the origin names an IP address in a network of NO_PROXY, which urllib takes for names."""
+def _is_excluded(origin: str, no_proxy: str) -> bool:
+    """Whether the origin has an IP address in a network of NO_PROXY, which urllib treats as a name."""
     address = ip_of(origin)
-    return address is not None and any(address in network for network in _networks(excepted))
+    return address is not None and any(address in network for network in _networks(no_proxy))
 
 
-def _networks(excepted: str) -> Iterator[IPv4Network | IPv6Network]:
-    for entry in excepted.split(","):
-        with suppress(ValueError):  # a name, which urllib has judged
+def _networks(no_proxy: str) -> Iterator[IPv4Network | IPv6Network]:
+    for entry in no_proxy.split(","):
+        with suppress(ValueError):  # a name, which urllib has checked
             yield ip_network(entry.strip(), strict=False)
 
 
-class _StraightTransport(httpx.AsyncHTTPTransport):
-    """httpx's own, over a pool whose connections are made by us: it has no parameter for that."""
+class _DirectTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport with our network backend, for which httpx has no parameter."""
 
     def __init__(self, context: ssl.SSLContext, backend: httpcore.AsyncNetworkBackend) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
-            max_connections=_MOST_CONNECTIONS,
-            max_keepalive_connections=_MOST_IDLE,
-            keepalive_expiry=_LONGEST_IDLE,
+            max_connections=_MAX_CONNECTIONS,
+            max_keepalive_connections=_MAX_IDLE,
+            keepalive_expiry=_MAX_IDLE_SECONDS,
             network_backend=backend,
         )
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Makes TCP connections, to addresses alone that nothing speaks against."""
+    """Opens TCP connections to allowed IP addresses only."""
 
     def __init__(self, denial_reason: DenialReason, resolve: Resolve = resolved) -> None:
-        self._objection = denial_reason
+        self._denial_reason = denial_reason
         self._resolve = resolve
         self._plain = httpcore.AnyIOBackend()
 
@@ -110,10 +110,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect within `timeout` seconds, the resolution included.
+        """Connect within `timeout` seconds, including the name resolution.
 
         Raises:
-            InfisicalError: NETWORK_NOT_ALLOWED; no packet was sent.
+            InfisicalError: NETWORK_NOT_ALLOWED; nothing was sent.
             httpcore.ConnectError, httpcore.ConnectTimeout: as for any connection.
         """
 
@@ -130,33 +130,37 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(str(error)) from error
 
     async def sleep(self, seconds: float) -> None:
-        """Wait before the pool tries again."""
+        """Wait before the pool retries."""
         await asyncio.sleep(seconds)
 
     def _admitted(self, host: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        """Those that may be connected to; which the others are is for the log, not for whoever asked."""
-        objections = {address: self._objection(ip_address(address)) for address in addresses}
-        admitted = tuple(address for address, denial_reason in objections.items() if not denial_reason)
+        """The allowed addresses. The others are in the log only, since status is readable by tenants."""
+        denials = {address: self._denial_reason(ip_address(address)) for address in addresses}
+        admitted = tuple(address for address, denial_reason in denials.items() if not denial_reason)
         if addresses and not admitted:
-            address, denial_reason = next(iter(objections.items()))
-            log.warning("not connected to %s at %s: %s", host, address, denial_reason)
-            raise InfisicalError(Reason.NETWORK_NOT_ALLOWED, f"The server's name leads to {denial_reason}.")
+            address, denial_reason = next(iter(denials.items()))
+            log.warning("connection to %s denied, it resolves to %s: %s", host, address, denial_reason)
+            raise InfisicalError(
+                Reason.NETWORK_NOT_ALLOWED, f"The host of the address resolves to {denial_reason}."
+            )
         return admitted
 
 
 async def _first_of(
     addresses: tuple[str, ...], connecting: Callable[[str], Awaitable[httpcore.AsyncNetworkStream]]
 ) -> httpcore.AsyncNetworkStream:
-    """The first connection that is made; each address gets a start before the next one (RFC 8305).
+    """The first connection that succeeds; the attempts start one after the other (RFC 8305).
 
     Raises:
-        httpcore.ConnectError, httpcore.ConnectTimeout: of the last address, when none can be reached.
+        httpcore.ConnectError, httpcore.ConnectTimeout: the error of the last attempt, if all fail.
     """
-    left, running = iter(addresses), set[asyncio.Future[httpcore.AsyncNetworkStream]]()
+    remaining, running = iter(addresses), set[asyncio.Future[httpcore.AsyncNetworkStream]]()
     failure: BaseException = httpcore.ConnectError("the name has no address")
     try:
         while True:
-            running |= {asyncio.ensure_future(connecting(address)) for address in itertools.islice(left, 1)}
+            running |= {
+                asyncio.ensure_future(connecting(address)) for address in itertools.islice(remaining, 1)
+            }
             if not running:
                 raise failure
             done, _ = await asyncio.wait(running, timeout=_STAGGER, return_when=asyncio.FIRST_COMPLETED)
@@ -166,13 +170,13 @@ async def _first_of(
                 if attempt.exception() is None:
                     return attempt.result()
     finally:
-        await _abandon(running)
+        await _cancel_all(running)
 
 
-async def _abandon(attempts: Iterable[asyncio.Future[httpcore.AsyncNetworkStream]]) -> None:
-    """End attempts that nobody needs any more; some may have a connection by now."""
+async def _cancel_all(attempts: Iterable[asyncio.Future[httpcore.AsyncNetworkStream]]) -> None:
+    """Cancel the other attempts, and close connections that they have opened."""
     for attempt in attempts:
         attempt.cancel()
-    for made in await asyncio.gather(*attempts, return_exceptions=True):
-        if isinstance(made, httpcore.AsyncNetworkStream):
-            await made.aclose()
+    for stream in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(stream, httpcore.AsyncNetworkStream):
+            await stream.aclose()

@@ -1,7 +1,7 @@
-"""One request to Infisical: made, bounded, and its failure translated.
+"""One request to Infisical: bounded in time and size, with its errors translated.
 
-Error bodies are foreign text. Only their `message` is repeated, capped, without control characters
-and without what the request carried in confidence; headers, bodies and tokens never get into an error.
+Error bodies are foreign text. Only their `message` is quoted: truncated, without control characters and
+without the secrets of the request. Headers, bodies and tokens are never part of an error.
 """
 
 import asyncio
@@ -33,34 +33,34 @@ from infisical_events.infisical.responses import (
     MAX_LIST_BYTES,
     Response,
     decoded,
-    received,
+    read_response,
 )
 from infisical_events.infisical.tls import tls_context
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-"""Seconds for each step of an ordinary request: httpx counts every wait for bytes by itself."""
+"""Seconds for each step of an ordinary request: httpx limits each wait for bytes separately."""
 
-LONGEST_CALL = 60.0
-"""Seconds for all of an ordinary request, its body included: a byte now and then is no answer."""
+MAX_REQUEST_SECONDS = 60.0
+"""Seconds for a whole ordinary request with its body: a byte now and then must not extend it."""
 
-_LONGEST_QUOTE = 240
-"""Characters of a foreign message that are repeated."""
+_MAX_QUOTE_LENGTH = 240
+"""Characters of a foreign message that are quoted."""
 
-_LONGEST_RETRY_AFTER = 3600.0
-"""Seconds that a server may make us wait: nothing is ever given up."""
+_MAX_RETRY_AFTER = 3600.0
+"""Seconds; the longest wait that a server can demand."""
 
 _UNKNOWN_RETRY_AFTER = 60.0
-"""Seconds to wait for a date of a server that does not say what time it is there."""
+"""Seconds to wait if Retry-After is a date and the response has no Date."""
 
-_SHORTEST_SECRET = 8
-"""Characters; hiding shorter texts would make nonsense of a message and protect nobody."""
+_MIN_SECRET_LENGTH = 8
+"""Characters; hiding shorter texts would make a message unreadable and protect nothing."""
 
 
 def new_client(address: str, egress: EgressPolicy, resolve: Resolve = resolved) -> httpx.AsyncClient:
-    """A client for one subscription, whose connections lead to that origin and nowhere else.
+    """A client for one subscription, which connects to that origin only.
 
-    Redirects are refused, so that no token leaves its address, and the boundary has its say about where the
-    address leads. A client of its own keeps httpcore's pool small, whose cost is quadratic in open streams.
+    It follows no redirects, so that no token is sent elsewhere, and it checks the addresses that the origin
+    resolves to. One client per subscription keeps httpcore's pool small, whose cost is quadratic in streams.
     """
     denial_reason = functools.partial(egress.denial_reason, address)
     return httpx.AsyncClient(
@@ -81,10 +81,10 @@ async def request_json(
     path: str,
     **arguments: Any,  # noqa: ANN401 - httpx's own
 ) -> Any:  # noqa: ANN401 - JSON
-    """Make a request whose answer is a few words, such as a login, and return its JSON body.
+    """Send a request with a short response, such as a login, and return its JSON body.
 
     Raises:
-        InfisicalError: for every failure, of the network or told by the server.
+        InfisicalError: any error, of the network or from the server.
     """
     return decoded(await send(client, method, path, MAX_ERROR_BYTES, **arguments))
 
@@ -93,38 +93,38 @@ async def send(
     client: httpx.AsyncClient,
     method: str,
     path: str,
-    longest: int = MAX_LIST_BYTES,
+    max_bytes: int = MAX_LIST_BYTES,
     **arguments: Any,  # noqa: ANN401 - httpx's own
 ) -> Response:
-    """Make a request; an answer of 200 to 299, or 304, of `longest` bytes at most is returned.
+    """Send a request and return its response with status 200 to 299 or 304, of `max_bytes` bytes at most.
 
     Raises:
-        InfisicalError: for every failure, of the network or told by the server.
+        InfisicalError: any error, of the network or from the server.
     """
-    async with translated_errors(LONGEST_CALL), client.stream(method, path, **arguments) as response:
-        answer = await received(response, longest)
-    if httpx.codes.is_success(answer.status_code) or answer.status_code == httpx.codes.NOT_MODIFIED:
-        return answer
-    raise error_for(answer)
+    async with translated_errors(MAX_REQUEST_SECONDS), client.stream(method, path, **arguments) as stream:
+        response = await read_response(stream, max_bytes)
+    if httpx.codes.is_success(response.status_code) or response.status_code == httpx.codes.NOT_MODIFIED:
+        return response
+    raise error_for(response)
 
 
 @asynccontextmanager
 async def translated_errors(seconds: float) -> AsyncIterator[None]:
-    """Give up after so many seconds, and tell that and every failure of the network as InfisicalError."""
+    """Limit the block to so many seconds; raise the time-out and all network errors as InfisicalError."""
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        sentence = f"The answer took longer than {seconds:g} s: check the network, proxies and the server."
+        sentence = f"No complete response within {seconds:g} s: check the network, proxies and the server."
         raise InfisicalError(Reason.UNREACHABLE, sentence) from None
     except httpx.HTTPError as error:
         raise connection_error(error) from None
 
 
 def connection_error(error: httpx.HTTPError) -> InfisicalError:
-    """A failure of the network, told apart by its cause; the cause's own text stays inside."""
+    """The error for a network error, by its cause, without the cause's text."""
     if isinstance(error, httpx.DecodingError):
-        sentence = "The answer is packed in a way that nobody asked for: check proxies in between."
+        sentence = "The response has an unsupported content encoding: check proxies in between."
         return InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
@@ -132,57 +132,69 @@ def connection_error(error: httpx.HTTPError) -> InfisicalError:
             sentence = f"TLS failed ({detail}): check the server's certificate and its CA."
             return InfisicalError(Reason.TLS_FAILED, sentence)
         if isinstance(cause, socket.gaierror):
-            sentence = "The server's name cannot be resolved: check spec.address and the cluster's DNS."
+            sentence = "The host name cannot be resolved: check spec.address and the cluster's DNS."
             return InfisicalError(Reason.NAME_NOT_RESOLVED, sentence)
     kind = type(error).__name__
     return InfisicalError(
-        Reason.UNREACHABLE, f"No answer from the server ({kind}): check spec.address and the network."
+        Reason.UNREACHABLE, f"No response from the server ({kind}): check spec.address and the network."
     )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, what caused it, and so on."""
+    """The error and its chain of causes."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
 
 
-def error_for(answer: Response) -> InfisicalError:
+def error_for(response: Response) -> InfisicalError:
     """Translate an error status.
 
-    Expired and malformed tokens are 403 `TokenError`, revoked and used-up ones 401; lacking rights
-    are 403 of another name. 422 carries an array of issues in `message`.
+    Expired and malformed tokens are 403 `TokenError`, revoked and used-up ones 401; a missing permission is
+    a 403 with another name. The `message` of a 422 is an array of issues.
     """
-    body = _error_body(answer)
-    quote = _quoted(body.get("message"), _sent_secrets(answer.request))
-    return _infisical_error(answer, body, quote) or _foreign_error(answer, quote)
+    body = _error_body(response)
+    quote = _quoted(body.get("message"), _sent_secrets(response.request))
+    return _infisical_error(response, body, quote) or _status_error(response, quote)
 
 
-def _infisical_error(answer: Response, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
-    status, name = answer.status_code, body.get("error")
+def _infisical_error(response: Response, body: Mapping[str, Any], quote: str) -> InfisicalError | None:
+    status, name = response.status_code, body.get("error")
     if status == httpx.codes.UNAUTHORIZED or name == "TokenError":
-        sentence = f"The access token was refused{quote}."
+        sentence = f"Infisical rejected the access token{quote}: check whether it is expired or revoked."
         return TokenRejectedError(Reason.TOKEN_REJECTED, sentence, quote=quote)
     if name == "SecretPathNotFound":
-        return FolderMissingError(Reason.FOLDER_NOT_FOUND, f"No such environment or folder{quote}.")
+        return FolderMissingError(
+            Reason.FOLDER_NOT_FOUND, f"The environment or folder does not exist{quote}: check the spec."
+        )
     if status == httpx.codes.NOT_FOUND and "reqId" not in body:
-        sentence = "The server does not know this endpoint: check that spec.address is an Infisical server."
+        sentence = "The server does not have this endpoint: check that spec.address is an Infisical server."
         return UnknownRouteError(Reason.UNEXPECTED_RESPONSE, sentence, quote=quote)
     return None
 
 
-def _foreign_error(answer: Response, quote: str) -> InfisicalError:
-    status, wait = answer.status_code, retry_after(answer.headers)
+def _status_error(response: Response, quote: str) -> InfisicalError:
+    status, wait = response.status_code, retry_after(response.headers)
     if httpx.codes.is_redirect(status):
-        sentence = "The server redirects: set spec.address to the address that finally answers."
+        sentence = "The server redirects: set spec.address to the final address."
         return InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
     if status in _BY_STATUS:
         reason, sentence = _BY_STATUS[status]
         return InfisicalError(reason, sentence.replace("{quote}", quote), wait, quote)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return InfisicalError(Reason.SERVER_ERROR, f"The server failed with {status}{quote}.", wait, quote)
-    return InfisicalError(Reason.REQUEST_REJECTED, f"The server refused with {status}{quote}.", wait, quote)
+        return InfisicalError(
+            Reason.SERVER_ERROR,
+            f"The server failed with HTTP {status}{quote}: check the server's log.",
+            wait,
+            quote,
+        )
+    return InfisicalError(
+        Reason.REQUEST_REJECTED,
+        f"The server rejected the request with HTTP {status}{quote}: check the spec.",
+        wait,
+        quote,
+    )
 
 
 _BY_STATUS = {
@@ -190,20 +202,23 @@ _BY_STATUS = {
         Reason.PERMISSION_DENIED,
         "The machine identity lacks a permission{quote}: grant it in the project's access control.",
     ),
-    404: (Reason.PROJECT_NOT_FOUND, "The project was not found{quote}: check the project and spec.address."),
-    429: (Reason.RATE_LIMITED, "The server asks to slow down{quote}."),
+    404: (Reason.PROJECT_NOT_FOUND, "The project does not exist{quote}: check the project and spec.address."),
+    429: (
+        Reason.RATE_LIMITED,
+        "The server's rate limit is exceeded{quote}: merge subscriptions or raise resyncIntervalSeconds.",
+    ),
 }
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """`Retry-After` in seconds, an hour at most; 0 when it is absent, past or makes no sense."""
+    """`Retry-After` in seconds, an hour at most; 0 if it is absent, in the past or malformed."""
     value = headers.get("retry-after", "")
     seconds = float(value) if value.isascii() and value.isdigit() else _seconds_until(value, headers)
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER)
 
 
 def _seconds_until(date: str, headers: Mapping[str, str]) -> float:
-    """From the server's own `Date` to this date: whether its clock is right does not matter then."""
+    """Seconds from the server's own `Date` to this date, so that the server's clock may be wrong."""
     try:
         until = parsedate_to_datetime(date)
     except (ValueError, OverflowError):
@@ -214,29 +229,29 @@ def _seconds_until(date: str, headers: Mapping[str, str]) -> float:
         return _UNKNOWN_RETRY_AFTER
 
 
-def _error_body(answer: Response) -> Mapping[str, Any]:
+def _error_body(response: Response) -> Mapping[str, Any]:
     try:
-        body = json.loads(answer.content)
+        body = json.loads(response.content)
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
 
 def _sent_secrets(request: httpx.Request) -> Iterator[str]:
-    """What the request carried that a server may repeat and nobody else may read: a token or a login."""
+    """The secrets of a request that a server may repeat in its error: a token or credentials."""
     yield request.headers.get("Authorization", "").removeprefix("Bearer ")
     if request.url.path.endswith("/login"):
         yield from json.loads(request.content).values()
 
 
-def _quoted(message: object, confidences: Iterator[str]) -> str:
-    """` (…)` from a message string or from an array of validation issues; empty without one."""
+def _quoted(message: object, secrets: Iterator[str]) -> str:
+    """` (…)` from a message string or from an array of validation issues; empty if there is none."""
     if isinstance(message, list):
         issues = [item for item in message if isinstance(item, dict)]
         message = "; ".join(str(issue.get("message", "")) for issue in issues)
     text = str(message or "")
-    for confidence in confidences:
-        if len(confidence) >= _SHORTEST_SECRET:
-            text = text.replace(confidence, "…")
+    for secret in secrets:
+        if len(secret) >= _MIN_SECRET_LENGTH:
+            text = text.replace(secret, "…")
     text = single_line(text).strip().rstrip(".")
-    return f" ({text[:_LONGEST_QUOTE]})" if text else ""
+    return f" ({text[:_MAX_QUOTE_LENGTH]})" if text else ""

@@ -1,24 +1,25 @@
-"""What can go wrong between the operator and Infisical, told apart by what a person has to do.
+"""Errors of requests to Infisical, by what a user has to do.
 
-InfisicalError          reason, a sentence, how long to wait at least
-├── LoginError          the credentials were refused, or the login could not be made
-├── TokenRejectedError   the access token is not (or no longer) accepted: log in again
-├── FolderMissingError  the environment or the folder does not exist, or is hidden
-└── StreamEndedError    an open stream came to its end: the other side closed or broke it
-    ├── StreamRefusedError  the server said that it would not go on
-    └── StreamGivenUpError  it was ended from here
+InfisicalError              a reason, a message, and the minimum time to wait
+├── LoginError              the credentials are rejected, or the login failed
+├── TokenRejectedError      the access token is invalid or expired: log in again
+├── FolderMissingError      the environment or the folder does not exist, or is hidden
+├── UnknownRouteError       the server does not have the endpoint
+└── StreamEndedError        an open stream ended: the other side closed it, or the connection failed
+    ├── StreamRefusedError  the server sent `event: error`
+    └── StreamGivenUpError  the operator closed it
 """
 
 from infisical_events.core.status.reasons import Reason
 
 
 class InfisicalError(Exception):
-    """A failure with a constant reason and a sentence that says what to do.
+    """An error with a constant reason and a message that says what to do.
 
     Attributes:
         reason: The reason for conditions and metrics.
-        retry_after: Seconds that the server asked to wait, or that prudence demands; 0 when neither.
-        quote: The server's own words as they stand in the sentence, with brackets; may be empty.
+        retry_after: Seconds to wait before a retry, by the server or as a precaution; 0 for no minimum.
+        quote: The server's message as it is quoted in the sentence, with brackets; may be empty.
     """
 
     def __init__(self, reason: Reason, sentence: str, retry_after: float = 0.0, quote: str = "") -> None:
@@ -29,15 +30,15 @@ class InfisicalError(Exception):
 
 
 class LoginError(InfisicalError):
-    """No token could be had."""
+    """There is no access token: the login failed."""
 
 
 class TokenRejectedError(InfisicalError):
-    """The server does not accept the access token."""
+    """The server rejected the access token."""
 
 
 class FolderMissingError(InfisicalError):
-    """`SecretPathNotFound`: no such environment or folder."""
+    """`SecretPathNotFound`: the environment or the folder does not exist."""
 
 
 class UnknownRouteError(InfisicalError):
@@ -45,12 +46,12 @@ class UnknownRouteError(InfisicalError):
 
 
 class StreamEndedError(InfisicalError):
-    """Any end of an open stream; one of neither kind below was clean, cut or reset by the other side."""
+    """Any end of an open stream; without a subclass, the other side closed or reset it."""
 
 
 class StreamRefusedError(StreamEndedError):
-    """`event: error`: the permission is lost, or could not be checked."""
+    """The server sent `event: error`: the permission is lost, or could not be checked."""
 
 
 class StreamGivenUpError(StreamEndedError):
-    """Nothing was heard for too long, or an event had no end: this says nothing of how long streams live."""
+    """No data for too long, or an event is too large: says nothing about the lifetime of streams."""

@@ -1,9 +1,9 @@
-"""What is known of credentials, for all subscriptions of the process.
+"""Protection against lock-outs: the results of logins, shared by all subscriptions of the process.
 
-Three refused logins within 30 s lock an identity out, whoever made them. So of subscriptions with the same
-credentials one tries them for all until they are proven, and none tries them soon after a refusal.
+Three rejected logins within 30 s lock an identity out. So among subscriptions with the same credentials, only
+one logs in until these are proven, and none logs in soon after a rejection.
 
-No credentials are kept here: they are known by a digest whose key dies with the process.
+Credentials are not stored here: they are identified by a keyed digest whose key exists only in memory.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from infisical_events.infisical.infisical_errors import LoginError
 
 T = TypeVar("T")
 
-MOST_PROVEN = 4096
-"""Credentials that are remembered as proven; of one that is forgotten only one login is made at a time."""
+MAX_PROVEN = 4096
+"""Number of credentials that are stored as proven; others are limited to one login at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A failed login and the moment of the loop's clock until which it stands.
+    """A failed login and the time, on the event loop's clock, until which it is active.
 
-    The error was never raised: one that was has the frames that it came through, and keeps what they have.
+    The stored error was never raised: a raised one references its frames, and all that these reference.
     """
 
     error: LoginError
@@ -36,12 +36,12 @@ class Rejection:
 
     @classmethod
     def of(cls, error: LoginError, now: float) -> "Rejection":
-        """As long as the error asks to wait, and up to half as long again, against a herd."""
+        """Active for as long as the error demands, plus up to half of that as jitter."""
         until = now + error.retry_after * random.uniform(1.0, 1.5)  # noqa: S311 - jitter
         return cls(_copy_of(error), until)
 
     def raise_if_active(self, now: float) -> None:
-        """Raise the error again while it stands; a new one, for it grows with each raise."""
+        """Raise a copy of the error while it is active; its traceback would grow with each raise."""
         if now < self.until:
             raise _copy_of(self.error)
 
@@ -53,57 +53,57 @@ class _Attempt:
 
 
 class LoginGuard:
-    """Logins by a digest of the credentials (and the address) that they are made with."""
+    """Logins by a digest of their credentials and address."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._proven: OrderedDict[bytes, None] = OrderedDict()
-        self._under_way: dict[bytes, _Attempt] = {}
-        self._refusals: dict[bytes, Rejection] = {}
+        self._in_progress: dict[bytes, _Attempt] = {}
+        self._rejections: dict[bytes, Rejection] = {}
 
     async def make(self, credentials: tuple[str, ...], login: Callable[[], Awaitable[T]]) -> T:
-        """Log in, or share the failure of who tries just now.
+        """Log in, or share the failure of a concurrent login with the same credentials.
 
         Raises:
-            LoginError: the login failed, or one with these credentials did so lately.
+            LoginError: the login failed, or a recent one with these credentials was rejected.
         """
-        known_by = self._digest(credentials)
-        while known_by not in self._proven and (other := self._under_way.get(known_by)):
+        digest = self._digest(credentials)
+        while digest not in self._proven and (other := self._in_progress.get(digest)):
             await other.is_over.wait()
             if other.failure is not None:
                 raise _copy_of(other.failure)
-        if refusal := self._refusals.get(known_by):
-            refusal.raise_if_active(_now())
-        attempt = self._under_way[known_by] = _Attempt()
+        if rejection := self._rejections.get(digest):
+            rejection.raise_if_active(_now())
+        attempt = self._in_progress[digest] = _Attempt()
         try:
-            done = await login()
+            result = await login()
         except LoginError as error:
             attempt.failure = _copy_of(error)
-            self._refused(known_by, error)
+            self._record_rejection(digest, error)
             raise
         finally:
             attempt.is_over.set()
-            if self._under_way.get(known_by) is attempt:
-                del self._under_way[known_by]
-        self._proved(known_by)
-        return done
+            if self._in_progress.get(digest) is attempt:
+                del self._in_progress[digest]
+        self._record_success(digest)
+        return result
 
     def _digest(self, credentials: tuple[str, ...]) -> bytes:
-        told = json.dumps(credentials).encode()  # unlike joined texts, no two tuples look the same
-        return blake2b(told, key=self._key, digest_size=16).digest()
+        text = json.dumps(credentials).encode()  # unlike joined text, this is unique for each tuple
+        return blake2b(text, key=self._key, digest_size=16).digest()
 
-    def _proved(self, known_by: bytes) -> None:
-        self._proven[known_by] = None
-        self._proven.move_to_end(known_by)
-        while len(self._proven) > MOST_PROVEN:
+    def _record_success(self, digest: bytes) -> None:
+        self._proven[digest] = None
+        self._proven.move_to_end(digest)
+        while len(self._proven) > MAX_PROVEN:
             self._proven.popitem(last=False)
 
-    def _refused(self, known_by: bytes, error: LoginError) -> None:
-        """Only what the error asks to wait for is remembered, and only that long."""
+    def _record_rejection(self, digest: bytes, error: LoginError) -> None:
+        """Store the error if it demands a wait, for that time; remove expired ones."""
         now = _now()
-        kept = {known: refusal for known, refusal in self._refusals.items() if now < refusal.until}
-        self._refusals = kept | ({known_by: Rejection.of(error, now)} if error.retry_after else {})
-        self._proven.pop(known_by, None)
+        kept = {known: rejection for known, rejection in self._rejections.items() if now < rejection.until}
+        self._rejections = kept | ({digest: Rejection.of(error, now)} if error.retry_after else {})
+        self._proven.pop(digest, None)
 
 
 def _copy_of(error: LoginError) -> LoginError:

@@ -1,7 +1,7 @@
-"""Reading an answer that may be anything: piece by piece, unpacked, and no more than can be true.
+"""Reading of untrusted responses: in chunks, decompressed, and bounded in size.
 
-`calls` reads whole answers with it and `streaming` a stream's bytes. httpx would unpack whatever it gets
-at once, and a packed kilobyte may be a megabyte, or a gigabyte when it is packed twice.
+`http_client` reads whole responses with it, `event_stream` the bytes of a stream. httpx would decompress any
+chunk completely, and a compressed kilobyte may be a megabyte, or a gigabyte if it is compressed twice.
 """
 
 import json
@@ -17,26 +17,26 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
 
 ACCEPT_ENCODING = "gzip"
-"""What is asked for with `Accept-Encoding`, and all that is understood."""
+"""The value of `Accept-Encoding`, and the only supported encoding."""
 
 MAX_LIST_BYTES = 64 * 1024 * 1024
-"""Bytes, unpacked: a list of 10,000 secrets, their imports included, has 3.3 million."""
+"""Decompressed bytes: a list of 10,000 secrets with their imports has 3.3 million."""
 
 MAX_ERROR_BYTES = 64 * 1024
-"""Bytes, unpacked, of a login's answer or of a refusal."""
+"""Decompressed bytes of a login response or of an error response."""
 
-_MOST_VALUES = 3_000_000
-"""Values in one answer, as commas and brackets tell: 100,000 secrets. A value takes up to 240 bytes;
-64 MiB of nothing but empty objects would be 1.5 GiB.
+_MAX_VALUES = 3_000_000
+"""JSON values in one response, counted by commas and brackets: enough for 100,000 secrets. A value takes up
+to 240 bytes of memory; 64 MiB of empty objects would take 1.5 GiB.
 """
 
-_PIECE = 64 * 1024
-"""Bytes that are unpacked at a time."""
+_CHUNK_BYTES = 64 * 1024
+"""Bytes that are decompressed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete answer."""
+    """A complete response."""
 
     request: httpx.Request = field(repr=False)
     status_code: int
@@ -44,81 +44,79 @@ class Response:
     content: bytes = field(repr=False)
 
 
-async def received(response: httpx.Response, longest: int) -> Response:
-    """Read a response to its end; a refusal that is longer than any is known by its status alone.
+async def read_response(response: httpx.Response, max_bytes: int) -> Response:
+    """Read a response completely; of an error response that is too long, only the status is kept.
 
     Raises:
-        InfisicalError: UNEXPECTED_RESPONSE, more than `longest` bytes.
-        httpx.HTTPError: the connection broke, or the packing did.
+        InfisicalError: UNEXPECTED_RESPONSE, more than `max_bytes` bytes.
+        httpx.HTTPError: the connection failed, or the compressed data are malformed.
     """
-    is_refusal = response.status_code >= httpx.codes.MULTIPLE_CHOICES
-    content = await _collected(response, MAX_ERROR_BYTES if is_refusal else longest)
-    if content is None and not is_refusal:
+    is_error = response.status_code >= httpx.codes.MULTIPLE_CHOICES
+    content = await _collected(response, MAX_ERROR_BYTES if is_error else max_bytes)
+    if content is None and not is_error:
         sentence = (
-            f"The answer is longer than {longest} bytes: check that spec.address is an Infisical server."
+            f"The response is longer than {max_bytes} bytes: check that spec.address is an Infisical server."
         )
         raise InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
     return Response(response.request, response.status_code, response.headers, content or b"")
 
 
-async def _collected(response: httpx.Response, longest: int) -> bytes | None:
-    """All bytes, unpacked; None as soon as there are more of them than `longest`."""
+async def _collected(response: httpx.Response, max_bytes: int) -> bytes | None:
+    """All decompressed bytes; None as soon as there are more than `max_bytes`."""
     content = bytearray()
-    async with aclosing(decompressed(response)) as pieces:
-        async for piece in pieces:
-            content += piece
-            if len(content) > longest:
+    async with aclosing(decompressed(response)) as chunks:
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > max_bytes:
                 return None
     return bytes(content)
 
 
 async def decompressed(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The bytes of a body as they come, in pieces of 64 KiB at most.
+    """The decompressed bytes of a body as they arrive, in chunks of 64 KiB at most if compressed.
 
     Raises:
-        httpx.HTTPError: the connection broke; DecodingError for a packing that is broken or unknown.
+        httpx.HTTPError: the connection failed; DecodingError for malformed data or an unsupported encoding.
     """
-    is_packed = content_encoding_of(response) == ACCEPT_ENCODING
-    unpack = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if is_packed else None
-    async for piece in response.aiter_raw():
-        if unpack is None:
-            yield piece
+    is_compressed = content_encoding_of(response) == ACCEPT_ENCODING
+    decompressor = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if is_compressed else None
+    async for chunk in response.aiter_raw():
+        if decompressor is None:
+            yield chunk
             continue
         try:
-            for part in _parts(unpack, piece):
+            for part in _parts(decompressor, chunk):
                 yield part
         except zlib.error:
-            raise httpx.DecodingError("broken packing", request=response.request) from None
-        if unpack.eof:  # zlib would keep all that comes behind
+            raise httpx.DecodingError("malformed compressed data", request=response.request) from None
+        if decompressor.eof:  # zlib would buffer any further data
             return
 
 
 def content_encoding_of(response: httpx.Response) -> str:
-    """`gzip` or `identity`; raises DecodingError for what is not understood."""
-    packing = response.headers.get("content-encoding", "").strip().lower() or "identity"
-    if packing not in {"identity", ACCEPT_ENCODING}:
-        raise httpx.DecodingError("unknown packing", request=response.request)
-    return packing
+    """`gzip` or `identity`; raises DecodingError for any other encoding."""
+    encoding = response.headers.get("content-encoding", "").strip().lower() or "identity"
+    if encoding not in {"identity", ACCEPT_ENCODING}:
+        raise httpx.DecodingError("unsupported content encoding", request=response.request)
+    return encoding
 
 
-def _parts(unpack: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
-    """What these bytes add, never more than a piece at a time."""
-    while part := unpack.decompress(packed, _PIECE):
+def _parts(decompressor: "zlib._Decompress", compressed: bytes) -> Iterator[bytes]:
+    """The decompressed data of these bytes, in bounded chunks."""
+    while part := decompressor.decompress(compressed, _CHUNK_BYTES):
         yield part
-        packed = unpack.unconsumed_tail
+        compressed = decompressor.unconsumed_tail
 
 
-def decoded(answer: Response) -> Any:  # noqa: ANN401 - JSON
-    """The JSON body; raises InfisicalError when it is none, or one that would fill the memory."""
-    if sum(answer.content.count(mark) for mark in (b",", b"{", b"[")) > _MOST_VALUES:
-        sentence = (
-            "The answer holds more values than a list can: check that spec.address is an Infisical server."
-        )
+def decoded(response: Response) -> Any:  # noqa: ANN401 - JSON
+    """The JSON body; raises InfisicalError if it is not JSON or would take too much memory."""
+    if sum(response.content.count(mark) for mark in (b",", b"{", b"[")) > _MAX_VALUES:
+        sentence = "The response has too many values: check that spec.address is an Infisical server."
         raise InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
     try:
-        return json.loads(answer.content)
+        return json.loads(response.content)
     except (ValueError, RecursionError):
         raise InfisicalError(
             Reason.UNEXPECTED_RESPONSE,
-            "The answer is not JSON: check that spec.address is an Infisical server.",
+            "The response is not JSON: check that spec.address is an Infisical server.",
         ) from None

@@ -1,7 +1,6 @@
-"""What a list of secrets says: ids and versions, digests of values under a key, or the values themselves.
+"""Parsing of secret lists: ids and versions, keyed digests of values, or the values themselves.
 
-`observing` asks for the lists. Of secrets only the shared ones count: a personal override is nobody's
-workload's business.
+`secret_lists` requests the lists. Only shared secrets count: no workload uses a personal override.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,84 +21,84 @@ from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.infisical_errors import InfisicalError
 
-Parts = Mapping[Partition, PartitionState]
+PartitionStates = Mapping[Partition, PartitionState]
 
 _HIDDEN = "<hidden-by-infisical>"
-"""What stands in the place of a value; it must never get into a Secret."""
+"""Infisical's placeholder for a hidden value; it must never be written to a Secret."""
 
-_LONGEST_NAME = 64
-"""Characters of a secret's name that a sentence has."""
+_MAX_NAME_LENGTH = 64
+"""Characters of a secret's name in a message."""
 
 
-def parse_list(scope: Scope, answer: object, key: DigestKey | None = None) -> Parts:
-    """A list's body as parts.
+def parse_list(scope: Scope, body: object, key: DigestKey | None = None) -> PartitionStates:
+    """The partition states in the body of a list response.
 
     Raises:
-        InfisicalError: the body has not the shape that every server version has.
+        InfisicalError: the body is malformed; all server versions have this structure.
     """
     try:
-        return _parts(scope, answer, key)
+        return _partition_states(scope, body, key)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise _unknown_shape() from None
 
 
 def _unknown_shape() -> InfisicalError:
     return InfisicalError(
-        Reason.UNEXPECTED_RESPONSE, "The list of secrets has an unknown shape: check spec.address."
+        Reason.UNEXPECTED_RESPONSE, "The list of secrets has an unexpected structure: check spec.address."
     )
 
 
-def parse_values(scope: Scope, answer: object, key: DigestKey | None = None) -> FolderValues:
-    """A list's body with its values; the folder's own part is there, also when it is empty.
+def parse_values(scope: Scope, body: object, key: DigestKey | None = None) -> FolderValues:
+    """The states and values in the body of a list response; always with the folder's own partition.
 
     Raises:
-        InfisicalError: PERMISSION_DENIED, a value is hidden; UNEXPECTED_RESPONSE as `parse_list`.
+        InfisicalError: PERMISSION_DENIED, a value is hidden; UNEXPECTED_RESPONSE as in `parse_list`.
     """
-    partitions = {Partition(scope): ABSENT, **parse_list(scope, answer, key)}
+    partitions = {Partition(scope): ABSENT, **parse_list(scope, body, key)}
     values = {
-        partition: _values(partition, brought.secrets)
-        for partition, brought in _imports(scope, answer).items()
+        partition: _values(partition, listed.secrets)
+        for partition, listed in _listed_by_partition(scope, body).items()
     }
     return FolderValues(partitions, {Partition(scope): {}, **values})
 
 
 @dataclass(frozen=True, slots=True)
-class _Import:
-    """What a list has for one part."""
+class _ListedSecrets:
+    """The listed secrets of one partition."""
 
     rank: int
     secrets: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
 
 
-def _parts(scope: Scope, answer: Any, key: DigestKey | None) -> Parts:  # noqa: ANN401 - JSON; every miss raises
+def _partition_states(scope: Scope, body: Any, key: DigestKey | None) -> PartitionStates:  # noqa: ANN401 - JSON; a missing key raises
     return {
         partition: PartitionState.of(
-            {_text(secret["secretKey"]): _secret_version(secret, key) for secret in brought.secrets},
-            brought.rank,
+            {_text(secret["secretKey"]): _secret_version(secret, key) for secret in listed.secrets},
+            listed.rank,
         )
-        for partition, brought in _imports(scope, answer).items()
+        for partition, listed in _listed_by_partition(scope, body).items()
     }
 
 
-def _imports(scope: Scope, answer: Any) -> dict[Partition, _Import]:  # noqa: ANN401 - as above
-    found: dict[Partition, _Import] = {}
-    for secret in _shared(answer["secrets"]):
+def _listed_by_partition(scope: Scope, body: Any) -> dict[Partition, _ListedSecrets]:  # noqa: ANN401 - as above
+    found: dict[Partition, _ListedSecrets] = {}
+    for secret in _shared(body["secrets"]):
         path = canonical(secret.get("secretPath") or "/") if scope.recursive else scope.folder.path
         partition = Partition.own(Folder(scope.folder.environment, path))
-        found.setdefault(partition, _Import(0)).secrets.append(secret)
-    for rank, entry in enumerate(answer.get("imports") or ()):
+        found.setdefault(partition, _ListedSecrets(0)).secrets.append(secret)
+    for rank, entry in enumerate(body.get("imports") or ()):
         source = Folder(_text(entry["environment"]), canonical(entry["secretPath"]))
         secrets = list(_shared(entry["secrets"]))
         if secrets:
-            found[Partition(scope, source)] = _Import(rank, secrets)
+            found[Partition(scope, source)] = _ListedSecrets(rank, secrets)
     return found
 
 
 def _values(partition: Partition, secrets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The values of one part, whose secrets are known to have the shape of such.
+    """The values of one partition, whose secrets are already known to be well-formed.
 
     Raises:
-        InfisicalError: one of them is not shown, or is none.
+        InfisicalError: a value is hidden or is not text.
     """
     values = {}
     for secret in secrets:
@@ -107,7 +106,7 @@ def _values(partition: Partition, secrets: Iterable[Mapping[str, Any]]) -> dict[
         if secret.get("secretValueHidden") or value == _HIDDEN:
             raise InfisicalError(
                 Reason.PERMISSION_DENIED,
-                f"Infisical hides the value of {name[:_LONGEST_NAME]!a} in "
+                f"Infisical hides the value of {name[:_MAX_NAME_LENGTH]!a} in "
                 f"{partition.source or partition.folder}.",
             )
         if not isinstance(value, str):
@@ -126,7 +125,7 @@ def _secret_version(secret: Mapping[str, Any], key: DigestKey | None) -> SecretV
 
 
 def _digest(secret: Mapping[str, Any], identifier: str, key: DigestKey | None) -> str:
-    """Empty for a value that is not shown: of it only the version is known."""
+    """The keyed digest of a value; empty without a key or for a hidden value."""
     value = secret.get("secretValue")
     is_shown = isinstance(value, str) and not secret.get("secretValueHidden")
     return key.digest(identifier, str(value)) if key and is_shown else ""
@@ -134,5 +133,5 @@ def _digest(secret: Mapping[str, Any], identifier: str, key: DigestKey | None) -
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("no text")
+        raise TypeError("not a string")
     return value

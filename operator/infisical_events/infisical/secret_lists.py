@@ -1,10 +1,10 @@
-"""Reading the state of folders: ids and versions, and digests of values for who asks for them.
+"""Reading of the state of folders: ids and versions and, on request, keyed digests of values.
 
-Ids and versions need no more than the right to describe secrets. An unchanged scope costs a 304, which
-stands for the body last received. A list leaves out what one may not describe, so what is missing in a
-list can be asked for by its name: only that answer tells the two apart.
+Ids and versions need only the permission to describe secrets. The response for an unchanged scope is a 304,
+which stands for the last received body. A list omits secrets that the identity may not describe; reading a
+missing secret by name tells whether it is removed or hidden.
 
-Values themselves are read of single folders, for the Secrets that are made of them, and always in full.
+Values are read for single folders only, for managed Secrets, and always without cache.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,13 +19,13 @@ from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.infisical_errors import FolderMissingError, InfisicalError, UnknownRouteError
 from infisical_events.infisical.responses import Response, decoded
-from infisical_events.infisical.secret_list_parser import Parts, parse_list, parse_values
+from infisical_events.infisical.secret_list_parser import PartitionStates, parse_list, parse_values
 
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
     etag: str
-    partitions: Parts
+    partitions: PartitionStates
     key: DigestKey | None
 
 
@@ -33,7 +33,7 @@ class _Cached:
 class _Route:
     path: str
     project: str
-    """What it calls the project."""
+    """The name of the query parameter with the project id."""
 
 
 _V4 = _Route("/api/v4/secrets", "projectId")
@@ -43,11 +43,11 @@ _NO_VALUES = {"viewSecretValue": "false", "expandSecretReferences": "false"}
 _VALUES = {"viewSecretValue": "true", "expandSecretReferences": "true"}
 _IMPORTS = {"include_imports": "true", "includeImports": "true"}
 _ONE = {**_NO_VALUES, "include_imports": "false", "includeImports": "false", "type": "shared"}
-"""Everything explicit: defaults differ between servers, and so does the spelling of imports."""
+"""All parameters are explicit: defaults differ between server versions, and so does the name for imports."""
 
 
 class SecretLists:
-    """The list endpoint of one project, with the tag of what was last received of each of these scopes."""
+    """The list endpoint of one project, with the ETag and body of the last response for each scope."""
 
     def __init__(self, client: AuthorizedClient, project_id: str, scopes: Iterable[Scope]) -> None:
         self._client = client
@@ -56,11 +56,13 @@ class SecretLists:
         self._cache: dict[Scope, _Cached] = {}
         self._route = _V4
 
-    async def read(self, scope: Scope, key: DigestKey | None = None) -> Parts:
-        """All parts of one scope, with digests of the values under a key; none when there is no such folder.
+    async def read(self, scope: Scope, key: DigestKey | None = None) -> PartitionStates:
+        """The states of all partitions of one scope; none if the folder does not exist.
+
+        With a key, they have digests of values.
 
         Raises:
-            InfisicalError: the list could not be had or makes no sense.
+            InfisicalError: the list could not be read or is malformed.
         """
         cached = self._cache.get(scope)
         if cached and cached.key != key:
@@ -76,34 +78,34 @@ class SecretLists:
             return cached.partitions
         partitions = parse_list(scope, decoded(response), key)
         etag = response.headers.get("etag")
-        if etag and scope in self._scopes:  # single folders are looked at because they changed
+        if etag and scope in self._scopes:  # other reads are of single folders that have just changed
             self._cache[scope] = _Cached(etag, partitions, key)
         return partitions
 
     async def read_values(self, folder: Folder, key: DigestKey | None = None) -> FolderValues:
-        """One folder and its imports with values that are expanded; no tag stands for any of it.
+        """One folder and its imports with values and expanded references; never cached.
 
         Raises:
-            FolderMissingError: there is no such folder or environment.
-            InfisicalError: PERMISSION_DENIED, a value is hidden; or the list makes no sense.
+            FolderMissingError: the folder or the environment does not exist.
+            InfisicalError: PERMISSION_DENIED, a value is hidden; or the list is malformed.
         """
         scope = Scope(folder)
         return parse_values(scope, decoded(await self._list(scope, _IMPORTS | _VALUES, {})), key)
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
-        """Whether the folder has no secret of its own of this name; imports do not count.
+        """Whether the folder has no own secret of this name; imports do not count.
 
-        Also true when there is no such folder, environment or project any more.
+        Also true if the folder, the environment or the project does not exist any more.
 
         Raises:
-            InfisicalError: it cannot be told; PERMISSION_DENIED when this secret may not be described.
+            InfisicalError: the read failed; PERMISSION_DENIED if the identity may not describe this secret.
         """
         try:
-            response = await self._read(f"/{_segment(key)}", self._place(folder) | _ONE, {})
+            response = await self._read(f"/{_segment(key)}", self._location(folder) | _ONE, {})
         except FolderMissingError:
             return True
         except InfisicalError as error:
-            if error.reason is Reason.PROJECT_NOT_FOUND:  # every other 404 of the application
+            if error.reason is Reason.PROJECT_NOT_FOUND:  # any other 404 of the application
                 return True
             raise
         _check_secret(decoded(response))
@@ -111,10 +113,10 @@ class SecretLists:
 
     async def _list(self, scope: Scope, query: dict[str, str], headers: Mapping[str, str]) -> Response:
         recursive = {"recursive": "true" if scope.recursive else "false"}
-        return await self._read("", self._place(scope.folder) | recursive | query, headers)
+        return await self._read("", self._location(scope.folder) | recursive | query, headers)
 
     async def _read(self, below: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Response:
-        """By the route that answered last, or by the other one: a proxy's 404 must not decide for ever."""
+        """By the route that worked last, else by the other one: a proxy's 404 must not decide permanently."""
         try:
             return await self._read_by(self._route, below, query, headers)
         except UnknownRouteError:
@@ -126,21 +128,22 @@ class SecretLists:
     async def _read_by(
         self, route: _Route, below: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> Response:
-        told = urlencode({route.project: self.project_id, **query}, errors="surrogatepass")
-        return await self._client.send("GET", f"{route.path}{below}?{told}", headers=headers)
+        query_string = urlencode({route.project: self.project_id, **query}, errors="surrogatepass")
+        return await self._client.send("GET", f"{route.path}{below}?{query_string}", headers=headers)
 
     @staticmethod
-    def _place(folder: Folder) -> dict[str, str]:
+    def _location(folder: Folder) -> dict[str, str]:
         return {"environment": folder.environment, "secretPath": folder.path}
 
 
 def _segment(key: str) -> str:
-    """A name as one segment of a path, whatever is in it: neither `a/b` nor `..` leads elsewhere."""
+    """Any name as one segment of a path: neither `a/b` nor `..` changes the path."""
     return quote(key, safe="", errors="surrogatepass").replace(".", "%2E")
 
 
-def _check_secret(answer: object) -> None:
-    if not (isinstance(answer, dict) and isinstance(answer.get("secret"), dict)):
+def _check_secret(body: object) -> None:
+    if not (isinstance(body, dict) and isinstance(body.get("secret"), dict)):
         raise InfisicalError(
-            Reason.UNEXPECTED_RESPONSE, "The answer about a secret has an unknown shape: check spec.address."
+            Reason.UNEXPECTED_RESPONSE,
+            "The response for a secret has an unexpected structure: check spec.address.",
         )

@@ -1,4 +1,4 @@
-"""Everything one subscription needs of Infisical, over one client and one identity."""
+"""All requests of one subscription to Infisical, with one client and one machine identity."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -22,15 +22,17 @@ from infisical_events.infisical.responses import decoded
 from infisical_events.infisical.secret_lists import SecretLists
 from infisical_events.infisical.tokens import CredentialsSource, TokenProvider
 
-_TO_OBSERVE = "observe: Values needs Read Value for the watched folders and all that they refer to."
-_TO_WRITE = "resync.secrets needs Read Value for their folders and all that they import or refer to."
+_READ_ADVICE = "observe: Values needs Read Value for the watched folders and all folders that they reference."
+_WRITE_ADVICE = (
+    "resync.secrets needs Read Value for its folders and all folders that they import or reference."
+)
 
-_DOUBTS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
+_PROJECT_ERRORS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
 
 @dataclass(frozen=True, slots=True)
 class SessionDependencies:
-    """What all sessions share: what is known of logins, the key of values' digests, where they may lead."""
+    """Shared by all sessions: the login guard, the key of value digests, and the egress policy."""
 
     login_guard: LoginGuard
     digest_key: DigestKeySource
@@ -38,7 +40,7 @@ class SessionDependencies:
 
 
 class Session:
-    """A project of one Infisical, seen with the rights of one machine identity."""
+    """A project of one Infisical, read with the permissions of one machine identity."""
 
     def __init__(
         self, client: AuthorizedClient, spec: Spec, now: Callable[[], datetime], digest_key: DigestKeySource
@@ -60,62 +62,62 @@ class Session:
         now: Callable[[], datetime],
         shared: "SessionDependencies",
     ) -> AsyncIterator["Session"]:
-        """A session whose connections are closed with the context."""
+        """A session; leaving the context closes its connections."""
         async with new_client(address, shared.egress) as http:
             tokens = TokenProvider(http, credentials, shared.login_guard)
             yield cls(AuthorizedClient(http, tokens), spec, now, shared.digest_key)
 
     async def login(self) -> None:
-        """Make sure that there is a token.
+        """Ensure that there is an access token.
 
         Raises:
-            LoginError: the credentials cannot be read or were refused.
+            LoginError: the credentials cannot be read or are rejected.
         """
         await self._client.tokens.current()
 
     async def project_id(self) -> str:
-        """The project's id; a slug is looked up once, and again when the project proves to be another.
+        """The project's id; a slug is resolved once, and again if the project is not found any more.
 
         Raises:
-            InfisicalError: no such project, or no right to see it.
+            InfisicalError: the project does not exist, or the identity has no access to it.
         """
         if self._project_id is None:
-            self._project_id = await self._look_up(str(self._spec.project_slug))
+            self._project_id = await self._resolve_slug(str(self._spec.project_slug))
         return self._project_id
 
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
-        """Look at all the scopes, one after the other; at values, too, if the spec says so.
+        """Read all scopes, one after the other; with digests of values in mode `Values`.
 
         Raises:
-            InfisicalError: some scope cannot be read; nothing is told of the others then.
+            InfisicalError: a scope cannot be read; the others are discarded then.
         """
         key = await self._digest_key() if self._spec.observe is Grade.VALUES else None
         started = self._now()
         partitions: dict[Partition, PartitionState] = {}
-        with self._forgetting_project(), _advising(_TO_OBSERVE if key else ""):
+        with self._forgetting_project(), _with_advice(_READ_ADVICE if key else ""):
             lists = await self._opened_lists()
             for scope in scopes:
                 partitions.update(await lists.read(scope, key))
         return Snapshot(scopes, partitions, started, self._now(), key_id=key.id if key else "")
 
     async def read_values(self, folder: Folder) -> FolderValues:
-        """Read one folder and its imports with their values, with digests of them whatever the grade is.
+        """Read one folder and its imports with values, and with their digests in every observation mode.
 
-        So a value that changed by reference is another one, also where versions are all that is observed.
+        So a value that changes by a reference is a change, even in a mode that observes only versions.
 
         Raises:
-            InfisicalError: FOLDER_NOT_FOUND; PERMISSION_DENIED when a value is not shown; or any other.
+            InfisicalError: FOLDER_NOT_FOUND; PERMISSION_DENIED if a value is hidden; or any other.
         """
         key = await self._digest_key()
-        with self._forgetting_project(), _advising(_TO_WRITE):
+        with self._forgetting_project(), _with_advice(_WRITE_ADVICE):
             lists = await self._opened_lists()
             return await lists.read_values(folder, key)
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
-        """Whether a secret that a list does not show is not there, rather than hidden.
+        """Whether a secret that a list omits does not exist, rather than being hidden.
 
         Raises:
-            InfisicalError: it cannot be told; PERMISSION_DENIED when it may not be described.
+            InfisicalError: the read failed; PERMISSION_DENIED if the identity may not describe the secret.
         """
         with self._forgetting_project():
             lists = await self._opened_lists()
@@ -123,7 +125,7 @@ class Session:
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
-        """An open stream of the spec's events; see `streaming.subscribed`."""
+        """An open stream of the spec's events; see `event_stream.open_stream`."""
         register = register_of(self._spec)
         async with AsyncExitStack() as stack:
             with self._forgetting_project():
@@ -133,11 +135,11 @@ class Session:
 
     @contextmanager
     def _forgetting_project(self) -> Iterator[None]:
-        """Forget what a slug led to when that is not found or closed: another may have its name now."""
+        """Forget the id of a slug if the project is not found or denied: another may have the slug now."""
         try:
             yield
         except InfisicalError as error:
-            if error.reason in _DOUBTS and self._spec.project_id is None:
+            if error.reason in _PROJECT_ERRORS and self._spec.project_id is None:
                 self._project_id = None
             raise
 
@@ -147,23 +149,24 @@ class Session:
             self._lists = SecretLists(self._client, project_id, scopes_of(self._spec))
         return self._lists
 
-    async def _look_up(self, slug: str) -> str:
+    async def _resolve_slug(self, slug: str) -> str:
         try:
             response = await self._client.send("GET", f"/api/v1/projects/slug/{slug}")
         except UnknownRouteError:
             response = await self._client.send("GET", f"/api/v2/workspace/{slug}")
-        answer = decoded(response)
-        identifier = answer.get("id") if isinstance(answer, dict) else None
+        body = decoded(response)
+        identifier = body.get("id") if isinstance(body, dict) else None
         if not isinstance(identifier, str):
             raise InfisicalError(
-                Reason.PROJECT_NOT_FOUND, "The project's answer has no id: set spec.projectId instead."
+                Reason.PROJECT_NOT_FOUND,
+                "The response for the project has no id: set spec.projectId instead.",
             )
         return identifier
 
 
 @contextmanager
-def _advising(advice: str) -> Iterator[None]:
-    """Reading values takes another right than describing secrets, and so does all that they refer to."""
+def _with_advice(advice: str) -> Iterator[None]:
+    """Add advice to PERMISSION_DENIED: values, and all that they reference, need another permission."""
     try:
         yield
     except InfisicalError as error:

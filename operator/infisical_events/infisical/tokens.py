@@ -1,10 +1,10 @@
-"""A valid access token, whenever one is asked for.
+"""Access tokens: a valid one at any time.
 
-A token is replaced by a fresh login well before it ends. It is not renewed: on older servers a
-renewal that would pass the token's maximal life deletes the token that is still valid, and with the
-default settings (life = maximal life) every renewal does. A login costs one request and has no trap.
+A new login replaces a token well before it expires. Tokens are not renewed: on older servers, a renewal
+beyond the maximum lifetime of a token deletes the token while it is still valid, and with the default
+settings (TTL = maximum TTL) every renewal does that. A login costs one request and has no such side effect.
 
-A refused login is not tried again for a while: three failures within 30 s lock the identity out.
+After a rejected login the next one waits: three failures within 30 s lock the identity out.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from infisical_events.infisical.infisical_errors import InfisicalError, LoginErr
 from infisical_events.infisical.login_guard import LoginGuard, Rejection
 
 _REJECTION_PAUSE = 60.0
-"""Seconds before a refused login is tried again: twice the server's window for counting failures."""
+"""Seconds before a rejected login is retried: twice the server's window for counting failures."""
 
 _REREAD_PAUSE = 300.0
-"""Seconds after which a Secret with a token made by hand is read again."""
+"""Seconds after which a Secret with a static token is read again."""
 
-_TOKEN = re.compile(r"[!-~]+")
-"""What can stand in a header behind `Bearer `."""
+_TOKEN_TEXT = re.compile(r"[!-~]+")
+"""The characters that a header can have after `Bearer `."""
 
-_LONGEST_USE = 86_400.0
-"""Seconds after which a token is replaced even though it may live longer."""
+_MAX_TOKEN_SECONDS = 86_400.0
+"""Seconds after which a token is replaced, even if it is valid for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class KubernetesCredentials:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token that was made by hand: there is no login for it."""
+    """A static token, created by hand: it has no login."""
 
     token: str = field(repr=False)
 
@@ -67,68 +67,68 @@ class _HeldToken:
 
 
 class TokenProvider:
-    """Logs in when needed, once for all who wait; never logs in with refused credentials at once."""
+    """Logs in when necessary, once for all concurrent requests; waits after a rejected login."""
 
     def __init__(
-        self, client: httpx.AsyncClient, credentials: CredentialsSource, attempts: LoginGuard
+        self, client: httpx.AsyncClient, credentials: CredentialsSource, login_guard: LoginGuard
     ) -> None:
         self._client = client
         self._credentials = credentials
-        self._attempts = attempts
+        self._login_guard = login_guard
         self._token: _HeldToken | None = None
-        self._refusal: Rejection | None = None
+        self._rejection: Rejection | None = None
         self._lock = asyncio.Lock()
 
     async def current(self) -> str:
-        """A token that has a good part of its life before it.
+        """A token with a good part of its lifetime left.
 
         Raises:
-            LoginError: the credentials cannot be read or were refused.
+            LoginError: the credentials cannot be read or are rejected.
         """
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if self._token is None or now >= self._token.replace_at:
-                self._token = await self._replaced(now)
+                self._token = await self._new_token(now)
             return self._token.text
 
     def invalidate(self, token: str) -> None:
-        """Take note that the server does not accept this token: the next call logs in anew."""
+        """Drop a token that the server rejected: the next call logs in again."""
         if self._token is not None and self._token.text == token:
             self._token = None
 
-    async def _replaced(self, now: float) -> _HeldToken:
-        if self._refusal is not None:
-            self._refusal.raise_if_active(now)
+    async def _new_token(self, now: float) -> _HeldToken:
+        if self._rejection is not None:
+            self._rejection.raise_if_active(now)
         try:
-            token = await self._logged_in(await self._credentials(), now)
+            token = await self._log_in(await self._credentials(), now)
         except LoginError as error:
-            self._refusal = Rejection.of(error, now)
+            self._rejection = Rejection.of(error, now)
             raise
-        self._refusal = None
+        self._rejection = None
         return token
 
-    async def _logged_in(self, credentials: Credentials, now: float) -> _HeldToken:
-        """Wrong client secrets lock their identity out, so what is known of them is shared."""
+    async def _log_in(self, credentials: Credentials, now: float) -> _HeldToken:
+        """Log in; with client secrets through the shared guard, since wrong ones lock their identity out."""
         if not isinstance(credentials, UniversalCredentials):
             return await _login(self._client, credentials, now)
         shared = (str(self._client.base_url), credentials.client_id, credentials.client_secret)
-        return await self._attempts.make(shared, lambda: _login(self._client, credentials, now))
+        return await self._login_guard.make(shared, lambda: _login(self._client, credentials, now))
 
 
 async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float) -> _HeldToken:
     if isinstance(credentials, AccessToken):
-        return _by_hand(credentials.token, now)
+        return _static_token(credentials.token, now)
     method, body = _login_request(credentials)
     try:
-        answer = await request_json(client, "POST", f"/api/v1/auth/{method}/login", json=body)
+        response = await request_json(client, "POST", f"/api/v1/auth/{method}/login", json=body)
     except InfisicalError as error:
         raise _login_error(error, method) from None
-    return _accepted(answer, now)
+    return _token_from(response, now)
 
 
-def _by_hand(token: str, now: float) -> _HeldToken:
-    if not _TOKEN.fullmatch(token):
-        sentence = "The access token has characters that no token has: check what the Secret holds."
+def _static_token(token: str, now: float) -> _HeldToken:
+    if not _TOKEN_TEXT.fullmatch(token):
+        sentence = "The access token has invalid characters: check the content of the Secret."
         raise LoginError(Reason.CREDENTIALS_REJECTED, sentence)
     return _HeldToken(token, now + _REREAD_PAUSE)
 
@@ -145,34 +145,34 @@ def _login_request(
 
 
 def _login_error(error: InfisicalError, method: str) -> LoginError:
-    """A refusal (401 in all its meanings, 400, 403, 404, 422) waits; a failure of the way is passed on."""
-    if error.reason in _REFUSALS:
+    """The error of a login: after a rejection (400, 401, 403, 404, 422) with a wait, else as it is."""
+    if error.reason in _REJECTIONS:
         advice = "check the credentials, and in Infisical whether the identity is locked out"
-        sentence = f"Infisical refused the {method} login{error.quote}: {advice}."
+        sentence = f"Infisical rejected the {method} login{error.quote}: {advice}."
         return LoginError(Reason.CREDENTIALS_REJECTED, sentence, _REJECTION_PAUSE)
     return LoginError(error.reason, str(error), error.retry_after)
 
 
-_REFUSALS = {
+_REJECTIONS = {
     Reason.TOKEN_REJECTED,
     Reason.PERMISSION_DENIED,
     Reason.REQUEST_REJECTED,
-    Reason.PROJECT_NOT_FOUND,  # of a login: no such identity, or not with this method
+    Reason.PROJECT_NOT_FOUND,  # for a login: the identity does not exist, or does not have this method
 }
 
 
-def _accepted(answer: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
+def _token_from(response: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
     try:
-        text, seconds = answer["accessToken"], float(answer.get("expiresIn") or 0)
-        is_token = _TOKEN.fullmatch(text) is not None
+        text, seconds = response["accessToken"], float(response.get("expiresIn") or 0)
+        is_token = _TOKEN_TEXT.fullmatch(text) is not None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         is_token = False
     if not is_token:
         raise LoginError(
             Reason.UNEXPECTED_RESPONSE,
-            "The login's answer has no token: check spec.address.",
+            "The login response has no access token: check spec.address.",
             _REJECTION_PAUSE,
         )
-    # expiresIn 0 means that the token never ends. A third of its life is left for trouble.
-    life = min(seconds * 2 / 3, _LONGEST_USE) if seconds > 0 else _LONGEST_USE
+    # expiresIn 0 means that the token never expires. A third of its lifetime is left as a reserve.
+    life = min(seconds * 2 / 3, _MAX_TOKEN_SECONDS) if seconds > 0 else _MAX_TOKEN_SECONDS
     return _HeldToken(text, now + life)

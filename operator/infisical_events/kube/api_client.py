@@ -1,7 +1,7 @@
-"""One request to the API server with plain JSON in and out.
+"""One request to the API server, with plain JSON in and out.
 
-The typed methods of the client cost a millisecond each in models that nobody reads here; its
-transport, its configuration and its authentication are used as they are.
+The typed methods of the client spend a millisecond each on models that are not used here; its transport,
+configuration and authentication are used unchanged.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
-_LONGEST_QUOTE = 500
-"""Characters of the API server's own sentence that are repeated."""
+_MAX_QUOTE_LENGTH = 500
+"""Characters of the API server's message that are quoted."""
 DEFAULT_TIMEOUT = 30.0
-"""Seconds for a request as a whole."""
+"""Seconds for a whole request."""
 
-_AS_US = {"fieldManager": FIELD_MANAGER}
+_FIELD_MANAGER_QUERY = {"fieldManager": FIELD_MANAGER}
 _IDENTITY = {"name", "uid", "resourceVersion"}
 
 JSONObject = dict[str, Any]
@@ -51,19 +51,19 @@ def time_of(text: str) -> datetime:
 
 
 def path_of(*segments: str) -> str:
-    """A path of the API; a segment that comes from a user can never become two, or climb.
+    """A path of the API; a segment from a user can neither become two segments nor refer to a parent.
 
     Raises:
-        KubernetesError: a segment is no name.
+        KubernetesError: a segment is not a name.
     """
     if any(segment in {"", ".", ".."} for segment in segments):
-        raise KubernetesError("a name in a request is empty or made of dots")
+        raise KubernetesError("a name in the request is empty, '.' or '..'")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """All that a request can carry but who asks."""
+    """A request without its credentials."""
 
     method: str
     path: str
@@ -74,7 +74,7 @@ class _Request:
 
 
 Renewal = Callable[[ApiClient], Awaitable[ApiClient]]
-"""From a client whose credentials were refused to one with fresh ones, or to the same if there are none."""
+"""Returns a client with new credentials for one whose were rejected, or the same if there are none."""
 
 
 async def _never_renewed(client: ApiClient) -> ApiClient:
@@ -82,44 +82,45 @@ async def _never_renewed(client: ApiClient) -> ApiClient:
 
 
 class KubeApi:
-    """The API server, by the verbs that are used.
+    """The API server, with the verbs that the operator uses.
 
-    After a 401 nothing has been done, so any request is made once more if `renewed` has another client.
+    A request with a 401 response had no effect, so it is sent once more if `renewed` returns another client.
     """
 
     def __init__(
         self, client: ApiClient, timeout: float = DEFAULT_TIMEOUT, renewed: Renewal = _never_renewed
     ) -> None:
         self._client = client
-        self._seconds = timeout
-        # The total is kept by us: aiohttp's own takes a cancellation in the same turn of the loop for that of
-        # its timer, and who was cancelled goes on. After a freeze all that was due comes in one turn.
-        self._patience = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
+        self._timeout = timeout
+        # We enforce the total ourselves: aiohttp mistakes a cancellation in the same iteration of the event
+        # loop for one by its own timer, and the cancelled task goes on. After a freeze, all due timers fire
+        # in one iteration.
+        self._client_timeout = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
         self._renewed = renewed
 
     @property
     def user(self) -> str:
-        """Who asks, if it is a ServiceAccount: `system:serviceaccount:namespace:name`; else empty."""
+        """The user, if it is a ServiceAccount: `system:serviceaccount:namespace:name`; else empty."""
         return user_of(self._client.configuration.api_key.get("BearerToken", ""))
 
     async def get(self, path: str, accept: str = JSON) -> JSONObject:
-        """Read one object, or what `accept` wants of it; raises KubernetesError."""
+        """Read one object in the representation of `accept`; raises KubernetesError."""
         return await self._call(_Request(method="GET", path=path, accept=accept))
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
         """Create one object; raises KubernetesError."""
-        return await self._call(_Request(method="POST", path=path, body=body, query=_AS_US))
+        return await self._call(_Request(method="POST", path=path, body=body, query=_FIELD_MANAGER_QUERY))
 
     async def replace(self, path: str, body: JSONObject) -> JSONObject:
-        """Write one object as a whole, if it still is of the resourceVersion in the body.
+        """Replace one object, if its resourceVersion still is that of the body.
 
         Raises:
             ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
         """
-        return await self._call(_Request(method="PUT", path=path, body=body, query=_AS_US))
+        return await self._call(_Request(method="PUT", path=path, body=body, query=_FIELD_MANAGER_QUERY))
 
     async def delete(self, path: str, uid: str, resource_version: str) -> None:
-        """Delete one object, if it still is this one in this version.
+        """Delete one object, if its uid and resourceVersion are unchanged.
 
         Raises:
             ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
@@ -132,22 +133,24 @@ class KubeApi:
         """Patch one object; a resourceVersion in the body makes it a compare-and-swap.
 
         Raises:
-            ConflictError: the object is not the one that was read.
-            UnknownOutcomeError: the patch may have been applied all the same.
-            KubernetesError: for every other refusal.
+            ConflictError: the object has changed since it was read.
+            UnknownOutcomeError: no response; the patch may have been applied.
+            KubernetesError: any other error.
         """
         return await self._call(
-            _Request(method="PATCH", path=path, body=body, query=_AS_US, content_type=MERGE_PATCH)
+            _Request(
+                method="PATCH", path=path, body=body, query=_FIELD_MANAGER_QUERY, content_type=MERGE_PATCH
+            )
         )
 
     async def apply(self, path: str, body: JSONObject, *, is_forced: bool, accept: str = JSON) -> JSONObject:
-        """Apply one object on the server's side, and read it or what `accept` wants of it; JSON is YAML, too.
+        """Apply one object (server-side apply) and return it as of `accept`; the body is JSON, which is YAML.
 
         Raises:
-            ConflictError: another field manager owns what is applied, or the object is another version.
+            ConflictError: another field manager has some of the fields, or the object has changed.
             UnknownOutcomeError, KubernetesError: as `merge_patch`.
         """
-        query = {**_AS_US, "force": str(is_forced).lower()}
+        query = {**_FIELD_MANAGER_QUERY, "force": str(is_forced).lower()}
         return await self._call(
             _Request(
                 method="PATCH",
@@ -160,54 +163,54 @@ class KubeApi:
         )
 
     async def list_metadata(self, path: str) -> AsyncIterator[JSONObject]:
-        """The metadata of all objects, read consistently and page by page; raises KubernetesError.
+        """The metadata of all objects, as a consistent list in pages; raises KubernetesError.
 
-        Each has its name, uid and resourceVersion.
+        Each item has its name, uid and resourceVersion.
         """
         async for item in self.list(path, accept=METADATA_LIST):
             yield item["metadata"]
 
     async def list(self, path: str, selector: str = "", accept: str = JSON) -> AsyncIterator[JSONObject]:
-        """All objects, or those with the labels of `selector`, consistently and page by page.
+        """All objects, or those with the labels of `selector`, as a consistent list in pages.
 
         Raises:
-            KubernetesError: of any page.
+            KubernetesError: a page could not be read.
         """
         query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
             page = await self._call(_Request(method="GET", path=path, query=query, accept=accept))
             for item in _items_of(page):
                 yield item
-            following = (page.get("metadata") or {}).get("continue")
-            if not following:
+            continue_token = (page.get("metadata") or {}).get("continue")
+            if not continue_token:
                 return
-            query = {**query, "continue": following}
+            query = {**query, "continue": continue_token}
 
     async def _call(self, request: _Request) -> JSONObject:
         client = self._client
         try:
-            return await self._answer(client, request)
+            return await self._send(client, request)
         except UnauthorizedError:
             self._client = await self._renewed(client)
             if self._client is client:
                 raise
-        return await self._answer(self._client, request)
+        return await self._send(self._client, request)
 
-    async def _answer(self, client: ApiClient, request: _Request) -> JSONObject:
+    async def _send(self, client: ApiClient, request: _Request) -> JSONObject:
         prepared = await _prepared(client, request)
         try:
-            async with asyncio.timeout(self._seconds):
-                response = await client.call_api(*prepared, _request_timeout=self._patience)
+            async with asyncio.timeout(self._timeout):
+                response = await client.call_api(*prepared, _request_timeout=self._client_timeout)
                 data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
         except (aiohttp.ClientError, OSError, ApiException) as error:
-            raise UnknownOutcomeError(f"no answer from the API server ({type(error).__name__})") from None
-        except ValueError as error:  # a token or an address that cannot be written into a request
-            raise _unmade(error) from None
+            raise UnknownOutcomeError(f"no response from the API server ({type(error).__name__})") from None
+        except ValueError as error:  # a token or an address with characters that no request can have
+            raise _request_error(error) from None
         return _decoded(response.status, data)
 
 
 async def _prepared(client: ApiClient, request: _Request) -> RequestSerialized:
-    """The request with its credentials, which may have to be read from a file for it."""
+    """The request with its credentials, which may be read from a file for each request."""
     try:
         return await client.param_serialize(
             request.method,
@@ -218,39 +221,41 @@ async def _prepared(client: ApiClient, request: _Request) -> RequestSerialized:
             auth_settings=["BearerToken"],
         )
     except (ApiException, ConfigException, OSError, ValueError) as error:
-        raise _unmade(error) from None
+        raise _request_error(error) from None
 
 
-def _unmade(error: Exception) -> KubernetesError:
-    """Of a request that was not sent. What the error says is not repeated: it may be a token."""
-    return KubernetesError(f"no request to the API server can be made ({type(error).__name__})")
+def _request_error(error: Exception) -> KubernetesError:
+    """The error for a request that was not sent, without the cause's text: that may contain a token."""
+    return KubernetesError(
+        f"cannot create the request to the API server ({type(error).__name__}): check its credentials"
+    )
 
 
 def _items_of(page: JSONObject) -> list[JSONObject]:
-    """An empty list of metadata is null; anything else that is no list must not pass for an empty one."""
+    """The items of a page; null is an empty list of metadata, any other non-list is an error."""
     try:
         found: list[JSONObject] = list(page["items"] or ())
-        is_whole = all(item["metadata"].keys() >= _IDENTITY for item in found)
+        is_valid = all(item["metadata"].keys() >= _IDENTITY for item in found)
     except (KeyError, TypeError, AttributeError):
-        is_whole = False
-    if not is_whole:
-        raise KubernetesError("the API server's answer is no list")
+        is_valid = False
+    if not is_valid:
+        raise KubernetesError("the API server's response is not a list")
     return found
 
 
 def _decoded(status: int, data: bytes) -> JSONObject:
     try:
-        answer = json.loads(data)
+        body = json.loads(data)
     except (ValueError, RecursionError):
-        answer = None
-    if not 200 <= status < 300:  # noqa: PLR2004 - the statuses of success
-        raise error_for_status(status, _message_of(answer))
-    if not isinstance(answer, dict):
-        raise KubernetesError("the API server's answer is no object")
-    return answer
+        body = None
+    if not 200 <= status < 300:  # noqa: PLR2004 - success
+        raise error_for_status(status, _message_of(body))
+    if not isinstance(body, dict):
+        raise KubernetesError("the API server's response is not an object")
+    return body
 
 
-def _message_of(answer: object) -> str:
-    """The sentence of a Status object, on one line and capped; empty for whatever a proxy says."""
-    message = answer.get("message") if isinstance(answer, dict) else None
-    return single_line(str(message or ""))[:_LONGEST_QUOTE]
+def _message_of(body: object) -> str:
+    """The message of a Status object, on one line and truncated; empty for any other body, as of a proxy."""
+    message = body.get("message") if isinstance(body, dict) else None
+    return single_line(str(message or ""))[:_MAX_QUOTE_LENGTH]

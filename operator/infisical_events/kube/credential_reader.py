@@ -1,4 +1,4 @@
-"""What a login needs, from the subscription's own namespace only."""
+"""Credentials for the login at Infisical, read from the subscription's own namespace only."""
 
 import base64
 import binascii
@@ -9,30 +9,30 @@ from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.kube.protected_objects import NOTHING_PROTECTED, ProtectedObjects, check_type
 
 _TOKEN_SECONDS = 600
-"""The shortest life that the API server grants; the token is used once, for a login."""
+"""Seconds; the shortest lifetime that the API server grants. The token is used once, for a login."""
 
 
 class MissingKeyError(KubernetesError):
-    """The Secret exists and has not the key that is named, or nothing in it."""
+    """The Secret exists, but its key does not, or the key has no text."""
 
 
 class CredentialReader:
-    """Reads Secrets by name and asks for ServiceAccount tokens; never lists, never caches."""
+    """Reads Secrets by name and requests ServiceAccount tokens; never lists, never caches."""
 
-    def __init__(self, kube: KubeApi, own: ProtectedObjects = NOTHING_PROTECTED) -> None:
+    def __init__(self, kube: KubeApi, protected: ProtectedObjects = NOTHING_PROTECTED) -> None:
         self._kube = kube
-        self._own = own
+        self._protected = protected
 
     async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str:
-        """One value of a Secret, without surrounding blanks (a trailing newline is a common slip).
+        """One value of a Secret, without surrounding blanks (a trailing newline is a common mistake).
 
         Raises:
-            NotFoundError: no such Secret.
-            MissingKeyError: no such key in it.
-            OwnError: it is the operator's own, or holds a token for the API server.
-            KubernetesError: for every other failure.
+            NotFoundError: the Secret does not exist.
+            MissingKeyError: it does not have the key, or the key has no text.
+            ProtectedObjectError: it belongs to the operator, or holds a token for the API server.
+            KubernetesError: any other error.
         """
-        self._own.check_secret(namespace, ref.name)
+        self._protected.check_secret(namespace, ref.name)
         secret = await self._kube.get(path_of("api", "v1", "namespaces", namespace, "secrets", ref.name))
         check_type(secret.get("type"))
         encoded = (secret.get("data") or {}).get(ref.key)
@@ -41,13 +41,18 @@ class CredentialReader:
         except (binascii.Error, UnicodeDecodeError):
             value = ""
         if not value:
-            raise MissingKeyError(f"Secret {ref.name} has no text under key {ref.key}")
+            raise MissingKeyError(f"secret/{ref.name} has no text under key {ref.key}")
         return value
 
     async def service_account_token(self, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
-        """A short-lived token of a ServiceAccount; raises KubernetesError, of the operator's own OwnError."""
-        self._own.check_account(namespace, name)
-        answer = await self._kube.create(
+        """A short-lived token of a ServiceAccount.
+
+        Raises:
+            ProtectedObjectError: it is the operator's ServiceAccount.
+            KubernetesError: any other error.
+        """
+        self._protected.check_account(namespace, name)
+        response = await self._kube.create(
             path_of("api", "v1", "namespaces", namespace, "serviceaccounts", name, "token"),
             {
                 "apiVersion": "authentication.k8s.io/v1",
@@ -56,6 +61,6 @@ class CredentialReader:
             },
         )
         try:
-            return str(answer["status"]["token"])
+            return str(response["status"]["token"])
         except (KeyError, TypeError):
-            raise KubernetesError("the API server's answer has no token") from None
+            raise KubernetesError("the API server's response has no token") from None

@@ -1,4 +1,4 @@
-"""The Secret that the operator keeps for itself: the key of the values' digests."""
+"""The operator's own Secret with the key of value digests."""
 
 import secrets
 
@@ -10,12 +10,12 @@ from infisical_events.kube.kubernetes_errors import ConflictError, NotFoundError
 
 _DATA_KEY = "key"
 _BYTES = 32
-_SHORTEST = 32
-"""Characters of a key that somebody else may have put there."""
+_MIN_LENGTH = 32
+"""Characters; the Secret may have been created by hand."""
 
 
 class DigestKeySecret:
-    """One Secret in one namespace, made when it is first needed; whoever deletes it rotates the key."""
+    """One Secret in one namespace, created on first use; deleting it rotates the key."""
 
     def __init__(self, kube: KubeApi, namespace: str, name: str) -> None:
         self._kube = kube
@@ -27,19 +27,20 @@ class DigestKeySecret:
         try:
             return await self._read()
         except NotFoundError:
-            await self._make()
+            await self._create()
         return await self._read()
 
     async def _read(self) -> str:
         key = await CredentialReader(self._kube).secret_value(self._namespace, self._ref)
-        if len(key) < _SHORTEST:
+        if len(key) < _MIN_LENGTH:
             raise MissingKeyError(
-                f"Secret {self._ref.name} has less than {_SHORTEST} characters under key key"
+                f"secret/{self._ref.name} has fewer than {_MIN_LENGTH} characters under key key: delete it, "
+                "and the operator creates a new one"
             )
         return key
 
-    async def _make(self) -> None:
-        """Another replica may do so at the same moment: the first one wins."""
+    async def _create(self) -> None:
+        """Create the Secret; if another replica creates it at the same time, the first one wins."""
         manifest = {
             "apiVersion": "v1",
             "kind": "Secret",

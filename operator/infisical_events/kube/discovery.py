@@ -1,4 +1,4 @@
-"""Which kinds of other projects the cluster knows: their CRDs may be missing, and come or go at any time."""
+"""Discovery of the kinds of other projects, whose CRDs may be installed or removed at any time."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from infisical_events.api.resources import ResourceKind
 from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import NotFoundError
 
-_MEMORY = 30.0
-"""Seconds for which an answer is remembered: a namespace with nothing foreign in it costs few requests."""
+_CACHE_SECONDS = 30.0
+"""Seconds for which a response is cached: a namespace without such objects costs few requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +22,18 @@ class Discovery:
 
     def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
-        self._answers: dict[tuple[str, str], _CachedPlurals] = {}
+        self._cache: dict[tuple[str, str], _CachedPlurals] = {}
 
     async def has(self, kind: ResourceKind) -> bool:
         """Whether the API server serves the kind; raises KubernetesError.
 
-        Asked of the discovery, because a list that is answered with 404 may also be a proxy's.
+        It reads the discovery API, because a 404 for a list may also come from a proxy.
         """
         now, group = asyncio.get_running_loop().time(), (kind.group, kind.version)
-        answer = self._answers.get(group)
-        if answer is None or answer.until <= now:
-            answer = self._answers[group] = _CachedPlurals(await self._plurals(*group), now + _MEMORY)
-        return kind.plural in answer.plurals
+        cached = self._cache.get(group)
+        if cached is None or cached.until <= now:
+            cached = self._cache[group] = _CachedPlurals(await self._plurals(*group), now + _CACHE_SECONDS)
+        return kind.plural in cached.plurals
 
     async def _plurals(self, group: str, version: str) -> frozenset[str]:
         try:

@@ -1,4 +1,4 @@
-"""Kubernetes Events: what `kubectl describe` shows below an object."""
+"""Kubernetes Events, which `kubectl describe` shows below an object."""
 
 import uuid
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.kube.api_client import KubeApi, path_of
 
-_LONGEST_NOTE = 1024
-"""Characters that the API server admits."""
+_MAX_NOTE_LENGTH = 1024
+"""Characters; the limit of the API server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ class KubeEvent:
 
 
 class EventRecorder:
-    """Writes Events; the caller decides what happens when that fails."""
+    """Writes Events; the caller handles errors."""
 
     def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
 
-    async def record(self, notice: KubeEvent, now: datetime) -> None:
+    async def record(self, event: KubeEvent, now: datetime) -> None:
         """Write one Event in the namespace of its object; raises KubernetesError."""
-        about = notice.about
-        revision = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        about = event.about
+        timestamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         await self._kube.create(
             path_of("api", "v1", "namespaces", about.namespace, "events"),
             {
@@ -55,14 +55,14 @@ class EventRecorder:
                     "name": about.name,
                     "uid": about.uid,
                 },
-                "type": "Warning" if notice.is_warning else "Normal",
-                "reason": notice.reason,
-                "message": notice.note[:_LONGEST_NOTE],
+                "type": "Warning" if event.is_warning else "Normal",
+                "reason": event.reason,
+                "message": event.note[:_MAX_NOTE_LENGTH],
                 "source": {"component": FIELD_MANAGER},
                 "reportingComponent": FIELD_MANAGER,
                 "reportingInstance": FIELD_MANAGER,
-                "firstTimestamp": revision,
-                "lastTimestamp": revision,
+                "firstTimestamp": timestamp,
+                "lastTimestamp": timestamp,
                 "count": 1,
             },
         )

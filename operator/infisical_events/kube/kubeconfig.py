@@ -1,4 +1,4 @@
-"""Finding the API server and the right to talk to it: in-cluster or by a kubeconfig."""
+"""The address of the API server and the credentials for it: in-cluster, or from a kubeconfig."""
 
 import asyncio
 import math
@@ -19,13 +19,13 @@ _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _SERVICE_ACCOUNT_TOKEN = _SERVICE_ACCOUNT / "token"
 
 _RENEWAL_PAUSE = 30.0
-"""Seconds between two readings because of refused credentials: an exec plugin may be slow, and no
-request of the client before the last one is then still under way."""
+"""Seconds between two renewals of rejected credentials: an exec plugin may be slow, and all requests of the
+last client but one have ended after this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterAccess:
-    """Which cluster: both None means in-cluster if possible, else the default kubeconfig."""
+    """The cluster to use: both None means in-cluster if possible, else the default kubeconfig."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -33,7 +33,7 @@ class ClusterAccess:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a client needs to reach an API server; paths name files, `token` may be rotated soon."""
+    """What a client needs to connect to an API server; paths are of files, `token` may be rotated soon."""
 
     server: str
     ca_path: str | None
@@ -44,14 +44,14 @@ class Connection:
     token: str | None
     proxy: str | None
     trusts_environment: bool
-    """Whether HTTPS_PROXY and NO_PROXY count, as they do for kubectl."""
+    """Whether HTTPS_PROXY and NO_PROXY apply, as they do for kubectl."""
 
 
 async def load_configuration(access: ClusterAccess) -> Configuration:
-    """Read the configuration afresh, so that rotated tokens are picked up.
+    """Read the configuration from its files, including rotated tokens.
 
     Raises:
-        KubernetesError: there is no usable configuration; the sentence says what was tried.
+        KubernetesError: there is no usable configuration; the message says what to set.
     """
     configuration = Configuration()
     try:
@@ -65,29 +65,29 @@ async def load_configuration(access: ClusterAccess) -> Configuration:
                 persist_config=False,
             )
     except (config.ConfigException, aiohttp.ClientError, OSError) as error:
-        raise _unusable(access, str(error)) from None
+        raise _configuration_error(access, str(error)) from None
     except (yaml.YAMLError, TypeError, ValueError, AttributeError, KeyError) as error:
-        # Of a file that is no kubeconfig. What it says is not repeated: it may be a key.
-        raise _unusable(access, f"the file is no kubeconfig: {type(error).__name__}") from None
+        # The file is not a kubeconfig. Its content is not quoted: it may be a private key.
+        raise _configuration_error(access, f"the file is not a kubeconfig: {type(error).__name__}") from None
     _require_supported(access, configuration)
-    # In a cluster a proxy is one to Infisical, never to the API server.
+    # In a cluster, the proxy of the environment is for Infisical, never for the API server.
     configuration.client_session_kwargs = {"trust_env": not _is_in_cluster(access)}
-    # Files of tokens often end with a newline.
+    # Token files often end with a newline.
     configuration.api_key = {name: token.strip() for name, token in configuration.api_key.items()}
     return configuration
 
 
 def _require_supported(access: ClusterAccess, configuration: Configuration) -> None:
-    """Raises KubernetesError for what kopf or aiohttp cannot do: it would fail later, and in riddles."""
+    """Raises KubernetesError for options that kopf or aiohttp do not support: errors later are obscure."""
     if configuration.tls_server_name:
-        raise _unusable(access, "tls-server-name is not supported")
+        raise _configuration_error(access, "tls-server-name is not supported")
     if configuration.proxy and not configuration.proxy.startswith(("http://", "https://")):
-        raise _unusable(access, "proxy-url is supported for http and https only")
+        raise _configuration_error(access, "proxy-url is supported only for http and https")
 
 
-def _unusable(access: ClusterAccess, why: str) -> KubernetesError:
-    where = access.kubeconfig or "the default places"
-    advice = "run in a cluster, or give --kubeconfig and --context"
+def _configuration_error(access: ClusterAccess, why: str) -> KubernetesError:
+    where = access.kubeconfig or "the default locations"
+    advice = "run in a cluster, or set --kubeconfig and --context"
     return KubernetesError(f"no usable cluster configuration in {where} ({why}): {advice}")
 
 
@@ -96,7 +96,7 @@ def _is_in_cluster(access: ClusterAccess) -> bool:
 
 
 def own_namespace() -> str:
-    """The namespace that the operator runs in; `default` outside of a cluster."""
+    """The namespace of the operator's pod; `default` outside of a cluster."""
     try:
         return (_SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
     except OSError:
@@ -104,7 +104,7 @@ def own_namespace() -> str:
 
 
 async def load_connection(access: ClusterAccess) -> Connection:
-    """The same for clients that are not of the kubernetes package."""
+    """The configuration for clients of other packages than kubernetes; raises KubernetesError."""
     configuration = await load_configuration(access)
     scheme, _, token = configuration.api_key.get("BearerToken", "").rpartition(" ")
     return Connection(
@@ -124,7 +124,7 @@ async def load_connection(access: ClusterAccess) -> Connection:
 async def open_kube_api(
     access: ClusterAccess, user_agent: str, seconds: float = DEFAULT_TIMEOUT
 ) -> AsyncIterator[KubeApi]:
-    """The API server, its connections closed with the context; each request may take so many `seconds`.
+    """The API server; leaving the context closes its connections. `seconds` is the time-out of one request.
 
     Raises:
         KubernetesError: there is no usable configuration.
@@ -140,45 +140,45 @@ async def _opened_client(access: ClusterAccess, user_agent: str) -> ApiClient:
     configuration = await load_configuration(access)
     try:
         client = ApiClient(configuration)
-    except OSError as error:  # files and contents of certificates
-        raise _unusable(access, f"certificates: {error}") from None
+    except OSError as error:  # unreadable or malformed certificates
+        raise _configuration_error(access, f"certificates: {error}") from None
     client.user_agent = user_agent
     return client
 
 
 class _Clients:
-    """The client in use. Another one takes its place when its credentials are refused.
+    """The current client, which is replaced when its credentials are rejected.
 
-    Tokens of a file or of an exec plugin end, and so do client certificates, which a client reads once:
-    hence a whole client and not another header.
+    Tokens of files and of exec plugins expire, and so do client certificates, which a client reads only once:
+    so the whole client is replaced and not only a header.
     """
 
     def __init__(self, access: ClusterAccess, user_agent: str, client: ApiClient) -> None:
         self.current = client
-        self._former: ApiClient | None = None
+        self._previous: ApiClient | None = None
         self._access = access
         self._user_agent = user_agent
         self._lock = asyncio.Lock()
-        self._tried = -math.inf
+        self._last_renewal = -math.inf
 
-    async def renewed(self, refused: ApiClient) -> ApiClient:
-        """Read the configuration afresh, once for all who were refused at the same time.
+    async def renewed(self, rejected: ApiClient) -> ApiClient:
+        """Read the configuration again, once for all requests that were rejected at the same time.
 
         Raises:
             KubernetesError: there is no usable configuration any more.
         """
         async with self._lock:
             now = asyncio.get_running_loop().time()
-            if refused is self.current and now - self._tried >= _RENEWAL_PAUSE:
-                self._tried = now
+            if rejected is self.current and now - self._last_renewal >= _RENEWAL_PAUSE:
+                self._last_renewal = now
                 client = await _opened_client(self._access, self._user_agent)
-                # Requests of others may be under way in it for a while.
-                former, self._former, self.current = self._former, self.current, client
-                if former is not None:
-                    await former.close()  # type: ignore[no-untyped-call] # theirs
+                # Other requests may still be using the previous client.
+                previous, self._previous, self.current = self._previous, self.current, client
+                if previous is not None:
+                    await previous.close()  # type: ignore[no-untyped-call] # theirs
         return self.current
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in filter(None, (self.current, self._former)):
+        for client in filter(None, (self.current, self._previous)):
             await client.close()  # type: ignore[no-untyped-call] # theirs

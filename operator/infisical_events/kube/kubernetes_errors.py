@@ -1,22 +1,24 @@
-"""What can go wrong between the operator and the API server.
+"""Errors of requests to the API server, by what the caller has to do.
 
-KubernetesError        status and the API server's own message
-├── UnauthorizedError  401: the credentials are not, or no longer, good
-├── ForbiddenError     403: RBAC, or an admission plugin
-├── NotFoundError      404
-├── ConflictError      409: somebody else wrote first
-├── InvalidError       400, 413, 422: what was sent is not accepted as it is
-├── SecretRefusedError  a Secret that is written here is not accepted; the sentence says what to change
-└── UnknownOutcomeError  no answer: the write may or may not have happened
+KubernetesError              any error, with the API server's message
+├── UnauthorizedError        401: invalid or expired credentials
+├── ForbiddenError           403: RBAC, or an admission plugin
+│   └── ProtectedObjectError (`protected_objects`) a subscription refers to an object of the operator
+├── NotFoundError            404
+├── MissingKeyError          (`credential_reader`) the Secret exists, but its key does not
+├── ConflictError            409: another client was faster
+├── InvalidError             400, 413, 422: the object is invalid
+├── SecretRejectedError      a managed Secret is rejected; the message says what to change
+└── UnknownOutcomeError      no response: the write may have been applied
 """
 
 
 class KubernetesError(Exception):
-    """The API server refused, failed or did not answer."""
+    """The API server rejected the request, failed or did not respond."""
 
 
 class UnauthorizedError(KubernetesError):
-    """The API server does not know who asks: the credentials have ended, or never were good."""
+    """The API server does not accept the credentials: they are expired or invalid."""
 
 
 class ConflictError(KubernetesError):
@@ -24,15 +26,15 @@ class ConflictError(KubernetesError):
 
 
 class NotFoundError(KubernetesError):
-    """No such object."""
+    """The object does not exist."""
 
 
 class InvalidError(KubernetesError):
-    """The API server, or an admission plugin, does not accept the object."""
+    """The API server, or an admission plugin, rejected the object as invalid."""
 
 
 class SecretRejectedError(KubernetesError):
-    """A Secret cannot be written as the spec has it, and trying again does not help; no value is repeated."""
+    """A managed Secret is rejected and a retry does not help; the message contains no value of it."""
 
 
 class ForbiddenError(KubernetesError):
@@ -40,7 +42,7 @@ class ForbiddenError(KubernetesError):
 
 
 class UnknownOutcomeError(KubernetesError):
-    """Nothing came back in time; what was asked may have been done."""
+    """No response in time; the request may have been applied."""
 
 
 _BY_STATUS = {
@@ -56,4 +58,4 @@ _BY_STATUS = {
 
 def error_for_status(status: int, message: str) -> KubernetesError:
     """The error class of an HTTP status."""
-    return _BY_STATUS.get(status, KubernetesError)(message or f"the API server answered {status}")
+    return _BY_STATUS.get(status, KubernetesError)(message or f"the API server responded with HTTP {status}")

@@ -1,7 +1,7 @@
-"""Reading and writing Leases, by compare-and-swap only; what they mean is decided by `core.electing`.
+"""Reading and writing Leases, by compare-and-swap only; `core.sharding.election` interprets them.
 
-The client library brings an elector of its own. It is not used: it knows one Lease at a time and no share,
-waits five minutes for an answer, and lets the work go on when a connection breaks.
+The elector of the client library is not used: it handles a single Lease and no shard assignment, waits five
+minutes for a response, and does not stop the work when a connection fails.
 """
 
 from math import ceil
@@ -13,7 +13,7 @@ from infisical_events.kube.kubernetes_errors import KubernetesError
 
 _API_VERSION = "coordination.k8s.io/v1"
 _LABEL = f"{GROUP}/leases"
-"""Has the prefix of the Leases' names, so that those of one installation can be listed."""
+"""Its value is the prefix of the Leases' names, so that those of one installation can be listed."""
 
 
 class LeaseClient:
@@ -25,18 +25,18 @@ class LeaseClient:
         self._prefix = prefix
 
     async def list(self) -> tuple[Lease, ...]:
-        """All of them, read consistently; raises KubernetesError."""
+        """All Leases of the installation, as a consistent list; raises KubernetesError."""
         found = self._kube.list(self._path, f"{_LABEL}={self._prefix}")
         return tuple([_lease_of(raw) async for raw in found])
 
     async def write(self, lease: Lease) -> Lease:
-        """Create it if it has no version yet, else replace that version; it as it is stored now.
+        """Create a Lease without version, or replace the given version; returns the stored Lease.
 
         Raises:
-            ConflictError: somebody else was faster.
-            NotFoundError: it was deleted.
-            UnknownOutcomeError: it may have been written all the same.
-            KubernetesError: for every other refusal.
+            ConflictError: another client was faster.
+            NotFoundError: the Lease was deleted.
+            UnknownOutcomeError: no response; the Lease may have been written.
+            KubernetesError: any other error.
         """
         body = self._manifest(lease)
         if lease.version:
@@ -44,7 +44,7 @@ class LeaseClient:
         return _lease_of(await self._kube.create(self._path, body))
 
     async def remove(self, lease: Lease) -> None:
-        """Delete this version of it; raises as `write`."""
+        """Delete this version of a Lease; raises the errors of `write`."""
         await self._kube.delete(f"{self._path}/{lease.name}", lease.uid, lease.version)
 
     def _manifest(self, lease: Lease) -> JSONObject:
@@ -66,7 +66,7 @@ class LeaseClient:
 
 
 def _lease_of(raw: JSONObject) -> Lease:
-    """Raises KubernetesError when it has another shape."""
+    """Parse a Lease; raises KubernetesError when it is malformed."""
     try:
         metadata, spec = raw["metadata"], raw.get("spec") or {}
         return Lease(
@@ -80,4 +80,4 @@ def _lease_of(raw: JSONObject) -> Lease:
             version=metadata["resourceVersion"],
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise KubernetesError("the API server's answer is no Lease") from None
+        raise KubernetesError("the API server's response is not a Lease") from None

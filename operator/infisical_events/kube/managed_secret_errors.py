@@ -1,8 +1,8 @@
-"""What the API server has against a Secret, in a sentence that says what to change and repeats no value.
+"""Explanations of why the API server rejects a managed Secret, without any value of the Secret.
 
-Its own words are foreign text, and the policies of a cluster write what they like into them, values
-included. So the known causes are told in our words, and its words are quoted only if nothing in them can
-be a piece of a value.
+The API server's message is foreign text, and policies of a cluster may write anything into it, including
+values. So known causes get a message of our own, and the API server's message is quoted only if no part of it
+can be part of a value.
 """
 
 import re
@@ -20,18 +20,18 @@ from infisical_events.kube.kubernetes_errors import (
     SecretRejectedError,
 )
 
-_FIELDS_TAKEN: Final = "Apply failed with"
+_APPLY_CONFLICT: Final = "Apply failed with"
 _MANAGER: Final = re.compile(r'conflicts? with ("[^"]+")')
 _FIELD: Final = re.compile(r"(?<=[ :])\.((?:data|metadata|type)\S*)")
-_MOST_FIELDS: Final = 5
+_MAX_FIELDS: Final = 5
 
-_PIECE: Final = 8
-"""Characters in a row that a text and a value have in common before the text counts as repeating it."""
+_MIN_COMMON_LENGTH: Final = 8
+"""A text counts as containing a value if they have this number of consecutive characters in common."""
 
-_GRAM: Final = _PIECE // 2
-"""Each piece of a value has one of its fourth, eighth, twelfth... groups of so many characters in it whole.
+_GRAM_LENGTH: Final = _MIN_COMMON_LENGTH // 2
+"""Characters. Every common substring contains one of the value's aligned groups of this length completely.
 
-Only these are looked for: a mebibyte of values takes half a second at most, and not several.
+Only aligned groups are searched: a mebibyte of values takes half a second at most, instead of several.
 """
 
 _ADVICE: Final = (
@@ -45,38 +45,44 @@ _ADVICE: Final = (
     ),
     (
         r"exceeded quota: ([-.a-z0-9]+)",
-        r"does not fit into the quota \1 of its namespace: raise the quota, or delete what is not needed",
+        r"exceeds the quota \1 of its namespace: raise the quota, or delete unused objects",
     ),
     (
         r'admission webhook "([^"\s]+)" denied',
-        r"is refused by the admission webhook \1: change the entry in resync.secrets, or that webhook",
+        r"is rejected by the admission webhook \1: change the entry in resync.secrets, or the webhook",
     ),
     (
         r"ValidatingAdmissionPolicy '([^'\s]+)'",
-        r"is refused by the policy \1: change the entry in resync.secrets, or that policy",
+        r"is rejected by the policy \1: change the entry in resync.secrets, or the policy",
     ),
     (
         r"cannot (?:get|create|patch) resource",
         "cannot be written: grant the operator's ServiceAccount get, create and patch (rbac.writeSecrets)",
     ),
-    (r"", "is refused by the API server: change the entry in resync.secrets"),
+    (r"", "is rejected by the API server: change the entry in resync.secrets"),
 )
-"""Beginnings of sentences by what the API server says; the first that is found counts."""
+"""Predicates of the message, by patterns of the API server's message; the first match counts."""
 
 
 def error_for_managed_secret(
     error: KubernetesError, managed: ManagedSecret, data: Mapping[str, str]
 ) -> KubernetesError:
-    """The error to raise in its place: refused if trying again does not help, else one of the same class."""
+    """The error to raise instead: SecretRejectedError if a retry does not help, else the same class."""
     if isinstance(error, SecretRejectedError):
         return error
-    if isinstance(error, ConflictError) and str(error).startswith(_FIELDS_TAKEN):
-        return _taken(error, managed)
+    if isinstance(error, ConflictError) and str(error).startswith(_APPLY_CONFLICT):
+        return _conflict_error(error, managed)
     quote = _quotable(str(error), managed, data)
     if isinstance(error, (ForbiddenError, InvalidError)):
-        said = f' (the API server says: "{quote}")' if quote else " (what the API server says is left out)"
-        return SecretRejectedError(f"Secret {managed.name} {_advice(str(error))}{said}.")
-    return type(error)(quote or f"the API server's answer to Secret {managed.name} repeats a value of it")
+        quoted = (
+            f' (API server: "{quote}")'
+            if quote
+            else " (the API server's message may contain a value and is omitted)"
+        )
+        return SecretRejectedError(f"secret/{managed.name} {_advice(str(error))}{quoted}.")
+    return type(error)(
+        quote or f"the API server's message about secret/{managed.name} may contain a value and is omitted"
+    )
 
 
 def _advice(message: str) -> str:
@@ -84,22 +90,22 @@ def _advice(message: str) -> str:
     return next(match.expand(sentence) for match, sentence in found if match)
 
 
-def _taken(error: ConflictError, managed: ManagedSecret) -> KubernetesError:
-    """Fields that others manage: final where nothing may be taken away, else somebody was faster."""
+def _conflict_error(error: ConflictError, managed: ManagedSecret) -> KubernetesError:
+    """The error for fields of other field managers: final for Merge, else a conflict that is retried."""
     if managed.creation_policy is not CreationPolicy.MERGE:
-        return ConflictError(f"Secret {managed.name} was made by somebody else a moment ago")
+        return ConflictError(f"secret/{managed.name} was created by another client at the same time")
     fields = _FIELD.findall(str(error))
-    named = ", ".join(fields[:_MOST_FIELDS]) or "some fields"
-    more = " and others" if len(fields) > _MOST_FIELDS else ""
-    managers = ", ".join(dict.fromkeys(_MANAGER.findall(str(error)))) or "somebody else"
+    listed = ", ".join(fields[:_MAX_FIELDS]) or "some fields"
+    more = " and others" if len(fields) > _MAX_FIELDS else ""
+    managers = ", ".join(dict.fromkeys(_MANAGER.findall(str(error)))) or "another client"
     return SecretRejectedError(
-        f"Secret {managed.name} has {named}{more} of {managers}, and Merge takes nothing away: remove them "
-        "there, or leave them out of the entry in resync.secrets."
+        f"secret/{managed.name} has {listed}{more} of field manager {managers}, and creationPolicy Merge "
+        "takes over no field: remove them there, or from the entry in resync.secrets."
     )
 
 
 def _quotable(message: str, managed: ManagedSecret, data: Mapping[str, str]) -> str:
-    """The message; empty if it may repeat a value. Names that the spec has are no secret."""
+    """The message; empty if it may contain a value. Names from the spec are not confidential."""
     foreign = message
     for known in sorted({managed.name, managed.type, *data}, key=len, reverse=True):
         foreign = foreign.replace(known, "\0")
@@ -107,20 +113,20 @@ def _quotable(message: str, managed: ManagedSecret, data: Mapping[str, str]) -> 
 
 
 def _forms(values: Iterable[str]) -> Iterator[str]:
-    """As a message can have them: plain, on one line, or as they are sent."""
+    """The forms that a message can contain: on one line, or in base64 as sent."""
     for value in values:
         yield single_line(value)
         yield b64encode(value.encode()).decode().rstrip("=")
 
 
 def _repeats(text: str, form: str) -> bool:
-    """Whether the text has the form in it: a short one as a word of its own, of a long one any piece."""
-    if len(form) < _PIECE:
+    """Whether the text contains a short form as a whole word, or any part of a long form."""
+    if len(form) < _MIN_COMMON_LENGTH:
         return bool(form.strip()) and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", text) is not None
-    pieces, grams = _windows(text, _PIECE), _windows(text, _GRAM)
-    starts = (at for at in range(0, len(form), _GRAM) if form[at : at + _GRAM] in grams)
-    around = (max(at - back, 0) for at in starts for back in range(_GRAM + 1))
-    return any(form[at : at + _PIECE] in pieces for at in around)
+    pieces, grams = _windows(text, _MIN_COMMON_LENGTH), _windows(text, _GRAM_LENGTH)
+    starts = (at for at in range(0, len(form), _GRAM_LENGTH) if form[at : at + _GRAM_LENGTH] in grams)
+    around = (max(at - back, 0) for at in starts for back in range(_GRAM_LENGTH + 1))
+    return any(form[at : at + _MIN_COMMON_LENGTH] in pieces for at in around)
 
 
 def _windows(text: str, length: int) -> frozenset[str]:

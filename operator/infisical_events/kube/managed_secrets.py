@@ -1,4 +1,4 @@
-"""Writing the Secrets that a subscription has the operator keep in step (`spec.resync.secrets`)."""
+"""Managed Secrets: those that the operator keeps in sync for a subscription (`spec.resync.secrets`)."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -14,60 +14,61 @@ from infisical_events.kube.protected_objects import NOTHING_PROTECTED, Protected
 from infisical_events.kube.secret_client import SecretClient, metadata_of, secret_path
 from infisical_events.kube.subscription_client import SubscriptionKey
 
-_OURS = "is the operator's own: choose another name"
+_PROTECTED_NAME = "belongs to the operator: choose another name"
 
 
 class ManagedSecretClient:
-    """The Secrets of subscriptions, by server-side apply: keys that leave the content leave the Secret.
+    """Writes managed Secrets by server-side apply: a key that leaves the content is removed from the Secret.
 
-    Nothing is deleted here. An owner's Secret is deleted by Kubernetes with its subscription. One whose
-    entry leaves the spec stays as it is until then; an orphan, and keys that were merged, stay for good.
+    This client deletes no Secret. With Owner, Kubernetes deletes the Secret together with its subscription; a
+    Secret whose entry leaves the spec stays unchanged until then. With Orphan and Merge, the Secret and the
+    merged keys stay after that.
     """
 
-    def __init__(self, kube: KubeApi, own: ProtectedObjects = NOTHING_PROTECTED) -> None:
+    def __init__(self, kube: KubeApi, protected: ProtectedObjects = NOTHING_PROTECTED) -> None:
         self._kube = kube
-        self._own = own
+        self._protected = protected
 
     async def apply(
-        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
+        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], fingerprint: str
     ) -> SecretMetadata:
-        """Make the Secret hold these values, by data key; one that does so already is not touched.
+        """Write these values, by data key; an unchanged Secret keeps its resourceVersion.
 
         Raises:
-            SecretRefusedError: it belongs to somebody else, or is not accepted as it is.
-            ConflictError: it was written, made or deleted since it was looked at: try again.
-            KubernetesError: as `Kube.apply`; no error repeats a value.
+            SecretRejectedError: the Secret has another owner, or the API server rejects it.
+            ConflictError: it was written, created or deleted since it was read: try again.
+            KubernetesError: as in `KubeApi.apply`; no message contains a value.
         """
         try:
-            return await self._apply(key, managed, data, token)
+            return await self._apply(key, managed, data, fingerprint)
         except KubernetesError as error:
             raise error_for_managed_secret(error, managed, data) from None
 
     async def _apply(
-        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
+        self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], fingerprint: str
     ) -> SecretMetadata:
         found = await SecretClient(self._kube).metadata(key.namespace, managed.name)
-        is_own = self._own.has_secret(key.namespace, managed.name)
-        denial_reason = _OURS if is_own else _denial_reason(found, key, managed)
+        is_protected = self._protected.has_secret(key.namespace, managed.name)
+        denial_reason = _PROTECTED_NAME if is_protected else _denial_reason(found, key, managed)
         if denial_reason:
-            raise SecretRejectedError(f"Secret {managed.name} {denial_reason}.")
-        body = _manifest(key, managed, token)
+            raise SecretRejectedError(f"secret/{managed.name} {denial_reason}.")
+        body = _manifest(key, managed, fingerprint)
         body["data"] = {name: b64encode(value.encode()).decode() for name, value in data.items()}
-        if found is not None:  # a recreated or edited one is a conflict then
+        if found is not None:  # so a recreated or edited Secret is a conflict
             body["metadata"] |= {"uid": found.uid, "resourceVersion": found.resource_version}
-        # What was not there can have been made meanwhile: nothing of that is taken away.
+        # A Secret that did not exist may have been created since: it is not overwritten.
         is_forced = found is not None and managed.creation_policy is not CreationPolicy.MERGE
         path = secret_path(key.namespace, managed.name)
         return metadata_of(await self._kube.apply(path, body, is_forced=is_forced, accept=METADATA))
 
 
-def _manifest(key: SubscriptionKey, managed: ManagedSecret, token: str) -> JSONObject:
-    """All but the data. A Secret that keys are merged into keeps its type, its owners and its maker."""
-    said = {annotations.CONTENT: token, annotations.SUBSCRIPTION: key.name}
+def _manifest(key: SubscriptionKey, managed: ManagedSecret, fingerprint: str) -> JSONObject:
+    """The manifest without data. With Merge, the Secret keeps its type, its owners and its manager label."""
+    operator_annotations = {annotations.CONTENT: fingerprint, annotations.SUBSCRIPTION: key.name}
     metadata: JSONObject = {
         "name": managed.name,
         "labels": dict(managed.labels),
-        "annotations": {**managed.annotations, **said},
+        "annotations": {**managed.annotations, **operator_annotations},
     }
     manifest: JSONObject = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
     if managed.creation_policy is not CreationPolicy.MERGE:
@@ -79,7 +80,7 @@ def _manifest(key: SubscriptionKey, managed: ManagedSecret, token: str) -> JSONO
 
 
 def _owner(key: SubscriptionKey) -> JSONObject:
-    """The subscription; it may be deleted without the right to its finalizers."""
+    """The subscription as owner, without blockOwnerDeletion, which needs a permission on its finalizers."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -91,15 +92,15 @@ def _owner(key: SubscriptionKey) -> JSONObject:
 
 
 def _denial_reason(found: SecretMetadata | None, key: SubscriptionKey, managed: ManagedSecret) -> str:
-    """What speaks against writing it, as the end of a sentence; empty if nothing does.
+    """Why the Secret must not be written, as the end of a sentence; empty if it may be.
 
-    All that is applied has one field manager, so of two subscriptions that write one Secret each would
-    remove what the other has applied.
+    All subscriptions apply with one field manager. So two of them that write one Secret would each remove the
+    fields of the other.
     """
     is_merged = managed.creation_policy is CreationPolicy.MERGE
     if found is None:
         return (
-            "does not exist, and Merge adds keys to one that does: create it, or use Owner"
+            "does not exist, and creationPolicy Merge needs an existing Secret: create it, or use Owner"
             if is_merged
             else ""
         )
@@ -112,19 +113,21 @@ def _denial_reason(found: SecretMetadata | None, key: SubscriptionKey, managed: 
     if is_merged or _is_ours(found, key, managed):
         return ""
     if writer and found.controller_uid not in {"", key.uid}:
-        return "is one of a deleted subscription of this name: it is made anew when Kubernetes has removed it"
-    return "exists and belongs to somebody else: choose another name, or creationPolicy Merge"
+        return (
+            "belongs to a deleted subscription of this name: Kubernetes deletes it, then it is created again"
+        )
+    return "exists and has another owner: choose another name, or creationPolicy Merge"
 
 
 def _writer(found: SecretMetadata) -> str | None:
-    """The subscription that writes it; None if none does, empty if it was let go by hand."""
+    """The subscription that writes it; None if none does, empty if the annotation was removed by hand."""
     if annotations.CONTENT not in found.annotations:
         return None
     return found.annotations.get(annotations.SUBSCRIPTION, "")
 
 
 def _is_ours(found: SecretMetadata, key: SubscriptionKey, managed: ManagedSecret) -> bool:
-    """Whether it may be overwritten: it was made here and is nobody else's, or is owned already."""
+    """Whether it may be overwritten: owned by the subscription, or created by the operator and not owned."""
     if key.uid in found.owner_uids:
         return True
     is_made_here = found.labels.get(MANAGED_BY) == FIELD_MANAGER and _writer(found) is not None

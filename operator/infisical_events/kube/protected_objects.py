@@ -1,7 +1,7 @@
-"""What is the operator's own, and so no subscription's business, also not in the operator's own namespace.
+"""Objects of the operator that no subscription may use, not even one in the operator's own namespace.
 
-A subscription there could otherwise have a token of the operator's ServiceAccount made and sent away, or the
-key of all digests.
+Otherwise such a subscription could send a token of the operator's ServiceAccount to Infisical, or the key of
+all value digests.
 """
 
 import base64
@@ -13,48 +13,48 @@ from infisical_events.kube.kubernetes_errors import ForbiddenError
 
 
 class ProtectedObjectError(ForbiddenError):
-    """A subscription names what is the operator's own, or the cluster's."""
+    """A subscription refers to an object of the operator, or to a token for the API server."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProtectedObjects:
-    """The user that the operator is to the API server, and the Secrets that it keeps for itself."""
+    """The user name of the operator at the API server, and the operator's own Secrets."""
 
     user: str = ""
     secrets: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
     def check_account(self, namespace: str, name: str) -> None:
-        """Raises OwnError for the operator's own ServiceAccount."""
+        """Raises ProtectedObjectError for the operator's ServiceAccount."""
         if self.user == f"system:serviceaccount:{namespace}:{name}":
-            raise ProtectedObjectError("it is the operator's own: name one of the workload's")
+            raise ProtectedObjectError("it belongs to the operator: use a ServiceAccount of the workload")
 
     def check_secret(self, namespace: str, name: str) -> None:
-        """Raises OwnError for a Secret that the operator keeps for itself."""
+        """Raises ProtectedObjectError for a Secret of the operator."""
         if self.has_secret(namespace, name):
-            raise ProtectedObjectError("it is the operator's own: name another Secret")
+            raise ProtectedObjectError("it belongs to the operator: use another Secret")
 
     def has_secret(self, namespace: str, name: str) -> bool:
-        """Whether the operator keeps it for itself."""
+        """Whether the Secret belongs to the operator."""
         return (namespace, name) in self.secrets
 
 
 NOTHING_PROTECTED = ProtectedObjects()
-"""For who keeps nothing for itself."""
+"""No object is protected."""
 
 
 def check_type(kind: object) -> None:
-    """Raises OwnError for the type of a Secret that holds a token for the API server."""
+    """Raises ProtectedObjectError for a type of Secret that holds a token for the API server."""
     if kind in TOKEN_TYPES:
         raise ProtectedObjectError(
-            "it holds a token for the API server, which is sent nowhere: name another Secret"
+            "it holds a token for the API server, which the operator never sends: use another Secret"
         )
 
 
 def user_of(token: str) -> str:
-    """The user that a bearer token of a ServiceAccount names; empty for other tokens."""
+    """The user in a bearer token of a ServiceAccount; empty for other tokens."""
     try:
         payload = token.split(".")[1]
-        import_events = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return str(import_events["sub"])
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return str(claims["sub"])
     except (IndexError, ValueError, KeyError, TypeError):
         return ""

@@ -1,4 +1,4 @@
-"""The objects of other operators that write Secrets: listed when something is owed, asked by one patch."""
+"""Objects of other operators that write Secrets: listed for pending restarts, patched to request a sync."""
 
 import asyncio
 import logging
@@ -15,41 +15,43 @@ log = logging.getLogger(__name__)
 
 
 class ProviderClient:
-    """What writes the Secrets of a namespace, besides this operator."""
+    """The secret providers of a namespace, apart from this operator."""
 
-    def __init__(self, kube: KubeApi, groups: Discovery) -> None:
+    def __init__(self, kube: KubeApi, discovery: Discovery) -> None:
         self._kube = kube
-        self._groups = groups
+        self._discovery = discovery
 
     async def list_namespace(self, namespace: str) -> tuple[SecretProvider, ...]:
-        """All of them as they are now; raises KubernetesError."""
-        listed = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in PROVIDER_KINDS))
-        return tuple(provider for providers in listed for provider in providers)
+        """All current providers; raises KubernetesError."""
+        per_kind = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in PROVIDER_KINDS))
+        return tuple(provider for providers in per_kind for provider in providers)
 
     async def _list_kind(self, kind: ResourceKind, namespace: str) -> list[SecretProvider]:
-        if not await self._groups.has(kind):
+        if not await self._discovery.has(kind):
             return []
         try:
             found = [item async for item in self._kube.list(_path(kind, namespace))]
-        except ForbiddenError as error:  # then nothing of this kind can be made fresh, which is said
-            log.warning("%s may not be listed and is left aside: %s", kind.kind, error)
+        except (
+            ForbiddenError
+        ) as error:  # then no sync can be requested for this kind, which the status reports
+            log.warning("cannot list %s, ignoring these providers: %s", kind.kind, error)
             return []
-        return [provider for item in found if (provider := _understood(kind, item)) is not None]
+        return [provider for item in found if (provider := _parsed(kind, item)) is not None]
 
     async def request_sync(
         self, namespace: str, provider: SecretProvider, body: JSONObject
     ) -> SecretProvider:
-        """Apply a merge patch and return what it has become; raises KubernetesError."""
-        answer = await self._kube.merge_patch(_path(provider.kind, namespace, provider.name), body)
-        return _understood(provider.kind, answer) or provider
+        """Apply a merge patch and return the patched provider; raises KubernetesError."""
+        patched = await self._kube.merge_patch(_path(provider.kind, namespace, provider.name), body)
+        return _parsed(provider.kind, patched) or provider
 
 
-def _understood(kind: ResourceKind, stored: JSONObject) -> SecretProvider | None:
-    """A foreign object that makes no sense is nobody's source; it must not hold up the others."""
+def _parsed(kind: ResourceKind, stored: JSONObject) -> SecretProvider | None:
+    """The provider; None for a malformed object, which must not block the others."""
     try:
         return provider_of(kind, stored)
     except (KeyError, TypeError, AttributeError, ValueError):
-        log.warning("%s has an unknown shape and is left aside", kind.kind)
+        log.warning("ignoring a malformed %s", kind.kind)
         return None
 
 

@@ -1,4 +1,4 @@
-"""Reading the metadata of Secrets by name: no value travels, and nothing is listed or watched."""
+"""Reading the metadata of Secrets by name: without values, and without list or watch."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,23 +16,23 @@ class SecretClient:
         self._kube = kube
 
     async def metadata(self, namespace: str, name: str) -> SecretMetadata | None:
-        """A fresh read; None when there is no such Secret; raises KubernetesError."""
+        """The current metadata; None if the Secret does not exist; raises KubernetesError."""
         try:
-            answer = await self._kube.get(secret_path(namespace, name), accept=METADATA)
+            body = await self._kube.get(secret_path(namespace, name), accept=METADATA)
         except NotFoundError:
             return None
-        return metadata_of(answer)
+        return metadata_of(body)
 
 
 def secret_path(namespace: str, name: str) -> str:
-    """Its path in the API."""
+    """The path of a Secret in the API."""
     return path_of("api", "v1", "namespaces", namespace, "secrets", name)
 
 
-def metadata_of(answer: JSONObject) -> SecretMetadata:
-    """What an object's `metadata` tells; raises KubernetesError when it has another shape."""
+def metadata_of(body: JSONObject) -> SecretMetadata:
+    """Parse the `metadata` of a Secret; raises KubernetesError when it is malformed."""
     try:
-        metadata = answer["metadata"]
+        metadata = body["metadata"]
         fields = metadata.get("managedFields") or []
         owners = metadata.get("ownerReferences") or []
         ours = [entry for entry in fields if _is_ours(entry)]
@@ -48,7 +48,7 @@ def metadata_of(answer: JSONObject) -> SecretMetadata:
             controller_uid=next((owner["uid"] for owner in owners if owner.get("controller")), ""),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise KubernetesError("the API server's answer is no metadata of a Secret") from None
+        raise KubernetesError("the API server's response is not the metadata of a Secret") from None
 
 
 def _is_ours(entry: JSONObject) -> bool:

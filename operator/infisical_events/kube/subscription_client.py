@@ -12,14 +12,14 @@ _BASE = ("apis", GROUP, VERSION)
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionKey:
-    """Which object: a recreated one of the same name has another uid."""
+    """The key of one subscription; one that is recreated with the same name has another uid."""
 
     namespace: str
     name: str
     uid: str
 
     def __str__(self) -> str:
-        """`namespace/name`, as people write it."""
+        """`namespace/name`, as in logs."""
         return f"{self.namespace}/{self.name}"
 
     @property
@@ -30,7 +30,7 @@ class SubscriptionKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredSubscription:
-    """One object as the API server holds it."""
+    """A subscription as the API server stores it."""
 
     uid: str
     resource_version: str
@@ -43,7 +43,7 @@ class StoredSubscription:
 
 @dataclass(frozen=True, slots=True)
 class ListedSubscription:
-    """One object as its metadata shows it."""
+    """A subscription in a list of metadata."""
 
     key: SubscriptionKey
     generation: int
@@ -56,23 +56,23 @@ class SubscriptionClient:
         self._kube = kube
 
     async def get(self, key: SubscriptionKey) -> StoredSubscription:
-        """A fresh, consistent read; raises KubernetesError."""
+        """The current object, by a consistent read; raises KubernetesError."""
         return _stored(await self._kube.get(key.path))
 
     async def write_status(
         self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
     ) -> StoredSubscription:
-        """Merge into the status if nobody wrote since `resource_version`.
+        """Merge into the status, if the object's version still is `resource_version`.
 
         Raises:
-            ConflictError: somebody did.
-            KubernetesError: for every other failure.
+            ConflictError: the object has changed.
+            KubernetesError: any other error.
         """
         body = {"metadata": {"uid": key.uid, "resourceVersion": resource_version}, "status": status}
         return _stored(await self._kube.merge_patch(f"{key.path}/status", body))
 
     async def list(self, namespaces: tuple[str, ...]) -> tuple[ListedSubscription, ...]:
-        """All that exist; raises KubernetesError. No namespaces means all of them."""
+        """All subscriptions in these namespaces, or in all if there are none; raises KubernetesError."""
         paths = [path_of(*_BASE, "namespaces", name, PLURAL) for name in namespaces]
         paths = paths or [path_of(*_BASE, PLURAL)]
         return tuple([_listed(raw) for path in paths async for raw in self._kube.list_metadata(path)])
@@ -83,7 +83,7 @@ def _listed(metadata: dict[str, Any]) -> ListedSubscription:
         key = SubscriptionKey(metadata["namespace"], metadata["name"], metadata["uid"])
         return ListedSubscription(key, metadata["generation"])
     except (KeyError, TypeError):
-        raise KubernetesError("the API server's answer is no list of subscriptions") from None
+        raise KubernetesError("the API server's response is not a list of subscriptions") from None
 
 
 def _stored(raw: dict[str, Any]) -> StoredSubscription:
@@ -99,4 +99,4 @@ def _stored(raw: dict[str, Any]) -> StoredSubscription:
             annotations=metadata.get("annotations") or {},
         )
     except (KeyError, TypeError):
-        raise KubernetesError("the API server's answer is no subscription") from None
+        raise KubernetesError("the API server's response is not a subscription") from None

@@ -1,4 +1,4 @@
-"""Workloads: listed by their metadata, read in full when something is owed, changed by one patch each."""
+"""Workloads: listed by metadata, read completely for pending restarts, changed by one patch each."""
 
 import asyncio
 from datetime import datetime
@@ -14,23 +14,23 @@ from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundErr
 class WorkloadClient:
     """The workloads of a namespace."""
 
-    def __init__(self, kube: KubeApi, groups: Discovery) -> None:
+    def __init__(self, kube: KubeApi, discovery: Discovery) -> None:
         self._kube = kube
-        self._groups = groups
+        self._discovery = discovery
 
     async def list(self, namespace: str) -> tuple[Workload, ...]:
-        """All of them as they are now: no cache, no `resourceVersion=0`; raises KubernetesError."""
-        listed = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in WORKLOAD_KINDS))
-        return tuple(workload for workloads in listed for workload in workloads)
+        """All current workloads: no cache, no `resourceVersion=0`; raises KubernetesError."""
+        per_kind = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in WORKLOAD_KINDS))
+        return tuple(workload for workloads in per_kind for workload in workloads)
 
     async def _list_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...]:
-        if not (kind.is_builtin or await self._groups.has(kind)):
+        if not (kind.is_builtin or await self._discovery.has(kind)):
             return ()
         found = [metadata async for metadata in self._kube.list_metadata(_path(kind, namespace))]
         return tuple(_workload(kind, metadata) for metadata in found if "deletionTimestamp" not in metadata)
 
     async def read(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
-        """One of them in full, as it is now; None when it is not there; raises KubernetesError."""
+        """The current state of one workload; None if it does not exist; raises KubernetesError."""
         known = next((entry for entry in WORKLOAD_KINDS if entry.kind == kind), None)
         if known is None:  # the ledger was edited by hand
             return None
@@ -41,10 +41,10 @@ class WorkloadClient:
         try:
             return workload_state_of(_workload(known, stored["metadata"]), stored)
         except (KeyError, TypeError, AttributeError, ValueError):
-            raise KubernetesError(f"the API server's answer is no {kind}") from None
+            raise KubernetesError(f"the API server's response is not a {kind}") from None
 
     async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
-        """When each pod with these labels was made, in whole seconds; raises KubernetesError."""
+        """The creation time of each pod with these labels, in whole seconds; raises KubernetesError."""
         path = path_of("api", "v1", "namespaces", namespace, "pods")
         pods = [item["metadata"] async for item in self._kube.list(path, selector, METADATA_LIST)]
         living = (pod for pod in pods if "deletionTimestamp" not in pod)

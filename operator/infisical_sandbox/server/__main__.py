@@ -1,6 +1,6 @@
-"""`python -m infisical_sandbox.server`: the `server` command without the rest of the sandbox."""
+"""`python -m infisical_sandbox.server` is `infisical-sandbox server`."""
 
-from infisical_sandbox.server.commands import server
+from infisical_sandbox.server.server_command import server
 
 if __name__ == "__main__":
     server()

@@ -1,4 +1,4 @@
-"""The fault switches: what should go wrong, for how long, and the questions the server asks of them.
+"""The fault switches of a server.
 
 All off by default. Times are monotonic seconds.
 """
@@ -11,11 +11,11 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infisical_sandbox.server.domain.stores import Store
+    from infisical_sandbox.server.domain.data_store import Store
 
 
 class Ending(StrEnum):
-    """How a stream ends, as its client sees it."""
+    """The way in which a stream ends, as its client observes it."""
 
     CLEAN = "clean"
     """The chunked body is complete."""
@@ -24,16 +24,16 @@ class Ending(StrEnum):
     RESET = "reset"
     """The connection is reset (RST)."""
     SILENCE = "silence"
-    """The connection stays open and nothing ever comes again."""
+    """The connection stays open without further data."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseFault:
-    """What happens to the next `count` requests that match.
+    """A fault for the next `count` requests that match.
 
     `route` is a shell pattern over `METHOD /path`, for example `GET /api/v?/secrets*`. With a `status`
-    the request is answered with it (429 carries rate-limit headers only with `retry_after`); `delay`
-    waits first; `hang` never answers.
+    the response has this status (429 has rate-limit headers only with `retry_after`); `delay`
+    is a wait in seconds before it; with `hang` there is no response.
     """
 
     route: str
@@ -61,13 +61,13 @@ class Faults:
     stale: Store | None = None
 
     def reset(self) -> None:
-        """Everything works again."""
+        """Turn all switches off."""
         fresh = Faults()
         for name in self.__slots__:
             setattr(self, name, getattr(fresh, name))
 
     def take_response(self, route: str) -> ResponseFault | None:
-        """The fault for this request, counted down."""
+        """Return the fault for this request and decrement its count; None without a fault."""
         for index, fault in enumerate(self.responses):
             if fnmatchcase(route, fault.route):
                 left = replace(fault, count=fault.count - 1)
@@ -76,17 +76,17 @@ class Faults:
         return None
 
     def take_drop(self) -> bool:
-        """Whether this event is to be lost, counted down."""
+        """Return True if this event must be dropped, and decrement the count."""
         dropping = self.drop_events > 0
         self.drop_events -= dropping
         return dropping
 
     def freeze_reads(self, store: Store, until: float) -> None:
-        """Serve reads of secrets and folders from the present state until then."""
+        """Serve reads of secrets and folders from a copy of the current state until `until`."""
         self.stale, self.stale_until = store.copy(), until
 
     def reading(self, store: Store, now: float) -> Store:
-        """The store that reads see now."""
+        """The store for reads at the time `now`."""
         if self.stale is not None and now < self.stale_until:
             return self.stale
         self.stale = None

@@ -1,4 +1,4 @@
-"""Every setting of a local Infisical, parsed once from the command line or given by a test."""
+"""The settings of a local Infisical, from the command line or from a test."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Times are seconds; None means what the generation does."""
+    """Times are in seconds; None means the default of the generation."""
 
     host: str = "127.0.0.1"
     port: int = 0
     """0 takes a free port."""
     generation: Generation = generations.E4
     database: Path | None = None
-    """SQLite file that survives a restart; None keeps everything in memory."""
+    """SQLite file for the state; None for memory only."""
     admin: bool = False
-    """Whether the fault switches are served under `/__admin__`."""
+    """Serve the fault switches under `/__admin__`."""
     fan_out_delay: float = 4.0
-    """From a change to the import mutation of an importer; the first job takes three quarters of it."""
+    """Time from a change to the import mutation of an importing folder; the first job takes 3/4 of it."""
     ping_interval: float = 15.0
     recheck_interval: float = 60.0
     stream_lifetime: float | None = None
-    """0 for no end."""
+    """0 for no limit."""
     connection_limit: int | None = None
     project_name: str = "Sandbox"
     project_slug: str = "sandbox"
@@ -42,18 +42,18 @@ class Options:
     lockout: LockoutSettings = field(default_factory=LockoutSettings)
     kubernetes: KubernetesSettings | None = None
     client_secret: str | None = field(default=None, repr=False)
-    """The ready-made identity's secret; None makes one up."""
+    """The client secret of the machine identity; None for a random one."""
 
     @property
     def lifetime(self) -> float | None:
-        """How long a stream lives: the option, else the generation's habit."""
+        """The lifetime of a stream in seconds: the option, or the generation's default."""
         if self.stream_lifetime is None:
             return self.generation.stream_lifetime
         return self.stream_lifetime or None
 
     @property
     def limit(self) -> int | None:
-        """Streams per project: the option, else the generation's habit."""
+        """The maximum number of streams per project: the option, or the generation's default."""
         if self.connection_limit is None:
             return self.generation.connection_limit
         return self.connection_limit

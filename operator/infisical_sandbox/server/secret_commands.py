@@ -1,4 +1,4 @@
-"""`infisical-sandbox secrets …`: look at and change the secrets of a running server from a shell."""
+"""The commands `infisical-sandbox secrets …`: list and change the secrets of a running server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infisical_sandbox.server import calling
-from infisical_sandbox.server.calling import Address, Client, Folder
+from infisical_sandbox.server import http_client
+from infisical_sandbox.server.http_client import Address, Client, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,17 +27,19 @@ _path = click.option("--path", default="/", show_default=True, help="Folder.")
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="INFISICAL_SANDBOX_READY_FILE",
-    help="What `server --ready-file` wrote; the options below override it.",
+    help="File from `server --ready-file`; the options below override it.",
 )
-@click.option("--url", envvar="INFISICAL_SANDBOX_URL")
-@click.option("--client-id", envvar="INFISICAL_SANDBOX_CLIENT_ID")
-@click.option("--client-secret", envvar="INFISICAL_SANDBOX_CLIENT_SECRET")
-@click.option("--project-id", envvar="INFISICAL_SANDBOX_PROJECT_ID")
+@click.option("--url", envvar="INFISICAL_SANDBOX_URL", help="Url of the server.")
+@click.option("--client-id", envvar="INFISICAL_SANDBOX_CLIENT_ID", help="Client id of the machine identity.")
+@click.option(
+    "--client-secret", envvar="INFISICAL_SANDBOX_CLIENT_SECRET", help="Client secret of the machine identity."
+)
+@click.option("--project-id", envvar="INFISICAL_SANDBOX_PROJECT_ID", help="Id of the project.")
 @click.pass_context
 def secrets(context: click.Context, /, ready_file: Path | None, **given: str | None) -> None:
-    """Look at and change the secrets of a running server.
+    """List and change the secrets of a running server.
 
-    Say which server by --ready-file, by the four options, or by the environment variables
+    Set the server by --ready-file, by the other four options, or by the environment variables
     INFISICAL_SANDBOX_READY_FILE, …_URL, …_CLIENT_ID, …_CLIENT_SECRET and …_PROJECT_ID.
     """
     context.obj = lambda: _address(ready_file, given)
@@ -46,18 +48,25 @@ def secrets(context: click.Context, /, ready_file: Path | None, **given: str | N
 @secrets.command("list")
 @_environment
 @_path
-@click.option("--recursive", is_flag=True, help="Also the folders below.")
-@click.option("--imports", is_flag=True, help="Also what the folder imports.")
-@click.option("--show-values", is_flag=True, help="Print the values, which are hidden otherwise.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@click.option("--recursive", is_flag=True, help="Include subfolders.")
+@click.option("--imports", is_flag=True, help="Include imported secrets.")
+@click.option("--show-values", is_flag=True, help="Print the values instead of asterisks.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Output format.",
+)
 @click.pass_obj
 def list_secrets(
-    connect: Callable[[], Address], /, environment: str, path: str, output: str, **wish: bool
+    connect: Callable[[], Address], /, environment: str, path: str, output: str, **switches: bool
 ) -> None:
-    """List secrets, values hidden."""
-    values = wish.pop("show_values")
+    """List secrets. Values are hidden without --show-values."""
+    values = switches.pop("show_values")
     with _client(connect) as client:
-        found = client.list_secrets(Folder(environment, path), values=values, **wish)
+        found = client.list_secrets(Folder(environment, path), values=values, **switches)
     if output == "json":
         click.echo(json.dumps(found, indent=2))
         return
@@ -69,13 +78,16 @@ def list_secrets(
 @secrets.command("set")
 @_environment
 @_path
-@click.option("--create-path", is_flag=True, help="Make the folder if it is missing.")
+@click.option("--create-path", is_flag=True, help="Create the folder if it is missing.")
 @click.argument("pairs", metavar="KEY=VALUE...", nargs=-1, required=True)
 @click.pass_obj
 def set_secrets(
     connect: Callable[[], Address], environment: str, path: str, *, create_path: bool, pairs: tuple[str, ...]
 ) -> None:
-    """Create or update secrets; several at once are one batch, and so one event."""
+    """Create or update secrets.
+
+    All new keys are one request and one event. All existing keys are one request and one event.
+    """
     folder, values = Folder(environment, path), dict(map(_pair, pairs))
     with _client(connect) as client:
         if create_path:
@@ -92,7 +104,7 @@ def set_secrets(
 def delete_secrets(
     connect: Callable[[], Address], environment: str, path: str, keys: tuple[str, ...]
 ) -> None:
-    """Delete secrets; several at once are one batch, and so one event."""
+    """Delete secrets, in one request with one event."""
     with _client(connect) as client:
         client.delete_secrets(Folder(environment, path), keys)
     click.echo(f"{environment}:{path}: {len(keys)} deleted")
@@ -100,7 +112,7 @@ def delete_secrets(
 
 @secrets.group("folders")
 def folders() -> None:
-    """Folders of an environment."""
+    """List and create folders of an environment."""
 
 
 @folders.command("create")
@@ -108,10 +120,10 @@ def folders() -> None:
 @click.argument("path")
 @click.pass_obj
 def create_folder(connect: Callable[[], Address], environment: str, path: str) -> None:
-    """Make a folder and what is missing above it."""
+    """Create a folder and its missing parents."""
     with _client(connect) as client:
         client.create_folder(Folder(environment, path))
-    click.echo(f"{environment}:{path}: there")
+    click.echo(f"{environment}:{path}: exists")
 
 
 @folders.command("list")
@@ -119,7 +131,7 @@ def create_folder(connect: Callable[[], Address], environment: str, path: str) -
 @_path
 @click.pass_obj
 def list_folders(connect: Callable[[], Address], environment: str, path: str) -> None:
-    """List the folders below one."""
+    """List all subfolders of a folder."""
     with _client(connect) as client:
         rows = client.list_folders(Folder(environment, path), recursive=True)
     for row in rows:
@@ -128,7 +140,7 @@ def list_folders(connect: Callable[[], Address], environment: str, path: str) ->
 
 @secrets.group("import")
 def imports() -> None:
-    """Imports of one folder into another."""
+    """List, add and remove imports of a folder."""
 
 
 @imports.command("add")
@@ -137,7 +149,7 @@ def imports() -> None:
 @click.argument("source", metavar="ENV:PATH")
 @click.pass_obj
 def add_import(connect: Callable[[], Address], environment: str, path: str, source: str) -> None:
-    """Let the folder --env/--path import the folder ENV:PATH."""
+    """Import the folder ENV:PATH into the folder --env, --path."""
     with _client(connect) as client:
         client.add_import(Folder(environment, path), _folder(source))
     click.echo(f"{environment}:{path} imports {source}")
@@ -148,7 +160,7 @@ def add_import(connect: Callable[[], Address], environment: str, path: str, sour
 @_path
 @click.pass_obj
 def list_imports(connect: Callable[[], Address], environment: str, path: str) -> None:
-    """List the imports of a folder in their order; later ones win."""
+    """List the imports of a folder in order. A later import has precedence."""
     with _client(connect) as client:
         rows = client.list_imports(Folder(environment, path))
     for row in rows:
@@ -161,7 +173,7 @@ def list_imports(connect: Callable[[], Address], environment: str, path: str) ->
 @click.argument("import_id")
 @click.pass_obj
 def remove_import(connect: Callable[[], Address], environment: str, path: str, import_id: str) -> None:
-    """Drop an import by its id."""
+    """Remove an import by its id (see `import list`)."""
     with _client(connect) as client:
         client.remove_import(Folder(environment, path), import_id)
     click.echo(f"{environment}:{path}: import removed")
@@ -169,11 +181,11 @@ def remove_import(connect: Callable[[], Address], environment: str, path: str, i
 
 @contextmanager
 def _client(connect: Callable[[], Address]) -> Iterator[Client]:
-    """A client whose errors end the command with their sentence."""
+    """Open a client; its errors end the command with a message."""
     try:
         with Client(connect()) as client:
             yield client
-    except calling.CallError as error:
+    except http_client.CallError as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -183,11 +195,11 @@ def _address(ready_file: Path | None, given: dict[str, str | None]) -> Address:
         try:
             facts = json.loads(ready_file.read_text())
         except (OSError, ValueError) as error:
-            raise click.ClickException(f"the ready file {ready_file} cannot be read: {error}") from error
+            raise click.ClickException(f"cannot read the ready file {ready_file}: {error}") from error
     found = {name: given.get(name) or facts.get(key) for name, key in _FACTS.items()}
     missing = [f"--{name.replace('_', '-')}" for name, value in found.items() if not value]
     if missing:
-        raise click.UsageError(f"say which server: --ready-file, or {', '.join(missing)}")
+        raise click.UsageError(f"no server given: set --ready-file, or {', '.join(missing)}")
     return Address(**{name: str(value) for name, value in found.items()})
 
 

@@ -19,8 +19,8 @@ from e2e.faults.fault_proxy import FaultProxy, LoopThread
 from e2e.faults.infisical_process import Change, InfisicalProcess
 from e2e.faults.interceptor import Interceptor
 from e2e.faults.rollout_watcher import Rollout, RolloutWatcher
-from local_cluster import Cluster, apiserver, kubeconfigs, running
-from local_cluster.layouts import Layout
+from local_cluster import Cluster, apiserver, component_runner, kubeconfigs
+from local_cluster.state_layout import Layout
 from support import manifests, operator_process, schemas
 
 SUBSCRIPTIONS = {"payments": "/payments", "mail": "/mail"}
@@ -54,7 +54,7 @@ class AdminApi:
 
     def __init__(self, cluster: Cluster) -> None:
         self.layout = Layout(cluster.state_dir)
-        self.port = running.current(self.layout).ports["kube-apiserver"]
+        self.port = component_runner.current(self.layout).ports["kube-apiserver"]
         self.http = self.client()
 
     def client(self) -> httpx.Client:

@@ -208,8 +208,8 @@ def test_mistakes(started: Started, arguments: tuple[str, ...]) -> None:
     ("content", "told"),
     [
         (None, "cannot be read (no such file or directory)"),
-        ("no certificate", "has no certificate in PEM form"),
-        ("", "has no certificate in PEM form"),
+        ("no certificate", "has no certificate in PEM format"),
+        ("", "has no certificate in PEM format"),
     ],
 )
 def test_no_authorities(started: Started, tmp_path: Path, content: str | None, told: str) -> None:
@@ -227,7 +227,7 @@ def test_no_folder_of_authorities(started: Started, tmp_path: Path) -> None:
     """So is a folder that is not there."""
     result = invoke("run", env={"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(tmp_path / "certs")})
     assert result.exit_code == 2
-    assert f"SSL_CERT_DIR={tmp_path / 'certs'} is no folder" in result.output
+    assert f"SSL_CERT_DIR={tmp_path / 'certs'} is not a directory" in result.output
     assert started.settings is None
 
 

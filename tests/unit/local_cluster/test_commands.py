@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from infisical_demo.cli import main
-from local_cluster import ClusterError, waiting
+from local_cluster import ClusterError, wait
 
 
 def test_status_without_a_cluster_is_three(tmp_path: Path) -> None:
-    """A script can tell "not up" from "not well"."""
+    """A script can distinguish "not up" from "not all running"."""
     result = CliRunner().invoke(main, ["cluster", "status", f"--state={tmp_path}"])
 
     assert result.exit_code == 3
@@ -19,7 +19,7 @@ def test_status_without_a_cluster_is_three(tmp_path: Path) -> None:
 
 
 def test_down_without_a_cluster_is_fine(tmp_path: Path) -> None:
-    """Taking down what is down is not an error, and creates nothing."""
+    """Stopping a stopped cluster is not an error and creates no file."""
     result = CliRunner().invoke(main, ["cluster", "down", f"--state={tmp_path / 'none'}"])
 
     assert result.exit_code == 0
@@ -45,13 +45,13 @@ def test_the_state_folder_can_come_from_the_environment(tmp_path: Path) -> None:
 
 
 def test_waiting_returns_the_first_true_value() -> None:
-    """Conditions are asked again until they have a value."""
+    """The condition is called again until it has a value."""
     values = iter([0, None, "", "here"])
 
-    assert waiting.until(lambda: next(values), seconds=5, what="a value") == "here"
+    assert wait.until(lambda: next(values), seconds=5, what="a value") == "here"
 
 
-def test_waiting_gives_up_and_says_on_what() -> None:
-    """The message has the deadline, the matter and the last value."""
+def test_a_wait_times_out_with_its_name() -> None:
+    """The message has the deadline, the name of the condition and the last value."""
     with pytest.raises(ClusterError, match=r"0 s waiting for rain: \[\]"):
-        waiting.until(list, seconds=0, what="rain")
+        wait.until(list, seconds=0, what="rain")

@@ -12,15 +12,15 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from local_cluster import (
     certificates,
+    cluster_record,
     components,
     errors,
     kubeconfigs,
-    layouts,
     processes,
-    records,
+    state_layout,
 )
-from local_cluster.layouts import Layout
-from local_cluster.records import Record
+from local_cluster.cluster_record import Record
+from local_cluster.state_layout import Layout
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -114,41 +114,41 @@ def listener() -> Iterator[int]:
 
 def test_ports_are_free_and_differ(listener: int) -> None:
     """Every component gets a port of its own, outside the range of outgoing connections."""
-    ports = records.free_ports()
+    ports = cluster_record.free_ports()
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
     assert set(components.PORT_NAMES) == set(ports)
     assert len(ports) == len(set(ports.values()))
     assert all(port < low for port in ports.values())
-    assert records.are_free(ports)
-    assert not records.are_free({"taken": listener})
+    assert cluster_record.are_free(ports)
+    assert not cluster_record.are_free({"taken": listener})
 
 
 def test_a_record_survives_writing_and_reading(tmp_path: Path) -> None:
     """Whoever reads the record later finds the same processes."""
     here = processes.identify(1)
-    record = Record(binaries=Path("/b"), kubeconfig=Path("/k"), ports={"etcd": 1}).having("etcd", here)
-    records.save(tmp_path / "cluster.json", record)
+    record = Record(binaries=Path("/b"), kubeconfig=Path("/k"), ports={"etcd": 1}).with_process("etcd", here)
+    cluster_record.save(tmp_path / "cluster.json", record)
 
-    assert record == records.load(tmp_path / "cluster.json")
-    assert records.load(tmp_path / "none") is None
+    assert record == cluster_record.load(tmp_path / "cluster.json")
+    assert cluster_record.load(tmp_path / "none") is None
 
 
-def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+def test_a_damaged_record_is_an_error(tmp_path: Path) -> None:
     """Guessing at processes to kill is not an option."""
     (tmp_path / "cluster.json").write_text("{")
 
     with pytest.raises(errors.ClusterError, match="is damaged"):
-        records.load(tmp_path / "cluster.json")
+        cluster_record.load(tmp_path / "cluster.json")
 
 
 def test_the_state_folder_follows_the_environment() -> None:
     """An own variable wins over the XDG one, which wins over the home folder."""
     both = {"INFISICAL_SANDBOX_STATE": "/own", "XDG_STATE_HOME": "/xdg"}
 
-    assert Path("/own") == layouts.default_state(both)
-    assert Path("/xdg/infisical-sandbox/cluster") == layouts.default_state({"XDG_STATE_HOME": "/xdg"})
-    assert Path.home() / ".local/state/infisical-sandbox/cluster" == layouts.default_state({})
+    assert Path("/own") == state_layout.default_state(both)
+    assert Path("/xdg/infisical-sandbox/cluster") == state_layout.default_state({"XDG_STATE_HOME": "/xdg"})
+    assert Path.home() / ".local/state/infisical-sandbox/cluster" == state_layout.default_state({})
 
 
 def test_nothing_listens_beyond_loopback() -> None:

@@ -94,7 +94,7 @@ def test_a_deaf_process_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert processes.state(process) == "gone"
 
 
-def test_a_missing_program_is_told(tmp_path: Path) -> None:
+def test_a_missing_program_is_an_error(tmp_path: Path) -> None:
     """The message names the program that cannot be run."""
     with pytest.raises(errors.ClusterError, match=r"cannot run .*missing"):
         processes.spawn(tmp_path / "missing", (), {}, tmp_path / "log")

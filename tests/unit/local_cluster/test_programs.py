@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local_cluster import downloading, programs
+from local_cluster import programs, release_download
 from local_cluster.programs import PROGRAMS, Program
 
 MODULES = Path(__file__).parents[3] / "deploy" / "local" / "programs"
@@ -41,7 +41,7 @@ def test_every_download_can_be_verified(program: Program, platform: str) -> None
 
 def test_kubernetes_urls_are_the_published_ones() -> None:
     """Kubernetes separates system and architecture by a slash, the others by a dash."""
-    urls = {p.name: downloading.locate(p.release.url, "linux-amd64", "") for p in PROGRAMS}
+    urls = {p.name: release_download.locate(p.release.url, "linux-amd64", "") for p in PROGRAMS}
 
     assert urls["kubectl"] == "https://dl.k8s.io/v1.37.2/bin/linux/amd64/kubectl"
     assert urls["helm"] == "https://get.helm.sh/helm-v4.3.1-linux-amd64.tar.gz"

@@ -1,7 +1,7 @@
-"""Where connections may lead, beneath the names: a host's name is a user's word, its address is not.
+"""Classification of IP addresses: users choose host names, and a host name may resolve to any address.
 
-`infisical.reaching` judges the very address that it is about to connect to. So neither a name that leads
-into the cluster nor one that leads elsewhere at the second look gets a request out of the operator.
+`infisical.guarded_transport` classifies the same address that it then connects to. So the operator sends no
+request into the cluster, neither by a name that resolves there nor by one that changes between two lookups.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
-"""RFC 1122. Linux takes 0.0.0.0 for the host itself."""
+"""RFC 1122. Linux connects 0.0.0.0 to the host itself."""
 
 _METADATA = frozenset(
     map(
@@ -31,11 +31,11 @@ _METADATA = frozenset(
         ),
     )
 )
-"""Services that hand credentials of the machine to whoever asks from it."""
+"""Services that give credentials of the machine to any client on it."""
 
 
 class AddressKind(StrEnum):
-    """What an address is, in the words of a sentence."""
+    """The kind of an IP address, as a noun phrase for messages."""
 
     PUBLIC = "a public address"
     PRIVATE = "a private address"
@@ -47,23 +47,23 @@ class AddressKind(StrEnum):
 
     @property
     def is_internal(self) -> bool:
-        """Whether an Infisical may well be there, and much else: a cluster's services, or this machine."""
+        """Whether an Infisical may have such an address; so may other services of the cluster or host."""
         return self in {AddressKind.PRIVATE, AddressKind.LOOPBACK}
 
 
 def kind_of(address: Address) -> AddressKind:
-    """What an address is; one that stands for another one is what that is."""
+    """The kind of an address; IPv4-mapped, NAT64 and 6to4 addresses count as the embedded IPv4 address."""
     plain = _plain(address)
     return next((kind for kind, is_one in _TESTS if is_one(plain)), AddressKind.PUBLIC)
 
 
 def lies_in(address: Address, networks: Iterable[Network]) -> bool:
-    """Whether the address, or the one that it stands for, is one of these networks'."""
+    """Whether the address, or the IPv4 address embedded in it, is in one of these networks."""
     return any(each in network for each in (address, _plain(address)) for network in networks)
 
 
 def parse_network(text: str) -> Network:
-    """A network written as `10.96.0.0/12`, or one address; raises ValueError."""
+    """Parse a network such as `10.96.0.0/12`, or one address; raises ValueError."""
     try:
         return ip_network(text)
     except ValueError:
@@ -71,7 +71,7 @@ def parse_network(text: str) -> Network:
 
 
 def _plain(address: Address) -> Address:
-    """The IPv4 address that packets to this IPv6 address end at, if there is one."""
+    """The IPv4 address that is embedded in an IPv6 address, or else the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
@@ -96,4 +96,4 @@ _TESTS: Final[tuple[tuple[AddressKind, Callable[[Address], bool]], ...]] = (
     (AddressKind.LOOPBACK, lambda address: address.is_loopback),
     (AddressKind.PRIVATE, _is_private),
 )
-"""The first that is true counts."""
+"""In order of precedence: the first test that is true counts."""

@@ -1,7 +1,7 @@
-"""Whether a body that was read may be believed.
+"""Assessment of reads: whether a state that was read is newer than the accepted one.
 
-Reads lag behind: database replicas, cached responses. A belief once accepted never goes back because
-of a read younger than the horizon; a real roll-back is believed after it.
+Reads may lag: database replicas, cached responses. An accepted state is never reverted by a read that starts
+within MAX_READ_LAG of its acceptance; a real roll-back is accepted after that time.
 """
 
 from collections import defaultdict
@@ -17,10 +17,10 @@ from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState
 
 MAX_READ_LAG = timedelta(seconds=60)
-"""The longest age of a read that is tolerated: replication lag and caches of the server."""
+"""How far a read may lag behind the database, by replication and caches of the server."""
 
-_FEW = 3
-"""A folder with fewer secrets is lost as a whole or not at all."""
+_MIN_KEYS = 3
+"""Below this number of keys, only the removal of all of them needs confirmation."""
 
 _IMPORT = EventType.IMPORT_MUTATION
 _UPDATE = frozenset({EventType.UPDATE})
@@ -28,7 +28,7 @@ _DELETE = frozenset({EventType.DELETE})
 
 
 class Assessment(Enum):
-    """What becomes of a body that was read."""
+    """The result of comparing a state that was read with the accepted one."""
 
     UNCHANGED = auto()
     ACCEPTED = auto()
@@ -37,10 +37,10 @@ class Assessment(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AcceptedState:
-    """A body and the moment it was accepted; equal reads do not refresh that moment.
+    """A state and the time of its acceptance, which equal reads do not refresh.
 
-    `gone` are the ids that left shortly before: a secret made anew has another id, so a read that
-    shows one of them is an old one.
+    `removed_ids` are the ids that were removed shortly before: a recreated secret has a new id, so a read
+    that contains one of them is stale.
     """
 
     state: PartitionState
@@ -48,18 +48,18 @@ class AcceptedState:
     removed_ids: frozenset[str] = frozenset()
 
     def succeeded_by(self, state: PartitionState, at: datetime) -> "AcceptedState":
-        """The next belief; what is gone is remembered while a read may still show it."""
+        """The next accepted state; removed ids are kept for as long as a stale read may contain them."""
         remembered = self.removed_ids if at <= self.accepted_at + MAX_READ_LAG else frozenset()
         return AcceptedState(state.completed_from(self.state), at, (remembered | self.state.ids) - state.ids)
 
     def confirmed_by(self, state: PartitionState) -> "AcceptedState":
-        """The same belief, after a body that agrees with it and may know more."""
+        """The same accepted state, completed from a read that agrees with it and may know more."""
         return replace(self, state=state.completed_from(self.state))
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """An event and when it was heard."""
+    """An event and the time at which it was received."""
 
     event: SecretEvent
     received_at: datetime
@@ -72,14 +72,14 @@ def assess(
     started: datetime,
     received: Iterable[ReceivedEvent],
 ) -> Assessment:
-    """Judge a body whose read started at `started` against what is believed of its part."""
+    """Assess a state whose read started at `started` against the accepted state of its partition."""
     if current.state.agrees(seen):
         return Assessment.UNCHANGED
     if started > current.accepted_at + MAX_READ_LAG:
         return Assessment.ACCEPTED
     steps = _version_steps(current.state, seen)
     if any(step < 0 for step in steps) or not current.removed_ids.isdisjoint(seen.ids):
-        return Assessment.SUSPECT  # whatever was heard: an event may be late, and the read older than it
+        return Assessment.SUSPECT  # whatever events say: an event may be late, and the read older than it
     later = [entry.event for entry in received if entry.received_at > current.accepted_at]
     is_newer = any(steps) or _is_corroborated(partition, current.state, seen, later)
     return Assessment.ACCEPTED if is_newer else Assessment.SUSPECT
@@ -92,23 +92,23 @@ def unconfirmed_removal(
     started: datetime,
     received: Iterable[ReceivedEvent],
 ) -> str | None:
-    """A key to ask for, when a read would be believed although most keys left without a word.
+    """A key whose removal needs confirmation, if a read without most keys would be accepted without event.
 
-    The server leaves out silently what an identity may no longer describe. So the loss of all keys of
-    a folder, or of more than half of at least three, has to be confirmed by asking for one of them.
+    The server silently omits secrets that the identity may no longer describe. So the removal of all keys of
+    a folder, or of more than half of at least three, has to be confirmed by reading one of them by name.
     """
     before = current.state.versions.keys()
-    lost = before - seen.versions.keys()
-    is_most = lost == before or 2 * len(lost) > len(before) >= _FEW
-    if partition.source is not None or not lost or not is_most:
+    removed = before - seen.versions.keys()
+    is_majority = removed == before or 2 * len(removed) > len(before) >= _MIN_KEYS
+    if partition.source is not None or not removed or not is_majority:
         return None
-    is_told = _is_corroborated(partition, current.state, seen, [entry.event for entry in received])
-    is_believed = assess(partition, current, seen, started, received) is Assessment.ACCEPTED
-    return min(lost) if is_believed and not is_told else None
+    has_event = _is_corroborated(partition, current.state, seen, [entry.event for entry in received])
+    is_accepted = assess(partition, current, seen, started, received) is Assessment.ACCEPTED
+    return min(removed) if is_accepted and not has_event else None
 
 
 def _version_steps(current: PartitionState, seen: PartitionState) -> list[int]:
-    """By how many versions each secret that both know was changed; one step up proves `seen` newer."""
+    """For each secret that both states have, how its version changed; any increase proves `seen` newer."""
     before = {secret_version.id: secret_version.version for secret_version in current.versions.values()}
     return [
         secret_version.version - before[secret_version.id]
@@ -120,21 +120,21 @@ def _version_steps(current: PartitionState, seen: PartitionState) -> list[int]:
 def _is_corroborated(
     partition: Partition, current: PartitionState, seen: PartitionState, events: Iterable[SecretEvent]
 ) -> bool:
-    """Every difference was told by an event that was heard after the belief was accepted."""
+    """Whether events that were received after the acceptance report every difference."""
     if partition.source is not None:
-        # The event names no keys, and comes late. So it vouches only for an import that was not there:
-        # a lagging read takes back what is believed, and hardly shows what there never was.
-        is_told = any(event.type is _IMPORT and partition.scope.covers(event.folder) for event in events)
-        return current == ABSENT and is_told
-    told: dict[str, set[EventType]] = defaultdict(set)
+        # The event has no keys and is late. So it confirms only an import that did not exist before: a stale
+        # read reverts to an earlier state, and is unlikely to contain an import that never existed.
+        has_event = any(event.type is _IMPORT and partition.scope.covers(event.folder) for event in events)
+        return current == ABSENT and has_event
+    event_types: dict[str, set[EventType]] = defaultdict(set)
     for event in events:
         for key in event.keys if event.folder == partition.folder else ():
-            told[key].add(event.type)
-    return all(_is_explained(change, told[change.key]) for change in diff(partition, current, seen))
+            event_types[key].add(event.type)
+    return all(_is_explained(change, event_types[change.key]) for change in diff(partition, current, seen))
 
 
-def _is_explained(change: Change, told: set[EventType]) -> bool:
-    """Whether events tell of the change; the create of an upsert is told as an update."""
+def _is_explained(change: Change, event_types: set[EventType]) -> bool:
+    """Whether these event types report the change; an upsert that creates is reported as an update."""
     others = change.types - _DELETE
-    is_loss_told = change.types & _DELETE <= told
-    return is_loss_told and (not others or not told.isdisjoint(others | _UPDATE))
+    has_removal_event = change.types & _DELETE <= event_types
+    return has_removal_event and (not others or not event_types.isdisjoint(others | _UPDATE))

@@ -1,4 +1,4 @@
-"""The ledger as JSON in `status.ledger`, and back: bounded, versioned, and refused when it is malformed."""
+"""Encoding of the ledger as JSON in `status.ledger`: versioned, bounded, and rejected when malformed."""
 
 import json
 from collections.abc import Mapping
@@ -20,31 +20,31 @@ from infisical_events.core.ledger.ledger import (
 )
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.changes import LONGEST_LIST, Change, compacted
+from infisical_events.core.snapshots.changes import MAX_CHANGES, Change, compacted
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState
 
 FORMAT = 3
-"""The version of this encoding; one that is not read is replaced by a fresh baseline."""
+"""The version of this encoding; a ledger of an unsupported version is replaced by a new baseline."""
 
 _READABLE = frozenset({1, 2, FORMAT})
-"""1 had no digests of values, folded bodies or parked parts; 2 had no rollouts, tokens or requests."""
+"""1 had no value digests, compacted states or recently removed partitions; 2 no rollouts and no requests."""
 
-_ROOM = 900_000
-"""Characters of JSON for the belief: the API server stores objects of about 1.5 MB all in all."""
+_MAX_STATE_LENGTH = 900_000
+"""Characters of JSON for the accepted state: the API server stores objects of up to about 1.5 MB."""
 
-_ROOM_FOR_PENDING = 300_000
-"""Characters of JSON for what is owed, if it can be told so shortly: 1,400 workloads at once."""
+_MAX_PENDING_LENGTH = 300_000
+"""Characters of JSON for pending restarts, if compaction suffices: enough for 1,400 workloads."""
 
 
 class UnreadableLedgerError(ValueError):
-    """The stored ledger was edited by hand, cut off or written by another format version."""
+    """The stored ledger was edited by hand, truncated or written in another format version."""
 
 
 def encode(ledger: Ledger) -> dict[str, Any]:
     """As JSON for `status.ledger`: lists instead of maps, since a merge patch never removes map keys.
 
-    Where it would not fit, the largest folders are folded: the memory of which keys they have is kept by
-    the process, and lost with it.
+    Where it would not fit, the largest folders are compacted: their keys are known only in memory, until
+    the process ends.
     """
     header = ledger.header
     accepted, room_left = _fitting(ledger.accepted)
@@ -81,17 +81,17 @@ def encode(ledger: Ledger) -> dict[str, Any]:
 
 
 def is_stored_as(ledger: Ledger | None, other: Ledger | None) -> bool:
-    """Whether two ledgers are the same once they are stored: what was folded is not known any more."""
+    """Whether two ledgers are equal once they are stored, where large folders are compacted."""
     if ledger is None or other is None:
         return ledger is other
     return ledger == other or encode(ledger) == encode(other)
 
 
 def _fitting(accepted: Mapping[Partition, AcceptedState]) -> tuple[list[dict[str, Any]], int]:
-    """The belief encoded, as many folders folded, the largest first, as have to be; the room that is left."""
+    """The accepted state, encoded and compacted (largest first) as far as needed; and the length left."""
     entries = {partition: _encode_accepted(partition, held) for partition, held in accepted.items()}
     size = {partition: len(json.dumps(entry)) for partition, entry in entries.items()}
-    room_left = _ROOM - sum(size.values())
+    room_left = _MAX_STATE_LENGTH - sum(size.values())
     for partition in sorted(size, key=lambda partition: (-size[partition], str(partition))):
         if room_left >= 0:
             break
@@ -108,7 +108,7 @@ def _fitting(accepted: Mapping[Partition, AcceptedState]) -> tuple[list[dict[str
 def _encode_recently_removed(
     recently_removed: Mapping[Partition, RecentlyRemoved], room: int
 ) -> list[dict[str, Any]]:
-    """None at all where they do not fit: they only spare a restart when an edit and a stale read meet."""
+    """None if they do not fit: they only avoid a restart when a stale read follows a change of the spec."""
     entries = [
         _encode_accepted(partition, left.accepted) | {"leftAt": _encode_time(left.left_at)}
         for partition, left in sorted(recently_removed.items(), key=lambda item: str(item[0]))
@@ -120,18 +120,18 @@ def decode(raw: object) -> Ledger:
     """The inverse of `encode`.
 
     Raises:
-        UnreadableLedgerError: for anything that has not the shape which `encode` of this version gives.
+        UnreadableLedgerError: the value is not what `encode` writes.
     """
     try:
         return _decode(raw)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        # The cause may quote the ledger, which is foreign text by now: only its kind is told.
+        # The error may quote the ledger, which is foreign text here: only its type is repeated.
         raise UnreadableLedgerError(f"status.ledger is malformed ({type(error).__name__})") from None
 
 
-def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - whatever is stored; every miss raises
+def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - any JSON; a missing key raises
     if raw["format"] not in _READABLE:
-        raise UnreadableLedgerError("status.ledger has another format version")
+        raise UnreadableLedgerError("status.ledger has an unsupported format version")
     return Ledger(
         header=_decode_header(**raw["header"]),
         epoch=str(raw["epoch"]),
@@ -175,22 +175,22 @@ def _encode_accepted(partition: Partition, held: AcceptedState) -> dict[str, Any
 
 
 def _decode_accepted(raw: Mapping[str, Any]) -> AcceptedState:
-    gone = frozenset(map(str, raw.get("gone", ())))
-    return AcceptedState(PartitionState.decode(raw["body"]), _decode_time(raw["acceptedAt"]), gone)
+    removed_ids = frozenset(map(str, raw.get("gone", ())))
+    return AcceptedState(PartitionState.decode(raw["body"]), _decode_time(raw["acceptedAt"]), removed_ids)
 
 
 def _encode_all_pending(all_pending: tuple[PendingRestart, ...]) -> list[dict[str, Any]]:
-    """All debts; of many the changes are told less exactly, so that nobody's is missing."""
-    encoded = [_encode_pending(pending, LONGEST_LIST) for pending in all_pending]
-    for most in (10, 1):
-        if len(json.dumps(encoded)) <= _ROOM_FOR_PENDING:
+    """All pending restarts; of many, the changes are compacted, so that no workload is left out."""
+    encoded = [_encode_pending(pending, MAX_CHANGES) for pending in all_pending]
+    for limit in (10, 1):
+        if len(json.dumps(encoded)) <= _MAX_PENDING_LENGTH:
             break
-        encoded = [_encode_pending(pending, most) for pending in all_pending]
+        encoded = [_encode_pending(pending, limit) for pending in all_pending]
     return encoded
 
 
-def _encode_pending(pending: PendingRestart, most: int) -> dict[str, Any]:
-    changes = pending.changes if len(pending.changes) <= most else compacted(pending.changes, most)
+def _encode_pending(pending: PendingRestart, limit: int) -> dict[str, Any]:
+    changes = pending.changes if len(pending.changes) <= limit else compacted(pending.changes, limit)
     return {
         "uid": pending.uid,
         "kind": pending.kind,
@@ -248,12 +248,12 @@ def _decode_rollout(raw: Mapping[str, Any]) -> Rollout:
 
 
 def _encode_time(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds: `Judging` compares moments finer than seconds."""
+    """RFC 3339 in UTC with microseconds: the assessment of reads compares times finer than seconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _decode_time(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError("a time without a zone")
+        raise ValueError("a time has no time zone")
     return moment.astimezone(UTC)

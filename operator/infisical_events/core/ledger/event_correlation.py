@@ -1,7 +1,7 @@
-"""Import mutations heard and import differences seen: each pair is one restart, not two.
+"""Correlation of import events with import changes: each pair causes one restart, not two.
 
-The event of an import comes seconds after its change can be seen, names no keys, and is also sent when
-something changed that no list shows (a secret that others refer to).
+The event of an import is sent seconds after its change is visible, has no keys, and is also sent for changes
+that no list shows (of a secret that other secrets reference).
 """
 
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.selectors import changes_of
 
 UNMATCHED_EVENT_WAIT = timedelta(seconds=5)
-"""How long an import mutation is looked for before it is believed unseen (a reference changed)."""
+"""How long an import event waits for its change before it counts without one (a reference changed)."""
 
 UNMATCHED_CHANGE_LIFETIME = timedelta(seconds=60)
-"""How long a seen import mutation waits for its event: the server sends it 4 s late per level."""
+"""How long an import change waits for its event: the server delays it by 4 s per level of imports."""
 
 _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 
 
 @dataclass(frozen=True, slots=True)
 class ImportCorrelation:
-    """The claims that stay open, the credits that stay, and the claims that are believed now."""
+    """The events and the changes that remain unmatched, and the events that count without a change now."""
 
     events: tuple[UnmatchedImportEvent, ...]
     changes: tuple[UnmatchedImportChange, ...]
@@ -36,81 +36,81 @@ class ImportCorrelation:
 def correlate_imports(
     ledger: Ledger, changes: Iterable[Change], received: tuple[ReceivedEvent, ...], now: datetime
 ) -> ImportCorrelation:
-    """Pair import mutations heard with import differences seen; believe what stays unseen.
+    """Match received import events with visible import changes.
 
-    A claim without a difference may be a changed reference, which no list shows. It is believed
-    once, after a while. A difference without a claim is ahead of its event, which then owes nothing.
+    An event without a change may be a changed reference, which no list shows: it counts once, after
+    UNMATCHED_EVENT_WAIT. A change without an event is earlier than its event, which then causes no restart.
     """
     visible = {change.scope for change in changes if change.types == _IMPORT}
-    credits_left = [import_change for import_change in ledger.unmatched_changes if import_change.until > now]
-    unclaimed = set(visible)
-    import_events: list[UnmatchedImportEvent] = []
-    current: list[UnmatchedImportEvent] = []
+    open_changes = [import_change for import_change in ledger.unmatched_changes if import_change.until > now]
+    unmatched = set(visible)
+    open_events: list[UnmatchedImportEvent] = []
+    expired: list[UnmatchedImportEvent] = []
     for import_event in _open_events(ledger, received):
         seen = [scope for scope in visible if scope.covers(import_event.folder)]
-        paid = [
-            import_change for import_change in credits_left if import_change.scope.covers(import_event.folder)
+        earlier = [
+            import_change for import_change in open_changes if import_change.scope.covers(import_event.folder)
         ]
         if seen:
-            unclaimed.difference_update(seen)
-        elif paid:
-            credits_left.remove(paid[0])
+            unmatched.difference_update(seen)
+        elif earlier:
+            open_changes.remove(earlier[0])
         elif now >= import_event.received_at + UNMATCHED_EVENT_WAIT:
-            current.append(import_event)
+            expired.append(import_event)
         else:
-            import_events.append(import_event)
-    sync_state = [
-        UnmatchedImportChange(scope, now + UNMATCHED_CHANGE_LIFETIME) for scope in sorted(unclaimed)
+            open_events.append(import_event)
+    new_changes = [
+        UnmatchedImportChange(scope, now + UNMATCHED_CHANGE_LIFETIME) for scope in sorted(unmatched)
     ]
-    return ImportCorrelation(tuple(import_events), (*credits_left, *sync_state), tuple(current))
+    return ImportCorrelation(tuple(open_events), (*open_changes, *new_changes), tuple(expired))
 
 
 def _open_events(ledger: Ledger, received: tuple[ReceivedEvent, ...]) -> tuple[UnmatchedImportEvent, ...]:
-    """The open claims and the new ones of folders in scope, one per folder: the oldest."""
-    import_events = {import_event.folder: import_event for import_event in ledger.unmatched_events}
+    """The unmatched events and the new ones of folders in scope; of one folder, the oldest."""
+    open_events = {import_event.folder: import_event for import_event in ledger.unmatched_events}
     for entry in received:
         folder = entry.event.folder
         in_scope = any(scope.covers(folder) for scope in ledger.scopes)
         if entry.event.type is EventType.IMPORT_MUTATION and in_scope:
-            import_events.setdefault(folder, UnmatchedImportEvent(folder, entry.received_at))
-    return tuple(import_events.values())
+            open_events.setdefault(folder, UnmatchedImportEvent(folder, entry.received_at))
+    return tuple(open_events.values())
 
 
 def with_event_types(changes: Iterable[Change], received: tuple[ReceivedEvent, ...]) -> tuple[Change, ...]:
-    """The changes of own secrets, each under the event types that were heard for it as well."""
-    heard_for = _received_types(received)
+    """The changes; those of own secrets also with the event types that were received for them."""
+    received_types = _received_types(received)
     return tuple(
         change
         if change.types == _IMPORT
-        else replace(change, types=change.types | heard_for.get(_place(change), frozenset()))
+        else replace(change, types=change.types | received_types.get(_folder_and_key(change), frozenset()))
         for change in changes
     )
 
 
 def without_event(changes: Iterable[Change], received: tuple[ReceivedEvent, ...]) -> tuple[Change, ...]:
-    """The changes of own secrets that no event had told: made while nobody listened, or lost on the way.
+    """The changes of own secrets without an event: made while disconnected, or their events were lost.
 
-    Import mutations are left out, since the server tells of them seconds after they can be seen.
+    Import mutations are excluded, since the server reports them seconds after they are visible.
     """
-    heard_for = _received_types(received)
-    folders = {folder for folder, _ in heard_for}
+    received_types = _received_types(received)
+    folders = {folder for folder, _ in received_types}
     return tuple(
         change
         for change in changes
         if change.types != _IMPORT
-        and _place(change) not in heard_for
+        and _folder_and_key(change) not in received_types
         and not (change.key == ANY_KEY and change.scope.folder in folders)
     )
 
 
 def _received_types(received: tuple[ReceivedEvent, ...]) -> dict[tuple[Folder, str], frozenset[EventType]]:
-    """By place, the event types that were heard for it."""
+    """The received event types by folder and key."""
     types: dict[tuple[Folder, str], frozenset[EventType]] = {}
     for entry in received:
-        for claimed in changes_of(entry.event):
-            types[_place(claimed)] = types.get(_place(claimed), frozenset()) | claimed.types
+        for change in changes_of(entry.event):
+            types[_folder_and_key(change)] = types.get(_folder_and_key(change), frozenset()) | change.types
     return types
 
 
-def _place(change: Change) -> tuple[Folder, str]:
+def _folder_and_key(change: Change) -> tuple[Folder, str]:
     return change.scope.folder, change.key

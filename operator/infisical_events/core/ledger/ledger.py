@@ -1,8 +1,8 @@
-"""What is believed about Infisical and what is owed to each workload: the memory in `status.ledger`.
+"""The ledger in `status.ledger`: the accepted state of Infisical and the pending restarts of workloads.
 
-It is written by compare-and-swap before anything is done for it, so that a crash at any line, a
-retry, a duplicate event or a second replica finds what it needs. `docs/ledger.md` tells the protocol,
-`encoding` writes it as JSON.
+It is written by compare-and-swap before any restart, so that after a crash at any line, a retry, a duplicate
+event or a change of replica the operator continues from it. `docs/ledger.md` describes the protocol, `codec`
+the JSON.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState
 
 _SKEW = timedelta(seconds=10)
-"""By how much the clocks of two machines may differ without anybody having to mind."""
+"""The tolerated difference between the clocks of two machines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the belief is about, and by which means it was had.
+    """The project that the accepted state is about, and the observation mode in which it was read.
 
-    `key_id` names the key of the values' digests; empty where values are not read.
+    `key_id` identifies the key of value digests; empty if values are not read.
     """
 
     project_id: str
@@ -34,25 +34,25 @@ class Header:
     key_id: str = ""
 
     def is_about_same(self, other: "Header") -> bool:
-        """Whether a belief under this header is worth something under the other one."""
+        """Whether an accepted state under this header is usable under the other one."""
         return (self.project_id, self.address) == (other.project_id, other.address)
 
 
 class Unconfirmed(StrEnum):
-    """Why pods may have begun with content that is not the newest."""
+    """Why pods may have started with outdated content."""
 
     PROVIDER_TIMED_OUT = "Stale"
-    """A source had not answered in time."""
+    """A provider did not report a sync in time."""
     PROVIDER_SILENT = "Early"
-    """A source that never answers had another content, perhaps an older change's."""
+    """The Secret of a provider that never reports syncs had changed, perhaps by an earlier change."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingRestart:
-    """What one workload (by uid) is owed: a restart for `changes`, seen first at `since`.
+    """A pending restart of one workload (by uid) for `changes`, of which the first was found at `since`.
 
-    `is_requested` tells that a person wants it whatever has changed. With a `doubt` it was restarted for
-    them with content that may not have been the newest, and is owed another one if that changes.
+    `is_requested` marks a restart that a user requested, whatever has changed. With `unconfirmed`, the
+    workload was restarted with content that may be outdated, and is restarted again if that content changes.
     """
 
     uid: str
@@ -66,13 +66,13 @@ class PendingRestart:
 
     @property
     def is_confirmation_only(self) -> bool:
-        """Whether its pods most likely have all: nobody is asked again, and a person need not know."""
+        """Whether it only waits for a late update: its pods most likely have the newest content."""
         return self.unconfirmed is Unconfirmed.PROVIDER_SILENT
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A restart that was made and is followed to its end; one that failed stays while it halts others."""
+    """A rollout that is tracked to its end; a failed one is kept while it halts other restarts."""
 
     uid: str
     kind: str
@@ -85,20 +85,20 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedImportEvent:
-    """An import mutation that was heard and not seen yet."""
+    """A received import event whose change is not visible yet."""
 
     folder: Folder
     received_at: datetime
 
     @property
     def change(self) -> Change:
-        """What is owed when it is never seen: anything in that folder may have changed."""
+        """The change that it counts as without a visible one: any key of the folder may have changed."""
         return Change(Scope(self.folder), ANY_KEY, frozenset({EventType.IMPORT_MUTATION}))
 
 
 @dataclass(frozen=True, slots=True)
 class UnmatchedImportChange:
-    """An import mutation that was seen before it was heard: the event to come is paid for."""
+    """A visible import change whose event is still to come, and causes no second restart."""
 
     scope: Scope
     until: datetime
@@ -106,7 +106,7 @@ class UnmatchedImportChange:
 
 @dataclass(frozen=True, slots=True)
 class RecentlyRemoved:
-    """What was believed of a part when it left the scope: a read that lags may be older than that."""
+    """The accepted state of a partition that left the scope: a stale read may be older than it."""
 
     accepted: AcceptedState
     left_at: datetime
@@ -114,11 +114,11 @@ class RecentlyRemoved:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The whole memory of one subscription.
+    """The whole stored state of one subscription.
 
-    `epoch` is random, one per baseline: a recreated subscription must not meet its namesake's
-    stamps. `seq` rises with each write that adds debts. Debts become rollouts in the write that clears
-    them.
+    `epoch` is random and new with each baseline: a recreated subscription must not accept the revisions of
+    its predecessor of the same name. `seq` rises with each write that adds pending restarts. A pending
+    restart becomes a rollout in the write that removes it.
     """
 
     header: Header
@@ -133,22 +133,22 @@ class Ledger:
     recently_removed: Mapping[Partition, RecentlyRemoved] = field(default_factory=dict)
     rollouts: tuple[Rollout, ...] = ()
     content_fingerprints: Mapping[str, str] = field(default_factory=dict)
-    """What the content of Secrets was, by their names, before the baseline was taken."""
+    """Fingerprints of the content of Secrets, by Secret name, from before the baseline."""
     restart_at: str = ""
     resume_at: str = ""
-    """What people asked for and was taken up, by the annotations' values."""
+    """The values of the user's request annotations that were handled last."""
 
     def accepted_for(self, partition: Partition) -> AcceptedState:
-        """What is believed of a part; of one that was never seen, that it was not there."""
+        """The accepted state of a partition; ABSENT since the baseline if there is none."""
         absent = AcceptedState(PartitionState.of({}), self.baselined_at)
         return self.accepted.get(partition, absent)
 
 
 def without_future_times(ledger: Ledger, now: datetime) -> Ledger:
-    """The ledger without moments that are yet to come: a clock was ahead, or somebody edited them.
+    """The ledger without times in the future: of a clock that was ahead, or edited by hand.
 
-    They would hide changes until time caught up. A debt's `since` stays: it is never before the
-    workload's newest restart, and would otherwise count as covered by it.
+    They would hide changes until that time. `since` of a pending restart stays: it is never before the
+    newest restart of the workload, and would otherwise count as covered by that.
     """
     moments = [ledger.baselined_at, *(held.accepted_at for held in ledger.accepted.values())]
     moments += [import_event.received_at for import_event in ledger.unmatched_events]
@@ -171,9 +171,9 @@ def without_future_times(ledger: Ledger, now: datetime) -> Ledger:
 
 
 def with_header(ledger: Ledger, header: Header) -> Ledger:
-    """The ledger under a header about the same project, read by other means from now on.
+    """The ledger under another header about the same project: another observation mode or digest key.
 
-    Digests of values are comparable under one key only; ids and versions go on as they are.
+    Digests of values are comparable only under one key; ids and versions are kept.
     """
     if header.key_id == ledger.header.key_id:
         return ledger if header == ledger.header else replace(ledger, header=header)

@@ -1,7 +1,7 @@
-"""What the three grades of observation mean for the ledger, and what passing from one to another does.
+"""The ledger in the three observation modes of `spec.observe`, and the switch from one mode to another.
 
-`Versions` and `Values` look, and differ in what a sighting knows. `Events` does not look: there is no
-belief then, and an event counts for what it says.
+`Versions` and `Values` read the state, without and with digests of values. `Events` does not read: there is
+no accepted state, and every event counts as the change that it reports.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ from infisical_events.core.snapshots.snapshots import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What was had of Infisical: by which means, where, and what was seen, the oldest sight first."""
+    """The result of reading Infisical: observation mode, scopes and snapshots, the oldest first."""
 
     header: Header
     scopes: tuple[Scope, ...]
@@ -34,12 +34,12 @@ class ReadResult:
 
     @property
     def is_events_only(self) -> bool:
-        """Whether there is nothing but events to go by."""
+        """Whether the mode is `Events`: there are no snapshots of the current scopes."""
         return self.header.grade is Grade.EVENTS
 
 
 def first_ledger(read_result: ReadResult, epoch: str, now: datetime) -> Ledger:
-    """The first ledger: a baseline of what is seen, or of nothing."""
+    """The first ledger: a baseline of the last snapshot, or an empty one without snapshots."""
     if read_result.snapshots:
         return baseline(read_result.header, epoch, read_result.snapshots[-1])
     return Ledger(read_result.header, epoch, seq=0, baselined_at=now, scopes=read_result.scopes, accepted={})
@@ -48,33 +48,33 @@ def first_ledger(read_result: ReadResult, epoch: str, now: datetime) -> Ledger:
 def apply_read(
     ledger: Ledger, read_result: ReadResult, received: tuple[ReceivedEvent, ...], now: datetime
 ) -> AppliedSnapshots:
-    """Take a look and the events heard around it into a ledger about the same project."""
+    """Apply a read, and the events received around it, to a ledger about the same project."""
     if ledger.header.grade is not Grade.EVENTS:
         last = SnapshotRole.LAST_OF_ALL if read_result.is_events_only else SnapshotRole.REPEATABLE
-        taken = apply_snapshots(
+        applied = apply_snapshots(
             with_header(ledger, read_result.header), read_result.snapshots, received, now, last
         )
         return (
-            replace(taken, ledger=_without_state(taken.ledger, read_result.scopes))
+            replace(applied, ledger=_without_state(applied.ledger, read_result.scopes))
             if read_result.is_events_only
-            else taken
+            else applied
         )
-    taken = _apply_events_only(replace(ledger, header=read_result.header), read_result.scopes, received)
+    applied = _apply_events_only(replace(ledger, header=read_result.header), read_result.scopes, received)
     if read_result.is_events_only:
-        return taken
-    return replace(taken, ledger=_with_first_state(taken.ledger, read_result.snapshots[-1]))
+        return applied
+    return replace(applied, ledger=_with_first_state(applied.ledger, read_result.snapshots[-1]))
 
 
 def _apply_events_only(
     ledger: Ledger, scopes: tuple[Scope, ...], received: Iterable[ReceivedEvent]
 ) -> AppliedSnapshots:
-    """Every event counts, also one that is heard twice: there is no state to tell that by."""
-    told = [entry for entry in received if any(scope.covers(entry.event.folder) for scope in scopes)]
-    imports = [entry for entry in told if entry.event.type is EventType.IMPORT_MUTATION]
+    """Count every event, including duplicates: without a state they cannot be detected."""
+    in_scope = [entry for entry in received if any(scope.covers(entry.event.folder) for scope in scopes)]
+    imports = [entry for entry in in_scope if entry.event.type is EventType.IMPORT_MUTATION]
     return AppliedSnapshots(
         ledger=_without_state(ledger, scopes),
         changes=merged(
-            change for entry in told if entry not in imports for change in changes_of(entry.event)
+            change for entry in in_scope if entry not in imports for change in changes_of(entry.event)
         ),
         expired_import_events=tuple(
             UnmatchedImportEvent(entry.event.folder, entry.received_at) for entry in imports
@@ -98,7 +98,7 @@ def _without_state(ledger: Ledger, scopes: tuple[Scope, ...]) -> Ledger:
 
 
 def _with_first_state(ledger: Ledger, snapshot: Snapshot) -> Ledger:
-    """There is something to look at at last: it is believed as it stands, and all else stays as it was."""
+    """The first snapshot after mode `Events` becomes the accepted state; the rest of the ledger stays."""
     seen = baseline(ledger.header, ledger.epoch, snapshot)
     return replace(
         ledger,

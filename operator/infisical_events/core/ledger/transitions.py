@@ -1,6 +1,6 @@
-"""The ledger's steps: a baseline, a changed scope, an observation taken in.
+"""State transitions of the ledger: baseline, change of scopes, application of snapshots.
 
-Each is a function from the old ledger to the new one; nothing is done before the new one is stored.
+Each is a function from the old ledger to the new one. The caller stores the new ledger before it acts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,18 +37,18 @@ from infisical_events.core.snapshots.diffs import diff
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, Snapshot, is_covered
 
 EVENT_WAIT = timedelta(seconds=8)
-"""How long a heard event is looked for in the state before it counts as accounted for already."""
+"""How long a received event waits for its change in the state before it counts as handled earlier."""
 
 _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 
 
 @dataclass(frozen=True, slots=True)
 class AppliedSnapshots:
-    """An observation taken in: the new ledger, what changed, and what is still to be looked for.
+    """The result of applying snapshots: the new ledger, the changes, and what another read has to find.
 
-    `claims` are import mutations that never showed and are believed now, once. `unshown` are the
-    events whose change the state does not show yet; `look_again` is the moment of the next look that
-    is owed because of a suspect body or an open claim.
+    `expired_import_events` count as changes now, once, because their changes never became visible.
+    `unshown_events` are the events whose changes are not visible yet. `read_again_at` is the time of the next
+    read that a suspect state or an unmatched import event requires.
     """
 
     ledger: Ledger
@@ -60,16 +60,16 @@ class AppliedSnapshots:
 
 @dataclass(frozen=True, slots=True)
 class _AssessedPartitions:
-    """Every part of one observation, judged."""
+    """All partitions of one snapshot, assessed."""
 
     accepted: Mapping[Partition, AcceptedState]
     changes: tuple[Change, ...]
     suspects: Mapping[Partition, datetime]
-    """Until when each body that is not believed has to be doubted."""
+    """Until when the state that was read of each partition counts as suspect."""
 
 
 def baseline(header: Header, epoch: str, snapshot: Snapshot) -> Ledger:
-    """The first sight of a subscription: everything is believed, nothing is owed."""
+    """The ledger of a first snapshot: all of it is accepted, and no restart is pending."""
     at = snapshot.finished
     return Ledger(
         header=header,
@@ -82,16 +82,16 @@ def baseline(header: Header, epoch: str, snapshot: Snapshot) -> Ledger:
 
 
 class SnapshotRole(Enum):
-    """Whether what is doubted can be looked at again."""
+    """Whether partitions of a snapshot that are suspect can be read again."""
 
     REPEATABLE = auto()
     LAST_OF_SCOPES = auto()
-    """The next look is at other scopes, and recognises own secrets, but no import."""
+    """The next snapshot has other scopes: it shows own secrets again, but no imports of these scopes."""
     LAST_OF_ALL = auto()
-    """Nobody looks any more."""
+    """There is no next snapshot."""
 
     def is_last_read_of(self, partition: Partition) -> bool:
-        """Whether the part is not seen again: then a restart too many is better than one too few."""
+        """Whether the partition is not read again: then one restart too many is better than one too few."""
         is_import = partition.source is not None
         return self is SnapshotRole.LAST_OF_ALL or (self is SnapshotRole.LAST_OF_SCOPES and is_import)
 
@@ -103,14 +103,14 @@ def apply_snapshot(
     now: datetime,
     role: SnapshotRole = SnapshotRole.REPEATABLE,
 ) -> AppliedSnapshots:
-    """Take one observation and the events heard around it into the ledger.
+    """Apply one snapshot, and the events received around it, to the ledger.
 
-    Parts that the ledger's scope did not cover before are baselined; parts that the observation's
-    scopes do not cover any more are forgotten, with what is owed for them.
+    Partitions that the ledger's scopes did not cover become part of the baseline. Partitions that the
+    snapshot's scopes do not cover are removed, together with their pending restarts.
     """
-    settled = _rescoped(without_future_times(ledger, now), snapshot, now)
-    assessed = _assess_all(settled, snapshot, received, role)
-    imports = correlate_imports(settled, assessed.changes, received, now)
+    rescoped = _rescoped(without_future_times(ledger, now), snapshot, now)
+    assessed = _assess_all(rescoped, snapshot, received, role)
+    imports = correlate_imports(rescoped, assessed.changes, received, now)
     assessed = _accept_referenced_values(assessed, imports.expired, snapshot)
     unshown = tuple(entry for entry in received if _is_unshown(entry, assessed.changes, now))
     moments = [
@@ -119,15 +119,15 @@ def apply_snapshot(
     ]
     return AppliedSnapshots(
         ledger=replace(
-            settled,
+            rescoped,
             scopes=snapshot.scopes,
-            baselined_at=now if snapshot.scopes != ledger.scopes else settled.baselined_at,
+            baselined_at=now if snapshot.scopes != ledger.scopes else rescoped.baselined_at,
             accepted=assessed.accepted,
             unmatched_events=imports.events,
             unmatched_changes=imports.changes,
             recently_removed={
                 partition: left
-                for partition, left in settled.recently_removed.items()
+                for partition, left in rescoped.recently_removed.items()
                 if partition not in assessed.accepted
             },
         ),
@@ -145,28 +145,28 @@ def apply_snapshots(
     now: datetime,
     last: SnapshotRole = SnapshotRole.REPEATABLE,
 ) -> AppliedSnapshots:
-    """Take several observations in, one after the other, as one; `last` is what the last of them is.
+    """Apply several snapshots in order, with one combined result; `last` is the role of the last one.
 
-    After a changed spec the old scopes are looked at once more, so that what changed there before the
-    edit is not mistaken for a baseline.
+    After a change of the spec the old scopes are read once more, so that changes from before the edit do not
+    become part of a baseline.
     """
-    taken = AppliedSnapshots(ledger, (), (), received, None)
+    applied = AppliedSnapshots(ledger, (), (), received, None)
     for snapshot, following in zip_longest(snapshots, snapshots[1:]):
         is_left = following is not None and following.scopes != snapshot.scopes
         role = SnapshotRole.LAST_OF_SCOPES if is_left else SnapshotRole.REPEATABLE if following else last
-        new = apply_snapshot(taken.ledger, snapshot, taken.unshown_events, now, role)
+        new = apply_snapshot(applied.ledger, snapshot, applied.unshown_events, now, role)
         changes, import_events = (
-            merged((*taken.changes, *new.changes)),
-            (*taken.expired_import_events, *new.expired_import_events),
+            merged((*applied.changes, *new.changes)),
+            (*applied.expired_import_events, *new.expired_import_events),
         )
-        taken = replace(new, changes=changes, expired_import_events=import_events)
-    return taken
+        applied = replace(new, changes=changes, expired_import_events=import_events)
+    return applied
 
 
 def unconfirmed_removals(
     ledger: Ledger, snapshot: Snapshot, received: tuple[ReceivedEvent, ...]
 ) -> dict[Partition, str]:
-    """The parts that seem to have lost most of their secrets, each with a key to ask for."""
+    """The partitions that seem to have lost most keys, each with a key whose removal has to be confirmed."""
     keys = {
         partition: unconfirmed_removal(
             partition, held, snapshot.partitions.get(partition, ABSENT), snapshot.started, received
@@ -178,7 +178,7 @@ def unconfirmed_removals(
 
 
 def _rescoped(ledger: Ledger, snapshot: Snapshot, now: datetime) -> Ledger:
-    """Forget what left the scope: belief, but for a while, and debts for it."""
+    """Remove what left the scopes: pending restarts, and accepted state, which stays known for a while."""
     recently_removed = {
         partition: left
         for partition, left in ledger.recently_removed.items()
@@ -191,12 +191,12 @@ def _rescoped(ledger: Ledger, snapshot: Snapshot, now: datetime) -> Ledger:
             else replace(ledger, recently_removed=recently_removed)
         )
     scopes = snapshot.scopes
-    gone = (
+    removed = (
         partition
         for partition in ledger.accepted
         if partition.source is None and not is_covered(partition, scopes)
     )
-    recently_removed |= {partition: RecentlyRemoved(ledger.accepted[partition], now) for partition in gone}
+    recently_removed |= {partition: RecentlyRemoved(ledger.accepted[partition], now) for partition in removed}
     import_events = tuple(c for c in ledger.unmatched_events if any(s.covers(c.folder) for s in scopes))
     accepted = _carried_over(ledger, snapshot)
     return replace(
@@ -211,20 +211,20 @@ def _rescoped(ledger: Ledger, snapshot: Snapshot, now: datetime) -> Ledger:
 def pending_within(
     all_pending: Iterable[PendingRestart], scopes: Iterable[Scope]
 ) -> tuple[PendingRestart, ...]:
-    """What of the debts lies in these scopes, or was asked for by a person."""
-    scopes, left = tuple(scopes), []
+    """The pending restarts that have changes in these scopes, or that a user requested."""
+    scopes, remaining = tuple(scopes), []
     for pending in all_pending:
         kept = tuple(c for c in pending.changes if any(scope.overlaps(c.scope) for scope in scopes))
         if kept or pending.is_requested:
-            left.append(replace(pending, changes=kept))
-    return tuple(left)
+            remaining.append(replace(pending, changes=kept))
+    return tuple(remaining)
 
 
 def _carried_over(ledger: Ledger, snapshot: Snapshot) -> dict[Partition, AcceptedState]:
-    """The belief under other scopes. An import is known by the scope that shows it, so it is renamed.
+    """The accepted state under other scopes, in which imports get the scope that lists them now.
 
-    What it brings is the source's content, whichever scope shows it; only its rank is another. One
-    that the new look does not show has left the scope, or was removed if the scope has become wider.
+    The content of an import is that of its source under any scope; only its rank differs. An import that the
+    new snapshot does not list has left the scopes, or was removed if its scope became wider.
     """
     carried: dict[Partition, AcceptedState] = {}
     for partition, held in ledger.accepted.items():
@@ -232,12 +232,12 @@ def _carried_over(ledger: Ledger, snapshot: Snapshot) -> dict[Partition, Accepte
             carried[partition] = held
             continue
         for scope in snapshot.scopes:
-            heir = Partition(scope, partition.source)
+            successor = Partition(scope, partition.source)
             is_wider = scope.recursive and scope.covers(partition.folder)
-            is_shown = heir in snapshot.partitions and partition.scope.covers(scope.folder)
+            is_shown = successor in snapshot.partitions and partition.scope.covers(scope.folder)
             if partition.source is not None and (is_wider or is_shown):
-                rank = snapshot.partitions.get(heir, held.state).rank
-                carried[heir] = replace(held, state=replace(held.state, rank=rank))
+                rank = snapshot.partitions.get(successor, held.state).rank
+                carried[successor] = replace(held, state=replace(held.state, rank=rank))
     return carried
 
 
@@ -279,14 +279,14 @@ def _assess_all(
 
 
 def _returned(ledger: Ledger, snapshot: Snapshot) -> set[Partition]:
-    """What left the scope a moment ago and is in it again."""
+    """The partitions that left the scopes recently and are covered again."""
     return {partition for partition in ledger.recently_removed if is_covered(partition, snapshot.scopes)}
 
 
 def _entered(
     partition: Partition, seen: PartitionState, recently_removed: RecentlyRemoved | None, snapshot: Snapshot
 ) -> AcceptedState:
-    """A part that the scope did not cover is believed as it stands, unless it stood otherwise lately."""
+    """The state of a newly covered partition; the former one if it left recently and the read is suspect."""
     if recently_removed is not None:
         assessment = assess(partition, recently_removed.accepted, seen, snapshot.started, ())
         if assessment is Assessment.SUSPECT:
@@ -297,10 +297,10 @@ def _entered(
 def _accept_referenced_values(
     assessed: _AssessedPartitions, import_events: Iterable[UnmatchedImportEvent], snapshot: Snapshot
 ) -> _AssessedPartitions:
-    """When an import mutation is believed, so are the values of its folder that are all that differs.
+    """When an import event counts, accept the values of its folder if nothing else differs.
 
-    A reference that changed is told by that event and shown by no version. The restart that is owed for
-    the event is made after this look, so it is one for both.
+    The event reports a changed reference, which no version shows. The restart for the event follows this
+    read, so one restart is enough for both.
     """
     folders = {import_event.folder for import_event in import_events}
     shown = {
@@ -322,12 +322,12 @@ def _accept_referenced_values(
 
 
 def _is_forgettable(accepted: AcceptedState, snapshot: Snapshot) -> bool:
-    """A part that is gone is remembered until no stale read can bring it back."""
+    """Whether a removed partition can be dropped: no stale read can contain it any more."""
     return accepted.state == ABSENT and snapshot.started > accepted.accepted_at + MAX_READ_LAG
 
 
 def _is_unshown(entry: ReceivedEvent, changes: Iterable[Change], now: datetime) -> bool:
-    """Whether some key that the event names has not been seen to change, and may still be."""
+    """Whether the change of some key of the event is not visible yet, and may still become visible."""
     if entry.event.type is EventType.IMPORT_MUTATION or now > entry.received_at + EVENT_WAIT:
         return False
     shown = {change.key for change in changes if change.scope == Scope(entry.event.folder)}

@@ -1,4 +1,4 @@
-"""Where secrets live: a folder of an environment, named as Infisical names it."""
+"""The folder that a secret is in, in the notation of Infisical."""
 
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
@@ -14,8 +14,8 @@ class Folder:
     def __str__(self) -> str:
         """`prod:/payments`, also the way it is stored.
 
-        What a folder cannot be called (an event may say anything) is escaped as in a URL, so that
-        nothing in a name is taken for what separates names where they are stored.
+        Characters that no folder name has (an event may contain anything) are percent-encoded, so that a
+        name never contains a separator of the stored form.
         """
         return ":".join(quote(name, errors="surrogatepass") for name in (self.environment, self.path))
 
@@ -31,6 +31,6 @@ class Folder:
 def canonical(path: str) -> str:
     """A path with one leading slash, no empty segments and no trailing slash.
 
-    The server tolerates `a/b` and `//a` in requests and repeats the text of the request in its events.
+    The server accepts `a/b` and `//a` in requests, and its events repeat the path of the request unchanged.
     """
     return "/" + "/".join(segment for segment in path.split("/") if segment)

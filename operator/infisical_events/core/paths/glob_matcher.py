@@ -1,8 +1,8 @@
-"""What a path glob is made of: steps, each from the offsets reached in a path to those it can reach.
+"""Matching of path globs: each step maps the offsets reached in a path to the offsets it can reach next.
 
-`globs` builds patterns from them. A set of offsets never holds one offset twice, so nothing is ever
-tried twice and there is no backtracking: the work is bounded by the number of steps times the
-length of the path, and no pattern can stall the event loop.
+`glob_parser` builds the steps. A set holds each offset once, so no offset is tried twice and there is no
+backtracking: the work is bounded by the number of steps times the length of the path, and no glob can block
+the event loop.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ Offsets: TypeAlias = frozenset[int]
 
 
 class Step(Protocol):
-    """One part of a pattern."""
+    """One element of a glob."""
 
     def advance(self, path: str, offsets: Offsets) -> Offsets:
-        """Where the part can end if it begins at one of the offsets."""
+        """The offsets where the element can end if it begins at one of these offsets."""
         ...
 
 
@@ -24,7 +24,7 @@ Steps: TypeAlias = tuple[Step, ...]
 
 
 def fits(steps: Steps, path: str) -> bool:
-    """Tell whether the steps, one after the other, cover the whole path."""
+    """Whether the steps, one after the other, match the whole path."""
     return len(path) in _walk(steps, path, frozenset({0}))
 
 
@@ -34,18 +34,18 @@ def _walk(steps: Steps, path: str, offsets: Offsets) -> Offsets:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Exactly this text."""
+    """Literal text."""
 
     text: str
 
     def advance(self, path: str, offsets: Offsets) -> Offsets:
-        """Past the text, where it stands."""
+        """The offsets after the text, wherever it occurs."""
         return frozenset(o + len(self.text) for o in offsets if path.startswith(self.text, o))
 
 
 @dataclass(frozen=True, slots=True)
 class Character:
-    """One character of a set, or of its complement; of width 0 it is only looked at.
+    """One character of a set, or of its complement; width 0 makes it a lookahead.
 
     The end of the path counts as the character `""`.
     """
@@ -55,7 +55,7 @@ class Character:
     width: int = 1
 
     def advance(self, path: str, offsets: Offsets) -> Offsets:
-        """Past the character, if it is one of those meant."""
+        """The offsets after the character, where it matches."""
         return frozenset(
             o + self.width for o in offsets if (path[o : o + 1] in self.characters) is not self.negated
         )
@@ -63,12 +63,12 @@ class Character:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Any number of characters, none included, up to the next `stop`."""
+    """Zero or more characters, up to the next `stop`."""
 
     stop: str
 
     def advance(self, path: str, offsets: Offsets) -> Offsets:
-        """Everywhere from the offsets to the stop after each."""
+        """Every offset from each start to the next stop."""
         reached: set[int] = set()
         for start in sorted(offsets):
             if start not in reached:  # otherwise an earlier run covers this one
@@ -79,23 +79,23 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Any one of the alternatives."""
+    """Exactly one of the alternatives."""
 
     alternatives: tuple[Steps, ...]
 
     def advance(self, path: str, offsets: Offsets) -> Offsets:
-        """Past any alternative."""
+        """The offsets after any of the alternatives."""
         return frozenset().union(*(_walk(steps, path, offsets) for steps in self.alternatives))
 
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A choice made once or more often."""
+    """One or more repetitions of a choice."""
 
     choice: Choice
 
     def advance(self, path: str, offsets: Offsets) -> Offsets:
-        """Past any number of choices; every offset is continued from once."""
+        """The offsets after one or more repetitions; each offset is expanded once."""
         reached: Offsets = frozenset()
         while offsets:
             offsets = self.choice.advance(path, offsets) - reached

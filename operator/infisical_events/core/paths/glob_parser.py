@@ -1,7 +1,7 @@
-"""How a path glob is read: its text into the steps of `patterns`, by the rules of picomatch 3.
+"""Parsing of a path glob into the steps of `glob_matcher`, by the rules of picomatch 3.
 
-Used by `globs` alone. Where picomatch is not consistent this is not either, and says so; what it
-would take for something else than it says is refused.
+Used by `path_globs` only. Where picomatch is inconsistent, this parser follows it and a comment says so. It
+rejects globs that picomatch would interpret in a way that their text does not suggest.
 """
 
 import re
@@ -13,9 +13,9 @@ from infisical_events.core.paths.glob_matcher import Character, Choice, Repeated
 
 MAX_NESTING: Final = 4
 
-# A hyphen stands at either end of a class, or between two letters or digits.
+# A hyphen is at either end of a class, or between two letters or digits.
 CLASS: Final = r"\[\^?(?!\])-?(?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9_])*-?\]"
-_TOKEN: Final = re.compile(
+_LEXEME: Final = re.compile(
     rf"""
       (?P<depths>(?:/\*\*)+(?:/|\Z))
     | (?P<text>/|[A-Za-z0-9_-]+)
@@ -30,32 +30,32 @@ _TOKEN: Final = re.compile(
 )
 
 
-def read(pattern: str) -> Steps:
+def parse_glob(pattern: str) -> Steps:
     """The steps of a path glob that starts with one `/`.
 
     Raises:
-        ValueError: a predicate to the pattern: what it has that it must not have.
+        ValueError: the glob is invalid; the message is a predicate whose subject is the glob.
     """
-    (steps,) = _alternatives(_tokens(pattern), ())
+    (steps,) = _alternatives(_lexemes(pattern), ())
     return steps
 
 
 def characters_of(text: str) -> frozenset[str]:
-    """The characters that a `CLASS` names, whether it means them or all others.
+    """The characters that a `CLASS` lists, whether it is negated or not.
 
     Raises:
-        ValueError: as `read` does, for a range that would be empty.
+        ValueError: as in `parse_glob`, for a range that would be empty.
     """
     members: set[str] = set()
     for first, last, single in re.findall(r"(\w)-(\w)|(.)", text.strip("[^]")):
         if first > last:
-            raise ValueError(f"has a range that runs backwards: write [{last}-{first}]")
+            raise ValueError(f"has a range in reverse order: write [{last}-{first}]")
         members.update(single or map(chr, range(ord(first), ord(last) + 1)))
     return frozenset(members)
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class _Lexeme:
     """A lexical element; `before` is the character before it, `""` at the start of the pattern."""
 
     kind: str
@@ -64,47 +64,47 @@ class _Token:
     is_last: bool
 
 
-def _tokens(pattern: str) -> Iterator[_Token]:
+def _lexemes(pattern: str) -> Iterator[_Lexeme]:
     position = 0
     while position < len(pattern):
-        found = _TOKEN.match(pattern, position)
+        found = _LEXEME.match(pattern, position)
         if found is None:
-            raise ValueError(_strange_character(pattern[position], position))
+            raise ValueError(_unexpected_character(pattern[position], position))
         before, position = pattern[position - 1 : position], found.end()
-        yield _Token(str(found.lastgroup), found[0], before, is_last=position == len(pattern))
+        yield _Lexeme(str(found.lastgroup), found[0], before, is_last=position == len(pattern))
 
 
-def _strange_character(character: str, position: int) -> str:
+def _unexpected_character(character: str, position: int) -> str:
     explanations = {
         "[": "opens a class that is not like [abc], [a-z] or [^abc]",
         "(": "has to follow one of @ ? + *, as in @(a|b); or write {a,b}",
-        "!": "cannot leave folders out: name those to follow",
+        "!": "cannot exclude folders: list the folders to watch",
     }
-    otherwise = "cannot be in a folder's name: that has letters, digits, '-' and '_' only"
+    otherwise = "no folder name can contain: use letters, digits, '-' and '_'"
     return f"has {character!r} as character {position + 1}, which {explanations.get(character, otherwise)}"
 
 
-def _alternatives(tokens: Iterator[_Token], openers: tuple[str, ...]) -> tuple[Steps, ...]:
-    """Read to the end of the innermost group; `openers` are those of the groups around."""
+def _alternatives(lexemes: Iterator[_Lexeme], openers: tuple[str, ...]) -> tuple[Steps, ...]:
+    """Parse to the end of the innermost group; `openers` are those of all enclosing groups."""
     alternatives: list[Steps] = [()]
-    for token in tokens:
-        for complaint in _complaints(token, openers):
-            raise ValueError(complaint)
-        if token.kind == "close":
+    for lexeme in lexemes:
+        for error in _errors_of(lexeme, openers):
+            raise ValueError(error)
+        if lexeme.kind == "close":
             return tuple(alternatives)
-        if token.kind == "separator":
+        if lexeme.kind == "separator":
             alternatives.append(())
-        elif token.kind == "open":
-            alternatives[-1] += (_group(token.text, tokens, openers),)
+        elif lexeme.kind == "open":
+            alternatives[-1] += (_group(lexeme.text, lexemes, openers),)
         else:
-            alternatives[-1] += _STEPS[token.kind](token)
+            alternatives[-1] += _STEPS[lexeme.kind](lexeme)
     if openers:
         raise ValueError(f"does not close its '{openers[-1]}'")
     return tuple(alternatives)
 
 
-def _group(opener: str, tokens: Iterator[_Token], openers: tuple[str, ...]) -> Step:
-    once = Choice(_alternatives(tokens, (*openers, opener)))
+def _group(opener: str, lexemes: Iterator[_Lexeme], openers: tuple[str, ...]) -> Step:
+    once = Choice(_alternatives(lexemes, (*openers, opener)))
     match opener:
         case "{" if len(once.alternatives) == 1:
             raise ValueError("has braces around one alternative: write {a,b}, or no braces")
@@ -117,64 +117,64 @@ def _group(opener: str, tokens: Iterator[_Token], openers: tuple[str, ...]) -> S
     return once
 
 
-def _complaints(token: _Token, openers: tuple[str, ...]) -> Iterator[str]:
-    """Why the server would take the token for something else than it says."""
+def _errors_of(lexeme: _Lexeme, openers: tuple[str, ...]) -> Iterator[str]:
+    """Why the server would interpret the lexeme differently from what its text suggests."""
     innermost = openers[-1][-1] if openers else ""
-    match token.kind:
-        case "separator" | "close" if innermost != ("{" if token.text in ",}" else "("):
-            yield f"has {token.text!r} outside of the {{a,b}} or @(a|b) it would belong to"
+    match lexeme.kind:
+        case "separator" | "close" if innermost != ("{" if lexeme.text in ",}" else "("):
+            yield f"has {lexeme.text!r} outside of {{a,b}} and @(a|b): add the group, or remove it"
         case "open" if len(openers) == MAX_NESTING:
-            yield f"nests groups more than {MAX_NESTING} deep"
-        case "open" if token.text != "{" and any(opener != "{" for opener in openers):
-            yield "has parentheses within parentheses: use braces for the inner ones"
+            yield f"nests groups more than {MAX_NESTING} deep: write several globs"
+        case "open" if lexeme.text != "{" and any(opener != "{" for opener in openers):
+            yield "has parentheses inside parentheses: use braces for the inner group"
         case "depths" if openers:
-            yield "has '/**' within a group: write one glob for each alternative"
-        case "run" if len(token.text) > 1 and token.before in "/{(),|":
-            yield "has '**' beside something else: only alone between slashes it means any depth"
-        case "run" if {"+(", "*("} & set(openers):  # also what keeps `Repeated` cheap
-            yield "has '*' within a group that repeats"
-        case "one" if token.before in "()":
-            yield "has '?' beside a parenthesis, where the server takes it for something else"
+            yield "has '/**' inside a group: write one glob for each alternative"
+        case "run" if len(lexeme.text) > 1 and lexeme.before in "/{(),|":
+            yield "has '**' next to other characters: write '/**/' or a final '/**' to match any depth"
+        case "run" if {"+(", "*("} & set(openers):  # this also bounds the work of `Repeated`
+            yield "has '*' inside a group that repeats: remove one of the two"
+        case "one" if lexeme.before in "()":
+            yield "has '?' next to a parenthesis, which the server interprets differently: use braces"
 
 
-def _text(token: _Token) -> Steps:
-    return (Text(token.text),)
+def _text(lexeme: _Lexeme) -> Steps:
+    return (Text(lexeme.text),)
 
 
-def _one(token: _Token) -> Steps:
-    return (Character(frozenset({"", "/", "."} if token.before == "/" else {"", "/"})),)
+def _one(lexeme: _Lexeme) -> Steps:
+    return (Character(frozenset({"", "/", "."} if lexeme.before == "/" else {"", "/"})),)
 
 
-def _run(token: _Token) -> Steps:
-    # A name that begins with a wildcard is not empty; one that ends with a wildcard may be.
-    begin = (Character(frozenset({"", "."}), width=0),) if token.before == "/" else ()
-    return (*begin, Run("/"), *_last_slash(token))
+def _run(lexeme: _Lexeme) -> Steps:
+    # A name that starts with a wildcard is not empty; the part that a final wildcard matches may be.
+    begin = (Character(frozenset({"", "."}), width=0),) if lexeme.before == "/" else ()
+    return (*begin, Run("/"), *_last_slash(lexeme))
 
 
-def _class(token: _Token) -> Steps:
-    members = characters_of(token.text)
-    if token.text.startswith("[^"):
-        return (Character(members | {"", "/"}), *_last_slash(token))
-    return (Character(members, negated=False), *_last_slash(token))
+def _class(lexeme: _Lexeme) -> Steps:
+    members = characters_of(lexeme.text)
+    if lexeme.text.startswith("[^"):
+        return (Character(members | {"", "/"}), *_last_slash(lexeme))
+    return (Character(members, negated=False), *_last_slash(lexeme))
 
 
-def _last_slash(token: _Token) -> Steps:
-    """After a final `*` or class, and after nothing else, a slash may follow (`strictSlashes`)."""
-    return (Choice(((Text("/"),), ())),) if token.is_last else ()
+def _last_slash(lexeme: _Lexeme) -> Steps:
+    """A slash may follow a final `*` or class, and no other element (`strictSlashes: false`)."""
+    return (Choice(((Text("/"),), ())),) if lexeme.is_last else ()
 
 
-def _depths(token: _Token) -> Steps:
-    """`/**` means folders at any depth and, unless the pattern starts with it, also none."""
-    at_start = not token.before
+def _depths(lexeme: _Lexeme) -> Steps:
+    """`/**` matches folders at any depth and, unless the glob starts with it, also no folder at all."""
+    at_start = not lexeme.before
     end = Character(frozenset({""}), negated=False, width=0)
     below: Steps = (Text("/"), Character(frozenset({"."}), width=0), Run("/."))
-    if not token.is_last:
+    if not lexeme.is_last:
         below = (*below, Text("/"))
         return below if at_start else (Choice((below, (Text("/"),), (end,))),)
-    return below if at_start or token.before == "*" else (Choice((below, (end,))),)
+    return below if at_start or lexeme.before == "*" else (Choice((below, (end,))),)
 
 
-_STEPS: Final[Mapping[str, Callable[[_Token], Steps]]] = {
+_STEPS: Final[Mapping[str, Callable[[_Lexeme], Steps]]] = {
     "depths": _depths,
     "text": _text,
     "run": _run,

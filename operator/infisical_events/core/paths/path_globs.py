@@ -1,14 +1,14 @@
-"""Which folders and which secret keys are meant: path globs and key filters.
+"""Path globs, which select folders, and key filters, which select secret keys.
 
-The server tests the path of every event against the subscribed glob with picomatch 3
-(`strictSlashes: false`), whose rules are its own: `/**/a` does not match `/a`, and `/a/**` matches
-`/a` but `/a*/**` does not match `/ab`. The operator has to reach the same verdict, or it would not
-look where the server speaks of; so this module follows picomatch, not reason, and
-`tests/wire/test_globs_against_picomatch.py` holds it against the original.
+The server matches the path of every event against the subscribed glob with picomatch 3
+(`strictSlashes: false`), which has rules of its own: `/**/a` does not match `/a`, and `/a/**` matches
+`/a` but `/a*/**` does not match `/ab`. The operator must match exactly the same paths, or it would not
+read folders that events come from. So this module follows picomatch even where that is surprising, and
+`tests/wire/test_globs_against_picomatch.py` compares the two.
 
-Refused, with a sentence that says what to write instead, is what the server takes but could never
-match, or takes for something else than it says. Names of folders consist of ASCII letters, digits,
-`-` and `_`.
+Rejected, with a sentence that says what to write instead, are globs that the server accepts but that could
+never match, or that it interprets differently from what their text suggests. Folder names consist of ASCII
+letters, digits, `-` and `_`.
 """
 
 import fnmatch
@@ -18,16 +18,16 @@ from functools import lru_cache
 from typing import Final
 
 from infisical_events.core.paths.glob_matcher import Steps, fits
-from infisical_events.core.paths.glob_parser import CLASS, characters_of, read
+from infisical_events.core.paths.glob_parser import CLASS, characters_of, parse_glob
 
-MAX_LENGTH: Final = 512
+MAX_PATTERN_LENGTH: Final = 512
 
-MOST_PATTERNS: Final = 100
-"""Of one filter, as in the CRD: an annotation of a workload may be 256 KiB long."""
+MAX_PATTERNS: Final = 100
+"""Patterns in one filter, as in the CRD: an annotation of a workload may be 256 KiB long."""
 
-LONGEST_PATH: Final = 2048
-LONGEST_KEY: Final = 32_768
-"""Characters of what is matched: what is longer no Infisical has, and matching takes time."""
+MAX_PATH_LENGTH: Final = 2048
+MAX_KEY_LENGTH: Final = 32_768
+"""Characters. Infisical has no longer paths and keys, and matching takes time."""
 
 _LITERAL: Final = re.compile(r"[A-Za-z0-9_/-]*")
 _LITERAL_FOLDERS: Final = re.compile(r"\A(?:/[A-Za-z0-9_-]+(?=/))*")
@@ -36,85 +36,87 @@ _KEY: Final = re.compile(rf"(?:{CLASS}|[^][(){{}}!|,\\\s])+")
 
 @dataclass(frozen=True, slots=True)
 class PathGlob:
-    """A folder glob as the server understands it; made by `compile_path_glob`."""
+    """A folder glob as the server interprets it; made by `compile_path_glob`."""
 
     pattern: str
 
     @property
     def is_literal(self) -> bool:
-        """Whether the pattern names one folder."""
+        """Whether the glob has no wildcard, so that it selects one folder."""
         return _LITERAL.fullmatch(self.pattern) is not None
 
     @property
     def base(self) -> str:
-        """The deepest folder at or above all that can match: `/a/**` gives `/a`, `/a*` gives `/`."""
+        """The deepest common folder of all paths that can match: `/a` for `/a/**`, `/` for `/a*`."""
         if self.is_literal:
             return self.pattern
         return _LITERAL_FOLDERS.findall(self.pattern)[0].rstrip("/") or "/"
 
     def matches(self, path: str) -> bool:
-        """Tell whether the server would deliver an event of this path, taken as it is written."""
-        return len(path) <= LONGEST_PATH and _is_match(self.pattern, path)
+        """Whether the server delivers an event with this path, which is compared as it is written."""
+        if self.is_literal:
+            return path == self.pattern
+        return len(path) <= MAX_PATH_LENGTH and _is_match(self.pattern, path)
 
 
 @lru_cache(maxsize=1024)
 def compile_path_glob(pattern: str) -> PathGlob:
-    """Understand a folder glob.
+    """Check and parse a folder glob.
 
     Raises:
-        ValueError: the glob is not acceptable, with a sentence that says what to change.
+        ValueError: the glob is invalid; the message says what to change.
     """
     try:
         _check_shape(pattern)
         _steps_of(pattern)
-    except ValueError as refusal:
-        raise ValueError(f"the path glob {pattern[:64]!r} {refusal}") from None
+    except ValueError as error:
+        raise ValueError(f"the path glob {pattern[:64]!r} {error}") from None
     return PathGlob(pattern)
 
 
 @lru_cache(maxsize=1024)
 def _steps_of(pattern: str) -> Steps:
-    return read(pattern)
+    return parse_glob(pattern)
 
 
 @lru_cache(maxsize=4096)
 def _is_match(pattern: str, path: str) -> bool:
-    """Remembered, for ten thousand changes are in few folders."""
+    """Cached: ten thousand changes are in few folders."""
     return fits(_steps_of(pattern), path)
 
 
 def _check_shape(pattern: str) -> None:
-    if len(pattern) > MAX_LENGTH:
-        raise ValueError(f"is longer than {MAX_LENGTH} characters")
+    if len(pattern) > MAX_PATTERN_LENGTH:
+        raise ValueError(f"is longer than {MAX_PATTERN_LENGTH} characters")
     if not pattern.startswith("/"):
         raise ValueError("must start with '/', as the path of every folder does")
     if "//" in pattern:
         raise ValueError("has an empty folder name: write one '/' instead of two")
     if pattern.endswith("/") and pattern != "/":
-        raise ValueError("would never match, for no event's path ends with '/': drop the last '/'")
+        raise ValueError("never matches, since no event's path ends with '/': remove the last '/'")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFilter:
-    """Which secret keys are meant: `("DB_*", "!DB_LEGACY_*")`.
+    """Selects secret keys: `("DB_*", "!DB_LEGACY_*")`.
 
-    A pattern has `*`, `?`, `[abc]`, `[a-z]` and `[^abc]`; one with a leading `!` excludes. Without
-    inclusions every key is included. Upper and lower case differ.
+    A pattern may have `*`, `?`, `[abc]`, `[a-z]` and `[^abc]`; a leading `!` excludes. Without an including
+    pattern, every key is included. Matching is case-sensitive.
 
     Raises:
-        ValueError: a pattern is not acceptable, with a sentence that says what to change.
+        ValueError: a pattern is invalid; the message says what to change.
     """
 
     patterns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.patterns) > MOST_PATTERNS:
-            raise ValueError(f"there are more than {MOST_PATTERNS} key patterns: use wider ones")
+        if len(self.patterns) > MAX_PATTERNS:
+            raise ValueError(f"there are more than {MAX_PATTERNS} key patterns: use wildcards to need fewer")
         _compile_keys(self.patterns)
 
     def matches(self, key: str) -> bool:
-        """Tell whether the key is included and not excluded."""
-        if not self.patterns or len(key) > LONGEST_KEY:
+        """Whether the key is included and not excluded."""
+        if not self.patterns or len(key) > MAX_KEY_LENGTH:
             return not self.patterns
         included, excluded = _compile_keys(self.patterns)
         return (not included or _any_matches(included, key)) and not _any_matches(excluded, key)
@@ -137,20 +139,20 @@ def _compile_keys(patterns: tuple[str, ...]) -> tuple[_Keys, _Keys]:
 def _compile_key(pattern: str) -> re.Pattern[str]:
     try:
         _check_key(pattern)
-    except ValueError as refusal:
-        raise ValueError(f"the key pattern {pattern[:64]!r} {refusal}") from None
+    except ValueError as error:
+        raise ValueError(f"the key pattern {pattern[:64]!r} {error}") from None
     return re.compile(fnmatch.translate(pattern.replace("[^", "[!")))
 
 
 def _check_key(pattern: str) -> None:
     if not pattern:
         raise ValueError("is empty: write '*' for every key")
-    if len(pattern) > MAX_LENGTH:
-        raise ValueError(f"is longer than {MAX_LENGTH} characters")
+    if len(pattern) > MAX_PATTERN_LENGTH:
+        raise ValueError(f"is longer than {MAX_PATTERN_LENGTH} characters")
     if not _KEY.fullmatch(pattern):
         raise ValueError(
-            "may have *, ?, [abc], [a-z] and [^abc] beside plain characters, but no space, no other "
-            "bracket and none of '!' '|' ',' '\\': write one pattern for each alternative"
+            "has an unsupported character: only plain characters, *, ?, [abc], [a-z] and [^abc] are allowed, "
+            "no space, no other bracket and none of '!' '|' ',' '\\'; write one pattern for each alternative"
         )
     for members in re.findall(CLASS, pattern):
         characters_of(members)

@@ -1,4 +1,4 @@
-"""What has to be looked at: the folders that a spec's globs can reach, without overlap."""
+"""List scopes: the folders that the globs of a spec can match, without overlap."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _EVERYTHING_BELOW = "/**"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
-    """One list request: a folder, alone or with everything below it."""
+    """The scope of one list request: a folder, alone or with all folders below it."""
 
     folder: Folder
     recursive: bool = False
@@ -25,13 +25,13 @@ class Scope:
 
     @classmethod
     def parse(cls, text: str) -> "Scope":
-        """The inverse of `str()`; raises ValueError for what is no folder."""
+        """The inverse of `str()`; raises ValueError when the text has no folder."""
         recursive = text.endswith(_EVERYTHING_BELOW)
         folder = Folder.parse(text.removesuffix(_EVERYTHING_BELOW) if recursive else text)
         return cls(Folder(folder.environment, folder.path or "/"), recursive)
 
     def covers(self, folder: Folder) -> bool:
-        """Whether a look at this scope sees the folder's own secrets."""
+        """Whether a list of this scope includes the folder's own secrets."""
         if folder == self.folder:
             return True
         below = self.folder.path.rstrip("/") + "/"
@@ -39,12 +39,12 @@ class Scope:
         return self.recursive and same_environment and folder.path.startswith(below)
 
     def overlaps(self, other: "Scope") -> bool:
-        """Whether some folder may be seen by both."""
+        """Whether some folder may be in both scopes."""
         return self.covers(other.folder) or other.covers(self.folder)
 
 
 def scopes_of(spec: Spec) -> tuple[Scope, ...]:
-    """The fewest list requests that see every folder which the spec's events can concern."""
+    """The fewest scopes that cover every folder which the spec's globs can match."""
     wanted = set()
     for entry in spec.events:
         glob = compile_path_glob(entry.conditions.secret_path)

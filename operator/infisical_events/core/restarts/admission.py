@@ -1,4 +1,4 @@
-"""Which of the workloads that are due may be restarted now: order, concurrency, a halt after a failure."""
+"""Rollout admission: which restarts may be made now, by wave, by concurrency and after a failure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from infisical_events.api.specs import OnFailure, Order
 from infisical_events.api.specs import Rollout as RolloutSpec
 from infisical_events.core.ledger.ledger import Rollout
+from infisical_events.core.restarts.decisions import Restart, RestartDecision, is_waiting
 from infisical_events.core.status.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One workload that is owed a restart: ready for it, or soon."""
+    """A workload in the order of restarts: ready, or soon to be."""
 
     uid: str
     name: str
@@ -19,13 +20,27 @@ class Candidate:
     is_ready: bool = True
 
 
+def candidates(decisions: Iterable[RestartDecision]) -> list[Candidate]:
+    """The workloads that take part in the order; a deferral without an end blocks no other workload."""
+    return [
+        Candidate(
+            decision.pending.uid,
+            decision.pending.name,
+            decision.workload.wave if decision.workload else 0,
+            is_ready=isinstance(decision, Restart),
+        )
+        for decision in decisions
+        if isinstance(decision, Restart) or is_waiting(decision)
+    ]
+
+
 def admit(
     due: Iterable[Candidate], rollouts: Iterable[Rollout], rules: RolloutSpec
 ) -> dict[str, Reason | None]:
-    """By uid, in the order in which they are to be restarted: None if it may be now, or why not.
+    """By uid, in the order of the restarts: None if the restart may be made now, or why not.
 
-    A rollout that failed halts all others, but not its own workload: its next restart may mend it. In waves
-    nothing begins while anything of an earlier wave is due or rolling out.
+    A failed rollout halts all others, but not its own workload, whose next restart may repair it. With
+    waves, nothing starts while anything of an earlier wave is waiting or rolling out.
     """
     waiting = sorted(due, key=lambda entry: (entry.wave, entry.name, entry.uid))
     begun = list(rollouts)

@@ -1,4 +1,4 @@
-"""What concerns which workload, found in steps: there may be many of them, with many key patterns each."""
+"""Which changes affect which workload, in steps: both may be many, with many key patterns each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from infisical_events.core.snapshots.selectors import select, select_in_steps
 
 @dataclass(frozen=True, slots=True)
 class MatchedChanges:
-    """What the spec selects of an observation: changes seen, and claims believed unseen."""
+    """What the spec selects: changes, and import events whose change never showed."""
 
     changes: tuple[Change, ...]
     import_events: tuple[UnmatchedImportEvent, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is anything at all."""
+        """Whether anything matched."""
         return bool(self.changes or self.import_events)
 
 
 @dataclass(frozen=True, slots=True)
 class AffectedWorkload:
-    """A workload, and what of the selected its annotations let through."""
+    """A workload, and the matched changes that its annotations let through."""
 
     workload: Workload
     matched: MatchedChanges
@@ -33,7 +33,7 @@ class AffectedWorkload:
 def affected_workloads(
     subscription: str, selected: MatchedChanges, workloads: Iterable[Workload]
 ) -> Interruptible[tuple[AffectedWorkload, ...]]:
-    """The workloads of a subscription that something concerns."""
+    """The workloads of a subscription that the matched changes affect."""
     all_affected = []
     for workload in workloads:
         if not workload.is_subscribed_to(subscription):

@@ -1,34 +1,88 @@
-"""What is owed at a moment, summed up by why it is not done yet: what metrics tell of a ledger's debts."""
+"""What is pending at a moment and why: for the metrics and for the condition `RestartsComplete`."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from infisical_events.core.ledger.ledger import PendingRestart
+from infisical_events.core.restarts.outcomes import RestartOutcome
+from infisical_events.core.restarts.rollouts import RolloutUpdate
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import object_name, preview
 
-PENDING = "Pending"
-"""Of what has not been tried yet, or is tried again at once."""
+PENDING: Final = "Pending"
+"""The reason of what was not tried yet, or is tried again at once."""
+
+ALARMING: Final = {Reason.RESYNC_TIMED_OUT, Reason.ROLLOUT_HALTED, Reason.RESTART_BUDGET_EXHAUSTED}
+"""Reasons for a deferral that a Warning reports, and that the condition names first."""
+
+_MAX_LINES: Final = 5
+"""Workloads that one message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCount:
-    """How many workloads wait for their restart for one reason, and since when the first of them does."""
+    """How many workloads wait for their restart for one reason, and since when the first of them."""
 
     count: int
     since: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RestartsCondition:
+    """What the condition `RestartsComplete` says after a round."""
+
+    is_complete: bool
+    reason: Reason
+    message: str
+
+
 def pending_by_reason(
     all_pending: Iterable[PendingRestart], reasons: Mapping[str, tuple[int, str]]
 ) -> dict[str, PendingCount]:
-    """What is owed, by the reason for which it waits; `reasons` has that of a debt's number, by its uid.
+    """Pending restarts by the reason for which they wait.
 
-    Late debts are left out: their restart was made, and another one is due only if a source syncs after all.
+    `reasons` has, by uid, the seq of a pending restart and its reason. Unconfirmed ones are left out: their
+    restart was made, and another one is necessary only if a provider syncs after all.
     """
     waiting: dict[str, list[datetime]] = defaultdict(list)
     for pending in all_pending:
         if pending.unconfirmed is None:
-            number, reason = reasons.get(pending.uid, (pending.seq, PENDING))
-            waiting[str(reason) if number == pending.seq else PENDING].append(pending.since)
+            seq, reason = reasons.get(pending.uid, (pending.seq, PENDING))
+            waiting[str(reason) if seq == pending.seq else PENDING].append(pending.since)
     return {reason: PendingCount(len(since), min(since)) for reason, since in waiting.items()}
+
+
+def restarts_condition(
+    outcomes: Sequence[RestartOutcome], updates: Sequence[RolloutUpdate]
+) -> RestartsCondition | None:
+    """The condition after a round; None when nothing is left that it could name.
+
+    A restart that was just made is named in the next round, when its rollout is tracked.
+    """
+    pending = [outcome for outcome in outcomes if outcome.is_pending]
+    if pending and not updates and all(outcome.is_confirmation_only for outcome in outcomes):
+        message = f"No pending restarts. Watching {pending[0].note} for a late update."
+        return RestartsCondition(is_complete=True, reason=Reason.NO_PENDING_RESTARTS, message=message)
+    waiting = [outcome for outcome in pending if not outcome.is_confirmation_only]
+    rolling = [update for update in updates if update.is_in_progress]
+    if not (waiting or rolling):
+        return None
+    first = min(waiting, key=lambda outcome: outcome.result not in ALARMING, default=None)
+    lines = [*map(_pending_line, waiting), *map(_rollout_line, rolling)]
+    return RestartsCondition(
+        is_complete=False,
+        reason=first.result if first else Reason.ROLLING_OUT,
+        message=f"{preview(lines, _MAX_LINES, '; ')}.",
+    )
+
+
+def _pending_line(outcome: RestartOutcome) -> str:
+    name = object_name(outcome.pending.kind, outcome.pending.name)
+    return f"{name}: {outcome.result}: {outcome.note or outcome.cause}"
+
+
+def _rollout_line(update: RolloutUpdate) -> str:
+    return f"{object_name(update.rollout.kind, update.rollout.name)}: rollout in progress"

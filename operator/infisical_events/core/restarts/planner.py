@@ -1,10 +1,10 @@
-"""What to do for a workload that is owed a restart: a pure function of what is known now."""
+"""Plans pending restarts from the ledger and the workloads' metadata, before anything is gathered."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from infisical_events.api.specs import Action
+from infisical_events.api.specs import Action, OnTimeout
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Rollout, Unconfirmed
 from infisical_events.core.restarts.affected_workloads import AffectedWorkload
 from infisical_events.core.restarts.restart_records import is_restarted, restart_record_of
@@ -15,7 +15,7 @@ from infisical_events.core.status.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class RestartNow:
-    """Do this for this workload, for this debt."""
+    """The restart is due as far as the metadata show: gather what decides about it."""
 
     workload: Workload
     pending: PendingRestart
@@ -24,18 +24,18 @@ class RestartNow:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The debt needs nothing any more: clear it."""
+    """The pending restart is not necessary any more: remove it."""
 
     pending: PendingRestart
     reason: Reason
     workload: Workload | None = None
     unconfirmed: Unconfirmed | None = None
-    """Of a restart that its receipt tells of."""
+    """Of a restart that its restart record proves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Not now: keep the debt, until a moment if one is known."""
+    """Not now: keep the pending restart, until a time if one is known."""
 
     pending: PendingRestart
     reason: Reason
@@ -48,19 +48,20 @@ PlannedAction = RestartNow | Resolved | Deferred
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """What the spec says of how debts are paid."""
+    """What the spec says about restarts: `spec.action`, `cooldownSeconds`, `resync.onTimeout`."""
 
     action: Action = Action.RESTART
     cooldown: timedelta = timedelta()
+    on_timeout: OnTimeout = OnTimeout.RESTART
 
 
 def add_pending(
     ledger: Ledger, subscription: str, all_affected: Iterable[AffectedWorkload], now: datetime
 ) -> Ledger:
-    """Add a debt for every workload that something concerns; the workloads were listed after the look.
+    """Add a pending restart for every affected workload; the workloads were listed after the read.
 
-    `since` is never before the workload's newest restart, so that only a restart made after this
-    moment can count as coverage. A claim is owed to those not restarted since it was heard.
+    `since` is never before the workload's newest restart, so that only a later restart counts as
+    coverage. An import event counts for workloads that were not restarted since it was received.
     """
     owed = [(affected.workload, changes) for affected in all_affected if (changes := _changes_for(affected))]
     if not owed:
@@ -88,9 +89,9 @@ def _changes_for(affected: AffectedWorkload) -> tuple[Change, ...]:
 
 
 def _with_found_done(ledger: Ledger, subscription: str, workloads: Iterable[Workload]) -> Ledger:
-    """The ledger where debts that receipts show to be paid have become rollouts, before others replace them.
+    """The ledger where restarts that restart records prove have become rollouts.
 
-    What such a restart leaves in doubt stays owed.
+    This comes before newer pending restarts replace them; an unconfirmed restart stays pending.
     """
     all_pending, rollouts = [], {rollout.uid: rollout for rollout in ledger.rollouts}
     by_uid = {workload.uid: workload for workload in workloads}
@@ -112,7 +113,7 @@ def _with_found_done(ledger: Ledger, subscription: str, workloads: Iterable[Work
 
 
 def add_requested(ledger: Ledger, subscription: str, workloads: Iterable[Workload], now: datetime) -> Ledger:
-    """Owe every workload of the subscription a restart, because a person asks for it."""
+    """Add a pending restart for every workload of the subscription, because a user requested it."""
     workloads = tuple(workloads)
     ledger = _with_found_done(ledger, subscription, workloads)
     seq = ledger.seq + 1
@@ -132,7 +133,10 @@ def add_requested(ledger: Ledger, subscription: str, workloads: Iterable[Workloa
 def requeue_unconfirmed(
     ledger: Ledger, restarted: Mapping[PendingRestart, Unconfirmed], now: datetime
 ) -> Ledger:
-    """Owe another restart to those restarted before their Secrets were known to be fresh, if these change."""
+    """Add unconfirmed restarts as pending again.
+
+    Their pods may have started with older content; they are restarted again if that changes.
+    """
     owed = {pending.uid for pending in ledger.pending}
     late = tuple(
         replace(_unconfirmed(pending, unconfirmed), seq=ledger.seq + 1, since=now)
@@ -149,7 +153,7 @@ def _unconfirmed(pending: PendingRestart, unconfirmed: Unconfirmed) -> PendingRe
 def plan(
     ledger: Ledger, subscription: str, workloads: Iterable[Workload], rules: RestartPolicy, now: datetime
 ) -> tuple[PlannedAction, ...]:
-    """One step per debt, in the order of the ledger."""
+    """One planned action per pending restart, in the order of the ledger."""
     by_uid = {workload.uid: workload for workload in workloads}
     return tuple(
         _planned_action(
@@ -200,9 +204,9 @@ def _resolution(
 
 
 def _cooldown_end(restarted: datetime | None, terms: _PlanContext) -> datetime | None:
-    """When the workload has rested since its newest restart; None if it has.
+    """When the cooldown after the workload's newest restart ends; None when it is over.
 
-    A restart of the future, by a clock that was ahead, holds nothing for longer than one cooldown.
+    A restart in the future, by a clock that was ahead, defers for one cooldown at most.
     """
     if restarted is None or not terms.rules.cooldown:
         return None
@@ -211,7 +215,7 @@ def _cooldown_end(restarted: datetime | None, terms: _PlanContext) -> datetime |
 
 
 def remove_done(ledger: Ledger, settled: Iterable[PendingRestart]) -> Ledger:
-    """Remove debts that were handled; a newer debt of the same workload stays."""
+    """Remove pending restarts that were handled; a newer one of the same workload stays."""
     handled = {pending.uid: pending.seq for pending in settled}
     kept = tuple(pending for pending in ledger.pending if pending.seq > handled.get(pending.uid, -1))
     return ledger if kept == ledger.pending else replace(ledger, pending=kept)

@@ -1,7 +1,7 @@
-"""What a workload carries to show for which revision it was restarted.
+"""The restart record of a workload: for which revision it was restarted, and with which content.
 
-The receipt is `<epoch>.<seq>` of the ledger: on the pod template, where a repeated patch is a no-op
-and makes no second rollout, and in the metadata, where a metadata-only list shows it.
+The revision is on the pod template, where a repeated patch changes nothing and starts no second rollout, and
+in the annotation `last-restart`, where a metadata-only list shows it.
 """
 
 import json
@@ -13,11 +13,12 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
-from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed
 from infisical_events.core.ledger.revisions import is_revision_at_least, revision_of
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.text import escaped
+from infisical_events.core.sync.sync_requests import PodContent
 
 _LONGEST_KEY = 253
 _MAX_KEYS = 20
@@ -25,10 +26,10 @@ _MAX_KEYS = 20
 
 @dataclass(frozen=True, slots=True)
 class RestartRecord:
-    """When this operator last restarted a workload, and the stamp of each subscription.
+    """When this operator last restarted a workload, and the revision of each subscription.
 
-    `secrets` is what the content of its Secrets was by then, in their sources' words; `doubts` has why it
-    may have to be replaced, by the subscription whose change it was made for.
+    `content_fingerprints` is the content of its Secrets at that time; `unconfirmed` says, by
+    subscription, why the restart may have to be made again.
     """
 
     time: datetime | None
@@ -38,7 +39,7 @@ class RestartRecord:
 
 
 def restart_record_of(workload: Workload) -> RestartRecord:
-    """Read `last-restart`; what cannot be read (edited by hand) counts as never restarted."""
+    """Read `last-restart`; an unreadable annotation (edited by hand) counts as never restarted."""
     raw = _recorded_json(workload)
     try:
         secrets = {str(name): str(token) for name, token in dict(raw.get("secrets") or {}).items()}
@@ -56,7 +57,7 @@ def restart_record_of(workload: Workload) -> RestartRecord:
 
 
 def _recorded_json(workload: Workload) -> dict[str, Any]:
-    """The annotation as JSON; empty if there is none that can be read."""
+    """The annotation as JSON; empty if it is missing or unreadable."""
     try:
         raw = json.loads(workload.annotations.get(annotations.LAST_RESTART, "{}"))
     except (ValueError, RecursionError):
@@ -65,13 +66,13 @@ def _recorded_json(workload: Workload) -> dict[str, Any]:
 
 
 def is_restarted(workload: Workload, subscription: str, epoch: str, seq: int) -> bool:
-    """Whether the workload carries a stamp of this epoch with at least this sequence number."""
+    """Whether the workload carries a revision of this epoch with at least this sequence number."""
     return is_revision_at_least(restart_record_of(workload).revisions.get(subscription, ""), epoch, seq)
 
 
 @dataclass(frozen=True, slots=True)
 class RestartCause:
-    """For what a workload is restarted: which debt of which ledger, and with which content of its Secrets."""
+    """Why a workload is restarted: for which pending restart, and with which content of its Secrets."""
 
     pending: PendingRestart
     subscription: str
@@ -81,16 +82,16 @@ class RestartCause:
 
     @property
     def revision(self) -> str:
-        """What the workload will carry to show for it."""
+        """The revision that the workload will carry."""
         return revision_of(self.epoch, self.pending.seq)
 
 
 def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dict[str, Any]:
-    """The one merge patch of a restart: receipt and restart together, under a resourceVersion.
+    """The one merge patch of a restart: record and restart together, under a resourceVersion.
 
-    Nothing but the stamp goes into the pod template, so that a retry after an unknown outcome changes no
-    template and makes no second rollout. An Argo Rollout's template is left alone, or it would begin a
-    canary: its pods older than `restartAt` are restarted.
+    Only the revision goes into the pod template, so that a retry after an unknown outcome changes no
+    template and starts no second rollout. An Argo Rollout's template stays as it is, or it would start a
+    canary: `restartAt` restarts its older pods.
     """
     record = restart_record_of(workload)
     told = {
@@ -109,11 +110,12 @@ def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dic
         unconfirmed[cause.subscription] = cause.unconfirmed
     if unconfirmed:
         told["doubts"] = dict(sorted(unconfirmed.items()))
-    # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
-    spec: dict[str, Any] = {"restartAt": rfc3339(now + timedelta(seconds=1))}
     if workload.kind.restarting is Restarting.BY_TEMPLATE:
         revision = {annotations.revision_key(cause.subscription): cause.revision}
-        spec = {"template": {"metadata": {"annotations": revision}}}
+        spec: dict[str, Any] = {"template": {"metadata": {"annotations": revision}}}
+    else:
+        # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
+        spec = {"restartAt": rfc3339(now + timedelta(seconds=1))}
     return {"metadata": _with_record(workload, told), "spec": spec}
 
 
@@ -126,9 +128,9 @@ def _with_record(workload: Workload, told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def coverage_patch(workload: Workload, secrets: Mapping[str, str]) -> dict[str, Any]:
-    """The merge patch that notes with which content somebody's rollout has started the pods.
+    """The merge patch that records with which content another party's rollout started the pods.
 
-    Without it a content that comes back later would pass for what the pods have.
+    Without it, content that comes back later would count as the content that the pods have.
     """
     told = _recorded_json(workload)
     told["secrets"] = dict(sorted({**restart_record_of(workload).content_fingerprints, **secrets}.items()))
@@ -136,9 +138,9 @@ def coverage_patch(workload: Workload, secrets: Mapping[str, str]) -> dict[str, 
 
 
 def described_changes(changes: tuple[Change, ...]) -> dict[str, Any]:
-    """Why, for a person: event types, environment, path and names of keys; never values.
+    """Why, for people: event types, environment, path and key names; never values.
 
-    The names are Infisical's, which may be any text; this stands in annotations and in the status.
+    The names are Infisical's and may be any text; they are stored in annotations and in the status.
     """
     keys = sorted({escaped(change.key, _LONGEST_KEY) for change in changes})
     if len(keys) > _MAX_KEYS:
@@ -149,3 +151,14 @@ def described_changes(changes: tuple[Change, ...]) -> dict[str, Any]:
         "secretPath": escaped(",".join(sorted({str(c.scope).partition(":")[2] for c in changes}))),
         "keys": keys,
     }
+
+
+def pod_content_of(workload: Workload, ledger: Ledger) -> PodContent:
+    """With which content of its Secrets a workload's pods were started.
+
+    For a workload that was made after the baseline, the content at the baseline says nothing.
+    """
+    created = workload.created_at
+    is_older = created is None or created <= ledger.baselined_at
+    before = ledger.content_fingerprints if is_older else {}
+    return PodContent({**before, **restart_record_of(workload).content_fingerprints})

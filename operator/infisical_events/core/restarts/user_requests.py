@@ -1,4 +1,4 @@
-"""What a person asks of a subscription by annotating it: each new value is one request."""
+"""What users request by annotating a subscription: each new value is one request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from infisical_events.api import annotations as names
 
 _LONGEST = 256
-"""Characters of a value that are kept, since it is told in the status."""
+"""Characters of a value that are kept: the status repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserRequests:
-    """The values of the three annotations; empty where there is none."""
+    """The values of the three annotations; empty where one is missing."""
 
     reconcile_at: str = ""
     restart_at: str = ""
@@ -25,5 +25,5 @@ class UserRequests:
 
 
 def is_new(asked: str, handled: str | None) -> bool:
-    """Whether something is asked that was not asked before; a removed annotation asks nothing."""
+    """Whether the value is a new request; a removed annotation requests nothing."""
     return bool(asked) and asked != handled

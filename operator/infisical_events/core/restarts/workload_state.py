@@ -1,6 +1,6 @@
-"""A workload in full: which Secrets its pods use, how its rollout stands, who else restarts it.
+"""A workload in full: the Secrets of its pods, its rollout, and other controllers that restart it.
 
-Read one by one and only when something is owed; lists stay metadata-only.
+It is read one by one and only for a pending restart; lists stay metadata-only.
 """
 
 import itertools
@@ -21,7 +21,7 @@ _LISTS = (f"secret.{_RELOADER}/reload",)
 
 
 class RolloutProgress(Enum):
-    """How far a rollout has come, as `kubectl rollout status` tells it."""
+    """How far a rollout has come, as `kubectl rollout status` judges it."""
 
     COMPLETE = auto()
     UNDER_WAY = auto()
@@ -30,10 +30,10 @@ class RolloutProgress(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
-    """One workload as it stands.
+    """One workload as it was read.
 
-    `unfollowed` names what brings secrets into the pods and is followed by nobody here; `obstacle` is why
-    a changed template would roll nothing out; `selector` finds the workload's pods.
+    `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle` is why a
+    changed template would roll out nothing; `selector` finds the workload's pods.
     """
 
     workload: Workload
@@ -46,7 +46,7 @@ class WorkloadState:
 
     @property
     def other_reloader(self) -> str:
-        """The annotation by which another operator restarts this workload, too; empty if there is none."""
+        """The annotation by which another controller restarts this workload; empty if none does."""
         marks = {**self.template_annotations, **self.workload.annotations}
         if marks.get(_RELOADED_BY_INFISICAL) == "true":
             return _RELOADED_BY_INFISICAL
@@ -83,7 +83,7 @@ def _template(kind: str, spec: JSONObject) -> JSONObject:
 
 
 def _selector(spec: JSONObject) -> str:
-    """Empty where the pods are not to be found by labels alone."""
+    """Empty where labels alone do not find the pods."""
     selector = spec.get("selector") or {}
     labels = selector.get("matchLabels") or {}
     if selector.get("matchExpressions") or not labels:
@@ -107,7 +107,7 @@ def _secrets(pod_spec: JSONObject) -> Iterable[str]:
 
 
 def _untracked_volumes(pod_spec: JSONObject) -> Iterable[str]:
-    """Volumes of the Secrets Store CSI driver: their driver fetches by itself, past any Secret."""
+    """Volumes of the Secrets Store CSI driver: the driver fetches secrets without a Secret."""
     for volume in _each(pod_spec, "volumes"):
         attributes = (volume.get("csi") or {}).get("volumeAttributes") or {}
         if name := attributes.get("secretProviderClass"):
@@ -138,7 +138,7 @@ def _always_complete(_spec: JSONObject, _status: JSONObject, _metadata: JSONObje
 
 
 def _is_unobserved(status: JSONObject, metadata: JSONObject) -> bool:
-    """Whether its controller has not looked at the newest spec; Argo writes the generation as text."""
+    """Whether the controller has not processed the newest spec; Argo writes the generation as text."""
     return int(status.get("observedGeneration") or 0) < int(metadata["generation"])
 
 

@@ -1,4 +1,4 @@
-"""A workload as the operator sees it: metadata only."""
+"""The metadata of a workload, and what its annotations say."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,16 @@ from infisical_events.core.snapshots.selectors import ALL_TYPES, Selector, selec
 T = TypeVar("T")
 
 
+def is_true(annotations: Mapping[str, str], key: str) -> bool:
+    """Whether the annotation is `"true"`, the only spelling that switches something on."""
+    return annotations.get(key) == "true"
+
+
+def listed(annotations: Mapping[str, str], key: str) -> tuple[str, ...]:
+    """The comma-separated values of an annotation, without blanks."""
+    return tuple(part for raw in annotations.get(key, "").split(",") if (part := raw.strip()))
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """Identity, version and annotations of a Deployment, StatefulSet or the like."""
@@ -28,29 +38,29 @@ class Workload:
 
     @property
     def own_annotations(self) -> dict[str, str]:
-        """The annotations by which it is decided; others differ between a list and a read of a DaemonSet."""
+        """The annotations that decide; others differ between a list and a read of a DaemonSet."""
         return {key: text for key, text in self.annotations.items() if key.startswith(f"{GROUP}/")}
 
     @property
     def is_paused(self) -> bool:
-        """Held by its owner: what it is owed is done on release."""
-        return annotations.is_true(self.annotations, annotations.PAUSED)
+        """Whether its owner defers restarts; they are made after release."""
+        return is_true(self.annotations, annotations.PAUSED)
 
     @property
     def ignores_other_reloaders(self) -> bool:
-        """Whether it is to be restarted though another operator is told to restart it, too."""
-        return annotations.is_true(self.annotations, annotations.IGNORE_OTHERS)
+        """Whether to restart it although another controller is configured to restart it."""
+        return is_true(self.annotations, annotations.IGNORE_OTHERS)
 
     @property
     def wave(self) -> int:
-        """Its place where workloads roll out one after the other: lower ones first, 0 if it has none."""
+        """Its place in the order of rollouts: lower waves first, 0 without an annotation."""
         try:
             return int(self.annotations.get(annotations.WAVE, "0")[:9])
         except ValueError:
             return 0
 
     def action(self, otherwise: Action) -> Action:
-        """What is to be done for it; what runs once is never restarted."""
+        """The action for this workload; a workload that runs once is never restarted."""
         if self.kind.restarting is Restarting.NEVER:
             return Action.RESYNC
         try:
@@ -59,18 +69,18 @@ class Workload:
             return otherwise
 
     def is_subscribed_to(self, subscription: str) -> bool:
-        """Whether it opted in, to this subscription by name or to all of its namespace."""
-        names = annotations.listed(self.annotations, annotations.SUBSCRIPTION)
+        """Whether it opted in to this subscription by name, or to all of its namespace."""
+        names = listed(self.annotations, annotations.SUBSCRIPTION)
         if names:
             return subscription in names
-        return annotations.is_true(self.annotations, annotations.AUTO_RELOAD)
+        return is_true(self.annotations, annotations.AUTO_RELOAD)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadFilter:
-    """What of a subscription concerns one workload, and what in its annotations makes no sense.
+    """Which changes affect one workload, and which of its annotations are invalid.
 
-    A narrowing that cannot be read narrows nothing: a restart too many is better than one too few.
+    An invalid filter annotation filters nothing: an unnecessary restart is better than a missing one.
     """
 
     selector: Selector
@@ -78,11 +88,11 @@ class WorkloadFilter:
 
 
 def workload_filter_of(workload: Workload) -> WorkloadFilter:
-    """Read the narrowing annotations of a workload."""
+    """Read the filter annotations of a workload."""
     mistakes: list[str] = []
 
     def read(key: str, parse: Callable[[tuple[str, ...]], T], otherwise: T) -> T:
-        values = annotations.listed(workload.annotations, key)
+        values = listed(workload.annotations, key)
         try:
             return parse(values) if values else otherwise
         except ValueError as error:
@@ -109,7 +119,7 @@ def _other_mistakes(workload: Workload) -> Iterable[str]:
 
 
 def matching_changes(workload: Workload, changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Those of the changes that concern the workload."""
+    """The changes that affect the workload."""
     return select((workload_filter_of(workload).selector,), changes).selected
 
 

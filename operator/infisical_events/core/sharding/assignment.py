@@ -1,23 +1,24 @@
-"""Which shard a subscription belongs to, and which replica should hold which shard."""
+"""The shard of a subscription, and the fair assignment of shards to replicas."""
 
 from collections.abc import Collection, Mapping
 from hashlib import sha256
 from itertools import chain
 
 _PREFIX_BYTES = 8
-"""As much of a digest as makes all shards equally likely."""
+"""Bytes of a digest; enough to make all shards equally likely."""
 
 
 def shard_of(uid: str, shards: int) -> int:
-    """The shard of an object, from 0 to `shards` - 1: the same in every process and release."""
+    """The shard of an object, from 0 to `shards` - 1; the same in every process and release."""
     return int.from_bytes(sha256(uid.encode()).digest()[:_PREFIX_BYTES], "big") % shards
 
 
 def fair_assignment(holders: Mapping[int, str], replicas: Collection[str], shards: int) -> dict[int, str]:
-    """Who should hold each shard, given who does: the same answer in every replica that sees the same.
+    """The replica that should hold each shard, given the current holders; equal inputs give equal results.
 
-    No replica gets two shards more than another, and no more shards move than that takes: whoever has most
-    keeps the odd ones. Holders that are not among the replicas are no more. Without replicas nobody holds.
+    The numbers of shards of two replicas differ by 1 at most, and as few shards as possible move: the
+    replicas with the most shards keep the extra ones. Holders that are not in `replicas` are ignored. The
+    result is empty without replicas.
     """
     if not replicas:
         return {}

@@ -1,12 +1,12 @@
-"""Leases: what a replica concludes from a look at them. Pure: the moments are given, in seconds.
+"""Leader election per shard: what a replica does after it has listed all Leases.
 
-Every moment is one of this process's own monotonic clock. What Leases say of time is compared with what
-they said before and never with a clock: others' clocks, and our own wall clock, may be anywhere.
+All times are seconds of this process's own monotonic clock. Times in Leases are only compared with earlier
+ones of the same Lease, never with a clock: the clocks of other replicas and our own wall clock may be wrong.
 
-Two rules keep holders apart. A holder gives up `deadline` seconds after the moment at which its last
-successful renewal was *sent*. Others wait `duration` seconds, which is more, since they *saw* the record
-change. A replica that is frozen in between is stopped by neither: what it then still tries is refused by
-the ledger's compare-and-swap, on which everything rests; Leases save work.
+Two rules keep two replicas from holding one Lease. A holder stops `deadline` seconds after it *sent* its last
+successful renewal. Others wait `duration` seconds, which is longer, from when they *saw* the record change. A
+replica that is frozen in between is stopped by neither rule: the ledger's compare-and-swap then rejects its
+writes. Correctness depends on that alone; Leases avoid duplicate work.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,52 +15,52 @@ from dataclasses import dataclass
 from infisical_events.core.sharding.assignment import fair_assignment
 from infisical_events.core.sharding.leases import Lease
 
-_FORGOTTEN = 4
-"""A record that stands still for so many durations is nobody's."""
+_OBSOLETE_AFTER = 4
+"""A Lease without renewals for this many durations is obsolete."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTiming:
-    """All periods in seconds, by the one that others wait: 15 makes a deadline of 10 and renewals each 2."""
+    """All periods in seconds, derived from `duration`: for 15, the deadline is 10 and the renewal 2."""
 
     duration: float = 15.0
-    """How long a record has to stand still before others take the Lease."""
+    """How long a record has to be unchanged before another replica acquires the Lease."""
 
     @property
     def deadline(self) -> float:
-        """How long a renewal is good for to the holder itself; others wait half as long again."""
+        """How long a renewal is valid for the holder itself; others wait half as long again."""
         return self.duration * 2 / 3
 
     @property
     def renewal(self) -> float:
-        """How often a Lease is renewed."""
+        """Period of renewals."""
         return self.duration * 2 / 15
 
     @property
     def presence(self) -> float:
-        """How long a replica has a share after it was heard of: wrongly given up, it only gets it later."""
+        """How long a replica gets shards after its own Lease changed; too short only delays them."""
         return self.duration / 3
 
     @property
     def poll(self) -> float:
-        """How often all Leases are looked at: a Lease that is released is taken within this."""
+        """Period of listing all Leases: a released Lease is acquired within this time."""
         return self.duration / 15
 
     @property
     def answer(self) -> float:
-        """How long an answer is waited for: there are three tries within a deadline."""
+        """Time-out of one request: three attempts fit into the deadline."""
         return self.duration / 5
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseView:
-    """A Lease as it was seen last."""
+    """A Lease as it was listed last."""
 
     lease: Lease
     since: float
-    """Since when its record is seen to stand still."""
-    is_unmoved: bool
-    """Whether it still is what the first look has shown."""
+    """When its current record was listed first."""
+    is_unchanged: bool
+    """Whether its record is the one of the first list since this process started."""
 
 
 LeaseViews = Mapping[str, LeaseView]
@@ -68,131 +68,131 @@ LeaseViews = Mapping[str, LeaseView]
 
 
 def update_view(before: LeaseViews | None, leases: Iterable[Lease], now: float) -> LeaseViews:
-    """What is known after a look that was over at `now`; `before` is None at the first one."""
+    """The views after a list that ended at `now`; `before` is None for the first list."""
 
-    def sighted(lease: Lease) -> LeaseView:
-        known = (before or {}).get(lease.name)
-        if known is None or known.lease.record != lease.record:
+    def updated(lease: Lease) -> LeaseView:
+        previous = (before or {}).get(lease.name)
+        if previous is None or previous.lease.record != lease.record:
             return LeaseView(lease, now, before is None)
-        return LeaseView(lease, known.since, known.is_unmoved)
+        return LeaseView(lease, previous.since, previous.is_unchanged)
 
-    return {lease.name: sighted(lease) for lease in leases}
+    return {lease.name: updated(lease) for lease in leases}
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """Who looks: one life of a process under a name that no other process has at the same time."""
+    """This replica: one life of a process, under a name that no other process has at the same time."""
 
     name: str
     life: str
 
     @property
     def holder(self) -> str:
-        """As it stands in Leases."""
+        """The holder identity in Leases."""
         return f"{self.name}_{self.life}"
 
-    def has_left(self, secret_version: LeaseView) -> bool:
-        """Whether an earlier life of this replica has left it behind: nobody need wait for that one."""
-        name, _, life = secret_version.lease.holder.rpartition("_")
-        return secret_version.is_unmoved and name == self.name and life != self.life
+    def is_of_earlier_life(self, view: LeaseView) -> bool:
+        """Whether an earlier life of this replica holds the Lease: that has ended, so there is no wait."""
+        name, _, life = view.lease.holder.rpartition("_")
+        return view.is_unchanged and name == self.name and life != self.life
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseNames:
-    """How the Leases of an installation are called."""
+    """Names of the Leases of an installation."""
 
     prefix: str
     shards: int
 
     def shard(self, number: int) -> str:
-        """The Lease of a shard."""
+        """The name of a shard's Lease."""
         return f"{self.prefix}-shard-{number}"
 
     def replica(self, name: str) -> str:
-        """The Lease by which a replica says that it is there."""
+        """The name of the Lease by which a replica shows that it is alive."""
         return f"{self.prefix}-replica-{name}"
 
     @property
-    def of_shards(self) -> dict[str, int]:
-        """All Leases of shards, with their numbers."""
+    def shard_numbers(self) -> dict[str, int]:
+        """The numbers of all shards, by the names of their Leases."""
         return {self.shard(number): number for number in range(self.shards)}
 
 
 @dataclass(frozen=True, slots=True)
 class LeasePlan:
-    """What to do after a look; shards by their numbers."""
+    """What to do after a list; shards by their numbers."""
 
     lost: tuple[int, ...] = ()
-    """Somebody else has them, or nobody: what runs for them has to end at once."""
+    """Held by another replica, or by none: stop their subscriptions immediately."""
     release: tuple[int, ...] = ()
-    """More than our share: to be given away when what runs for them has ended."""
+    """More than the fair share: release them once their subscriptions have stopped."""
     acquire: tuple[int, ...] = ()
-    """Of our share, and free."""
+    """Part of the fair share, and free."""
     remove: tuple[Lease, ...] = ()
-    """What nobody has any use for."""
+    """Obsolete Leases."""
 
 
 @dataclass(frozen=True, slots=True)
 class Elector:
-    """What does not change while a replica lives."""
+    """The rules of the election for one replica; immutable."""
 
     replica: Replica
     names: LeaseNames
     timing: LeaseTiming = LeaseTiming()
 
-    def is_free(self, secret_version: LeaseView, now: float) -> bool:
-        """Whether a Lease may be taken: released, expired, or of an earlier life."""
-        lease = secret_version.lease
-        waited = now - secret_version.since
+    def is_free(self, view: LeaseView, now: float) -> bool:
+        """Whether the Lease may be acquired: released, expired, or of an earlier life of this replica."""
+        lease = view.lease
+        waited = now - view.since
         is_expired = waited >= max(self.timing.duration, lease.duration)
-        return not lease.holder or is_expired or self.replica.has_left(secret_version)
+        return not lease.holder or is_expired or self.replica.is_of_earlier_life(view)
 
-    def living(self, view: LeaseViews, now: float) -> frozenset[str]:
-        """The replicas that share, oneself among them; others have to be heard of just now."""
+    def living(self, views: LeaseViews, now: float) -> frozenset[str]:
+        """The holder identities of live replicas: this one, and others whose Lease changed recently."""
         ours = self.names.replica(self.replica.name)
         received = {
-            secret_version.lease.holder
-            for name, secret_version in view.items()
+            view.lease.holder
+            for name, view in views.items()
             if name.startswith(self.names.replica(""))
             and name != ours
-            and now - secret_version.since < self.timing.presence
+            and now - view.since < self.timing.presence
         }
         return frozenset(received - {""} | {self.replica.holder})
 
-    def holders(self, view: LeaseViews, now: float) -> dict[int, str]:
-        """Who holds each shard that is not free."""
-        numbers = self.names.of_shards
+    def holders(self, views: LeaseViews, now: float) -> dict[int, str]:
+        """The holder of each shard that is not free."""
+        numbers = self.names.shard_numbers
         return {
-            numbers[name]: secret_version.lease.holder
-            for name, secret_version in view.items()
-            if name in numbers and not self.is_free(secret_version, now)
+            numbers[name]: view.lease.holder
+            for name, view in views.items()
+            if name in numbers and not self.is_free(view, now)
         }
 
-    def plan(self, view: LeaseViews, held: Collection[int], now: float) -> LeasePlan:
-        """What to do, given the shards that are held as far as this process knows."""
+    def plan(self, views: LeaseViews, held: Collection[int], now: float) -> LeasePlan:
+        """What to do, given the shards that this process holds to its own knowledge."""
         me = self.replica.holder
-        holders = self.holders(view, now)
-        wanted = fair_assignment(holders, self.living(view, now), self.names.shards)
+        holders = self.holders(views, now)
+        wanted = fair_assignment(holders, self.living(views, now), self.names.shards)
         ours = {shard for shard, holder in wanted.items() if holder == me}
-        # What is in our name and not held was given up, or its answer was lost: it is taken again.
+        # A Lease in our name that is not held was given up, or the response was lost: acquire it again.
         of_others = {shard for shard, holder in holders.items() if holder != me}
-        lost = {shard for shard in held if not self._has(view, shard)}
+        lost = {shard for shard in held if not self._has(views, shard)}
         return LeasePlan(
             lost=tuple(sorted(lost)),
             release=tuple(sorted(set(held) - lost - ours)),
             acquire=tuple(sorted(ours - set(held) - of_others)),
-            remove=self._useless(view, now),
+            remove=self._obsolete(views, now),
         )
 
-    def _has(self, view: LeaseViews, shard: int) -> bool:
-        secret_version = view.get(self.names.shard(shard))
-        return secret_version is not None and secret_version.lease.holder == self.replica.holder
+    def _has(self, views: LeaseViews, shard: int) -> bool:
+        view = views.get(self.names.shard(shard))
+        return view is not None and view.lease.holder == self.replica.holder
 
-    def _useless(self, view: LeaseViews, now: float) -> tuple[Lease, ...]:
-        """Leases of replicas that died long ago, and of shards that there are no more."""
-        kept = {*self.names.of_shards, self.names.replica(self.replica.name)}
+    def _obsolete(self, views: LeaseViews, now: float) -> tuple[Lease, ...]:
+        """Leases of replicas that ended long ago, and of shards that no longer exist."""
+        kept = {*self.names.shard_numbers, self.names.replica(self.replica.name)}
         return tuple(
-            secret_version.lease
-            for name, secret_version in view.items()
-            if name not in kept and now - secret_version.since >= _FORGOTTEN * self.timing.duration
+            view.lease
+            for name, view in views.items()
+            if name not in kept and now - view.since >= _OBSOLETE_AFTER * self.timing.duration
         )

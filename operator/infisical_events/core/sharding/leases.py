@@ -1,4 +1,4 @@
-"""What a Lease (coordination.k8s.io) says, and the records that its holder writes; pure."""
+"""The record of a Lease (coordination.k8s.io), and the records that its holder writes."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,33 +8,33 @@ _MICRO_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """One Lease as the API server holds it; times are kept as they were written and not read."""
+    """One Lease as the API server stores it; its times stay text and are never parsed."""
 
     name: str
     holder: str = ""
-    """Empty for nobody."""
+    """Empty if no replica holds it."""
     duration: float = 0.0
-    """How long its holder wants others to wait, in seconds."""
+    """Seconds that others have to wait without a renewal, as its holder wrote it."""
     acquired: str = ""
     renewed: str = ""
     transitions: int = 0
     uid: str = ""
     version: str = ""
-    """The resourceVersion; empty for one that is not there yet."""
+    """The resourceVersion; empty for a Lease that does not exist yet."""
 
     @property
     def record(self) -> tuple[str, str, str, int]:
-        """What its holder changes with each renewal, and a label does not."""
+        """The fields that change with each renewal, but not with a label."""
         return self.holder, self.acquired, self.renewed, self.transitions
 
 
 def renewed(lease: Lease, now: datetime) -> Lease:
-    """The record with which its holder shows that it is alive; `now` (UTC) is for people to read."""
+    """The record of a renewal; `now` (UTC) is informative and never compared."""
     return replace(lease, renewed=now.strftime(_MICRO_TIME))
 
 
 def taken(lease: Lease, holder: str, duration: float, now: datetime) -> Lease:
-    """The record with which it gets another holder, or the same one anew."""
+    """The record of an acquisition by `holder`, for `duration` seconds without a renewal."""
     moment = now.strftime(_MICRO_TIME)
     is_transition = lease.version != "" and lease.holder != holder
     return replace(
@@ -48,5 +48,5 @@ def taken(lease: Lease, holder: str, duration: float, now: datetime) -> Lease:
 
 
 def released(lease: Lease, now: datetime) -> Lease:
-    """The record with which its holder gives it up: anybody may take it at once."""
+    """The record of a release: any replica may acquire the Lease immediately."""
     return replace(renewed(lease, now), holder="", duration=1.0)

@@ -1,4 +1,4 @@
-"""What changed: the value that flows from diffing to the debts of a workload."""
+"""A change of one key: the value that flows from the snapshot diff to the pending restarts of workloads."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,17 +9,17 @@ from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.text import preview
 
 ANY_KEY = "*"
-"""Stands for keys that nobody can name: an import mutation heard but not seen, or too many keys."""
+"""Stands for unknown keys: of an import mutation without a visible change, or of too many changes."""
 
-LONGEST_LIST = 50
-"""How many changes a debt keeps one by one."""
+MAX_CHANGES = 50
+"""How many changes a pending restart keeps individually."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One key that changed in one scope, under every event type that Infisical could have told it.
+    """One key that changed in one scope, with every event type that Infisical may have reported for it.
 
-    An upsert is a create in the state and `secret:update` on the wire, so there may be several.
+    There may be several: an upsert creates a secret, and its event is a `secret:update`.
     """
 
     scope: Scope
@@ -38,23 +38,24 @@ class Change:
 
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """One change per scope and key with all its types, sorted."""
+    """One change per scope and key, with the union of its types; sorted."""
     types: dict[tuple[Scope, str], frozenset[EventType]] = {}
     for change in changes:
         place = (change.scope, change.key)
         types[place] = types.get(place, frozenset()) | change.types
-    return tuple(sorted((Change(*place, told) for place, told in types.items()), key=str))
+    return tuple(sorted((Change(*place, all_types) for place, all_types in types.items()), key=str))
 
 
-def compacted(changes: Iterable[Change], most: int = LONGEST_LIST) -> tuple[Change, ...]:
-    """As `united`, and few however much changed: too many become one per scope, or per environment.
+def compacted(changes: Iterable[Change], limit: int = MAX_CHANGES) -> tuple[Change, ...]:
+    """As `merged`, and at most `limit` unless there are more environments than that.
 
-    What concerns somebody still does when it is folded, and more may. So this is for what is
-    already owed: a debt stays small for as long as a workload is held.
+    Too many changes become one per scope, or else one per environment. A selector that selects a change also
+    selects its compacted form, and may select more. So this is for pending restarts only: they stay small,
+    however long a workload waits for its restart.
     """
     kept = merged(changes)
     for coarser in (_any_key, _in_any_folder):
-        if len(kept) > most:
+        if len(kept) > limit:
             kept = merged(map(coarser, kept))
     return kept
 
@@ -68,5 +69,5 @@ def _in_any_folder(change: Change) -> Change:
 
 
 def summarize(changes: tuple[Change, ...]) -> str:
-    """`secret:update prod:/a KEY` for the first few changes."""
+    """`secret:update prod:/a KEY` for the first 3 changes, and the number of the others."""
     return preview(changes, 3, "; ")

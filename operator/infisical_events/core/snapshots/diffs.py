@@ -1,4 +1,4 @@
-"""From two bodies of one part to the changes between them, attributed as Infisical would tell them."""
+"""The changes between two states of one partition, with the event types that Infisical reports for them."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ _ANY_OF_OWN = _CREATE | _UPDATE | _DELETE
 
 
 def diff(partition: Partition, before: PartitionState, after: PartitionState) -> tuple[Change, ...]:
-    """The changes of one part; an import's differences are mutations of the importing folder.
+    """The changes of one partition; differences of an import are import mutations of the importing folder.
 
-    Of a folded body nobody can say which keys changed, nor how.
+    A compacted state does not tell which keys changed, nor how: the result is one change of any key.
     """
     if before.agrees(after):
         return ()
@@ -34,21 +34,23 @@ def _own_changes(partition: Partition, before: PartitionState, after: PartitionS
     for key in sorted(before.versions.keys() | after.versions.keys()):
         old, new = before.versions.get(key), after.versions.get(key)
         if old is not None and new is not None and (old.id, old.version) == (new.id, new.version):
-            if not old.agrees(new):  # its value alone: what it refers to changed, told as an import mutation
+            if not old.agrees(
+                new
+            ):  # only its value: a referenced secret changed, reported as an import mutation
                 yield Change(partition.scope, key, _IMPORT)
         else:
             yield Change(partition.scope, key, _types_of_loss(old, stayed) | _types_of_gain(new, stayed))
 
 
 def _types_of_loss(old: SecretVersion | None, stayed: frozenset[str]) -> frozenset[EventType]:
-    """What a key had is gone, or has another version or name: a rename is told as an update."""
+    """For a secret that left the key, was changed or renamed: a rename is reported as an update."""
     if old is None:
         return frozenset()
     return _UPDATE if old.id in stayed else _DELETE
 
 
 def _types_of_gain(new: SecretVersion | None, stayed: frozenset[str]) -> frozenset[EventType]:
-    """A new secret that was already changed since has been both created and updated."""
+    """For the secret that is under the key now; a new one with a version above 1 was created and updated."""
     if new is None:
         return frozenset()
     if new.id in stayed:

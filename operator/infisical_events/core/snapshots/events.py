@@ -1,8 +1,8 @@
-"""What a stream can say: frames of the Events API decoded into values.
+"""Frames of the Events API, decoded into values.
 
-Two generations of payloads are understood: `{projectType, data}` with `secretKey`, and the older
-`{type, data}` with `secretKeys` (a string there, in spite of its name). What cannot be understood is
-kept as `NotUnderstood`, because the state decides, not the event: it still is a reason to look.
+Two generations of payloads are supported: `{projectType, data}` with `secretKey`, and the older
+`{type, data}` with `secretKeys` (a string there, in spite of its name). A frame that cannot be decoded
+becomes an `UnrecognizedFrame`: it still triggers a read, because the state decides and not the event.
 """
 
 import json
@@ -19,7 +19,7 @@ _IMPORT = EventType.IMPORT_MUTATION
 
 @dataclass(frozen=True, slots=True)
 class SecretEvent:
-    """One change as Infisical tells it; `keys` is empty for an import mutation."""
+    """One change as Infisical reports it; `keys` is empty for an import mutation."""
 
     type: EventType
     folder: Folder
@@ -28,14 +28,14 @@ class SecretEvent:
 
 @dataclass(frozen=True, slots=True)
 class UnrecognizedFrame:
-    """A frame that is no event of the four; `why` never repeats foreign text."""
+    """A frame that is none of the four event types; `why` never contains foreign text."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorFrame:
-    """`event: error`: the server is about to end the stream (lost permission, or its own trouble)."""
+    """`event: error`: the server is about to end the stream (lost permission, or an internal error)."""
 
 
 Frame = SecretEvent | UnrecognizedFrame | ErrorFrame
@@ -44,7 +44,7 @@ Frame = SecretEvent | UnrecognizedFrame | ErrorFrame
 def decode_frame(name: str, data: str) -> tuple[Frame, ...]:
     """Decode one Server-Sent Event.
 
-    A ping has no data, and the reader may make up empty events of its own: both decode to nothing.
+    A ping has no data, and the SSE decoder may produce empty events of its own: both decode to nothing.
     """
     if name == "error":
         return (ErrorFrame(),)
@@ -71,7 +71,7 @@ def _events(envelope: object) -> tuple[Frame, ...]:
     grouped: dict[Folder, set[str]] = defaultdict(set)
     for item in items:
         if not (isinstance(item, Mapping) and _is_placed(item)):
-            return (UnrecognizedFrame("an item names no environment and path"),)
+            return (UnrecognizedFrame("an item has no environment or no path"),)
         folder = Folder(item["environment"], canonical(item["secretPath"]))
         grouped[folder].update(_keys(item))
     if not grouped:

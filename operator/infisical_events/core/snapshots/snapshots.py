@@ -1,10 +1,10 @@
-"""What was seen: the state of the subscribed folders, reduced to ids, versions and keyed digests.
+"""Snapshots: the state of the subscribed folders, reduced to ids, versions and keyed digests.
 
-No value gets in here; where Secrets are written, `core.contents` has them. A secret's id is shortened to a
-digest: it only has to tell secrets apart.
+They contain no values; `core.sync.managed_secret_content` has those for the Secrets that are written. A
+secret's id is shortened to a digest: it only has to distinguish secrets.
 
-What is known of a secret may be less than all: its value was not read, or only that nothing had changed
-was stored of a large folder. Two sightings *agree* when they are the same as far as both know.
+A state may be incomplete: values were not read, or only a fingerprint of a large folder is stored. Two states
+*agree* when everything that both of them know is equal.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 
 _ID_LENGTH = 10
-"""Characters of base64: 60 bits, so that a million secrets collide once in two million projects."""
+"""Characters of base64: 60 bits; in two million projects of a million secrets, one collision is expected."""
 
 
 def short_id(identifier: str) -> str:
@@ -36,10 +36,10 @@ def _digest(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SecretVersion:
-    """One secret as it stood: which one (`id`, shortened), its version, and a keyed digest of its value.
+    """One version of a secret: its shortened id, its version number, and a keyed digest of its value.
 
-    The digest is empty where values were not read. It tells of what no version shows: a secret that
-    refers to another one changes with that.
+    The digest is empty where values are not read. It shows what no version number shows: a secret that
+    references another one changes its value with that.
     """
 
     id: str
@@ -47,12 +47,12 @@ class SecretVersion:
     digest: str = ""
 
     def agrees(self, other: "SecretVersion") -> bool:
-        """Whether both are the same as far as both know."""
-        is_told_apart = bool(self.digest and other.digest) and self.digest != other.digest
-        return (self.id, self.version) == (other.id, other.version) and not is_told_apart
+        """Whether everything that both know is equal."""
+        has_other_digest = bool(self.digest and other.digest) and self.digest != other.digest
+        return (self.id, self.version) == (other.id, other.version) and not has_other_digest
 
     def completed_from(self, earlier: "SecretVersion | None") -> "SecretVersion":
-        """With the digest of an earlier sighting that agrees, if this one has none."""
+        """With the digest of an earlier version that agrees, if this one has none."""
         if self.digest or earlier is None or not self.agrees(earlier):
             return self
         return replace(self, digest=earlier.digest)
@@ -60,10 +60,10 @@ class SecretVersion:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A unit of belief: the own secrets of one folder, or one entry of the imports seen in a scope.
+    """The unit of accepted state: the own secrets of one folder, or one import listed in a scope.
 
-    The server's recursive list does not tell which folder below the scope imports what. So an import
-    belongs to the scope it was seen in: to a folder when that was looked at alone.
+    A recursive list does not say which folder below the scope has the import. So an import belongs to the
+    scope in which it was listed: to a single folder if that was listed alone.
     """
 
     scope: Scope
@@ -75,7 +75,7 @@ class Partition:
 
     @classmethod
     def parse(cls, text: str) -> "Partition":
-        """The inverse of `str()`; raises ValueError for what is no part."""
+        """The inverse of `str()`; raises ValueError when malformed."""
         scope, arrow, source = text.partition("<-")
         return cls(Scope.parse(scope), Folder.parse(source) if arrow else None)
 
@@ -86,16 +86,16 @@ class Partition:
 
     @property
     def folder(self) -> Folder:
-        """The folder that the part's changes are attributed to."""
+        """The folder that changes of the partition are attributed to."""
         return self.scope.folder
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """All keys of one part, unfiltered. `rank` is an import's place in its list (later ones win).
+    """All keys of one partition, unfiltered. `rank` is an import's index in its list (later ones win).
 
-    A folded body knows its keys only by `fold`, a digest over all of them: enough to tell whether
-    something changed, and not what.
+    A compacted state has only a `fingerprint`, a digest over all its keys: enough to detect that something
+    changed, not what.
     """
 
     versions: Mapping[str, SecretVersion]
@@ -104,23 +104,23 @@ class PartitionState:
 
     @classmethod
     def of(cls, secret_versions: Mapping[str, SecretVersion], rank: int = 0) -> "PartitionState":
-        """A body that nobody can change any more."""
+        """A state with an immutable copy of these versions."""
         return cls(MappingProxyType(dict(secret_versions)), rank)
 
     @property
     def ids(self) -> frozenset[str]:
-        """Which secrets are in it, as far as that is known."""
+        """The ids of its secrets; none for a compacted state."""
         return frozenset(secret_version.id for secret_version in self.versions.values())
 
     def compacted(self) -> "PartitionState":
-        """What is left when the keys are not kept: ids and versions count, digests of values do not."""
+        """The state without its keys: a fingerprint of ids and versions, without digests of values."""
         if self.fingerprint or not self.versions:
             return self
         known = sorted((key, seen.id, seen.version) for key, seen in self.versions.items())
         return PartitionState(MappingProxyType({}), self.rank, _digest(json.dumps(known)))
 
     def agrees(self, seen: "PartitionState") -> bool:
-        """Whether a body that was seen whole is this one, as far as this one knows."""
+        """Whether a complete state equals this one in everything that this one knows."""
         if self.fingerprint:
             return self == seen.compacted()
         return (
@@ -132,21 +132,21 @@ class PartitionState:
         )
 
     def completed_from(self, earlier: "PartitionState") -> "PartitionState":
-        """With what an earlier body knew of secrets that are still the same."""
+        """With the digests of an earlier state, for secrets that are unchanged."""
         if not any(secret_version.digest for secret_version in earlier.versions.values()):
             return self
         known = {key: seen.completed_from(earlier.versions.get(key)) for key, seen in self.versions.items()}
         return replace(self, versions=MappingProxyType(known))
 
     def without_digests(self) -> "PartitionState":
-        """What is left when values are not read any more, or their digests have another key."""
+        """The state for when values are not read any more, or when their digests get another key."""
         if not any(secret_version.digest for secret_version in self.versions.values()):
             return self
         plain = {key: replace(seen, digest="") for key, seen in self.versions.items()}
         return replace(self, versions=MappingProxyType(plain))
 
     def encode(self) -> str:
-        """One string per part: JSON, sorted, without blanks."""
+        """As a string: JSON with sorted keys and without blanks."""
         entries: Any = self.fingerprint or {key: _encoded(seen) for key, seen in self.versions.items()}
         return json.dumps([self.rank, entries], sort_keys=True, separators=(",", ":"))
 
@@ -169,15 +169,15 @@ def _decoded(identifier: object, version: Any, digest: object = "") -> SecretVer
 
 
 ABSENT = PartitionState.of({})
-"""The body of a part that is not there."""
+"""The state of a partition that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One look: which scopes were looked at, what stood there, and between which two moments.
+    """One read of some scopes, with the times at which it started and finished.
 
-    Of `unsure` parts it tells nothing: they may be hidden instead of gone, or were not looked at.
-    `key_id` names the key of the values' digests; it is empty where no values were read.
+    It says nothing about `unverified` partitions: they were not read, or may be hidden rather than removed.
+    `key_id` identifies the key of value digests; it is empty if no values were read.
     """
 
     scopes: tuple[Scope, ...]
@@ -188,13 +188,13 @@ class Snapshot:
     key_id: str = ""
 
     def with_unverified(self, partitions: Iterable[Partition]) -> "Snapshot":
-        """The same look, in which these parts are not told for sure."""
+        """The same snapshot, in which these partitions are unverified."""
         return replace(self, unverified=self.unverified | frozenset(partitions))
 
     def within(self, scopes: tuple[Scope, ...], current: Iterable[Partition]) -> "Snapshot":
-        """A look at some folders, as one at all these scopes that tells nothing of the other parts.
+        """The snapshot of some folders as one of all these scopes, with the other partitions unverified.
 
-        An import that a recursive scope shows is not recognised in a look at one folder.
+        A read of one folder does not identify an import that is listed under a recursive scope.
         """
         partitions = {
             partition: state for partition, state in self.partitions.items() if is_covered(partition, scopes)
@@ -204,12 +204,12 @@ class Snapshot:
 
     @property
     def key_count(self) -> int:
-        """How many keys were seen, imported ones included."""
+        """The number of keys, including imported ones."""
         return sum(len(state.versions) for state in self.partitions.values())
 
 
 def is_covered(partition: Partition, scopes: Iterable[Scope]) -> bool:
-    """Whether a look at these scopes would have shown the part if it were there."""
+    """Whether a read of these scopes includes the partition if it exists."""
     if partition.source is None:
         return any(scope.covers(partition.folder) for scope in scopes)
     return partition.scope in scopes

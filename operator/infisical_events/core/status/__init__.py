@@ -1,1 +1,5 @@
-"""TODO."""
+"""What users read: reasons, conditions, Kubernetes Events and texts.
+
+`reasons` lists every reason, `reason_hints` says what to do about each, `conditions` updates conditions and
+derives Ready, `kube_events` is one Kubernetes Event, and `text` bounds and formats messages.
+"""

@@ -1,4 +1,4 @@
-"""Conditions: the transitions of one, and Ready as the summary of the others."""
+"""Conditions: the transition of one condition, and Ready as the summary of the others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from datetime import datetime
 from infisical_events.api.statuses import Condition, ConditionStatus, ConditionType
 from infisical_events.core.status.reasons import Reason
 
-_LONGEST_MESSAGE = 1024
-"""Characters; far below the 32,768 of `metav1.Condition`, since a person reads it in a terminal."""
+_MAX_MESSAGE_LENGTH = 1024
+"""Characters; far below the 32,768 of `metav1.Condition`, since users read it in a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionUpdate:
-    """What a condition is about to say."""
+    """A new status, reason and message for one condition."""
 
     type: ConditionType
     status: ConditionStatus
@@ -22,27 +22,27 @@ class ConditionUpdate:
 
 
 _UNKNOWN = ConditionUpdate(
-    ConditionType.READY, ConditionStatus.UNKNOWN, Reason.STARTING, "Not found out yet."
+    ConditionType.READY, ConditionStatus.UNKNOWN, Reason.STARTING, "Waiting for the first login and read."
 )
 
 
 def without(conditions: Iterable[Condition], kind: ConditionType) -> tuple[Condition, ...]:
-    """Drop a condition that stands only while it is true."""
+    """The conditions without the one of this type; for types that exist only while they are true."""
     return tuple(condition for condition in conditions if condition.type is not kind)
 
 
 def with_condition(
-    conditions: Iterable[Condition], finding: ConditionUpdate, generation: int, now: datetime
+    conditions: Iterable[Condition], update: ConditionUpdate, generation: int, now: datetime
 ) -> tuple[Condition, ...]:
-    """Replace one condition; its transition time moves only when its status flips."""
+    """The conditions with one replaced; its transition time changes only with its status."""
     others = {condition.type: condition for condition in conditions}
-    old = others.pop(finding.type, None)
-    kept = old.last_transition_time if old and old.status is finding.status else None
+    old = others.pop(update.type, None)
+    kept = old.last_transition_time if old and old.status is update.status else None
     new = Condition(
-        type=finding.type,
-        status=finding.status,
-        reason=finding.reason,
-        message=finding.message[:_LONGEST_MESSAGE],
+        type=update.type,
+        status=update.status,
+        reason=update.reason,
+        message=update.message[:_MAX_MESSAGE_LENGTH],
         observed_generation=generation,
         last_transition_time=kept or now,
     )
@@ -51,7 +51,7 @@ def with_condition(
 
 
 def ready(conditions: Iterable[Condition]) -> ConditionUpdate:
-    """Ready: changes reach the workloads. Without a stream they still do, only later, if one may look."""
+    """Ready means that changes reach workloads: by the stream or, where state is read, by polling."""
     by_type = {condition.type: condition for condition in conditions}
     if stalled := by_type.get(ConditionType.STALLED):
         return _as_ready(stalled, ConditionStatus.FALSE)
@@ -63,12 +63,12 @@ def ready(conditions: Iterable[Condition]) -> ConditionUpdate:
             return _as_ready(condition, condition.status)
     streaming = by_type.get(ConditionType.STREAMING)
     if streaming and streaming.status is ConditionStatus.TRUE:
-        received = "Changes are heard as they happen."
-        return ConditionUpdate(ConditionType.READY, ConditionStatus.TRUE, Reason.WATCHING, received)
+        message = "Event stream connected."
+        return ConditionUpdate(ConditionType.READY, ConditionStatus.TRUE, Reason.WATCHING, message)
     if by_type[ConditionType.OBSERVED].reason == Reason.EVENTS_ONLY:
         return _as_ready(streaming, ConditionStatus.FALSE) if streaming else _UNKNOWN
-    looked = "Changes are found by looking at intervals; condition Streaming says why no stream is open."
-    return ConditionUpdate(ConditionType.READY, ConditionStatus.TRUE, Reason.POLLING, looked)
+    polling = "No event stream; polling every resyncIntervalSeconds. See condition Streaming."
+    return ConditionUpdate(ConditionType.READY, ConditionStatus.TRUE, Reason.POLLING, polling)
 
 
 def _as_ready(condition: Condition, status: ConditionStatus) -> ConditionUpdate:

@@ -1,6 +1,6 @@
-"""Every reason this operator gives, as a constant: users and alerts match on them.
+"""Every reason of this operator, as a constant: users and alerts match on them.
 
-`docs/reasons.md` explains each; a test holds the two together.
+`docs/reasons.md` explains each reason; a test compares the two.
 """
 
 from enum import StrEnum
@@ -86,7 +86,7 @@ class Reason(StrEnum):
     RESTART_BUDGET_EXHAUSTED = "RestartBudgetExhausted"
     DRY_RUN = "DryRun"
 
-    # skips: why nothing happened
+    # skips: why a change causes no restart
     EVENT_TYPE_NOT_SELECTED = "EventTypeNotSelected"
     ENVIRONMENT_NOT_SELECTED = "EnvironmentNotSelected"
     PATH_NOT_SELECTED = "PathNotSelected"

@@ -1,8 +1,7 @@
-"""What a Secret that the operator writes itself shall hold, from one look with values at a folder.
+"""The content of a Secret that the operator itself writes, from one read of a folder with values.
 
-This is where values are: in a `Reading`, and in the `Content` made of it. Neither shows them in a `repr`,
-no message names one, and the token by which contents are compared is made of ids, versions and keyed
-digests.
+Values are in `FolderValues` and in the `ManagedSecretContent` made of it. Neither shows them in a `repr`, no
+message names one, and the fingerprint that is compared is made of ids, versions and keyed digests.
 """
 
 import hashlib
@@ -36,14 +35,14 @@ _MOST_NAMES: Final = 5
 
 
 class ContentError(ValueError):
-    """A Secret cannot be made as its spec has it; the message says what to change and names no value."""
+    """The spec asks for a Secret that cannot be made; the message says what to change and names no value."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderValues:
-    """One folder as it was read with values: its own part, also when that is empty, and its imports.
+    """One folder as it was read with values: its own partition, also when that is empty, and its imports.
 
-    `values` has the values of each part under the keys of its sightings.
+    `values` has the values of each partition, by key.
     """
 
     partitions: Mapping[Partition, PartitionState]
@@ -52,7 +51,7 @@ class FolderValues:
 
 @dataclass(frozen=True, slots=True)
 class ManagedSecretContent:
-    """What a Secret shall hold: text by data key, a token of it, and what was seen when it was read."""
+    """The content of a Secret: text by data key, a fingerprint, and the partitions that were read."""
 
     data: Mapping[str, str] = field(repr=False)
     fingerprint: str
@@ -60,12 +59,12 @@ class ManagedSecretContent:
 
 
 def folder_of(managed: ManagedSecret) -> Folder:
-    """The folder that it is made from."""
+    """The folder that the Secret is made from."""
     return Folder(managed.environment_slug, managed.secret_path)
 
 
 def managed_secret_content_of(folder_values: FolderValues, managed: ManagedSecret) -> ManagedSecretContent:
-    """What the Secret shall hold.
+    """The content of the Secret.
 
     Raises:
         ContentError: it cannot be made.
@@ -80,9 +79,9 @@ def managed_secret_content_of(folder_values: FolderValues, managed: ManagedSecre
 
 
 def matches_accepted(folder_values: FolderValues, accepted: Mapping[Partition, PartitionState]) -> bool:
-    """Whether all that is believed of this folder was seen in the same ids and versions.
+    """Whether the read shows the accepted state of this folder in the same ids and versions.
 
-    What the belief does not tell of is left out: so a reading that shows more than is believed agrees.
+    What the accepted state does not cover is left out, so a read that shows more than it matches.
     """
     return all(
         body.agrees(seen)
@@ -92,10 +91,10 @@ def matches_accepted(folder_values: FolderValues, accepted: Mapping[Partition, P
 
 
 def may_lack_import(folder_values: FolderValues, ledger: Ledger, now: datetime) -> bool:
-    """Whether an import that was found in a tree a moment ago may be this folder's, and missing here.
+    """Whether an import that a recursive read has just shown may be this folder's, and missing here.
 
-    A recursive look does not tell which of its folders an import belongs to. So for as long as a read may
-    lag, one that does not show it may be older than what is believed.
+    A recursive read does not say which of its folders an import belongs to. So for as long as reads may
+    be stale, one that does not show the import may be older than the accepted state.
     """
     sources = {partition.source for partition in folder_values.partitions}
     folders = {partition.folder for partition in folder_values.partitions if partition.source is None}
@@ -125,10 +124,10 @@ def check_secrets(spec: Spec) -> None:
 
 
 def _winners(folder_values: FolderValues, managed: ManagedSecret) -> dict[str, Partition]:
-    """The part that each selected key is taken from.
+    """The partition that each selected key is taken from.
 
-    Own secrets win over imports, and later entries of the list of imports over earlier ones, as the
-    server's own resolver has it.
+    Own secrets override imports, and later imports override earlier ones, as in the server's own
+    resolver.
     """
     keys = KeyFilter(managed.secret_keys)
     ordered = sorted(
@@ -140,9 +139,9 @@ def _winners(folder_values: FolderValues, managed: ManagedSecret) -> dict[str, P
 def _states_for(
     folder_values: FolderValues, partition: Partition, current: PartitionState
 ) -> Iterator[PartitionState]:
-    """What was seen in place of a believed part; nothing where the look tells nothing of it.
+    """What was read in place of an accepted partition; nothing where the read does not cover it.
 
-    An import that a recursive look has shown has no folder and another place in another list.
+    An import that a recursive read has shown has no folder and has another rank in another list.
     """
     if any(partition.scope == seen.scope for seen in folder_values.partitions):
         yield folder_values.partitions.get(partition, ABSENT)
@@ -162,12 +161,12 @@ def _data(values: Mapping[str, str], managed: ManagedSecret) -> dict[str, str]:
         try:
             return rendered(managed.template, values)
         except TemplateError as error:
-            raise ContentError(f"Secret {managed.name} of {folder_of(managed)}: {error}.") from None
+            raise ContentError(f"secret/{managed.name} from {folder_of(managed)}: {error}.") from None
     invalid = sorted(key for key in values if not _is_data_key(key))
     if invalid:
         raise ContentError(
-            f"Secret {managed.name}: no Secret can have a key that is called {_listed(invalid)}: give it "
-            "another name by the template, or leave it out by secretKeys."
+            f"secret/{managed.name}: invalid Secret key {_listed(invalid)}: rename it by a template, "
+            "or exclude it by secretKeys."
         )
     return dict(values)
 
@@ -175,20 +174,22 @@ def _data(values: Mapping[str, str], managed: ManagedSecret) -> dict[str, str]:
 def _check_size(data: Mapping[str, str], managed: ManagedSecret) -> None:
     broken = sorted(key for key, text in data.items() if not _is_writable(text))
     if broken:
-        raise ContentError(f"Secret {managed.name}: the value of {_listed(broken)} is no Unicode text.")
+        raise ContentError(
+            f"secret/{managed.name}: the value of {_listed(broken)} is not valid Unicode text."
+        )
     _check_bytes(sum(len(text.encode()) for text in data.values()), managed)
 
 
 def _check_bytes(size: int, managed: ManagedSecret) -> None:
     if size > _MOST_BYTES:
         raise ContentError(
-            f"Secret {managed.name} would hold {size} bytes, and Kubernetes admits {_MOST_BYTES}: take "
-            "fewer secrets by secretKeys, or make several Secrets of them."
+            f"secret/{managed.name} would have {size} bytes, more than Kubernetes admits ({_MOST_BYTES}): "
+            "select fewer secrets by secretKeys, or distribute them over several Secrets."
         )
 
 
 def _is_writable(text: str) -> bool:
-    """Whether it has no half of a surrogate pair in it, which JSON can name and UTF-8 cannot write."""
+    """Whether UTF-8 can encode it: JSON may name half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -207,12 +208,12 @@ def _is_data_key(key: str) -> bool:
 
 
 def _listed(names: list[str]) -> str:
-    """A few names, on one line, however long and odd."""
+    """A few names, on one line, with odd characters escaped."""
     return preview([ascii(name[:64]) for name in names], _MOST_NAMES)
 
 
 def _fingerprint(seen: Mapping[str, SecretVersion], managed: ManagedSecret) -> str:
-    """All that decides on the content but the values, so that an edit of the spec is another content."""
+    """Everything that determines the content except the values, so that an edited spec is new content."""
     known = [
         sorted(
             (key, secret_version.id, secret_version.version, secret_version.digest)
@@ -232,20 +233,20 @@ def _mistakes(managed: ManagedSecret) -> Iterator[str]:
     yield from _mistakes_of_selection(managed)
     for key in sorted(managed.template):
         if not _is_data_key(key):
-            yield f"template: a Secret can have no key {key[:64]!a}, for it would lead out of a volume"
+            yield f"template: {key[:64]!a} is not a valid Secret key: it would lead out of a volume"
     if managed.creation_policy is CreationPolicy.MERGE and managed.type != _DEFAULT_TYPE:
-        yield "type: a Secret that keys are added to keeps its own type: leave it out"
+        yield "type: remove it: a Secret with creationPolicy Merge keeps its own type"
     if MANAGED_BY in managed.labels:
-        yield f"labels: {MANAGED_BY} is written by the operator: leave it out"
+        yield f"labels: remove {MANAGED_BY}: the operator writes it"
     for key in sorted(managed.annotations):
         if key.startswith(f"{GROUP}/"):
-            yield f"annotations: {key[:64]!a} is the operator's: leave it out"
+            yield f"annotations: remove {key[:64]!a}: the operator writes it"
 
 
 def _mistakes_of_selection(managed: ManagedSecret) -> Iterator[str]:
     try:
         if not compile_path_glob(managed.secret_path).is_literal:
-            yield "secretPath: a Secret is made from one folder: write its path without a glob"
+            yield "secretPath: write the path of one folder, without a glob"
     except ValueError as error:
         yield f"secretPath: {error}"
     try:
@@ -255,4 +256,4 @@ def _mistakes_of_selection(managed: ManagedSecret) -> Iterator[str]:
         return
     left_out = sorted(name for name in names_of(managed.template) if not keys.matches(name))
     if left_out:
-        yield f"template: it refers to {_listed(left_out)}, which secretKeys leaves out"
+        yield f"template: it refers to {_listed(left_out)}, which secretKeys excludes"

@@ -1,4 +1,4 @@
-"""A Kubernetes Secret as the operator sees it: its metadata, never its values."""
+"""The metadata of a Kubernetes Secret, never its values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,4 +22,4 @@ class SecretMetadata:
     our_keys: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
     controller_uid: str = ""
-    """The one owner that manages it, as Kubernetes has it; empty if there is none."""
+    """The owner that manages it (`controller: true`); empty if there is none."""

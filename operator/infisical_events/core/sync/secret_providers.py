@@ -1,4 +1,4 @@
-"""What writes a Kubernetes Secret: the three kinds of objects of others, as each of them is read."""
+"""Secret providers: the three kinds of objects by which other controllers write Kubernetes Secrets."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, ST
 from infisical_events.core.paths.folders import Folder, canonical
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.status.text import single_line
+from infisical_events.core.status.text import object_name, single_line
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 
 JSONObject = Mapping[str, Any]
@@ -19,22 +19,23 @@ CONTENT_ANNOTATIONS = {
     STATIC_SECRET: "secrets.infisical.com/version",
     EXTERNAL_SECRET: "reconcile.external-secrets.io/data-hash",
 }
-"""The annotation of a Secret by which each kind says what its content is: it moves with the data alone."""
+"""The annotation of a Secret that changes with its data alone, by kind of provider."""
 
 _LONGEST_SILENCE = timedelta(hours=1)
-"""The longest interval at which a source looks by itself that never answers: it may move until then."""
+"""The longest sync interval of a provider that never acknowledges: its content may change until then."""
 
 _LONGEST_TROUBLE = 200
-"""Characters of a source's own sentence that are repeated."""
+"""Characters of a provider's own message that are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretProvider:
     """One object that writes Secrets.
 
-    `acknowledged` moves with each sync that it answers to; a source without any is told by the content
-    alone. `reads` is what it takes from Infisical, None if that is not known. `trouble` is its own
-    sentence; `unable` is why it never syncs again, `deaf` why it cannot be asked and syncs by itself.
+    `acknowledged` changes with each sync that the provider acknowledges, None if it never acknowledges
+    any: then its content alone shows a sync. `reads` is what it reads from Infisical, None if that is
+    unknown. `error_message` is its own message; `disabled_reason` is why it never syncs again,
+    `unrequestable_reason` why it cannot be requested and syncs by itself.
     """
 
     kind: ResourceKind
@@ -50,35 +51,35 @@ class SecretProvider:
     disabled_reason: str = ""
     unrequestable_reason: str = ""
     sync_trigger: Mapping[str, Any] = field(default_factory=dict)
-    """What of its spec has to be patched for it to take notice, besides the annotation."""
+    """What has to be patched in its spec to start a sync, besides the annotation."""
 
     def __str__(self) -> str:
-        """`ExternalSecret payments`."""
-        return f"{self.kind.kind} {self.name}"
+        """`externalsecret/payments`."""
+        return object_name(self.kind.kind, self.name)
 
     @property
     def is_acknowledging(self) -> bool:
-        """Whether it tells that it has synced, and its content is as new as it was asked for."""
+        """Whether it acknowledges syncs, so that its content is as new as requested."""
         return self.acknowledged is not None and not self.unrequestable_reason
 
     @property
     def max_wait(self) -> timedelta:
-        """How long after its time is over an answer may still come."""
+        """How long after the timeout a sync may still come."""
         if self.disabled_reason:
             return timedelta()
         return _LONGEST_SILENCE if self.acknowledged is None else timedelta.max
 
     def may_read(self, changes: Iterable[Change]) -> bool:
-        """Whether some of the changes may lie in what it takes from Infisical itself."""
+        """Whether some of the changes may be in what it reads from Infisical."""
         return self.reads is None or any(
             scope.overlaps(change.scope) for scope in self.reads for change in changes
         )
 
 
 def content_marker_of(provider: SecretProvider, secret: SecretMetadata | None) -> str:
-    """What the content of a Secret is, in its source's words; empty when nobody says.
+    """The content of a Secret in its provider's terms; empty when there is no such annotation.
 
-    It may be a plain digest of values, so it is compared and told elsewhere only under a key.
+    It may be a plain digest of values, so it is compared and stored elsewhere only under a key.
     """
     return secret.annotations.get(CONTENT_ANNOTATIONS[provider.kind], "") if secret else ""
 
@@ -87,7 +88,7 @@ def provider_of(kind: ResourceKind, stored: JSONObject) -> SecretProvider:
     """Read a stored object of one of the three kinds.
 
     Raises:
-        KeyError, TypeError, AttributeError, ValueError: it has not the shape of its kind.
+        KeyError, TypeError, AttributeError, ValueError: it does not have the shape of its kind.
     """
     metadata, spec = stored["metadata"], stored.get("spec") or {}
     status = stored.get("status") or {}
@@ -108,9 +109,9 @@ def _conditions(status: JSONObject) -> dict[str, JSONObject]:
 
 
 def _infisical_secret(_name: str, spec: JSONObject, _status: JSONObject, namespace: str) -> dict[str, Any]:
-    """The official operator's v1alpha1: only another spec is a reason for it to look, and it answers nothing.
+    """The official operator's v1alpha1: only a changed spec starts a sync, which it never acknowledges.
 
-    The same interval in other words is another spec.
+    The same interval in another notation is a changed spec.
     """
     single = spec.get("managedSecretReference")
     targets = [*([single] if single else []), *(spec.get("managedKubeSecretReferences") or ())]
@@ -123,7 +124,7 @@ def _infisical_secret(_name: str, spec: JSONObject, _status: JSONObject, namespa
 
 
 def _scopes(spec: JSONObject) -> tuple[Scope, ...] | None:
-    """What each of its ways to log in is to read; its operator takes the first that works."""
+    """What each of its authentication methods reads; its operator uses the first that works."""
     ways = (spec.get("authentication") or {}).values()
     scopes = [way["secretsScope"] for way in ways if way and "secretsScope" in way]
     read = (
@@ -134,9 +135,9 @@ def _scopes(spec: JSONObject) -> tuple[Scope, ...] | None:
 
 
 def _changed_sync_config(spec: JSONObject) -> dict[str, Any]:
-    """The `syncConfig` that says the same in other words.
+    """The same `syncConfig` in another notation.
 
-    Where there is none, older fields of the spec count, and would not any more beside a new one.
+    Without one, older fields of the spec count, which a new `syncConfig` would override.
     """
     config = spec.get("syncConfig")
     heeded: JSONObject = spec if config is None else config
@@ -148,9 +149,9 @@ def _changed_sync_config(spec: JSONObject) -> dict[str, Any]:
 
 
 def reworded(interval: str) -> str:
-    """The same duration in other words: `1m` is `60s`, `90s` is `090s`.
+    """The same duration in another notation: `1m` is `60s`, `90s` is `090s`.
 
-    One number and one unit, since its operator reads nothing else.
+    One number and one unit: its operator reads nothing else.
     """
     number, unit = interval[:-1], interval[-1:]
     if number.isascii() and number.isdecimal():
@@ -163,7 +164,7 @@ def reworded(interval: str) -> str:
 
 
 def _static_secret(_name: str, spec: JSONObject, status: JSONObject, namespace: str) -> dict[str, Any]:
-    """The official operator's v1beta1: any annotation makes it look; the time of success is its answer."""
+    """The official operator's v1beta1: any annotation starts a sync; the time of success acknowledges it."""
     targets = [
         target
         for target in spec.get("targets") or ()
@@ -181,7 +182,7 @@ def _static_secret(_name: str, spec: JSONObject, status: JSONObject, namespace: 
 
 
 def _external_secret(name: str, spec: JSONObject, status: JSONObject, _namespace: str) -> dict[str, Any]:
-    """External Secrets: any annotation is a reason to look, and part of what it says it has synced."""
+    """External Secrets: any annotation starts a sync, and it acknowledges by the synced resourceVersion."""
     ready = _conditions(status).get("Ready", {})
     is_ready = ready.get("status") == "True"
     return {
@@ -193,11 +194,11 @@ def _external_secret(name: str, spec: JSONObject, status: JSONObject, _namespace
 
 
 def _unrequestable_reason(metadata: JSONObject) -> str:
-    """External Secrets' own controller puts back the annotations of what a ClusterExternalSecret made."""
+    """External Secrets restores the annotations of what a ClusterExternalSecret made."""
     owners = (f"{o['kind']} {o['name']}" for o in metadata.get("ownerReferences") or ())
     owner = next((told for told in owners if told.startswith("ClusterExternalSecret ")), "")
     return (
-        f"it is made by {single_line(owner)}, which takes the question back: waited for as it syncs by itself"
+        f"owned by {single_line(owner)}, which reverts the sync request: waiting for its own sync interval"
         if owner
         else ""
     )
@@ -213,7 +214,7 @@ def _disabled_reason(spec: JSONObject) -> str:
 
 
 def _error_message(condition: JSONObject) -> str:
-    """What a condition says when it is not true: a sentence of foreign origin, on one line and capped."""
+    """The message of a condition that is not true: foreign text, on one line and cut."""
     if condition.get("status") != "False":
         return ""
     return single_line(str(condition.get("message") or ""))[:_LONGEST_TROUBLE]

@@ -1,8 +1,7 @@
-"""The question that a source is asked: put by an annotation of its own, and read back from there.
+"""The sync request to a provider: an annotation on its object, which is also how it is read back.
 
-It says for which revision of which subscription it is, and what the source had acknowledged and written
-before. So a retry, or a process that begins anew, finds the question and the answer where they are, and
-asks nothing twice.
+It says for which revision of which subscription it is, and what the provider had acknowledged and written
+before. So a retry, or a new process, finds request and response where they are and requests nothing twice.
 """
 
 import json
@@ -16,27 +15,27 @@ from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.sync.secret_providers import SecretProvider
 
 _MOST_AHEAD = timedelta(minutes=1)
-"""A question further in the future was put by a clock that is wrong, or by a hand."""
+"""A request further in the future was written by a wrong clock or by hand."""
 
 
 def is_different_content(before: str, now: str) -> bool:
-    """Whether two tokens tell of different content: both are known, under one key."""
+    """Whether two fingerprints are of different content: both are known, under one key."""
     return bool(before and now) and before != now and fingerprint_key_id(before) == fingerprint_key_id(now)
 
 
 def fingerprint(key_id: str, digest: str) -> str:
-    """A token of content: a digest and by which key it was made."""
+    """The fingerprint of content: a digest and the key that it was made with."""
     return f"{key_id}:{digest}"
 
 
 def fingerprint_key_id(token: str) -> str:
-    """By which key a token was made; empty for one that was made without."""
+    """The key of a fingerprint; empty for one that was made without a key."""
     return token.rpartition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class SecretContent:
-    """One Secret as it is judged: a token of its content, under the operator's key, and its annotations."""
+    """One Secret: the fingerprint of its content, under the operator's key, and its annotations."""
 
     fingerprint: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -44,24 +43,25 @@ class SecretContent:
 
 @dataclass(frozen=True, slots=True)
 class PodContent:
-    """What one workload's pods were started with, by the name of the Secret; absent if nobody knows."""
+    """With which content a workload's pods were started, by Secret; missing where it is unknown."""
 
     content_fingerprints: Mapping[str, str]
 
     def has_changed(self, name: str, token: str) -> bool:
-        """Whether the content is another one than the pods have, or may be."""
+        """Whether the content differs from the pods' content, or may differ."""
         return not token or self.content_fingerprints.get(name) != token
 
     def differs(self, name: str, token: str) -> bool:
-        """Whether the content is known to be another one."""
+        """Whether the content is known to differ."""
         return is_different_content(self.content_fingerprints.get(name, ""), token)
 
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """A question put to a source: for which stamp, what it said and had written by then.
+    """A sync request as it was read back: its revision, and what was acknowledged and written before.
 
-    `since` is when it was asked first without an answer, for an older stamp perhaps.
+    `since` is the time of the first request without a response, which may have been for an older
+    revision.
     """
 
     revision: str
@@ -74,7 +74,7 @@ class SyncRequest:
 
 @dataclass(frozen=True, slots=True)
 class SyncContext:
-    """All that is known of a source when it is judged for one workload."""
+    """Everything that is known of a provider when it is evaluated for one pending restart."""
 
     provider: SecretProvider
     subscription: str
@@ -86,27 +86,27 @@ class SyncContext:
     known: PodContent
     timeout: timedelta
     since: datetime
-    """When the restart was owed."""
+    """When the restart became pending."""
     is_requested: bool = False
-    """Whether a person wants a restart, whatever the content is."""
+    """Whether a user requested the restart, whatever the content is."""
     is_confirmation_only: bool = False
-    """Whether it was restarted already with content that nobody answers for: nobody is asked again."""
+    """Whether the restart was made with unconfirmed content: the provider is only watched."""
 
     @property
     def content_fingerprints(self) -> dict[str, str]:
-        """Of the content of its Secrets, by their names."""
+        """By the names of its Secrets."""
         return {name: content.fingerprint for name, content in self.contents.items()}
 
     @property
     def has_new_content(self) -> bool:
-        """Whether a restart is wanted for the content that there is."""
+        """Whether the present content is a reason for a restart."""
         return self.is_requested or any(
             self.known.differs(*held) for held in self.content_fingerprints.items()
         )
 
 
 def sync_request_of(provider: SecretProvider, subscription: str, now: datetime) -> SyncRequest | None:
-    """The question that it was asked last; None if there is none, or none that can be read or be true."""
+    """The newest sync request; None if there is none, or if it is unreadable or in the future."""
     try:
         raw = json.loads(provider.annotations.get(annotations.resync_key(subscription), ""))
         request = SyncRequest(
@@ -123,11 +123,11 @@ def sync_request_of(provider: SecretProvider, subscription: str, now: datetime) 
 
 
 def sync_request_patch(context: SyncContext, revision: str, now: datetime) -> dict[str, Any]:
-    """The merge patch that asks a source to sync, under the version that it was read with.
+    """The merge patch that requests a sync, under the resourceVersion that the provider was read with.
 
-    What it was asked shortly before and left unanswered counts for its time: else changes that come
-    faster than its time is over would keep all restarts waiting. One that never answers may have found
-    the same data, so its time is always a new one.
+    The time since an unanswered request counts for the next one: else changes in quick succession would
+    defer restarts without an end. A provider that never acknowledges may have found the same data, so its
+    time always starts again.
     """
     provider, subscription = context.provider, context.subscription
     before = sync_request_of(provider, subscription, now)
@@ -159,7 +159,7 @@ def sync_request_patch(context: SyncContext, revision: str, now: datetime) -> di
 
 
 def has_moved(context: SyncContext, asker: str, request: SyncRequest) -> bool:
-    """Whether it has said anything since it was asked; one that never answers, whether its content has."""
+    """Whether the provider has responded; for one that never acknowledges, whether its content changed."""
     provider = context.provider
     if provider.acknowledged is None:
         held = (
@@ -171,12 +171,12 @@ def has_moved(context: SyncContext, asker: str, request: SyncRequest) -> bool:
 
 
 def has_answered(provider: SecretProvider, request: SyncRequest) -> bool:
-    """Whether it acknowledges another sync than it did when it was asked."""
+    """Whether it acknowledges another sync than at the time of the request."""
     return provider.acknowledged not in {"", request.acknowledged}
 
 
 def is_copied(context: SyncContext, subscription: str) -> bool:
-    """Whether the sync had read what a subscription asked: it stands on the Secrets, too."""
+    """Whether the sync had read a subscription's request: the provider copies it to its Secrets."""
     key = annotations.resync_key(subscription)
     asked = context.provider.annotations.get(key)
     shown = [content.annotations.get(key) == asked for content in context.contents.values()]

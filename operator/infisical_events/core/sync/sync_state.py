@@ -1,4 +1,4 @@
-"""How one knows that a source has synced, and whether the content is another one then."""
+"""The sync state of one provider: whether it has synced, and whether the content is new."""
 
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -17,33 +17,33 @@ from infisical_events.core.sync.sync_requests import (
 )
 
 _EARLY_CONTENT_WAIT = timedelta(seconds=10)
-"""How long a source that answers nothing is given to move again, if it had moved before it was asked."""
+"""How long a provider that never acknowledges may change again, if it changed before the request."""
 
 _REQUEST_AGAIN_AFTER = timedelta(seconds=1)
-"""A source that finds the same data is asked once more: it may have read a replica that lags."""
+"""A provider that finds the same data is requested once more: its read may have been stale."""
 
 _MOST_ATTEMPTS = 2
 
 
 class SyncState(Enum):
-    """What a source can vouch for."""
+    """What a provider vouches for."""
 
     NOT_REQUESTED = auto()
     WAITING = auto()
     CHANGED = auto()
-    """It has synced since it was asked, as far as it tells, and the content is another one."""
+    """It has synced since the request, as far as it acknowledges, and the content is new."""
     UNCHANGED = auto()
-    """It has synced since, as far as it tells, and the content is what the pods have."""
+    """It has synced since, as far as it acknowledges, and the pods have this content."""
     UNRESPONSIVE = auto()
-    """It never answers, its content has not moved in time, and no change is known that it should show."""
+    """It never acknowledges, its content did not change in time, and no known change should show."""
     TIMED_OUT = auto()
 
 
 def evaluate(context: SyncContext, now: datetime) -> SyncState:
-    """Whether the source has synced since it was asked for this debt, and whether the content is another.
+    """Whether the provider has synced since it was requested for this restart, and found new content.
 
-    It is asked one question at a time: a sync that is still under way for an older one would pass for the
-    answer to the newer.
+    It is requested once at a time: a sync in progress for an older request would count as the response to
+    the newer one.
     """
     state = _evaluated(context, now)
     return SyncState.WAITING if state is SyncState.NOT_REQUESTED and _is_busy(context, now) else state
@@ -73,7 +73,7 @@ def _evaluated(context: SyncContext, now: datetime) -> SyncState:
 
 
 def _state_of_request(context: SyncContext, now: datetime) -> SyncState:
-    """What it has answered, as far as it answers."""
+    """The state by its response, as far as it responds."""
     provider = context.provider
     request = sync_request_of(provider, context.subscription, now)
     if request is None or not _is_for(context, request):
@@ -91,13 +91,13 @@ def _state_of_request(context: SyncContext, now: datetime) -> SyncState:
 
 
 def _is_for(context: SyncContext, request: SyncRequest) -> bool:
-    """Whether it was asked for this or later, and its answer can be told."""
+    """Whether the request is for this revision or a later one, and its response is recognisable."""
     is_asked = is_revision_at_least(request.revision, context.epoch, context.seq)
     return is_asked and _can_tell(context, request)
 
 
 def _can_tell(context: SyncContext, request: SyncRequest) -> bool:
-    """Whether an answer would be seen: what content alone tells takes the key of when it was asked."""
+    """Whether a response would be recognised: content alone is compared under one key."""
     held = (
         (request.content_fingerprints.get(name, ""), token)
         for name, token in context.content_fingerprints.items()
@@ -109,12 +109,12 @@ def _can_tell(context: SyncContext, request: SyncRequest) -> bool:
 
 
 def _state_after_restart(provider: SecretProvider) -> SyncState:
-    """After a restart: who has answered for the content that it had, and who may still bring another one."""
+    """After a restart: a provider that acknowledges is done, another one may still sync."""
     return SyncState.UNCHANGED if provider.is_acknowledging else SyncState.TIMED_OUT
 
 
 def _state_of_unrequestable(context: SyncContext, now: datetime) -> SyncState:
-    """Who cannot be asked syncs by itself, and its content tells."""
+    """A provider that cannot be requested syncs by itself, which its content shows."""
     if context.has_new_content:
         return SyncState.CHANGED
     return SyncState.TIMED_OUT if now >= context.since + context.timeout else SyncState.WAITING

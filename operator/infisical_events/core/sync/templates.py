@@ -26,18 +26,18 @@ _PLACEHOLDER: Final = re.compile(
 )
 _OPENED: Final = "{{"
 _LONGEST_QUOTE: Final = 40
-"""Characters of a placeholder that are repeated when it is none."""
+"""Characters of an invalid placeholder that are repeated."""
 
 
 class TemplateError(ValueError):
-    """A template has no text for these values, or is none; the message names keys, never values."""
+    """A template is invalid, or lacks values; the message names keys, never values."""
 
 
 def rendered(template: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
     """The text under each key of the template, with values by the names of secrets.
 
     Raises:
-        TemplateError: a placeholder is none, or values are missing; all of them are named.
+        TemplateError: placeholders are invalid, or values are missing; the message names all of them.
     """
     mistakes = [*mistakes_of(template), *_missing(template, values)]
     if mistakes:
@@ -46,9 +46,9 @@ def rendered(template: Mapping[str, str], values: Mapping[str, str]) -> dict[str
 
 
 def length_of(template: Mapping[str, str], values: Mapping[str, str]) -> int:
-    """How many characters all of it will have, told without making it: a value may stand in it thousandfold.
+    """How many characters the result will have, without making it: a value may occur a thousand times.
 
-    Names without a value count nothing.
+    Names without a value count as empty.
     """
     return sum(
         len(text) + sum(len(_text(found, values)) - len(found[0]) for found in _PLACEHOLDER.finditer(text))
@@ -57,15 +57,15 @@ def length_of(template: Mapping[str, str], values: Mapping[str, str]) -> int:
 
 
 def names_of(template: Mapping[str, str]) -> frozenset[str]:
-    """The names of all secrets that it refers to."""
+    """The names of all secrets that the template refers to."""
     return frozenset(name for text in template.values() for name in _names(text))
 
 
 def mistakes_of(template: Mapping[str, str]) -> tuple[str, ...]:
-    """A sentence for each key whose text has a placeholder that is none; they quote the template alone."""
+    """One message for each key with an invalid placeholder; it quotes the template alone."""
     found = ((key, _stray(text)) for key, text in sorted(template.items()))
     return tuple(
-        f"the template's key {key} has {quote!r}, which is no placeholder: write {{{{ .NAME }}}} for a value "
+        f"template key {key} has the invalid placeholder {quote!r}: write {{{{ .NAME }}}} for a value "
         f'and {{{{ "{{{{" }}}} for two braces'
         for key, quote in found
         if quote
@@ -73,10 +73,10 @@ def mistakes_of(template: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def check_templates(spec: Spec) -> None:
-    """Refuse a spec with a template that can never have a text.
+    """Reject a spec with an invalid template.
 
     Raises:
-        ValueError: with one sentence per mistake, each naming its field.
+        ValueError: one message per mistake, each with its field.
     """
     mistakes = [
         f"spec.resync.secrets[{place}]: {mistake}"
@@ -91,7 +91,7 @@ def _missing(template: Mapping[str, str], values: Mapping[str, str]) -> Iterator
     for key, text in sorted(template.items()):
         names = sorted(_names(text) - values.keys())
         if names:
-            yield f"the template's key {key} refers to secrets that are not there: {', '.join(names)}"
+            yield f"template key {key} refers to missing secrets: {', '.join(names)}"
 
 
 def _names(text: str) -> frozenset[str]:
@@ -105,7 +105,7 @@ def _text(found: re.Match[str], values: Mapping[str, str]) -> str:
 
 
 def _stray(text: str) -> str:
-    """What stands behind the first two braces that open no placeholder; empty if there are none."""
+    """The text after the first two braces that open no placeholder; empty if there are none."""
     end = 0
     for found in [*_PLACEHOLDER.finditer(text), None]:
         between = text[end : found.start() if found else len(text)]

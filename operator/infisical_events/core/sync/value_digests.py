@@ -16,17 +16,17 @@ _LENGTH = 12
 
 @dataclass(frozen=True, slots=True)
 class DigestKey:
-    """The key; another one makes all digests incomparable, which its `id` tells."""
+    """The key; digests under another key cannot be compared, which its `id` shows."""
 
     secret: bytes = field(repr=False)
 
     @property
     def id(self) -> str:
-        """A name for the key that tells nothing of it."""
+        """An identifier of the key that reveals nothing of it."""
         return _short(hmac.digest(self.secret, b"id", hashlib.sha256))
 
     def digest(self, identifier: str, value: str) -> str:
-        """The digest of the value of one secret; equal values of two secrets have different ones."""
+        """The digest of the value of one secret; equal values of two secrets have different digests."""
         text = f"{identifier}\0{value}".encode(errors="surrogatepass")
         return _short(hmac.digest(self.secret, text, hashlib.sha256))
 

@@ -1,14 +1,16 @@
-"""Whether the Secrets of one workload are fresh, all of their sources taken together."""
+"""The sync state of one workload: the states of all providers that write its Secrets, taken together."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from infisical_events.core.ledger.ledger import Unconfirmed
-from infisical_events.core.status.text import preview
-from infisical_events.core.sync.sync_state import SyncState
+from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
+from infisical_events.core.status.text import object_name, preview
+from infisical_events.core.sync.sync_requests import PodContent, SyncContext
+from infisical_events.core.sync.sync_state import SyncState, evaluate
 
 _MAX_NAMED = 3
+"""Providers that one message names."""
 
 _ORDER = (
     SyncState.NOT_REQUESTED,
@@ -18,18 +20,64 @@ _ORDER = (
     SyncState.UNRESPONSIVE,
     SyncState.UNCHANGED,
 )
-"""Which state speaks for all of a workload's sources: the first that one of them is in."""
+"""The first state that a provider is in speaks for the whole workload."""
 
 _SYNCED = (SyncState.CHANGED, SyncState.UNCHANGED)
-"""States that tell of a sync."""
+"""States after a sync."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedSecretState:
+    """One Secret that the operator itself writes, after the attempt to bring it up to date.
+
+    Attributes:
+        name: Its name.
+        fingerprint: Of its content; empty when nothing was ever written.
+        is_written: Whether it has the content of the accepted state.
+        is_waiting_for_import: Whether it is read again until a recent import shows: this ends by itself.
+        error_message: Why it was not written.
+    """
+
+    name: str
+    fingerprint: str
+    is_written: bool
+    is_waiting_for_import: bool = False
+    error_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSecrets:
+    """What was gathered about the Secrets of one workload for one pending restart.
+
+    Attributes:
+        pending: The restart.
+        pod_content: With which content the workload's pods were started.
+        timeout: How long providers may take to sync.
+        managed: The Secrets that the operator writes.
+        providers: One context for each provider that writes some of the Secrets.
+        untracked_volumes: What brings secrets into the pods without a Secret.
+        written_at: When the newest of the Secrets was written, by the API server's clock; None if unknown.
+    """
+
+    pending: PendingRestart
+    pod_content: PodContent
+    timeout: timedelta
+    managed: tuple[ManagedSecretState, ...] = ()
+    providers: tuple[SyncContext, ...] = ()
+    untracked_volumes: tuple[str, ...] = ()
+    written_at: datetime | None = None
+
+    def is_timed_out(self, now: datetime) -> bool:
+        """Whether the time for a sync is over."""
+        return now >= self.pending.since + self.timeout
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """What one source can vouch for; `name` and `trouble` are for people.
+    """What one provider vouches for; `name` and `error_message` are for people.
 
-    `hope` is how long an answer may still come after it was due; `is_proven` tells whether what it vouches
-    for is its own word, and not a guess by its content.
+    `max_wait` is how long an acknowledgement may still come after the timeout; `is_proven` tells whether the
+    provider acknowledges syncs, so that its content is no guess.
     """
 
     name: str
@@ -39,17 +87,17 @@ class ProviderState:
     is_proven: bool = True
 
     def __str__(self) -> str:
-        """`ExternalSecret payments (could not get secret data)`."""
+        """`externalsecret/payments (could not get secret data)`."""
         return f"{self.name} ({self.error_message})" if self.error_message else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadSyncState:
-    """The Secrets of a workload, together; no state where nobody is known to write any of them.
+    """The Secrets of a workload, together; no state where no provider of any of them is known.
 
-    `note` names the sources that the state is about, `hope` is the longest of those that may still answer;
-    `tokens` is what the content is now, by the Secrets' names. With `is_guess` the content of some source
-    that never answers was taken for what is newest.
+    `note` names the providers that the state is about, `max_wait` is the longest wait among those that may
+    still sync; `content_fingerprints` is the content now, by the Secrets' names. With `is_guess` the content
+    of a provider that never acknowledges was taken for the newest.
     """
 
     state: SyncState | None
@@ -60,34 +108,88 @@ class WorkloadSyncState:
 
     @property
     def known_fingerprints(self) -> dict[str, str]:
-        """The tokens that somebody vouches for."""
-        return {name: token for name, token in self.content_fingerprints.items() if token}
+        """The fingerprints of content that is known."""
+        return {name: text for name, text in self.content_fingerprints.items() if text}
 
     @property
     def unconfirmed(self) -> Unconfirmed | None:
-        """Why what pods begin with now may have to be replaced."""
+        """Why pods that start now may have to be replaced."""
         if self.state is SyncState.TIMED_OUT:
             return Unconfirmed.PROVIDER_TIMED_OUT if self.max_wait else None
         return Unconfirmed.PROVIDER_SILENT if self.is_guess else None
 
 
-def combine(
-    answers: Iterable[ProviderState], tokens: Mapping[str, str], unfollowed: Iterable[str]
+def sync_state_of(
+    secrets: WorkloadSecrets, now: datetime, requests: Mapping[str, str] | None = None
 ) -> WorkloadSyncState:
-    """One state of many: all have to have synced, and one whose content changed is enough for a restart.
+    """The state of all Secrets of a workload.
 
-    A silent one may have found the same data or be dead. Where the content of another one explains what
-    changed, it is taken at its word; alone it vouches for nothing.
+    `requests` has the providers, by uid, that were requested to sync in this round: an empty text for a
+    request that was accepted or is repeated in the next round, otherwise the API server's message.
+    """
+    states = [_managed_state(managed, secrets, now) for managed in secrets.managed]
+    states += [_provider_state(context, secrets, now, requests or {}) for context in secrets.providers]
+    fingerprints = {managed.name: managed.fingerprint for managed in secrets.managed}
+    for context in secrets.providers:
+        fingerprints |= context.content_fingerprints
+    return combine(states, fingerprints, secrets.untracked_volumes)
+
+
+def providers_to_request(secrets: WorkloadSecrets, now: datetime) -> tuple[SyncContext, ...]:
+    """The providers that have to be requested to sync for this restart, which none was before."""
+    return tuple(
+        context for context in secrets.providers if evaluate(context, now) is SyncState.NOT_REQUESTED
+    )
+
+
+def _managed_state(managed: ManagedSecretState, secrets: WorkloadSecrets, now: datetime) -> ProviderState:
+    name = object_name("Secret", managed.name)
+    if managed.is_written:
+        is_new = secrets.pod_content.has_changed(managed.name, managed.fingerprint)
+        has_changed = secrets.pending.is_requested or is_new
+        state = SyncState.CHANGED if has_changed else SyncState.UNCHANGED
+    else:
+        is_late = not managed.is_waiting_for_import and secrets.is_timed_out(now)
+        state = SyncState.TIMED_OUT if is_late else SyncState.WAITING
+    return ProviderState(name, state, managed.error_message)
+
+
+def _provider_state(
+    context: SyncContext, secrets: WorkloadSecrets, now: datetime, requests: Mapping[str, str]
+) -> ProviderState:
+    provider = context.provider
+    message = provider.disabled_reason or provider.error_message or provider.unrequestable_reason
+    state = evaluate(context, now)
+    if state is not SyncState.NOT_REQUESTED:
+        is_proven = provider.is_acknowledging or not context.changes
+        return ProviderState(str(provider), state, message, provider.max_wait, is_proven)
+    if failure := requests.get(provider.uid):
+        state = SyncState.TIMED_OUT if secrets.is_timed_out(now) else SyncState.WAITING
+        return ProviderState(str(provider), state, failure)
+    return ProviderState(
+        str(provider), SyncState.WAITING if provider.uid in requests else SyncState.NOT_REQUESTED, message
+    )
+
+
+def combine(
+    states: Iterable[ProviderState], fingerprints: Mapping[str, str], untracked_volumes: Iterable[str]
+) -> WorkloadSyncState:
+    """One state of many: every provider must have synced, and one changed content is enough for a restart.
+
+    An unresponsive provider may have found the same data or may be dead. Where the content of another one
+    explains the change, its content counts; alone it vouches for nothing.
     """
     by_state: dict[SyncState, list[ProviderState]] = {}
-    for answer in answers:
-        by_state.setdefault(answer.state, []).append(answer)
+    for provider_state in states:
+        by_state.setdefault(provider_state.state, []).append(provider_state)
     for state in _ORDER:
         if state in by_state:
-            told = SyncState.TIMED_OUT if state is SyncState.UNRESPONSIVE else state
-            guesses = [answer for s in _SYNCED for answer in by_state.get(s, ()) if not answer.is_proven]
-            hope = max(answer.max_wait for answer in (*by_state[state], *guesses))
-            return WorkloadSyncState(told, preview(by_state[state], _MAX_NAMED), tokens, hope, bool(guesses))
-    aside = ", ".join(unfollowed)
-    note = "none of its Secrets is written by this operator, the Infisical operator or External Secrets"
-    return WorkloadSyncState(None, f"{note}; {aside} is not followed" if aside else note, tokens)
+            shown = SyncState.TIMED_OUT if state is SyncState.UNRESPONSIVE else state
+            synced = [each for s in _SYNCED for each in by_state.get(s, ())]
+            guesses = [each for each in synced if not each.is_proven]
+            max_wait = max(each.max_wait for each in (*by_state[state], *guesses))
+            note = preview(by_state[state], _MAX_NAMED)
+            return WorkloadSyncState(shown, note, fingerprints, max_wait, bool(guesses))
+    aside = ", ".join(untracked_volumes)
+    note = "no managed Secret to sync first"
+    return WorkloadSyncState(None, f"{note}; {aside} is not tracked" if aside else note, fingerprints)

@@ -33,8 +33,8 @@ from infisical_events.runtime.reconcile.reconcile_loop import ReconcileLoop
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
 from infisical_events.runtime.reconcile.reconciler import Reconciler
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
+from infisical_events.runtime.restarts.gatherer import Gatherer
 from infisical_events.runtime.restarts.restart_controller import RestartController
-from infisical_events.runtime.restarts.restart_decider import RestartDecider
 from infisical_events.runtime.restarts.restart_report import RestartReporter
 from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
 from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
@@ -275,33 +275,19 @@ class SubscriptionRunner:
         self, spec: Spec, record: SubscriptionStore, reporter: Reporter, sync_coordinator: SyncCoordinator
     ) -> RestartController:
         dependencies = self.dependencies
-        restart_decider = RestartDecider(
-            cluster=dependencies.cluster,
-            sync_coordinator=sync_coordinator,
-            on_timeout=spec.resync.on_timeout,
-            clock=dependencies.clock,
-        )
-        rollout_tracker = RolloutTracker(
-            cluster=dependencies.cluster,
-            key=self.key,
-            on_failure=spec.rollout.on_failure,
-            clock=dependencies.clock,
-        )
+        cluster, clock, budget = dependencies.cluster, dependencies.clock, dependencies.budget
+        cooldown = timedelta(seconds=spec.cooldown_seconds)
         return RestartController(
-            cluster=dependencies.cluster,
-            record=record,
-            restart_decider=restart_decider,
-            workload_patcher=WorkloadPatcher(
-                cluster=dependencies.cluster,
-                key=self.key,
-                budget=dependencies.budget,
-                clock=dependencies.clock,
+            store=record,
+            gatherer=Gatherer(cluster=cluster, key=self.key, sync_coordinator=sync_coordinator, clock=clock),
+            patcher=WorkloadPatcher(cluster=cluster, key=self.key, budget=budget, clock=clock),
+            tracker=RolloutTracker(
+                cluster=cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=clock
             ),
-            rollout_tracker=rollout_tracker,
-            restart_reporter=RestartReporter(reporter=reporter, metrics=dependencies.metrics),
-            budget=dependencies.budget,
-            clock=dependencies.clock,
-            rules=RestartPolicy(spec.action, timedelta(seconds=spec.cooldown_seconds)),
+            reporter=RestartReporter(reporter=reporter, metrics=dependencies.metrics),
+            budget=budget,
+            clock=clock,
+            policy=RestartPolicy(spec.action, cooldown, spec.resync.on_timeout),
             rollout=spec.rollout,
             mode=spec.mode,
         )

@@ -1,8 +1,8 @@
-"""Which change causes which event: one function per row of the table a subscriber relies on.
+"""Which change causes which event: one function per kind of change.
 
-Each function changes the store and returns what follows: the events of the call, and the folders whose
-importers and referrers must hear of it (see `fanouts`). Nothing is published here. What has no function
-here causes no event: folders, roll-backs, dynamic secrets.
+Each function changes the store and returns a `Change`: the events of the request, and the folders whose
+importing and referring folders get events later (see `fan_out`). No function publishes. Changes without
+a function here cause no event: folders, roll-backs, dynamic secrets.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from infisical_sandbox.server.domain import (
+    api_errors,
     events,
+    folder_paths,
     folders,
-    imports,
-    paths,
-    references,
-    refusals,
+    secret_imports,
+    secret_references,
     secrets,
 )
 from infisical_sandbox.server.domain.events import Event
 from infisical_sandbox.server.domain.generations import EventType
 from infisical_sandbox.server.domain.records import Author, Draft
-from infisical_sandbox.server.domain.references import Target
+from infisical_sandbox.server.domain.secret_references import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from infisical_sandbox.server.domain.data_store import Store
     from infisical_sandbox.server.domain.folders import Place
     from infisical_sandbox.server.domain.records import Approval, Environment, Secret, SecretImport
-    from infisical_sandbox.server.domain.stores import Store
 
 FolderKey = tuple[str, str, str]
 """Project id, environment slug, canonical path."""
 
 
 class MissingMode(StrEnum):
-    """What a batch update does about keys that do not exist."""
+    """How a batch update handles missing keys."""
 
     FAIL = "failOnNotFound"
     UPSERT = "upsert"
@@ -46,7 +46,7 @@ class MissingMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who changes something when, and the text of the path in the request."""
+    """Author and time of a change, and the path as written in the request."""
 
     now: float
     actor_id: str | None = None
@@ -60,7 +60,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Secrets on their way from one folder to another."""
+    """A move of secrets from one folder to another."""
 
     source: Place
     goal: Place
@@ -70,7 +70,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a write led to. `secrets` pairs each secret with its folder."""
+    """The result of a write. `secrets` pairs each secret with its folder."""
 
     secrets: tuple[tuple[Secret, Place], ...] = ()
     events: tuple[Event, ...] = ()
@@ -105,13 +105,13 @@ def update_batch(
     """Many secrets, also of several folders: one `secret:update` per folder touched.
 
     Every one of those events lists all keys of the call, renamed secrets by their new key. What an
-    upsert creates is in no `secret:create`. The paths are canonical whatever the request said.
+    upsert creates is in no `secret:create`. The paths are always canonical.
     """
     planned = [(_target(store, place, draft, context, mode), draft) for draft in drafts]
     chosen = [pair for pair in planned if _exists(store, *pair) or mode is MissingMode.UPSERT]
     missing = sorted(draft.key for target, draft in planned if not _exists(store, target, draft))
     if mode is MissingMode.FAIL and missing:
-        raise refusals.not_found(f"Secret not found: {', '.join(missing)}", "UpdateSecret")
+        raise api_errors.not_found(f"Secret not found: {', '.join(missing)}", "UpdateSecret")
     for target, draft in chosen:
         _check_item_rename(store, target, draft)
     done = tuple((_upserted(store, target, draft, context), target) for target, draft in chosen)
@@ -119,8 +119,8 @@ def update_batch(
     touched = tuple({target.key: target for _, target in done}.values())
     change = Change(
         secrets=done,
-        events=tuple(_event(EventType.UPDATE, spot, spot.path, keys) for spot in touched),
-        syncs=tuple(spot.key for spot in touched),
+        events=tuple(_event(EventType.UPDATE, each, each.path, keys) for each in touched),
+        syncs=tuple(each.key for each in touched),
     )
     renames = {
         _address(target, draft.key): _address(target, row.key)
@@ -132,7 +132,7 @@ def update_batch(
 def write_personal(store: Store, place: Place, draft: Draft, context: Context) -> Change:
     """A personal override: no event at all; 400 without a shared secret to override."""
     if secrets.find(store, place.folder.id, draft.key) is None:
-        raise refusals.bad_request(
+        raise api_errors.bad_request(
             "Failed to create personal secret override for no corresponding shared secret"
         )
     own = secrets.find(store, place.folder.id, draft.key, context.actor_id)
@@ -152,38 +152,38 @@ def delete_personal(store: Store, place: Place, key: str, context: Context) -> C
     return Change(secrets=((own, place),))
 
 
-def move(store: Store, wish: Move, context: Context) -> Change:
+def move(store: Store, request: Move, context: Context) -> Change:
     """Secrets to another folder: an import mutation naming the source, twice, and nothing else.
 
     Raises: 400 when the destination has a key already and `overwrite` is off.
     """
-    held = {row.key: row for row in secrets.shared(store, wish.goal.folder.id)}
-    clashes = sorted(row.key for row in wish.rows if row.key in held)
-    if clashes and not wish.overwrite:
-        raise refusals.bad_request(f"Secret already exist in destination: {', '.join(clashes)}")
-    secrets.delete(store, wish.rows)
-    for row in wish.rows:
+    held = {row.key: row for row in secrets.shared(store, request.goal.folder.id)}
+    clashes = sorted(row.key for row in request.rows if row.key in held)
+    if clashes and not request.overwrite:
+        raise api_errors.bad_request(f"Secret already exist in destination: {', '.join(clashes)}")
+    secrets.delete(store, request.rows)
+    for row in request.rows:
         draft = Draft(row.key, row.value, comment=row.comment, metadata=row.metadata)
-        _upserted(store, wish.goal, draft, context)
-    told = events.import_mutation(*wish.source.key)
-    change = Change(events=(told, told), syncs=(wish.source.key, wish.goal.key))
-    moves = {_address(wish.source, row.key): _address(wish.goal, row.key) for row in wish.rows}
+        _upserted(store, request.goal, draft, context)
+    event = events.import_mutation(*request.source.key)
+    change = Change(events=(event, event), syncs=(request.source.key, request.goal.key))
+    moves = {_address(request.source, row.key): _address(request.goal, row.key) for row in request.rows}
     return _with_redirects(store, change, moves, context)
 
 
 def rotate(store: Store, place: Place, drafts: Sequence[Draft], context: Context) -> Change:
-    """What a secret rotation does: new values, silence at the folder itself, importers hear."""
+    """A secret rotation: new values without an event at the folder itself; importing folders get events."""
     rows = tuple((_upserted(store, place, draft, context), place) for draft in drafts)
     return Change(secrets=rows, syncs=(place.key,))
 
 
-def merge(store: Store, place: Place, wish: Approval, context: Context) -> Change:
-    """A reviewed change request: up to three events, create then update then delete, canonical path."""
+def merge(store: Store, place: Place, approval: Approval, context: Context) -> Change:
+    """Merge a change request: up to 3 events (create, update, delete) with the canonical path."""
     plain = Context(context.now, context.actor_id, place.path)
-    gone = [draft.key for draft in wish.deletes]
-    parts = [create(store, place, wish.creates, plain)] if wish.creates else []
-    if wish.updates:
-        parts.append(update_batch(store, place, wish.updates, MissingMode.FAIL, plain))
+    gone = [draft.key for draft in approval.deletes]
+    parts = [create(store, place, approval.creates, plain)] if approval.creates else []
+    if approval.updates:
+        parts.append(update_batch(store, place, approval.updates, MissingMode.FAIL, plain))
     parts += [delete(store, place, gone, plain)] if gone else []
     return Change(
         secrets=tuple(row for part in parts for row in part.secrets),
@@ -200,25 +200,25 @@ def add_import(
     *,
     replication: bool,
 ) -> tuple[SecretImport, Change]:
-    """A new entry: an import mutation at the importing folder (none for a replication)."""
+    """Add an import: an import mutation of the importing folder (none for a replication)."""
     folders.at(store, place.project_id, source[0].slug, source[1])
-    row = imports.add(store, place, source, context.now, replication=replication)
+    row = secret_imports.add(store, place, source, context.now, replication=replication)
     return row, _import_change(place, row)
 
 
 def remove_import(store: Store, place: Place, row: SecretImport) -> Change:
-    """An entry less: an import mutation at the importing folder (none for a replication)."""
-    imports.remove(store, row)
+    """Remove an import: an import mutation of the importing folder (none for a replication)."""
+    secret_imports.remove(store, row)
     return _import_change(place, row)
 
 
 def _with_redirects(store: Store, change: Change, moved: dict[Target, Target], context: Context) -> Change:
-    """The change, with what follows the new names: silent edits, whose importers hear of them."""
+    """The change with rewritten references: edits without events, but with events for importing folders."""
     real = {old: new for old, new in moved.items() if old != new}
     if not real:
         return change
     project_id = change.syncs[0][0]
-    edited = references.redirect(store, project_id, real, context.author)
+    edited = secret_references.redirect(store, project_id, real, context.author)
     return replace(
         change,
         secrets=change.secrets + edited,
@@ -239,7 +239,7 @@ def _import_change(place: Place, row: SecretImport) -> Change:
 def _one_event(
     kind: EventType, place: Place, rows: tuple[Secret, ...], context: Context, keys: tuple[str, ...]
 ) -> Change:
-    path = place.path if context.request_path is None else paths.requested(context.request_path)
+    path = place.path if context.request_path is None else folder_paths.requested(context.request_path)
     return Change(
         secrets=tuple((row, place) for row in rows),
         events=(_event(kind, place, path, keys),),
@@ -254,7 +254,7 @@ def _event(kind: EventType, place: Place, path: str, keys: tuple[str, ...]) -> E
 def _known(store: Store, place: Place, key: str) -> Secret:
     row = secrets.find(store, place.folder.id, key)
     if row is None:
-        raise refusals.not_found(f"Secret with name '{key}' not found", "UpdateSecret")
+        raise api_errors.not_found(f"Secret with name '{key}' not found", "UpdateSecret")
     return row
 
 

@@ -1,6 +1,6 @@
-"""Events as they travel inside the server, and the JSON a subscriber reads.
+"""Events inside the server, and their JSON for a stream.
 
-One event speaks of one environment and path and of all keys of the call that caused it.
+One event has one environment and path and all keys of the request that caused it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Event:
 
 
 def import_mutation(project_id: str, environment: str, path: str) -> Event:
-    """What a folder emits when something it imports or refers to changed."""
+    """The event of a folder after a change of an imported or referenced secret."""
     return Event(EventType.IMPORT_MUTATION, project_id, environment, path)
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import paths, projects, refusals
+from infisical_sandbox.server.domain import api_errors, folder_paths, projects
 from infisical_sandbox.server.domain.records import Environment, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infisical_sandbox.server.domain.stores import Store
+    from infisical_sandbox.server.domain.data_store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder together with where it is: what most operations work on."""
+    """A folder with its environment and path, the argument of most functions."""
 
     project_id: str
     environment: Environment
@@ -35,17 +35,17 @@ class Place:
 
 def find(store: Store, project_id: str, environment: str, path: str) -> Place | None:
     """The folder at `path`, spelled as tolerantly as the server allows; 400 for impossible names."""
-    names = paths.segments(path)
+    names = folder_paths.segments(path)
     row = projects.find_environment(store, project_id, environment)
     folder = _descend(store, row, names) if row else None
-    return Place(project_id, row, folder, paths.join(names)) if row and folder else None
+    return Place(project_id, row, folder, folder_paths.join(names)) if row and folder else None
 
 
 def at(store: Store, project_id: str, environment: str, path: str) -> Place:
     """The folder at `path`, or 404 `SecretPathNotFound` when it or its environment is missing."""
     place = find(store, project_id, environment, path)
     if place is None:
-        raise refusals.not_found(
+        raise api_errors.not_found(
             f"Folder with path '{path}' in environment with slug '{environment}' not found",
             "SecretPathNotFound",
         )
@@ -68,7 +68,7 @@ def path_of(store: Store, folder: Folder) -> str:
     while row is not None and row.parent_id is not None:
         names.append(row.name)
         row = store.folders.get(row.parent_id)
-    return paths.join(tuple(reversed(names)))
+    return folder_paths.join(tuple(reversed(names)))
 
 
 def children(store: Store, folder: Folder) -> tuple[Folder, ...]:
@@ -84,16 +84,16 @@ def walk(store: Store, place: Place) -> Iterator[Place]:
         inside.setdefault(row.parent_id, []).append(row)
     waiting = [place]
     while waiting:
-        spot = waiting.pop()
-        yield spot
-        waiting += [spot.child(row) for row in reversed(inside.get(spot.folder.id, []))]
+        each = waiting.pop()
+        yield each
+        waiting += [each.child(row) for row in reversed(inside.get(each.folder.id, []))]
 
 
 def create(store: Store, parent: Place, name: str, now: float, description: str | None = None) -> Place:
     """A new folder; 400 when the name is impossible or taken."""
-    paths.check_name(name)
+    folder_paths.check_name(name)
     if any(row.name == name for row in children(store, parent.folder)):
-        raise refusals.bad_request(f"Folder with name '{name}' already exists in path '{parent.path}'")
+        raise api_errors.bad_request(f"Folder with name '{name}' already exists in path '{parent.path}'")
     row = Folder(projects.new_id(), parent.environment.id, parent.folder.id, name, now, now, 1, description)
     return parent.child(store.folders.put(row))
 
@@ -101,7 +101,7 @@ def create(store: Store, parent: Place, name: str, now: float, description: str 
 def ensure(store: Store, project_id: str, environment: str, path: str, now: float) -> Place:
     """The folder at `path`, made together with its missing parents."""
     place = at(store, project_id, environment, "/")
-    for name in paths.segments(path):
+    for name in folder_paths.segments(path):
         deeper = find(store, project_id, environment, f"{place.path}/{name}")
         place = deeper or create(store, place, name, now)
     return place
@@ -109,12 +109,12 @@ def ensure(store: Store, project_id: str, environment: str, path: str, now: floa
 
 def rename(store: Store, place: Place, name: str, now: float, description: str | None) -> Place:
     """The folder under its new name; 400 when taken."""
-    paths.check_name(name)
+    folder_paths.check_name(name)
     parent = place.folder.parent_id and store.folders.get(place.folder.parent_id)
     if not parent:
-        raise refusals.bad_request("The root folder cannot be renamed")
+        raise api_errors.bad_request("The root folder cannot be renamed")
     if name != place.folder.name and any(row.name == name for row in children(store, parent)):
-        raise refusals.bad_request("Folder with specified name already exists")
+        raise api_errors.bad_request("Folder with specified name already exists")
     row = replace(
         place.folder,
         name=name,
@@ -128,10 +128,10 @@ def rename(store: Store, place: Place, name: str, now: float, description: str |
 def delete(store: Store, place: Place, *, force: bool) -> None:
     """Remove the folder with everything below; 400 for the root, or if not empty and not forced."""
     if place.folder.parent_id is None:
-        raise refusals.bad_request("The root folder cannot be deleted")
+        raise api_errors.bad_request("The root folder cannot be deleted")
     inside = tuple(walk(store, place))
     if not force and (len(inside) > 1 or store.secrets.of(place.folder.id)):
-        raise refusals.bad_request("Folder is not empty: delete its contents first, or use forceDelete")
+        raise api_errors.bad_request("Folder is not empty: delete its contents first, or use forceDelete")
     for deeper in inside:
         _remove(store, deeper.folder)
 

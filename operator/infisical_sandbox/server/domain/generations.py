@@ -1,4 +1,4 @@
-"""What differs between the server generations that clients meet in the field.
+"""The differences between the server generations in use.
 
 `e4` is the newest: globs in registered paths, a limit of 100 streams, a life of one hour, self-contained
 tokens and the renamed permission subject. `e3` matches paths by prefix, has neither limit nor life, keeps

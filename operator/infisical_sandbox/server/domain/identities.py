@@ -7,7 +7,7 @@ import secrets as randomness
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import permissions, projects, refusals
+from infisical_sandbox.server.domain import api_errors, permissions, projects
 from infisical_sandbox.server.domain.records import (
     ClientSecret,
     Identity,
@@ -16,9 +16,9 @@ from infisical_sandbox.server.domain.records import (
 )
 
 if TYPE_CHECKING:
+    from infisical_sandbox.server.domain.data_store import Store
     from infisical_sandbox.server.domain.generations import Generation
     from infisical_sandbox.server.domain.records import LockoutSettings, Project, Rule
-    from infisical_sandbox.server.domain.stores import Store
 
 _INVALID = "Invalid credentials"
 _LOCKED = "This identity auth method is temporarily locked, please try again later"
@@ -36,9 +36,9 @@ def add_client_secret(
     text: str | None = None,
     limits: tuple[int, int] = (0, 0),
 ) -> str:
-    """A new client secret; its text is returned and never kept.
+    """Create a client secret and return its text, which is not stored.
 
-    `limits` are its life in seconds and the number of its uses, 0 meaning none.
+    `limits` are its lifetime in seconds and its number of uses; 0 for no limit.
     """
     text = text or randomness.token_hex(32)
     store.client_secrets.put(ClientSecret(projects.new_id(), identity.id, _digest(text), now, *limits))
@@ -46,21 +46,21 @@ def add_client_secret(
 
 
 def login(store: Store, client_id: str, text: str, now: float) -> tuple[Identity, ClientSecret]:
-    """Who logs in by client id and secret.
+    """Return the identity of a client id and client secret.
 
-    Raises: 401 for everything that is wrong: unknown, locked, wrong secret, expired, used up.
+    Raises: 401 if the identity is unknown or locked, or the secret is wrong, expired or used up.
     """
     identity = next((row for row in store.identities if row.client_id == client_id), None)
     if identity is None:
-        raise refusals.unauthorized(_INVALID)
+        raise api_errors.unauthorized(_INVALID)
     key = f"{identity.id}:universal-auth:{client_id}"
     lock = store.lockouts.get(key) or Lockout(key)
     if lock.locked_until > now:
-        raise refusals.unauthorized(_LOCKED)
+        raise api_errors.unauthorized(_LOCKED)
     secret = _matching(store, identity, text)
     if secret is None:
         store.lockouts.put(failed(lock, identity.lockout, now))
-        raise refusals.unauthorized(_INVALID)
+        raise api_errors.unauthorized(_INVALID)
     _check_limits(secret, now)
     store.lockouts.remove(key)
     return identity, store.client_secrets.put(replace(secret, uses=secret.uses + 1))
@@ -86,12 +86,12 @@ def grant(store: Store, identity: Identity, project_id: str, rules: tuple[Rule, 
 def ability(
     store: Store, identity: Identity, project: Project, generation: Generation
 ) -> permissions.Ability:
-    """What the identity may do in the project; 403 for other organisations and non-members."""
+    """The permissions of the identity in the project; 403 for other organisations and non-members."""
     if project.org_id != identity.org_id:
-        raise refusals.forbidden("You are not allowed to access a project of another organization")
+        raise api_errors.forbidden("You are not allowed to access a project of another organization")
     membership = store.memberships.get(f"{identity.id}:{project.id}")
     if membership is None:
-        raise refusals.forbidden("You are not a member of this project", generation.not_a_member)
+        raise api_errors.forbidden("You are not a member of this project", generation.not_a_member)
     return permissions.Ability(membership.rules)
 
 
@@ -107,9 +107,9 @@ def _matching(store: Store, identity: Identity, text: str) -> ClientSecret | Non
 
 def _check_limits(secret: ClientSecret, now: float) -> None:
     if secret.ttl and now > secret.created_at + secret.ttl:
-        raise refusals.unauthorized("Access denied due to expired client secret")
+        raise api_errors.unauthorized("Access denied due to expired client secret")
     if secret.uses_limit and secret.uses >= secret.uses_limit:
-        raise refusals.unauthorized("Access denied due to client secret usage limit reached")
+        raise api_errors.unauthorized("Access denied due to client secret usage limit reached")
 
 
 def _digest(text: str) -> str:

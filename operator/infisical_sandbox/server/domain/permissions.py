@@ -1,4 +1,4 @@
-"""Permission rules and their check, the way the server's rule library does it: the last rule that fits wins.
+"""Permission rules and their check, as in the server's rule library: the last matching rule decides.
 
 Conditions are `{field: text}` or `{field: {$eq|$ne|$in|$glob: …}}`; several operators must all hold.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import globs, refusals
+from infisical_sandbox.server.domain import api_errors, path_globs
 from infisical_sandbox.server.domain.records import Rule
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ _WRITE = ("create", "edit", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What an identity may do in one project."""
+    """The permissions of an identity in one project."""
 
     rules: tuple[Rule, ...]
 
     def relevant(self, action: str, subject: str) -> tuple[Rule, ...]:
-        """The rules that speak of the action and subject, weakest first."""
+        """The rules for the action and subject, in order; the last has precedence."""
         return tuple(
             rule
             for rule in self.rules
@@ -58,9 +58,9 @@ class Ability:
         if not self.can(action, subject, fields):
             raise self.denial(action, subject)
 
-    def denial(self, action: str, subject: str) -> refusals.Refusal:
-        """The 403 with the rules that were looked at."""
-        return refusals.denied(
+    def denial(self, action: str, subject: str) -> api_errors.ApiError:
+        """The 403 with the rules that were checked."""
+        return api_errors.denied(
             action, subject, [as_json(rule, action) for rule in self.relevant(action, subject)]
         )
 
@@ -85,7 +85,7 @@ def _operator(name: str, operand: object, value: str | None) -> bool:
         case "$in", list():
             return value in operand
         case "$glob", str():
-            return value is not None and globs.matches(operand, value)
+            return value is not None and path_globs.matches(operand, value)
     raise ValueError(f"unknown condition {name}: use $eq, $ne, $in (a list) or $glob (a text)")
 
 

@@ -6,11 +6,11 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import refusals
+from infisical_sandbox.server.domain import api_errors
 from infisical_sandbox.server.domain.records import Environment, Folder, Project
 
 if TYPE_CHECKING:
-    from infisical_sandbox.server.domain.stores import Store
+    from infisical_sandbox.server.domain.data_store import Store
 
 _SLUG = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*\Z")
 _MAX_SLUG = 64
@@ -25,7 +25,7 @@ def by_id(store: Store, project_id: str) -> Project:
     """The project, or 404."""
     project = store.projects.get(project_id)
     if project is None:
-        raise refusals.not_found(f"Project with ID '{project_id}' not found")
+        raise api_errors.not_found(f"Project with ID '{project_id}' not found")
     return project
 
 
@@ -34,7 +34,7 @@ def by_slug(store: Store, slug: str, org_id: str) -> Project:
     for project in store.projects.of(org_id):
         if project.slug == slug:
             return project
-    raise refusals.not_found(f"Project with slug '{slug}' not found")
+    raise api_errors.not_found(f"Project with slug '{slug}' not found")
 
 
 def environments(store: Store, project_id: str) -> tuple[Environment, ...]:
@@ -52,7 +52,7 @@ def create(store: Store, org_id: str, name: str, slug: str | None, now: float) -
     wanted = slug or _slugify(name)
     _check_slug(wanted)
     if any(project.slug == wanted for project in store.projects.of(org_id)):
-        raise refusals.bad_request("Project with the same slug already exists")
+        raise api_errors.bad_request("Project with the same slug already exists")
     return store.projects.put(Project(new_id(), org_id, name, wanted, now))
 
 
@@ -60,7 +60,7 @@ def add_environment(store: Store, project_id: str, name: str, slug: str, now: fl
     """An environment and its root folder; 400 when the slug is taken."""
     _check_slug(slug)
     if find_environment(store, project_id, slug):
-        raise refusals.bad_request("Environment with slug already exists")
+        raise api_errors.bad_request("Environment with slug already exists")
     position = len(store.environments.of(project_id)) + 1
     row = store.environments.put(Environment(new_id(), project_id, name, slug, position))
     store.folders.put(Folder(new_id(), row.id, None, "root", now, now))
@@ -74,4 +74,4 @@ def _slugify(name: str) -> str:
 
 def _check_slug(slug: str) -> None:
     if len(slug) > _MAX_SLUG or not _SLUG.match(slug):
-        raise refusals.bad_request(f"Slug must be lowercase words of at most {_MAX_SLUG} characters")
+        raise api_errors.bad_request(f"Slug must be lowercase words of at most {_MAX_SLUG} characters")

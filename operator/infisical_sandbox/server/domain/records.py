@@ -1,7 +1,7 @@
-"""The values Infisical keeps, one frozen record per row of its database.
+"""The stored values of Infisical, one frozen record per row of its database.
 
-Times are seconds since the epoch. Ids are UUID texts. `stores` keeps the records, `persisting` writes
-them to disk as they are.
+Times are seconds since the epoch. Ids are UUID texts. `data_store` has the records in memory, `database`
+writes them to disk under the names of these classes and fields.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class SecretVersion:
-    """What a secret was at one version. The id is `<secret id>:<version>`."""
+    """One version of a secret. The id is `<secret id>:<version>`."""
 
     id: str
     secret: Secret
@@ -96,7 +96,7 @@ class SecretImport:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a client says about a secret; None leaves a field as it is (or at its default)."""
+    """The requested fields of a secret; None leaves a field unchanged (or at its default)."""
 
     key: str
     value: str | None = field(default=None, repr=False)
@@ -112,7 +112,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes when. `owner_id` is set when it is a personal override that is written."""
+    """Author and time of a write. `owner_id` is set for a personal override."""
 
     now: float
     actor_id: str | None = None
@@ -154,7 +154,7 @@ class LockoutSettings:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesSettings:
-    """How a service account token is reviewed and which accounts are let in (empty = all)."""
+    """The review of service account tokens, and the allowed accounts (empty = all)."""
 
     api_url: str
     ca: str = ""
@@ -203,7 +203,7 @@ class Lockout:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What the server remembers of the tokens it signed: renewals share one record."""
+    """The record of a signed token and its renewals."""
 
     id: str
     identity_id: str
@@ -230,7 +230,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What an identity may do in a project. The id is `<identity id>:<project id>`."""
+    """The membership of an identity in a project. The id is `<identity id>:<project id>`."""
 
     id: str
     identity_id: str

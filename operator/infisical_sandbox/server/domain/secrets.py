@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import projects, refusals
+from infisical_sandbox.server.domain import api_errors, projects
 from infisical_sandbox.server.domain.records import Secret, SecretVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from infisical_sandbox.server.domain.data_store import Store
     from infisical_sandbox.server.domain.records import Author, Draft
-    from infisical_sandbox.server.domain.stores import Store
 
 
 def trimmed(value: str) -> str:
@@ -40,7 +40,7 @@ def get(store: Store, folder_id: str, key: str, owner_id: str | None = None) -> 
     """The secret with this key, or 404."""
     secret = find(store, folder_id, key, owner_id)
     if secret is None:
-        raise refusals.not_found(f"Secret with name '{key}' not found")
+        raise api_errors.not_found(f"Secret with name '{key}' not found")
     return secret
 
 
@@ -50,7 +50,7 @@ def create(store: Store, folder_id: str, drafts: Sequence[Draft], author: Author
     taken = {row.key for row in store.secrets.of(folder_id) if row.owner_id == author.owner_id}
     clashes = sorted({key for key in keys if key in taken or keys.count(key) > 1})
     if clashes:
-        raise refusals.bad_request(f"Secret already exist: {', '.join(clashes)}")
+        raise api_errors.bad_request(f"Secret already exist: {', '.join(clashes)}")
     return tuple(_save(store, _applied(_blank(folder_id, draft.key, author), draft)) for draft in drafts)
 
 
@@ -64,7 +64,7 @@ def edit(store: Store, secret: Secret, draft: Draft, author: Author) -> Secret:
 def check_rename(store: Store, secret: Secret, new_key: str | None) -> None:
     """400 when the new key belongs to another secret of the folder."""
     if new_key and new_key != secret.key and find(store, secret.folder_id, new_key):
-        raise refusals.bad_request("Secret with the new name already exists")
+        raise api_errors.bad_request("Secret with the new name already exists")
 
 
 def delete(store: Store, doomed: Sequence[Secret]) -> None:
@@ -81,7 +81,7 @@ def at_version(store: Store, secret: Secret, version: int) -> Secret:
     """The secret as it was at `version`, or 404."""
     row = store.versions.get(f"{secret.id}:{version}")
     if row is None:
-        raise refusals.not_found(f"Secret with name '{secret.key}' has no version {version}")
+        raise api_errors.not_found(f"Secret with name '{secret.key}' has no version {version}")
     return row.secret
 
 

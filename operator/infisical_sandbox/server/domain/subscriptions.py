@@ -1,4 +1,4 @@
-"""What a subscriber registered, and whether an event is for it.
+"""The registered entries of a stream, and whether an event matches them.
 
 An entry without conditions means every environment and path; with conditions, `secretPath` defaults to
 `/`, the root folder alone. An empty text in a condition counts as absent for delivery, but is tested as it is
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server.domain import globs
+from infisical_sandbox.server.domain import path_globs
 
 if TYPE_CHECKING:
     from infisical_sandbox.server.domain.events import Event
@@ -34,7 +34,7 @@ def require(entry: Entry, ability: Ability, generation: Generation) -> None:
 
 
 def wants(entries: tuple[Entry, ...], event: Event, generation: Generation) -> bool:
-    """Whether one of the entries asks for this event."""
+    """Whether one of the entries matches this event."""
     return any(_asks(entry, event, generation) for entry in entries)
 
 
@@ -54,7 +54,7 @@ def _asks(entry: Entry, event: Event, generation: Generation) -> bool:
 
 def _covers(registered: str, path: str, generation: Generation) -> bool:
     if generation.path_globs:
-        return globs.matches(registered, path)
+        return path_globs.matches(registered, path)
     return path.startswith(registered)
 
 

@@ -1,1 +1,6 @@
-"""The HTTP face of the local Infisical: routes, bodies and answers over `instances`."""
+"""The HTTP API of the local Infisical.
+
+Modules in reading order: `app` (all routes), `middleware`, `authentication`, `request_parser`,
+`request_bodies`, `responses`, `json_views`, then the routes: `auth_routes`, `project_routes`,
+`folder_routes`, `import_routes`, `secret_requests`, `secret_routes`, `event_routes`, `admin_routes`.
+"""

@@ -1,4 +1,4 @@
-"""Fault switches over HTTP; only there with `--admin`, only for the holder of the admin token.
+"""The fault switches over HTTP; they need `--admin` and the admin token.
 
 Thin: each route parses its body and calls the method of `Controls` that a test would call in-process.
 """
@@ -14,10 +14,10 @@ from aiohttp import web
 from pydantic import Field
 
 from infisical_sandbox.server.controls import Controls
-from infisical_sandbox.server.domain import refusals
+from infisical_sandbox.server.domain import api_errors
 from infisical_sandbox.server.faults import Ending, ResponseFault
-from infisical_sandbox.server.web import answers, callers, parsing
-from infisical_sandbox.server.web.bodies import Body
+from infisical_sandbox.server.web import authentication, request_parser, responses
+from infisical_sandbox.server.web.request_bodies import Body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,7 +44,7 @@ class FaultChange(Body):
 
 
 class ResponseChange(Body):
-    """What happens to the next requests that match `route`, a pattern over `METHOD /path`."""
+    """A fault for the next requests that match `route`, a pattern over `METHOD /path`."""
 
     route: str = "*"
     count: int = 1
@@ -68,14 +68,14 @@ class StreamWrite(Body):
 
 
 class TokenAction(Body):
-    """What happens to the tokens of the identity."""
+    """An action on the tokens of the identity."""
 
     action: Literal["revoke", "expire", "mint"]
     ttl: int | None = None
 
 
 class PermissionChange(Body):
-    """New rules, or a built-in role, or neither: no longer a member."""
+    """New rules, or a built-in role; neither removes the membership."""
 
     rules: tuple[dict[str, object], ...] | None = Field(None, strict=False)
     role: str | None = None
@@ -88,7 +88,7 @@ class ApprovalPolicy(Body):
 
 
 class Rotation(Body):
-    """New values that arrive as a rotation does, without an event at the folder."""
+    """New values without an event at the folder, like a rotation."""
 
     environment: str
     path: str = "/"
@@ -116,11 +116,11 @@ def routes() -> list[web.RouteDef]:
 
 def _guarded(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handler(request: web.Request) -> web.Response:
-        instance = callers.instance_of(request)
+        instance = authentication.instance_of(request)
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not randomness.compare_digest(given.encode(), instance.admin_token.encode()):
-            raise refusals.unauthorized("The admin token of the ready file is needed here")
-        return answers.ok(await action(Controls(instance), request))
+            raise api_errors.unauthorized("This route needs the adminToken of the ready file")
+        return responses.ok(await action(Controls(instance), request))
 
     return handler
 
@@ -130,7 +130,7 @@ async def _state(controls: Controls, request: web.Request) -> object:
     faults = controls.faults
     return {
         "streams": controls.count_streams(),
-        "waitingJobs": controls.instance.syncer.waiting,
+        "waitingJobs": controls.instance.fan_out.waiting,
         "faults": {name: getattr(faults, name) for name in _SIMPLE_SWITCHES},
         "responses": len(faults.responses),
     }
@@ -140,7 +140,7 @@ _SIMPLE_SWITCHES = ("plan_missing", "connection_limit", "drop_events", "delay_ev
 
 
 async def _change_faults(controls: Controls, request: web.Request) -> object:
-    change = await parsing.read(request, FaultChange)
+    change = await request_parser.read(request, FaultChange)
     given = change.model_dump(include=change.model_fields_set)
     for name in _SIMPLE_SWITCHES:
         if name in given:
@@ -164,22 +164,22 @@ async def _reset_faults(controls: Controls, request: web.Request) -> object:
 
 
 async def _fail_requests(controls: Controls, request: web.Request) -> object:
-    change = await parsing.read(request, ResponseChange)
+    change = await request_parser.read(request, ResponseChange)
     controls.fail_requests(ResponseFault(**change.model_dump()))
     return {"responses": len(controls.faults.responses)}
 
 
 async def _end_streams(controls: Controls, request: web.Request) -> object:
-    body = await parsing.read(request, StreamEnd)
+    body = await request_parser.read(request, StreamEnd)
     return {"streams": controls.end_streams(body.ending)}
 
 
 async def _write_streams(controls: Controls, request: web.Request) -> object:
-    body = await parsing.read(request, StreamWrite)
+    body = await request_parser.read(request, StreamWrite)
     try:
         data = base64.b64decode(body.base64, validate=True) or body.text.encode()
     except binascii.Error as error:
-        raise refusals.bad_request("base64 does not decode") from error
+        raise api_errors.bad_request("base64 does not decode") from error
     controls.write_streams(data)
     return {"streams": controls.count_streams(), "bytes": len(data)}
 
@@ -191,7 +191,7 @@ async def _recheck_streams(controls: Controls, request: web.Request) -> object:
 
 
 async def _act_on_tokens(controls: Controls, request: web.Request) -> object:
-    body = await parsing.read(request, TokenAction)
+    body = await request_parser.read(request, TokenAction)
     match body.action:
         case "mint":
             return {"accessToken": controls.mint_token(body.ttl)}
@@ -202,7 +202,7 @@ async def _act_on_tokens(controls: Controls, request: web.Request) -> object:
 
 
 async def _change_permissions(controls: Controls, request: web.Request) -> object:
-    body = await parsing.read(request, PermissionChange)
+    body = await request_parser.read(request, PermissionChange)
     try:
         if body.rules is not None:
             controls.permit(body.rules)
@@ -211,12 +211,12 @@ async def _change_permissions(controls: Controls, request: web.Request) -> objec
         else:
             controls.expel()
     except ValueError as error:
-        raise refusals.bad_request(str(error)) from error
+        raise api_errors.bad_request(str(error)) from error
     return {"rules": len(body.rules or ()), "role": body.role}
 
 
 async def _require_approvals(controls: Controls, request: web.Request) -> object:
-    body = await parsing.read(request, ApprovalPolicy)
+    body = await request_parser.read(request, ApprovalPolicy)
     controls.require_approvals(wanted=body.required)
     return {"required": body.required}
 
@@ -226,12 +226,12 @@ async def _merge_approval(controls: Controls, request: web.Request) -> object:
     try:
         controls.merge_approval(approval_id)
     except LookupError as error:
-        raise refusals.not_found(str(error)) from error
+        raise api_errors.not_found(str(error)) from error
     return {"merged": approval_id}
 
 
 async def _rotate(controls: Controls, request: web.Request) -> object:
-    body = await parsing.read(request, Rotation)
+    body = await request_parser.read(request, Rotation)
     controls.rotate_secrets(body.environment, body.path, body.values)
     return {"rotated": sorted(body.values)}
 
@@ -239,5 +239,5 @@ async def _rotate(controls: Controls, request: web.Request) -> object:
 async def _journal(controls: Controls, request: web.Request) -> object:
     since = request.query.get("since", "0")
     if not since.isdecimal():
-        raise refusals.bad_request("since is an entry number")
+        raise api_errors.bad_request("since is an entry number")
     return {"entries": [entry.as_json() for entry in controls.journal(int(since))]}

@@ -1,12 +1,12 @@
-"""Logins, renewal, revocation, and tokens handed out by hand."""
+"""Logins, renewal, revocation, and tokens of token auth."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from infisical_sandbox.server import clocks, reviewing
-from infisical_sandbox.server.domain import identities, refusals
-from infisical_sandbox.server.web import answers, bodies, callers, parsing
+from infisical_sandbox.server import clock, token_review
+from infisical_sandbox.server.domain import api_errors, identities
+from infisical_sandbox.server.web import authentication, request_bodies, request_parser, responses
 
 
 def routes() -> list[web.RouteDef]:
@@ -21,51 +21,51 @@ def routes() -> list[web.RouteDef]:
 
 
 async def login_universal(request: web.Request) -> web.Response:
-    """Client id and secret for a token."""
-    body = await parsing.read(request, bodies.UniversalLogin)
-    instance, now = callers.instance_of(request), clocks.now().wall
+    """Log in by client id and client secret."""
+    body = await request_parser.read(request, request_bodies.UniversalLogin)
+    instance, now = authentication.instance_of(request), clock.now().wall
     identity, secret = identities.login(instance.store, body.client_id, body.client_secret, now)
     grant = instance.tokens.issue(identity, "universal-auth", identity.universal, now, secret.id)
     instance.journal.note("login", method="universal-auth", identityId=identity.id)
-    return answers.ok(grant.as_json())
+    return responses.ok(grant.as_json())
 
 
 async def login_kubernetes(request: web.Request) -> web.Response:
-    """A service account token, which the cluster reviews, for a token."""
-    body = await parsing.read(request, bodies.KubernetesLogin)
-    instance = callers.instance_of(request)
+    """Log in by a service account token, which the cluster reviews."""
+    body = await request_parser.read(request, request_bodies.KubernetesLogin)
+    instance = authentication.instance_of(request)
     identity = instance.store.identities.get(body.identity_id)
     if identity is None or identity.kubernetes is None:
-        raise refusals.not_found(
+        raise api_errors.not_found(
             "Kubernetes auth method not found for identity, did you configure kubernetes auth?"
         )
-    await reviewing.review(identity.kubernetes, body.jwt)
-    now = clocks.now().wall
+    await token_review.review(identity.kubernetes, body.jwt)
+    now = clock.now().wall
     grant = instance.tokens.issue(identity, "kubernetes-auth", identity.kubernetes.tokens, now)
     instance.journal.note("login", method="kubernetes-auth", identityId=identity.id)
-    return answers.ok(grant.as_json())
+    return responses.ok(grant.as_json())
 
 
 async def renew(request: web.Request) -> web.Response:
-    """A later end for a token."""
-    body = await parsing.read(request, bodies.Token)
-    instance = callers.instance_of(request)
-    return answers.ok(instance.tokens.renew(body.access_token, clocks.now().wall).as_json())
+    """Renew a token."""
+    body = await request_parser.read(request, request_bodies.Token)
+    instance = authentication.instance_of(request)
+    return responses.ok(instance.tokens.renew(body.access_token, clock.now().wall).as_json())
 
 
 async def revoke(request: web.Request) -> web.Response:
-    """The end of a token and its renewals."""
-    body = await parsing.read(request, bodies.Token)
-    callers.instance_of(request).tokens.revoke(body.access_token, clocks.now().wall)
-    return answers.ok({"message": "Successfully revoked access token"})
+    """Revoke a token and its renewals."""
+    body = await request_parser.read(request, request_bodies.Token)
+    authentication.instance_of(request).tokens.revoke(body.access_token, clock.now().wall)
+    return responses.ok({"message": "Successfully revoked access token"})
 
 
 async def mint(request: web.Request) -> web.Response:
-    """A token of an identity of the caller's organisation, to be handed out by hand."""
-    caller, instance = callers.identity_of(request), callers.instance_of(request)
-    await parsing.read(request, bodies.TokenCreate)
+    """Create a token of an identity of the caller's organisation."""
+    caller, instance = authentication.identity_of(request), authentication.instance_of(request)
+    await request_parser.read(request, request_bodies.TokenCreate)
     identity = instance.store.identities.get(request.match_info["id"])
     if identity is None or identity.org_id != caller.org_id:
-        raise refusals.not_found(f"Identity with ID '{request.match_info['id']}' not found")
-    grant = instance.tokens.issue(identity, "token-auth", identity.universal, clocks.now().wall)
-    return answers.ok(grant.as_json())
+        raise api_errors.not_found(f"Identity with ID '{request.match_info['id']}' not found")
+    grant = instance.tokens.issue(identity, "token-auth", identity.universal, clock.now().wall)
+    return responses.ok(grant.as_json())

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from infisical_sandbox.server import clocks
-from infisical_sandbox.server.domain import refusals, subscriptions
+from infisical_sandbox.server import clock
+from infisical_sandbox.server.domain import api_errors, subscriptions
+from infisical_sandbox.server.event_streams import Stream
 from infisical_sandbox.server.faults import Ending
-from infisical_sandbox.server.streaming import Stream
-from infisical_sandbox.server.web import bodies, callers, parsing
+from infisical_sandbox.server.web import authentication, request_bodies, request_parser
 
 if TYPE_CHECKING:
-    from infisical_sandbox.server.web.bodies import Registration
-    from infisical_sandbox.server.web.callers import Caller
+    from infisical_sandbox.server.web.authentication import Caller
+    from infisical_sandbox.server.web.request_bodies import Registration
 
 _HEADERS = {
     "Content-Type": "text/event-stream",
@@ -36,9 +36,9 @@ async def subscribe(request: web.Request) -> web.StreamResponse:
     Order: token, 422 body, 404 or 403 project, 403 per entry, 400 plan, 429 limit. The head goes out at once;
     the body starts with the first ping or event.
     """
-    callers.identity_of(request)
-    body = await parsing.read(request, bodies.Subscription)
-    caller = callers.in_project(request, body.project_id)
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.Subscription)
+    caller = authentication.in_project(request, body.project_id)
     entries = tuple(_entry(registration) for registration in body.register_)
     for entry in entries:
         subscriptions.require(entry, caller.ability, caller.instance.generation)
@@ -77,7 +77,7 @@ def _registered(request: web.Request, caller: Caller, entries: tuple[subscriptio
         entries,
         caller.ability,
         transport,
-        clocks.now().monotonic,
+        clock.now().monotonic,
         asyncio.get_running_loop().create_future(),
     )
     caller.instance.hub.add(stream, caller.instance.stream_lifetime)
@@ -87,13 +87,13 @@ def _registered(request: web.Request, caller: Caller, entries: tuple[subscriptio
 def _check_plan_and_limit(caller: Caller) -> None:
     instance = caller.instance
     if instance.faults.plan_missing:
-        raise refusals.bad_request(
+        raise api_errors.bad_request(
             "Failed to subscribe to project events due to plan restriction. "
             "Upgrade plan to use event subscriptions."
         )
     limit = instance.connection_limit
     if limit is not None and instance.hub.count(caller.project.id) >= limit:
-        raise refusals.too_many(
+        raise api_errors.too_many(
             f"Too many concurrent event subscriptions for this project: the limit is {limit}"
         )
 

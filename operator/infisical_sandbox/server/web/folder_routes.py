@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from infisical_sandbox.server import clocks
-from infisical_sandbox.server.domain import folders, paths, permissions, refusals
-from infisical_sandbox.server.web import answers, bodies, callers, parsing, views
+from infisical_sandbox.server import clock
+from infisical_sandbox.server.domain import api_errors, folder_paths, folders, permissions
+from infisical_sandbox.server.web import authentication, json_views, request_bodies, request_parser, responses
 
 if TYPE_CHECKING:
+    from infisical_sandbox.server.domain.data_store import Store
     from infisical_sandbox.server.domain.folders import Place
-    from infisical_sandbox.server.domain.stores import Store
-    from infisical_sandbox.server.web.callers import Caller
+    from infisical_sandbox.server.web.authentication import Caller
 
 
 def routes() -> list[web.RouteDef]:
@@ -34,79 +34,81 @@ def routes() -> list[web.RouteDef]:
 
 async def list_all(request: web.Request) -> web.Response:
     """The folders directly inside `path`, or all below it."""
-    callers.identity_of(request)
-    wish = parsing.query(request, bodies.FolderList)
-    caller = callers.in_project(request, wish.project_id)
+    authentication.identity_of(request)
+    switches = request_parser.query(request, request_bodies.FolderList)
+    caller = authentication.in_project(request, switches.project_id)
     store = caller.instance.reading
-    place = folders.at(store, caller.project.id, wish.environment, wish.path)
-    found = _below(store, place, recursive=wish.recursive)
-    since = wish.last_secret_modified
-    shown = [views.folder(spot, relative_to=place.path if wish.recursive else None) for spot in found]
-    return answers.ok(
+    place = folders.at(store, caller.project.id, switches.environment, switches.path)
+    found = _below(store, place, recursive=switches.recursive)
+    since = switches.last_secret_modified
+    shown = [
+        json_views.folder(spot, relative_to=place.path if switches.recursive else None) for spot in found
+    ]
+    return responses.ok(
         {"folders": [body for body in shown if not since or str(body["lastSecretModified"]) >= since]}
     )
 
 
 async def get_one(request: web.Request) -> web.Response:
     """One folder by id, with its environment."""
-    place = _by_id(callers.instance_of(request).reading, request.match_info["id"])
-    callers.identity_of(request)
-    callers.in_project(request, place.project_id)
+    place = _by_id(authentication.instance_of(request).reading, request.match_info["id"])
+    authentication.identity_of(request)
+    authentication.in_project(request, place.project_id)
     env = place.environment
     extra = {
         "projectId": place.project_id,
         "environment": {"envId": env.id, "envName": env.name, "envSlug": env.slug},
     }
-    return answers.ok({"folder": views.folder(place) | extra})
+    return responses.ok({"folder": json_views.folder(place) | extra})
 
 
 async def create(request: web.Request) -> web.Response:
-    """A new folder; the missing folders above it are made as well."""
-    callers.identity_of(request)
-    body = await parsing.read(request, bodies.Folder)
-    caller = callers.in_project(request, body.project_id)
-    store, now = caller.instance.store, clocks.now().wall
-    paths.check_name(body.name)
+    """Create a folder and its missing parents."""
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.Folder)
+    caller = authentication.in_project(request, body.project_id)
+    store, now = caller.instance.store, clock.now().wall
+    folder_paths.check_name(body.name)
     _require(caller, "create", body.environment, body.path)
     parent = folders.ensure(store, caller.project.id, body.environment, body.path, now)
     place = folders.create(store, parent, body.name, now, body.description)
-    return answers.ok({"folder": views.folder(place)})
+    return responses.ok({"folder": json_views.folder(place)})
 
 
 async def rename(request: web.Request) -> web.Response:
-    """A folder under another name; no event."""
-    callers.identity_of(request)
-    body = await parsing.read(request, bodies.Folder)
-    caller = callers.in_project(request, body.project_id)
+    """Rename a folder, without an event."""
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.Folder)
+    caller = authentication.in_project(request, body.project_id)
     place = _named(caller, body.environment, body.path, request.match_info["id"])
     _require(caller, "edit", place.environment.slug, body.path)
-    renamed = folders.rename(caller.instance.store, place, body.name, clocks.now().wall, body.description)
-    return answers.ok({"folder": views.folder(renamed)})
+    renamed = folders.rename(caller.instance.store, place, body.name, clock.now().wall, body.description)
+    return responses.ok({"folder": json_views.folder(renamed)})
 
 
 async def rename_batch(request: web.Request) -> web.Response:
-    """Several folders under other names; no event."""
-    callers.identity_of(request)
-    body = await parsing.read(request, bodies.FolderBatch)
-    caller = callers.in_project(request, body.project_id)
+    """Rename several folders, without an event."""
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.FolderBatch)
+    caller = authentication.in_project(request, body.project_id)
     done = []
     for item in body.folders:
         place = _named(caller, item.environment, item.path, item.id)
         _require(caller, "edit", place.environment.slug, item.path)
-        now = clocks.now().wall
+        now = clock.now().wall
         done.append(folders.rename(caller.instance.store, place, item.name, now, item.description))
-    return answers.ok({"folders": [views.folder(place) for place in done]})
+    return responses.ok({"folders": [json_views.folder(place) for place in done]})
 
 
 async def delete(request: web.Request) -> web.Response:
-    """A folder gone, by id or by name; no event, whatever was inside."""
-    callers.identity_of(request)
-    body = await parsing.read(request, bodies.FolderDelete)
-    caller = callers.in_project(request, body.project_id)
+    """Delete a folder by id or by name, without an event."""
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.FolderDelete)
+    caller = authentication.in_project(request, body.project_id)
     place = _named(caller, body.environment, body.path, request.match_info["id"])
     _require(caller, "delete", place.environment.slug, body.path)
     folders.delete(caller.instance.store, place, force=body.force_delete)
-    return answers.ok({"folder": views.folder(place)})
+    return responses.ok({"folder": json_views.folder(place)})
 
 
 def _below(store: Store, place: Place, *, recursive: bool) -> list[Place]:
@@ -117,7 +119,7 @@ def _below(store: Store, place: Place, *, recursive: bool) -> list[Place]:
 def _by_id(store: Store, folder_id: str) -> Place:
     place = folders.place_of(store, folder_id)
     if place is None:
-        raise refusals.not_found(f"Folder with ID '{folder_id}' not found")
+        raise api_errors.not_found(f"Folder with ID '{folder_id}' not found")
     return place
 
 
@@ -130,10 +132,10 @@ def _named(caller: Caller, environment: str, path: str, id_or_name: str) -> Plac
     where = f"{path.rstrip('/')}/{id_or_name}"
     found = folders.find(store, caller.project.id, environment, where)
     if found is None:
-        raise refusals.not_found(f"Folder with ID or name '{id_or_name}' not found")
+        raise api_errors.not_found(f"Folder with ID or name '{id_or_name}' not found")
     return found
 
 
 def _require(caller: Caller, action: str, environment: str, path: str) -> None:
-    fields = {"environment": environment, "secretPath": paths.canonical(path)}
+    fields = {"environment": environment, "secretPath": folder_paths.canonical(path)}
     caller.ability.require(action, permissions.FOLDERS, fields)

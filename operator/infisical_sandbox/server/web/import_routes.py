@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from infisical_sandbox.server import clocks
+from infisical_sandbox.server import clock
 from infisical_sandbox.server.domain import (
+    api_errors,
     changes,
+    folder_paths,
     folders,
-    imports,
-    paths,
     permissions,
     projects,
-    refusals,
+    secret_imports,
 )
-from infisical_sandbox.server.web import answers, bodies, callers, parsing, views
+from infisical_sandbox.server.web import authentication, json_views, request_bodies, request_parser, responses
 
 if TYPE_CHECKING:
     from infisical_sandbox.server.domain.folders import Place
     from infisical_sandbox.server.domain.records import Environment, SecretImport
-    from infisical_sandbox.server.web.bodies import ImportFolder
-    from infisical_sandbox.server.web.callers import Caller
+    from infisical_sandbox.server.web.authentication import Caller
+    from infisical_sandbox.server.web.request_bodies import ImportFolder
 
 
 def routes() -> list[web.RouteDef]:
@@ -41,25 +41,25 @@ def routes() -> list[web.RouteDef]:
 
 async def list_all(request: web.Request) -> web.Response:
     """The entries of a folder in their order."""
-    callers.identity_of(request)
-    body = parsing.query(request, bodies.ImportFolder)
+    authentication.identity_of(request)
+    body = request_parser.query(request, request_bodies.ImportFolder)
     caller, place = _target(request, body, "read")
     store = caller.instance.reading
-    rows = imports.of(store, place.folder.id)
-    return answers.ok({"secretImports": [views.secret_import(store, row) for row in rows]})
+    rows = secret_imports.of(store, place.folder.id)
+    return responses.ok({"secretImports": [json_views.secret_import(store, row) for row in rows]})
 
 
 async def create(request: web.Request) -> web.Response:
-    """A new entry at the end of the list."""
-    callers.identity_of(request)
-    body = await parsing.read(request, bodies.ImportCreate)
+    """Add an import at the end of the list."""
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.ImportCreate)
     caller, place = _target(request, body, "create")
     source = _environment(caller, body.source.environment)
     row, change = changes.add_import(
         caller.instance.store,
         place,
         (source, body.source.path),
-        changes.Context(clocks.now().wall, caller.identity.id),
+        changes.Context(clock.now().wall, caller.identity.id),
         replication=body.is_replication,
     )
     caller.instance.apply(change)
@@ -67,38 +67,38 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def update(request: web.Request) -> web.Response:
-    """An entry at another position or with another source: no event, no job."""
-    callers.identity_of(request)
-    body = await parsing.read(request, bodies.ImportUpdate)
+    """Change position or source of an import, without an event."""
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.ImportUpdate)
     caller, place = _target(request, body, "edit")
     store, edit = caller.instance.store, body.edit
-    row = imports.get(store, request.match_info["id"], place.folder.id)
+    row = secret_imports.get(store, request.match_info["id"], place.folder.id)
     source = None
     if edit.environment or edit.path:
         held = store.environments.get(row.environment_id)
         slug = edit.environment or (held.slug if held else "")
         source = _environment(caller, slug), edit.path or row.path
-    changed = imports.change(store, row, clocks.now().wall, edit.position, source)
+    changed = secret_imports.change(store, row, clock.now().wall, edit.position, source)
     return _answer(caller, changed, "Successfully updated secret import")
 
 
 async def delete(request: web.Request) -> web.Response:
-    """An entry gone."""
-    callers.identity_of(request)
-    body = await parsing.read(request, bodies.ImportFolder)
+    """Remove an import."""
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.ImportFolder)
     caller, place = _target(request, body, "delete")
-    row = imports.get(caller.instance.store, request.match_info["id"], place.folder.id)
+    row = secret_imports.get(caller.instance.store, request.match_info["id"], place.folder.id)
     caller.instance.apply(changes.remove_import(caller.instance.store, place, row))
     return _answer(caller, row, "Successfully deleted secret import")
 
 
 def _target(
     request: web.Request,
-    body: ImportFolder | bodies.ImportCreate | bodies.ImportUpdate,
+    body: ImportFolder | request_bodies.ImportCreate | request_bodies.ImportUpdate,
     action: str,
 ) -> tuple[Caller, Place]:
-    caller = callers.in_project(request, body.project_id)
-    fields = {"environment": body.environment, "secretPath": paths.canonical(body.path)}
+    caller = authentication.in_project(request, body.project_id)
+    fields = {"environment": body.environment, "secretPath": folder_paths.canonical(body.path)}
     caller.ability.require(action, permissions.IMPORTS, fields)
     store = caller.instance.store
     return caller, folders.at(store, caller.project.id, body.environment, body.path)
@@ -107,10 +107,10 @@ def _target(
 def _environment(caller: Caller, slug: str) -> Environment:
     row = projects.find_environment(caller.instance.store, caller.project.id, slug)
     if row is None:
-        raise refusals.not_found(f"Environment with slug '{slug}' not found")
+        raise api_errors.not_found(f"Environment with slug '{slug}' not found")
     return row
 
 
 def _answer(caller: Caller, row: SecretImport, message: str) -> web.Response:
-    body = views.secret_import(caller.instance.store, row)
-    return answers.ok({"message": message, "secretImport": body})
+    body = json_views.secret_import(caller.instance.store, row)
+    return responses.ok({"message": message, "secretImport": body})

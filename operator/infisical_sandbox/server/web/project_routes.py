@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from infisical_sandbox.server import clocks
+from infisical_sandbox.server import clock
 from infisical_sandbox.server.domain import identities, permissions, projects
-from infisical_sandbox.server.web import answers, bodies, callers, parsing, views
+from infisical_sandbox.server.web import authentication, json_views, request_bodies, request_parser, responses
 
 _DEFAULT_ENVIRONMENTS = {"dev": "Development", "staging": "Staging", "prod": "Production"}
 
@@ -31,11 +31,11 @@ def routes() -> list[web.RouteDef]:
 
 
 async def status(request: web.Request) -> web.Response:
-    """What the server says without a token: no version, no capabilities."""
+    """The status route, which needs no token: no version, no capabilities."""
     del request
-    return answers.ok(
+    return responses.ok(
         {
-            "date": clocks.iso(clocks.now().wall),
+            "date": clock.iso(clock.now().wall),
             "message": "Ok",
             "emailConfigured": False,
             "inviteOnlySignup": False,
@@ -47,51 +47,51 @@ async def status(request: web.Request) -> web.Response:
 
 async def list_projects(request: web.Request) -> web.Response:
     """The projects the caller is a member of."""
-    identity = callers.identity_of(request)
-    store = callers.instance_of(request).reading
+    identity = authentication.identity_of(request)
+    store = authentication.instance_of(request).reading
     rows = (store.projects.get(row.project_id) for row in store.memberships.of(identity.id))
-    return answers.ok({"projects": [views.project(store, row) for row in rows if row]})
+    return responses.ok({"projects": [json_views.project(store, row) for row in rows if row]})
 
 
 async def create(request: web.Request) -> web.Response:
     """A new project with the caller as its admin."""
-    identity, instance = callers.identity_of(request), callers.instance_of(request)
-    body = await parsing.read(request, bodies.ProjectCreate)
-    store, now = instance.store, clocks.now().wall
+    identity, instance = authentication.identity_of(request), authentication.instance_of(request)
+    body = await request_parser.read(request, request_bodies.ProjectCreate)
+    store, now = instance.store, clock.now().wall
     row = projects.create(store, identity.org_id, body.project_name, body.slug, now)
     for slug, name in _DEFAULT_ENVIRONMENTS.items() if body.should_create_default_envs else ():
         projects.add_environment(store, row.id, name, slug, now)
     identities.grant(store, identity, row.id, permissions.role("admin", instance.generation))
-    return answers.ok({"project": views.project(store, row)})
+    return responses.ok({"project": json_views.project(store, row)})
 
 
 async def get_project(request: web.Request) -> web.Response:
     """By id, the newer family."""
-    caller = callers.in_project(request, request.match_info["id"])
-    return answers.ok({"project": views.project(caller.instance.reading, caller.project)})
+    caller = authentication.in_project(request, request.match_info["id"])
+    return responses.ok({"project": json_views.project(caller.instance.reading, caller.project)})
 
 
 async def get_workspace(request: web.Request) -> web.Response:
     """By id, the older family."""
-    caller = callers.in_project(request, request.match_info["id"])
-    return answers.ok({"workspace": views.project(caller.instance.reading, caller.project)})
+    caller = authentication.in_project(request, request.match_info["id"])
+    return responses.ok({"workspace": json_views.project(caller.instance.reading, caller.project)})
 
 
 async def get_by_slug(request: web.Request) -> web.Response:
     """By slug, both families."""
-    caller = callers.in_project(request, None, request.match_info["slug"])
-    return answers.ok(views.project(caller.instance.reading, caller.project))
+    caller = authentication.in_project(request, None, request.match_info["slug"])
+    return responses.ok(json_views.project(caller.instance.reading, caller.project))
 
 
 async def create_environment(request: web.Request) -> web.Response:
     """A new environment."""
-    callers.identity_of(request)
-    body = await parsing.read(request, bodies.EnvironmentCreate)
-    caller = callers.in_project(request, request.match_info["id"])
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.EnvironmentCreate)
+    caller = authentication.in_project(request, request.match_info["id"])
     row = projects.add_environment(
-        caller.instance.store, caller.project.id, body.name, body.slug, clocks.now().wall
+        caller.instance.store, caller.project.id, body.name, body.slug, clock.now().wall
     )
-    return answers.ok(
+    return responses.ok(
         {
             "message": "Successfully created new environment",
             "workspace": caller.project.id,

@@ -1,14 +1,14 @@
-"""What a request about secrets means: dialect, caller, folder, drafts, and the right to do it."""
+"""The parts of a request for secrets: dialect, caller, folder, drafts and permissions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infisical_sandbox.server import clocks
-from infisical_sandbox.server.domain import changes, folders, permissions, reading, refusals
+from infisical_sandbox.server import clock
+from infisical_sandbox.server.domain import api_errors, changes, folders, permissions, secret_reader
 from infisical_sandbox.server.domain.records import Draft
-from infisical_sandbox.server.web import bodies, callers, parsing
+from infisical_sandbox.server.web import authentication, request_bodies, request_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from infisical_sandbox.server.domain.changes import Context
     from infisical_sandbox.server.domain.folders import Place
-    from infisical_sandbox.server.web.bodies import Item, Read, Where, Write
-    from infisical_sandbox.server.web.callers import Caller
+    from infisical_sandbox.server.web.authentication import Caller
+    from infisical_sandbox.server.web.request_bodies import Item, Read, Where, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,14 @@ class Dialect:
     where: type[Where]
 
 
-V3 = Dialect("/api/v3/secrets/raw", "/api/v3/secrets/batch/raw", "/api/v3/secrets/move", bodies.WhereV3)
-V4 = Dialect("/api/v4/secrets", "/api/v4/secrets/batch", "/api/v4/secrets/move", bodies.WhereV4)
+V3 = Dialect(
+    "/api/v3/secrets/raw", "/api/v3/secrets/batch/raw", "/api/v3/secrets/move", request_bodies.WhereV3
+)
+V4 = Dialect("/api/v4/secrets", "/api/v4/secrets/batch", "/api/v4/secrets/move", request_bodies.WhereV4)
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class WriteTarget:
     """The caller and the folder of one request, with the path's text as it came."""
 
     caller: Caller
@@ -45,31 +47,31 @@ class Spot:
 
     @property
     def context(self) -> Context:
-        """Who changes what now, for `changes`."""
-        return changes.Context(clocks.now().wall, self.caller.identity.id, request_path=self.request_path)
+        """Author and time, for `changes`."""
+        return changes.Context(clock.now().wall, self.caller.identity.id, request_path=self.request_path)
 
 
 def query(request: web.Request, dialect: Dialect) -> tuple[Where, Read]:
     """The query; the older routes answer 400, not 422, for a missing environment."""
     if dialect is V3 and "environment" not in request.query:
-        raise refusals.bad_request("Missing environment")
-    generation = callers.instance_of(request).generation
+        raise api_errors.bad_request("Missing environment")
+    generation = authentication.instance_of(request).generation
     camel = dialect is V4 and generation.import_switch == "includeImports"
-    shape = bodies.ReadCamel if camel else bodies.Read
-    return parsing.query_both(request, dialect.where, shape)
+    shape = request_bodies.ReadCamel if camel else request_bodies.Read
+    return request_parser.query_both(request, dialect.where, shape)
 
 
-def reader(request: web.Request, where: Where, read: Read) -> tuple[reading.Reader, Place]:
-    """The caller's eyes on the store, and the folder to read; 400, 403 or 404."""
-    caller = callers.in_project(request, where.project_id, where.project_slug)
+def reader(request: web.Request, where: Where, read: Read) -> tuple[secret_reader.Reader, Place]:
+    """The reader of the caller, and the folder to read; 400, 403 or 404."""
+    caller = authentication.in_project(request, where.project_id, where.project_slug)
     store = caller.instance.reading
     place = folders.at(store, caller.project.id, where.environment, where.secret_path)
-    return reading.Reader(store, caller.ability, wish(read)), place
+    return secret_reader.Reader(store, caller.ability, switches(read)), place
 
 
-def wish(read: Read) -> reading.Wish:
+def switches(read: Read) -> secret_reader.ReadSwitches:
     """The switches of the read."""
-    return reading.Wish(
+    return secret_reader.ReadSwitches(
         values=read.view_secret_value,
         expand=read.expand_secret_references,
         recursive=read.recursive,
@@ -77,12 +79,12 @@ def wish(read: Read) -> reading.Wish:
     )
 
 
-def spot(request: web.Request, where: Where) -> Spot:
+def target(request: web.Request, where: Where) -> WriteTarget:
     """The caller and the folder to write to; 400, 403 or 404."""
-    caller = callers.in_project(request, where.project_id, where.project_slug)
+    caller = authentication.in_project(request, where.project_id, where.project_slug)
     store = caller.instance.store
     place = folders.at(store, caller.project.id, where.environment, where.secret_path)
-    return Spot(caller, place, where.secret_path)
+    return WriteTarget(caller, place, where.secret_path)
 
 
 def require(caller: Caller, action: str, place: Place, keys: Sequence[str]) -> None:
@@ -96,22 +98,22 @@ def require(caller: Caller, action: str, place: Place, keys: Sequence[str]) -> N
         caller.ability.require(action, permissions.SECRETS, fields)
 
 
-def require_item(spot: Spot, action: str, item: Item) -> None:
+def require_item(target: WriteTarget, action: str, item: Item) -> None:
     """The same for one item of a batch, which may name a folder of its own."""
     path = item.secret_path
-    store = spot.caller.instance.store
-    place = path and folders.find(store, spot.place.project_id, spot.place.environment.slug, path)
-    require(spot.caller, action, place or spot.place, [item.secret_key])
+    store = target.caller.instance.store
+    place = path and folders.find(store, target.place.project_id, target.place.environment.slug, path)
+    require(target.caller, action, place or target.place, [item.secret_key])
 
 
 def draft(key: str, write: Write) -> Draft:
-    """What the body says about one secret."""
+    """The requested fields of one secret."""
     return Draft(
         key,
         write.secret_value,
         new_key=write.new_secret_name,
         comment=write.secret_comment,
-        path=write.secret_path if isinstance(write, bodies.Item) else None,
+        path=write.secret_path if isinstance(write, request_bodies.Item) else None,
         skip_multiline_encoding=write.skip_multiline_encoding,
         metadata=write.secret_metadata,
         tag_ids=write.tag_ids,
@@ -120,6 +122,6 @@ def draft(key: str, write: Write) -> Draft:
     )
 
 
-def drafts(batch: bodies.Batch) -> tuple[Draft, ...]:
-    """What the body says about each secret of a batch."""
+def drafts(batch: request_bodies.Batch) -> tuple[Draft, ...]:
+    """The requested fields of each secret of a batch."""
     return tuple(draft(item.secret_key, item) for item in batch.secrets)

@@ -92,7 +92,7 @@ def test_an_origin_has_one_spelling(address: str, origin: str) -> None:
 )
 def test_what_is_no_origin_is_refused(address: str) -> None:
     """No user, path, query, blank, lookalike or half of an address; the sentence says so."""
-    with pytest.raises(ValueError, match=r"^the (port of the )?address (is|names) "):
+    with pytest.raises(ValueError, match=r"^the (port of the )?address (must be|has) "):
         origin_of(address)
 
 

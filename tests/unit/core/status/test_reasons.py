@@ -1,4 +1,4 @@
-"""The reasons that the operator gives."""
+"""The reasons of conditions, Events, actions and skips."""
 
 import re
 from pathlib import Path
@@ -10,15 +10,15 @@ SOURCES = "\n".join(path.read_text() for path in Path(infisical_events.__file__)
 
 
 def test_a_reason_is_one_word() -> None:
-    """Kubernetes accepts it as the reason of a condition and of an Event, and alerts match on it."""
+    """Kubernetes accepts each reason in a condition and in an Event."""
     assert [reason for reason in Reason if not re.fullmatch("[A-Z][A-Za-z]{1,127}", reason)] == []
 
 
-def test_a_reason_is_called_as_it_is_told() -> None:
-    """Who searches the code for what `kubectl` shows finds it."""
+def test_a_constant_has_the_name_of_its_reason() -> None:
+    """A search of the code for a reason that `kubectl` shows finds its constant."""
     assert [reason for reason in Reason if reason.name.replace("_", "").lower() != reason.value.lower()] == []
 
 
-def test_every_reason_is_given() -> None:
-    """There is none that nobody can ever see."""
+def test_every_reason_is_used() -> None:
+    """The operator can report each reason."""
     assert [reason for reason in Reason if not re.search(rf"\bReason\.{reason.name}\b", SOURCES)] == []

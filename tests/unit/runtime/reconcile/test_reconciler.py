@@ -26,8 +26,8 @@ from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
 from infisical_events.runtime.reconcile.reconciler import Reconciler
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
+from infisical_events.runtime.restarts.gatherer import Gatherer
 from infisical_events.runtime.restarts.restart_controller import RestartController
-from infisical_events.runtime.restarts.restart_decider import RestartDecider
 from infisical_events.runtime.restarts.restart_report import RestartReporter
 from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
 from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
@@ -58,11 +58,11 @@ class Process:
 
     def __init__(self, reconciler: Reconciler, restart_controller: RestartController) -> None:
         self.reconcile, self.run_round = reconciler.reconcile, restart_controller.run_round
-        restart_reporter = restart_controller.restart_reporter
+        restart_reporter = restart_controller.reporter
         self.reporter, self.metrics, self.record = (
             restart_reporter.reporter,
             restart_reporter.metrics,
-            restart_controller.record,
+            restart_controller.store,
         )
 
 
@@ -111,24 +111,16 @@ class Team:
         )
         cluster, clock = self.cluster, virtual_now
         restart_controller = RestartController(
-            cluster=cluster,
-            record=record,
-            restart_decider=RestartDecider(
-                cluster=cluster,
-                sync_coordinator=sync_coordinator,
-                on_timeout=spec.resync.on_timeout,
-                clock=clock,
-            ),
-            workload_patcher=WorkloadPatcher(
-                cluster=cluster, key=self.key, budget=RestartBudget(), clock=clock
-            ),
-            rollout_tracker=RolloutTracker(
+            store=record,
+            gatherer=Gatherer(cluster=cluster, key=self.key, sync_coordinator=sync_coordinator, clock=clock),
+            patcher=WorkloadPatcher(cluster=cluster, key=self.key, budget=RestartBudget(), clock=clock),
+            tracker=RolloutTracker(
                 cluster=cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=clock
             ),
-            restart_reporter=RestartReporter(reporter=reporter, metrics=metrics),
+            reporter=RestartReporter(reporter=reporter, metrics=metrics),
             budget=RestartBudget(),
             clock=clock,
-            rules=RestartPolicy(spec.action),
+            policy=RestartPolicy(spec.action, on_timeout=spec.resync.on_timeout),
             rollout=spec.rollout,
             mode=spec.mode,
         )

@@ -307,7 +307,7 @@ async def test_no_answer_and_a_restart_all_the_same() -> None:
         await team.change(29.0)
         assert (team.rollouts("web"), team.settled) == ([0], "Resyncing")
         (settled,) = [c for c in team.status["conditions"] if c["type"] == "RestartsComplete"]
-        assert "ExternalSecret env (could not get secret data)" in settled["message"]
+        assert "externalsecret/env (could not get secret data)" in settled["message"]
 
         await asyncio.sleep(6.0)
         assert (team.rollouts("web"), team.told) == ([1], ["ResyncTimedOut", "Restarted"])

@@ -90,7 +90,7 @@ async def test_nothing_there(authentication: dict[str, Any]) -> None:
 async def test_empty(cluster: FakeCluster, values: dict[str, str]) -> None:
     """A key that is missing or blank is named."""
     cluster.put_secret("team", "login", values)
-    with pytest.raises(LoginError, match="Secret login has no text under key token") as caught:
+    with pytest.raises(LoginError, match="secret/login has no text under key token") as caught:
         await credentials_source(cluster, "team", spec(TOKEN))()
     assert caught.value.reason is Reason.SECRET_NOT_FOUND
 

@@ -1,0 +1,370 @@
+"""What to do about one pending restart now: one pure function of what was gathered for it.
+
+`runtime.restarts.gatherer` reads everything first; `decide` answers with exactly one of
+
+* `RequestSync`: providers of the workload's Secrets have to sync first;
+* `Restart`: the Secrets are as fresh as they get, or nothing has to be synced;
+* `RecordCoverage`: somebody's rollout has started the pods with the newest content;
+* `Defer`: not now, with the reason;
+* `Resolve`: no restart is necessary any more, with the reason.
+
+The rules stand in `decide` in the order in which they apply. A new rule is a function from `GatheredWorkload`
+(and the policy and the time) to a decision or None, with a place in that order and a plain-value test.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from infisical_events.api.resources import Restarting
+from infisical_events.api.specs import Action, OnTimeout
+from infisical_events.core.ledger.ledger import PendingRestart, Rollout, Unconfirmed
+from infisical_events.core.restarts.planner import (
+    Deferred,
+    PlannedAction,
+    Resolved,
+    RestartNow,
+    RestartPolicy,
+)
+from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState
+from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.sync.sync_requests import SyncContext
+from infisical_events.core.sync.sync_state import SyncState
+from infisical_events.core.sync.workload_sync_state import (
+    WorkloadSecrets,
+    WorkloadSyncState,
+    providers_to_request,
+    sync_state_of,
+)
+
+_LONGEST_WAIT = timedelta(minutes=5)
+"""How long a rollout that another party started is waited for: it may be stuck for want of this restart."""
+
+_WATCH = timedelta(minutes=10)
+"""How long an unresponsive provider is watched after a restart: its sync may have read an older state."""
+
+_CLOCK_TOLERANCE = timedelta(seconds=2)
+"""The API server's times are whole seconds, and its replicas may have clocks of their own."""
+
+_NOT_WAITING = {Reason.PAUSED, Reason.RESYNC_TIMED_OUT}
+"""Reasons for a deferral that may last without an end: such a workload holds up no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatheredWorkload:
+    """What was read about one workload with a pending restart.
+
+    Attributes:
+        planned: What the ledger and the workload's metadata ask for.
+        state: The workload in full; None when it is not there, or could not be read.
+        error_message: Why it could not be read, in the API server's words; empty if it could.
+        secrets: Its Secrets; None when nothing has to be synced.
+        is_rolling_out: Whether a restart by this subscription is still rolling out.
+        pod_creation_times: When its pods were made; empty when nothing hangs on that.
+        requests: The sync requests of this round, as `sync_state_of` takes them.
+    """
+
+    planned: RestartNow
+    state: WorkloadState | None = None
+    error_message: str = ""
+    secrets: WorkloadSecrets | None = None
+    is_rolling_out: bool = False
+    pod_creation_times: tuple[datetime, ...] = ()
+    requests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Decided:
+    """A decision about one pending restart, with what people should know besides its reason."""
+
+    pending: PendingRestart
+    workload: Workload | None = None
+    note: str = ""
+    state: WorkloadState | None = None
+    sync: WorkloadSyncState = field(default_factory=lambda: WorkloadSyncState(None))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestSync(_Decided):
+    """Request these providers to sync, and decide again."""
+
+    contexts: tuple[SyncContext, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Restart(_Decided):
+    """Patch the workload under the resourceVersion that it was read with."""
+
+    workload: Workload
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordCoverage(_Decided):
+    """Record with which content another rollout started the pods; this resolves the pending restart."""
+
+    state: WorkloadState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defer(_Decided):
+    """Keep the pending restart, until a time if one is known."""
+
+    reason: Reason
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolve(_Decided):
+    """Remove the pending restart.
+
+    `unconfirmed` is what the restart record says of a restart whose response was lost.
+    """
+
+    reason: Reason
+    unconfirmed: Unconfirmed | None = None
+
+
+RestartDecision = RequestSync | Restart | RecordCoverage | Defer | Resolve
+
+
+def decided_by_plan(action: PlannedAction) -> Defer | Resolve | None:
+    """The decision that the ledger and the metadata alone allow; None when more has to be gathered."""
+    if isinstance(action, Deferred):
+        return Defer(
+            pending=action.pending, workload=action.workload, reason=action.reason, until=action.until
+        )
+    if isinstance(action, Resolved):
+        return Resolve(
+            pending=action.pending,
+            workload=action.workload,
+            reason=action.reason,
+            unconfirmed=action.unconfirmed,
+        )
+    return None
+
+
+def decide(gathered: GatheredWorkload, policy: RestartPolicy, now: datetime) -> RestartDecision:
+    """The decision about one workload: the first rule that applies."""
+    planned, state = gathered.planned, gathered.state
+    pending = planned.pending
+    if gathered.error_message:
+        reason, note = Reason.KUBERNETES_API_ERROR, gathered.error_message
+        return Defer(pending=pending, workload=planned.workload, reason=reason, note=note)
+    if state is None or not _is_same_workload(state.workload, planned.workload):
+        return Defer(pending=pending, workload=planned.workload, reason=Reason.WORKLOAD_MODIFIED)
+    other = other_reloader_of(gathered)
+    if other and planned.action is Action.RESTART:
+        return Resolve(
+            pending=pending,
+            workload=planned.workload,
+            reason=Reason.MANAGED_BY_OTHER_CONTROLLER,
+            note=f"annotation {other}",
+            state=state,
+        )
+    if gathered.secrets is None:
+        return Restart(pending=pending, workload=state.workload, state=state)
+    sync = sync_state_of(gathered.secrets, now, gathered.requests)
+    return (
+        _sync_first(gathered, gathered.secrets, state, sync, now)
+        or _wait_for_sync(gathered, policy, state, sync, now)
+        or _resolve_by_content(gathered, state, sync)
+        or _with_other_rollout(gathered, gathered.secrets, state, sync, now)
+        or Restart(pending=pending, workload=state.workload, note=sync.note, state=state, sync=sync)
+    )
+
+
+def needs_pod_times(gathered: GatheredWorkload, now: datetime) -> bool:
+    """Whether the decision hangs on when the workload's pods were made."""
+    state, secrets = gathered.state, gathered.secrets
+    if state is None or secrets is None or other_reloader_of(gathered):
+        return False
+    sync = sync_state_of(secrets, now, gathered.requests)
+    return (
+        gathered.planned.action is not Action.RESYNC
+        and _is_same_workload(state.workload, gathered.planned.workload)
+        and _may_be_covered(gathered, secrets, state, sync)
+    )
+
+
+def other_reloader_of(gathered: GatheredWorkload) -> str:
+    """The annotation by which another controller restarts this workload; empty if none counts."""
+    if gathered.state is None or gathered.planned.workload.ignores_other_reloaders:
+        return ""
+    return gathered.state.other_reloader
+
+
+def is_waiting(decision: RestartDecision) -> bool:
+    """Whether the workload has a place in the order of restarts although it is not ready."""
+    if decision.pending.unconfirmed:
+        return False
+    return isinstance(decision, RequestSync) or (
+        isinstance(decision, Defer) and decision.reason not in _NOT_WAITING
+    )
+
+
+def rollout_of(decision: RestartDecision, now: datetime) -> Rollout:
+    """The rollout of a restart that was made for this decision."""
+    pending, workload = decision.pending, decision.workload
+    wave = workload.wave if workload else 0
+    return Rollout(pending.uid, pending.kind, pending.name, pending.seq, now, wave)
+
+
+def found_rollouts(decisions: Iterable[RestartDecision], now: datetime) -> list[Rollout]:
+    """The rollouts of restarts that were made earlier and that only their records show."""
+    return [
+        rollout_of(decision, now)
+        for decision in decisions
+        if isinstance(decision, Resolve) and decision.reason is Reason.ALREADY_RESTARTED
+    ]
+
+
+def _is_same_workload(read: Workload, listed: Workload) -> bool:
+    """Whether the object and the annotations that count are those of the list."""
+    return read.uid == listed.uid and read.own_annotations == listed.own_annotations
+
+
+def _sync_first(
+    gathered: GatheredWorkload,
+    secrets: WorkloadSecrets,
+    state: WorkloadState,
+    sync: WorkloadSyncState,
+    now: datetime,
+) -> RequestSync | None:
+    if sync.state is not SyncState.NOT_REQUESTED:
+        return None
+    open_contexts = tuple(
+        context
+        for context in providers_to_request(secrets, now)
+        if context.provider.uid not in gathered.requests
+    )
+    return RequestSync(
+        pending=gathered.planned.pending,
+        workload=state.workload,
+        note=sync.note,
+        state=state,
+        sync=sync,
+        contexts=open_contexts,
+    )
+
+
+def _wait_for_sync(
+    gathered: GatheredWorkload,
+    policy: RestartPolicy,
+    state: WorkloadState,
+    sync: WorkloadSyncState,
+    now: datetime,
+) -> Defer | None:
+    """Providers get their time; one that timed out may still bring what a restart was too early for."""
+    pending, other = gathered.planned.pending, other_reloader_of(gathered)
+    deferred = Defer(
+        pending=pending,
+        workload=state.workload,
+        reason=Reason.RESYNCING,
+        note=f"annotation {other}" if other else sync.note,
+        state=state,
+        sync=sync,
+    )
+    if sync.state is SyncState.WAITING:
+        return deferred
+    if sync.state is not SyncState.TIMED_OUT:
+        return None
+    max_wait = min(sync.max_wait, _WATCH) if pending.is_confirmation_only else sync.max_wait
+    may_still_sync = now - pending.since < max_wait
+    if may_still_sync if pending.unconfirmed else policy.on_timeout is OnTimeout.SKIP:
+        return replace(deferred, reason=Reason.RESYNC_TIMED_OUT)
+    return None
+
+
+def _resolve_by_content(
+    gathered: GatheredWorkload, state: WorkloadState, sync: WorkloadSyncState
+) -> Resolve | None:
+    """Why no restart is necessary although the Secrets are as fresh as they get."""
+    other = other_reloader_of(gathered)
+    reason = _resolution(gathered.planned, sync, other)
+    if reason is None:
+        return None
+    return Resolve(
+        pending=gathered.planned.pending,
+        workload=state.workload,
+        reason=reason,
+        note=f"annotation {other}" if other else sync.note,
+        state=state,
+        sync=sync,
+    )
+
+
+def _resolution(planned: RestartNow, sync: WorkloadSyncState, other: str) -> Reason | None:
+    pending = planned.pending
+    if sync.state is SyncState.UNCHANGED and not pending.is_requested:
+        return Reason.NO_DATA_CHANGE
+    if other:
+        return Reason.MANAGED_BY_OTHER_CONTROLLER
+    if pending.unconfirmed and sync.state is not SyncState.CHANGED:
+        if sync.state is None:
+            return Reason.NO_SECRET_PROVIDER
+        return Reason.NO_DATA_CHANGE if pending.is_confirmation_only else Reason.RESYNC_TIMED_OUT
+    return _synced_only(planned, sync) if planned.action is Action.RESYNC else None
+
+
+def _synced_only(planned: RestartNow, sync: WorkloadSyncState) -> Reason:
+    """What became of a workload whose action is to sync and nothing else."""
+    if sync.state is None:
+        return Reason.NO_SECRET_PROVIDER
+    if sync.state is SyncState.TIMED_OUT:
+        return Reason.RESYNC_TIMED_OUT
+    if planned.workload.kind.restarting is Restarting.NEVER:
+        return Reason.APPLIES_TO_NEXT_RUN
+    return Reason.RESYNCED
+
+
+def _with_other_rollout(
+    gathered: GatheredWorkload,
+    secrets: WorkloadSecrets,
+    state: WorkloadState,
+    sync: WorkloadSyncState,
+    now: datetime,
+) -> Defer | RecordCoverage | None:
+    """Another party's rollout is waited for; pods that it made after the newest content need no restart.
+
+    An earlier restart by this subscription is not waited for: what it rolls out is already old.
+    """
+    pending = gathered.planned.pending
+    if sync.state is not SyncState.CHANGED or gathered.is_rolling_out:
+        return None
+    is_in_time = now < pending.since + _LONGEST_WAIT
+    if state.progress is RolloutProgress.UNDER_WAY and is_in_time:
+        return Defer(
+            pending=pending,
+            workload=state.workload,
+            reason=Reason.ROLLOUT_IN_PROGRESS,
+            state=state,
+            sync=sync,
+        )
+    if _may_be_covered(gathered, secrets, state, sync) and _is_newer(
+        gathered.pod_creation_times, secrets.written_at
+    ):
+        return RecordCoverage(pending=pending, workload=state.workload, state=state, sync=sync)
+    return None
+
+
+def _may_be_covered(
+    gathered: GatheredWorkload, secrets: WorkloadSecrets, state: WorkloadState, sync: WorkloadSyncState
+) -> bool:
+    """Whether pods that are all younger than the Secrets would make the restart unnecessary."""
+    return (
+        sync.state is SyncState.CHANGED
+        and not gathered.is_rolling_out
+        and not gathered.planned.pending.is_requested
+        and secrets.written_at is not None
+        and bool(state.selector)
+        and state.progress is RolloutProgress.COMPLETE
+    )
+
+
+def _is_newer(pod_creation_times: tuple[datetime, ...], written_at: datetime | None) -> bool:
+    return (
+        bool(pod_creation_times)
+        and written_at is not None
+        and min(pod_creation_times) > written_at + _CLOCK_TOLERANCE
+    )

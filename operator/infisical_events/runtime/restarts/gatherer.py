@@ -1,0 +1,84 @@
+"""Reads everything that the decisions of one round hang on, before any of them is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from infisical_events.api.specs import Action
+from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.restarts.decisions import GatheredWorkload, needs_pod_times
+from infisical_events.core.restarts.planner import PlannedAction, RestartNow
+from infisical_events.core.restarts.workloads import Workload
+from infisical_events.kube.kubernetes_errors import KubernetesError
+from infisical_events.kube.subscription_client import SubscriptionKey
+from infisical_events.runtime.clock import Clock
+from infisical_events.runtime.ports import Cluster
+from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator, SyncRound
+
+
+@dataclass(frozen=True, slots=True)
+class GatheredRound:
+    """What was read for one round, by the uid of the workload; `sync_round` requests what has to sync."""
+
+    workloads: Mapping[str, GatheredWorkload] = field(default_factory=dict)
+    sync_round: SyncRound | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Gatherer:
+    """Gathers for one subscription."""
+
+    cluster: Cluster
+    key: SubscriptionKey
+    sync_coordinator: SyncCoordinator
+    clock: Clock
+
+    async def list_workloads(self) -> tuple[Workload, ...]:
+        """The metadata of all workloads of the namespace; raises KubernetesError."""
+        return await self.cluster.list_workloads(self.key.namespace)
+
+    async def gather(self, actions: tuple[PlannedAction, ...], ledger: Ledger) -> GatheredRound:
+        """Read what is behind every `RestartNow`; an error of one workload concerns that workload alone.
+
+        Raises:
+            KubernetesError: the secret providers of the namespace cannot be listed.
+        """
+        planned = [action for action in actions if isinstance(action, RestartNow)]
+        needs_sync = any(action.action is not Action.RESTART for action in planned)
+        sync_round = await self.sync_coordinator.begin(ledger) if needs_sync else None
+        gathered = {each.pending.uid: await self._try(each, ledger, sync_round) for each in planned}
+        return GatheredRound(gathered, sync_round)
+
+    async def _try(
+        self, planned: RestartNow, ledger: Ledger, sync_round: SyncRound | None
+    ) -> GatheredWorkload:
+        try:
+            return await self._gather(planned, ledger, sync_round)
+        except KubernetesError as error:
+            return GatheredWorkload(planned, error_message=str(error))
+
+    async def _gather(
+        self, planned: RestartNow, ledger: Ledger, sync_round: SyncRound | None
+    ) -> GatheredWorkload:
+        namespace, workload = self.key.namespace, planned.workload
+        state = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
+        is_rolling_out = any(rollout.uid == workload.uid for rollout in ledger.rollouts)
+        gathered = GatheredWorkload(planned, state, is_rolling_out=is_rolling_out)
+        if state is None or sync_round is None or not _needs_secrets(gathered):
+            return gathered
+        secrets = await sync_round.gather(state, planned.pending)
+        gathered = replace(gathered, secrets=secrets)
+        if needs_pod_times(gathered, self.clock()):
+            times = await self.cluster.pod_creation_times(namespace, state.selector)
+            return replace(gathered, pod_creation_times=times)
+        return gathered
+
+
+def _needs_secrets(gathered: GatheredWorkload) -> bool:
+    """Whether the decision hangs on the workload's Secrets, which reading may also bring up to date."""
+    planned, state = gathered.planned, gathered.state
+    is_same = (
+        state is not None
+        and state.workload.uid == planned.workload.uid
+        and state.workload.own_annotations == planned.workload.own_annotations
+    )
+    return is_same and planned.action is not Action.RESTART

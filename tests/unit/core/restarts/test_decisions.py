@@ -1,0 +1,398 @@
+"""The decision about one pending restart, by plain values: one row for every decision and every reason."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WORKLOAD_KINDS
+from infisical_events.api.specs import Action, OnTimeout
+from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
+from infisical_events.core.restarts.decisions import (
+    Defer,
+    GatheredWorkload,
+    RecordCoverage,
+    RequestSync,
+    Resolve,
+    Restart,
+    RestartDecision,
+    decide,
+    decided_by_plan,
+    is_waiting,
+    needs_pod_times,
+)
+from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow, RestartPolicy
+from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.sync.sync_requests import PodContent, SecretContent, SyncContext
+from infisical_events.core.sync.workload_sync_state import ManagedSecretState, WorkloadSecrets
+from support.builders import START, a_debt, a_workload, at
+
+NOW = at(10)
+LATE = at(100)
+TIMEOUT = timedelta(seconds=60)
+WORKLOAD = a_workload()
+PENDING = a_debt()
+REQUESTED = replace(PENDING, is_requested=True)
+TIMED_OUT = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)
+SILENT = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_SILENT)
+
+NEW = ManagedSecretState("env", "new", is_written=True)
+SAME = ManagedSecretState("env", "old", is_written=True)
+UNWRITTEN = ManagedSecretState("env", "old", is_written=False, error_message="folder not found")
+WAITING_FOR_IMPORT = replace(UNWRITTEN, is_waiting_for_import=True)
+
+
+def secrets(
+    *managed: ManagedSecretState, pending: PendingRestart = PENDING, written_at: datetime | None = None
+) -> WorkloadSecrets:
+    """The workload's pods have the content `old` of its Secret `env`."""
+    return WorkloadSecrets(pending, PodContent({"env": "old"}), TIMEOUT, managed, written_at=written_at)
+
+
+def provided(
+    provider: SecretProvider, content: str = "old", pending: PendingRestart = PENDING
+) -> WorkloadSecrets:
+    """The Secret is written by a provider that was never requested to sync."""
+    context = SyncContext(
+        provider,
+        "payments",
+        "epoch",
+        pending.seq,
+        pending.changes,
+        {"env": SecretContent(content)},
+        PodContent({"env": "old"}),
+        TIMEOUT,
+        pending.since,
+        pending.is_requested,
+        pending.is_confirmation_only,
+    )
+    return replace(secrets(pending=pending), providers=(context,))
+
+
+def a_provider(**fields: Any) -> SecretProvider:  # noqa: ANN401 - of SecretProvider
+    """An ExternalSecret of the Secret `env`."""
+    plain = SecretProvider(EXTERNAL_SECRET, "app", "u", "41", frozenset({"env"}), {}, acknowledged="1")
+    return replace(plain, **fields)
+
+
+def gathered(
+    found: WorkloadSecrets | None = None,
+    *,
+    action: Action = Action.RESYNC_THEN_RESTART,
+    pending: PendingRestart = PENDING,
+    state: WorkloadState | None = None,
+    **fields: Any,  # noqa: ANN401 - of GatheredWorkload
+) -> GatheredWorkload:
+    """What was read for one pending restart."""
+    state = state or WorkloadState(WORKLOAD, selector="app=web")
+    return GatheredWorkload(RestartNow(WORKLOAD, pending, action), state, secrets=found, **fields)
+
+
+def decision(
+    facts: GatheredWorkload, now: datetime = NOW, on_timeout: OnTimeout = OnTimeout.RESTART
+) -> RestartDecision:
+    """The decision under a policy that differs in its time-out alone."""
+    return decide(facts, RestartPolicy(on_timeout=on_timeout), now)
+
+
+def reason(made: RestartDecision) -> Reason | None:
+    """Why something is deferred or resolved."""
+    return made.reason if isinstance(made, Defer | Resolve) else None
+
+
+def test_an_unreadable_workload() -> None:
+    """It is deferred with the API server's message."""
+    made = decision(gathered(error_message="403 Forbidden"))
+
+    assert (type(made), reason(made), made.note) == (Defer, Reason.KUBERNETES_API_ERROR, "403 Forbidden")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        WorkloadState(replace(WORKLOAD, uid="another")),
+        WorkloadState(a_workload(paused="true")),
+    ],
+)
+def test_a_workload_modified_since_it_was_listed(state: WorkloadState) -> None:
+    """Another object, or other annotations of this operator: it is planned again."""
+    made = decision(gathered(state=state))
+
+    assert (type(made), reason(made)) == (Defer, Reason.WORKLOAD_MODIFIED)
+
+
+def test_a_workload_that_is_gone() -> None:
+    """The next list shows whether it is."""
+    made = decision(replace(gathered(), state=None))
+
+    assert (type(made), reason(made)) == (Defer, Reason.WORKLOAD_MODIFIED)
+
+
+@pytest.mark.parametrize("action", [Action.RESTART, Action.RESYNC_THEN_RESTART])
+def test_a_workload_that_another_controller_restarts(action: Action) -> None:
+    """It is left to that controller, after a sync where one is asked for, and the annotation is named."""
+    marked = a_workload()
+    marked = replace(marked, annotations={**marked.annotations, "reloader.stakater.com/auto": "true"})
+    facts = gathered(
+        secrets(NEW) if action is not Action.RESTART else None,
+        action=action,
+        state=WorkloadState(marked),
+    )
+    made = decision(facts)
+
+    assert (type(made), reason(made)) == (Resolve, Reason.MANAGED_BY_OTHER_CONTROLLER)
+    assert made.note == "annotation reloader.stakater.com/auto"
+
+
+def test_a_workload_that_ignores_other_reloaders() -> None:
+    """It is restarted here as well."""
+    own = a_workload(ignore_other_reloaders="true")
+    marked = replace(own, annotations={**own.annotations, "reloader.stakater.com/auto": "true"})
+    facts = replace(gathered(state=WorkloadState(marked)), planned=RestartNow(own, PENDING, Action.RESTART))
+
+    assert isinstance(decision(facts), Restart)
+
+
+def test_a_restart_without_a_sync() -> None:
+    """Nothing is waited for, and the patch goes by what was read."""
+    made = decision(gathered(action=Action.RESTART))
+
+    assert isinstance(made, Restart)
+    assert made.workload is WORKLOAD
+
+
+def test_a_restart_with_new_content() -> None:
+    """The content that the pods will have is known."""
+    made = decision(gathered(secrets(NEW)))
+
+    assert isinstance(made, Restart)
+    assert made.sync.known_fingerprints == {"env": "new"}
+
+
+def test_a_restart_without_a_provider() -> None:
+    """It is made at once, and the note says why nothing was synced."""
+    made = decision(gathered(secrets()))
+
+    assert isinstance(made, Restart)
+    assert made.note == "no managed Secret to sync first"
+
+
+def test_a_provider_to_request() -> None:
+    """It is requested before anything else is decided."""
+    made = decision(gathered(provided(a_provider())))
+
+    assert isinstance(made, RequestSync)
+    assert [context.provider.uid for context in made.contexts] == ["u"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "note"), [("", "externalsecret/app"), ("403", "externalsecret/app (403)")]
+)
+def test_a_provider_that_was_requested(failure: str, note: str) -> None:
+    """Its sync is waited for, also when the request failed and there is time left."""
+    made = decision(gathered(provided(a_provider()), requests={"u": failure}))
+
+    assert (type(made), reason(made), made.note) == (Defer, Reason.RESYNCING, note)
+
+
+def test_a_provider_that_cannot_be_requested_in_time() -> None:
+    """The restart is made with the content that is there, and stays unconfirmed."""
+    made = decision(gathered(provided(a_provider()), requests={"u": "403"}), LATE)
+
+    assert isinstance(made, Restart)
+    assert made.sync.unconfirmed is Unconfirmed.PROVIDER_TIMED_OUT
+
+
+@pytest.mark.parametrize("managed", [UNWRITTEN, WAITING_FOR_IMPORT])
+def test_an_own_secret_that_is_not_written_yet(managed: ManagedSecretState) -> None:
+    """It is waited for."""
+    assert reason(decision(gathered(secrets(managed)))) is Reason.RESYNCING
+
+
+def test_an_own_secret_that_waits_for_an_import() -> None:
+    """That ends by itself, so the time-out does not count."""
+    assert reason(decision(gathered(secrets(WAITING_FOR_IMPORT)), LATE)) is Reason.RESYNCING
+
+
+def test_the_timeout_with_skip() -> None:
+    """The restart stays pending."""
+    made = decision(gathered(secrets(UNWRITTEN)), LATE, OnTimeout.SKIP)
+
+    assert (type(made), reason(made)) == (Defer, Reason.RESYNC_TIMED_OUT)
+
+
+def test_the_timeout_with_restart() -> None:
+    """The restart is made with the content that is there, and is made again if that changes."""
+    made = decision(gathered(secrets(UNWRITTEN)), LATE)
+
+    assert isinstance(made, Restart)
+    assert made.sync.unconfirmed is Unconfirmed.PROVIDER_TIMED_OUT
+
+
+def test_an_unconfirmed_restart_whose_provider_may_still_sync() -> None:
+    """It is deferred and never made for nothing."""
+    facts = gathered(secrets(UNWRITTEN, pending=TIMED_OUT), pending=TIMED_OUT)
+
+    assert reason(decision(facts, LATE)) is Reason.RESYNC_TIMED_OUT
+    assert isinstance(decision(facts, LATE), Defer)
+
+
+def test_a_confirmation_is_watched_for_ten_minutes() -> None:
+    """A provider that never acknowledges may bring newer content until then."""
+    provider = a_provider(kind=INFISICAL_SECRET, acknowledged=None)
+    facts = gathered(provided(provider, pending=SILENT), pending=SILENT)
+
+    assert isinstance(decision(facts, at(599)), Defer)
+    assert (reason(decision(facts, at(601))), type(decision(facts, at(601)))) == (
+        Reason.NO_DATA_CHANGE,
+        Resolve,
+    )
+
+
+def test_an_unconfirmed_restart_that_brings_new_content() -> None:
+    """It is made."""
+    facts = gathered(secrets(NEW, pending=TIMED_OUT), pending=TIMED_OUT)
+
+    assert isinstance(decision(facts), Restart)
+
+
+def test_an_unconfirmed_restart_whose_provider_is_disabled() -> None:
+    """It is given up: that provider never syncs again."""
+    disabled = provided(
+        a_provider(disabled_reason="refreshPolicy CreatedOnce never syncs again"), pending=TIMED_OUT
+    )
+
+    made = decision(gathered(disabled, pending=TIMED_OUT))
+
+    assert (type(made), reason(made)) == (Resolve, Reason.RESYNC_TIMED_OUT)
+
+
+def test_an_unconfirmed_restart_without_a_provider() -> None:
+    """Nothing can confirm it any more."""
+    made = decision(gathered(secrets(pending=TIMED_OUT), pending=TIMED_OUT))
+
+    assert (type(made), reason(made)) == (Resolve, Reason.NO_SECRET_PROVIDER)
+
+
+def test_unchanged_content() -> None:
+    """The pods have it already."""
+    made = decision(gathered(secrets(SAME)))
+
+    assert (type(made), reason(made)) == (Resolve, Reason.NO_DATA_CHANGE)
+
+
+def test_a_requested_restart_with_unchanged_content() -> None:
+    """A person asked for it."""
+    facts = gathered(secrets(SAME, pending=REQUESTED), pending=REQUESTED)
+
+    assert isinstance(decision(facts), Restart)
+
+
+@pytest.mark.parametrize(
+    ("found", "now", "expected"),
+    [
+        (secrets(NEW), NOW, Reason.RESYNCED),
+        (secrets(), NOW, Reason.NO_SECRET_PROVIDER),
+        (secrets(UNWRITTEN), LATE, Reason.RESYNC_TIMED_OUT),
+        (secrets(SAME), NOW, Reason.NO_DATA_CHANGE),
+    ],
+)
+def test_the_action_resync(found: WorkloadSecrets, now: datetime, expected: Reason) -> None:
+    """A sync and no restart."""
+    made = decision(gathered(found, action=Action.RESYNC), now)
+
+    assert (type(made), reason(made)) == (Resolve, expected)
+
+
+def test_a_workload_that_runs_once() -> None:
+    """Its next run has the new content."""
+    cron_job = next(kind for kind in WORKLOAD_KINDS if kind.kind == "CronJob")
+    workload = a_workload(kind=cron_job)
+    facts = replace(
+        gathered(secrets(NEW), state=WorkloadState(workload)),
+        planned=RestartNow(workload, PENDING, Action.RESYNC),
+    )
+
+    assert reason(decision(facts)) is Reason.APPLIES_TO_NEXT_RUN
+
+
+def rolling(progress: RolloutProgress) -> WorkloadState:
+    """The workload, with the progress of a rollout."""
+    return WorkloadState(WORKLOAD, progress=progress, selector="app=web")
+
+
+def test_a_rollout_of_another_party() -> None:
+    """It is waited for, but not for ever: it may be stuck for want of this restart."""
+    facts = gathered(secrets(NEW), state=rolling(RolloutProgress.UNDER_WAY))
+
+    assert reason(decision(facts, at(299))) is Reason.ROLLOUT_IN_PROGRESS
+    assert isinstance(decision(facts, at(301)), Restart)
+
+
+def test_an_own_rollout() -> None:
+    """What it rolls out is older than this change."""
+    facts = gathered(secrets(NEW), state=rolling(RolloutProgress.UNDER_WAY), is_rolling_out=True)
+
+    assert isinstance(decision(facts), Restart)
+
+
+@pytest.mark.parametrize(
+    ("pods", "is_covered"), [((), False), ((at(2),), False), ((at(3),), True), ((at(3), at(1)), False)]
+)
+def test_pods_that_another_rollout_made(pods: tuple[datetime, ...], is_covered: bool) -> None:  # noqa: FBT001
+    """They make the restart unnecessary if all of them are clearly younger than the Secret."""
+    facts = gathered(secrets(NEW, written_at=at(0)), pod_creation_times=pods)
+
+    assert needs_pod_times(facts, NOW)
+    assert isinstance(decision(facts), RecordCoverage if is_covered else Restart)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        gathered(secrets(SAME, written_at=START)),
+        gathered(secrets(NEW)),
+        gathered(secrets(NEW, written_at=START), action=Action.RESYNC),
+        gathered(secrets(NEW, written_at=START), is_rolling_out=True),
+        gathered(secrets(NEW, written_at=START), state=rolling(RolloutProgress.FAILED)),
+        gathered(secrets(NEW, written_at=START), state=WorkloadState(WORKLOAD)),
+        gathered(secrets(NEW, pending=REQUESTED, written_at=START), pending=REQUESTED),
+        gathered(provided(a_provider())),
+        gathered(action=Action.RESTART),
+        gathered(error_message="403"),
+    ],
+)
+def test_pods_that_do_not_matter(facts: GatheredWorkload) -> None:
+    """Nobody lists pods whose age changes nothing."""
+    assert not needs_pod_times(facts, NOW)
+
+
+def test_what_the_plan_decides() -> None:
+    """A deferral and a resolution need nothing more; a restart does."""
+    deferred = decided_by_plan(Deferred(PENDING, Reason.COOLING_DOWN, LATE, WORKLOAD))
+    resolved = decided_by_plan(Resolved(PENDING, Reason.ALREADY_RESTARTED, WORKLOAD))
+
+    assert deferred == Defer(pending=PENDING, workload=WORKLOAD, reason=Reason.COOLING_DOWN, until=LATE)
+    assert resolved == Resolve(pending=PENDING, workload=WORKLOAD, reason=Reason.ALREADY_RESTARTED)
+    assert decided_by_plan(RestartNow(WORKLOAD, PENDING, Action.RESTART)) is None
+
+
+@pytest.mark.parametrize(
+    ("made", "has_place"),
+    [
+        (RequestSync(pending=PENDING), True),
+        (Defer(pending=PENDING, reason=Reason.RESYNCING), True),
+        (Defer(pending=PENDING, reason=Reason.COOLING_DOWN), True),
+        (Defer(pending=PENDING, reason=Reason.PAUSED), False),
+        (Defer(pending=PENDING, reason=Reason.RESYNC_TIMED_OUT), False),
+        (Defer(pending=TIMED_OUT, reason=Reason.RESYNCING), False),
+        (Resolve(pending=PENDING, reason=Reason.NO_DATA_CHANGE), False),
+        (Restart(pending=PENDING, workload=WORKLOAD), False),
+    ],
+)
+def test_who_waits_in_the_order_of_restarts(made: RestartDecision, has_place: bool) -> None:  # noqa: FBT001
+    """What may last without an end, and what was restarted already, holds up no other workload."""
+    assert is_waiting(made) is has_place
