@@ -168,7 +168,7 @@ def test_a_restart_that_is_refused_is_owed_and_holds_up_no_other(serving_harness
         serving_harness.expect_restarts(1)
 
         messages = serving_harness.wait_reason("RestartsComplete", "RestartFailed")["message"]
-        assert "Deployment locked" in messages
+        assert "deployment/locked" in messages
         assert f"ValidatingAdmissionPolicy '{serving_harness.namespace}'" in messages
         assert serving_harness.generation("locked") == before
 
@@ -237,8 +237,6 @@ def test_kinds_that_nobody_here_knows_hold_up_no_other(harness: ClusterHarness) 
     assert [_value(harness, name) for name in ("sealed", "good")] == ["theirs", "second"]
     assert harness.generation("bare", "replicaset") == 1
     messages = _events(harness, "payments", "Restarted")
-    assert (
-        "Deployment sealed restarted: secret:update prod:/payments DB_PASSWORD; none of its Secrets"
-        in messages
-    )
-    assert "Deployment good restarted: secret:update prod:/payments DB_PASSWORD; Secret good." in messages
+    change = "secret:update prod:/payments DB_PASSWORD"
+    assert f"Restarted deployment/sealed: {change} (no managed Secret to sync first)." in messages
+    assert f"Restarted deployment/good: {change} (secret/good)." in messages
