@@ -1,1 +1,6 @@
-"""Restarts Kubernetes workloads when Infisical secrets change."""
+"""Restarts Kubernetes workloads when Infisical secrets change.
+
+In reading order: `api` has the custom resource as types; `core` decides and does no I/O; `infisical` and
+`kube` are the clients of the two servers; `runtime` runs tasks, timers and I/O around the decisions;
+`cli` is the command line; `__main__` makes it run as `python -m infisical_events`.
+"""

@@ -43,7 +43,7 @@ def holder(harness: ClusterHarness) -> str:
 
 def stands_by(operator: OperatorProcess) -> bool:
     """Whether a replica is ready and reports that it stands by."""
-    return operator.get("/readyz").startswith("ok\nstanding by")
+    return operator.get("/readyz").startswith("ok\nstandby: ")
 
 
 def test_two_replicas(
@@ -56,7 +56,7 @@ def test_two_replicas(
     harness.wait_serving()
     two.start()
     eventually(lambda: stands_by(two), seconds=10)
-    assert one.get("/readyz") == "ok\nholding shards 0 of 1\n"
+    assert one.get("/readyz") == "ok\nactive: 1 of 1 shard held (0)\n"
     harness.change(DB_PASSWORD="second")
     harness.wait_restarts(1)
 

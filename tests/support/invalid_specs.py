@@ -69,7 +69,7 @@ _ADDRESS = "write the address as https://host, without blanks and without creden
 _METHODS = "set exactly one of universalAuth, kubernetesAuth or accessTokenRef"
 _PROJECTS = "set exactly one of projectId or projectSlug"
 _TOKEN_TYPE = (
-    "a Secret of this type is a token for the API server and not the operator's to write: use another type"
+    "the operator does not write Secrets of this type, which hold tokens for the API server: use another type"
 )
 _TOKEN = "authentication.accessTokenRef"
 _IDENTITY = {"identityId": "a b", "serviceAccountName": "default"}

@@ -111,7 +111,7 @@ def test_panels_have_their_place() -> None:
 
 
 def test_every_metric_is_on_the_dashboard() -> None:
-    """Whatever is counted can be looked at."""
+    """The dashboard shows every metric."""
     shown = {name for query in QUERIES for name in re.findall(r"infisical_events_\w+", query)}
 
     assert shown == set(exposed())

@@ -129,7 +129,7 @@ def test_rights_to_leases(render: Render) -> None:
 
 
 def test_rights_of_people(render: Render) -> None:
-    """Whoever may view or edit a namespace may do so with its subscriptions, and nobody more."""
+    """The users who may view or edit a namespace may do so with its subscriptions, and no other users."""
     found = render()
     resource = ("events.infisical.com", "infisicaleventsubscriptions")
     aggregated = {
@@ -176,7 +176,7 @@ def test_bindings_fit(render: Render, namespaces: list[str]) -> None:
 
 
 def test_foreign_identity(render: Render) -> None:
-    """Whoever makes ServiceAccount and rights himself gets neither from the chart."""
+    """With a ServiceAccount and rights of your own the chart creates neither."""
     found = render(serviceAccount={"create": False, "name": "mine"}, rbac={"create": False})
 
     assert {key.kind for key in found} == {"CustomResourceDefinition", "Deployment"}
@@ -284,7 +284,7 @@ def test_choices_are_the_operators(value: str, option: str) -> None:
 
 
 def test_pod_has_nothing_to_write_to(render: Render) -> None:
-    """The pod runs as nobody in particular and writes to nothing but an empty folder."""
+    """The pod runs as an unprivileged user and writes only to an empty volume."""
     spec, operator = pod(render()), charts.container(render())
 
     assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["runAsGroup"]) == (65532, 65532)

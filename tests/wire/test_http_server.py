@@ -27,7 +27,7 @@ async def served(
 
 
 async def test_health() -> None:
-    """The program is healthy as long as it answers and its watch is there, ready or not."""
+    """/healthz is 200 while subscriptions are watched, ready or not."""
     alive = [True]
     async with served(Metrics(), [False], alive) as client:
         before = (await client.get("/healthz")).status_code
@@ -36,7 +36,7 @@ async def test_health() -> None:
 
 
 async def test_readiness() -> None:
-    """It is ready when it is said to be."""
+    """/readyz is 503 until the operator is ready."""
     ready = [False]
     async with served(Metrics(), ready) as client:
         before = (await client.get("/readyz")).status_code
@@ -57,13 +57,13 @@ async def test_metrics() -> None:
 
 
 async def test_nothing_else() -> None:
-    """There is nothing else to be had."""
+    """Other paths do not exist."""
     async with served(Metrics(), [True]) as client:
         assert (await client.get("/")).status_code == 404
 
 
 async def test_port_is_taken() -> None:
-    """A port that somebody has is an error, and one that was served is free again."""
+    """A port in use is an error; after the server stops, its port is free again."""
     port = free_port()
     for _ in range(2):
         async with http_server("127.0.0.1", port, Metrics(), Health(lambda: True, lambda: True)):
@@ -73,7 +73,7 @@ async def test_port_is_taken() -> None:
 
 
 async def test_everywhere() -> None:
-    """Without a host it is served at every address of the machine."""
+    """Without a host the server listens on all addresses."""
     port = free_port()
     async with (
         http_server("", port, Metrics(), Health(lambda: True, lambda: True)),

@@ -103,7 +103,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("code", [404, 410])
 async def test_watch_is_ended(tmp_path: Path, code: int) -> None:
-    """Without its resource the operator waits and says so in a sentence; with it, it watches again."""
+    """Without its resource the operator waits and logs that; with it, it watches again."""
     api = ApiServer()
     async with operating(api, tmp_path) as operator:
         await api.watched.wait()
@@ -115,7 +115,7 @@ async def test_watch_is_ended(tmp_path: Path, code: int) -> None:
         await until(operator._is_ready)
         await asyncio.wait_for(api.watched.wait(), 30.0)
         log = operator.log.read_text()
-        assert f"begins again: because of {code}" in log
+        assert f'watch of subscriptions ended; restarting it error="because of {code}"' in log
         assert "Traceback" not in log
         assert await asyncio.to_thread(operator.stop) == 0
 

@@ -1,4 +1,4 @@
-"""Holding shards by Leases of an API server that resets, hangs, refuses and forgets, over real connections.
+"""The lease manager against an API server that resets, hangs, rejects and forgets, over real connections.
 
 The durations are those of production divided by fifteen, so a Lease expires after a second.
 """
@@ -32,38 +32,38 @@ HEALED = 10.0
 
 
 class Cluster(ScriptedLeases):
-    """Leases as the API server keeps them; `fault` is asked first what to do with a request."""
+    """Leases as the API server keeps them; `fault` may answer a request first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fault: Callable[[Request], Awaitable[Answer | None]] | None = None
 
     async def __call__(self, request: Request) -> Answer:
-        """Serve list, create, replace and delete, unless the fault has another idea."""
+        """Serve list, create, replace and delete, unless the fault answers."""
         if request.method == "GET":
             assert "labelSelector=events.infisical.com/leases%3Dop" in request.target
         given = await self.fault(request) if self.fault else None
         return given or self.served(request)
 
     def holder(self, shard: int) -> str:
-        """The name of who holds a shard by its Lease; empty for nobody."""
+        """The name of the replica that holds the Lease of a shard; empty for none."""
         spec = self.leases.get(f"op-shard-{shard}", {}).get("spec", {})
         return str(spec.get("holderIdentity", "")).partition("_")[0]
 
 
 @dataclass
 class Serving:
-    """What runs for shards, and who else does: two at once are noted."""
+    """The shards that a replica serves; `clashes` records shards that two replicas served at once."""
 
     name: str
-    everybody: "list[Serving]"
+    replicas: "list[Serving]"
     shards: set[int] = field(default_factory=set)
     clashes: list[str] = field(default_factory=list)
 
     def assign_shard(self, shard: int) -> None:
         """Begin."""
         self.clashes += [
-            f"{shard}: {self.name}, {other.name}" for other in self.everybody if shard in other.shards
+            f"{shard}: {self.name}, {other.name}" for other in self.replicas if shard in other.shards
         ]
         self.shards.add(shard)
 
@@ -92,8 +92,8 @@ class Fleet:
         client = await self.stack.enter_async_context(ApiClient(Configuration(host=self.url)))
         kube = KubeApi(client, TIMING.answer)
         serving = Serving(name, self.serving)
-        candidacy = Elector(Replica(name, str(next(self.lives))), LeaseNames("op", shards), TIMING)
-        holder = LeaseManager(candidacy, LeaseClient(kube, "ops", "op"), serving, clock, Metrics())
+        elector = Elector(Replica(name, str(next(self.lives))), LeaseNames("op", shards), TIMING)
+        holder = LeaseManager(elector, LeaseClient(kube, "ops", "op"), serving, clock, Metrics())
         self.serving.append(serving)
         self.tasks[name] = asyncio.create_task(holder.run())
         return serving, holder
@@ -105,13 +105,13 @@ class Fleet:
         await asyncio.gather(task, return_exceptions=True)
 
     def shards(self) -> list[set[int]]:
-        """What is served by whom."""
+        """The shards that each replica serves."""
         return [serving.shards for serving in self.serving]
 
 
 @asynccontextmanager
 async def a_fleet() -> AsyncIterator[tuple[Cluster, Fleet]]:
-    """Nobody yet; in the end no two were ever seen to serve one shard."""
+    """A fleet without replicas; at the end no shard was served by two replicas at once."""
     cluster = Cluster()
     async with serving(cluster) as server, AsyncExitStack() as stack:
         fleet = Fleet(server.url, stack)
@@ -134,16 +134,16 @@ async def until(condition: Callable[[], object], seconds: float = HEALED) -> flo
 
 
 async def test_alone() -> None:
-    """A replica that is alone holds everything with its first look, and says so."""
+    """A single replica holds all shards after its first round, and reports that."""
     async with a_fleet() as (cluster, fleet):
         served, holder = await fleet.begin("a", shards=3)
         assert await until(lambda: served.shards == {0, 1, 2}) < TIMING.duration
-        assert holder.summary == "holding shards 0, 1, 2 of 3"
+        assert holder.summary == "active: 3 of 3 shards held (0, 1, 2)"
         assert [cluster.holder(shard) for shard in range(3)] == ["a", "a", "a"]
 
 
 async def test_sharing() -> None:
-    """Whoever joins gets a fair share of what others hold, and gives it back when leaving."""
+    """A replica that joins gets a fair share of the shards, and releases it when it leaves."""
     async with a_fleet() as (cluster, fleet):
         first, _ = await fleet.begin("a", shards=4)
         await until(lambda: len(first.shards) == 4)
@@ -156,37 +156,37 @@ async def test_sharing() -> None:
 
 
 async def test_standing_by() -> None:
-    """With one shard the second replica stands by, and says so."""
+    """With one shard the second replica stands by, and reports that."""
     async with a_fleet() as (_, fleet):
         first, _ = await fleet.begin("a")
         await until(lambda: first.shards)
         second, holder = await fleet.begin("b")
-        await until(lambda: holder.has_looked)
-        assert holder.summary == "standing by: other replicas hold the shards (1)"
+        await until(lambda: holder.has_read_leases)
+        assert holder.summary == "standby: 0 of 1 shard held"
         assert not second.shards
 
 
 async def test_handing_over() -> None:
-    """What a replica releases is taken with the next look of another one, long before it would expire."""
+    """Another replica acquires a released shard in its next round, long before the Lease would expire."""
     async with a_fleet() as (_, fleet):
         first, _ = await fleet.begin("a")
         await until(lambda: first.shards)
         second, holder = await fleet.begin("b")
-        await until(lambda: holder.has_looked)
+        await until(lambda: holder.has_read_leases)
         await fleet.end("a")
         assert await until(lambda: second.shards) < TIMING.duration / 2
 
 
 async def test_killed() -> None:
-    """Of a replica that dies without a word the shards are taken when their Leases have expired."""
+    """The shards of a replica that was killed are acquired when their Leases have expired."""
     async with a_fleet() as (cluster, fleet):
         cluster.leases = killed_at_work()
         second, _ = await fleet.begin("b")
         assert await until(lambda: second.shards) >= TIMING.duration
 
 
-async def test_begun_anew() -> None:
-    """A replica that begins anew under its name does not wait for its earlier life to expire."""
+async def test_restarted_under_the_same_name() -> None:
+    """A replica that restarts under its name does not wait for the expiry of its earlier Leases."""
     async with a_fleet() as (cluster, fleet):
         cluster.leases = killed_at_work()
         again, _ = await fleet.begin("dead")
@@ -208,38 +208,38 @@ async def resetting(_: Request) -> Answer | None:
 
 
 async def hanging(_: Request) -> Answer | None:
-    """No answer ever comes."""
+    """No response ever comes."""
     return Answer((), After.SILENCE)
 
 
 async def failing(_: Request) -> Answer | None:
-    """The API server is not well."""
+    """The API server fails."""
     return answer(503, {"message": "etcd is away", "code": 503})
 
 
 @pytest.mark.parametrize("fault", [resetting, hanging, failing])
 async def test_giving_up_in_time(fault: Callable[[Request], Awaitable[Answer | None]]) -> None:
-    """A holder that cannot renew stops before others may begin, and goes on when all is well."""
+    """A replica that cannot renew stops before others may start, and goes on after the fault."""
     async with a_fleet() as (cluster, fleet):
         served, holder = await fleet.begin("a")
         await until(lambda: served.shards)
         cluster.fault = fault
         assert await until(lambda: not served.shards) < TIMING.duration
-        assert holder.summary == "standing by: other replicas hold the shards (1)"
+        assert holder.summary == "standby: 0 of 1 shard held"
         cluster.fault = None
         await until(lambda: served.shards)
 
 
 async def test_cut_off() -> None:
-    """When only the holder is cut off, it stops first and another one begins after."""
+    """When only the holder is cut off, it stops first and another replica starts afterwards."""
     async with a_fleet() as (cluster, fleet):
         first, _ = await fleet.begin("a")
         await until(lambda: first.shards)
         second, holder = await fleet.begin("b")
-        await until(lambda: holder.has_looked)
+        await until(lambda: holder.has_read_leases)
 
         async def cutting(request: Request) -> Answer | None:
-            """Whoever writes in the name of `a` hears nothing; lists are answered."""
+            """Writes in the name of `a` get no response; lists do."""
             return Answer((), After.SILENCE) if b'"a_' in request.body else None
 
         cluster.fault = cutting
@@ -249,32 +249,32 @@ async def test_cut_off() -> None:
 
 @pytest.mark.parametrize("after", [After.RESET, After.SILENCE])
 async def test_short_faults_cost_nothing(after: After) -> None:
-    """One renewal that gets no answer, and one whose answer is lost, do not end what is held."""
+    """One renewal without a response, and one whose response is lost, do not lose a shard."""
     async with a_fleet() as (cluster, fleet):
         served, _ = await fleet.begin("a")
         await until(lambda: served.shards)
-        struck = 0
+        faults = 0
 
         async def once_in_a_while(request: Request) -> Answer | None:
-            nonlocal struck
-            if request.method != "PUT" or struck >= 2:
+            nonlocal faults
+            if request.method != "PUT" or faults >= 2:
                 return None
-            struck += 1
-            if struck == 1:
-                cluster.served(request)  # done, and the answer is lost
+            faults += 1
+            if faults == 1:
+                cluster.served(request)  # done, and the response is lost
             return Answer((), after)
 
-        served.drop = lambda _: pytest.fail("given up")  # type: ignore[method-assign] # must not be called
+        served.revoke_shard = lambda _: pytest.fail("revoked")  # type: ignore[method-assign] # must not be called
         cluster.fault = once_in_a_while
-        await until(lambda: struck == 2)
+        await until(lambda: faults == 2)
         renewals = len(cluster.leases) + next(cluster.versions)
         await until(lambda: next(cluster.versions) > renewals + 10)
-        del served.drop
+        del served.revoke_shard
         assert served.shards == {0}
 
 
 async def test_a_faster_one() -> None:
-    """A Lease that another replica takes between look and write is left to it."""
+    """A Lease that another replica acquires between list and write is left to that replica."""
     async with a_fleet() as (cluster, fleet):
 
         async def snatching(request: Request) -> Answer | None:
@@ -291,7 +291,7 @@ async def test_a_faster_one() -> None:
 
 
 async def test_taken_away() -> None:
-    """When somebody else stands in the Lease, or it was deleted, the next look ends what runs."""
+    """When another replica holds the Lease, or it was deleted, the next round revokes the shard."""
     async with a_fleet() as (cluster, fleet):
         served, _ = await fleet.begin("a")
         await until(lambda: served.shards)
@@ -304,33 +304,33 @@ async def test_taken_away() -> None:
 
 
 async def test_labelled() -> None:
-    """Somebody who labels a Lease moves its version and ends nothing."""
+    """A label on a Lease changes its resourceVersion and revokes nothing."""
     async with a_fleet() as (cluster, fleet):
         served, _ = await fleet.begin("a")
         await until(lambda: served.shards)
-        served.drop = lambda _: pytest.fail("given up")  # type: ignore[method-assign] # must not be called
+        served.revoke_shard = lambda _: pytest.fail("revoked")  # type: ignore[method-assign] # must not be called
         for lease in cluster.leases.values():
             lease["metadata"]["resourceVersion"] += "-labelled"
-        told = json.dumps(cluster.leases["op-shard-0"]["spec"])
-        await until(lambda: told != json.dumps(cluster.leases["op-shard-0"]["spec"]))
-        del served.drop
+        before = json.dumps(cluster.leases["op-shard-0"]["spec"])
+        await until(lambda: before != json.dumps(cluster.leases["op-shard-0"]["spec"]))
+        del served.revoke_shard
 
 
-async def test_wall_clocks_are_not_believed() -> None:
-    """Clocks that are years apart, and jump with each question, decide nothing."""
+async def test_wall_clocks_decide_nothing() -> None:
+    """Wall clocks that are years apart, and jump with each reading, decide nothing."""
     steps = itertools.cycle([timedelta(0), timedelta(days=900), timedelta(days=-900)])
     async with a_fleet() as (_, fleet):
         first, _ = await fleet.begin("a", clock=lambda: utc_now() + next(steps))
         await until(lambda: first.shards)
         second, holder = await fleet.begin("b", clock=lambda: utc_now() - next(steps))
-        await until(lambda: holder.has_looked)
+        await until(lambda: holder.has_read_leases)
         with suppress(TimeoutError):
             await until(lambda: not first.shards or second.shards, seconds=2 * TIMING.duration)
         assert (first.shards, second.shards) == ({0}, set())
 
 
 async def test_forbidden(caplog: pytest.LogCaptureFixture) -> None:
-    """Without the right to Leases a replica is not ready, serves nothing, and says once what is missing."""
+    """Without the right to Leases a replica is not ready, serves nothing, and logs the error once."""
     async with a_fleet() as (cluster, fleet):
 
         async def forbidding(_: Request) -> Answer | None:
@@ -340,14 +340,15 @@ async def test_forbidden(caplog: pytest.LogCaptureFixture) -> None:
         served, holder = await fleet.begin("a")
         await until(lambda: "forbidden" in holder.summary)
         with suppress(TimeoutError):
-            await until(lambda: served.shards or holder.has_looked, seconds=TIMING.duration / 2)
-        assert not holder.has_looked
-    told = [record.message for record in caplog.records if "cannot be read" in record.message]
-    assert told == ["Leases cannot be read: leases is forbidden"]
+            await until(lambda: served.shards or holder.has_read_leases, seconds=TIMING.duration / 2)
+        assert not holder.has_read_leases
+    errors = [record.error for record in caplog.records if record.message == "cannot read Leases"]
+    assert errors == ["leases is forbidden"]
+    assert holder.summary.startswith("waiting for Leases")
 
 
-async def test_rubbish() -> None:
-    """What is left behind by replicas that died long ago is removed."""
+async def test_old_leases_are_removed() -> None:
+    """Leases of replicas that died long ago are removed."""
     async with a_fleet() as (cluster, fleet):
         cluster.leases = killed_at_work()
         await fleet.begin("a")
@@ -356,7 +357,7 @@ async def test_rubbish() -> None:
 
 
 async def test_leases_are_swapped_not_overwritten() -> None:
-    """A write or a removal of a version that is no more is a conflict."""
+    """A write or a removal of an outdated version is a conflict."""
     cluster = Cluster()
     async with serving(cluster) as server, ApiClient(Configuration(host=server.url)) as client:
         leases = LeaseClient(KubeApi(client, 5.0), "ops", "op")
@@ -371,8 +372,8 @@ async def test_leases_are_swapped_not_overwritten() -> None:
         assert await leases.list() == ()
 
 
-async def test_giving_takes_its_time() -> None:
-    """However long the ends of what is given away take, what is kept is renewed meanwhile."""
+async def test_a_slow_release_does_not_stop_renewals() -> None:
+    """While a release waits for slow tasks, the other Leases are renewed."""
     async with a_fleet() as (_, fleet):
         first, _ = await fleet.begin("a", shards=6)
         await until(lambda: len(first.shards) == 6)

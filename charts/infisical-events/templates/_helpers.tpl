@@ -1,11 +1,11 @@
-{{/* The name of the chart, or what the user calls it. */}}
+{{/* The name of the chart, or nameOverride. */}}
 {{- define "infisical-events.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{/*
-The name of all objects of the release; the release's own name where it says enough. A release's name may
-have dots, which the names of Services and the operator's --lease-name may not.
+The name of all objects of the release; the name of the release if it contains the name of the chart. The
+name of a release may have dots; the names of Services and --lease-name may not.
 */}}
 {{- define "infisical-events.fullname" -}}
 {{- if .Values.fullnameOverride }}
@@ -29,7 +29,7 @@ have dots, which the names of Services and the operator's --lease-name may not.
 {{- end }}
 {{- end }}
 
-{{/* What never changes in the life of a release: a Deployment's selector is immutable. */}}
+{{/* These labels never change during the life of a release: the selector of a Deployment is immutable. */}}
 {{- define "infisical-events.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "infisical-events.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -45,7 +45,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* These labels and more, which win: (list $ labels). */}}
+{{/* The labels of the chart, overridden by more labels: (list $ labels). */}}
 {{- define "infisical-events.labelsAnd" -}}
 {{- merge (dict) (index . 1) (include "infisical-events.labels" (index . 0) | fromYaml) | toYaml }}
 {{- end }}

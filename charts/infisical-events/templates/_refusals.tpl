@@ -1,29 +1,29 @@
 {{/*
-What a schema cannot say about the values: each is refused with a sentence before anything is installed,
-and not by the operator's first breath or halfway by the API server.
+Checks of values that a schema cannot express. Each fails with a message before the installation, instead of
+at the start of the operator or halfway by the API server.
 */}}
 {{- define "infisical-events.refusals" -}}
 {{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
-{{- fail "serviceAccount.create=false needs serviceAccount.name: otherwise the rights of the operator would go to the ServiceAccount `default`, and to each pod of the namespace that names none" }}
+{{- fail "serviceAccount.create=false requires serviceAccount.name: otherwise the ServiceAccount `default`, and with it all pods without a ServiceAccount of their own, would get the rights of the operator" }}
 {{- end }}
 {{- with .Values.defaultAddress }}
 {{- if ne "true" (include "infisical-events.isAllowed" (list . $.Values.allowedAddresses)) }}
-{{- fail (printf "defaultAddress %s is matched by no entry of allowedAddresses (%s), so the operator would send no credentials there: add it to allowedAddresses" . (join ", " (include "infisical-events.allowed" $.Values.allowedAddresses | fromJsonArray))) }}
+{{- fail (printf "defaultAddress %s does not match allowedAddresses (%s), so the operator would not send credentials to it: add it to allowedAddresses" . (join ", " (include "infisical-events.allowed" $.Values.allowedAddresses | fromJsonArray))) }}
 {{- end }}
 {{- end }}
 {{- range .Values.allowedNetworks }}
 {{- if eq "true" (include "infisical-events.hasHostBits" .) }}
-{{- fail (printf "allowedNetworks: %s is an address within a network: write the network's first address before the slash, or the address alone" .) }}
+{{- fail (printf "allowedNetworks: %s has host bits set: use the first address of the network before the slash, or a single address" .) }}
 {{- end }}
 {{- end }}
 {{- range list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "app.kubernetes.io/component" "helm.sh/chart" }}
 {{- if hasKey $.Values.commonLabels . }}
-{{- fail (printf "commonLabels: %s is the chart's own label: leave it out" .) }}
+{{- fail (printf "commonLabels: the chart itself sets the label %s: remove it" .) }}
 {{- end }}
 {{- end }}
 {{- range list "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
 {{- if hasKey $.Values.podLabels . }}
-{{- fail (printf "podLabels: by %s the operator's pods are selected: leave that label to the chart (nameOverride)" .) }}
+{{- fail (printf "podLabels: the label %s selects the operator's pods: remove it and use nameOverride" .) }}
 {{- end }}
 {{- end }}
 {{- include "infisical-events.once" (list "extraEnv" "name" .Values.extraEnv) }}
@@ -31,12 +31,12 @@ and not by the operator's first breath or halfway by the API server.
 {{- include "infisical-events.once" (list "extraVolumeMounts" "mountPath" .Values.extraVolumeMounts) }}
 {{- end }}
 
-{{/* The patterns of addresses that the operator allows, as JSON; its own are those of Infisical Cloud. */}}
+{{/* The patterns of allowed addresses, as JSON; the default patterns are those of Infisical Cloud. */}}
 {{- define "infisical-events.allowed" -}}
 {{- default (list "https://app.infisical.com" "https://us.infisical.com" "https://eu.infisical.com") . | toJson }}
 {{- end }}
 
-{{/* "true" if an address is matched by the patterns, as the operator matches them: (list address patterns). */}}
+{{/* "true" if an address matches one of the patterns, by the rules of the operator: (list address patterns). */}}
 {{- define "infisical-events.isAllowed" -}}
 {{- $origin := regexReplaceAll "/+$" (index . 0 | lower) "" }}
 {{- $origin = regexReplaceAll "^(https://.*):443$" $origin "${1}" }}
@@ -51,7 +51,7 @@ and not by the operator's first breath or halfway by the API server.
 {{- $found }}
 {{- end }}
 
-{{/* "true" if an IPv4 network is not written with its first address. */}}
+{{/* "true" if an IPv4 network has host bits set. */}}
 {{- define "infisical-events.hasHostBits" -}}
 {{- $found := false }}
 {{- if regexMatch "^[0-9.]+/[0-9]+$" . }}
@@ -69,13 +69,13 @@ and not by the operator's first breath or halfway by the API server.
 {{- $found }}
 {{- end }}
 
-{{/* Refuses what the API server would call a duplicate: (list value key items). */}}
+{{/* Fails for items that the API server would reject as duplicates: (list value key items). */}}
 {{- define "infisical-events.once" -}}
 {{- $known := list }}
 {{- range (index . 2) }}
 {{- $name := get . (index $ 1) }}
 {{- if has $name $known }}
-{{- fail (printf "%s has %s twice: leave one of them out" (index $ 0) $name) }}
+{{- fail (printf "%s has %s twice: remove one of them" (index $ 0) $name) }}
 {{- end }}
 {{- $known = append $known $name }}
 {{- end }}

@@ -1,6 +1,6 @@
 {{/*
-All that the operator may do, in the whole cluster or in each watched namespace. Every verb is one
-that the operator uses; there is none to list or watch Secrets.
+The rights of the operator, in the whole cluster or in each watched namespace. The operator uses every verb;
+it has no right to list or watch Secrets.
 */}}
 {{- define "infisical-events.rules" -}}
 - apiGroups: [events.infisical.com]
@@ -15,23 +15,23 @@ that the operator uses; there is none to list or watch Secrets.
 - apiGroups: [argoproj.io]
   resources: [rollouts]
   verbs: [get, list, patch]
-# Their next run is fresh: they are looked at and never changed.
+# Read only: their next run uses the current secrets, so the operator never changes them.
 - apiGroups: [batch]
   resources: [cronjobs, jobs]
   verbs: [get, list]
-# Whether pods are younger than their secrets.
+# To compare the creation time of pods with their Secrets.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
-# Who writes the Secrets of the workloads is asked to sync.
+# Sync requests to the providers of the workloads' Secrets.
 - apiGroups: [secrets.infisical.com]
   resources: [infisicalsecrets, infisicalstaticsecrets]
   verbs: [list, patch]
 - apiGroups: [external-secrets.io]
   resources: [externalsecrets]
   verbs: [list, patch]
-# By name: the credentials that a subscription names, the metadata of Secrets that its workloads use, and
-# the Secrets that it has the operator write (spec.resync.secrets).
+# By name: the credentials of a subscription, the metadata of the Secrets that its workloads use, and the
+# Secrets that the operator writes for it (spec.resync.secrets).
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get{{ if .Values.rbac.writeSecrets }}, create, patch{{ end }}]

@@ -1,5 +1,6 @@
-"""The custom resource as types: spec, status, workload annotations. Imports nothing of the project.
+"""The custom resource as types: names, spec, status and annotations. Imports nothing of the project.
 
-`specs` is what a user declares, `statuses` what the operator answers, `annotations` the words on
-workloads, `resources` the names under which Kubernetes knows all of it.
+In reading order: `resources` has the names under which Kubernetes knows the custom resource and the
+workloads; `specs` is what a user declares; `statuses` is what the operator reports; `annotations` are the
+annotations of workloads, subscriptions, Secrets and secret providers.
 """

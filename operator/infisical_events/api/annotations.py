@@ -1,4 +1,4 @@
-"""The annotations by which workloads opt in, and those which the operator writes."""
+"""The annotations that users write, and the annotations that the operator writes."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ from infisical_events.api.resources import GROUP
 
 AUTO_RELOAD = f"{GROUP}/auto-reload"
 SUBSCRIPTION = f"{GROUP}/subscription"
-"""On a workload: which subscriptions concern it. On a Secret that is written here: which one writes it."""
+"""On a workload: the subscriptions that may restart it. On a managed Secret: the one that writes it."""
 ENVIRONMENT = f"{GROUP}/environment"
 SECRET_PATH = f"{GROUP}/secret-path"
 SECRET_KEYS = f"{GROUP}/secret-keys"
@@ -15,37 +15,37 @@ PAUSED = f"{GROUP}/paused"
 ACTION = f"{GROUP}/action"
 WAVE = f"{GROUP}/wave"
 IGNORE_OTHERS = f"{GROUP}/ignore-other-reloaders"
-"""`"true"` on a workload: restart it although another operator is told to restart it, too."""
+"""`"true"` on a workload: restart it although an annotation asks another operator to restart it as well."""
 
 RECONCILE_AT = f"{GROUP}/reconcile-at"
 RESTART_AT = f"{GROUP}/restart-at"
 RESUME_AT = f"{GROUP}/resume-at"
-"""On a subscription: any new value asks for a look, a restart of everything, an end of a halt."""
+"""On a subscription: a new value requests a full read, a restart of all workloads, or the end of a halt."""
 
 CONTENT = f"{GROUP}/content"
-"""On a Secret that this operator writes: which ids and versions it was made from, as a digest."""
+"""On a managed Secret: a digest of the ids and versions of the secrets that it was rendered from."""
 
 LAST_RESTART = f"{GROUP}/last-restart"
 
 _NAME_LIMIT = 63
-"""Kubernetes' bound on the part of an annotation key behind the slash, in characters."""
+"""Maximum length of the part of an annotation key behind the slash in Kubernetes, in characters."""
 _DIGEST_LENGTH = 8
 
 
 def revision_key(subscription: str) -> str:
-    """The pod template annotation that carries the receipt of one subscription."""
-    return _key_of("revision", subscription)
+    """The pod template annotation with the revision of one subscription."""
+    return _bounded_key("revision", subscription)
 
 
 def resync_key(subscription: str) -> str:
-    """The annotation of a source that asks it to sync for one subscription."""
-    return _key_of("resync", subscription)
+    """The annotation of a secret provider with the sync request of one subscription."""
+    return _bounded_key("resync", subscription)
 
 
-def _key_of(purpose: str, subscription: str) -> str:
-    """Names too long for an annotation key are cut and closed with a digest of the whole name.
+def _bounded_key(purpose: str, subscription: str) -> str:
+    """An annotation key with a name; a name that is too long is cut and gets a digest of the whole name.
 
-    So two long names that begin alike stay apart.
+    Two long names with the same beginning thus have different keys.
     """
     name = f"{purpose}-{subscription}"
     if len(name) > _NAME_LIMIT:

@@ -13,12 +13,12 @@ FIELD_MANAGER = "infisical-events"
 """The field manager of every write (`kubectl get --show-managed-fields`)."""
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
-"""The label of all that the operator makes, with the name of its field manager."""
+"""The label of all objects that the operator creates; its value is the field manager."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceKind:
-    """A kind of object in a namespace."""
+    """A kind of namespaced object."""
 
     kind: str
     plural: str
@@ -32,18 +32,18 @@ class ResourceKind:
 
 
 TOKEN_TYPES = frozenset({"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"})
-"""Types of Secrets with tokens for the API server: no credentials for Infisical, and not ours to write."""
+"""Types of Secrets with tokens for the API server: the operator neither reads nor writes such Secrets."""
 
 
 class Restarting(Enum):
     """How a kind of workload is restarted."""
 
     BY_TEMPLATE = auto()
-    """Its pod template is changed."""
+    """By a change of its pod template."""
     BY_RESTART_AT = auto()
-    """`spec.restartAt` of an Argo Rollout: its pods are restarted without a new canary."""
+    """By `spec.restartAt` of an Argo Rollout, which restarts its pods without a new canary."""
     NEVER = auto()
-    """What runs once is left to end; the next run begins with fresh secrets."""
+    """Not at all: it runs once, and the next run starts with the current secrets."""
 
 
 @dataclass(frozen=True, slots=True)

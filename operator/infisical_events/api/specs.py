@@ -1,8 +1,8 @@
-"""`spec` of an InfisicalEventSubscription, parsed once at the border into frozen values.
+"""`spec` of an InfisicalEventSubscription, parsed once at the edge into frozen values.
 
-The CRD (`crds/`) refuses the same mistakes earlier, with the same sentences; the rules stand here
-again because objects may have been stored under an older CRD. Unknown fields are refused: a field
-that a newer CRD knows and this version does not must never be ignored silently.
+The CRD (`crds/`) rejects the same mistakes earlier, with the same messages. The rules are repeated here
+because objects may have been stored under an older CRD. Unknown fields are rejected: a field of a newer
+CRD that this version does not support must never be ignored silently.
 """
 
 import re
@@ -26,7 +26,7 @@ from infisical_events.api.resources import TOKEN_TYPES
 
 
 class EventType(StrEnum):
-    """The four events of Infisical's Event Subscriptions, verbatim."""
+    """The four event types of Infisical's Event Subscriptions, verbatim."""
 
     CREATE = "secret:create"
     UPDATE = "secret:update"
@@ -35,7 +35,7 @@ class EventType(StrEnum):
 
 
 class Action(StrEnum):
-    """What a matching change does to a workload."""
+    """The effect of a matching change on a workload."""
 
     RESTART = "Restart"
     RESYNC = "Resync"
@@ -43,7 +43,7 @@ class Action(StrEnum):
 
 
 class Grade(StrEnum):
-    """How changes are found: by versions, by values as well, or by events alone."""
+    """The observation mode: changes are detected by versions, by values as well, or by events only."""
 
     VERSIONS = "Versions"
     VALUES = "Values"
@@ -51,38 +51,38 @@ class Grade(StrEnum):
 
 
 class Mode(StrEnum):
-    """Whether decisions are carried out or only told."""
+    """Whether decisions are executed or only reported."""
 
     ENFORCE = "Enforce"
     DRY_RUN = "DryRun"
 
 
 class OnTimeout(StrEnum):
-    """What is done for a workload whose secrets did not become fresh in time."""
+    """The effect on a workload when a secret provider does not sync in time."""
 
     RESTART = "Restart"
     SKIP = "Skip"
 
 
 class Order(StrEnum):
-    """Whether the waves of the workloads count."""
+    """Whether rollouts follow the waves of the workloads."""
 
     PARALLEL = "Parallel"
     BY_WAVE = "ByWave"
 
 
 class OnFailure(StrEnum):
-    """Whether a rollout that fails stops those that have not begun."""
+    """Whether a failed rollout stops the restarts that have not started."""
 
     HALT = "Halt"
     CONTINUE = "Continue"
 
 
 class CreationPolicy(StrEnum):
-    """Whose a Secret is that this operator writes.
+    """Ownership of a managed Secret.
 
-    An `OWNER`'s is deleted with the subscription, an `ORPHAN` stays, and `MERGE` adds keys to a Secret
-    that is somebody else's.
+    `OWNER`: garbage-collected with the subscription. `ORPHAN`: kept. `MERGE`: adds keys to an existing
+    Secret.
     """
 
     OWNER = "Owner"
@@ -90,21 +90,21 @@ class CreationPolicy(StrEnum):
     MERGE = "Merge"
 
 
-_MOST_MISTAKES = 20
-"""Mistakes that one message tells: conditions and Events are no place for ten thousand."""
+_MAX_ERRORS = 20
+"""Errors in one message: a condition or an Event has no room for ten thousand."""
 
 
 class InvalidSpecError(ValueError):
-    """The spec cannot be served; the message is a sentence that says what to change."""
+    """The spec cannot be served; the message says what to change."""
 
 
 class Model(BaseModel):
-    """Frozen, camelCase in Kubernetes, snake_case here; unknown fields are an error."""
+    """Frozen; camelCase in Kubernetes, snake_case here; an unknown field is an error."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
 
 
-_SENTENCES = {
+_PATTERN_MESSAGES = {
     (_OBJECT_NAME := r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"): (
         "use the name of an object, of lower-case letters, digits, '-' and '.'"
     ),
@@ -126,26 +126,28 @@ _SENTENCES = {
         "write the address as https://host, without blanks and without credentials"
     ),
 }
-"""What is said when text does not have the form that is demanded, as in the CRD."""
+"""The message for a text that does not match a pattern, as in the CRD."""
 
 
-def _no_token(secret_type: str) -> str:
-    """Kubernetes fills in such a Secret, or believes it: whoever has it made would get somebody's token."""
+def _reject_token_type(secret_type: str) -> str:
+    """Kubernetes fills such a Secret with a token, or accepts its content as one: a privilege escalation."""
     if secret_type in TOKEN_TYPES:
         raise ValueError(
-            "a Secret of this type is a token for the API server and not the operator's to write: "
+            "the operator does not write Secrets of this type, which hold tokens for the API server: "
             "use another type"
         )
     return secret_type
 
 
-# A name becomes a part of a path in the Kubernetes API: one with '/' or '..' could leave its place.
+# A name becomes a part of a path in the Kubernetes API: a name with '/' or '..' could change the path.
 ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_OBJECT_NAME)]
 DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_DATA_KEY)]
 Slug = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_SLUG)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_IDENTIFIER)]
 SecretPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_SECRET_PATH)]
-SecretType = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_no_token)]
+SecretType = Annotated[
+    str, StringConstraints(min_length=1, max_length=253), AfterValidator(_reject_token_type)
+]
 LabelText = Annotated[str, StringConstraints(max_length=63)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=317, pattern=_METADATA_KEY)]
 AnnotationText = Annotated[str, StringConstraints(max_length=16384)]
@@ -193,7 +195,7 @@ class Authentication(Model):
 
 
 class EventConditions(Model):
-    """Where a change has to happen; `secretKeys` is matched here and never sent to Infisical."""
+    """The location of a change; the operator matches `secretKeys` and never sends them to Infisical."""
 
     environment_slug: Slug
     secret_path: SecretPath = "/"  # noqa: S105 - a folder, no secret
@@ -208,10 +210,10 @@ class EventEntry(Model):
 
 
 class ManagedSecret(Model):
-    """A Kubernetes Secret that this operator keeps in step with one folder.
+    """A Kubernetes Secret that the operator writes from one folder.
 
-    Without a template it has the selected secrets under their own names; with one, exactly the keys of
-    the template.
+    Without a template it has the selected secrets under their own names. With a template it has exactly
+    the keys of the template.
     """
 
     name: ObjectName
@@ -226,23 +228,23 @@ class ManagedSecret(Model):
 
 
 class Resync(Model):
-    """How the secrets of a workload are made fresh before it is restarted."""
+    """How the operator syncs the Secrets of a workload before it restarts the workload."""
 
     timeout_seconds: Annotated[StrictInt, Field(ge=1, le=3600)] = 60
     on_timeout: OnTimeout = OnTimeout.RESTART
     secrets: Annotated[tuple[ManagedSecret, ...], Field(max_length=50)] = ()
 
     @model_validator(mode="after")
-    def _each_name_once(self) -> Self:
+    def _reject_duplicate_names(self) -> Self:
         names = [secret.name for secret in self.secrets]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"each Secret is written once: remove the second {', '.join(twice)}")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"each name may occur only once: remove the second {', '.join(duplicates)}")
         return self
 
 
 class Rollout(Model):
-    """How many workloads roll out at a time, in which order, and what a failure means for the rest."""
+    """How many workloads roll out at the same time, in which order, and the effect of a failed rollout."""
 
     max_concurrent: Annotated[StrictInt, Field(ge=1, le=1000)] | None = None
     order: Order = Order.PARALLEL
@@ -278,29 +280,29 @@ def parse_spec(raw: object) -> Spec:
     """Parse `spec` of a stored object.
 
     Raises:
-        InvalidSpecError: with one sentence per mistake, each naming its field.
+        InvalidSpecError: with one message per error, each with its field.
     """
     try:
         return Spec.model_validate(raw)
     except ValidationError as error:
-        told = [_sentence(dict(mistake)) for mistake in error.errors()]
-        more = f"; and {len(told) - _MOST_MISTAKES} more" if len(told) > _MOST_MISTAKES else ""
-        raise InvalidSpecError("; ".join(told[:_MOST_MISTAKES]) + more) from None
+        messages = [_message(dict(each)) for each in error.errors()]
+        more = f"; and {len(messages) - _MAX_ERRORS} more" if len(messages) > _MAX_ERRORS else ""
+        raise InvalidSpecError("; ".join(messages[:_MAX_ERRORS]) + more) from None
 
 
 def _quoted(step: str) -> str:
-    """The name of a field, or the key of a map, which may be any text."""
+    """The name of a field or the key of a map, escaped: a key may be any text."""
     return step if re.fullmatch(r"[\[\]\w./-]{1,64}", step, re.ASCII) else ascii(step[:64])
 
 
-def _sentence(mistake: dict[str, Any]) -> str:
-    """One pydantic error as `spec.a.b[0]: what is wrong`, never with the offending value."""
-    where = "spec"
-    for step in mistake["loc"]:
-        where += f"[{step}]" if isinstance(step, int) else f".{_quoted(step)}"
-    message = str(mistake["msg"]).removeprefix("Value error, ")
-    if mistake["type"] == "extra_forbidden":
-        message = "this version does not know the field: remove it or upgrade the operator"
-    if mistake["type"] == "string_pattern_mismatch":
-        message = _SENTENCES[mistake["ctx"]["pattern"]]
-    return f"{where}: {message}"
+def _message(error: dict[str, Any]) -> str:
+    """One pydantic error as `spec.a.b[0]: message`, never with the wrong value itself."""
+    path = "spec"
+    for step in error["loc"]:
+        path += f"[{step}]" if isinstance(step, int) else f".{_quoted(step)}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "this version does not support the field: remove it or upgrade the operator"
+    if error["type"] == "string_pattern_mismatch":
+        message = _PATTERN_MESSAGES[error["ctx"]["pattern"]]
+    return f"{path}: {message}"

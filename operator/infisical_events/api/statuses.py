@@ -1,8 +1,8 @@
-"""`status` of an InfisicalEventSubscription: what the operator answers.
+"""`status` of an InfisicalEventSubscription: what the operator reports.
 
-Everything here is written for `kubectl describe`: conditions with a CamelCase reason and a sentence,
-counters, the last action and the last change that was skipped. The ledger inside of it is the
-operator's own memory (see `core.ledgers`) and is carried as plain JSON.
+All of it is written for `kubectl describe`: conditions with a CamelCase reason and a sentence, counters,
+the last action and the last skipped change. The ledger inside of the status is the persistent state of
+the operator (see `core.ledger`) and stays plain JSON here.
 """
 
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 
 def rfc3339(moment: datetime) -> str:
-    """Seconds precision, as Kubernetes' own `metav1.Time`."""
+    """A time in UTC with a precision of seconds, as `metav1.Time` of Kubernetes."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -22,13 +22,13 @@ Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
 
 
 class StatusModel(BaseModel):
-    """Frozen and camelCase; unknown fields of an older or newer version are left aside."""
+    """Frozen and camelCase; unknown fields of an older or newer version are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
 
 class ConditionType(StrEnum):
-    """The conditions of a subscription; `Stalled` stands only while it is true."""
+    """The conditions of a subscription; `Stalled` is present only while it is true."""
 
     READY = "Ready"
     AUTHENTICATED = "Authenticated"
@@ -39,7 +39,7 @@ class ConditionType(StrEnum):
 
 
 class ConditionStatus(StrEnum):
-    """`True`, `False` or `Unknown`, as the API conventions want it."""
+    """`True`, `False` or `Unknown`, as in the API conventions of Kubernetes."""
 
     TRUE = "True"
     FALSE = "False"
@@ -58,7 +58,7 @@ class Condition(StatusModel):
 
 
 class StreamStatus(StatusModel):
-    """The life of the stream; `blindSeconds` adds up the time without one."""
+    """The event stream; `blindSeconds` is the total time without one."""
 
     connected_since: Time | None = None
     reconnects: int = 0
@@ -67,7 +67,7 @@ class StreamStatus(StatusModel):
 
 
 class ObservationStatus(StatusModel):
-    """What the last look at Infisical was like; `keys` counts what is watched, imports included."""
+    """The last read of Infisical; `keys` is the number of watched keys, imported keys included."""
 
     grade: str | None = None
     last_observed_time: Time | None = None
@@ -75,7 +75,7 @@ class ObservationStatus(StatusModel):
 
 
 class Counters(StatusModel):
-    """Counted since the subscription exists; survives restarts of the operator."""
+    """Totals since the subscription was created; they survive restarts of the operator."""
 
     events_received: int = 0
     events_matched: int = 0
@@ -84,9 +84,9 @@ class Counters(StatusModel):
 
 
 class WorkloadResult(StatusModel):
-    """What became of one workload in an action.
+    """The result of an action for one workload.
 
-    `Restarted` while its rollout is followed, then how that ended; or why it was left alone.
+    `Restarted` during its rollout, then the end of the rollout; or the reason for no restart.
     """
 
     kind: str
@@ -95,7 +95,7 @@ class WorkloadResult(StatusModel):
 
 
 class Acted(StatusModel):
-    """A change that was acted on: names of keys, never values."""
+    """A change that led to an action: names of keys, never values."""
 
     time: Time
     reason: str
@@ -109,7 +109,7 @@ class Acted(StatusModel):
 
 
 class LastSkip(StatusModel):
-    """The newest event or change that led to nothing, and why."""
+    """The newest event or change that led to no action, with the reason."""
 
     time: Time
     reason: str
@@ -117,7 +117,7 @@ class LastSkip(StatusModel):
 
 
 class Status(StatusModel):
-    """All but the ledger."""
+    """The status without the ledger."""
 
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
@@ -133,5 +133,5 @@ class Status(StatusModel):
     last_handled_resume_at: str | None = None
 
     def as_patch(self) -> dict[str, Any]:
-        """As a JSON merge patch of `status`: an absent value is an explicit `null`."""
+        """The status as a JSON merge patch; an absent value is an explicit `null`."""
         return self.model_dump(mode="json", by_alias=True)

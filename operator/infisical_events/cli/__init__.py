@@ -1,1 +1,1 @@
-"""The commands of `infisical-events`. `commands` is the only reader of the environment."""
+"""The command line: `commands` has `infisical-events run` and is the only reader of the environment."""

@@ -27,7 +27,7 @@ from infisical_events.runtime.app.settings import (
     checked_namespace,
     checked_pattern,
     checked_secret,
-    some_identity,
+    default_identity,
 )
 from infisical_events.runtime.sharding.supervisor import WatchBehindError
 
@@ -37,15 +37,15 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 def _option(name: str, *parameter: str, **attributes: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's own
-    """An option that may also be given as INFISICAL_EVENTS_<NAME>; several values there by blanks."""
+    """An option with the variable INFISICAL_EVENTS_<NAME>, in which blanks separate several values."""
     variable = f"{_PREFIX}_{name.removeprefix('--').replace('-', '_').upper()}"
     return click.option(
         name, *parameter, envvar=variable, show_envvar=True, **{"show_default": True, **attributes}
     )
 
 
-def _each(check: Callable[[str], object]) -> Callable[[Any, Any, Any], Any]:
-    """A callback of click that tells a ValueError of the check as a mistake in the option."""
+def _validated(check: Callable[[str], object]) -> Callable[[Any, Any, Any], Any]:
+    """A callback of click that reports a ValueError of the check as a usage error of the option."""
 
     def checked(_: click.Context, __: click.Parameter, given: Any) -> Any:  # noqa: ANN401 - click's own
         try:
@@ -56,8 +56,8 @@ def _each(check: Callable[[str], object]) -> Callable[[Any, Any, Any], Any]:
     return checked
 
 
-def _secret(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, str]:
-    """The Secret that was named, or the usual one in the namespace that the operator runs in."""
+def _digest_key_secret(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, str]:
+    """The Secret of the option, or the default Secret in the namespace of the operator."""
     try:
         return checked_secret(given or f"{own_namespace()}/{DIGEST_KEY_SECRET}")
     except ValueError as error:
@@ -65,7 +65,7 @@ def _secret(_: click.Context, __: click.Parameter, given: str | None) -> tuple[s
 
 
 def _checked_default(context: click.Context, address: str, allowed_addresses: tuple[str, ...]) -> None:
-    """The built-in default may be forbidden: subscriptions then name their address."""
+    """Check a given address; the built-in default need not be allowed: subscriptions may set their own."""
     if context.get_parameter_source("default_address") is ParameterSource.DEFAULT:
         return
     try:
@@ -75,7 +75,7 @@ def _checked_default(context: click.Context, address: str, allowed_addresses: tu
 
 
 def _check_trust() -> None:
-    """A mistake in these variables, which httpx reads, is told like one in an option."""
+    """Report an invalid SSL_CERT_FILE or SSL_CERT_DIR, which httpx reads, as a usage error."""
     try:
         check_trust(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
     except TrustError as error:
@@ -92,113 +92,114 @@ def main() -> None:
 @_option(
     "--kubeconfig",
     type=click.Path(dir_okay=False),
-    help="Kubeconfig file. Default: in-cluster, else $KUBECONFIG or ~/.kube/config.",
+    help="Kubeconfig file. Default: in-cluster configuration, else $KUBECONFIG or ~/.kube/config.",
 )
-@_option("--context", help="Context of the kubeconfig.")
+@_option("--context", help="Context of the kubeconfig. Default: its current context.")
 @_option(
     "--namespace",
     "namespaces",
     multiple=True,
-    callback=_each(checked_namespace),
-    help="Namespace to serve; repeatable. Default: all.",
+    callback=_validated(checked_namespace),
+    help="Namespace to watch; repeatable. Default: all namespaces.",
 )
 @_option(
     "--allowed-address",
     "allowed_addresses",
     multiple=True,
     default=DEFAULT_ALLOWED,
-    callback=_each(checked_pattern),
-    help="Where tokens may be sent: a glob on scheme://host[:port]. http only where a pattern says so.",
+    callback=_validated(checked_pattern),
+    help="Address to which credentials may be sent, as a glob on scheme://host[:port]; repeatable. Plain "
+    "http requires a pattern with http://.",
 )
 @_option(
     "--allowed-network",
     "allowed_networks",
     multiple=True,
-    callback=_each(parse_network),
-    help="Network that hosts may lead to besides public addresses, such as 10.96.0.0/12; repeatable. Not "
-    "needed for private addresses of hosts that --allowed-address names in full.",
+    callback=_validated(parse_network),
+    help="Network to which hosts may resolve in addition to public addresses, such as 10.96.0.0/12; "
+    "repeatable. Not required for a host that --allowed-address names without a glob.",
 )
 @_option(
     "--default-address",
     default=DEFAULT_ALLOWED[0],
-    help="Infisical's address for subscriptions that name none.",
+    help="Address of Infisical for subscriptions without spec.address.",
 )
 @_option(
     "--http-address",
     default="127.0.0.1:8080",
-    callback=_each(checked_endpoint),
-    help="host:port of /healthz, /readyz and /metrics; :port for all addresses.",
+    callback=_validated(checked_endpoint),
+    help="Listen address (host:port) of /healthz, /readyz and /metrics; :port listens on all addresses.",
 )
 @_option(
     "--digest-key-secret",
-    callback=_secret,
-    help="Where the key of values' digests is kept for subscriptions with observe: Values, as "
-    "namespace/name. Made when needed. Default: infisical-events-digest-key in the operator's namespace.",
+    callback=_digest_key_secret,
+    help="Secret (namespace/name) with the key of the value digests and content fingerprints. The operator "
+    "creates it on demand. Default: infisical-events-digest-key in the operator's namespace.",
 )
 @_option(
     "--max-restarts-per-minute",
     type=click.IntRange(0),
     default=120,
-    help="Workloads restarted within a minute, over all subscriptions; more wait. 0: no bound.",
+    help="Maximum number of restarts per minute, over all subscriptions; further restarts wait. 0: no limit.",
 )
 @_option(
     "--max-concurrent-rollouts",
     type=click.IntRange(0),
     default=100,
-    help="Workloads rolling out at the same time, over all subscriptions; more wait. 0: no bound.",
+    help="Maximum number of concurrent rollouts, over all subscriptions; further restarts wait. 0: no limit.",
 )
 @_option(
     "--max-subscriptions-per-namespace",
     type=click.IntRange(0),
     default=1000,
-    help="Subscriptions of one namespace that are served at a time; more wait. 0: no bound.",
+    help="Maximum number of served subscriptions per namespace; further subscriptions wait. 0: no limit.",
 )
 @_option(
     "--shards",
     type=click.IntRange(1, 64),
     default=1,
-    help="Parts that subscriptions are divided into, for so many replicas at work; more stand by. "
-    "The same in all replicas.",
+    help="Number of shards, which is the maximum number of active replicas; further replicas stand by. "
+    "Must be equal on all replicas.",
 )
 @_option(
     "--lease-namespace",
     default=own_namespace,
     show_default="the operator's own namespace",
-    callback=_each(checked_namespace),
-    help="Where the Leases of shards and replicas are.",
+    callback=_validated(checked_namespace),
+    help="Namespace of the Leases of shards and replicas.",
 )
 @_option(
     "--lease-name",
     default="infisical-events",
-    callback=_each(checked_name),
-    help="What the Leases' names begin with: another one for each installation in a namespace.",
+    callback=_validated(checked_name),
+    help="Name prefix of the Leases. Must be unique per installation in the Lease namespace.",
 )
 @_option(
     "--lease-duration",
     type=click.IntRange(3, 600),
     default=15,
-    help="Seconds after which a replica that has died is replaced. A replica that cannot renew stops "
-    "after two thirds of it.",
+    help="Lease duration in seconds, after which the shards of a dead replica are taken over. A replica that "
+    "cannot renew its Leases stops after two thirds of it.",
 )
 @_option(
     "--identity",
-    default=lambda: some_identity(socket.gethostname(), secrets.token_hex(3)),
-    show_default="the host's name and something random",
-    callback=_each(checked_identity),
-    help="Name of this replica, such as its pod's; no two have it at the same time. One that begins anew "
-    "under it takes at once what it held before.",
+    default=lambda: default_identity(socket.gethostname(), secrets.token_hex(3)),
+    show_default="host name and a random suffix",
+    callback=_validated(checked_identity),
+    help="Unique replica identity, for example the pod name. A replica restarted with the same identity "
+    "re-acquires its Leases immediately.",
 )
 @_option(
     "--log-format",
     type=click.Choice([f.value for f in logging_setup.LogFormat]),
     default="text",
-    help="How log lines are written.",
+    help="Format of log lines.",
 )
 @_option(
     "--log-level",
     type=click.Choice(_LEVELS, case_sensitive=False),
     default="info",
-    help="The least level that is logged.",
+    help="Minimum level of log lines.",
 )
 @click.pass_context
 def run(  # noqa: PLR0913 - one parameter per flag
@@ -223,7 +224,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
     log_format: str,
     log_level: str,
 ) -> None:
-    """Run the operator until it is told to stop (SIGTERM, Ctrl-C)."""
+    """Run the operator until SIGTERM or Ctrl-C."""
     _checked_default(click_context, default_address, allowed_addresses)
     _check_trust()
     logging_setup.configure(logging_setup.LogFormat(log_format), log_level)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import counted
 from infisical_events.infisical.infisical_errors import InfisicalError
 
 ACCEPT_ENCODING = "gzip"
@@ -55,7 +56,8 @@ async def read_response(response: httpx.Response, max_bytes: int) -> Response:
     content = await _collected(response, MAX_ERROR_BYTES if is_error else max_bytes)
     if content is None and not is_error:
         sentence = (
-            f"The response is longer than {max_bytes} bytes: check that spec.address is an Infisical server."
+            f"The response is longer than {counted(max_bytes, 'byte')}: check that spec.address is an "
+            "Infisical server."
         )
         raise InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
     return Response(response.request, response.status_code, response.headers, content or b"")

@@ -1,11 +1,11 @@
-"""How long to wait before the next try: growing, jittered, never for ever and never given up."""
+"""Time between two attempts: it grows, has jitter, is bounded, and the attempts never stop."""
 
 import random
 from dataclasses import dataclass
 
 from infisical_events.core.status.reasons import Reason
 
-_SLOW_PACE = {
+_MIN_PAUSE = {
     Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS: 300.0,
     Reason.EVENTS_NOT_SUPPORTED: 300.0,
     Reason.CONNECTION_LIMIT_REACHED: 60.0,
@@ -19,17 +19,17 @@ _SLOW_PACE = {
     Reason.SECRET_NOT_FOUND: 10.0,
     Reason.SERVICE_ACCOUNT_NOT_FOUND: 10.0,
 }
-"""Seconds at least before what only a person can mend is tried again."""
+"""Least number of seconds between two attempts, for errors that only a person can fix."""
 
 
 def is_user_error(reason: Reason) -> bool:
-    """Whether trying again soon cannot help."""
-    return reason in _SLOW_PACE
+    """Whether only a person can fix the error, so that a retry soon cannot help."""
+    return reason in _MIN_PAUSE
 
 
 def retry_interval_text(reason: Reason) -> str:
-    """`every 5 minutes`, for what only a person can mend; empty for all else."""
-    seconds = int(_SLOW_PACE.get(reason, 0.0))
+    """`every 5 minutes`, for errors that only a person can fix; empty for all others."""
+    seconds = int(_MIN_PAUSE.get(reason, 0.0))
     if not seconds:
         return ""
     count, unit = (seconds, "second") if seconds % 60 else (seconds // 60, "minute")
@@ -38,19 +38,19 @@ def retry_interval_text(reason: Reason) -> str:
 
 @dataclass(slots=True)
 class Backoff:
-    """Full jitter: a random time up to a bound that doubles with each failure in a row (seconds)."""
+    """Full jitter: a random time up to a bound that doubles with each failure in a row; all in seconds."""
 
     first: float
     longest: float
     failures: int = 0
 
     def reset(self) -> None:
-        """Forget the failures, after a healthy while."""
+        """Reset the number of failures after a success that lasted."""
         self.failures = 0
 
     def pause(self, reason: Reason | None = None, at_least: float = 0.0) -> float:
-        """Count a failure and say how long to wait, in seconds."""
+        """Count a failure; the seconds to wait, at least `at_least` and the least pause of the reason."""
         bound = min(self.longest, self.first * 2 ** min(self.failures, 30))
         self.failures += 1
-        floor = max(at_least, _SLOW_PACE.get(reason, 0.0) if reason else 0.0)
+        floor = max(at_least, _MIN_PAUSE.get(reason, 0.0) if reason else 0.0)
         return floor + random.uniform(0, bound)  # noqa: S311 - jitter, no secret

@@ -6,6 +6,5 @@ from functools import partial
 
 Clock = Callable[[], datetime]
 
-
-utc_now: Clock = partial(datetime.now, UTC)  # noqa: TID251 - the one place
-"""Now, with its zone."""
+utc_now: Clock = partial(datetime.now, UTC)  # noqa: TID251 - the only place
+"""The current time in UTC, with its time zone."""

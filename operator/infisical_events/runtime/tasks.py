@@ -1,4 +1,4 @@
-"""Running several coroutines as one: the first to end, or to fail, ends them all."""
+"""Runs several coroutines together: the first to end, or to fail, ends all."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def race(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Run until one of them ends; cancel and await the others; raise what the first one raised."""
+    """Run until one of them ends, then cancel and await the others; raises what the first one raised."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -18,4 +18,4 @@ async def race(*coroutines: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        del tasks, done, task  # they have the error, and the error has this frame
+        del tasks, done, task  # the tasks hold the error, and the error holds this frame

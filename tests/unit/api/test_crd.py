@@ -143,7 +143,7 @@ def _is_map(node: dict[str, object]) -> bool:
 
 
 def test_refusals_are_sentences() -> None:
-    """Nobody is answered with a bare expression or, by `pattern`, with a regular expression."""
+    """Each rule has a message, and no field has a `pattern`, which would answer with a regular expression."""
     speaking = {"message", "messageExpression"}
 
     assert [path for path, _, rule in RULES if not speaking & {*rule}] == []
@@ -152,14 +152,14 @@ def test_refusals_are_sentences() -> None:
 
 def test_every_rule_is_provoked() -> None:
     """The table of mistakes holds one for each rule, and one for each value that is not there yet."""
-    told = {mistake.told for mistake in invalid_specs.MISTAKES}
-    said = {
+    expected = {mistake.told for mistake in invalid_specs.MISTAKES}
+    messages = {
         schemas.sentence(rule, value)
         for _, node, rule in RULES
         for value in {*node.get("enum", [""])} - {node.get("default")}
     }
 
-    assert said - told == set()
+    assert messages - expected == set()
 
 
 @pytest.mark.parametrize("mistake", invalid_specs.MISTAKES, ids=str)

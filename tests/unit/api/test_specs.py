@@ -84,7 +84,7 @@ def test_a_spec_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"projectSlug": "shop"}, "spec: set exactly one of projectId or projectSlug"),
         ({"projectId": None}, "spec: set exactly one of projectId or projectSlug"),
@@ -102,19 +102,19 @@ def test_a_spec_cannot_be_changed() -> None:
         ({"address": "https://host\n"}, "spec.address: "),
         ({"projectId": "a/b"}, "spec.projectId: "),
         ({"debounceSeconds": 301}, "spec.debounceSeconds: "),
-        ({"tls": {}}, "spec.tls: this version does not know the field: remove it or upgrade the operator"),
+        ({"tls": {}}, "spec.tls: this version does not support the field: remove it or upgrade the operator"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_field(fields: dict[str, object], told: str) -> None:
+def test_a_mistake_is_reported_with_its_field(fields: dict[str, object], message: str) -> None:
     """In the names of the API, with a sentence that says what to change."""
-    assert refusal(a_raw_spec(**fields)).startswith(told)
+    assert refusal(a_raw_spec(**fields)).startswith(message)
 
 
 def test_every_mistake_is_told() -> None:
-    """Whoever corrects one does not meet the next one afterwards."""
-    told = refusal(a_raw_spec(debounceSeconds=-1, suspend="perhaps", tls={}))
+    """One message has all mistakes, so that a user can correct them together."""
+    message = refusal(a_raw_spec(debounceSeconds=-1, suspend="perhaps", tls={}))
 
-    assert [sentence.partition(":")[0] for sentence in told.split("; ")] == [
+    assert [sentence.partition(":")[0] for sentence in message.split("; ")] == [
         "spec.debounceSeconds",
         "spec.suspend",
         "spec.tls",
@@ -134,7 +134,7 @@ def test_every_mistake_is_told() -> None:
     ],
 )
 def test_a_refusal_repeats_no_value(raw: object) -> None:
-    """Somebody may have written a credential where its name belongs."""
+    """A user may have put a credential where its name belongs."""
     assert CANARY not in refusal(raw)
 
 

@@ -41,7 +41,7 @@ def test_the_status_of_another_version_is_understood() -> None:
 
 
 def test_the_ledger_is_none_of_a_reports_business() -> None:
-    """A report never touches what is believed and owed."""
+    """A status patch never has the ledger."""
     assert "ledger" not in reports.STATUS.as_patch()
 
 

@@ -1,4 +1,4 @@
-"""The command line and the environment become settings, and mistakes are told before anything starts."""
+"""The command line and the environment become settings, and mistakes are reported before anything starts."""
 
 import re
 from dataclasses import replace
@@ -152,7 +152,7 @@ def test_help(option: str) -> None:
 
 
 def test_version() -> None:
-    """The version is told."""
+    """The version is printed."""
     assert "version" in invoke("--version").output
 
 
@@ -197,7 +197,7 @@ def test_version() -> None:
     ],
 )
 def test_mistakes(started: Started, arguments: tuple[str, ...]) -> None:
-    """A mistake is told as one of usage, and nothing is started."""
+    """A mistake is a usage error of its option, and nothing is started."""
     result = invoke("run", *arguments)
     assert result.exit_code == 2
     assert arguments[0] in result.output
@@ -205,21 +205,21 @@ def test_mistakes(started: Started, arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "cannot be read (no such file or directory)"),
         ("no certificate", "has no certificate in PEM format"),
         ("", "has no certificate in PEM format"),
     ],
 )
-def test_no_authorities(started: Started, tmp_path: Path, content: str | None, told: str) -> None:
-    """A file of authorities that is of no use is told by variable and name before anything is started."""
+def test_no_authorities(started: Started, tmp_path: Path, content: str | None, message: str) -> None:
+    """An unusable file of certificate authorities is reported with its variable before the start."""
     file = tmp_path / "ca.crt"
     if content is not None:
         file.write_text(content)
     result = invoke("run", env={"SSL_CERT_FILE": str(file)})
     assert result.exit_code == 2
-    assert f"SSL_CERT_FILE={file} {told}" in result.output
+    assert f"SSL_CERT_FILE={file} {message}" in result.output
     assert started.settings is None
 
 
@@ -254,20 +254,20 @@ def test_http_address(started: Started, given: str, endpoint: tuple[str, int]) -
 
 
 def test_own_infisical_alone(started: Started) -> None:
-    """Whoever allows his own Infisical only need not name a default: subscriptions may name it."""
+    """With only a private Infisical allowed no default address is required: subscriptions may set it."""
     assert invoke("run", "--allowed-address", "https://infisical.example").exit_code == 0
     assert started.settings is not None
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (KubernetesError("no usable cluster configuration"), "no usable cluster configuration"),
-        (BindError("127.0.0.1:8080 cannot be served"), "127.0.0.1:8080 cannot be served"),
+        (BindError("Cannot listen on 127.0.0.1:8080"), "Cannot listen on 127.0.0.1:8080"),
     ],
 )
-def test_cannot_start(started: Started, error: Exception, told: str) -> None:
-    """What keeps the operator from starting is told in one line, without a traceback."""
+def test_cannot_start(started: Started, error: Exception, message: str) -> None:
+    """An error that prevents the start is reported in one line, without a traceback."""
     started.error = error
     result = invoke("run")
-    assert (result.exit_code, result.output) == (1, f"Error: {told}\n")
+    assert (result.exit_code, result.output) == (1, f"Error: {message}\n")

@@ -65,14 +65,14 @@ def test_rendered() -> None:
 
 
 def test_disconnected() -> None:
-    """A stream that is over is told as 0."""
+    """A closed stream is 0."""
     metrics = filled(APP)
     metrics.stream_disconnected(APP)
     assert 'infisical_events_stream_connected{namespace="team",subscription="app"} 0.0' in rendered(metrics)
 
 
-def test_what_is_not_owed_any_more() -> None:
-    """Only what is owed now is told of, each reason for itself; nothing at all when all is done."""
+def test_restarts_that_are_no_longer_pending() -> None:
+    """Only pending restarts have series, one for each reason; without pending restarts there is none."""
     metrics = filled(APP)
     metrics.set_pending(APP, {"Pending": PendingCount(1, MOMENT + timedelta(seconds=5))})
     assert [line.rpartition(" ")[2] for line in rendered(metrics) if "pending" in line] == [
@@ -85,7 +85,7 @@ def test_what_is_not_owed_any_more() -> None:
 
 
 def test_owed_again_after_it_was_forgotten() -> None:
-    """A subscription that was suspended, or served elsewhere for a while, is told of as before."""
+    """The series of a subscription come back after a suspension, or after another replica served it."""
     metrics = filled(APP)
     metrics.forget(APP)
     metrics.set_pending(APP, {})
@@ -94,7 +94,7 @@ def test_owed_again_after_it_was_forgotten() -> None:
 
 
 def test_forgotten() -> None:
-    """Nothing is told of a subscription that is gone, and everything of the others."""
+    """A deleted subscription has no series; the others keep theirs."""
     metrics = filled(APP)
     told_of(metrics, WEB)
     metrics.forget(APP)
@@ -103,7 +103,7 @@ def test_forgotten() -> None:
 
 
 def test_forgotten_before_it_was_told_of() -> None:
-    """A subscription of which nothing was told can be forgotten."""
+    """A subscription without series can be forgotten."""
     metrics = Metrics()
     metrics.forget(APP)
     assert rendered(metrics) == OF_THE_PROCESS
@@ -115,7 +115,7 @@ def test_two_registries() -> None:
 
 
 def test_shards() -> None:
-    """All shards are told of, held or not, and how they came and went."""
+    """All shards have a series, held or not, and their changes are counted."""
     metrics = Metrics()
     metrics.init_shards(2)
     metrics.shard_acquired(0)

@@ -20,7 +20,7 @@ from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.path_globs import KeyFilter, compile_path_glob
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, SecretVersion
-from infisical_events.core.status.text import preview
+from infisical_events.core.status.text import counted, preview
 from infisical_events.core.sync.templates import TemplateError, check_templates, length_of, names_of, rendered
 
 _MOST_BYTES: Final = 1024 * 1024
@@ -183,8 +183,8 @@ def _check_size(data: Mapping[str, str], managed: ManagedSecret) -> None:
 def _check_bytes(size: int, managed: ManagedSecret) -> None:
     if size > _MOST_BYTES:
         raise ContentError(
-            f"secret/{managed.name} would have {size} bytes, more than Kubernetes admits ({_MOST_BYTES}): "
-            "select fewer secrets by secretKeys, or distribute them over several Secrets."
+            f"secret/{managed.name} would have {counted(size, 'byte')}, more than Kubernetes admits "
+            f"({_MOST_BYTES}): select fewer secrets by secretKeys, or distribute them over several Secrets."
         )
 
 

@@ -1,4 +1,4 @@
-"""The composition root: builds every part once, ties them together and runs them."""
+"""The composition root: builds every part once, connects the parts and runs them."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from infisical_events.kube.kubeconfig import open_kube_api
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
 from infisical_events.kube.lease_client import LeaseClient
 from infisical_events.runtime.app.digest_keys import DigestKeys
-from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, watched
+from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, watchdog
 from infisical_events.runtime.app.http_server import Health, http_server
 from infisical_events.runtime.app.kopf_adapter import WATCH_ERRORS, kopf_settings, quiet_kopf, registry_for
 from infisical_events.runtime.app.kube_cluster import KubeCluster
@@ -41,35 +41,35 @@ from infisical_events.runtime.subscription.runner import Dependencies
 from infisical_events.runtime.tasks import race
 
 _CRD_PAUSE = 5.0
-"""Seconds between looks for the custom resource while it cannot be listed."""
-_LONGEST_QUOTE = 500
-"""Characters of the API server's own sentence that are repeated."""
+"""Seconds between two attempts to list the custom resource."""
+_MAX_ERROR_LENGTH = 500
+"""Characters of the API server's own message that are logged."""
 _IDENTITY: Any = "infisical-events"
-"""Who kopf would be among its peers, of which there are none: left to itself it asks for the user's name,
-and the user of a pod has none, so that the operator would end before it begins."""
+"""The identity of kopf among its peers, of which there are none. Without one kopf asks for the name of the
+user; the user of a pod has none, and the operator would fail to start."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Flags:
-    """What the parts tell each other about the life of the whole."""
+    """The life cycle of the process, shared by its parts."""
 
     ready: asyncio.Event = field(default_factory=asyncio.Event)
-    """The watch has begun."""
+    """The watch has started."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    """Somebody wants the operator to end."""
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-    """Nobody watches any more, nor ever will: a process that goes on without is to be killed."""
+    """A signal has asked the operator to stop."""
+    unwatched: asyncio.Event = field(default_factory=asyncio.Event)
+    """The watch has ended and does not start again: the liveness probe must end such a process."""
 
 
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT.
 
     Raises:
-        KubernetesError: there is no cluster to talk to.
-        WatchBehindError: the watch tells nothing any more.
-        BindError: the HTTP address cannot be had.
+        KubernetesError: no cluster can be reached.
+        WatchBehindError: the watch delivers nothing any more.
+        BindError: the HTTP address cannot be bound.
     """
     metrics, flags = Metrics(), _Flags()
     quiet_kopf()
@@ -77,30 +77,30 @@ async def run(settings: Settings) -> None:
     timing = LeaseTiming(settings.lease_duration)
     async with (
         open_kube_api(settings.access, FIELD_MANAGER) as kube,
-        # Of its own: a renewal must not queue behind the requests of hundreds of subscriptions.
-        open_kube_api(settings.access, FIELD_MANAGER, timing.answer) as kube_of_leases,
+        # A separate client: a renewal must not queue behind the requests of hundreds of subscriptions.
+        open_kube_api(settings.access, FIELD_MANAGER, timing.answer) as lease_api,
     ):
         dependencies = _dependencies(settings, kube, metrics)
         supervisor = Supervisor(dependencies, settings.namespaces, settings.shards, held=())
-        holder = _holder(settings, timing, kube_of_leases, supervisor, metrics)
-        dependencies.budget.share = lambda: holder.share
+        lease_manager = _lease_manager(settings, timing, lease_api, supervisor, metrics)
+        dependencies.budget.share = lambda: lease_manager.share
         health = Health(
-            is_alive=lambda: not flags.gone.is_set(),
-            is_ready=lambda: flags.ready.is_set() and holder.has_looked,
-            summary=lambda: holder.summary,
+            is_alive=lambda: not flags.unwatched.is_set(),
+            is_ready=lambda: flags.ready.is_set() and lease_manager.has_read_leases,
+            summary=lambda: lease_manager.summary,
         )
-        pulse = Heartbeat(metrics)
+        heartbeat = Heartbeat(metrics)
         async with http_server(*settings.http_endpoint, metrics, health):
-            with watched(pulse):
+            with watchdog(heartbeat):
                 await race(
-                    _stopped(flags.stop),
-                    pulse.beat_forever(),
-                    holder.run(),
+                    _wait_for(flags.stop),
+                    heartbeat.run(),
+                    lease_manager.run(),
                     trim_forever(trimmer()),
-                    # The last one: kopf ends all tasks that were begun after it.
-                    _serve(settings, dependencies.cluster, supervisor, flags),
+                    # The last one: kopf cancels all tasks that were started after it.
+                    _watch_forever(settings, dependencies.cluster, supervisor, flags),
                 )
-    log.info("stopped")
+    log.info("operator stopped")
 
 
 def _dependencies(settings: Settings, kube: KubeApi, metrics: Metrics) -> Dependencies:
@@ -122,17 +122,17 @@ def _dependencies(settings: Settings, kube: KubeApi, metrics: Metrics) -> Depend
     )
 
 
-def _holder(
+def _lease_manager(
     settings: Settings, timing: LeaseTiming, kube: KubeApi, supervisor: Supervisor, metrics: Metrics
 ) -> LeaseManager:
     replica = Replica(settings.identity, secrets.token_hex(4))
-    candidacy = Elector(replica, LeaseNames(settings.lease_name, settings.shards), timing)
+    elector = Elector(replica, LeaseNames(settings.lease_name, settings.shards), timing)
     leases = LeaseClient(kube, settings.lease_namespace, settings.lease_name)
-    return LeaseManager(candidacy, leases, supervisor, utc_now, metrics)
+    return LeaseManager(elector, leases, supervisor, utc_now, metrics)
 
 
 def infisical_opener(keys: DigestKeys, egress: EgressPolicy) -> InfisicalOpener:
-    """Opens sessions over the real client, timed by the real clock."""
+    """A function that opens sessions with the real HTTP client and the real clock."""
     shared = SessionDependencies(LoginGuard(), keys.current, egress)
 
     def open_infisical(
@@ -143,8 +143,8 @@ def infisical_opener(keys: DigestKeys, egress: EgressPolicy) -> InfisicalOpener:
     return open_infisical
 
 
-async def _stopped(stop: asyncio.Event) -> None:
-    await stop.wait()
+async def _wait_for(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _stop_by_signals(stop: asyncio.Event) -> None:
@@ -153,30 +153,35 @@ def _stop_by_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-async def _serve(settings: Settings, cluster: Cluster, supervisor: Supervisor, flags: _Flags) -> None:
-    """Watch until told to stop; begin again when the cluster has ended it, as by deleting the CRD."""
+async def _watch_forever(settings: Settings, cluster: Cluster, supervisor: Supervisor, flags: _Flags) -> None:
+    """Watch until the operator is stopped; watch again when the cluster ends it, as by deleting the CRD."""
     try:
         while not flags.stop.is_set():
             await _wait_for_resource(cluster, settings.namespaces)
-            where = ", ".join(settings.namespaces) or "all namespaces"
-            allowed = ", ".join(map(str, (*settings.allowed_addresses, *settings.allowed_networks)))
-            log.info("serving subscriptions of %s; addresses allowed: %s", where, allowed)
+            log.info(
+                "watching subscriptions",
+                extra={
+                    "namespaces": ", ".join(settings.namespaces) or "all",
+                    "allowed_addresses": ", ".join(settings.allowed_addresses),
+                    "allowed_networks": ", ".join(map(str, settings.allowed_networks)) or "public",
+                },
+            )
             if not await _is_cut_off(_watch(settings, supervisor, flags)):
-                return  # kopf was told to stop: it takes the signals while it begins
+                return  # kopf was stopped: it handles the signals while it starts
             flags.ready.clear()
             _stop_by_signals(flags.stop)
             await asyncio.sleep(_CRD_PAUSE)
     finally:
-        flags.gone.set()
+        flags.unwatched.set()
 
 
 async def _is_cut_off(watch: Coroutine[Any, Any, None]) -> bool:
-    """Whether the cluster has ended the watch, and not who runs the operator; raises what is a defect."""
+    """Whether the cluster ended the watch, and not a signal; a defect is raised."""
     try:
         await watch
     except WATCH_ERRORS as error:
-        told = str(error.args[0] if error.args else type(error).__name__)
-        log.warning("the watch of subscriptions has ended and begins again: %s", told[:_LONGEST_QUOTE])
+        text = str(error.args[0] if error.args else type(error).__name__)
+        log.warning("watch of subscriptions ended; restarting it", extra={"error": text[:_MAX_ERROR_LENGTH]})
         return True
     return False
 
@@ -184,7 +189,7 @@ async def _is_cut_off(watch: Coroutine[Any, Any, None]) -> bool:
 async def _watch(settings: Settings, supervisor: Supervisor, flags: _Flags) -> None:
     try:
         await race(
-            supervisor.sweep_forever(),
+            supervisor.relist_forever(),
             kopf.operator(
                 registry=registry_for(supervisor, settings.access),
                 settings=kopf_settings(),
@@ -200,21 +205,21 @@ async def _watch(settings: Settings, supervisor: Supervisor, flags: _Flags) -> N
 
 
 async def _keep_signals(flags: _Flags) -> None:
-    """Take the signals back from kopf: told to stop by one, it waits seconds for connections to /metrics."""
+    """Take the signals back from kopf, which on a signal waits seconds for the connections to /metrics."""
     await flags.ready.wait()
     _stop_by_signals(flags.stop)
     await asyncio.Event().wait()
 
 
 async def _wait_for_resource(cluster: Cluster, namespaces: tuple[str, ...]) -> None:
-    """An unknown resource leaves kopf idle in silence: say what is missing instead."""
+    """Wait until subscriptions can be listed, and log what is missing: kopf would wait without a message."""
     while True:
         try:
             await cluster.list_subscriptions(namespaces)
         except NotFoundError:
-            log.warning("the cluster does not know InfisicalEventSubscription yet: apply the CRD (crds/)")
+            log.warning("InfisicalEventSubscription CRD is not installed; apply it from crds/")
         except KubernetesError as error:
-            log.warning("subscriptions cannot be listed: %s", error)
+            log.warning("cannot list subscriptions", extra={"error": str(error)})
         else:
             return
         await asyncio.sleep(_CRD_PAUSE)

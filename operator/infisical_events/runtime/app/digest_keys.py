@@ -1,4 +1,4 @@
-"""The key of the values' digests, for all subscriptions that observe values."""
+"""A cache of the key of the value digests, for all subscriptions with `observe: Values`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,12 +8,12 @@ from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
-_FRESH = 60.0
-"""Seconds after which the key is read again, so that a rotated one is taken up."""
+_MAX_AGE = 60.0
+"""Seconds after which the key is read again, so that a rotated key is used."""
 
 
 class DigestKeys:
-    """Reads the key when somebody needs it, once for all who need it at the same time."""
+    """Reads the key on demand, once for all subscriptions that need it at the same time."""
 
     def __init__(self, read: Callable[[], Awaitable[str]]) -> None:
         self._read = read
@@ -21,19 +21,19 @@ class DigestKeys:
         self._known: tuple[DigestKey, float] | None = None
 
     async def current(self) -> DigestKey:
-        """The key as it was read a minute ago at most.
+        """The key, read at most a minute ago.
 
         Raises:
-            InfisicalError: KUBERNETES_API_ERROR, the Secret can neither be read nor made.
+            InfisicalError: KUBERNETES_API_ERROR, the Secret can be neither read nor created.
         """
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if self._known is None or now >= self._known[1]:
-                self._known = await self._read_key(), now + _FRESH
+                self._known = await self._read_key(), now + _MAX_AGE
             return self._known[0]
 
     async def _read_key(self) -> DigestKey:
-        """One that cannot be read again is used on: digests of it can be compared with those of before."""
+        """The known key stays in use when it cannot be read again: its digests can still be compared."""
         try:
             return DigestKey((await self._text()).encode())
         except InfisicalError:
@@ -45,5 +45,5 @@ class DigestKeys:
         try:
             return await self._read()
         except KubernetesError as error:
-            sentence = f"The key of digests (--digest-key-secret) cannot be had: {error}."
+            sentence = f"Cannot read or create the Secret of the digest key (--digest-key-secret): {error}."
             raise InfisicalError(Reason.KUBERNETES_API_ERROR, sentence) from None

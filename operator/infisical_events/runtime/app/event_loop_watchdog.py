@@ -1,7 +1,7 @@
-"""Ending a process whose event loop stands still, with the places where it does.
+"""Ends a process whose event loop is blocked, and prints the stacks of its threads.
 
-The kubelet's probe of /healthz would end it, too, but without a word. A traceback names files, lines and
-functions, and no values.
+The kubelet's probe of /healthz would end it as well, but without a message. A stack names files, lines
+and functions, and no values.
 """
 
 import asyncio
@@ -15,28 +15,28 @@ from contextlib import contextmanager
 
 from infisical_events.runtime.metrics import Metrics
 
-MOST_CHECKS = 30
-"""Checks, one a second, without a beat after which the process is ended."""
+MAX_MISSED = 30
+"""Checks in a row, one per second, without a heartbeat after which the process is ended."""
 
 _BEAT = 0.5
 _CHECK = 1.0
-_REMEMBERED = 120
-"""Beats: those of a minute."""
+_KEPT_LAGS = 120
+"""Heartbeats of one minute."""
 _HARD_LIMIT = 120.0
-"""Seconds after which the end comes also where no Python runs at all, as in an endless match."""
+"""Seconds after which a process ends that executes no Python code at all, as in an endless regex match."""
 _EXIT_CODE = 70
 
 
 class Heartbeat:
-    """The beats of the event loop, which a thread counts from outside."""
+    """Counts the heartbeats of the event loop; a thread outside of it checks the count."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._lags: deque[float] = deque(maxlen=_REMEMBERED)
+        self._lags: deque[float] = deque(maxlen=_KEPT_LAGS)
         self.beats = 0
 
-    async def beat_forever(self) -> None:
-        """Beat, and tell how late the loop is, until cancelled."""
+    async def run(self) -> None:
+        """Count heartbeats and measure how late the loop is, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + _BEAT
@@ -47,10 +47,10 @@ class Heartbeat:
 
 
 class MissedHeartbeats:
-    """Checks in a row that found no new beat.
+    """Checks in a row that found no new heartbeat.
 
-    Checks are counted and not seconds: a process that was stopped and goes on (SIGSTOP, a frozen container)
-    was not wedged.
+    Checks are counted and not seconds: a process that was stopped and continues (SIGSTOP, a frozen
+    container) was not blocked.
     """
 
     def __init__(self) -> None:
@@ -58,31 +58,39 @@ class MissedHeartbeats:
         self.missed = 0
 
     def check(self, beats: int) -> int:
-        """One more check; how many in a row have missed a beat."""
+        """Make one more check; how many checks in a row have missed a heartbeat."""
         self.missed = 0 if beats != self._known else self.missed + 1
         self._known = beats
         return self.missed
 
 
-def end() -> None:
-    """Tell where every thread stands, and end without another line of the program."""
-    print("the event loop stands still; the process ends. Where its threads are:", file=sys.stderr)  # noqa: T201 - logging may be what hangs
+def abort() -> None:
+    """Print the stack of every thread, and end without another line of the program."""
+    print(f"event loop blocked for {MAX_MISSED} s; aborting. Thread stacks:", file=sys.stderr)  # noqa: T201 - logging may be blocked itself
     sys.stderr.flush()
     faulthandler.dump_traceback()
     os._exit(_EXIT_CODE)
 
 
 @contextmanager
-def watched(pulse: Heartbeat, ended: Callable[[], None] = end, check: float = _CHECK) -> Iterator[None]:
-    """End the process when the loop stands still while the block lasts; `check` is seconds between looks."""
+def watchdog(
+    heartbeat: Heartbeat, on_blocked: Callable[[], None] = abort, check: float = _CHECK
+) -> Iterator[None]:
+    """End the process if the event loop is blocked inside of the context.
+
+    Args:
+        heartbeat: The heartbeats of the loop.
+        on_blocked: Called in the thread of the watchdog when the loop is blocked.
+        check: Seconds between two checks.
+    """
     leaving = threading.Event()
 
     def watch() -> None:
-        count = MissedHeartbeats()
+        heartbeats = MissedHeartbeats()
         while not leaving.wait(check):
             faulthandler.dump_traceback_later(_HARD_LIMIT, exit=True)
-            if count.check(pulse.beats) >= MOST_CHECKS:
-                ended()
+            if heartbeats.check(heartbeat.beats) >= MAX_MISSED:
+                on_blocked()
                 return
 
     thread = threading.Thread(target=watch, name="watchdog", daemon=True)

@@ -13,12 +13,12 @@ _METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
 
 class BindError(Exception):
-    """The address to serve at cannot be had."""
+    """The HTTP address cannot be bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What probes ask for; `standing` is a sentence about what is held, for people."""
+    """The state that the probes report; `summary` says which shards are held, for people."""
 
     is_alive: Callable[[], bool]
     is_ready: Callable[[], bool]
@@ -27,11 +27,17 @@ class Health:
 
 @asynccontextmanager
 async def http_server(host: str, port: int, metrics: Metrics, health: Health) -> AsyncIterator[None]:
-    """Serve until the context is left; raises BindError."""
+    """Serve until the context is left.
+
+    Raises:
+        BindError: the address cannot be bound.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         alive = health.is_alive()
-        return web.Response(text="ok\n" if alive else "the watch is gone\n", status=200 if alive else 503)
+        return web.Response(
+            text="ok\n" if alive else "not watching subscriptions\n", status=200 if alive else 503
+        )
 
     async def readyz(_: web.Request) -> web.Response:
         ready = health.is_ready()
@@ -58,4 +64,6 @@ async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        raise BindError(f"{host}:{port} cannot be served: {error.strerror or error}") from None
+        raise BindError(
+            f"Cannot listen on {host}:{port} (--http-address): {error.strerror or error}."
+        ) from None

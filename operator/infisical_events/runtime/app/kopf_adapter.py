@@ -1,7 +1,7 @@
-"""An adapter of kopf: it watches the custom resource and hands over; nothing else.
+"""The adapter to kopf: it watches the custom resource and notifies the supervisor; nothing else.
 
-Only `on.event` is used: no finalizers, no annotations, no daemons, so nothing hangs on the objects
-when the operator is gone. A handler never waits.
+Only `on.event` is used: no finalizers, no annotations, no daemons, so that the objects stay free of
+traces of the operator. A handler never waits.
 """
 
 import itertools
@@ -22,21 +22,21 @@ from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.sharding.supervisor import Supervisor
 
 _LOGIN_PAUSE = 10.0
-"""Seconds between looks for a usable configuration."""
+"""Seconds between two attempts to load a usable configuration."""
 
 WATCH_ERRORS = (APIError, WatchingError, kopf.LoginError, aiohttp.ClientError)
-"""What ends kopf although nothing is wrong with it: the resource is gone, a list went stale, a refusal."""
+"""Errors that end kopf without a defect: the CRD was deleted, a list expired, a request was rejected."""
 
 
 class _Forever:
-    """Pauses between tries that never run out, or an API server away for a minute ends the operator."""
+    """Pauses between tries without an end, in seconds: an API server may be unavailable for any time."""
 
     def __iter__(self) -> Iterator[float]:
         return itertools.chain((1.0, 2.0, 5.0, 10.0), itertools.repeat(30.0))
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """Nothing is compared with the past, so nothing is copied and kept."""
+    """Stores no copy of an object: the operator does not compare it with its past."""
 
     def build(self, *, body: Any, extra_fields: Any = None) -> Any:  # noqa: ANN401, ARG002 - kopf's signature
         return {}
@@ -49,7 +49,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 
 class _NoProgress(kopf.ProgressStorage):
-    """Handlers finish at once, so there is no progress to keep."""
+    """Stores no progress: handlers finish at once."""
 
     def fetch(self, *, key: Any, body: Any) -> None:  # noqa: ANN401, ARG002 - kopf's signature
         return None
@@ -68,18 +68,18 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 def quiet_kopf() -> None:
-    """Leave it to the caller to tell how kopf ended: it raises all that it writes down here with traces."""
+    """Silence the loggers with which kopf logs, with stack traces, the errors that it raises as well."""
     for module in ("orchestration", "running"):
         logging.getLogger(f"kopf._core.reactor.{module}").setLevel(logging.CRITICAL)
 
 
 def kopf_settings() -> kopf.OperatorSettings:
-    """Settings without what is not used: no peering, no scanning, no posting, no bookkeeping on objects."""
+    """Settings with all unused parts off: no peering, no scanning, no posting, no state on objects."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.posting.enabled = False
-    # It would kill the process ten minutes after kopf has ended, though kopf may have begun again.
+    # It would kill the process ten minutes after kopf has ended, although kopf may run again by then.
     settings.process.ultimate_exiting_timeout = None
     settings.queueing.idle_timeout = 0.05
     settings.watching.chunk_size = 500
@@ -92,7 +92,7 @@ def kopf_settings() -> kopf.OperatorSettings:
 
 
 def registry_for(supervisor: Supervisor, access: ClusterAccess) -> kopf.OperatorRegistry:
-    """Handlers on a registry of their own, closed over what they hand over to."""
+    """A registry with the handlers that notify the supervisor."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -114,7 +114,7 @@ def registry_for(supervisor: Supervisor, access: ClusterAccess) -> kopf.Operator
         )
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002, ANN401 - kopf's keywords
+    async def on_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002, ANN401 - kopf's keywords
         metadata = body["metadata"]
         if type == "DELETED":
             supervisor.remove(metadata["uid"])

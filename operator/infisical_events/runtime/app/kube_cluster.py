@@ -1,4 +1,4 @@
-"""The API server as the subscriptions' loops see it: the kube package behind one port."""
+"""The API server as the loops of a subscription use it: the kube package behind one port."""
 
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.credential_reader import CredentialReader
@@ -14,21 +14,21 @@ from infisical_events.runtime.clock import Clock
 
 
 class KubeCluster:
-    """Implements `ports.Cluster`; each method does what the kube package documents.
+    """Implements `ports.Cluster`; the kube package documents each method.
 
-    `own_secret` is the namespace and name of the Secret that the operator keeps for itself.
+    `own_secret` is the namespace and name of the Secret with the digest key, which no subscription may use.
     """
 
     def __init__(self, kube: KubeApi, clock: Clock, own_secret: tuple[str, str]) -> None:
-        own = ProtectedObjects(kube.user, frozenset({own_secret}))
+        protected = ProtectedObjects(kube.user, frozenset({own_secret}))
         self._clock = clock
         self._subscriptions = SubscriptionClient(kube)
-        groups = Discovery(kube)
-        self._workloads = WorkloadClient(kube, groups)
-        self._providers = ProviderClient(kube, groups)
+        discovery = Discovery(kube)
+        self._workloads = WorkloadClient(kube, discovery)
+        self._providers = ProviderClient(kube, discovery)
         self._secrets = SecretClient(kube)
-        self._managed = ManagedSecretClient(kube, own)
-        self._credentials = CredentialReader(kube, own)
+        self._managed = ManagedSecretClient(kube, protected)
+        self._credentials = CredentialReader(kube, protected)
         self._events = EventRecorder(kube)
         self.get = self._subscriptions.get
         self.write_status = self._subscriptions.write_status
@@ -44,6 +44,6 @@ class KubeCluster:
         self.secret_value = self._credentials.secret_value
         self.service_account_token = self._credentials.service_account_token
 
-    async def emit_event(self, notice: KubeEvent) -> None:
-        """Write one Kubernetes Event as of now."""
-        await self._events.record(notice, self._clock())
+    async def emit_event(self, event: KubeEvent) -> None:
+        """Write one Kubernetes Event with the current time."""
+        await self._events.record(event, self._clock())

@@ -1,11 +1,13 @@
-"""Log lines for people (text) or machines (json), each with the subscription it is about.
+"""Log lines for people (text) or for machines (JSON): a constant message and fields.
 
-Other people's libraries log requests, headers and bodies when asked for detail. They are kept at
-warnings whatever the level, so that no token can get into a log.
+A caller passes the fields as `extra=`. In text they follow the message as `key=value`, in JSON they
+are keys of the object. Libraries log requests, headers and bodies at the levels info and debug. Their
+level is always warning, so that no token can get into a log.
 """
 
 import logging
 import sys
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -14,25 +16,33 @@ from pythonjsonlogger.json import JsonFormatter
 from infisical_events.core.status.text import escaped
 
 _OURS = "infisical_events"
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What `logging` itself puts on a record; every other attribute was passed as `extra=`."""
 
 
 class LogFormat(StrEnum):
-    """How log lines are written."""
+    """The format of log lines."""
 
     TEXT = "text"
     JSON = "json"
 
 
-class _TextFormatter(logging.Formatter):
-    """Foreign text (messages of servers, of users' annotations) must not start a line of its own."""
+class _UtcTime(logging.Formatter):
+    """ISO 8601 in UTC with milliseconds: lines of several pods can be compared and sorted."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's signature
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _TextFormatter(_UtcTime):
+    """One record is one line: foreign text (of servers, of users' annotations) must not start another."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(about)s%(message)s", "%H:%M:%S")
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        subscription = getattr(record, "subscription", "")
-        record.about = f"[{subscription}] " if subscription else ""
-        record.message = escaped(record.message)
+        record.message = " ".join((escaped(record.message), *_fields(record)))
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - logging's name and its union
@@ -41,11 +51,38 @@ class _TextFormatter(logging.Formatter):
         return "\n".join(f"    {escaped(line)}" for line in lines)
 
 
+class _JsonFormatter(_UtcTime, JsonFormatter):
+    """One record is one JSON object; `pythonjsonlogger` adds the fields."""
+
+    def __init__(self) -> None:
+        renamed = {"asctime": "timestamp", "levelname": "level", "name": "logger"}
+        JsonFormatter.__init__(self, [*renamed, "message"], rename_fields=renamed)
+
+
+def _fields(record: logging.LogRecord) -> list[str]:
+    """`key=value` for each field of one of our records; those of libraries may be large or confidential."""
+    if record.name.partition(".")[0] != _OURS:
+        return []
+    fields = vars(record).items()
+    return [f"{key}={_quoted(str(value))}" for key, value in fields if key not in _STANDARD_ATTRIBUTES]
+
+
+def _quoted(value: str) -> str:
+    """A value as one word: in quotation marks where a reader could not see where it ends."""
+    text = escaped(value)
+    if text and not any(character in text for character in ' "=\\'):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def configure(log_format: LogFormat, level: str) -> None:
-    """Set up the root logger; our own lines from `level` on, all others from warnings on."""
+    """Set up the root logger: our own lines from `level` on, those of libraries from warning on.
+
+    Args:
+        log_format: Text or JSON.
+        level: `debug`, `info`, `warning` or `error`.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    renamed = {"asctime": "timestamp", "levelname": "level", "name": "logger"}
-    structured = JsonFormatter([*renamed, "message"], rename_fields=renamed)
-    handler.setFormatter(structured if log_format is LogFormat.JSON else _TextFormatter())
+    handler.setFormatter(_JsonFormatter() if log_format is LogFormat.JSON else _TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(_OURS).setLevel(level.upper())

@@ -1,7 +1,7 @@
-"""Giving free memory back to the system.
+"""Returns free memory to the system.
 
-Hundreds of subscriptions that lose their streams at one moment leave the C heap full of holes. glibc
-keeps these for itself, so that the resident size grows with each outage although nothing is leaked.
+Hundreds of subscriptions that lose their streams at the same moment fragment the C heap. glibc keeps the
+free parts, so that the resident size grows with each outage although there is no leak.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ Trim = Callable[[int], int]
 
 
 def trimmer() -> Trim | None:
-    """`malloc_trim` of the C library (malloc_trim(3)); None where it has none, as musl."""
+    """`malloc_trim` of the C library (malloc_trim(3)); None for a library without it, such as musl."""
     trim: Trim | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return trim
 
 
 async def trim_forever(trim: Trim | None) -> None:
-    """Trim the heap again and again until cancelled."""
+    """Trim the heap at intervals until cancelled."""
     while True:
         await asyncio.sleep(_PAUSE)
         if trim is not None:

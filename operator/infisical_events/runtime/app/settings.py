@@ -1,6 +1,6 @@
-"""The operator's settings, read once by the command line and passed as a value.
+"""The settings of the operator, read once by the command line and passed as a value.
 
-Each `checked_` function tells in a ValueError's sentence how the setting is written.
+Each `checked_` function returns a valid setting or raises ValueError with the expected form.
 """
 
 import re
@@ -11,10 +11,10 @@ from infisical_events.core.egress.address_allowlist import DEFAULT_ALLOWED, Egre
 from infisical_events.core.egress.network_policy import Network
 from infisical_events.kube.kubeconfig import ClusterAccess
 
-_HIGHEST_PORT = 65_535
-_LONGEST_IDENTITY = 170
-"""Of the 253 characters of a Lease's name, 63 and some are for its begin."""
-_LONGEST_HOST = 63
+_MAX_PORT = 65_535
+_MAX_IDENTITY_LENGTH = 170
+"""Characters; the rest of the 253 characters of a Lease name is for its prefix of up to 63 characters."""
+_MAX_HOST_LENGTH = 63
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", re.ASCII)
 _PATTERN = re.compile(r"https?://[^\s/@]+", re.ASCII | re.IGNORECASE)
@@ -23,13 +23,13 @@ _ENDPOINT = re.compile(r"(?P<host>[^\s\[\]:/@]*|\[(?P<v6>[^\s\[\]]+)\]):(?P<port
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `infisical-events run` was told.
+    """The options of `infisical-events run`.
 
-    No namespaces means all of them; `http_address` is `host:port` of health, readiness and metrics;
-    `digest_key_secret` is the namespace and name of the Secret with the key of the values' digests. Of
-    the bounds 0 is none. Subscriptions are divided into `shards`, whose Leases are in `lease_namespace`
-    and have names that begin with `lease_name`; `lease_duration` is in seconds; `identity` is the name of
-    this replica.
+    An empty `namespaces` means all. `http_address` is `host:port` of health, readiness and metrics.
+    `digest_key_secret` is the namespace and name of the Secret with the key of the value digests. A bound
+    of 0 is no bound. Subscriptions are divided into `shards`, whose Leases are in `lease_namespace` and
+    have names with the prefix `lease_name`. `lease_duration` is in seconds. `identity` is the name of this
+    replica.
     """
 
     access: ClusterAccess
@@ -50,35 +50,35 @@ class Settings:
 
     @property
     def egress(self) -> EgressPolicy:
-        """Where subscriptions may have tokens sent."""
+        """The addresses and networks to which subscriptions may send credentials."""
         return EgressPolicy(self.allowed_addresses, self.allowed_networks)
 
     @property
     def http_endpoint(self) -> tuple[str, int]:
-        """Host and port; no host means all addresses; raises ValueError for anything but `host:port`."""
+        """Host and port; an empty host means all addresses; raises ValueError."""
         return endpoint_of(self.http_address)
 
 
 def endpoint_of(address: str) -> tuple[str, int]:
     """Host and port of `host:port`, `[ipv6]:port` or `:port`; raises ValueError."""
     found = _ENDPOINT.fullmatch(address)
-    if found is None or int(found["port"]) > _HIGHEST_PORT:
-        raise ValueError("write host:port, [IPv6 address]:port or :port for all addresses")
+    if found is None or int(found["port"]) > _MAX_PORT:
+        raise ValueError("use host:port, [IPv6 address]:port, or :port for all addresses")
     if found["v6"] is None:
         return found["host"], int(found["port"])
     return str(IPv6Address(found["v6"])), int(found["port"])
 
 
 def checked_endpoint(address: str) -> str:
-    """An address to serve at; raises ValueError."""
+    """An address to listen on; raises ValueError."""
     endpoint_of(address)
     return address
 
 
 def checked_namespace(name: str) -> str:
-    """A namespace's name; a glob is one for kopf and none for the API server; raises ValueError."""
+    """The name of a namespace, no glob: kopf accepts globs, the API server does not; raises ValueError."""
     if not _LABEL.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a namespace: lower-case letters, digits and dashes")
+        raise ValueError(f"{name!r} is not a namespace name: use lower-case letters, digits and '-'")
     return name
 
 
@@ -86,41 +86,44 @@ def checked_secret(text: str) -> tuple[str, str]:
     """The namespace and name of a Secret, written as `namespace/name`; raises ValueError."""
     namespace, slash, name = text.partition("/")
     if not (slash and _LABEL.fullmatch(namespace) and _NAME.fullmatch(name)):
-        raise ValueError(f"{text!r} names no Secret: write namespace/name")
+        raise ValueError(f"{text!r} is not the name of a Secret: use namespace/name")
     return namespace, name
 
 
 def checked_pattern(pattern: str) -> str:
-    """A pattern of origins that can match one; raises ValueError."""
+    """A pattern that can match an origin; raises ValueError."""
     if not _PATTERN.fullmatch(pattern):
-        raise ValueError(f"{pattern!r} allows nothing: write https://host or http://host, nothing behind it")
+        raise ValueError(
+            f"{pattern!r} matches no address: use https://host[:port] or http://host[:port], without a path"
+        )
     return pattern
 
 
 def checked_default(address: str, allowed_addresses: tuple[str, ...]) -> str:
-    """An address that subscriptions may be given; raises ValueError."""
+    """An address that the patterns allow; raises ValueError."""
     if not EgressPolicy(allowed_addresses).admits(origin_of(address)):
-        raise ValueError(f"{address} is not among the allowed addresses (--allowed-address)")
+        raise ValueError(f"{address} is not an allowed address: add it to --allowed-address")
     return address
 
 
 def checked_name(name: str) -> str:
-    """A part of a Lease's name, and a label's value; raises ValueError."""
+    """A prefix of Lease names that is also a valid label value; raises ValueError."""
     if not _LABEL.fullmatch(name):
-        raise ValueError(f"{name!r} is no name: lower-case letters, digits and -, at most 63 characters")
+        raise ValueError(f"{name!r} is not a valid name: use at most 63 lower-case letters, digits and '-'")
     return name
 
 
 def checked_identity(name: str) -> str:
-    """The end of a Lease's name; raises ValueError."""
-    if len(name) > _LONGEST_IDENTITY or not _NAME.fullmatch(name):
+    """The identity of a replica, a suffix of Lease names; raises ValueError."""
+    if len(name) > _MAX_IDENTITY_LENGTH or not _NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} is no name: lower-case letters, digits, -, ., at most {_LONGEST_IDENTITY} characters"
+            f"{name!r} is not a valid name: use at most {_MAX_IDENTITY_LENGTH} lower-case letters, digits, "
+            "'-' and '.'"
         )
     return name
 
 
-def some_identity(hostname: str, token: str) -> str:
-    """A name for a replica that was given none; `token` tells apart those of one host."""
-    host = re.sub(r"[^a-z0-9]+", "-", hostname.lower()).strip("-")[:_LONGEST_HOST].strip("-")
-    return f"{host or 'replica'}-{token}"
+def default_identity(hostname: str, suffix: str) -> str:
+    """The identity of a replica without `--identity`; `suffix` distinguishes replicas on the same host."""
+    host = re.sub(r"[^a-z0-9]+", "-", hostname.lower()).strip("-")[:_MAX_HOST_LENGTH].strip("-")
+    return f"{host or 'replica'}-{suffix}"

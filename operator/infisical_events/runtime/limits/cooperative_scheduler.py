@@ -1,7 +1,8 @@
-"""Long computations in slices, so that what a tenant can make long holds up nobody else.
+"""Runs long computations in slices, so that one tenant's computation does not block the others.
 
-One event loop serves all. A computation that is not over after a slice goes on when it is its namespace's
-turn: one slice at a time, with at least as much time for all else in between, and the namespaces by turns.
+All subscriptions share one event loop. A computation that does not end within a slice is queued by its
+namespace: one slice runs at a time, with at least as much time for all other tasks in between, and the
+namespaces take turns.
 """
 
 import time
@@ -14,25 +15,29 @@ from infisical_events.runtime.limits.fair_queue import FairQueue
 T = TypeVar("T")
 
 SLICE = 0.01
-"""Seconds of work in one piece; the last step begun in it may take longer."""
+"""Seconds of work without a pause; the last step that starts in a slice may take longer."""
 
 
 class CooperativeScheduler:
-    """The slices of all computations of the process; `now` is a clock in seconds."""
+    """Schedules the slices of all computations of the process; `now` is a clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
-        self._turns = FairQueue(2 * SLICE, 1)
+        self._queue = FairQueue(2 * SLICE, 1)
 
     async def run(self, namespace: str, steps: Interruptible[T]) -> T:
-        """Carry a computation out; one that is short never waits. What it raises is raised."""
+        """Run a computation to its end and return its result; a short one never waits.
+
+        Raises:
+            Exception: what the computation raises.
+        """
         while True:
             until = self._now() + SLICE
             try:
                 next(steps)
                 while self._now() < until:
                     next(steps)
-            except StopIteration as over:
-                result: T = over.value
+            except StopIteration as end:
+                result: T = end.value
                 return result
-            await self._turns.acquire(namespace)
+            await self._queue.acquire(namespace)

@@ -1,8 +1,9 @@
-"""How many restarts this process makes at all, so that a flapping secret cannot flood the cluster.
+"""Bounds the restarts of this process, so that a flapping secret cannot flood the cluster.
 
-No namespace takes all: one may have three for each that it leaves free. A single one comes to three
-quarters so, two to three sevenths each, and something is left for who comes anew. The bounds are the
-installation's: each replica has the part of them that it has of the shards.
+No namespace uses up the budget: it may use three restarts for each one that it leaves free. A single
+namespace thus gets at most three quarters, two namespaces get three sevenths each, and a further one
+finds some left. The bounds apply to the installation: each replica has the share of the budget that it
+has of the shards.
 """
 
 import asyncio
@@ -12,15 +13,15 @@ from dataclasses import dataclass, field
 
 _MINUTE = 60.0
 _SHARE = 3
-"""How many a namespace may have for each that is free."""
+"""Restarts that a namespace may use for each one that is free."""
 
 
 @dataclass(kw_only=True, slots=True)
 class RestartBudget:
     """Restarts per minute and workloads rolling out at a time, over all subscriptions; 0 is no bound.
 
-    `is_shared` tells whether several namespaces have to get along; `share` is the part of the bounds, up
-    to 1, that is for this process: at least one restart is.
+    `is_shared` says whether several namespaces share the budget; `share` is the part of the bounds, up to
+    1, that this process may use: at least one restart. `now` is a clock in seconds.
     """
 
     per_minute: int = 0
@@ -32,11 +33,11 @@ class RestartBudget:
     _rolling: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def try_acquire(self, subscription: str, workload: str) -> bool:
-        """Whether one more restart may be made now; then it counts, and as rolling until that is told."""
+        """Whether one more restart may be made now; it then counts, and as rolling until `set_rolling`."""
         while self._made and self._made[0][0] <= self.now() - _MINUTE:
             self._made.popleft()
         namespace = _namespace_of(subscription)
-        made = sum(maker == namespace for _, maker in self._made)
+        made = sum(owner == namespace for _, owner in self._made)
         if self.per_minute and not self._admits(made, self._part(self.per_minute) - len(self._made)):
             return False
         if self.most_rolling and not self._may_roll(namespace, workload):
@@ -46,7 +47,7 @@ class RestartBudget:
         return True
 
     def set_rolling(self, subscription: str, workloads: frozenset[str]) -> None:
-        """Tell which workloads (by uid) of a subscription roll out now."""
+        """Replace the workloads (by uid) of a subscription that roll out now."""
         if workloads:
             self._rolling[subscription] = workloads
         else:

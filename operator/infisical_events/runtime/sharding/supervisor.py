@@ -1,6 +1,6 @@
-"""One task per subscription of the shards that are held: begun, told of a new spec, ended with its object.
+"""One task per subscription of the shards that are held: started, notified of a new spec, cancelled.
 
-What is seen of other shards is noted, so that a shard that is acquired is served at once.
+Objects of other shards are recorded as well, so that a shard is served as soon as it is acquired.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from infisical_events.kube.subscription_client import ListedSubscription, Subscr
 from infisical_events.runtime.limits.fair_queue import FairQueue
 from infisical_events.runtime.subscription.runner import Dependencies, SubscriptionRunner
 
-_SWEEP_PAUSE = 60.0
-"""Seconds between sweeps for what a gap in the watch has hidden."""
+_RELIST_INTERVAL = 60.0
+"""Seconds between two full lists of subscriptions, which find what a gap in the watch has hidden."""
 
-_STEP, _AT_ONCE = 0.02, 10
-"""Seconds between two starts once there are many, and how many need not wait for each other."""
-_LONGEST_LAG = 180.0
-"""Seconds for which the watch may leave untold what a sweep has found."""
+_STEP, _BURST = 0.02, 10
+"""Seconds between two task starts, and how many starts need not wait."""
+_MAX_WATCH_LAG = 180.0
+"""Seconds after which the watch must have delivered an object that a list has shown."""
 
 _CANCEL_PAUSE = 1.0
-_MOST_CANCELS = 5
-"""How often, and after how many seconds each, a task is cancelled that does not end."""
+_MAX_CANCELS = 5
+"""How often a task that does not stop is cancelled, and the seconds between two cancellations."""
 
 _NO_REQUESTS = UserRequests()
 
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """An object as the watch told of it last."""
+class _WatchedObject:
+    """An object as the watch delivered it last."""
 
     key: SubscriptionKey
     generation: int
@@ -45,21 +45,22 @@ class _Seen:
 
 
 @dataclass(slots=True)
-class _Served:
+class _RunningTask:
+    """The task that serves a subscription, and the generation of the spec that it knows."""
+
     runner: SubscriptionRunner
     task: asyncio.Task[None]
     generation: int
 
 
 class WatchBehindError(Exception):
-    """The watch is open and tells nothing: only another process will do."""
+    """The watch is open and delivers nothing: only a new process helps."""
 
 
 class Supervisor:
-    """All tasks, by uid: an object recreated under the same name is another one.
+    """All tasks, by uid: an object that is created again under the same name is another object.
 
-    `shards` is how many there are, `held` those of them that are served from the beginning: all that there
-    is, unless told otherwise.
+    `shards` is the number of shards, `held` are those that are served from the start: by default all.
     """
 
     def __init__(
@@ -73,168 +74,178 @@ class Supervisor:
         self._namespaces = namespaces
         self._shards = shards
         self._held = set(held)
-        self._seen: dict[str, _Seen] = {}
-        self._served: dict[str, _Served] = {}
-        self._turns = FairQueue(_STEP, _AT_ONCE)
-        # The loop itself keeps no task alive: one that nobody knows may be collected while it ends.
+        self._watched: dict[str, _WatchedObject] = {}
+        self._running: dict[str, _RunningTask] = {}
+        self._start_queue = FairQueue(_STEP, _BURST)
+        # The loop holds no reference to a task: without this one it may be collected while it ends.
         self._ending: dict[str, set[asyncio.Task[None]]] = {}
-        self._untold: dict[tuple[str, int], int] = {}
+        self._missing: dict[tuple[str, int], int] = {}
 
-    # -- what the watch tells -------------------------------------------------------------------------
+    # -- events of the watch --------------------------------------------------------------------------
 
     def upsert(self, key: SubscriptionKey, generation: int, requests: UserRequests = _NO_REQUESTS) -> None:
-        """An object was seen: serve it if it is ours, or tell its task what is new about it. Never waits."""
-        seen = self._seen[key.uid] = _Seen(key, generation, requests)
+        """Record an object; if its shard is held, start its task or notify it of changes. Never waits."""
+        watched = self._watched[key.uid] = _WatchedObject(key, generation, requests)
         if self._is_ours(key.uid):
-            self._serve(seen)
+            self._start_or_notify(watched)
 
     def remove(self, uid: str) -> None:
-        """An object is gone: end its task."""
-        self._seen.pop(uid, None)
-        self._end(uid)
+        """An object was deleted: cancel its task."""
+        self._watched.pop(uid, None)
+        self._cancel(uid)
 
-    # -- what the Leases tell -------------------------------------------------------------------------
+    # -- changes of the Leases ------------------------------------------------------------------------
 
     def assign_shard(self, shard: int) -> None:
-        """A shard is ours from now on: serve all that was seen of it. Never waits."""
+        """This replica holds a shard from now on: start a task for each of its objects. Never waits."""
         self._held.add(shard)
-        for seen in self._of(shard):
-            self._serve(seen)
+        for watched in self._objects_of(shard):
+            self._start_or_notify(watched)
 
     def revoke_shard(self, shard: int) -> None:
-        """A shard is not ours any more: its tasks are cancelled when this returns, and end soon."""
+        """This replica no longer holds a shard: its tasks are cancelled when this returns, and end soon."""
         self._held.discard(shard)
-        for seen in self._of(shard):
-            self._end(seen.key.uid)
+        for watched in self._objects_of(shard):
+            self._cancel(watched.key.uid)
 
     async def wait_revoked(self, shard: int) -> None:
-        """Wait until nothing runs any more for a shard that was dropped."""
+        """Wait until all tasks of a revoked shard have ended."""
         ours = [tasks for uid, tasks in self._ending.items() if shard_of(uid, self._shards) == shard]
-        await _gone(frozenset(chain.from_iterable(ours)))
+        await _wait_stopped(frozenset(chain.from_iterable(ours)))
 
-    # -- what ends it all -----------------------------------------------------------------------------
+    # -- end and periodic list ------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """End all tasks and wait for them; nothing is noted any more."""
-        self._seen.clear()
-        for uid in tuple(self._served):
-            self._end(uid)
-        await _gone(frozenset(chain.from_iterable(self._ending.values())))
+        """Cancel all tasks and wait for their end."""
+        self._watched.clear()
+        for uid in tuple(self._running):
+            self._cancel(uid)
+        await _wait_stopped(frozenset(chain.from_iterable(self._ending.values())))
 
-    async def sweep_forever(self) -> None:
-        """Mend what the watch did not tell, again and again until cancelled; raises WatchBehindError."""
+    async def relist_forever(self) -> None:
+        """Compare the tasks with a list of all subscriptions at intervals, until cancelled.
+
+        Raises:
+            WatchBehindError: the watch has not delivered a listed object for too long.
+        """
         while True:
-            await asyncio.sleep(_SWEEP_PAUSE)
-            known = frozenset(self._seen)
+            await asyncio.sleep(_RELIST_INTERVAL)
+            known = frozenset(self._watched)
             try:
                 listed = await self._dependencies.cluster.list_subscriptions(self._namespaces)
             except KubernetesError as error:
-                log.warning("sweep: %s", error)
+                log.warning("periodic resync failed", extra={"error": str(error)})
             else:
-                self._sweep(known, listed)
+                self._compare(known, listed)
 
-    def _sweep(self, known: frozenset[str], listed: tuple[ListedSubscription, ...]) -> None:
-        """End tasks of objects that vanished unseen; begin those again that ended though theirs did not."""
+    def _compare(self, known: frozenset[str], listed: tuple[ListedSubscription, ...]) -> None:
+        """Cancel the tasks of objects that are not listed; restart tasks that ended before their object."""
         for uid in known - {one.key.uid for one in listed}:
             self.remove(uid)
-        for uid in [uid for uid, served in self._served.items() if served.task.done()]:
-            self._begin(self._seen[uid])
-        self._judge_watch([(one.key.uid, one.generation) for one in listed if self._is_news(one)])
+        for uid in [uid for uid, running in self._running.items() if running.task.done()]:
+            self._start(self._watched[uid])
+        self._check_watch_lag([(one.key.uid, one.generation) for one in listed if self._is_missing(one)])
 
-    def _is_news(self, listed: ListedSubscription) -> bool:
-        seen = self._seen.get(listed.key.uid)
-        return seen is None or seen.generation < listed.generation
+    def _is_missing(self, listed: ListedSubscription) -> bool:
+        """Whether the watch has not delivered this object, or not in this generation."""
+        watched = self._watched.get(listed.key.uid)
+        return watched is None or watched.generation < listed.generation
 
-    def _judge_watch(self, news: Iterable[tuple[str, int]]) -> None:
-        """A watch may be a moment behind a list, and not several sweeps."""
-        self._untold = {one: self._untold.get(one, -1) + 1 for one in news}
-        lag = _SWEEP_PAUSE * max(self._untold.values(), default=0)
+    def _check_watch_lag(self, missing: Iterable[tuple[str, int]]) -> None:
+        """Raise WatchBehindError when the watch lags behind several lists in a row; one is normal."""
+        self._missing = {one: self._missing.get(one, -1) + 1 for one in missing}
+        lag = _RELIST_INTERVAL * max(self._missing.values(), default=0)
         self._dependencies.metrics.set_watch_lag(lag)
-        if lag >= _LONGEST_LAG:
-            raise WatchBehindError(f"the watch has not told for {lag:g} s what a list of subscriptions shows")
+        if lag >= _MAX_WATCH_LAG:
+            raise WatchBehindError(
+                f"the watch is {lag:g} s behind the list of subscriptions; the process must be restarted"
+            )
 
     # -- tasks ----------------------------------------------------------------------------------------
 
     def _is_ours(self, uid: str) -> bool:
         return shard_of(uid, self._shards) in self._held
 
-    def _of(self, shard: int) -> Iterable[_Seen]:
-        return [seen for uid, seen in self._seen.items() if shard_of(uid, self._shards) == shard]
+    def _objects_of(self, shard: int) -> Iterable[_WatchedObject]:
+        return [watched for uid, watched in self._watched.items() if shard_of(uid, self._shards) == shard]
 
-    def _serve(self, seen: _Seen) -> None:
-        served = self._served.get(seen.key.uid)
-        if served is not None:
-            served.runner.user_requests.put(seen.requests)
-        if served is None or served.task.done():
-            self._begin(seen)
-        elif served.generation != seen.generation:
-            served.generation = seen.generation
-            served.runner.spec_changed.set()
+    def _start_or_notify(self, watched: _WatchedObject) -> None:
+        running = self._running.get(watched.key.uid)
+        if running is not None:
+            running.runner.user_requests.put(watched.requests)
+        if running is None or running.task.done():
+            self._start(watched)
+        elif running.generation != watched.generation:
+            running.generation = watched.generation
+            running.runner.spec_changed.set()
 
-    def _begin(self, seen: _Seen) -> None:
-        key, former = seen.key, frozenset(self._ending.get(seen.key.uid, ()))
+    def _start(self, watched: _WatchedObject) -> None:
+        key, former = watched.key, frozenset(self._ending.get(watched.key.uid, ()))
         runner = SubscriptionRunner(dependencies=self._dependencies, key=key)
-        task = asyncio.create_task(_run_in_turn(former, self._turns, runner), name=f"subscription {key}")
-        task.add_done_callback(functools.partial(self._ended, key))
-        self._served[key.uid] = _Served(runner, task, seen.generation)
-        self._count()
+        task = asyncio.create_task(_run_queued(former, self._start_queue, runner), name=f"subscription {key}")
+        task.add_done_callback(functools.partial(self._log_end, key))
+        self._running[key.uid] = _RunningTask(runner, task, watched.generation)
+        self._update_metrics()
 
-    def _ended(self, key: SubscriptionKey, task: asyncio.Task[None]) -> None:
-        """Tell of a task that nobody here has ended: it found its object gone, or somebody cancelled it."""
-        served = self._served.get(key.uid)
-        if served is not None and served.task is task:
+    def _log_end(self, key: SubscriptionKey, task: asyncio.Task[None]) -> None:
+        """Log the end of a task that was not cancelled here, such as one whose object was deleted."""
+        running = self._running.get(key.uid)
+        if running is not None and running.task is task:
             error = None if task.cancelled() else task.exception()
-            log.info("no longer served", extra={"subscription": str(key)}, exc_info=error)
-        self._count()
+            log.info("subscription task ended", extra={"subscription": str(key)}, exc_info=error)
+        self._update_metrics()
 
-    def _end(self, uid: str) -> None:
-        """Cancel a task. Its last words are metrics, so its series go when it has ended."""
-        served = self._served.pop(uid, None)
-        if served is not None:
-            self._ending.setdefault(uid, set()).add(served.task)
-            served.task.add_done_callback(functools.partial(self._forget, served.runner.key))
-            served.task.cancel()
-            self._count()
+    def _cancel(self, uid: str) -> None:
+        """Cancel a task. It still writes metrics while it ends, so its series are removed afterwards."""
+        running = self._running.pop(uid, None)
+        if running is not None:
+            self._ending.setdefault(uid, set()).add(running.task)
+            running.task.add_done_callback(functools.partial(self._forget, running.runner.key))
+            running.task.cancel()
+            self._update_metrics()
 
     def _forget(self, key: SubscriptionKey, task: asyncio.Task[None]) -> None:
-        """Drop the series, unless they are those of a namesake that is served by now."""
+        """Remove the series, unless another object of the same name is served by now."""
         left = self._ending[key.uid]
         left.discard(task)
         if not left:
             del self._ending[key.uid]
-        if str(key) not in {str(served.runner.key) for served in self._served.values()}:
+        if str(key) not in {str(running.runner.key) for running in self._running.values()}:
             self._dependencies.metrics.forget(key)
 
-    def _count(self) -> None:
+    def _update_metrics(self) -> None:
         self._dependencies.metrics.set_subscriptions(
-            sum(not served.task.done() for served in self._served.values())
+            sum(not running.task.done() for running in self._running.values())
         )
 
 
-async def _run_in_turn(
-    former: frozenset[asyncio.Task[None]], turns: FairQueue, runner: SubscriptionRunner
+async def _run_queued(
+    former: frozenset[asyncio.Task[None]], start_queue: FairQueue, runner: SubscriptionRunner
 ) -> None:
-    """Follow when former tasks of the same object have ended, and it is this one's turn."""
-    await turns.acquire(runner.key.namespace)
-    await _gone(former)
+    """Run a subscription after the start queue admits it and earlier tasks of the same object have ended."""
+    await start_queue.acquire(runner.key.namespace)
+    await _wait_stopped(former)
     await runner.run()
 
 
-async def _gone(tasks: AbstractSet[asyncio.Task[None]]) -> None:
-    """Wait for tasks that were cancelled; those that outlive it are cancelled again, which is told.
+async def _wait_stopped(tasks: AbstractSet[asyncio.Task[None]]) -> None:
+    """Wait for cancelled tasks; cancel those again that do not stop, and log that.
 
-    A library that ends its own timeouts by cancelling who waits can take our cancellation for its own, as
-    the total timeout of aiohttp does. Without a second one such a task would serve on for a shard that
-    another replica has, and an object that comes back would wait for its end for ever. One that outlives
-    all of them is left to itself; what it still tries is refused by the ledger.
+    A library that implements its time-outs by cancellation can mistake our cancellation for its own, as
+    the total time-out of aiohttp does. Without a second one such a task would go on serving a shard that
+    another replica holds, and an object that comes back would wait for its end without a limit. A task
+    that survives all cancellations is abandoned; the ledger rejects what it still tries to write.
     """
-    for _ in range(_MOST_CANCELS):
+    for _ in range(_MAX_CANCELS):
         if not tasks:
             return
         _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_PAUSE)
         if tasks:
-            log.warning("%d tasks outlive their cancellation: they are cancelled again", len(tasks))
+            log.warning(
+                "subscription tasks did not stop after cancellation; cancelling again",
+                extra={"tasks": len(tasks)},
+            )
         for task in tasks:
             task.cancel()
     if tasks:
-        log.warning("%d tasks do not end", len(tasks))
+        log.warning("subscription tasks abandoned; they do not stop", extra={"tasks": len(tasks)})

@@ -162,7 +162,7 @@ def test_a_missing_secret_is_named_with_its_place() -> None:
         )
 
     assert str(refused.value) == (
-        "Secret payments of prod:/a: the template's key url refers to secrets that are not there: PASSWORD."
+        "secret/payments from prod:/a: template key url refers to missing secrets: PASSWORD."
     )
 
 
@@ -172,13 +172,13 @@ def test_what_is_too_large_is_refused(letter: str, most: int) -> None:
     half = letter * (most // 2)
     assert len(managed_secret_content_of(a_reading(A=half, B=half), a_managed()).data) == 2
 
-    with pytest.raises(ContentError, match=r"would hold 104857\d bytes.*secretKeys"):
+    with pytest.raises(ContentError, match=r"would have 104857\d bytes.*secretKeys"):
         managed_secret_content_of(a_reading(A=half, B=half + letter), a_managed())
 
 
 def test_a_value_that_cannot_be_written_is_refused() -> None:
     """Half of a surrogate pair, which JSON can name, is told by its key."""
-    with pytest.raises(ContentError, match="value of 'A' is no Unicode text"):
+    with pytest.raises(ContentError, match="value of 'A' is not valid Unicode text"):
         managed_secret_content_of(a_reading(A="\ud800"), a_managed())
 
 
@@ -345,20 +345,26 @@ def test_what_a_read_of_the_folder_cannot_lack(accepted: dict[Partition, Accepte
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"secretPath": "/a/**"}, r"secretPath: a Secret is made from one folder"),
+        ({"secretPath": "/a/**"}, r"secretPath: write the path of one folder"),
         ({"secretPath": "/a/"}, r"secretPath: the path glob '/a/' never matches"),
         ({"secretKeys": ["A B"]}, r"secretKeys: the key pattern 'A B' has an unsupported character"),
-        ({"template": {"K": "{{ .A"}}, r"the template's key K has '\{\{ \.A'"),
-        ({"template": {"..": "x"}}, r"template: a Secret can have no key '\.\.'"),
+        ({"template": {"K": "{{ .A"}}, r"template key K has the invalid placeholder '\{\{ \.A'"),
+        ({"template": {"..": "x"}}, r"template: '\.\.' is not a valid Secret key"),
         (
             {"template": {"K": "{{ .A }}"}, "secretKeys": ["B*"]},
             r"template: it refers to 'A', which secretKeys",
         ),
-        ({"type": "kubernetes.io/tls", "creationPolicy": "Merge"}, r"type: a Secret that keys are added to"),
-        ({"labels": {"app.kubernetes.io/managed-by": "me"}}, r"labels: app\.kubernetes\.io/managed-by is"),
+        (
+            {"type": "kubernetes.io/tls", "creationPolicy": "Merge"},
+            r"type: remove it: a Secret with creationPolicy Merge",
+        ),
+        (
+            {"labels": {"app.kubernetes.io/managed-by": "me"}},
+            r"labels: remove app\.kubernetes\.io/managed-by",
+        ),
         (
             {"annotations": {"events.infisical.com/content": "x"}},
-            r"annotations: 'events.infisical.com/content'",
+            r"annotations: remove 'events.infisical.com/content'",
         ),
     ],
 )
@@ -394,7 +400,7 @@ def test_a_template_is_measured_before_it_is_made() -> None:
     folder_values = a_reading(A="a" * 1024 * 1024)
     tracemalloc.start()
     try:
-        with pytest.raises(ContentError, match=r"would hold \d+ bytes"):
+        with pytest.raises(ContentError, match=r"would have \d+ bytes"):
             managed_secret_content_of(
                 folder_values, a_managed(template={f"k{number}": bomb for number in range(16)})
             )

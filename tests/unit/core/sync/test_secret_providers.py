@@ -130,13 +130,13 @@ def test_the_acknowledgement_of_an_external_secret(status: object, acknowledged:
     assert (provider.acknowledged, provider.error_message) == (acknowledged, trouble)
 
 
-def test_who_takes_the_question_back() -> None:
-    """What a ClusterExternalSecret made cannot be asked; what anybody else made can."""
+def test_a_provider_whose_owner_reverts_sync_requests() -> None:
+    """A provider that a ClusterExternalSecret owns cannot be requested; with another owner it can."""
     made = {"kind": "ClusterExternalSecret", "name": "all\n"}
     deaf = provider_of(EXTERNAL_SECRET, stored(ownerReferences=[{"kind": "Other", "name": "x"}, made]))
 
     assert (
-        deaf.unrequestable_reason.startswith("it is made by ClusterExternalSecret all ,"),
+        deaf.unrequestable_reason.startswith("owned by ClusterExternalSecret all ,"),
         deaf.is_acknowledging,
     ) == (True, False)
     assert provider_of(

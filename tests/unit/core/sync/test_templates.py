@@ -95,7 +95,7 @@ def test_what_is_no_placeholder_is_refused(text: str) -> None:
     """Braces that open nothing are a mistake, which names the key and quotes the template's own words."""
     (mistake,) = mistakes_of({"GOOD": "{{ .A }}", "URL": text})
 
-    assert re.search(r"key URL has '\{\{.*which is no placeholder: write \{\{ \.NAME \}\}", mistake)
+    assert re.search(r"key URL has the invalid placeholder '\{\{.*: write \{\{ \.NAME \}\}", mistake)
     with pytest.raises(TemplateError, match="key URL"):
         rendered({"GOOD": "{{ .A }}", "URL": text}, {"A": CANARY, "B": CANARY})
 
@@ -111,8 +111,8 @@ def test_missing_secrets_are_named() -> None:
         rendered(template, {"HOST": CANARY})
 
     assert str(refused.value) == (
-        "the template's key ALONE refers to secrets that are not there: GONE; "
-        "the template's key URL refers to secrets that are not there: PASSWORD, USER"
+        "template key ALONE refers to missing secrets: GONE; "
+        "template key URL refers to missing secrets: PASSWORD, USER"
     )
 
 
@@ -135,6 +135,6 @@ def test_a_spec_with_a_broken_template_is_refused() -> None:
     check_templates(a_spec(resync={"secrets": [good]}))
 
     bad = good | {"name": "bad", "template": {"URL": "{{ .A"}}
-    told = r"^spec\.resync\.secrets\[1\]: the template's key URL has '\{\{ \.A'"
+    told = r"^spec\.resync\.secrets\[1\]: template key URL has the invalid placeholder '\{\{ \.A'"
     with pytest.raises(ValueError, match=told):
         check_templates(a_spec(resync={"secrets": [good, bad]}))

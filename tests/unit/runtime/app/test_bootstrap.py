@@ -1,4 +1,4 @@
-"""What ends the watch for a while, and what ends the process."""
+"""Errors that end the watch for a while, and errors that end the process."""
 
 import aiohttp
 import kopf
@@ -14,7 +14,7 @@ async def _ended(error: Exception | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "text"),
     [
         (APINotFoundError(None, status=404, headers={}), "APINotFoundError"),
         (APINotFoundError("x" * 10_000, status=404, headers={}), "x" * 100),
@@ -22,20 +22,21 @@ async def _ended(error: Exception | None) -> None:
         (aiohttp.ClientPayloadError(), "ClientPayloadError"),
     ],
 )
-async def test_cut_off(error: Exception, told: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What the cluster does to a watch is told in one short sentence, and the watch begins again."""
+async def test_cut_off(error: Exception, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has one short reason why the cluster ended the watch, and the watch starts again."""
     assert await _is_cut_off(_ended(error))
     [record] = caplog.records
-    assert told in record.message
-    assert len(record.message) < 600
+    assert record.message == "watch of subscriptions ended; restarting it"
+    assert text in record.error
+    assert len(record.error) <= 500
 
 
-async def test_told_to_stop() -> None:
-    """A watch that ends of itself was told to."""
+async def test_stopped() -> None:
+    """A watch that ends without an error was stopped by a signal."""
     assert not await _is_cut_off(_ended(None))
 
 
 async def test_defect() -> None:
-    """A defect is not waited out."""
+    """A defect is raised."""
     with pytest.raises(ZeroDivisionError):
         await _is_cut_off(_ended(ZeroDivisionError()))

@@ -1,4 +1,4 @@
-"""A process whose event loop stands still ends and says where; one that is only slow goes on."""
+"""A process whose event loop is blocked ends and prints its stacks; one that is only slow goes on."""
 
 import asyncio
 import subprocess
@@ -8,37 +8,37 @@ import threading
 import time
 
 from infisical_events.runtime.app import event_loop_watchdog
-from infisical_events.runtime.app.event_loop_watchdog import MOST_CHECKS, Heartbeat, MissedHeartbeats, watched
+from infisical_events.runtime.app.event_loop_watchdog import MAX_MISSED, Heartbeat, MissedHeartbeats, watchdog
 from infisical_events.runtime.metrics import Metrics
 from support.virtual_time import in_virtual_time
 
 
 def test_count() -> None:
-    """Checks without a beat count in a row; one beat forgives them all."""
+    """Checks without a heartbeat count in a row; one heartbeat resets the count."""
     count = MissedHeartbeats()
     assert [count.check(beats) for beats in (0, 0, 0, 1, 1, 2)] == [0, 1, 2, 0, 1, 0]
 
 
 @in_virtual_time
 async def test_beats() -> None:
-    """A loop that is idle beats twice a second and is not late."""
+    """An idle loop has two heartbeats a second and is not late."""
     metrics = Metrics()
-    pulse = Heartbeat(metrics)
-    beating = asyncio.create_task(pulse.beat_forever())
+    heartbeat = Heartbeat(metrics)
+    beating = asyncio.create_task(heartbeat.run())
     await asyncio.sleep(60.2)
-    assert pulse.beats == 120
+    assert heartbeat.beats == 120
     assert "infisical_events_event_loop_lag_seconds 0.0" in metrics.render().decode()
     beating.cancel()
 
 
 async def test_lag() -> None:
-    """What holds the loop up is told for a minute."""
+    """The lag of a blocked loop is reported for a minute."""
     metrics = Metrics()
-    pulse = Heartbeat(metrics)
-    beating = asyncio.create_task(pulse.beat_forever())
+    heartbeat = Heartbeat(metrics)
+    beating = asyncio.create_task(heartbeat.run())
     await asyncio.sleep(0)
     threading.Event().wait(0.7)  # as code that does not yield
-    while not pulse.beats:  # noqa: ASYNC110 - of a task that tells nobody
+    while not heartbeat.beats:  # noqa: ASYNC110 - a task without an event
         await asyncio.sleep(0.01)
     lag = next(
         line
@@ -50,22 +50,22 @@ async def test_lag() -> None:
 
 
 async def test_ended() -> None:
-    """Without a beat the end comes after so many checks; while it beats it does not come."""
+    """Without a heartbeat the process ends after so many checks; with heartbeats it does not."""
     ended = threading.Event()
-    pulse = Heartbeat(Metrics())
-    with watched(pulse, ended.set, check=0.001):
+    heartbeat = Heartbeat(Metrics())
+    with watchdog(heartbeat, ended.set, check=0.001):
         assert await asyncio.to_thread(ended.wait, 10)
     ended.clear()
     begun = time.monotonic()
-    with watched(pulse, ended.set, check=0.01):
-        while time.monotonic() < begun + 2 * MOST_CHECKS * 0.01:
-            pulse.beats += 1
+    with watchdog(heartbeat, ended.set, check=0.01):
+        while time.monotonic() < begun + 2 * MAX_MISSED * 0.01:
+            heartbeat.beats += 1
             await asyncio.sleep(0.001)
     assert not ended.is_set()
 
 
 def ended(program: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own, which has to come to an end."""
+    """Run a program in a process of its own until it ends."""
     return subprocess.run(  # noqa: S603 - our own program
         (sys.executable, "-c", textwrap.dedent(program)),
         capture_output=True,
@@ -76,20 +76,20 @@ def ended(program: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_wedged() -> None:
-    """The process ends with the place where it hangs, and without what the variables there hold."""
+    """The process prints the function that blocks it, and no values of variables."""
     program = """
         import asyncio, re
         from infisical_events.runtime.metrics import Metrics
-        from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, watched
+        from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, watchdog
 
         def hangs(token):
             while token:
                 pass
 
         async def main():
-            pulse = Heartbeat(Metrics())
-            with watched(pulse, check=0.01):
-                task = asyncio.create_task(pulse.beat_forever())
+            heartbeat = Heartbeat(Metrics())
+            with watchdog(heartbeat, check=0.01):
+                task = asyncio.create_task(heartbeat.run())
                 await asyncio.sleep(0)
                 hangs("canary-token")
 
@@ -97,13 +97,13 @@ def test_wedged() -> None:
     """
     done = ended(program)
     assert done.returncode == event_loop_watchdog._EXIT_CODE
-    assert "the event loop stands still" in done.stderr
+    assert "event loop blocked for 30 s; aborting" in done.stderr
     assert "in hangs" in done.stderr
     assert "canary" not in done.stderr
 
 
 def test_wedged_without_python() -> None:
-    """Also what never lets go of the interpreter, such as a match that goes on for years, is ended."""
+    """A process that never releases the interpreter, as in an endless regex match, is ended as well."""
     program = f"""
         import asyncio, re
         from infisical_events.runtime.app import event_loop_watchdog
@@ -112,9 +112,9 @@ def test_wedged_without_python() -> None:
         event_loop_watchdog._HARD_LIMIT = 1.0
 
         async def main():
-            pulse = event_loop_watchdog.Heartbeat(Metrics())
-            with event_loop_watchdog.watched(pulse, check=0.05):
-                task = asyncio.create_task(pulse.beat_forever())
+            heartbeat = event_loop_watchdog.Heartbeat(Metrics())
+            with event_loop_watchdog.watchdog(heartbeat, check=0.05):
+                task = asyncio.create_task(heartbeat.run())
                 await asyncio.sleep(0.5)
                 re.match("(a+)+$", "{"a" * 60}b")
 

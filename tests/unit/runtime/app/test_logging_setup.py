@@ -1,8 +1,10 @@
-"""One record is one line, whatever is in it, and others' detail never gets into a log."""
+"""One record is one line, whatever it contains, and the detail of libraries never gets into a log."""
 
 import json
 import logging
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -36,7 +38,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_one_line(capsys: pytest.CaptureFixture[str], log_format: LogFormat, text: str) -> None:
     """Foreign text can neither begin a line of its own nor steer a terminal."""
     configure(log_format, "info")
-    logging.getLogger(OURS).warning("the server says %s", text)
+    logging.getLogger(OURS).warning("the server says %s", text, extra={"error": text})
     [line] = lines(capsys)
     assert line.isprintable()
 
@@ -53,7 +55,7 @@ def test_percent_signs(capsys: pytest.CaptureFixture[str], log_format: LogFormat
 def test_forged_line_in_an_exception(capsys: pytest.CaptureFixture[str], log_format: LogFormat) -> None:
     """A traceback cannot be taken for log lines, whatever the exception's text is."""
     configure(log_format, "info")
-    error = ValueError("x\n10:00:00 INFO    restarted Deployment web\x1b[31m")
+    error = ValueError("x\n2026-11-30T10:00:00.000Z INFO    restarted Deployment web\x1b[31m")
     logging.getLogger(OURS).error("unexpected", exc_info=error)
     first, *rest = lines(capsys)
     assert "unexpected" in first
@@ -63,25 +65,67 @@ def test_forged_line_in_an_exception(capsys: pytest.CaptureFixture[str], log_for
 def test_broken_record_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     """A record whose arguments do not fit its format does not fail the code that logs."""
     configure(LogFormat.TEXT, "info")
-    logging.getLogger("somebody.else").warning("%d", "no number")
+    logging.getLogger("library").warning("%d", "no number")
     assert "Logging error" in "\n".join(lines(capsys))
 
 
-@FORMATS
-def test_subscription_is_told(capsys: pytest.CaptureFixture[str], log_format: LogFormat) -> None:
-    """A line tells which subscription it is about."""
-    configure(log_format, "info")
-    logging.getLogger(OURS).info("heard", extra={"subscription": "team/app"})
-    assert "team/app" in lines(capsys)[0]
+def test_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """A text line has a date and time in UTC, the level, the message and the fields in their order."""
+    configure(LogFormat.TEXT, "info")
+    before = datetime.now(UTC)  # noqa: TID251 - compared with what logging reads from the clock
+    logging.getLogger(OURS).info(
+        "event received", extra={"subscription": "team/app", "shard": 3, "seconds": 0.5, "reason": None}
+    )
+    time, line = lines(capsys)[0].split(" ", 1)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time)
+    assert abs(datetime.fromisoformat(time) - before) < timedelta(minutes=1)
+    assert line == "INFO    event received subscription=team/app shard=3 seconds=0.5 reason=None"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("plain/value-1", "plain/value-1"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("a=b", '"a=b"'),
+        ('say "a"', '"say \\"a\\""'),
+        ("a\\", '"a\\\\"'),
+        ("a\nb", '"a\\\\nb"'),
+        ("a\u2028b\x1b[31m", '"a\\\\u2028b\\\\x1b[31m"'),
+    ],
+)
+def test_values_of_fields_in_text(capsys: pytest.CaptureFixture[str], value: str, written: str) -> None:
+    """A value is one word or quoted, so that it cannot be taken for another field or another line."""
+    configure(LogFormat.TEXT, "info")
+    logging.getLogger(OURS).warning("request failed", extra={"error": value})
+    [line] = lines(capsys)
+    assert line.endswith(f" request failed error={written}")
+    assert line.isprintable()
+
+
+def test_a_field_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    """A megabyte that a server sent does not get into the log."""
+    configure(LogFormat.TEXT, "info")
+    logging.getLogger(OURS).warning("request failed", extra={"error": "x" * 1_000_000})
+    assert len(lines(capsys)[0]) < 5000
+
+
+def test_fields_of_libraries_are_left_out_of_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """A library may attach objects of any size and content to its records."""
+    configure(LogFormat.TEXT, "info")
+    logging.getLogger("aiohttp.client").warning("theirs", extra={"headers": "t0ken"})
+    assert lines(capsys)[0].endswith(" theirs")
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """A JSON line has timestamp, level, logger, message and the subscription."""
+    """A JSON line has timestamp, level, logger, message and each field as a key."""
     configure(LogFormat.JSON, "info")
-    logging.getLogger(OURS).info("heard %s", "A\nB", extra={"subscription": "team/app"})
+    fields = {"subscription": "team/app", "shard": 3, "error": "A\nB"}
+    logging.getLogger(OURS).info("event received", extra=fields)
     record = json.loads(lines(capsys)[0])
-    assert record.pop("timestamp")
-    assert record == {"level": "INFO", "logger": OURS, "message": "heard A\nB", "subscription": "team/app"}
+    assert datetime.fromisoformat(record.pop("timestamp")).utcoffset() == timedelta(0)
+    assert record == {"level": "INFO", "logger": OURS, "message": "event received", **fields}
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "kopf.objects", "kubernetes", "aiohttp.client"])

@@ -1,4 +1,4 @@
-"""A long computation holds up nobody: it is carried out in slices, one at a time, the namespaces by turns."""
+"""A long computation runs in slices, one at a time, and the namespaces take turns."""
 
 import asyncio
 import itertools
@@ -11,7 +11,7 @@ from support.virtual_time import in_virtual_time
 
 
 def counting(seen: list[str], name: str, steps: int) -> Interruptible[str]:
-    """A computation that notes each of its steps."""
+    """A computation that records each of its steps."""
     for _ in range(steps):
         seen.append(name)
         yield
@@ -19,14 +19,14 @@ def counting(seen: list[str], name: str, steps: int) -> Interruptible[str]:
 
 
 def each_step() -> CooperativeScheduler:
-    """Slices that are over after one step each."""
+    """A scheduler whose slices end after one step."""
     ticks = itertools.count()
     return CooperativeScheduler(lambda: next(ticks) * SLICE)
 
 
 @in_virtual_time
 async def test_a_short_one_does_not_wait() -> None:
-    """What fits into a slice is over before anybody else gets a turn."""
+    """A computation that fits into a slice ends before any other task runs."""
     seen: list[str] = []
     other = asyncio.create_task(asyncio.sleep(0))
     assert (
@@ -38,7 +38,7 @@ async def test_a_short_one_does_not_wait() -> None:
 
 @in_virtual_time
 async def test_a_long_one_leaves_time() -> None:
-    """There is as much time for all else as for slices, however many computations there are."""
+    """Other tasks get as much time as the slices, however many computations there are."""
     scheduler, seen = each_step(), list[str]()
     long = [scheduler.run("hog", counting(seen, "hog", 50)) for _ in range(20)]
     now = asyncio.get_running_loop().time
@@ -49,7 +49,7 @@ async def test_a_long_one_leaves_time() -> None:
 
 @in_virtual_time
 async def test_namespaces_by_turns() -> None:
-    """A neighbour of many long computations has every second slice, and waits for none of them."""
+    """A namespace beside one with many long computations gets every second slice."""
     scheduler, seen = each_step(), list[str]()
     hogs = asyncio.gather(*(scheduler.run("hog", counting(seen, "hog", 100)) for _ in range(10)))
     await asyncio.sleep(1.0)
@@ -61,7 +61,7 @@ async def test_namespaces_by_turns() -> None:
 
 @in_virtual_time
 async def test_an_error_is_raised() -> None:
-    """What a computation raises gets to who asked for it."""
+    """An error of a computation is raised to its caller."""
 
     def failing() -> Interruptible[None]:
         yield

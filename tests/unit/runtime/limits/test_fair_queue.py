@@ -1,4 +1,4 @@
-"""Who waits is served one after the other, the namespaces by turns."""
+"""Starts are admitted one after the other, and the namespaces take turns."""
 
 import asyncio
 
@@ -8,18 +8,18 @@ from infisical_events.runtime.limits.fair_queue import FairQueue
 from support.virtual_time import in_virtual_time
 
 
-async def taken(turns: FairQueue, namespace: str) -> tuple[str, float]:
-    """Whose turn it was, and when."""
-    await turns.acquire(namespace)
+async def taken(queue: FairQueue, namespace: str) -> tuple[str, float]:
+    """The namespace of an admitted start, and the time."""
+    await queue.acquire(namespace)
     return namespace, asyncio.get_running_loop().time()
 
 
 @in_virtual_time
 async def test_namespaces_take_turns() -> None:
-    """However many of one wait already, the others get every second turn."""
-    turns = FairQueue(step=1.0, at_once=1)
-    tasks = [asyncio.create_task(taken(turns, namespace)) for namespace in "aaaaabb"]
-    found = sorted(await asyncio.gather(*tasks), key=lambda turn: turn[1])
+    """However many starts of one namespace wait, another namespace gets every second one."""
+    queue = FairQueue(step=1.0, burst=1)
+    tasks = [asyncio.create_task(taken(queue, namespace)) for namespace in "aaaaabb"]
+    found = sorted(await asyncio.gather(*tasks), key=lambda start: start[1])
 
     assert "".join(namespace for namespace, _ in found) == "ababaaa"
     assert [moment for _, moment in found] == [float(second) for second in range(7)]
@@ -27,14 +27,14 @@ async def test_namespaces_take_turns() -> None:
 
 @pytest.mark.parametrize("namespaces", [1, 100])
 def test_ten_thousand_hold_up_nobody_else(namespaces: int) -> None:
-    """Who comes when ten thousand wait is served after one of each other namespace."""
+    """A start behind ten thousand others waits for one start of each other namespace."""
 
     @in_virtual_time
     async def waited() -> float:
-        turns = FairQueue(step=0.02, at_once=10)
-        hogs = [asyncio.create_task(turns.acquire(f"hog-{number % namespaces}")) for number in range(10_000)]
+        queue = FairQueue(step=0.02, burst=10)
+        hogs = [asyncio.create_task(queue.acquire(f"hog-{number % namespaces}")) for number in range(10_000)]
         await asyncio.sleep(1.0)
-        _, moment = await taken(turns, "team")
+        _, moment = await taken(queue, "team")
         for hog in hogs:
             hog.cancel()
         await asyncio.gather(*hogs, return_exceptions=True)
@@ -44,11 +44,11 @@ def test_ten_thousand_hold_up_nobody_else(namespaces: int) -> None:
 
 
 @in_virtual_time
-async def test_who_has_left_gets_no_turn() -> None:
-    """A place in the queue that was given up costs no time."""
-    turns = FairQueue(step=1.0, at_once=1)
-    first, second, third = (asyncio.create_task(taken(turns, namespace)) for namespace in "aaa")
+async def test_a_cancelled_start_is_skipped() -> None:
+    """A cancelled start uses up none of the rate."""
+    queue = FairQueue(step=1.0, burst=1)
+    first, second, third = (asyncio.create_task(taken(queue, namespace)) for namespace in "aaa")
     await first
     second.cancel()
     assert await third == ("a", 1.0)
-    assert await taken(turns, "b") == ("b", 2.0)
+    assert await taken(queue, "b") == ("b", 2.0)

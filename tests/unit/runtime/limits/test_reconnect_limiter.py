@@ -1,4 +1,4 @@
-"""Who waits for one address is let go together, and goes one after the other."""
+"""Pauses for one address end together, and the reconnects are spread."""
 
 import asyncio
 from itertools import pairwise
@@ -16,14 +16,14 @@ def now() -> float:
 
 
 async def passed(limiter: ReconnectLimiter, after: float = 0.0) -> float:
-    """When somebody who comes after so many seconds gets a turn."""
+    """The time at which a start that comes after so many seconds is admitted."""
     await asyncio.sleep(after)
     await limiter.acquire()
     return now()
 
 
 async def rested(limiter: ReconnectLimiter, seconds: float) -> float:
-    """When somebody goes on who would rest so long."""
+    """The time at which a pause of so many seconds ends."""
     await limiter.wait(seconds)
     return now()
 
@@ -35,7 +35,7 @@ def most_within_a_second(moments: list[float]) -> int:
 
 @in_virtual_time
 async def test_three_hundred() -> None:
-    """Three hundred who come at once begin within twelve seconds, and never more than 30 in any second."""
+    """Three hundred starts at one moment are admitted within 12 s, and at most 30 in any second."""
     limiter = ReconnectLimiter()
     moments = await asyncio.gather(*(passed(limiter) for _ in range(300)))
     assert max(moments) < 12.0
@@ -45,7 +45,7 @@ async def test_three_hundred() -> None:
 @settings(max_examples=30, deadline=None)
 @given(comings=st.lists(st.floats(0.0, 5.0), min_size=1, max_size=200))
 def test_never_a_herd(comings: list[float]) -> None:
-    """Whenever they come, never more than 38 begin in any second."""
+    """Whenever starts come, at most 30 are admitted in any second."""
 
     @in_virtual_time
     async def moments() -> list[float]:
@@ -57,14 +57,14 @@ def test_never_a_herd(comings: list[float]) -> None:
 
 @in_virtual_time
 async def test_few() -> None:
-    """Few who come do not wait."""
+    """A few starts do not wait."""
     limiter = ReconnectLimiter()
     assert await asyncio.gather(*(passed(limiter) for _ in range(4))) == [0.0] * 4
 
 
 @in_virtual_time
-async def test_who_gave_up_waiting_holds_nobody_up() -> None:
-    """Hundreds who leave the queue leave it as if they had never come."""
+async def test_cancelled_starts_delay_no_other_start() -> None:
+    """Hundreds of cancelled starts use up none of the rate."""
     limiter = ReconnectLimiter()
     tasks = [asyncio.create_task(passed(limiter)) for _ in range(500)]
     await asyncio.sleep(0.1)
@@ -76,7 +76,7 @@ async def test_who_gave_up_waiting_holds_nobody_up() -> None:
 
 @in_virtual_time
 async def test_back() -> None:
-    """Those who rest go on when the server is back, and not before."""
+    """Pauses end when the server is back, and not before."""
     limiter = ReconnectLimiter()
     resting = [asyncio.create_task(rested(limiter, 30.0)) for _ in range(3)]
     await asyncio.sleep(2.0)
@@ -87,7 +87,7 @@ async def test_back() -> None:
 
 @in_virtual_time
 async def test_rest_ends_by_itself() -> None:
-    """Nobody rests longer than meant."""
+    """A pause is never longer than requested."""
     assert await rested(ReconnectLimiter(), 30.0) == 30.0
 
 
@@ -110,8 +110,8 @@ async def test_server_that_is_back_again_and_again() -> None:
 
 
 @in_virtual_time
-async def test_one_gate_per_address() -> None:
-    """All who go to one address share its gate; other addresses have others; none is kept for nobody."""
+async def test_one_limiter_per_address() -> None:
+    """Subscriptions of one address share its limiter; unused limiters are not kept."""
     limiters = ReconnectLimiters()
     limiter = limiters.for_address("https://a.example")
     assert limiters.for_address("https://a.example") is limiter

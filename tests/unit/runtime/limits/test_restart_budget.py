@@ -45,7 +45,7 @@ def test_so_many_a_minute(clock: Clock) -> None:
 
 
 def test_so_many_rolling_out(clock: Clock) -> None:
-    """A restart counts at once, and as long as it is told to roll out."""
+    """A restart counts at once, and as long as its workload is reported to roll out."""
     budget = RestartBudget(most_rolling=2, now=clock)
     assert taken(budget, "1", "2", "3") == [True, True, False]
     budget.set_rolling("a/x", frozenset({"1"}))
@@ -55,7 +55,7 @@ def test_so_many_rolling_out(clock: Clock) -> None:
 
 
 def test_what_rolls_out_already_takes_no_second_place(clock: Clock) -> None:
-    """Whoever restarts it again, and however many subscriptions count it."""
+    """A workload counts once, whichever and however many subscriptions restart it."""
     budget = RestartBudget(most_rolling=1, now=clock)
     assert taken(budget, "1", "1") == [True, True]
     assert taken(budget, "1", "2", subscription="b/y") == [True, False]
@@ -75,7 +75,7 @@ def test_what_an_earlier_process_began_counts(clock: Clock) -> None:
 @pytest.mark.parametrize("bound", ["per_minute", "most_rolling"])
 @pytest.mark.parametrize(("hogs", "each"), [(1, 90), (2, 51), (3, 36), (10, 12)])
 def test_something_is_left_for_who_comes_anew(clock: Clock, bound: str, hogs: int, each: int) -> None:
-    """However much those want who were there before, and however many they are."""
+    """A further namespace finds budget left, however many others use it up."""
     budget = RestartBudget(now=clock, **{bound: 120})
     for number in range(120):
         for hog in range(hogs):
@@ -89,7 +89,7 @@ def test_something_is_left_for_who_comes_anew(clock: Clock, bound: str, hogs: in
 
 
 def test_a_single_namespace_has_all(clock: Clock) -> None:
-    """Where nobody else is served nothing has to be left."""
+    """With a single watched namespace no budget is reserved for others."""
     assert all(taken(RestartBudget(per_minute=120, is_shared=False, now=clock), *map(str, range(120))))
 
 

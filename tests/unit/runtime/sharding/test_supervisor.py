@@ -1,4 +1,4 @@
-"""One task per object: begun once, told of a new spec, ended with its object, and nothing left behind."""
+"""One task per object: started once, notified of a new spec, cancelled with its object."""
 
 import asyncio
 import gc
@@ -108,7 +108,7 @@ class Operator:
         )
 
     def create(self, name: str = "app", namespace: str = "team", **fields: object) -> SubscriptionKey:
-        """An object that the watch has told of."""
+        """An object that the watch has delivered."""
         key = self.cluster.create_subscription(namespace, name, a_raw_spec(**fields))
         self.supervisor.upsert(key, 1)
         return key
@@ -175,7 +175,7 @@ async def test_removed() -> None:
 
 @in_virtual_time
 async def test_removed_from_the_metrics() -> None:
-    """Nothing is told of an object that is gone, also not by the task that ends after it."""
+    """A deleted object has no metrics, not even from the task that ends after it."""
     operator = Operator()
     key = operator.create()
     await asyncio.sleep(5.0)
@@ -188,7 +188,7 @@ async def test_removed_from_the_metrics() -> None:
 
 @in_virtual_time
 async def test_recreated() -> None:
-    """An object that takes its namesake's place is served and told of, whichever news comes first."""
+    """A new object of the same name is served and has metrics, in whichever order the watch delivers."""
     operator = Operator()
     old = operator.create()
     await asyncio.sleep(5.0)
@@ -204,49 +204,49 @@ async def test_recreated() -> None:
 
 @in_virtual_time
 async def test_gone_unseen() -> None:
-    """An object whose deletion nobody told of is found missing by a sweep."""
+    """The periodic list detects an object whose deletion the watch did not deliver."""
     operator = Operator()
     key = operator.create()
     kept = operator.create("kept")
-    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    relisting = asyncio.create_task(operator.supervisor.relist_forever())
     await asyncio.sleep(5.0)
     operator.cluster.delete_subscription(key)
     operator.cluster.fail("list_subscriptions", KubernetesError("away"))
     await asyncio.sleep(700.0)
     assert operator.infisical.open_streams == 1
     assert operator.conditions(kept)["Ready"] == ("True", "Watching")
-    sweeping.cancel()
+    relisting.cancel()
     await operator.supervisor.close()
 
 
 @in_virtual_time
 async def test_ended_by_mistake(caplog: pytest.LogCaptureFixture) -> None:
-    """A task that ended although its object lives is told of once, not counted, and begun again."""
+    """A task that ended before its object is logged once, not counted, and started again."""
     caplog.set_level("INFO")
     operator = Operator()
     key = operator.create()
-    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    relisting = asyncio.create_task(operator.supervisor.relist_forever())
     await asyncio.sleep(5.0)
     for task in asyncio.all_tasks():
         if task.get_name() == f"subscription {key}":
             task.cancel()
     await asyncio.sleep(5.0)
     assert "infisical_events_subscriptions 0.0" in operator.metrics.render().decode()
-    assert [record.message for record in caplog.records].count("no longer served") == 1
+    assert [record.message for record in caplog.records].count("subscription task ended") == 1
     await asyncio.sleep(400.0)
     assert operator.conditions(key)["Ready"] == ("True", "Watching")
     assert "infisical_events_subscriptions 1.0" in operator.metrics.render().decode()
-    sweeping.cancel()
+    relisting.cancel()
     await operator.supervisor.close()
 
 
 @pytest.mark.parametrize("error", [ForbiddenError, NotFoundError, UnauthorizedError, UnknownOutcomeError])
 @in_virtual_time
-async def test_sweep_fails(error: type[KubernetesError]) -> None:
-    """A sweep that cannot list is followed by one that can."""
+async def test_periodic_list_fails(error: type[KubernetesError]) -> None:
+    """A failed list is followed by one that succeeds."""
     operator = Operator()
     operator.cluster.fail("list_subscriptions", error("not now"), times=3)
-    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
+    relisting = asyncio.create_task(operator.supervisor.relist_forever())
     key = operator.create()
     await asyncio.sleep(5.0)
     operator.cluster.delete_subscription(key)
@@ -254,7 +254,7 @@ async def test_sweep_fails(error: type[KubernetesError]) -> None:
     assert operator.infisical.open_streams == 1
     await asyncio.sleep(80.0)
     assert operator.infisical.open_streams == 0
-    sweeping.cancel()
+    relisting.cancel()
     await operator.supervisor.close()
 
 
@@ -293,7 +293,7 @@ async def test_close() -> None:
 )
 @in_virtual_time
 async def test_not_served(fields: dict[str, Any], condition: tuple[str, str, str]) -> None:
-    """A spec that cannot or shall not be served opens nothing, says why, and is served when it is mended."""
+    """An invalid or suspended spec opens nothing, reports the reason, and is served when it is corrected."""
     operator = Operator()
     key = operator.create(**fields)
     await asyncio.sleep(5.0)
@@ -311,7 +311,7 @@ async def test_not_served(fields: dict[str, Any], condition: tuple[str, str, str
 
 @in_virtual_time
 async def test_a_defect_is_told() -> None:
-    """An error that nobody foresaw is told on the status, once as an Event, and counted, while it lasts."""
+    """An unexpected error is reported in the status, once as an Event, and counted, while it lasts."""
     operator = Operator()
     key = operator.create()
     await asyncio.sleep(5.0)
@@ -364,7 +364,7 @@ async def test_suspended_is_out_of_the_metrics() -> None:
 
 @in_virtual_time
 async def test_stalled_is_told_once() -> None:
-    """A spec that stays invalid over a restart of the operator is told as one Kubernetes Event."""
+    """A spec that stays invalid over a restart of the operator leads to one Kubernetes Event."""
     operator = Operator()
     key = operator.create(events=[])
     await asyncio.sleep(5.0)
@@ -377,7 +377,7 @@ async def test_stalled_is_told_once() -> None:
 
 @in_virtual_time
 async def test_ledger_moved_at_rest(caplog: pytest.LogCaptureFixture) -> None:
-    """A ledger that somebody else writes while nothing is done is no defect."""
+    """A foreign write to the ledger of an idle subscription is no defect."""
     operator = Operator()
 
     async def meddle(method: str) -> None:
@@ -443,7 +443,7 @@ async def test_ten_thousand_next_door() -> None:
 
 @in_virtual_time
 async def test_more_than_a_namespace_may_have() -> None:
-    """What is too much is told, waits without a stream, and is served as soon as there is room for it."""
+    """A subscription above the limit reports that, opens no stream, and is served when a slot is free."""
     operator = Operator(namespace_slots=NamespaceSlots(2))
     first, _, third = (operator.create(f"app-{number}") for number in range(3))
     other = operator.create("app", "other")
@@ -515,7 +515,7 @@ async def test_only_what_is_held() -> None:
 
 @in_virtual_time
 async def test_a_shard_that_is_dropped() -> None:
-    """Once a shard is dropped nothing is done for it any more, and nothing is told of it."""
+    """After a shard is revoked its subscriptions do nothing and have no metrics."""
     operator = Shared()
     operator.create_in(0)
     operator.supervisor.assign_shard(0)
@@ -565,19 +565,19 @@ async def test_gone_while_not_held() -> None:
 
 
 @in_virtual_time
-async def test_a_watch_that_tells_nothing() -> None:
-    """News that lists show and the watch does not tell ends the process; news that it is late with do not."""
+async def test_a_watch_that_delivers_nothing() -> None:
+    """The process ends if the watch never delivers a listed object, but not if it does so late."""
     operator = Operator()
-    sweeping = asyncio.create_task(operator.supervisor.sweep_forever())
-    for _ in range(10):  # each time something is new, and told only after the sweep
+    relisting = asyncio.create_task(operator.supervisor.relist_forever())
+    for _ in range(10):  # each time an object is new, and delivered only after the list
         key = operator.cluster.create_subscription("team", f"late-{next(operator.names)}", a_raw_spec())
         await asyncio.sleep(61.0)
         operator.supervisor.upsert(key, 1)
-    assert not sweeping.done()
+    assert not relisting.done()
 
     operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
     with pytest.raises(WatchBehindError, match="180 s"):
-        await sweeping
+        await relisting
     assert "infisical_events_watch_lag_seconds 180.0" in operator.metrics.render().decode()
     await operator.supervisor.close()
 
@@ -606,7 +606,7 @@ async def test_to_and_fro() -> None:
 
 @in_virtual_time
 async def test_a_cancellation_that_is_swallowed() -> None:
-    """A task that swallows its cancellation is cancelled again, and its object is served anew."""
+    """A task that swallows its cancellation is cancelled again, and its object is served again."""
     operator = Shared()
     key = operator.create_in(0)
     swallowed = []
