@@ -1,9 +1,9 @@
 """Fixtures around the local control plane, shared by every test that talks to Kubernetes.
 
-One cluster per test session: whichever worker needs it first starts it (the others find it under
-the same state folder), the process that runs the session takes it down, and a guardian does so if
-that process is killed. Without a test that needs it nothing is started.
-`KUBECONFIG_FOR_TESTS` names a cluster to use instead; tests that break components skip then.
+One cluster per test session. The first worker that needs it starts it; the others find it by the state
+folder. The process that runs the session stops it, and a guardian stops it if that process is killed.
+A session without such tests starts no cluster.
+`KUBECONFIG_FOR_TESTS` names another cluster to use; tests that break components are skipped then.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,8 +24,10 @@ from hypothesis import HealthCheck, settings
 
 from local_cluster import Cluster, ClusterError, program_provider
 from support import eventually as polling
+from support.kubectl import KubectlError, kubectl_for
+from support.object_client import ObjectClient
 
-# How long an example takes says something of the machine, and nothing of what is tested.
+# The time of an example depends on the machine and is no property of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
@@ -34,20 +35,16 @@ _STATE = pytest.StashKey[tuple[str, int]]()  # the session's state folder and pr
 _PAUSE_SECONDS = 0.05
 
 
-class KubectlError(Exception):
-    """kubectl failed; the message is its standard error."""
-
-
 @dataclass(frozen=True, slots=True)
 class ForeignCluster:
-    """A cluster that is not ours to break."""
+    """A cluster that tests must not break."""
 
     kubeconfig: Path
     binaries: Path
 
     def restart(self, *_: object, **__: object) -> NoReturn:
-        """Skip: only a cluster of this session may be broken."""
-        pytest.skip("KUBECONFIG_FOR_TESTS names a cluster that is not ours to break")
+        """Skip the test: only a cluster of this session may be broken."""
+        pytest.skip("the test breaks a component, and KUBECONFIG_FOR_TESTS names a cluster in use")
 
     up = status = compact = start = stop = pause = resume = restart
 
@@ -56,23 +53,23 @@ class ForeignCluster:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Agree on a state folder between the session and its workers, and let signals work."""
-    # A session that was begun in the background, or by nohup, ignores signals, and so would all it starts.
+    """Choose the state folder of the session and pass it to its workers. Restore the usual signals."""
+    # A session started in the background or by nohup ignores signals, and so would its child processes.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    told = getattr(config, "workerinput", {}).get("cluster")
+    given = getattr(config, "workerinput", {}).get("cluster")
     folder = f"infisical-sandbox-tests-{os.getpid()}-{secrets.token_hex(4)}"
-    config.stash[_STATE] = told or (str(Path(tempfile.gettempdir()) / folder), os.getpid())
+    config.stash[_STATE] = given or (str(Path(tempfile.gettempdir()) / folder), os.getpid())
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist does not export the type
-    """Pass the folder of the session's cluster to an xdist worker."""
+    """Pass the session's state folder to an xdist worker."""
     node.workerinput["cluster"] = node.config.stash[_STATE]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Make the mark and the fixture mean the same."""
+    """Give the mark to tests with the fixture, and the fixture to tests with the mark."""
     for item in items:
         fixtures = getattr(item, "fixturenames", [])
         if "cluster" in fixtures or "private_cluster" in fixtures:
@@ -82,7 +79,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make the programs present where no test's time limit applies: the first build is long."""
+    """Build the programs before the first test: a first build takes longer than the time limit of a test."""
     wanted = any(item.get_closest_marker("cluster") for item in session.items)
     if wanted and not session.config.option.collectonly:
         with contextlib.suppress(ClusterError):  # the fixture reports it, test by test
@@ -90,7 +87,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Take the cluster down when the session ends."""
+    """Stop the cluster when the session ends."""
     state, owner = config.stash.get(_STATE, ("", 0))
     if owner == os.getpid() and Path(state).exists():
         Cluster(Path(state)).down()
@@ -110,7 +107,7 @@ def cluster(pytestconfig: pytest.Config) -> Cluster | ForeignCluster:
 
 @pytest.fixture
 def cluster_options() -> dict[str, Any]:
-    """How `private_cluster` is made besides its folder; a file of tests overrides it."""
+    """Options of `private_cluster`; a test module overrides them."""
     return {}
 
 
@@ -118,7 +115,7 @@ def cluster_options() -> dict[str, Any]:
 def private_cluster(
     tmp_path: Path, pytestconfig: pytest.Config, cluster_options: dict[str, Any]
 ) -> Iterator[Cluster]:
-    """A control plane of this test alone, to break at will; ready in about 4 s."""
+    """A control plane for one test, which may break it; ready in about 4 s."""
     _, owner = pytestconfig.stash[_STATE]
     own = Cluster(tmp_path / "cluster", **cluster_options)
     try:
@@ -140,31 +137,32 @@ def kubectl(cluster: Cluster | ForeignCluster) -> Callable[..., str]:
     return kubectl_for(cluster)
 
 
-def kubectl_for(cluster: Cluster | ForeignCluster) -> Callable[..., str]:
-    """Return a kubectl for a cluster as its administrator."""
-    command = (str(cluster.binaries / "kubectl"), f"--kubeconfig={cluster.kubeconfig}")
-
-    def run(*arguments: str, stdin: str = "") -> str:
-        done = subprocess.run(  # noqa: S603 - our own kubectl
-            (*command, *arguments), input=stdin, capture_output=True, text=True, timeout=60, check=False
-        )
-        if done.returncode:
-            raise KubectlError(done.stderr.strip())
-        return done.stdout
-
-    return run
+@pytest.fixture(scope="session")
+def object_client(cluster: Cluster | ForeignCluster) -> Iterator[ObjectClient]:
+    """One connection to the API server, as the administrator."""
+    client = ObjectClient.opened(cluster.kubeconfig)
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def namespace(kubectl: Callable[..., str], eventually: Callable[..., Any]) -> Iterator[str]:
-    """A namespace of this test alone, ready to run pods; deleted afterwards without waiting."""
+def private_client(private_cluster: Cluster) -> Iterator[ObjectClient]:
+    """One connection to the API server of `private_cluster`."""
+    client = ObjectClient.opened(private_cluster.kubeconfig)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def namespace(object_client: ObjectClient, eventually: Callable[..., Any]) -> Iterator[str]:
+    """A namespace for one test, ready to run pods; its deletion is not awaited."""
     name = f"test-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
+    object_client.create_namespace(name)
     try:
-        eventually(lambda: kubectl("get", "serviceaccount", "default", "-n", name))
+        eventually(lambda: object_client.is_ready(name))
         yield name
     finally:
-        kubectl("delete", "namespace", name, "--wait=false")
+        object_client.delete_namespace(name)
 
 
 # -- waiting --------------------------------------------------------------------------------------

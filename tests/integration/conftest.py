@@ -1,4 +1,4 @@
-"""The scene of the end-to-end tests: CRD applied, namespace, local Infisical, operator process."""
+"""Fixtures of the integration tests: the CRD, a namespace, a local Infisical, an operator process."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,65 +8,70 @@ import pytest
 
 from infisical_sandbox.server import Sandbox
 from infisical_sandbox.server.options import Options
-from support import operator_process, schemas
+from support import schemas
+from support.cluster_harness import ClusterHarness
 from support.fake_controllers import resources
+from support.manifests import credentials, subscription, workload
+from support.object_client import ObjectClient
+from support.operator_process import OperatorProcess
 
 
 @pytest.fixture(scope="session")
 def crd(kubectl: Callable[..., str], eventually: Callable[..., Any]) -> None:
-    """The custom resource is served."""
+    """Apply the custom resource and wait until the API server serves it."""
     established = ("wait", "--for=condition=Established", f"crd/{schemas.CRD['metadata']['name']}")
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(schemas.CRD_FILE))
-    # Asked too early, before there are any conditions, kubectl does not wait but fails.
+    # kubectl fails instead of waiting while the resource has no conditions yet.
     eventually(lambda: kubectl(*established, "--timeout=10s"), seconds=30)
 
 
 @pytest.fixture
 def sandbox_options() -> Options:
-    """How the local Infisical is set up; a test overrides it by parametrizing."""
+    """Options of the local Infisical; a test overrides them by parametrizing."""
     return Options(fan_out_delay=0.4, ping_interval=2.0)
 
 
 @pytest.fixture
 def sandbox(sandbox_options: Options) -> Iterator[Sandbox]:
-    """A local Infisical of this test alone, with one secret below /payments."""
+    """A local Infisical for one test, with one secret in /payments."""
     with Sandbox.in_thread(sandbox_options) as running:
         running.do_blocking(type(running.controls).set_secrets, "prod", "/payments", {"DB_PASSWORD": "first"})
         yield running
 
 
 @pytest.fixture
-def scene(
+def harness(
     crd: None,  # noqa: ARG001 - needed, not used
     cluster: Any,  # noqa: ANN401 - ours or a foreign one
     namespace: str,
     kubectl: Callable[..., str],
     eventually: Callable[..., Any],
+    object_client: ObjectClient,
     sandbox: Sandbox,
     tmp_path: Path,
-) -> Iterator[operator_process.Scene]:
-    """Everything there, the operator not begun."""
-    operator = operator_process.Operator.serving(namespace, cluster.kubeconfig, tmp_path)
+) -> Iterator[ClusterHarness]:
+    """A namespace and an Infisical; the operator is not started."""
+    operator = OperatorProcess.for_namespace(namespace, cluster.kubeconfig, tmp_path)
     try:
-        yield operator_process.Scene(namespace, kubectl, eventually, sandbox, operator)
+        yield ClusterHarness(namespace, kubectl, eventually, sandbox, operator, object_client)
     finally:
         operator.kill()
 
 
 @pytest.fixture
-def shop(scene: operator_process.Scene) -> operator_process.Scene:
-    """The usual case: credentials, one subscription, one annotated Deployment, the operator watching."""
-    scene.apply(
-        operator_process.credentials(scene.sandbox),
-        operator_process.workload(),
-        operator_process.subscription(scene.sandbox),
+def serving_harness(harness: ClusterHarness) -> ClusterHarness:
+    """The usual case: one subscription, one Deployment that opted in, and an operator that serves them."""
+    harness.apply(
+        credentials(harness.sandbox),
+        workload(),
+        subscription(harness.sandbox),
     )
-    scene.operator.start()
-    scene.watching()
-    return scene
+    harness.operator.start()
+    harness.wait_serving()
+    return harness
 
 
 @pytest.fixture(scope="session")
 def foreign_crds(kubectl: Callable[..., str]) -> None:
-    """The kinds of the foreign controllers are served; `standins` plays these."""
+    """The API server serves the kinds of the fake controllers."""
     resources.serve(kubectl)

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.conftest import KubectlError, kubectl_for
 
 from infisical_sandbox.server import Sandbox
 from local_cluster import Cluster
 from support import charts, schemas
-from support.operator_process import Operator, Scene, credentials, subscription, workload
+from support.cluster_harness import ClusterHarness
+from support.kubectl import KubectlError, kubectl_for
+from support.manifests import credentials, subscription, workload
+from support.object_client import ObjectClient
+from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
 
@@ -37,7 +40,7 @@ KINDS = (
 
 @pytest.fixture
 def kubectl(private_cluster: Cluster) -> Kubectl:
-    """The administrator's kubectl; the namespaces of these tests are there."""
+    """The administrator's kubectl; the namespaces of these tests exist."""
     run = kubectl_for(private_cluster)
     home = yaml.safe_load((charts.ROOT / "deploy" / "namespace.yaml").read_text())
     run("create", "-f", "-", stdin=json.dumps(home))
@@ -47,7 +50,7 @@ def kubectl(private_cluster: Cluster) -> Kubectl:
 
 @pytest.fixture
 def helm(private_cluster: Cluster, tmp_path: Path) -> Helm:
-    """`helm("install", crds={…})`: that command on the usual release, with these values."""
+    """`helm("install", crds={…})`: run a command on the usual release with these values."""
 
     def run(verb: str, **values: object) -> str:
         chart = (str(charts.CHART),) if verb in {"install", "upgrade"} else ()
@@ -60,15 +63,17 @@ def helm(private_cluster: Cluster, tmp_path: Path) -> Helm:
 
 
 @pytest.fixture
-def shop(kubectl: Kubectl, eventually: Eventually, sandbox: Sandbox, tmp_path: Path) -> Scene:
-    """The namespace `shop` with a local Infisical; its operator is still to be named."""
-    nobody = Operator((), {}, tmp_path / "operator.log", "")
-    return Scene("shop", kubectl, eventually, sandbox, nobody)
+def harness(
+    private_client: ObjectClient, kubectl: Kubectl, eventually: Eventually, sandbox: Sandbox, tmp_path: Path
+) -> ClusterHarness:
+    """The namespace `shop` with a local Infisical; the test sets the operator."""
+    unset = OperatorProcess((), {}, tmp_path / "operator.log", "")
+    return ClusterHarness("shop", kubectl, eventually, sandbox, unset, private_client)
 
 
 @pytest.fixture
 def with_token(private_cluster: Cluster, kubectl: Kubectl, tmp_path: Path) -> Callable[[], Kubectl]:
-    """`with_token()`: a kubectl that logs in as the operator's pod does."""
+    """`with_token()`: a kubectl with the ServiceAccount token of the operator's pod."""
 
     def make() -> Kubectl:
         token = kubectl("create", "token", RELEASE, "-n", HOME).strip()
@@ -91,11 +96,11 @@ OPTIONS = {
     ],
     "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}],
 }
-"""Whatever of the chart needs no foreign kind."""
+"""The options of the chart that need no other custom resources."""
 
 
 def everything(kubectl: Kubectl) -> set[str]:
-    """All objects of the kinds that could be left behind, but for what namespaces get by birth."""
+    """Return all objects that could be left behind, except the defaults of namespaces."""
     names = kubectl("get", KINDS, "--all-namespaces", "-o", "name").split()
     return {name for name in names if name != "serviceaccount/default"}
 
@@ -110,35 +115,35 @@ def may(kubectl: Kubectl, verb: str, resource: str, namespace: str) -> bool:
 
 
 def rolled_out(kubectl: Kubectl) -> None:
-    """The operator's pod was admitted, where a careless one is not, and is ready."""
+    """The operator's pod is admitted, where a pod without restrictions is not, and becomes ready."""
     with pytest.raises(KubectlError, match="violates PodSecurity"):
         kubectl("run", "careless", "--image=pause", "-n", HOME)
     kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", HOME, "--timeout=30s")
 
 
-def does_its_job(scene: Scene) -> None:
-    """A change restarts the workload that opted in, and nothing is forbidden."""
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
+def does_its_job(harness: ClusterHarness) -> None:
+    """A change restarts the workload that opted in, and no request is forbidden."""
+    harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
     try:
-        scene.operator.start()
-        scene.watching()
-        scene.change(DB_PASSWORD="second")
-        scene.restarts(1)
-        assert "forbidden" not in scene.operator.log.read_text()
-        assert scene.operator.stop() == 0
+        harness.operator.start()
+        harness.wait_serving()
+        harness.change(DB_PASSWORD="second")
+        harness.expect_restarts(1)
+        assert "forbidden" not in harness.operator.log.read_text()
+        assert harness.operator.stop() == 0
     finally:
-        scene.operator.kill()
+        harness.operator.kill()
 
 
 def test_life_of_a_release(
     kubectl: Kubectl,
     helm: Helm,
-    shop: Scene,
+    harness: ClusterHarness,
     private_cluster: Cluster,
     tmp_path: Path,
     eventually: Eventually,
 ) -> None:
-    """Installed it serves every namespace; it can be upgraded, and nothing is left or stuck after it."""
+    """A release serves every namespace and can be upgraded; its removal leaves nothing behind."""
     before = everything(kubectl)
 
     notes = helm("install", crds={"keep": False}, allowedAddresses=["http://127.0.0.1:*"])
@@ -147,8 +152,8 @@ def test_life_of_a_release(
     assert f"deployment/{RELEASE}" in notes
 
     manifest = charts.objects(helm("get manifest"))
-    shop.operator = Operator.installed(manifest, kubectl, private_cluster.kubeconfig, tmp_path)
-    does_its_job(shop)
+    harness.operator = OperatorProcess.from_chart(manifest, kubectl, private_cluster.kubeconfig, tmp_path)
+    does_its_job(harness)
 
     notes = helm("upgrade", crds={"keep": False}, scopedNamespaces=["shop"], **OPTIONS)
     rolled_out(kubectl)
@@ -162,7 +167,7 @@ def test_life_of_a_release(
 
 
 def test_subscriptions_outlive_a_release(kubectl: Kubectl, helm: Helm) -> None:
-    """By default an uninstall keeps the CRD and what users wrote; a new install takes it over."""
+    """By default an uninstall keeps the CRD and the subscriptions; a new install adopts them."""
     helm("install")
     kubectl("apply", "-n", "shop", "-f", str(SUBSCRIPTION))
 
@@ -175,7 +180,7 @@ def test_subscriptions_outlive_a_release(kubectl: Kubectl, helm: Helm) -> None:
 
 
 def test_rights(helm: Helm, with_token: Callable[[], Kubectl]) -> None:
-    """Named Secrets can be read and none listed; chosen namespaces take back what was elsewhere."""
+    """Named Secrets can be read, but not listed; chosen namespaces remove the rights elsewhere."""
     helm("install")
     operator = with_token()
     assert json.loads(operator("get", "ies", "-A", "-o", "json"))["items"] == []
@@ -207,7 +212,7 @@ def test_one_file_installation(private_cluster: Cluster, eventually: Eventually)
 
 
 def test_a_one_file_uninstallation_that_keeps_subscriptions(kubectl: Kubectl, eventually: Eventually) -> None:
-    """By the selector that the page has, `delete` leaves the CRD, subscriptions and the namespace."""
+    """With the selector of the page, `delete` leaves the CRD, subscriptions and the namespace."""
     page = (charts.ROOT / "docs" / "installation.md").read_text()
     (selector,) = re.findall(r"delete -f deploy/install\.yaml -l '([^']+)'", page)
     manifest = str(charts.ROOT / "deploy" / "install.yaml")

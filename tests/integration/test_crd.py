@@ -1,4 +1,4 @@
-"""The CRD as a real API server understands it: what is taken, what is refused, and in which words."""
+"""The CRD in a real API server: accepted specs, rejected specs, and the messages."""
 
 import json
 import re
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.conftest import KubectlError
 
 from infisical_events.api import resources
 from infisical_events.api.specs import InvalidSpecError, Spec, parse_spec
 from infisical_events.api.statuses import Status
 from infisical_events.core.ledger import codec
 from support import invalid_specs, reports, schemas
+from support.kubectl import KubectlError
 
 pytestmark = pytest.mark.cluster
 
@@ -23,7 +23,7 @@ SAMPLES = schemas.ROOT / "deploy" / "samples"
 
 @pytest.fixture(scope="module")
 def kubectl(kubectl: Kubectl, eventually: Callable[..., Any]) -> Kubectl:
-    """The session's kubectl, where the CRD is established."""
+    """The session's kubectl, with the CRD established."""
     kubectl("apply", "--server-side", "-f", str(schemas.CRD_FILE))
     name = schemas.CRD["metadata"]["name"]
     eventually(
@@ -33,7 +33,7 @@ def kubectl(kubectl: Kubectl, eventually: Callable[..., Any]) -> Kubectl:
 
 
 def subscription(name: str, spec: object) -> dict[str, Any]:
-    """A manifest."""
+    """Return a manifest."""
     return {
         "apiVersion": resources.API_VERSION,
         "kind": resources.KIND,
@@ -46,7 +46,7 @@ _INVALID = re.compile(r'Error from server \(Invalid\): .+ "case-(?P<number>\d+)"
 
 
 def refusals(kubectl: Kubectl, specs: list[dict[str, Any]]) -> dict[int, str]:
-    """What the API server says against specs, by their place in the list; nothing is stored."""
+    """Return the API server's messages about specs by their index; nothing is stored."""
     items = [subscription(f"case-{number}", spec) for number, spec in enumerate(specs)]
     manifest = {"apiVersion": "v1", "kind": "List", "items": items}
     try:
@@ -62,14 +62,14 @@ def refusals(kubectl: Kubectl, specs: list[dict[str, Any]]) -> dict[int, str]:
 
 @pytest.fixture(scope="module")
 def answers(kubectl: Kubectl) -> dict[str, str]:
-    """What the API server answers to each mistake."""
+    """Return the API server's message about each mistake."""
     said = refusals(kubectl, [mistake.spec for mistake in invalid_specs.MISTAKES])
     return {str(mistake): said.get(number, "") for number, mistake in enumerate(invalid_specs.MISTAKES)}
 
 
 @pytest.mark.parametrize("mistake", invalid_specs.MISTAKES, ids=str)
 def test_refusals_say_what_to_change(mistake: invalid_specs.Mistake, answers: dict[str, str]) -> None:
-    """A mistake is refused with the field's path and words that help."""
+    """A mistake is rejected with the field's path and the remedy."""
     field, words = re.escape(mistake.named), re.escape(mistake.told)
 
     assert re.search(rf"{field}: ((?!, spec).)*{words}", answers[str(mistake)])
@@ -126,7 +126,7 @@ _STRINGS = ("", " ", "a", "A-1", "-", "_a", "a_", "a b", "a\n", "\ta", "ä", "a\
 
 
 def edge_cases() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Specs that differ from a good one in a single field, with words for which and how."""
+    """Yield specs that differ from a valid one in a single field, with a description."""
     for path, leaf in schemas.of_model(Spec).items():
         field = path.replace("[]", ".0")
         base = next((base for base in _BASES if has(base, field)), _COMPLETE)
@@ -136,14 +136,14 @@ def edge_cases() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def has(spec: Any, field: str) -> bool:  # noqa: ANN401 - JSON
-    """Whether a field is there."""
+    """Whether a field exists."""
     first, _, rest = field.partition(".")
     inner = spec[int(first)] if first.isdigit() else spec.get(first)
     return inner is not None and (not rest or has(inner, rest))
 
 
 def values(leaf: schemas.Leaf, base: dict[str, Any], field: str) -> list[object]:
-    """Values at and around what a field demands."""
+    """Return values at and around the bounds of a field."""
     bounds = dict(leaf.bounds)
     if leaf.type == "integer":
         low, high = bounds["minimum"], bounds["maximum"]
@@ -161,13 +161,13 @@ def values(leaf: schemas.Leaf, base: dict[str, Any], field: str) -> list[object]
 
 
 def long_strings(limit: int) -> list[str]:
-    """Strings as long as allowed and one longer, of beginnings that formats demand."""
+    """Return strings of the maximal length and one longer, with the beginnings that formats require."""
     lengths = (limit, limit + 1) if limit else ()
     return [start.ljust(length, "a") for start in ("a", "/", "https://") for length in lengths]
 
 
 def test_unknown_field_is_named(kubectl: Kubectl, namespace: str) -> None:
-    """A typing error is told, not dropped."""
+    """A misspelt field is reported, not dropped."""
     manifest = subscription("typo", invalid_specs.GOOD | {"debounceSecond": 3})
 
     with pytest.raises(KubectlError, match=r'unknown field "spec\.debounceSecond"'):
@@ -186,7 +186,7 @@ def test_samples_work(kubectl: Kubectl, namespace: str) -> None:
 
 
 def test_defaults_are_filled_in(kubectl: Kubectl, namespace: str) -> None:
-    """Whoever reads a stored subscription sees what holds, and it means what was written."""
+    """A stored subscription shows the defaults, and means the same as the written one."""
     stored = create(kubectl, namespace)["spec"]
 
     assert parse_spec(stored) == parse_spec(invalid_specs.GOOD)
@@ -222,12 +222,12 @@ def report(kubectl: Kubectl, namespace: str, status: object) -> dict[str, Any]:
 
 
 def everything() -> dict[str, Any]:
-    """A status in which nothing is missing."""
+    """Return a status in which every field is set."""
     return reports.STATUS.as_patch() | {"ledger": codec.encode(reports.LEDGER)}
 
 
 def test_status_comes_back_as_written(kubectl: Kubectl, namespace: str) -> None:
-    """Nothing that the operator reports or remembers is pruned or changed."""
+    """No part of the status or the ledger is pruned or changed."""
     create(kubectl, namespace)
 
     stored = report(kubectl, namespace, everything())
@@ -238,7 +238,7 @@ def test_status_comes_back_as_written(kubectl: Kubectl, namespace: str) -> None:
 
 
 def test_absent_status_is_removed(kubectl: Kubectl, namespace: str) -> None:
-    """A `null` removes what was there and is no mistake where nothing was."""
+    """A `null` removes a field, and is accepted for an absent field."""
     create(kubectl, namespace)
     fresh = report(kubectl, namespace, Status().as_patch())
 
@@ -250,7 +250,7 @@ def test_absent_status_is_removed(kubectl: Kubectl, namespace: str) -> None:
 
 
 def test_status_is_apart(kubectl: Kubectl, namespace: str) -> None:
-    """Whoever may write subscriptions cannot write the operator's memory with them."""
+    """A user who may write subscriptions cannot write the status with them."""
     create(kubectl, namespace)
 
     patch = json.dumps({"status": everything()})
@@ -260,7 +260,7 @@ def test_status_is_apart(kubectl: Kubectl, namespace: str) -> None:
 
 
 def test_columns(kubectl: Kubectl, namespace: str) -> None:
-    """`kubectl get` tells how a subscription is; the category finds it."""
+    """`kubectl get` shows the state of a subscription; the category includes it."""
     create(kubectl, namespace)
     report(kubectl, namespace, everything())
 

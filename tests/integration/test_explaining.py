@@ -1,107 +1,115 @@
-"""What a person can learn from `kubectl get ies` and `kubectl describe ies` alone."""
+"""What `kubectl get ies` and `kubectl describe ies` show."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from infisical_sandbox.server.controls import Controls
 from infisical_sandbox.server.faults import ResponseFault
-from support.operator_process import Scene, credentials, subscription, workload
+from support.cluster_harness import ClusterHarness
+from support.manifests import credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 
 DESCRIBE = {"action": ["describeSecret"], "subject": "secrets"}
 
 
-def _bad_address(scene: Scene) -> dict[str, Any]:
-    return subscription(scene.sandbox, address="https://collector.example")
+def _bad_address(harness: ClusterHarness) -> dict[str, Any]:
+    return subscription(harness.sandbox, address="https://collector.example")
 
 
-def _missing_secret(scene: Scene) -> dict[str, Any]:
+def _missing_secret(harness: ClusterHarness) -> dict[str, Any]:
     ref = {"name": "nowhere", "key": "clientId"}
     return subscription(
-        scene.sandbox, authentication={"universalAuth": {"clientIdRef": ref, "clientSecretRef": ref}}
+        harness.sandbox, authentication={"universalAuth": {"clientIdRef": ref, "clientSecretRef": ref}}
     )
 
 
-def _missing_key(scene: Scene) -> dict[str, Any]:
+def _missing_key(harness: ClusterHarness) -> dict[str, Any]:
     ref = {"name": "infisical-credentials", "key": "nothing"}
-    return subscription(scene.sandbox, authentication={"accessTokenRef": ref})
+    return subscription(harness.sandbox, authentication={"accessTokenRef": ref})
 
 
-def _missing_account(scene: Scene) -> dict[str, Any]:
-    method = {"identityId": scene.sandbox.identity_id, "serviceAccountName": "nobody"}
-    return subscription(scene.sandbox, authentication={"kubernetesAuth": method})
+def _missing_account(harness: ClusterHarness) -> dict[str, Any]:
+    method = {"identityId": harness.sandbox.identity_id, "serviceAccountName": "nobody"}
+    return subscription(harness.sandbox, authentication={"kubernetesAuth": method})
 
 
-def _wrong_token(scene: Scene) -> dict[str, Any]:
+def _wrong_token(harness: ClusterHarness) -> dict[str, Any]:
     ref = {"name": "infisical-credentials", "key": "clientId"}
-    return subscription(scene.sandbox, authentication={"accessTokenRef": ref})
+    return subscription(harness.sandbox, authentication={"accessTokenRef": ref})
 
 
-def _missing_project(scene: Scene) -> dict[str, Any]:
-    return subscription(scene.sandbox, projectId="00000000-0000-4000-8000-000000000000")
+def _missing_project(harness: ClusterHarness) -> dict[str, Any]:
+    return subscription(harness.sandbox, projectId="00000000-0000-4000-8000-000000000000")
 
 
-def _refused_glob(scene: Scene) -> dict[str, Any]:
-    return subscription(scene.sandbox, conditions={"environmentSlug": "prod", "secretPath": "/a{b"})
+def _rejected_glob(harness: ClusterHarness) -> dict[str, Any]:
+    return subscription(harness.sandbox, conditions={"environmentSlug": "prod", "secretPath": "/a{b"})
 
 
-def _nothing_there(scene: Scene) -> dict[str, Any]:
-    return subscription(scene.sandbox, address="http://127.0.0.1:9")
+def _unreachable(harness: ClusterHarness) -> dict[str, Any]:
+    return subscription(harness.sandbox, address="http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize(
-    ("mistake", "condition", "reason", "advice"),
-    [
-        (_bad_address, "Stalled", "AddressNotAllowed", "--allowed-address"),
-        (_refused_glob, "Stalled", "InvalidSpec", "path glob"),
-        (_missing_secret, "Authenticated", "SecretNotFound", "create it with key"),
-        (_missing_key, "Authenticated", "SecretNotFound", "add it to the Secret"),
-        (_missing_account, "Authenticated", "ServiceAccountNotFound", "create it"),
-        (_wrong_token, "Authenticated", "TokenRejected", "token"),
-        (_missing_project, "Observed", "ProjectNotFound", "check the project"),
-        (_nothing_there, "Authenticated", "Unreachable", "check spec.address"),
-    ],
-    ids=lambda value: getattr(value, "__name__", None),
-)
-def test_each_mistake_has_a_reason_and_a_sentence(
-    scene: Scene, mistake: Callable[[Scene], dict[str, Any]], condition: str, reason: str, advice: str
-) -> None:
-    """The condition names what is wrong, says what to do, takes Ready with it and is a Kubernetes Event."""
-    scene.apply(credentials(scene.sandbox), mistake(scene))
-    scene.operator.start()
-
-    found = scene.has_reason(condition, reason)
-
-    assert advice in found["message"]
-    assert scene.condition("Ready")["status"] == "False"
-    assert scene.condition("Ready")["reason"] == reason
-    scene.eventually(lambda: reason in scene.kubectl("describe", "ies", "payments", "-n", scene.namespace))
+MISTAKES = {
+    "bad-address": (_bad_address, "Stalled", "AddressNotAllowed", "--allowed-address"),
+    "rejected-glob": (_rejected_glob, "Stalled", "InvalidSpec", "path glob"),
+    "missing-secret": (_missing_secret, "Authenticated", "SecretNotFound", "create it with key"),
+    "missing-key": (_missing_key, "Authenticated", "SecretNotFound", "add it to the Secret"),
+    "missing-account": (_missing_account, "Authenticated", "ServiceAccountNotFound", "create it"),
+    "wrong-token": (_wrong_token, "Authenticated", "TokenRejected", "token"),
+    "missing-project": (_missing_project, "Observed", "ProjectNotFound", "check the project"),
+    "unreachable": (_unreachable, "Authenticated", "Unreachable", "check spec.address"),
+}
 
 
-def test_a_corrected_spec_is_served(scene: Scene) -> None:
-    """A stalled subscription is tried again when, and only when, its spec changes."""
-    scene.apply(credentials(scene.sandbox), workload(), _bad_address(scene))
-    scene.operator.start()
-    scene.has_reason("Stalled", "AddressNotAllowed")
+def test_each_mistake_has_a_reason_and_a_sentence(harness: ClusterHarness) -> None:
+    """The condition names the mistake and the remedy, sets Ready to False, and is a Kubernetes Event."""
+    harness.apply(credentials(harness.sandbox))
+    harness.apply(*(_renamed(make(harness), name) for name, (make, *_) in MISTAKES.items()))
+    harness.operator.start()
 
-    scene.apply(subscription(scene.sandbox))
+    for name, (_, kind, reason, advice) in MISTAKES.items():
+        assert advice in harness.wait_reason(kind, reason, name)["message"], name
+        ready = harness.condition("Ready", name)
+        assert (ready["status"], ready["reason"]) == ("False", reason), name
+        command = ("describe", "ies", name, "-n", harness.namespace)
+        harness.eventually(
+            lambda command=command, reason=reason: _has_event(harness.kubectl(*command), reason)
+        )
 
-    scene.watching()
-    assert scene.condition("Stalled") == {}
+
+def _renamed(manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    return manifest | {"metadata": {"name": name}}
 
 
-def test_suspended_means_nothing_is_done(shop: Scene) -> None:
-    """While suspended nothing restarts; what changed meanwhile is found when it is resumed."""
-    shop.apply(subscription(shop.sandbox, suspend=True))
-    shop.has_reason("Ready", "Suspended")
-    shop.change(DB_PASSWORD="second")
-    shop.restarts(0)
+def _has_event(description: str, reason: str) -> bool:
+    """Whether `kubectl describe` shows an Event of a reason."""
+    return reason in description.partition("\nEvents:")[2]
 
-    shop.apply(subscription(shop.sandbox, suspend=False))
-    shop.restarts(1)
+
+def test_a_corrected_spec_is_served(harness: ClusterHarness) -> None:
+    """A stalled subscription is served again when, and only when, its spec changes."""
+    harness.apply(credentials(harness.sandbox), workload(), _bad_address(harness))
+    harness.operator.start()
+    harness.wait_reason("Stalled", "AddressNotAllowed")
+
+    harness.apply(subscription(harness.sandbox))
+
+    harness.wait_serving()
+    assert harness.condition("Stalled") == {}
+
+
+def test_suspended_means_nothing_is_done(serving_harness: ClusterHarness) -> None:
+    """A suspended subscription restarts nothing; the changes are found when it is resumed."""
+    serving_harness.apply(subscription(serving_harness.sandbox, suspend=True))
+    serving_harness.wait_reason("Ready", "Suspended")
+    serving_harness.change(DB_PASSWORD="second")
+    serving_harness.expect_restarts(0)
+
+    serving_harness.apply(subscription(serving_harness.sandbox, suspend=False))
+    serving_harness.expect_restarts(1)
 
 
 @pytest.mark.parametrize(
@@ -112,69 +120,71 @@ def test_suspended_means_nothing_is_done(shop: Scene) -> None:
     ],
 )
 def test_without_a_stream_changes_are_found_by_looking(
-    scene: Scene, fault: dict[str, Any], reason: str, advice: str
+    harness: ClusterHarness, fault: dict[str, Any], reason: str, advice: str
 ) -> None:
-    """No plan and no free connection are said on Streaming; the state is looked at, and Ready says how."""
+    """Streaming has the reason, Ready has the reason Polling, and polling finds changes."""
     for name, value in fault.items():
-        setattr(scene.sandbox.controls.faults, name, value)
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox, resyncIntervalSeconds=10))
-    scene.operator.start()
+        setattr(harness.sandbox.controls.faults, name, value)
+    harness.apply(
+        credentials(harness.sandbox), workload(), subscription(harness.sandbox, resyncIntervalSeconds=10)
+    )
+    harness.operator.start()
 
-    assert advice in scene.has_reason("Streaming", reason)["message"]
-    scene.has_reason("Ready", "Polling")
-    scene.change(DB_PASSWORD="second")
-    scene.restarts(1)
-
-
-def test_missing_rights_are_told_apart(scene: Scene) -> None:
-    """Without the right to subscribe Streaming says so; without the right to describe Observed does."""
-    scene.sandbox.do_blocking(Controls.permit, [DESCRIBE])
-    scene.apply(credentials(scene.sandbox), subscription(scene.sandbox))
-    scene.operator.start()
-    assert "Secret Events" in scene.has_reason("Streaming", "PermissionDenied")["message"]
-    scene.has_reason("Ready", "Polling")
-
-    scene.sandbox.do_blocking(Controls.assign_role, "no-access")
-    scene.apply(subscription(scene.sandbox, resyncIntervalSeconds=10))
-    assert "grant it" in scene.has_reason("Observed", "PermissionDenied")["message"]
+    assert advice in harness.wait_reason("Streaming", reason)["message"]
+    harness.wait_reason("Ready", "Polling")
+    harness.change(DB_PASSWORD="second")
+    harness.expect_restarts(1)
 
 
-def test_a_server_in_trouble_is_waited_for(shop: Scene) -> None:
-    """Errors of the server are said, and afterwards the change that came meanwhile is one restart."""
+def test_missing_rights_are_told_apart(harness: ClusterHarness) -> None:
+    """Without the right to subscribe Streaming is False; without the right to describe Observed is False."""
+    harness.sandbox.do_blocking(Controls.permit, [DESCRIBE])
+    harness.apply(credentials(harness.sandbox), subscription(harness.sandbox))
+    harness.operator.start()
+    assert "Secret Events" in harness.wait_reason("Streaming", "PermissionDenied")["message"]
+    harness.wait_reason("Ready", "Polling")
+
+    harness.sandbox.do_blocking(Controls.assign_role, "no-access")
+    harness.apply(subscription(harness.sandbox, resyncIntervalSeconds=10))
+    assert "grant it" in harness.wait_reason("Observed", "PermissionDenied")["message"]
+
+
+def test_a_server_in_trouble_is_waited_for(serving_harness: ClusterHarness) -> None:
+    """A change during server errors causes one restart after them, and Observed recovers."""
     fault = ResponseFault("GET /api/v?/secrets*", count=2, status=503)
-    shop.sandbox.do_blocking(Controls.fail_requests, fault)
+    serving_harness.sandbox.do_blocking(Controls.fail_requests, fault)
 
-    shop.change(DB_PASSWORD="second")
+    serving_harness.change(DB_PASSWORD="second")
 
-    shop.restarts(1)
-    shop.has_reason("Observed", "UpToDate")
+    serving_harness.expect_restarts(1)
+    serving_harness.wait_reason("Observed", "UpToDate")
 
 
-def test_the_table_shows_the_main_things(shop: Scene) -> None:
-    """`kubectl get ies` shows Ready, Streaming, and when an event came and a restart was made."""
-    shop.change(DB_PASSWORD="second")
-    shop.restarts(1)
+def test_the_table_shows_the_main_things(serving_harness: ClusterHarness) -> None:
+    """`kubectl get ies` shows Ready, Streaming, and the times of the last event and restart."""
+    serving_harness.change(DB_PASSWORD="second")
+    serving_harness.expect_restarts(1)
 
-    def told() -> str | None:
-        table = shop.kubectl("get", "ies", "-n", shop.namespace)
+    def complete_table() -> str | None:
+        table = serving_harness.kubectl("get", "ies", "-n", serving_harness.namespace)
         return table if "<none>" not in table and "True" in table else None
 
-    header = shop.eventually(told).splitlines()[0]
+    header = serving_harness.eventually(complete_table).splitlines()[0]
     for column in ("NAME", "READY", "STREAMING", "LAST EVENT", "LAST RESTART", "AGE"):
         assert column in header
 
 
-def test_nobody_concerned_is_said(scene: Scene) -> None:
-    """A change that no workload opted in for is a skip with the annotation that is missing."""
-    scene.apply(credentials(scene.sandbox), workload(annotations={}), subscription(scene.sandbox))
-    scene.operator.start()
-    scene.watching()
+def test_nobody_concerned_is_said(harness: ClusterHarness) -> None:
+    """A change without a matching workload is a skip that names the missing annotation."""
+    harness.apply(credentials(harness.sandbox), workload(annotations={}), subscription(harness.sandbox))
+    harness.operator.start()
+    harness.wait_serving()
 
-    scene.change(DB_PASSWORD="second")
+    harness.change(DB_PASSWORD="second")
 
     def skip() -> dict[str, Any]:
-        found: dict[str, Any] = scene.get("ies", "payments")["status"].get("lastSkip")
+        found: dict[str, Any] = harness.get("ies", "payments")["status"].get("lastSkip")
         return found
 
-    assert scene.eventually(skip)["reason"] == "NoMatchingWorkload"
+    assert harness.eventually(skip)["reason"] == "NoMatchingWorkload"
     assert "events.infisical.com/auto-reload" in skip()["message"]

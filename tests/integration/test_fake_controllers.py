@@ -1,4 +1,4 @@
-"""The stand-ins for foreign controllers behave as these do: what triggers them, what they tell, the traps."""
+"""The fake controllers behave as the real ones: triggers, status, and traps."""
 
 import asyncio
 import time
@@ -13,12 +13,12 @@ from support.fake_controllers import (
     infisical_secrets,
     manifests,
     objects,
-    playing,
     rollouts,
     static_secrets,
 )
-from support.fake_controllers.calls import Api
-from support.fake_controllers.controllers import Controller
+from support.fake_controllers.api_client import Api
+from support.fake_controllers.controller import Controller
+from support.fake_controllers.controller_runner import controller_runner
 from support.fake_controllers.external_secrets import ExternalSecrets
 from support.fake_controllers.infisical_secrets import InfisicalSecrets
 from support.fake_controllers.options import Options, holding
@@ -41,8 +41,8 @@ _QUIET_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """One namespace, what is in Infisical, and who asks the API server."""
+class ControllerHarness:
+    """One namespace, the data in Infisical, and a client of the API server."""
 
     api: Api
     namespace: str
@@ -50,26 +50,26 @@ class World:
     upstream: dict[str, str]
 
     async def create(self, resource: Resource, manifest: Object) -> Object:
-        """A new object."""
+        """Create an object."""
         return await self.api.create(resource.path(self.namespace), manifest, "test")
 
     async def get(self, resource: Resource, name: str) -> Object:
-        """One object; not yet, while it is not there."""
+        """Read an object; a missing one is a failed assertion."""
         found = await self.api.find(resource.path(self.namespace, name))
         assert found is not None
         return found
 
     async def patch(self, resource: Resource, name: str, **body: object) -> None:
-        """Merge into one object."""
+        """Merge into an object."""
         await self.api.patch(resource.path(self.namespace, name), body, "test")
 
     async def annotate(self, resource: Resource, name: str, **annotations: str) -> None:
-        """What `kubectl annotate --overwrite` does; `force_sync` is the key example.com/force_sync."""
+        """Annotate as `kubectl annotate --overwrite`; `force_sync` is the key example.com/force_sync."""
         named = {f"example.com/{key}": value for key, value in annotations.items()}
         await self.patch(resource, name, metadata={"annotations": named})
 
-    async def has(self, resource: Resource, name: str, condition: Callable[[Object], object]) -> Object:
-        """Wait until an object is so; the object."""
+    async def wait_for(self, resource: Resource, name: str, condition: Callable[[Object], object]) -> Object:
+        """Wait until a condition holds for an object; return the object."""
 
         async def read_result() -> Object | None:
             found = await self.get(resource, name)
@@ -78,26 +78,26 @@ class World:
         found: Object = await self.eventually(read_result)
         return found
 
-    async def rests(self, resource: Resource, name: str) -> None:
-        """See for a while that an object does not move at all."""
+    async def assert_unchanged(self, resource: Resource, name: str) -> None:
+        """Check for a while that an object does not change."""
         version = (await self.get(resource, name))["metadata"]["resourceVersion"]
         await asyncio.sleep(_QUIET_SECONDS)
         assert version == (await self.get(resource, name))["metadata"]["resourceVersion"]
 
-    async def settled(self, resource: Resource, name: str, kind: str) -> Object:
-        """Wait until a condition is True; the object."""
-        return await self.has(resource, name, lambda thing: _status(thing, kind) == "True")
+    async def wait_condition(self, resource: Resource, name: str, kind: str) -> Object:
+        """Wait until a condition is True; return the object."""
+        return await self.wait_for(resource, name, lambda thing: _status(thing, kind) == "True")
 
 
 @pytest.fixture
-async def world(
+async def harness(
     cluster: Any,  # noqa: ANN401 - ours or a foreign one
     namespace: str,
     eventually_async: Callable[..., Awaitable[Any]],
-) -> AsyncIterator[World]:
+) -> AsyncIterator[ControllerHarness]:
     """An Infisical with one secret."""
     async with Api.opened(cluster.kubeconfig) as api:
-        yield World(api, namespace, eventually_async, {"DB_PASSWORD": "first"})
+        yield ControllerHarness(api, namespace, eventually_async, {"DB_PASSWORD": "first"})
 
 
 def _status(thing: Object, kind: str) -> object:
@@ -123,92 +123,96 @@ def _moved(before: Object, after: Object) -> bool:
 # -- InfisicalSecret --------------------------------------------------------------------------------
 
 
-async def test_an_infisical_secret_syncs_on_a_new_generation_only(world: World) -> None:
-    """Annotations and labels do nothing; the same interval in other words writes the new data."""
-    manifest = manifests.infisical_secret("payments", world.namespace, "one", "two")
-    await world.create(INFISICAL_SECRET, manifest)
-    async with InfisicalSecrets(world.api, world.namespace, holding(world.upstream)):
-        first = await world.has(SECRET, "two", _holds(DB_PASSWORD="first"))
-        await world.settled(INFISICAL_SECRET, "payments", infisical_secrets.REDEPLOY)
-        world.upstream["DB_PASSWORD"] = "second"
+async def test_an_infisical_secret_syncs_on_a_new_generation_only(harness: ControllerHarness) -> None:
+    """Annotations and labels do not trigger; another spelling of the interval writes the new data."""
+    manifest = manifests.infisical_secret("payments", harness.namespace, "one", "two")
+    await harness.create(INFISICAL_SECRET, manifest)
+    async with InfisicalSecrets(harness.api, harness.namespace, holding(harness.upstream)):
+        first = await harness.wait_for(SECRET, "two", _holds(DB_PASSWORD="first"))
+        await harness.wait_condition(INFISICAL_SECRET, "payments", infisical_secrets.REDEPLOY)
+        harness.upstream["DB_PASSWORD"] = "second"
 
-        await world.annotate(INFISICAL_SECRET, "payments", force_sync="1")
-        await world.patch(INFISICAL_SECRET, "payments", metadata={"labels": {"any": "label"}})
-        await world.rests(SECRET, "two")
+        await harness.annotate(INFISICAL_SECRET, "payments", force_sync="1")
+        await harness.patch(INFISICAL_SECRET, "payments", metadata={"labels": {"any": "label"}})
+        await harness.assert_unchanged(SECRET, "two")
 
-        await world.patch(INFISICAL_SECRET, "payments", spec={"syncConfig": {"resyncInterval": "1m"}})
+        await harness.patch(INFISICAL_SECRET, "payments", spec={"syncConfig": {"resyncInterval": "1m"}})
         for name in ("one", "two"):
-            second = await world.has(SECRET, name, _holds(DB_PASSWORD="second"))
+            second = await harness.wait_for(SECRET, name, _holds(DB_PASSWORD="second"))
             assert _version(second) != _version(first)
 
 
-async def test_an_infisical_secret_tells_nothing_when_nothing_is_new(world: World) -> None:
-    """A reconcile with the same data moves neither the Secret nor the status."""
-    await world.create(INFISICAL_SECRET, manifests.infisical_secret("payments", world.namespace, "app"))
-    async with InfisicalSecrets(world.api, world.namespace, holding(world.upstream)) as standin:
-        await world.settled(INFISICAL_SECRET, "payments", infisical_secrets.REDEPLOY)
-        before = await world.get(SECRET, "app"), await world.get(INFISICAL_SECRET, "payments")
+async def test_an_infisical_secret_tells_nothing_when_nothing_is_new(harness: ControllerHarness) -> None:
+    """A reconcile with the same data changes neither the Secret nor the status."""
+    await harness.create(INFISICAL_SECRET, manifests.infisical_secret("payments", harness.namespace, "app"))
+    async with InfisicalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
+        await harness.wait_condition(INFISICAL_SECRET, "payments", infisical_secrets.REDEPLOY)
+        before = await harness.get(SECRET, "app"), await harness.get(INFISICAL_SECRET, "payments")
 
-        await world.patch(INFISICAL_SECRET, "payments", spec={"syncConfig": {"resyncInterval": "1m"}})
-        await world.eventually(_has_tried(standin, 2))
+        await harness.patch(INFISICAL_SECRET, "payments", spec={"syncConfig": {"resyncInterval": "1m"}})
+        await harness.eventually(_has_tried(controller, 2))
 
-        assert not _moved(before[0], await world.get(SECRET, "app"))
-        after = await world.get(INFISICAL_SECRET, "payments")
+        assert not _moved(before[0], await harness.get(SECRET, "app"))
+        after = await harness.get(INFISICAL_SECRET, "payments")
         assert before[1]["status"] == after["status"]
         assert "observedGeneration" not in str(after["status"])
 
 
-async def test_an_infisical_secret_does_not_repair_what_it_thinks_unchanged(world: World) -> None:
-    """A deleted Secret stays away while the data are the same, until the generation changes."""
-    await world.create(INFISICAL_SECRET, manifests.infisical_secret("payments", world.namespace, "app"))
-    async with InfisicalSecrets(world.api, world.namespace, holding(world.upstream)) as standin:
-        await world.settled(INFISICAL_SECRET, "payments", infisical_secrets.REDEPLOY)
-        await world.api.delete(SECRET.path(world.namespace, "app"))
+async def test_an_infisical_secret_does_not_repair_what_it_thinks_unchanged(
+    harness: ControllerHarness,
+) -> None:
+    """A deleted Secret stays deleted with the same data, until the generation changes."""
+    await harness.create(INFISICAL_SECRET, manifests.infisical_secret("payments", harness.namespace, "app"))
+    async with InfisicalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
+        await harness.wait_condition(INFISICAL_SECRET, "payments", infisical_secrets.REDEPLOY)
+        await harness.api.delete(SECRET.path(harness.namespace, "app"))
 
-        await standin.sync_now()
-        assert await world.api.find(SECRET.path(world.namespace, "app")) is None
+        await controller.sync_now()
+        assert await harness.api.find(SECRET.path(harness.namespace, "app")) is None
 
-        await world.patch(INFISICAL_SECRET, "payments", spec={"syncConfig": {"resyncInterval": "1m"}})
-        await world.has(SECRET, "app", _holds(DB_PASSWORD="first"))
+        await harness.patch(INFISICAL_SECRET, "payments", spec={"syncConfig": {"resyncInterval": "1m"}})
+        await harness.wait_for(SECRET, "app", _holds(DB_PASSWORD="first"))
 
 
-async def test_an_infisical_secret_tells_of_a_failure_and_recovers(world: World) -> None:
-    """What fails is told with the real conditions, and tried again after a while."""
-    await world.create(INFISICAL_SECRET, manifests.infisical_secret("payments", world.namespace, "app"))
+async def test_an_infisical_secret_tells_of_a_failure_and_recovers(harness: ControllerHarness) -> None:
+    """A failure has the real conditions, and the next attempt succeeds."""
+    await harness.create(INFISICAL_SECRET, manifests.infisical_secret("payments", harness.namespace, "app"))
     options = Options(failing=1, retry=None)
-    async with InfisicalSecrets(world.api, world.namespace, holding(world.upstream), options) as standin:
-        failed = await world.has(
+    async with InfisicalSecrets(
+        harness.api, harness.namespace, holding(harness.upstream), options
+    ) as controller:
+        failed = await harness.wait_for(
             INFISICAL_SECRET, "payments", lambda thing: _status(thing, infisical_secrets.READY) == "False"
         )
         assert objects.condition_of(failed, infisical_secrets.REDEPLOY)["reason"] == "Stopped"
-        assert await world.api.find(SECRET.path(world.namespace, "app")) is None
+        assert await harness.api.find(SECRET.path(harness.namespace, "app")) is None
 
-        standin.become(Options(failing=0))
-        await world.settled(INFISICAL_SECRET, "payments", infisical_secrets.READY)
+        controller.configure(Options(failing=0))
+        await harness.wait_condition(INFISICAL_SECRET, "payments", infisical_secrets.READY)
 
 
 # -- InfisicalStaticSecret --------------------------------------------------------------------------
 
 
-async def test_a_static_secret_syncs_on_an_annotation_and_tells_when(world: World) -> None:
-    """An annotation is enough; the time of success is not before the request, by the stand-in's clock."""
-    await world.create(STATIC_SECRET, manifests.static_secret("payments", world.namespace, "app"))
-    async with StaticSecrets(world.api, world.namespace, holding(world.upstream)):
-        await world.settled(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
-        first = await world.get(SECRET, "app")
-        world.upstream["DB_PASSWORD"] = "second"
+async def test_a_static_secret_syncs_on_an_annotation_and_tells_when(harness: ControllerHarness) -> None:
+    """An annotation triggers; the time of success is not before the request, by the controller's clock."""
+    await harness.create(STATIC_SECRET, manifests.static_secret("payments", harness.namespace, "app"))
+    async with StaticSecrets(harness.api, harness.namespace, holding(harness.upstream)):
+        await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
+        first = await harness.get(SECRET, "app")
+        harness.upstream["DB_PASSWORD"] = "second"
         asked = objects.timestamp()
 
-        await world.annotate(STATIC_SECRET, "payments", force_sync="1")
+        await harness.annotate(STATIC_SECRET, "payments", force_sync="1")
 
-        second = await world.has(SECRET, "app", _holds(DB_PASSWORD="second"))
+        second = await harness.wait_for(SECRET, "app", _holds(DB_PASSWORD="second"))
         assert _version(second) != _version(first)
-        told = await world.has(
+        found = await harness.wait_for(
             STATIC_SECRET,
             "payments",
             lambda thing: objects.condition_of(thing, static_secrets.SUCCESS_AT)["message"] >= asked,
         )
-        condition = objects.condition_of(told, static_secrets.STATUS)
+        condition = objects.condition_of(found, static_secrets.STATUS)
         assert (condition["status"], condition["reason"], condition["observedGeneration"]) == (
             "True",
             "OK",
@@ -217,184 +221,190 @@ async def test_a_static_secret_syncs_on_an_annotation_and_tells_when(world: Worl
         assert second["metadata"]["ownerReferences"][0]["kind"] == "InfisicalStaticSecret"
 
 
-async def test_a_static_secret_moves_its_target_without_new_data(world: World) -> None:
-    """The trap: annotations are copied, but for the system's; the version annotation stays."""
-    await world.create(STATIC_SECRET, manifests.static_secret("payments", world.namespace, "app"))
-    async with StaticSecrets(world.api, world.namespace, holding(world.upstream)):
-        await world.settled(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
-        first = await world.get(SECRET, "app")
+async def test_a_static_secret_moves_its_target_without_new_data(harness: ControllerHarness) -> None:
+    """The trap: annotations are copied, except those of the system; the version annotation stays."""
+    await harness.create(STATIC_SECRET, manifests.static_secret("payments", harness.namespace, "app"))
+    async with StaticSecrets(harness.api, harness.namespace, holding(harness.upstream)):
+        await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
+        first = await harness.get(SECRET, "app")
         system = {"kubectl.kubernetes.io/asked": "1", "example.com/asked": "1"}
 
-        await world.patch(STATIC_SECRET, "payments", metadata={"annotations": system})
+        await harness.patch(STATIC_SECRET, "payments", metadata={"annotations": system})
 
-        moved = await world.has(SECRET, "app", lambda secret: _moved(first, secret))
+        moved = await harness.wait_for(SECRET, "app", lambda secret: _moved(first, secret))
         assert (first["data"], _version(first)) == (moved["data"], _version(moved))
         copied = objects.annotations_of(moved)
         assert "example.com/asked" in copied
         assert "kubectl.kubernetes.io/asked" not in copied
 
 
-async def test_a_static_secret_with_metadata_of_its_own_leaves_its_target(world: World) -> None:
-    """With `targets[].metadata` a trigger is acknowledged, and the target does not move."""
+async def test_a_static_secret_with_metadata_of_its_own_leaves_its_target(harness: ControllerHarness) -> None:
+    """With `targets[].metadata` a trigger is acknowledged, and the target does not change."""
     metadata = {"labels": {"team": "shop"}, "annotations": {"example.com/own": "1"}}
-    manifest = manifests.static_secret("payments", world.namespace, "app", metadata=metadata)
-    await world.create(STATIC_SECRET, manifest)
-    async with StaticSecrets(world.api, world.namespace, holding(world.upstream)) as standin:
-        await world.settled(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
-        first = await world.get(SECRET, "app")
+    manifest = manifests.static_secret("payments", harness.namespace, "app", metadata=metadata)
+    await harness.create(STATIC_SECRET, manifest)
+    async with StaticSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
+        await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
+        first = await harness.get(SECRET, "app")
 
-        await world.annotate(STATIC_SECRET, "payments", force_sync="1")
-        await world.eventually(_has_tried(standin, 2))
+        await harness.annotate(STATIC_SECRET, "payments", force_sync="1")
+        await harness.eventually(_has_tried(controller, 2))
 
-        assert not _moved(first, await world.get(SECRET, "app"))
+        assert not _moved(first, await harness.get(SECRET, "app"))
         assert objects.annotations_of(first).keys() == {"example.com/own", objects.VERSION}
 
 
-async def test_a_static_secret_that_fails_keeps_the_time_of_its_last_success(world: World) -> None:
-    """A failure is told as such; the time and the data stay, and the next trigger heals it."""
-    manifest = manifests.static_secret("payments", world.namespace, "app")
+async def test_a_static_secret_that_fails_keeps_the_time_of_its_last_success(
+    harness: ControllerHarness,
+) -> None:
+    """A failure is reported; the time and the data stay, and the next trigger succeeds."""
+    manifest = manifests.static_secret("payments", harness.namespace, "app")
     manifest["spec"]["targets"][0]["kind"] = "ConfigMap"
-    await world.create(STATIC_SECRET, manifest)
-    async with StaticSecrets(world.api, world.namespace, holding(world.upstream)) as standin:
-        settled = await world.settled(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
-        world.upstream["DB_PASSWORD"] = "second"
+    await harness.create(STATIC_SECRET, manifest)
+    async with StaticSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
+        settled = await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
+        harness.upstream["DB_PASSWORD"] = "second"
 
-        standin.become(Options(failing=1, retry=None))
-        await world.annotate(STATIC_SECRET, "payments", force_sync="1")
-        failed = await world.has(
+        controller.configure(Options(failing=1, retry=None))
+        await harness.annotate(STATIC_SECRET, "payments", force_sync="1")
+        failed = await harness.wait_for(
             STATIC_SECRET, "payments", lambda thing: _status(thing, static_secrets.STATUS) == "False"
         )
         kept = objects.condition_of(settled, static_secrets.SUCCESS_AT)
         assert kept == objects.condition_of(failed, static_secrets.SUCCESS_AT)
-        assert (await world.get(CONFIG_MAP, "app"))["data"] == {"DB_PASSWORD": "first"}
+        assert (await harness.get(CONFIG_MAP, "app"))["data"] == {"DB_PASSWORD": "first"}
 
-        await world.annotate(STATIC_SECRET, "payments", force_sync="2")
-        await world.has(CONFIG_MAP, "app", lambda found: found["data"] == {"DB_PASSWORD": "second"})
+        await harness.annotate(STATIC_SECRET, "payments", force_sync="2")
+        await harness.wait_for(CONFIG_MAP, "app", lambda found: found["data"] == {"DB_PASSWORD": "second"})
 
 
-async def test_an_early_static_secret_does_not_hear_annotations(world: World) -> None:
-    """The first releases heeded the generation only."""
-    await world.create(STATIC_SECRET, manifests.static_secret("payments", world.namespace, "app"))
-    async with EarlyStaticSecrets(world.api, world.namespace, holding(world.upstream)) as standin:
-        await world.settled(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
+async def test_an_early_static_secret_does_not_hear_annotations(harness: ControllerHarness) -> None:
+    """The first releases react to the generation only."""
+    await harness.create(STATIC_SECRET, manifests.static_secret("payments", harness.namespace, "app"))
+    async with EarlyStaticSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
+        await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
 
-        await world.annotate(STATIC_SECRET, "payments", force_sync="1")
-        await world.rests(STATIC_SECRET, "payments")
+        await harness.annotate(STATIC_SECRET, "payments", force_sync="1")
+        await harness.assert_unchanged(STATIC_SECRET, "payments")
 
-        assert len(standin.tries) == 1
+        assert len(controller.tries) == 1
 
 
 # -- ExternalSecret ---------------------------------------------------------------------------------
 
 
-async def test_an_external_secret_syncs_on_an_annotation_and_acknowledges_it(world: World) -> None:
+async def test_an_external_secret_syncs_on_an_annotation_and_acknowledges_it(
+    harness: ControllerHarness,
+) -> None:
     """The synced version changes with each request, the hash with the data only, the Secret with both."""
-    await world.create(EXTERNAL_SECRET, manifests.external_secret("payments", world.namespace))
-    async with ExternalSecrets(world.api, world.namespace, holding(world.upstream)):
-        before = await world.settled(EXTERNAL_SECRET, "payments", external_secrets.READY)
-        first = await world.get(SECRET, "payments")
+    await harness.create(EXTERNAL_SECRET, manifests.external_secret("payments", harness.namespace))
+    async with ExternalSecrets(harness.api, harness.namespace, holding(harness.upstream)):
+        before = await harness.wait_condition(EXTERNAL_SECRET, "payments", external_secrets.READY)
+        first = await harness.get(SECRET, "payments")
 
-        await world.annotate(EXTERNAL_SECRET, "payments", force_sync="1")
-        after = await world.has(EXTERNAL_SECRET, "payments", _acknowledges(before))
-        same = await world.get(SECRET, "payments")
+        await harness.annotate(EXTERNAL_SECRET, "payments", force_sync="1")
+        after = await harness.wait_for(EXTERNAL_SECRET, "payments", _acknowledges(before))
+        same = await harness.get(SECRET, "payments")
         assert _hash(same) == _hash(first)
         assert _moved(first, same)
         assert after["status"]["syncedResourceVersion"].startswith("1-")
         assert after["status"]["refreshTime"] >= before["status"]["refreshTime"]
 
-        world.upstream["DB_PASSWORD"] = "second"
-        await world.annotate(EXTERNAL_SECRET, "payments", force_sync="2")
-        second = await world.has(SECRET, "payments", _holds(DB_PASSWORD="second"))
+        harness.upstream["DB_PASSWORD"] = "second"
+        await harness.annotate(EXTERNAL_SECRET, "payments", force_sync="2")
+        second = await harness.wait_for(SECRET, "payments", _holds(DB_PASSWORD="second"))
         assert _hash(second) != _hash(first)
 
 
-async def test_an_external_secret_that_fails_keeps_its_refresh_time(world: World) -> None:
-    """Ready is False with the real reason; time, version and data stay until a later try succeeds."""
-    await world.create(EXTERNAL_SECRET, manifests.external_secret("payments", world.namespace, "app"))
-    async with ExternalSecrets(world.api, world.namespace, holding(world.upstream)) as standin:
-        before = await world.settled(EXTERNAL_SECRET, "payments", external_secrets.READY)
-        world.upstream["DB_PASSWORD"] = "second"
+async def test_an_external_secret_that_fails_keeps_its_refresh_time(harness: ControllerHarness) -> None:
+    """Ready is False with the real reason; time, version and data stay until an attempt succeeds."""
+    await harness.create(EXTERNAL_SECRET, manifests.external_secret("payments", harness.namespace, "app"))
+    async with ExternalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
+        before = await harness.wait_condition(EXTERNAL_SECRET, "payments", external_secrets.READY)
+        harness.upstream["DB_PASSWORD"] = "second"
 
-        standin.become(Options(failing=2, retry=0.7))
-        await world.annotate(EXTERNAL_SECRET, "payments", force_sync="1")
-        failed = await world.has(
+        controller.configure(Options(failing=2, retry=0.7))
+        await harness.annotate(EXTERNAL_SECRET, "payments", force_sync="1")
+        failed = await harness.wait_for(
             EXTERNAL_SECRET, "payments", lambda thing: _status(thing, external_secrets.READY) == "False"
         )
         assert objects.condition_of(failed, external_secrets.READY)["reason"] == "SecretSyncedError"
         for key in ("refreshTime", "syncedResourceVersion"):
             assert before["status"][key] == failed["status"][key]
-        assert _holds(DB_PASSWORD="first")(await world.get(SECRET, "app"))
+        assert _holds(DB_PASSWORD="first")(await harness.get(SECRET, "app"))
 
-        await world.has(SECRET, "app", _holds(DB_PASSWORD="second"))
-        await world.has(EXTERNAL_SECRET, "payments", _acknowledges(before))
+        await harness.wait_for(SECRET, "app", _holds(DB_PASSWORD="second"))
+        await harness.wait_for(EXTERNAL_SECRET, "payments", _acknowledges(before))
 
 
 @pytest.mark.parametrize("spec", [{"refreshPolicy": "CreatedOnce"}, {"refreshInterval": "0"}])
-async def test_an_external_secret_may_hear_no_request(world: World, spec: dict[str, str]) -> None:
-    """CreatedOnce and an interval of 0 ignore annotations; a deleted Secret is made again all the same."""
-    await world.create(EXTERNAL_SECRET, manifests.external_secret("payments", world.namespace, **spec))
-    async with ExternalSecrets(world.api, world.namespace, holding(world.upstream)):
-        await world.settled(EXTERNAL_SECRET, "payments", external_secrets.READY)
-        world.upstream["DB_PASSWORD"] = "second"
+async def test_an_external_secret_may_hear_no_request(
+    harness: ControllerHarness, spec: dict[str, str]
+) -> None:
+    """CreatedOnce and an interval of 0 ignore annotations; a deleted Secret is still created again."""
+    await harness.create(EXTERNAL_SECRET, manifests.external_secret("payments", harness.namespace, **spec))
+    async with ExternalSecrets(harness.api, harness.namespace, holding(harness.upstream)):
+        await harness.wait_condition(EXTERNAL_SECRET, "payments", external_secrets.READY)
+        harness.upstream["DB_PASSWORD"] = "second"
 
-        await world.annotate(EXTERNAL_SECRET, "payments", force_sync="1")
-        await world.rests(EXTERNAL_SECRET, "payments")
-        assert _holds(DB_PASSWORD="first")(await world.get(SECRET, "payments"))
+        await harness.annotate(EXTERNAL_SECRET, "payments", force_sync="1")
+        await harness.assert_unchanged(EXTERNAL_SECRET, "payments")
+        assert _holds(DB_PASSWORD="first")(await harness.get(SECRET, "payments"))
 
-        await world.api.delete(SECRET.path(world.namespace, "payments"))
-        await world.has(SECRET, "payments", _holds(DB_PASSWORD="second"))
+        await harness.api.delete(SECRET.path(harness.namespace, "payments"))
+        await harness.wait_for(SECRET, "payments", _holds(DB_PASSWORD="second"))
 
 
 # -- all of them ------------------------------------------------------------------------------------
 
 
-async def test_requests_during_a_delay_are_one_reconcile(world: World) -> None:
-    """What comes before the look at Infisical is in it."""
-    await world.create(STATIC_SECRET, manifests.static_secret("payments", world.namespace, "app"))
-    async with StaticSecrets(world.api, world.namespace, holding(world.upstream)) as standin:
-        await world.settled(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
+async def test_requests_during_a_delay_are_one_reconcile(harness: ControllerHarness) -> None:
+    """A reconcile includes all triggers before its fetch."""
+    await harness.create(STATIC_SECRET, manifests.static_secret("payments", harness.namespace, "app"))
+    async with StaticSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
+        await harness.wait_condition(STATIC_SECRET, "payments", static_secrets.SUCCESS_AT)
 
-        standin.become(Options(delay=(2.0, 2.1)))
+        controller.configure(Options(delay=(2.0, 2.1)))
         began = time.monotonic()
-        requests = (world.annotate(STATIC_SECRET, "payments", **{f"request{n}": "1"}) for n in range(3))
+        requests = (harness.annotate(STATIC_SECRET, "payments", **{f"request{n}": "1"}) for n in range(3))
         await asyncio.gather(*requests)
-        world.upstream["DB_PASSWORD"] = "second"
-        await world.has(SECRET, "app", _holds(DB_PASSWORD="second"))
+        harness.upstream["DB_PASSWORD"] = "second"
+        await harness.wait_for(SECRET, "app", _holds(DB_PASSWORD="second"))
 
         assert time.monotonic() - began >= 2
-        await world.eventually(_has_tried(standin, 2))
-        await world.rests(STATIC_SECRET, "payments")
-        assert len(standin.tries) == 2
+        await harness.eventually(_has_tried(controller, 2))
+        await harness.assert_unchanged(STATIC_SECRET, "payments")
+        assert len(controller.tries) == 2
 
 
-async def test_one_that_is_silent_does_nothing_and_catches_up(world: World) -> None:
-    """No trigger wakes it; when it is back, it syncs what it missed."""
-    await world.create(EXTERNAL_SECRET, manifests.external_secret("payments", world.namespace))
-    async with ExternalSecrets(world.api, world.namespace, holding(world.upstream)) as standin:
-        await world.settled(EXTERNAL_SECRET, "payments", external_secrets.READY)
-        world.upstream["DB_PASSWORD"] = "second"
+async def test_one_that_is_silent_does_nothing_and_catches_up(harness: ControllerHarness) -> None:
+    """No trigger has an effect; an active controller then syncs the missed changes."""
+    await harness.create(EXTERNAL_SECRET, manifests.external_secret("payments", harness.namespace))
+    async with ExternalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
+        await harness.wait_condition(EXTERNAL_SECRET, "payments", external_secrets.READY)
+        harness.upstream["DB_PASSWORD"] = "second"
 
-        standin.become(Options(silent=True))
-        await world.annotate(EXTERNAL_SECRET, "payments", force_sync="1")
-        await world.rests(EXTERNAL_SECRET, "payments")
+        controller.configure(Options(silent=True))
+        await harness.annotate(EXTERNAL_SECRET, "payments", force_sync="1")
+        await harness.assert_unchanged(EXTERNAL_SECRET, "payments")
 
-        standin.become(Options())
-        await world.has(SECRET, "payments", _holds(DB_PASSWORD="second"))
+        controller.configure(Options())
+        await harness.wait_for(SECRET, "payments", _holds(DB_PASSWORD="second"))
 
 
-async def test_it_may_sync_first_or_by_its_own_interval(world: World) -> None:
-    """Told to sync now, and with an interval, it fetches what nobody asked it for."""
-    await world.create(INFISICAL_SECRET, manifests.infisical_secret("payments", world.namespace, "app"))
-    async with InfisicalSecrets(world.api, world.namespace, holding(world.upstream)) as standin:
-        await world.has(SECRET, "app", _holds(DB_PASSWORD="first"))
+async def test_it_may_sync_first_or_by_its_own_interval(harness: ControllerHarness) -> None:
+    """`sync_now` and an interval fetch without a trigger."""
+    await harness.create(INFISICAL_SECRET, manifests.infisical_secret("payments", harness.namespace, "app"))
+    async with InfisicalSecrets(harness.api, harness.namespace, holding(harness.upstream)) as controller:
+        await harness.wait_for(SECRET, "app", _holds(DB_PASSWORD="first"))
 
-        world.upstream["DB_PASSWORD"] = "second"
-        await standin.sync_now("payments")
-        assert _holds(DB_PASSWORD="second")(await world.get(SECRET, "app"))
+        harness.upstream["DB_PASSWORD"] = "second"
+        await controller.sync_now("payments")
+        assert _holds(DB_PASSWORD="second")(await harness.get(SECRET, "app"))
 
-        standin.become(Options(interval=0.2))
-        world.upstream["DB_PASSWORD"] = "third"
-        await world.has(SECRET, "app", _holds(DB_PASSWORD="third"))
+        controller.configure(Options(interval=0.2))
+        harness.upstream["DB_PASSWORD"] = "third"
+        await harness.wait_for(SECRET, "app", _holds(DB_PASSWORD="third"))
 
 
 def test_a_stand_in_plays_for_tests_that_are_not_asynchronous(
@@ -403,64 +413,66 @@ def test_a_stand_in_plays_for_tests_that_are_not_asynchronous(
     kubectl: Callable[..., str],
     eventually: Callable[..., Any],
 ) -> None:
-    """It works in a thread of its own and stops with the block."""
+    """It runs in a thread of its own and ends with the block."""
     upstream = {"DB_PASSWORD": "first"}
-    with playing.staged(cluster.kubeconfig) as stage:
-        standin = stage.play(lambda api: ExternalSecrets(api, namespace, holding(upstream)))
+    with controller_runner(cluster.kubeconfig) as runner:
+        controller = runner.start(lambda api: ExternalSecrets(api, namespace, holding(upstream)))
         manifest = manifests.external_secret("payments", namespace)
-        stage.do(standin.api.create(EXTERNAL_SECRET.path(namespace), manifest, "test"))
+        runner.run(controller.api.create(EXTERNAL_SECRET.path(namespace), manifest, "test"))
         eventually(lambda: kubectl("get", "secret", "payments", "-n", namespace))
 
         upstream["DB_PASSWORD"] = "second"
-        stage.do(standin.sync_now())
-        assert len(standin.tries) == 2
+        runner.run(controller.sync_now())
+        assert len(controller.tries) == 2
 
 
 # -- Rollout ----------------------------------------------------------------------------------------
 
 
-async def test_a_rollout_restarts_at_a_time_and_says_so(world: World) -> None:
-    """While it restarts it is Progressing; done, `restartedAt` is what was asked for. The template stays."""
-    await world.create(ROLLOUT, manifests.rollout("api", world.namespace))
-    async with Rollouts(world.api, world.namespace, Options(delay=0.8)):
-        healthy = await world.has(ROLLOUT, "api", _is_healthy(1))
+async def test_a_rollout_restarts_at_a_time_and_says_so(harness: ControllerHarness) -> None:
+    """A restart is Progressing; at its end `restartedAt` is the requested time. The template stays."""
+    await harness.create(ROLLOUT, manifests.rollout("api", harness.namespace))
+    async with Rollouts(harness.api, harness.namespace, Options(delay=0.8)):
+        healthy = await harness.wait_for(ROLLOUT, "api", _is_healthy(1))
         assert "restartedAt" not in healthy["status"]
         asked = objects.timestamp()
 
-        await world.patch(ROLLOUT, "api", spec={"restartAt": asked})
+        await harness.patch(ROLLOUT, "api", spec={"restartAt": asked})
 
-        busy = await world.has(ROLLOUT, "api", lambda thing: thing["status"]["phase"] == rollouts.PROGRESSING)
+        busy = await harness.wait_for(
+            ROLLOUT, "api", lambda thing: thing["status"]["phase"] == rollouts.PROGRESSING
+        )
         assert (busy["status"]["replicas"], busy["status"]["availableReplicas"]) == (2, 1)
         assert "restartedAt" not in busy["status"]
-        done = await world.has(ROLLOUT, "api", _is_healthy(2))
+        done = await harness.wait_for(ROLLOUT, "api", _is_healthy(2))
         assert done["status"]["restartedAt"] == asked
         assert done["status"]["availableReplicas"] == 2
         assert done["status"]["currentPodHash"] == healthy["status"]["currentPodHash"]
 
 
-async def test_a_rollout_may_not_succeed(world: World) -> None:
-    """One that fails is Degraded and has not restarted; a restart in the future waits for its time."""
-    await world.create(ROLLOUT, manifests.rollout("api", world.namespace))
-    async with Rollouts(world.api, world.namespace) as standin:
-        await world.has(ROLLOUT, "api", _is_healthy(1))
-        standin.become(Options(failing=1, retry=1.0))
+async def test_a_rollout_may_not_succeed(harness: ControllerHarness) -> None:
+    """A failed restart is Degraded and not restarted; a restart in the future waits for its time."""
+    await harness.create(ROLLOUT, manifests.rollout("api", harness.namespace))
+    async with Rollouts(harness.api, harness.namespace) as controller:
+        await harness.wait_for(ROLLOUT, "api", _is_healthy(1))
+        controller.configure(Options(failing=1, retry=1.0))
         later = objects.timestamp(skew=2)
 
-        await world.patch(ROLLOUT, "api", spec={"restartAt": later})
+        await harness.patch(ROLLOUT, "api", spec={"restartAt": later})
 
-        await world.has(ROLLOUT, "api", _is_healthy(2))
+        await harness.wait_for(ROLLOUT, "api", _is_healthy(2))
         assert objects.timestamp() < later
-        degraded = await world.has(
+        degraded = await harness.wait_for(
             ROLLOUT, "api", lambda thing: thing["status"]["phase"] == rollouts.DEGRADED
         )
         assert objects.timestamp() >= later
         assert "restartedAt" not in degraded["status"]
-        done = await world.has(ROLLOUT, "api", _is_healthy(2))
+        done = await harness.wait_for(ROLLOUT, "api", _is_healthy(2))
         assert done["status"]["restartedAt"] == later
 
 
 def _acknowledges(before: Object) -> Callable[[Object], bool]:
-    """Whether another version is synced than before, and well."""
+    """Whether another version is synced than before, with success."""
     return lambda thing: bool(
         thing["status"]["syncedResourceVersion"] != before["status"]["syncedResourceVersion"]
         and _status(thing, external_secrets.READY) == "True"
@@ -468,7 +480,7 @@ def _acknowledges(before: Object) -> Callable[[Object], bool]:
 
 
 def _is_healthy(generation: int) -> Callable[[Object], bool]:
-    """Whether a Rollout has done what this generation asks for."""
+    """Whether a Rollout has completed this generation."""
 
     def read_result(thing: Object) -> bool:
         status = thing.get("status", {})
@@ -477,10 +489,10 @@ def _is_healthy(generation: int) -> Callable[[Object], bool]:
     return read_result
 
 
-def _has_tried(standin: Controller, times: int) -> Callable[[], Awaitable[bool]]:
+def _has_tried(controller: Controller, times: int) -> Callable[[], Awaitable[bool]]:
     """Whether it has reconciled so often."""
 
     async def read_result() -> bool:
-        return len(standin.tries) >= times
+        return len(controller.tries) >= times
 
     return read_result

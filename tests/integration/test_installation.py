@@ -1,4 +1,4 @@
-"""The chart installed by helm, and the operator run as the pod would be: command line, token, RBAC on."""
+"""The chart installed by helm, and the operator run like its pod: command line, token, RBAC."""
 
 import base64
 import json
@@ -14,40 +14,46 @@ from infisical_sandbox.server import Sandbox
 from infisical_sandbox.server.domain.records import KubernetesSettings
 from infisical_sandbox.server.options import Options
 from support import charts
-from support.operator_process import Operator, Scene, credentials, subscription, workload
+from support.cluster_harness import ClusterHarness
+from support.manifests import credentials, subscription, workload
+from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def installed(scene: Scene, cluster: Any, tmp_path: Path) -> Iterator[Operator]:  # noqa: ANN401 - ours or foreign
-    """The release in the scene's namespace, and the operator as its rendered Deployment starts it."""
+def installed(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> Iterator[OperatorProcess]:  # noqa: ANN401 - ours or foreign
+    """The release in the test's namespace, and the operator as its rendered Deployment starts it."""
     values = {
         "crds": {"enabled": False},
-        "scopedNamespaces": [scene.namespace],
+        "scopedNamespaces": [harness.namespace],
         "allowedAddresses": ["http://127.0.0.1:*"],
     }
-    helm, where = cluster.binaries / "helm", ("--namespace", scene.namespace)
+    helm, where = cluster.binaries / "helm", ("--namespace", harness.namespace)
     given = charts.with_values(values, tmp_path)
     release = f"r{secrets.token_hex(3)}"
     charts.helm(helm, "install", release, str(charts.CHART), *where, *given, kubeconfig=cluster.kubeconfig)
     try:
         manifest = charts.helm(helm, "get", "manifest", release, *where, kubeconfig=cluster.kubeconfig)
-        yield Operator.installed(charts.objects(manifest), scene.kubectl, cluster.kubeconfig, tmp_path)
+        yield OperatorProcess.from_chart(
+            charts.objects(manifest), harness.kubectl, cluster.kubeconfig, tmp_path
+        )
     finally:
         charts.helm(helm, "uninstall", release, *where, kubeconfig=cluster.kubeconfig)
 
 
-def test_the_installed_operator_does_the_main_job(scene: Scene, installed: Operator) -> None:
-    """With the rights, flags and variables of the chart a change restarts, and nothing is forbidden."""
-    scene.operator = installed
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
+def test_the_installed_operator_does_the_main_job(
+    harness: ClusterHarness, installed: OperatorProcess
+) -> None:
+    """With the rights, flags and variables of the chart a change restarts, and no request is forbidden."""
+    harness.operator = installed
+    harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
     try:
         installed.start()
-        scene.watching()
-        scene.change(DB_PASSWORD="second")
-        scene.restarts(1)
-        described = scene.kubectl("describe", "deployment", "api", "-n", scene.namespace)
+        harness.wait_serving()
+        harness.change(DB_PASSWORD="second")
+        harness.expect_restarts(1)
+        described = harness.kubectl("describe", "deployment", "api", "-n", harness.namespace)
         assert "Restarted by subscription payments" in described
         assert "forbidden" not in installed.log.read_text()
         assert installed.stop() == 0
@@ -87,46 +93,46 @@ def _ca_of(config: dict[str, str]) -> str:
     return Path(config["certificate-authority"]).read_text()
 
 
-def test_a_service_account_logs_in(scene: Scene, installed: Operator) -> None:
-    """With kubernetesAuth a token of the named ServiceAccount is enough; another account is refused."""
-    scene.operator = installed
-    method = {"identityId": scene.sandbox.identity_id, "audiences": ["infisical"]}
+def test_a_service_account_logs_in(harness: ClusterHarness, installed: OperatorProcess) -> None:
+    """With kubernetesAuth the token of the named ServiceAccount is accepted, and another is rejected."""
+    harness.operator = installed
+    method = {"identityId": harness.sandbox.identity_id, "audiences": ["infisical"]}
     for name in ("app", "other"):
-        scene.kubectl("create", "serviceaccount", name, "-n", scene.namespace)
+        harness.kubectl("create", "serviceaccount", name, "-n", harness.namespace)
     trusted = {"kubernetesAuth": method | {"serviceAccountName": "app"}}
     strange = {"kubernetesAuth": method | {"serviceAccountName": "other"}}
-    scene.apply(
+    harness.apply(
         workload(),
-        subscription(scene.sandbox, authentication=trusted),
-        subscription(scene.sandbox, "strange", authentication=strange),
+        subscription(harness.sandbox, authentication=trusted),
+        subscription(harness.sandbox, "strange", authentication=strange),
     )
     try:
         installed.start()
-        scene.watching()
-        scene.has_reason("Authenticated", "CredentialsRejected", "strange")
-        scene.change(DB_PASSWORD="second")
-        scene.restarts(1)
+        harness.wait_serving()
+        harness.wait_reason("Authenticated", "CredentialsRejected", "strange")
+        harness.change(DB_PASSWORD="second")
+        harness.expect_restarts(1)
     finally:
         installed.kill()
 
 
-def test_an_access_token_is_used_as_it_is(scene: Scene) -> None:
-    """With accessTokenRef there is no login; a token put in place of a revoked one is picked up."""
-    first = scene.sandbox.do_blocking(type(scene.sandbox.controls).mint_token)
+def test_an_access_token_is_used_as_it_is(harness: ClusterHarness) -> None:
+    """With accessTokenRef there is no login; the operator uses a token that replaces a revoked one."""
+    first = harness.sandbox.do_blocking(type(harness.sandbox.controls).mint_token)
     ref = {"name": "infisical-credentials", "key": "token"}
-    scene.apply(
-        credentials(scene.sandbox, token=first),
+    harness.apply(
+        credentials(harness.sandbox, token=first),
         workload(),
-        subscription(scene.sandbox, authentication={"accessTokenRef": ref}, resyncIntervalSeconds=10),
+        subscription(harness.sandbox, authentication={"accessTokenRef": ref}, resyncIntervalSeconds=10),
     )
-    scene.operator.start()
-    scene.watching()
+    harness.operator.start()
+    harness.wait_serving()
 
-    scene.sandbox.do_blocking(type(scene.sandbox.controls).revoke_tokens)
-    scene.has_reason("Authenticated", "TokenRejected")
-    second = scene.sandbox.do_blocking(type(scene.sandbox.controls).mint_token)
-    scene.apply(credentials(scene.sandbox, token=second))
-    scene.change(DB_PASSWORD="second")
+    harness.sandbox.do_blocking(type(harness.sandbox.controls).revoke_tokens)
+    harness.wait_reason("Authenticated", "TokenRejected")
+    second = harness.sandbox.do_blocking(type(harness.sandbox.controls).mint_token)
+    harness.apply(credentials(harness.sandbox, token=second))
+    harness.change(DB_PASSWORD="second")
 
-    scene.restarts(1, seconds=60)
-    assert json.dumps(scene.get("ies", "payments")["status"]).count(second) == 0
+    harness.expect_restarts(1, seconds=60)
+    assert json.dumps(harness.get("ies", "payments")["status"]).count(second) == 0

@@ -1,11 +1,12 @@
-"""By which means changes are found, end to end: values, versions, or events alone."""
+"""Observation modes end to end: values, versions, or events only."""
 
 import json
 
 import pytest
 
 from infisical_sandbox.server.controls import Controls
-from support.operator_process import Scene, credentials, subscription, workload
+from support.cluster_harness import ClusterHarness
+from support.manifests import credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 
@@ -22,87 +23,97 @@ A_PART = {"part": "prod:/payments", "body": "by hand", "acceptedAt": "2026-01-02
 DESCRIBE = {"subject": "secrets", "actions": ["describeSecret"]}
 
 
-def snapshot(scene: Scene) -> dict[str, object]:
-    """What the status says of the last look."""
-    found: dict[str, object] = scene.get("ies", "payments")["status"].get("observation", {})
+def snapshot(harness: ClusterHarness) -> dict[str, object]:
+    """Return the status of the last read."""
+    found: dict[str, object] = harness.get("ies", "payments")["status"].get("observation", {})
     return found
 
 
 @pytest.mark.timeout(180)
-def test_a_value_that_changed_by_reference_is_found_after_a_gap(scene: Scene) -> None:
-    """With `observe: Values` a changed reference restarts once, though no version and no event told."""
-    scene.change(path="/db", HOST="one")
-    scene.change(URL="${prod.db.HOST}/x")
-    key = f"{scene.namespace}/digest-key"
-    scene.operator.command = [*scene.operator.command, "--digest-key-secret", key]
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox, observe="Values"))
-    scene.operator.start()
-    scene.watching()
-    assert snapshot(scene)["grade"] == "Values"
+def test_a_value_that_changed_by_reference_is_found_after_a_gap(harness: ClusterHarness) -> None:
+    """With `observe: Values` a changed reference causes one restart, without a version and an event."""
+    harness.change(path="/db", HOST="one")
+    harness.change(URL="${prod.db.HOST}/x")
+    key = f"{harness.namespace}/digest-key"
+    harness.operator.command = [*harness.operator.command, "--digest-key-secret", key]
+    harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox, observe="Values"))
+    harness.operator.start()
+    harness.wait_serving()
+    assert snapshot(harness)["grade"] == "Values"
 
-    scene.operator.kill()
-    scene.change(path="/db", HOST="two")
-    scene.operator.start()
+    harness.operator.kill()
+    harness.change(path="/db", HOST="two")
+    harness.operator.start()
 
-    scene.restarts(1, seconds=80)  # no version proves the look to be newer: a minute has to pass
-    stored = scene.kubectl("get", "ies", "payments", "-n", scene.namespace, "-o", "json")
-    assert "one/x" not in stored + scene.operator.log.read_text()
-    assert "two/x" not in stored + scene.operator.log.read_text()
+    harness.expect_restarts(1, seconds=80)  # no version proves the look to be newer: a minute has to pass
+    stored = harness.kubectl("get", "ies", "payments", "-n", harness.namespace, "-o", "json")
+    assert "one/x" not in stored + harness.operator.log.read_text()
+    assert "two/x" not in stored + harness.operator.log.read_text()
 
 
-def test_a_rotated_key_of_the_digests_restarts_nobody(scene: Scene) -> None:
-    """Whoever deletes the Secret rotates the key; changes from then on still count."""
-    key = f"{scene.namespace}/digest-key"
-    scene.operator.command = [*scene.operator.command, "--digest-key-secret", key]
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox, observe="Values"))
-    scene.operator.start()
-    before = scene.watching()["status"]["ledger"]["header"]["keyId"]
+def test_a_rotated_digest_key_restarts_nothing(harness: ClusterHarness) -> None:
+    """Deletion of the Secret rotates the key; later changes still restart."""
+    key = f"{harness.namespace}/digest-key"
+    harness.operator.command = [*harness.operator.command, "--digest-key-secret", key]
+    harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox, observe="Values"))
+    harness.operator.start()
+    before = harness.wait_serving()["status"]["ledger"]["header"]["keyId"]
 
-    scene.operator.kill()
-    scene.kubectl("delete", "secret", "digest-key", "-n", scene.namespace)
-    scene.operator.start()
-    scene.eventually(
-        lambda: scene.get("ies", "payments")["status"]["ledger"]["header"]["keyId"] not in {"", before}
+    harness.operator.kill()
+    harness.kubectl("delete", "secret", "digest-key", "-n", harness.namespace)
+    harness.operator.start()
+    harness.eventually(
+        lambda: harness.get("ies", "payments")["status"]["ledger"]["header"]["keyId"] not in {"", before}
     )
 
-    scene.restarts(0)
-    scene.change(DB_PASSWORD="second")
-    scene.restarts(1)
+    harness.expect_restarts(0)
+    harness.change(DB_PASSWORD="second")
+    harness.expect_restarts(1)
 
 
-def test_who_may_not_look_is_served_by_events(scene: Scene) -> None:
-    """Without the right to describe secrets an event restarts once, and the status says what that means."""
-    scene.sandbox.do_blocking(Controls.permit, [EVENTS])
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
-    scene.operator.start()
-    scene.watching()
-    assert scene.condition("Observed")["reason"] == "EventsOnly"
-    assert snapshot(scene)["grade"] == "Events"
+def test_without_the_right_to_read_events_restart(harness: ClusterHarness) -> None:
+    """Without the right to describe secrets an event causes one restart, and the status shows the mode."""
+    harness.sandbox.do_blocking(Controls.permit, [EVENTS])
+    harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
+    harness.operator.start()
+    harness.wait_serving()
+    assert harness.condition("Observed")["reason"] == "EventsOnly"
+    assert snapshot(harness)["grade"] == "Events"
 
-    scene.change(DB_PASSWORD="second")
-    scene.restarts(1)
+    harness.change(DB_PASSWORD="second")
+    harness.wait_restarts(1)
 
-    scene.sandbox.do_blocking(Controls.permit, [EVENTS, DESCRIBE])
-    scene.operator.kill()
-    scene.operator.start()
-    scene.eventually(lambda: snapshot(scene)["grade"] == "Versions")
-    scene.restarts(1)
-    scene.change(DB_PASSWORD="third")
-    scene.restarts(2)
+    harness.sandbox.do_blocking(Controls.permit, [EVENTS, DESCRIBE])
+    harness.operator.kill()
+    harness.operator.start()
+    harness.eventually(lambda: snapshot(harness)["grade"] == "Versions")
+    harness.expect_restarts(1)
+    harness.change(DB_PASSWORD="third")
+    harness.expect_restarts(2)
 
 
 @pytest.mark.parametrize("damage", [{"epoch": None}, {"belief": [A_PART]}], ids=["cut off", "edited"])
-def test_a_damaged_ledger_is_told_and_restarts_nobody(shop: Scene, damage: dict[str, object]) -> None:
-    """A ledger that was edited by hand is replaced by a new baseline: said in a condition, no restart."""
-    shop.operator.kill()
+def test_a_damaged_ledger_is_reported_and_restarts_nothing(
+    serving_harness: ClusterHarness, damage: dict[str, object]
+) -> None:
+    """A new baseline replaces an edited ledger: a condition reports it, and nothing restarts."""
+    serving_harness.operator.kill()
     patch = json.dumps({"status": {"ledger": damage}})
-    shop.kubectl(
-        "patch", "ies", "payments", "-n", shop.namespace, "--subresource=status", "--type=merge", "-p", patch
+    serving_harness.kubectl(
+        "patch",
+        "ies",
+        "payments",
+        "-n",
+        serving_harness.namespace,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        patch,
     )
-    shop.operator.start()
+    serving_harness.operator.start()
 
-    told = shop.has_reason("Observed", "LedgerUnreadable")
-    assert told["status"] == "True"
-    shop.restarts(0)
-    shop.change(DB_PASSWORD="second")
-    shop.restarts(1)
+    condition = serving_harness.wait_reason("Observed", "LedgerUnreadable")
+    assert condition["status"] == "True"
+    serving_harness.expect_restarts(0)
+    serving_harness.change(DB_PASSWORD="second")
+    serving_harness.expect_restarts(1)

@@ -1,60 +1,77 @@
-"""The chart grants what the operator uses, and the operator uses what the chart grants.
+"""The chart grants exactly the rights that the operator uses.
 
-The API server's audit log says what the installed operator has asked for, once it has done all that it can.
+The API server's audit log has the requests of an installed operator that has used every feature.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import kubectl_for
 
-from e2e.restart_order.lanes import using
+from e2e.restart_order.slots import using_secret
 from e2e.restart_order.sources import FOREIGN
 from infisical_sandbox.server import Sandbox
 from local_cluster import Cluster
 from support import charts, rbac
 from support.charts import Key
+from support.cluster_harness import ClusterHarness
 from support.fake_controllers import manifests, resources
+from support.fake_controllers.controller_runner import controller_runner
 from support.fake_controllers.options import holding
-from support.fake_controllers.playing import staged
 from support.fake_controllers.rollouts import Rollouts
-from support.operator_process import Manifest, Operator, Scene, credentials, subscription, workload
+from support.kubectl import kubectl_for
+from support.manifests import Manifest, credentials, subscription, workload
+from support.object_client import ObjectClient
+from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
 
 HOME, SHOP = charts.NAMESPACE, "shop"
 NATIVE, ORPHAN, MERGED = "native-env", "orphan-env", "merged-env"
 POLICIES = {NATIVE: "Owner", ORPHAN: "Orphan", MERGED: "Merge"}
+DEAD = f"{charts.RELEASE}-replica-dead"
+LEASE_SECONDS = 5
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 OPTED_IN = {"events.infisical.com/auto-reload": "true"}
 
 
 @pytest.fixture
 def cluster_options() -> dict[str, Any]:
-    """With an audit log."""
+    """Enable the audit log."""
     return {"audit_log": True}
 
 
 @pytest.fixture
-def shop(
-    private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
-) -> Iterator[Scene]:
-    """A namespace with an Infisical and the foreign kinds; its operator is still to be named."""
+def harness(
+    private_cluster: Cluster,
+    private_client: ObjectClient,
+    eventually: Callable[..., Any],
+    sandbox: Sandbox,
+    tmp_path: Path,
+) -> Iterator[ClusterHarness]:
+    """A namespace with an Infisical and the kinds of the fake controllers; the test sets the operator."""
     kubectl = kubectl_for(private_cluster)
     for name in (HOME, SHOP):
         kubectl("create", "namespace", name)
     resources.serve(kubectl)
-    scene = Scene(SHOP, kubectl, eventually, sandbox, Operator((), {}, tmp_path / "operator.log", ""))
+    harness = ClusterHarness(
+        SHOP,
+        kubectl,
+        eventually,
+        sandbox,
+        OperatorProcess((), {}, tmp_path / "operator.log", ""),
+        private_client,
+    )
     try:
-        yield scene
+        yield harness
     finally:
-        scene.operator.kill()
+        harness.operator.kill()
 
 
 def run_once() -> tuple[Manifest, Manifest]:
-    """A CronJob and a Job that opted in and do not run."""
+    """Return a CronJob and a Job that opted in and do not run."""
     template = {**workload()["spec"]["template"]}
     template["spec"] = {**template["spec"], "restartPolicy": "Never"}
     job = {"suspend": True, "template": template}
@@ -67,12 +84,12 @@ def run_once() -> tuple[Manifest, Manifest]:
 
 
 def workloads() -> Iterator[Manifest]:
-    """One of each kind; the Deployment uses the Secret of every kind of source."""
+    """Return one workload of each kind; the Deployment uses the Secrets of all providers."""
     for kind in KINDS:
-        made = using(NATIVE, workload(kind.lower(), kind))
+        made = using_secret(NATIVE, workload(kind.lower(), kind))
         if kind == "Deployment":
             for secret in (ORPHAN, MERGED, *map(str.lower, FOREIGN)):
-                made = using(secret, made)
+                made = using_secret(secret, made)
         yield made
     rollout = manifests.rollout("rollout", SHOP, secrets=[NATIVE])
     rollout["metadata"]["annotations"] = OPTED_IN
@@ -80,18 +97,18 @@ def workloads() -> Iterator[Manifest]:
     yield from run_once()
 
 
-def theirs() -> Manifest:
-    """A Secret of somebody else, that keys are merged into."""
+def foreign_secret() -> Manifest:
+    """Return a Secret of another owner, into which the operator merges keys."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": MERGED},
-        "stringData": {"OTHER": "theirs"},
+        "stringData": {"OTHER": "foreign"},
     }
 
 
 def federated(sandbox: Sandbox) -> Manifest:
-    """A subscription that logs in by a token of a ServiceAccount, which this Infisical does not trust."""
+    """Return a subscription that logs in by a ServiceAccount token that this Infisical does not trust."""
     login = {
         "identityId": sandbox.identity_id,
         "audiences": ["infisical"],
@@ -100,63 +117,87 @@ def federated(sandbox: Sandbox) -> Manifest:
     return subscription(sandbox, "federated", authentication={"kubernetesAuth": login})
 
 
-def plays_everything(scene: Scene, kubeconfig: Path) -> None:
-    """Whatever the operator can be made to ask the API server for, once."""
+def exercise_everything(harness: ClusterHarness, kubeconfig: Path) -> None:
+    """Let the operator make every kind of request to the API server."""
     upstream = {"DB_PASSWORD": "first"}
-    with staged(kubeconfig) as stage:
-        stage.play(lambda api: Rollouts(api, SHOP))
-        scene.apply(credentials(scene.sandbox), theirs(), *workloads())
+    with controller_runner(kubeconfig) as runner:
+        runner.start(lambda api: Rollouts(api, SHOP))
+        harness.kubectl("apply", "-n", HOME, "-f", "-", stdin=json.dumps(lease_of_a_dead_replica()))
+        harness.apply(credentials(harness.sandbox), foreign_secret(), *workloads())
         for kind, (controller, manifest) in FOREIGN.items():
-            stage.play(lambda api, made=controller: made(api, SHOP, holding(upstream)))  # type: ignore[misc, call-arg]
-            scene.apply(manifest(kind.lower(), SHOP, kind.lower()))
+            runner.start(lambda api, made=controller: made(api, SHOP, holding(upstream)))  # type: ignore[misc, call-arg]
+            harness.apply(manifest(kind.lower(), SHOP, kind.lower()))
         where = {"environmentSlug": "prod", "secretPath": "/payments"}
         managed = [{"name": name, "creationPolicy": policy, **where} for name, policy in POLICIES.items()]
-        usual = subscription(scene.sandbox, observe="Values", resync={"secrets": managed})
-        scene.apply(usual, federated(scene.sandbox))
-        scene.operator.start()
-        scene.watching()
-        scene.has_reason("Authenticated", "CredentialsRejected", "federated")
+        usual = subscription(harness.sandbox, observe="Values", resync={"secrets": managed})
+        harness.apply(usual, federated(harness.sandbox))
+        harness.operator.start()
+        harness.wait_serving()
+        harness.wait_reason("Authenticated", "CredentialsRejected", "federated")
 
         upstream["DB_PASSWORD"] = "second"
-        scene.change(DB_PASSWORD="second")
+        harness.change(DB_PASSWORD="second")
         for kind in (*KINDS, "Rollout"):
-            scene.eventually(lambda kind=kind: is_restarted(scene, kind), seconds=40)
-        scene.has_reason("RestartsComplete", "NoPendingRestarts")
+            harness.eventually(lambda kind=kind: is_restarted(harness, kind), seconds=40)
+        harness.wait_reason("RestartsComplete", "NoPendingRestarts")
 
         usual["spec"]["debounceSeconds"] = 1
-        scene.apply(usual)
-        scene.eventually(lambda: is_understood(scene))
-        scene.kubectl("delete", "ies", "payments", "federated", "-n", SHOP)
-        scene.eventually(lambda: "infisical_events_subscriptions 0.0" in scene.operator.get("/metrics"))
-        assert scene.operator.stop() == 0
+        harness.apply(usual)
+        harness.eventually(lambda: is_observed(harness))
+        harness.kubectl("delete", "ies", "payments", "federated", "-n", SHOP)
+        harness.eventually(lambda: "infisical_events_subscriptions 0.0" in harness.operator.get("/metrics"))
+        # A replica that leaves deletes its Lease only if there is time, so this Lease makes the use certain.
+        harness.eventually(lambda: not has_lease(harness, DEAD), seconds=60)
+        assert harness.operator.stop() == 0
 
 
-def is_restarted(scene: Scene, kind: str) -> bool:
-    """Whether a workload has been restarted, and says by whom."""
-    annotations: Mapping[str, str] = scene.get(kind, kind.lower())["metadata"]["annotations"]
+def lease_of_a_dead_replica() -> Manifest:
+    """Return the Lease of a replica that died long ago; the operator deletes it after four durations."""
+    labels = {"events.infisical.com/leases": charts.RELEASE}
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": DEAD, "labels": labels},
+        "spec": {"holderIdentity": "dead_0", "leaseDurationSeconds": LEASE_SECONDS},
+    }
+
+
+def has_lease(harness: ClusterHarness, name: str) -> bool:
+    """Whether a Lease of the release exists."""
+    return name in harness.kubectl("get", "leases", "-n", HOME, "-o", "name")
+
+
+def is_restarted(harness: ClusterHarness, kind: str) -> bool:
+    """Whether a workload has been restarted and has the restart record."""
+    annotations: Mapping[str, str] = harness.get(kind, kind.lower())["metadata"]["annotations"]
     return "events.infisical.com/last-restart" in annotations
 
 
-def is_understood(scene: Scene) -> bool:
-    """Whether the operator has told of the newest spec."""
-    found = scene.get("ies", "payments")
+def is_observed(harness: ClusterHarness) -> bool:
+    """Whether the status is that of the newest spec."""
+    found = harness.get("ies", "payments")
     return bool(found["status"].get("observedGeneration") == found["metadata"]["generation"])
 
 
 @pytest.mark.parametrize("served", [[], [SHOP]], ids=["all-namespaces", "chosen-namespaces"])
 def test_what_is_granted_is_what_is_used(
-    shop: Scene, private_cluster: Cluster, tmp_path: Path, served: list[str]
+    harness: ClusterHarness, private_cluster: Cluster, tmp_path: Path, served: list[str]
 ) -> None:
-    """No right of the chart is left over, none comes from elsewhere, and nothing is forbidden."""
-    values = {"scopedNamespaces": served, "allowedAddresses": ["http://127.0.0.1:*"], "shards": 2}
+    """The operator uses every right of the chart and no other right, and no request is forbidden."""
+    values = {
+        "scopedNamespaces": served,
+        "allowedAddresses": ["http://127.0.0.1:*"],
+        "shards": 2,
+        "leaseDuration": LEASE_SECONDS,
+    }
     given = ("--namespace", HOME, *charts.with_values(values, tmp_path))
     binary, kubeconfig = private_cluster.binaries / "helm", private_cluster.kubeconfig
     charts.helm(binary, "install", charts.RELEASE, str(charts.CHART), *given, kubeconfig=kubeconfig)
     release = ("get", "manifest", charts.RELEASE, "--namespace", HOME)
     found = charts.objects(charts.helm(binary, *release, kubeconfig=kubeconfig))
-    shop.operator = Operator.installed(found, shop.kubectl, kubeconfig, tmp_path)
+    harness.operator = OperatorProcess.from_chart(found, harness.kubectl, kubeconfig, tmp_path)
 
-    plays_everything(shop, kubeconfig)
+    exercise_everything(harness, kubeconfig)
 
     user = f"system:serviceaccount:{HOME}:{charts.RELEASE}"
     asked = rbac.requests(private_cluster.audit_log.read_text(), user)

@@ -1,4 +1,4 @@
-"""Whoever manages a workload applies it again, unchanged, after it was restarted here: nothing rolls out."""
+"""Applying an unchanged manifest again after a restart rolls out nothing."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from support import charts
-from support.operator_process import Manifest, Scene, credentials, subscription, workload
+from support.cluster_harness import ClusterHarness
+from support.manifests import Manifest, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 
@@ -19,79 +20,81 @@ _HELM = {"helm-client": "--server-side=false", "helm-server": "--server-side=tru
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
-    """Who manages one Deployment: how it is applied, for the first time and again."""
+class Applier:
+    """A tool that applies the manifest of one Deployment."""
 
     name: str
     apply: Callable[[], object]
 
 
 def _manifest(name: str) -> Manifest:
-    """A Deployment whose pod template has annotations of its owner's, too."""
+    """Return a Deployment whose pod template also has annotations of its owner."""
     made = workload(name)
     made["spec"]["template"]["metadata"]["annotations"] = {"example.com/owner": name}
     return made
 
 
-def _kubectl(scene: Scene, name: str, *flags: str) -> Hand:
+def _kubectl(harness: ClusterHarness, name: str, *flags: str) -> Applier:
     text = json.dumps(_manifest(name))
-    return Hand(name, lambda: scene.kubectl("apply", *flags, "-n", scene.namespace, "-f", "-", stdin=text))
+    return Applier(
+        name, lambda: harness.kubectl("apply", *flags, "-n", harness.namespace, "-f", "-", stdin=text)
+    )
 
 
-def _helm(scene: Scene, cluster: Any, folder: Path, name: str, flag: str) -> Hand:  # noqa: ANN401 - ours or foreign
+def _helm(harness: ClusterHarness, cluster: Any, folder: Path, name: str, flag: str) -> Applier:  # noqa: ANN401 - ours or foreign
     chart = folder / name
     (chart / "templates").mkdir(parents=True)
     (chart / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": name, "version": "1.0.0"}))
     (chart / "templates" / "workload.yaml").write_text(yaml.safe_dump(_manifest(name)))
-    command = ("upgrade", "--install", flag, name, str(chart), "--namespace", scene.namespace)
+    command = ("upgrade", "--install", flag, name, str(chart), "--namespace", harness.namespace)
     helm = cluster.binaries / "helm"
-    return Hand(name, lambda: charts.helm(helm, *command, kubeconfig=cluster.kubeconfig))
+    return Applier(name, lambda: charts.helm(helm, *command, kubeconfig=cluster.kubeconfig))
 
 
 @pytest.fixture
-def hands(scene: Scene, cluster: Any, tmp_path: Path) -> list[Hand]:  # noqa: ANN401 - ours or foreign
-    """The four ways."""
+def appliers(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> list[Applier]:  # noqa: ANN401 - ours or foreign
+    """Return the four tools."""
     return [
-        _kubectl(scene, "kubectl-client"),
-        _kubectl(scene, "kubectl-server", *_SERVER_SIDE),
-        *(_helm(scene, cluster, tmp_path, name, flag) for name, flag in _HELM.items()),
+        _kubectl(harness, "kubectl-client"),
+        _kubectl(harness, "kubectl-server", *_SERVER_SIDE),
+        *(_helm(harness, cluster, tmp_path, name, flag) for name, flag in _HELM.items()),
     ]
 
 
-def test_an_unchanged_manifest_can_be_applied_again(scene: Scene, hands: list[Hand]) -> None:
-    """No conflict, no rollout, no drift: the receipts stay, and the next change is one restart again."""
-    scene.apply(credentials(scene.sandbox), subscription(scene.sandbox))
-    for hand in hands:
-        hand.apply()
-    scene.operator.start()
-    scene.watching()
-    scene.change(DB_PASSWORD="second")
-    for hand in hands:
-        scene.eventually(lambda hand=hand: scene.generation(hand.name) > 1, seconds=30)
-    scene.has_reason("RestartsComplete", "NoPendingRestarts")
-    before = {hand.name: _told(scene, hand.name) for hand in hands}
+def test_an_unchanged_manifest_can_be_applied_again(harness: ClusterHarness, appliers: list[Applier]) -> None:
+    """No conflict, no rollout and no diff: the annotations stay, and the next change causes one restart."""
+    harness.apply(credentials(harness.sandbox), subscription(harness.sandbox))
+    for applier in appliers:
+        applier.apply()
+    harness.operator.start()
+    harness.wait_serving()
+    harness.change(DB_PASSWORD="second")
+    for applier in appliers:
+        harness.eventually(lambda applier=applier: harness.generation(applier.name) > 1, seconds=30)
+    harness.wait_reason("RestartsComplete", "NoPendingRestarts")
+    before = {applier.name: _rollout_state(harness, applier.name) for applier in appliers}
 
-    for hand in hands:
-        hand.apply()
+    for applier in appliers:
+        applier.apply()
 
-    assert {hand.name: _told(scene, hand.name) for hand in hands} == before
+    assert {applier.name: _rollout_state(harness, applier.name) for applier in appliers} == before
     for name, flags in (("kubectl-client", ()), ("kubectl-server", _SERVER_SIDE)):
         text = json.dumps(_manifest(name))
-        assert not scene.kubectl("diff", *flags, "-n", scene.namespace, "-f", "-", stdin=text)
+        assert not harness.kubectl("diff", *flags, "-n", harness.namespace, "-f", "-", stdin=text)
 
-    again = {name: told[0] + 1 for name, told in before.items()}
-    scene.change(DB_PASSWORD="third")
-    scene.eventually(lambda: _generations(scene, hands) == again, seconds=30)
-    scene.stays(lambda: _generations(scene, hands), again)
-
-
-def _generations(scene: Scene, hands: list[Hand]) -> dict[str, int]:
-    return {hand.name: scene.generation(hand.name) for hand in hands}
+    again = {name: state[0] + 1 for name, state in before.items()}
+    harness.change(DB_PASSWORD="third")
+    harness.eventually(lambda: _generations(harness, appliers) == again, seconds=30)
+    harness.assert_stays(lambda: _generations(harness, appliers), again)
 
 
-def _told(scene: Scene, name: str) -> tuple[int, Manifest, str]:
-    """What a rollout would change, and what the operator has noted."""
-    stored = scene.get("deployment", name)
+def _generations(harness: ClusterHarness, appliers: list[Applier]) -> dict[str, int]:
+    return {applier.name: harness.generation(applier.name) for applier in appliers}
+
+
+def _rollout_state(harness: ClusterHarness, name: str) -> tuple[int, Manifest, str]:
+    """Return the generation, the annotations of the pod template and the restart record."""
+    stored = harness.get("deployment", name)
     template = stored["spec"]["template"]["metadata"]["annotations"]
     assert "events.infisical.com/revision-payments" in template
     noted = stored["metadata"]["annotations"]["events.infisical.com/last-restart"]

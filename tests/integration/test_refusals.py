@@ -1,4 +1,4 @@
-"""What somebody wrote wrongly or the cluster refuses: a sentence, nothing lost, and the rest goes on."""
+"""Mistakes and rejected writes: each is reported, nothing is lost, and other objects are not affected."""
 
 import base64
 import json
@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.conftest import KubectlError
 
-from e2e.restart_order.lanes import using
-from support.operator_process import Manifest, Scene, credentials, subscription, workload
+from e2e.restart_order.slots import using_secret
+from support.cluster_harness import ClusterHarness
+from support.kubectl import KubectlError
+from support.manifests import Manifest, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 
@@ -18,7 +19,7 @@ _NAMED = "events.infisical.com/subscription"
 
 
 def _policy(name: str, resource: str, group: str, operation: str, refused: str) -> str:
-    """A policy of one namespace that refuses what is called `refused`, and its binding, as one list."""
+    """Return a policy that denies objects of the name `refused` in a namespace, and its binding."""
     matching = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
         "resourceRules": [
@@ -43,8 +44,8 @@ def _policy(name: str, resource: str, group: str, operation: str, refused: str) 
 
 
 @contextmanager
-def _in_force(scene: Scene, policy: str, is_refused: Callable[[], object]) -> Iterator[None]:
-    """While the block lasts the API server refuses; that takes a moment to begin."""
+def _in_force(harness: ClusterHarness, policy: str, is_refused: Callable[[], object]) -> Iterator[None]:
+    """Apply a policy until the block ends; begin when the API server enforces it."""
 
     def refuses() -> bool:
         try:
@@ -53,12 +54,12 @@ def _in_force(scene: Scene, policy: str, is_refused: Callable[[], object]) -> It
             return "denied" in str(error)
         return False
 
-    scene.kubectl("apply", "-f", "-", stdin=policy)
+    harness.kubectl("apply", "-f", "-", stdin=policy)
     try:
-        scene.eventually(refuses, seconds=30)
+        harness.eventually(refuses, seconds=30)
         yield
     finally:
-        scene.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=policy)
+        harness.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=policy)
 
 
 def _secret(name: str, value: str) -> Manifest:
@@ -70,108 +71,118 @@ def _entries(*names: str) -> list[dict[str, str]]:
     return [{"name": name, "environmentSlug": "prod", "secretPath": "/payments"} for name in names]
 
 
-def _value(scene: Scene, name: str) -> str:
-    return base64.b64decode(scene.get("secret", name)["data"]["DB_PASSWORD"]).decode()
+def _value(harness: ClusterHarness, name: str) -> str:
+    return base64.b64decode(harness.get("secret", name)["data"]["DB_PASSWORD"]).decode()
 
 
-def _refusals(scene: Scene, name: str = "payments") -> str:
-    """The sentences about Secrets that are not written."""
-    return _events(scene, name, "SecretRejected")
+def _refusals(harness: ClusterHarness, name: str = "payments") -> str:
+    """Return the messages about Secrets that cannot be written."""
+    return _events(harness, name, "SecretRejected")
 
 
-def _events(scene: Scene, name: str, reason: str) -> str:
-    """The sentences of the Events of one reason about a subscription."""
+def _events(harness: ClusterHarness, name: str, reason: str) -> str:
+    """Return the messages of a subscription's Events of one reason."""
     query = (f"involvedObject.name={name}", f"reason={reason}")
-    return scene.kubectl(
+    return harness.kubectl(
         "get",
         "events",
         "-n",
-        scene.namespace,
+        harness.namespace,
         f"--field-selector={','.join(query)}",
         "-o",
         "jsonpath={range .items[*]}{.message}{'\\n'}{end}",
     )
 
 
-def test_secrets_that_cannot_be_written_hold_up_no_other(scene: Scene) -> None:
-    """Somebody's, a frozen one, a banned one: each is said, and the good one is fresh and rolled out."""
+def test_secrets_that_cannot_be_written_hold_up_no_other(harness: ClusterHarness) -> None:
+    """Each Secret that cannot be written is reported; the other one is written, and all workloads restart."""
     names = ("theirs", "frozen", "banned", "good")
     spec = {"resync": {"secrets": _entries(*names), "timeoutSeconds": 1}, "resyncIntervalSeconds": 10}
-    policy = _policy(scene.namespace, "secrets", "", "CREATE", "banned")
-    scene.apply(credentials(scene.sandbox), _secret("theirs", "theirs"))
-    scene.apply(*(using(name, workload(name)) for name in names))
-    trying = ("create", "secret", "generic", "banned", "-n", scene.namespace, "--dry-run=server")
+    policy = _policy(harness.namespace, "secrets", "", "CREATE", "banned")
+    harness.apply(credentials(harness.sandbox), _secret("theirs", "theirs"))
+    harness.apply(*(using_secret(name, workload(name)) for name in names))
+    trying = ("create", "secret", "generic", "banned", "-n", harness.namespace, "--dry-run=server")
 
-    with _in_force(scene, policy, lambda: scene.kubectl(*trying)):
-        scene.apply(subscription(scene.sandbox, **spec))
-        scene.operator.start()
-        scene.watching()
-        scene.eventually(lambda: [_value(scene, name) for name in ("frozen", "good")] == ["first"] * 2)
-        scene.kubectl("patch", "secret", "frozen", "-n", scene.namespace, "-p", '{"immutable": true}')
-        scene.change(DB_PASSWORD="second")
+    with _in_force(harness, policy, lambda: harness.kubectl(*trying)):
+        harness.apply(subscription(harness.sandbox, **spec))
+        harness.operator.start()
+        harness.wait_serving()
+        harness.eventually(lambda: [_value(harness, name) for name in ("frozen", "good")] == ["first"] * 2)
+        harness.kubectl("patch", "secret", "frozen", "-n", harness.namespace, "-p", '{"immutable": true}')
+        harness.change(DB_PASSWORD="second")
         for name in names:
-            scene.eventually(lambda name=name: scene.generation(name) > 1, seconds=30)
+            harness.eventually(lambda name=name: harness.generation(name) > 1, seconds=30)
 
-        held = {name: _value(scene, name) for name in ("theirs", "frozen", "good")}
+        held = {name: _value(harness, name) for name in ("theirs", "frozen", "good")}
         assert held == {"theirs": "theirs", "frozen": "first", "good": "second"}
-        told = _refusals(scene)
-        assert "secret/theirs exists and has another owner: choose another name" in told
-        assert "secret/frozen is immutable: delete it" in told
-        assert f"secret/banned is rejected by the policy {scene.namespace}" in told
-        assert "Secret good" not in told
+        messages = _refusals(harness)
+        assert "secret/theirs exists and has another owner: choose another name" in messages
+        assert "secret/frozen is immutable: delete it" in messages
+        assert f"secret/banned is rejected by the policy {harness.namespace}" in messages
+        assert "Secret good" not in messages
 
-    scene.eventually(lambda: _value(scene, "banned") == "second", seconds=60)
+    harness.eventually(lambda: _value(harness, "banned") == "second", seconds=60)
     # It was restarted without its Secret, and is once more with it.
-    scene.eventually(lambda: [scene.generation(name) for name in names] == [2, 2, 3, 2], seconds=60)
+    harness.eventually(lambda: [harness.generation(name) for name in names] == [2, 2, 3, 2], seconds=60)
 
 
-def test_a_secret_of_two_subscriptions_is_the_first_ones(scene: Scene) -> None:
-    """The second is told whose it is, and its other Secret is written all the same."""
+def test_a_secret_of_two_subscriptions_is_the_first_ones(harness: ClusterHarness) -> None:
+    """The second subscription reports the owner, and writes its other Secret."""
     own = {"resync": {"secrets": _entries("shared"), "timeoutSeconds": 1}}
     other = {"resync": {"secrets": _entries("shared", "mail"), "timeoutSeconds": 1}}
-    scene.apply(credentials(scene.sandbox), subscription(scene.sandbox, **own))
-    scene.apply(using("mail", workload("mail", annotations={_NAMED: "mail"})))
-    scene.operator.start()
-    scene.eventually(lambda: _value(scene, "shared") == "first")
-    scene.apply(subscription(scene.sandbox, "mail", **other))
-    scene.watching("mail")
+    harness.apply(credentials(harness.sandbox), subscription(harness.sandbox, **own))
+    harness.apply(using_secret("mail", workload("mail", annotations={_NAMED: "mail"})))
+    harness.operator.start()
+    harness.eventually(lambda: _value(harness, "shared") == "first")
+    harness.apply(subscription(harness.sandbox, "mail", **other))
+    harness.wait_serving("mail")
 
-    scene.change(DB_PASSWORD="second")
+    harness.change(DB_PASSWORD="second")
 
-    scene.restarts(1, "mail")
-    assert [_value(scene, name) for name in ("shared", "mail")] == ["second", "second"]
-    assert "secret/shared is written by the subscription 'payments'" in _refusals(scene, "mail")
-    assert not _refusals(scene)
-
-
-def test_a_restart_that_is_refused_is_owed_and_holds_up_no_other(shop: Scene) -> None:
-    """It is said who refuses; when it is admitted the restart follows, once."""
-    shop.apply(workload("locked"))
-    shop.kubectl("rollout", "status", "deployment/locked", "-n", shop.namespace, "--timeout=30s")
-    policy = _policy(shop.namespace, "deployments", "apps", "UPDATE", "locked")
-    touch = ("annotate", "deployment/locked", "-n", shop.namespace, "a=b", "--overwrite", "--dry-run=server")
-
-    with _in_force(shop, policy, lambda: shop.kubectl(*touch)):
-        before = shop.generation("locked")
-        shop.change(DB_PASSWORD="second")
-        shop.restarts(1)
-
-        told = shop.has_reason("RestartsComplete", "RestartFailed")["message"]
-        assert "Deployment locked" in told
-        assert f"ValidatingAdmissionPolicy '{shop.namespace}'" in told
-        assert shop.generation("locked") == before
-
-    shop.restarts(1, "locked", since=before, seconds=60)
-    assert shop.generation() == 2
-    shop.has_reason("RestartsComplete", "NoPendingRestarts")
+    harness.expect_restarts(1, "mail")
+    assert [_value(harness, name) for name in ("shared", "mail")] == ["second", "second"]
+    assert "secret/shared is written by the subscription 'payments'" in _refusals(harness, "mail")
+    assert not _refusals(harness)
 
 
-def test_two_entries_for_one_secret_are_refused(scene: Scene) -> None:
-    """By the API server, before anything is written."""
-    twice = subscription(scene.sandbox, resync={"secrets": _entries("env", "env")})
+def test_a_restart_that_is_refused_is_owed_and_holds_up_no_other(serving_harness: ClusterHarness) -> None:
+    """The condition names the policy; when the policy is gone, the restart follows once."""
+    serving_harness.apply(workload("locked"))
+    serving_harness.kubectl(
+        "rollout", "status", "deployment/locked", "-n", serving_harness.namespace, "--timeout=30s"
+    )
+    policy = _policy(serving_harness.namespace, "deployments", "apps", "UPDATE", "locked")
+    touch = (
+        "annotate",
+        "deployment/locked",
+        "-n",
+        serving_harness.namespace,
+        "a=b",
+        "--overwrite",
+        "--dry-run=server",
+    )
+
+    with _in_force(serving_harness, policy, lambda: serving_harness.kubectl(*touch)):
+        before = serving_harness.generation("locked")
+        serving_harness.change(DB_PASSWORD="second")
+        serving_harness.expect_restarts(1)
+
+        messages = serving_harness.wait_reason("RestartsComplete", "RestartFailed")["message"]
+        assert "deployment/locked" in messages
+        assert f"ValidatingAdmissionPolicy '{serving_harness.namespace}'" in messages
+        assert serving_harness.generation("locked") == before
+
+    serving_harness.expect_restarts(1, "locked", since=before, seconds=60)
+    assert serving_harness.generation() == 2
+    serving_harness.wait_reason("RestartsComplete", "NoPendingRestarts")
+
+
+def test_two_entries_for_one_secret_are_refused(harness: ClusterHarness) -> None:
+    """The API server rejects them before anything is written."""
+    twice = subscription(harness.sandbox, resync={"secrets": _entries("env", "env")})
 
     with pytest.raises(KubectlError, match="Duplicate value"):
-        scene.kubectl("create", "-n", scene.namespace, "-f", "-", stdin=json.dumps(twice))
+        harness.kubectl("create", "-n", harness.namespace, "-f", "-", stdin=json.dumps(twice))
 
 
 @pytest.mark.parametrize(
@@ -190,16 +201,16 @@ def test_two_entries_for_one_secret_are_refused(scene: Scene) -> None:
         ),
     ],
 )
-def test_what_is_of_no_known_kind_is_refused(scene: Scene, spec: Manifest, sentence: str) -> None:
-    """With a sentence of the API server that names the value or the field."""
-    made = subscription(scene.sandbox, **spec)
+def test_what_is_of_no_known_kind_is_refused(harness: ClusterHarness, spec: Manifest, sentence: str) -> None:
+    """The API server rejects them with a message that names the value or the field."""
+    made = subscription(harness.sandbox, **spec)
 
     with pytest.raises(KubectlError, match=re.escape(sentence)):
-        scene.kubectl("create", "-n", scene.namespace, "-f", "-", stdin=json.dumps(made))
+        harness.kubectl("create", "-n", harness.namespace, "-f", "-", stdin=json.dumps(made))
 
 
-def test_kinds_that_nobody_here_knows_hold_up_no_other(scene: Scene) -> None:
-    """A Secret of whomever: said with the restart. What is no kind of workload of ours stays as it is."""
+def test_kinds_that_nobody_here_knows_hold_up_no_other(harness: ClusterHarness) -> None:
+    """A Secret of another controller does not delay a restart, and a ReplicaSet is not restarted."""
     sealed = _secret("sealed", "theirs")
     sealed["metadata"]["ownerReferences"] = [
         {
@@ -212,21 +223,20 @@ def test_kinds_that_nobody_here_knows_hold_up_no_other(scene: Scene) -> None:
     bare = workload("bare")
     bare["kind"] = "ReplicaSet"
     spec = {"action": "ResyncThenRestart", "resync": {"secrets": _entries("good")}}
-    scene.apply(credentials(scene.sandbox), sealed, bare)
-    scene.apply(*(using(name, workload(name)) for name in ("sealed", "good")))
-    scene.apply(subscription(scene.sandbox, **spec))
-    scene.operator.start()
-    scene.watching()
-    scene.eventually(lambda: _value(scene, "good") == "first")
+    harness.apply(credentials(harness.sandbox), sealed, bare)
+    harness.apply(*(using_secret(name, workload(name)) for name in ("sealed", "good")))
+    harness.apply(subscription(harness.sandbox, **spec))
+    harness.operator.start()
+    harness.wait_serving()
+    harness.eventually(lambda: _value(harness, "good") == "first")
 
-    scene.change(DB_PASSWORD="second")
+    harness.change(DB_PASSWORD="second")
     for name in ("sealed", "good"):
-        scene.restarts(1, name)
+        harness.expect_restarts(1, name)
 
-    assert [_value(scene, name) for name in ("sealed", "good")] == ["theirs", "second"]
-    assert scene.generation("bare", "replicaset") == 1
-    told = _events(scene, "payments", "Restarted")
-    assert (
-        "Deployment sealed restarted: secret:update prod:/payments DB_PASSWORD; none of its Secrets" in told
-    )
-    assert "Deployment good restarted: secret:update prod:/payments DB_PASSWORD; Secret good." in told
+    assert [_value(harness, name) for name in ("sealed", "good")] == ["theirs", "second"]
+    assert harness.generation("bare", "replicaset") == 1
+    messages = _events(harness, "payments", "Restarted")
+    change = "secret:update prod:/payments DB_PASSWORD"
+    assert f"Restarted deployment/sealed: {change} (no managed Secret to sync first)." in messages
+    assert f"Restarted deployment/good: {change} (secret/good)." in messages

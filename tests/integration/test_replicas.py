@@ -1,4 +1,4 @@
-"""Two replicas as processes on a real control plane: who holds the Lease works, and changes hands in time."""
+"""Two replicas on a real control plane: the holder of the Lease works, and hands it over in time."""
 
 import signal
 import time
@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from support.operator_process import Operator, Scene, credentials, subscription, workload
+from support.cluster_harness import ClusterHarness
+from support.manifests import credentials, subscription, workload
+from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
 
@@ -17,12 +19,14 @@ HANDED_OVER_SECONDS = 2.0
 
 
 @pytest.fixture
-def replicas(scene: Scene, cluster: Any, tmp_path: Path) -> Iterator[dict[str, Operator]]:  # noqa: ANN401 - ours or foreign
-    """`one` and `two`, not begun, with Leases that expire soon."""
+def replicas(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> Iterator[dict[str, OperatorProcess]]:  # noqa: ANN401 - ours or foreign
+    """`one` and `two`, not started, with short Leases."""
     made = {}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        made[name] = operator = Operator.serving(scene.namespace, cluster.kubeconfig, tmp_path / name)
+        made[name] = operator = OperatorProcess.for_namespace(
+            harness.namespace, cluster.kubeconfig, tmp_path / name
+        )
         operator.command = [*operator.command, "--lease-duration", str(LEASE_SECONDS)]
     try:
         yield made
@@ -31,60 +35,62 @@ def replicas(scene: Scene, cluster: Any, tmp_path: Path) -> Iterator[dict[str, O
             operator.kill()
 
 
-def holder(scene: Scene) -> str:
-    """The replica that holds the shard by its Lease; empty for none."""
-    spec = scene.get("lease", "infisical-events-shard-0")["spec"]
+def holder(harness: ClusterHarness) -> str:
+    """Return the replica that holds the shard by its Lease; empty for none."""
+    spec = harness.get("lease", "infisical-events-shard-0")["spec"]
     return str(spec.get("holderIdentity", "")).partition("_")[0]
 
 
-def stands_by(operator: Operator) -> bool:
-    """Whether a replica is ready and says that another one works."""
+def stands_by(operator: OperatorProcess) -> bool:
+    """Whether a replica is ready and reports that it stands by."""
     return operator.get("/readyz").startswith("ok\nstandby: ")
 
 
-def test_two_replicas(scene: Scene, replicas: dict[str, Operator], eventually: Callable[..., Any]) -> None:
-    """Told to end, killed, or frozen beyond its Lease: the other one goes on; each change is one restart."""
+def test_two_replicas(
+    harness: ClusterHarness, replicas: dict[str, OperatorProcess], eventually: Callable[..., Any]
+) -> None:
+    """After SIGTERM, SIGKILL and suspension the other replica takes over; each change causes one restart."""
     one, two = replicas["one"], replicas["two"]
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
+    harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
     one.start()
-    scene.watching()
+    harness.wait_serving()
     two.start()
     eventually(lambda: stands_by(two), seconds=10)
     assert one.get("/readyz") == "ok\nactive: 1 of 1 shard held (0)\n"
-    scene.change(DB_PASSWORD="second")
-    scene.restarts(1)
+    harness.change(DB_PASSWORD="second")
+    harness.wait_restarts(1)
 
     begun = time.monotonic()
     ended = eventually_ended(one)
-    eventually(lambda: holder(scene) == "two", seconds=10)
+    eventually(lambda: holder(harness) == "two", seconds=10)
     assert time.monotonic() - begun < HANDED_OVER_SECONDS
     assert ended() == 0
-    scene.change(DB_PASSWORD="third")
-    scene.restarts(1, since=2)
+    harness.change(DB_PASSWORD="third")
+    harness.wait_restarts(2)
 
     one.start()
     eventually(lambda: stands_by(one), seconds=10)
     two.kill()
-    scene.change(DB_PASSWORD="fourth")
-    scene.restarts(1, since=3)
-    assert holder(scene) == "one"
+    harness.change(DB_PASSWORD="fourth")
+    harness.wait_restarts(3)
+    assert holder(harness) == "one"
 
     two.start()
     eventually(lambda: stands_by(two), seconds=10)
     assert one.process is not None
     one.process.send_signal(signal.SIGSTOP)
     try:
-        scene.change(DB_PASSWORD="fifth")
-        scene.restarts(1, since=4)
+        harness.change(DB_PASSWORD="fifth")
+        harness.expect_restarts(1, since=4)
     finally:
         one.process.send_signal(signal.SIGCONT)
     eventually(lambda: stands_by(one), seconds=10)
-    scene.stays(lambda: (holder(scene), scene.generation()), ("two", 5))
+    harness.assert_stays(lambda: (holder(harness), harness.generation()), ("two", 5))
     assert "Traceback" not in one.log.read_text() + two.log.read_text()
 
 
-def eventually_ended(operator: Operator) -> Callable[[], int]:
-    """Tell a replica to end; what is returned waits for its exit code."""
+def eventually_ended(operator: OperatorProcess) -> Callable[[], int]:
+    """Send SIGTERM to a replica; the returned function waits for its exit code."""
     process = operator.process
     assert process is not None
     process.send_signal(signal.SIGTERM)

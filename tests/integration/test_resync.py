@@ -1,4 +1,4 @@
-"""Secrets are fresh before the restart, whoever writes them: the order is that of resourceVersions."""
+"""The Secret has the new content before the restart, by the order of resourceVersions."""
 
 import base64
 from collections.abc import Iterator
@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from e2e.restart_order.judging import carried
-from e2e.restart_order.lanes import using
+from e2e.restart_order.assertions import contents_at_restarts
+from e2e.restart_order.namespace_watcher import NamespaceWatcher
+from e2e.restart_order.slots import using_secret
 from e2e.restart_order.sources import FOREIGN, KINDS, NATIVE
-from e2e.restart_order.witnesses import Witness
+from support.cluster_harness import ClusterHarness
 from support.fake_controllers import manifests
-from support.fake_controllers.controllers import Controller
+from support.fake_controllers.controller import Controller
+from support.fake_controllers.controller_runner import ControllerRunner, controller_runner
 from support.fake_controllers.external_secrets import ExternalSecrets
 from support.fake_controllers.options import Options, holding
-from support.fake_controllers.playing import Stage, staged
-from support.operator_process import Manifest, Scene, credentials, subscription, workload
+from support.manifests import Manifest, credentials, subscription, workload
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("foreign_crds")]
 
@@ -24,126 +25,135 @@ SECRET = "payments-env"
 
 
 @pytest.fixture
-def stage(cluster: Any) -> Iterator[Stage]:  # noqa: ANN401 - ours or a foreign one
-    """Where the foreign controllers play."""
-    with staged(cluster.kubeconfig) as found:
+def runner(cluster: Any) -> Iterator[ControllerRunner]:  # noqa: ANN401 - ours or a foreign one
+    """Runs the fake controllers."""
+    with controller_runner(cluster.kubeconfig) as found:
         yield found
 
 
 @dataclass(slots=True)
-class Shop:
-    """A Deployment whose pods use one Secret, what writes that, and who watches the order."""
+class SyncHarness:
+    """A Deployment that uses one Secret, the source of the Secret, and a watcher."""
 
-    scene: Scene
-    witness: Witness
+    harness: ClusterHarness
+    watcher: NamespaceWatcher
     upstream: dict[str, str]
-    played: list[Controller] = field(default_factory=list)
+    controllers: list[Controller] = field(default_factory=list)
 
     @property
     def source(self) -> Controller:
-        """The foreign controller."""
-        (controller,) = self.played
+        """The fake controller."""
+        (controller,) = self.controllers
         return controller
 
-    def change(self, value: str, *, is_seen_by_source: bool = True) -> None:
-        """Another value in Infisical."""
-        if is_seen_by_source:
+    def change(self, value: str, *, reaches_source: bool = True) -> None:
+        """Set another value in Infisical."""
+        if reaches_source:
             self.upstream["DB_PASSWORD"] = value
-        self.scene.change(DB_PASSWORD=value)
+        self.harness.change(DB_PASSWORD=value)
 
     def is_in_order(self, value: str) -> None:
-        """The Secret had the value before the newest restart."""
-        (*_, newest) = carried(self.witness.workload_states, self.witness.contents)["api"]
+        """Check that the Secret had the value before the newest restart."""
+        (*_, newest) = contents_at_restarts(self.watcher.workload_versions, self.watcher.contents)["api"]
         assert newest[SECRET]["DB_PASSWORD"] == value
-        assert self.witness.gaps == 0
+        assert self.watcher.gaps == 0
 
 
-def opened(scene: Scene, stage: Stage, kind: str, options: Options, **spec: object) -> Shop:
-    """The shop with a source of a kind, and the operator watching."""
-    upstream, played = {"DB_PASSWORD": "first"}, []
-    witness = stage.play(lambda api: Witness(api, scene.namespace))
-    scene.apply(credentials(scene.sandbox))
+def started(
+    harness: ClusterHarness, runner: ControllerRunner, kind: str, options: Options, **spec: object
+) -> SyncHarness:
+    """Set everything up with a source of a kind, and wait until the operator serves it."""
+    upstream, controllers = {"DB_PASSWORD": "first"}, []
+    watcher = runner.start(lambda api: NamespaceWatcher(api, harness.namespace))
+    harness.apply(credentials(harness.sandbox))
     if kind != NATIVE:
         controller, manifest = FOREIGN[kind]
-        made = stage.play(lambda api: controller(api, scene.namespace, holding(upstream), options))  # type: ignore[call-arg]
-        played.append(made)
-        scene.apply(manifest("payments", scene.namespace, SECRET))
+        made = runner.start(lambda api: controller(api, harness.namespace, holding(upstream), options))  # type: ignore[call-arg]
+        controllers.append(made)
+        harness.apply(manifest("payments", harness.namespace, SECRET))
     else:
         entry = {"name": SECRET, "environmentSlug": "prod", "secretPath": "/payments"}
         spec = {**spec, "resync": {"secrets": [entry]}}
-    scene.apply(using(SECRET, workload()), subscription(scene.sandbox, **spec))
-    scene.operator.start()
-    scene.watching()
-    scene.eventually(lambda: any(each.secret == SECRET for each in witness.contents), seconds=30)
-    return Shop(scene, witness, upstream, played)
+    harness.apply(using_secret(SECRET, workload()), subscription(harness.sandbox, **spec))
+    harness.operator.start()
+    harness.wait_serving()
+    harness.eventually(lambda: any(each.secret == SECRET for each in watcher.contents), seconds=30)
+    return SyncHarness(harness, watcher, upstream, controllers)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_secret_is_fresh_before_the_restart(scene: Scene, stage: Stage, kind: str) -> None:
-    """However long the source takes: the new content comes first, then one restart."""
-    shop = opened(scene, stage, kind, Options(delay=(0.0, 1.5)))
+def test_the_secret_is_fresh_before_the_restart(
+    harness: ClusterHarness, runner: ControllerRunner, kind: str
+) -> None:
+    """However long the sync takes, the new content comes first, then one restart."""
+    sync = started(harness, runner, kind, Options(delay=(0.0, 1.5)))
 
     for number in range(3):
         value = f"value-{number}"
-        shop.change(value)
-        scene.restarts(1, since=1 + number)
-        shop.is_in_order(value)
+        sync.change(value)
+        harness.wait_restarts(1 + number)
+        sync.is_in_order(value)
+    harness.expect_restarts(3)
 
 
 @pytest.mark.parametrize("kind", ["InfisicalStaticSecret", "ExternalSecret"])
-def test_a_source_that_fails_at_first_is_waited_for(scene: Scene, stage: Stage, kind: str) -> None:
-    """A failed sync is no acknowledgement."""
-    shop = opened(scene, stage, kind, Options())
-    shop.source.become(Options(failing=2))
-    shop.change("second")
-    scene.restarts(1)
-    shop.is_in_order("second")
+def test_a_failed_sync_is_repeated_before_the_restart(
+    harness: ClusterHarness, runner: ControllerRunner, kind: str
+) -> None:
+    """A failed sync does not count as a sync."""
+    sync = started(harness, runner, kind, Options())
+    sync.source.configure(Options(failing=2))
+    sync.change("second")
+    harness.expect_restarts(1)
+    sync.is_in_order("second")
 
 
 @pytest.mark.parametrize("kind", ["InfisicalStaticSecret", "ExternalSecret"])
-def test_nobody_is_restarted_for_the_same_data(scene: Scene, stage: Stage, kind: str) -> None:
-    """The source has synced since the change, and says that the data are the same."""
-    shop = opened(scene, stage, kind, Options())
+def test_the_same_data_restart_nothing(harness: ClusterHarness, runner: ControllerRunner, kind: str) -> None:
+    """A sync after the change without new data causes a skip, not a restart."""
+    sync = started(harness, runner, kind, Options())
 
-    shop.change("unseen", is_seen_by_source=False)
+    sync.change("unseen", reaches_source=False)
 
-    scene.eventually(
+    harness.eventually(
         lambda: (
-            (scene.get("ies", "payments")["status"].get("lastSkip") or {}).get("reason") == "NoDataChange"
+            (harness.get("ies", "payments")["status"].get("lastSkip") or {}).get("reason") == "NoDataChange"
         ),
         seconds=30,
     )
-    assert scene.generation() == 1
+    assert harness.generation() == 1
 
 
 @pytest.mark.parametrize(("policy", "restarts"), [("Restart", 1), ("Skip", 0)])
-def test_a_silent_source_is_not_waited_for_for_ever(
-    scene: Scene, stage: Stage, policy: str, restarts: int
+def test_a_silent_source_times_out(
+    harness: ClusterHarness, runner: ControllerRunner, policy: str, restarts: int
 ) -> None:
-    """After the timeout the policy decides; the new content is rolled out whenever it comes."""
+    """After the time-out the policy decides; new content causes a restart whenever it arrives."""
     upstream = {"DB_PASSWORD": "first"}
-    eso = stage.play(lambda api: ExternalSecrets(api, scene.namespace, holding(upstream)))
-    scene.apply(credentials(scene.sandbox), manifests.external_secret("payments", scene.namespace, SECRET))
-    resync = {"timeoutSeconds": 2, "onTimeout": policy}
-    scene.apply(using(SECRET, workload()), subscription(scene.sandbox, resync=resync))
-    scene.operator.start()
-    scene.watching()
-    eso.become(Options(silent=True))
+    eso = runner.start(lambda api: ExternalSecrets(api, harness.namespace, holding(upstream)))
+    harness.apply(
+        credentials(harness.sandbox), manifests.external_secret("payments", harness.namespace, SECRET)
+    )
+    resync = {"timeoutSeconds": 1, "onTimeout": policy}
+    harness.apply(using_secret(SECRET, workload()), subscription(harness.sandbox, resync=resync))
+    harness.operator.start()
+    harness.wait_serving()
+    eso.configure(Options(silent=True))
 
     upstream["DB_PASSWORD"] = "second"
-    scene.change(DB_PASSWORD="second")
+    harness.change(DB_PASSWORD="second")
 
-    scene.restarts(restarts)
-    scene.has_reason("RestartsComplete", "ResyncTimedOut")
-    eso.become(Options())
-    stage.do(eso.sync_now())
-    scene.restarts(restarts + 1)
-    scene.has_reason("RestartsComplete", "NoPendingRestarts")
+    harness.expect_restarts(restarts)
+    harness.wait_reason("RestartsComplete", "ResyncTimedOut")
+    eso.configure(Options())
+    runner.run(eso.sync_now())
+    harness.expect_restarts(restarts + 1)
+    harness.wait_reason("RestartsComplete", "NoPendingRestarts")
 
 
-def test_a_secret_of_somebody_else_is_left_alone(scene: Scene) -> None:
-    """What is refused is said, the Secret keeps what it has, and the restart follows all the same."""
-    theirs: Manifest = {
+def test_a_foreign_secret_keeps_its_content(harness: ClusterHarness) -> None:
+    """The operator reports the rejection, the Secret keeps its content, and the restart still follows."""
+    foreign_secret: Manifest = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": SECRET},
@@ -151,14 +161,14 @@ def test_a_secret_of_somebody_else_is_left_alone(scene: Scene) -> None:
     }
     entry = {"name": SECRET, "environmentSlug": "prod", "secretPath": "/payments"}
     resync = {"secrets": [entry], "timeoutSeconds": 1}
-    scene.apply(credentials(scene.sandbox), theirs, using(SECRET, workload()))
-    scene.apply(subscription(scene.sandbox, resync=resync))
-    scene.operator.start()
-    scene.watching()
+    harness.apply(credentials(harness.sandbox), foreign_secret, using_secret(SECRET, workload()))
+    harness.apply(subscription(harness.sandbox, resync=resync))
+    harness.operator.start()
+    harness.wait_serving()
 
-    scene.change(DB_PASSWORD="second")
-    scene.restarts(1)
+    harness.change(DB_PASSWORD="second")
+    harness.expect_restarts(1)
 
-    kept = scene.get("secret", SECRET)["data"]["DB_PASSWORD"]
+    kept = harness.get("secret", SECRET)["data"]["DB_PASSWORD"]
     assert base64.b64decode(kept).decode() == "theirs"
-    assert "SecretRejected" in scene.kubectl("describe", "ies", "payments", "-n", scene.namespace)
+    assert "SecretRejected" in harness.kubectl("describe", "ies", "payments", "-n", harness.namespace)

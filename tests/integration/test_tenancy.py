@@ -1,4 +1,4 @@
-"""A tenant who attacks by every field of a subscription, beside one who wants to be served."""
+"""A tenant that attacks by every field of a subscription, beside a tenant that has to be served."""
 
 import contextlib
 import json
@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from tests.conftest import KubectlError
 
 from infisical_sandbox.server.controls import Controls
 from support import malicious_specs
+from support.cluster_harness import ClusterHarness
 from support.invalid_specs import with_field
+from support.kubectl import KubectlError
 from support.malicious_specs import ATTACKS, BIDI, KEYS, Attack, End
-from support.operator_process import Manifest, Scene, credentials, subscription, workload
+from support.manifests import Manifest, credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 
@@ -27,7 +28,7 @@ _GENEROUS = ("https://*", "http://local*:*")
 
 @dataclass
 class Trap:
-    """A port on loopback at which nobody has any business, and how often somebody came."""
+    """A port on loopback that must receive no connection, and the connections that it received."""
 
     port: int
     caught: list[str] = field(default_factory=list)
@@ -35,7 +36,7 @@ class Trap:
 
 @pytest.fixture
 def trap() -> Iterator[Trap]:
-    """Listens until the test is over."""
+    """Listens until the test ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         trap = Trap(listening.getsockname()[1])
         thread = threading.Thread(target=_catch, args=(listening, trap))
@@ -55,7 +56,7 @@ def _catch(listening: socket.socket, trap: Trap) -> None:
 
 @pytest.fixture
 def attacker(kubectl: Callable[..., str]) -> Iterator[str]:
-    """The attacker's namespace, and a victim's one that nobody serves, with what the attacks are after."""
+    """The attacker's namespace, and a victim's namespace with the target of the attacks."""
     tag = secrets.token_hex(4)
     names = [f"test-attacker-{tag}", f"test-{malicious_specs.VICTIM}-{tag}"]
     for name in names:
@@ -71,9 +72,9 @@ def _named(attacks: tuple[Attack, ...]) -> dict[str, Attack]:
     return {f"attack-{number:03}": attack for number, attack in enumerate(attacks)}
 
 
-def _manifest(name: str, attack: Attack, scene: Scene, trap: Trap) -> Manifest:
-    """A subscription that would be served without the attack in it, and with an attack on what it asks."""
-    manifest = subscription(scene.sandbox, name)
+def _manifest(name: str, attack: Attack, harness: ClusterHarness, trap: Trap) -> Manifest:
+    """Return a subscription that would be served without the attack in one of its fields."""
+    manifest = subscription(harness.sandbox, name)
     if attack.field.startswith("authentication.accessTokenRef"):
         token = {"name": "infisical-credentials", "key": "clientSecret"}
         manifest["spec"]["authentication"] = {"accessTokenRef": token}
@@ -84,7 +85,7 @@ def _manifest(name: str, attack: Attack, scene: Scene, trap: Trap) -> Manifest:
 
 
 def _create(kubectl: Callable[..., str], namespace: str, manifests: list[Manifest]) -> set[str]:
-    """Create all of them at once; the names of those that the API server took."""
+    """Create all of them at once; return the names of the accepted ones."""
     body = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
     with contextlib.suppress(KubectlError):
         kubectl("create", "--validate=ignore", "-n", namespace, "-f", "-", stdin=body)
@@ -92,44 +93,46 @@ def _create(kubectl: Callable[..., str], namespace: str, manifests: list[Manifes
 
 
 def test_a_hostile_tenant_hurts_nobody(
-    scene: Scene, attacker: str, kubectl: Callable[..., str], trap: Trap
+    harness: ClusterHarness, attacker: str, kubectl: Callable[..., str], trap: Trap
 ) -> None:
-    """Each attack is refused or harmless; the neighbour's change is a restart; what is told is printable."""
+    """Each attack is rejected or harmless; the other tenant's change restarts; all output is printable."""
     attacks = _named(ATTACKS)
-    command = [*scene.operator.command, "--namespace", attacker]
-    scene.operator.command = [*command, *(f"--allowed-address={pattern}" for pattern in _GENEROUS)]
-    _furnish(scene, attacker, kubectl)
-    stored = _create(kubectl, attacker, [_manifest(name, a, scene, trap) for name, a in attacks.items()])
+    command = [*harness.operator.command, "--namespace", attacker]
+    harness.operator.command = [*command, *(f"--allowed-address={pattern}" for pattern in _GENEROUS)]
+    _furnish(harness, attacker, kubectl)
+    stored = _create(kubectl, attacker, [_manifest(name, a, harness, trap) for name, a in attacks.items()])
 
     refused = {name for name, attack in attacks.items() if attack.end is End.SCHEMA}
     assert attacks.keys() - stored == refused
 
-    scene.apply(credentials(scene.sandbox), workload(), subscription(scene.sandbox))
-    scene.operator.start()
-    scene.watching()
-    scene.change(DB_PASSWORD="second")
-    scene.restarts(1)
-    scene.change(path="/payments/hostile", **dict.fromkeys(KEYS, "second"))
-    ends = scene.eventually(lambda: _ends(kubectl, attacker, stored), seconds=60)
+    harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox))
+    harness.operator.start()
+    harness.wait_serving()
+    harness.change(DB_PASSWORD="second")
+    harness.expect_restarts(1)
+    harness.change(path="/payments/hostile", **dict.fromkeys(KEYS, "second"))
+    ends = harness.eventually(lambda: _ends(kubectl, attacker, stored), seconds=60)
 
     for name, (kind, reason) in ends.items():
         _check_end(attacks[name], kind, reason)
     assert trap.caught == []
-    seen = _everything_people_see(scene, attacker, kubectl)
+    seen = _everything_people_see(harness, attacker, kubectl)
     assert CANARY not in seen
     assert re.findall(r".{0,80}[\u202a-\u202e\u2066-\u2069\x00\x1b].{0,80}", seen) == []
-    assert all(line.isprintable() for line in scene.operator.log.read_text().splitlines())
+    assert all(line.isprintable() for line in harness.operator.log.read_text().splitlines())
 
 
-def _furnish(scene: Scene, attacker: str, kubectl: Callable[..., str]) -> None:
-    """What the attacker has by right: credentials, a workload, and secrets with odd names in Infisical."""
-    scene.sandbox.do_blocking(Controls.set_secrets, "prod", "/payments/hostile", dict.fromkeys(KEYS, "first"))
-    for manifest in (credentials(scene.sandbox), workload("own")):
+def _furnish(harness: ClusterHarness, attacker: str, kubectl: Callable[..., str]) -> None:
+    """Create what the attacker may have: credentials, a workload, and secrets with odd names in Infisical."""
+    harness.sandbox.do_blocking(
+        Controls.set_secrets, "prod", "/payments/hostile", dict.fromkeys(KEYS, "first")
+    )
+    for manifest in (credentials(harness.sandbox), workload("own")):
         kubectl("apply", "-n", attacker, "-f", "-", stdin=json.dumps(manifest))
 
 
 def _ends(kubectl: Callable[..., str], namespace: str, stored: set[str]) -> dict[str, tuple[str, str]]:
-    """Where each subscription has come to: Stalled, in trouble, or served; empty until all have."""
+    """Return the final state of each subscription: Stalled, trouble or served; empty until all have one."""
     items = json.loads(kubectl("get", "ies", "-n", namespace, "-o", "json"))["items"]
     found = {item["metadata"]["name"]: _end(item.get("status", {})) for item in items}
     return found if found.keys() == stored and all(kind for kind, _ in found.values()) else {}
@@ -147,7 +150,7 @@ def _end(status: Manifest) -> tuple[str, str]:
 
 
 def _check_end(attack: Attack, kind: str, reason: str) -> None:
-    """What the API server prunes leaves a spec that is served, or a login that is refused."""
+    """Check the state; a pruned field leaves a spec that is served, or a login that is rejected."""
     if attack.end is End.PRUNED and attack.field.startswith("authentication"):
         assert kind in {"served", "trouble"}, attack
     else:
@@ -163,10 +166,10 @@ _ENDS = {
 }
 
 
-def _everything_people_see(scene: Scene, attacker: str, kubectl: Callable[..., str]) -> str:
-    """Log, status, Events and metrics, as people read them; what the attacker wrote himself is left out."""
-    texts = [scene.operator.log.read_text(), scene.operator.get("/metrics")]
-    for namespace in (scene.namespace, attacker):
+def _everything_people_see(harness: ClusterHarness, attacker: str, kubectl: Callable[..., str]) -> str:
+    """Return log, status, Events and metrics as text, without the attacker's own input."""
+    texts = [harness.operator.log.read_text(), harness.operator.get("/metrics")]
+    for namespace in (harness.namespace, attacker):
         subscriptions = json.loads(kubectl("get", "ies", "-n", namespace, "-o", "json"))["items"]
         texts += [str(text) for item in subscriptions for text in _texts(item.get("status", {}))]
         events = json.loads(kubectl("get", "events", "-n", namespace, "-o", "json"))["items"]
@@ -177,7 +180,7 @@ def _everything_people_see(scene: Scene, attacker: str, kubectl: Callable[..., s
 
 
 def _texts(value: object) -> Iterator[str]:
-    """All text in a piece of JSON, but for the ledger and the echo of an annotation."""
+    """Yield all text in a piece of JSON, except the ledger and the copy of an annotation."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):

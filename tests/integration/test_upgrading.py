@@ -1,4 +1,4 @@
-"""`helm upgrade` from a version with less in its custom resource and ledger: what is owed is done once."""
+"""`helm upgrade` from a version with fewer fields: a pending restart is made once."""
 
 import json
 import shutil
@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.conftest import kubectl_for
 
 from infisical_events.core.ledger.codec import FORMAT
 from infisical_sandbox.server import Sandbox
 from local_cluster import Cluster
 from support import charts, schemas
-from support.operator_process import Manifest, Operator, Scene, credentials, subscription, workload
+from support.cluster_harness import ClusterHarness
+from support.kubectl import kubectl_for
+from support.manifests import Manifest, credentials, subscription, workload
+from support.object_client import ObjectClient
+from support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.cluster
 
@@ -29,14 +32,14 @@ LATER_FIELDS = {
         "lastHandledResumeAt",
     ),
 }
-"""What the custom resource did not have when the ledger's format was the first."""
+"""The fields that the custom resource lacked under the first format of the ledger."""
 FIRST = json.loads((charts.ROOT / "tests" / "ledgers" / "format-1.json").read_text())["scenes"]["owed"]
 FIRST_LEDGER: Manifest = FIRST["subscription"]["status"]["ledger"]
 PAUSED = {"events.infisical.com/auto-reload": "true", "events.infisical.com/paused": "true"}
 
 
 def first(ledger: Any, like: Any = FIRST_LEDGER) -> Any:  # noqa: ANN401 - JSON
-    """A ledger of today with those fields alone that the first format had."""
+    """Reduce a ledger to the fields of the first format."""
     if isinstance(like, dict):
         return {key: first(value, like[key]) for key, value in ledger.items() if key in like}
     if isinstance(like, list) and like:
@@ -45,7 +48,7 @@ def first(ledger: Any, like: Any = FIRST_LEDGER) -> Any:  # noqa: ANN401 - JSON
 
 
 def earlier(*, knows_all_of_the_ledger: bool) -> Manifest:
-    """The custom resource as it was then; with or without a place for what the ledger has had since."""
+    """Return the earlier custom resource, with or without the newer fields of the ledger."""
     crd: Manifest = yaml.safe_load(schemas.CRD_FILE.read_text())
     (version,) = crd["spec"]["versions"]
     properties = version["schema"]["openAPIV3Schema"]["properties"]
@@ -59,66 +62,75 @@ def earlier(*, knows_all_of_the_ledger: bool) -> Manifest:
 
 
 def chart_of(crd: Manifest, folder: Path) -> Path:
-    """The chart with another custom resource."""
+    """Copy the chart with another custom resource."""
     shutil.copytree(charts.CHART, folder)
     (folder / "files" / "crds" / schemas.CRD_FILE.name).write_text(yaml.safe_dump(crd))
     return folder
 
 
 @pytest.fixture
-def shop(
-    private_cluster: Cluster, eventually: Callable[..., Any], sandbox: Sandbox, tmp_path: Path
-) -> Iterator[Scene]:
-    """A namespace with an Infisical, and the operator as a process that is not begun."""
+def harness(
+    private_cluster: Cluster,
+    private_client: ObjectClient,
+    eventually: Callable[..., Any],
+    sandbox: Sandbox,
+    tmp_path: Path,
+) -> Iterator[ClusterHarness]:
+    """A namespace with an Infisical; the operator is not started."""
     kubectl = kubectl_for(private_cluster)
     for name in (HOME, SHOP):
         kubectl("create", "namespace", name)
-    operator = Operator.serving(SHOP, private_cluster.kubeconfig, tmp_path)
+    operator = OperatorProcess.for_namespace(SHOP, private_cluster.kubeconfig, tmp_path)
     try:
-        yield Scene(SHOP, kubectl, eventually, sandbox, operator)
+        yield ClusterHarness(SHOP, kubectl, eventually, sandbox, operator, private_client)
     finally:
         operator.kill()
 
 
-def downgrade(scene: Scene) -> None:
-    """The ledger as the first format would have had it."""
-    ledger = first(scene.get("ies", "payments")["status"]["ledger"]) | {"format": 1}
+def downgrade(harness: ClusterHarness) -> None:
+    """Replace the ledger by its first format."""
+    ledger = first(harness.get("ies", "payments")["status"]["ledger"]) | {"format": 1}
     patch = json.dumps([{"op": "replace", "path": "/status/ledger", "value": ledger}])
     where = ("ies", "payments", "-n", SHOP, "--subresource=status", "--type=json")
-    scene.kubectl("patch", *where, "-p", patch)
+    harness.kubectl("patch", *where, "-p", patch)
 
 
-def owed(scene: Scene) -> list[str]:
-    """The workloads that something is owed to, as it is stored."""
-    return [pending["name"] for pending in scene.get("ies", "payments")["status"]["ledger"]["debts"]]
+def pending_workloads(harness: ClusterHarness) -> list[str]:
+    """Return the names of the stored pending restarts."""
+    return [pending["name"] for pending in harness.get("ies", "payments")["status"]["ledger"]["debts"]]
 
 
-def test_what_is_owed_outlives_an_upgrade(shop: Scene, private_cluster: Cluster, tmp_path: Path) -> None:
-    """Under the earlier custom resource nothing is done, which is said; after the upgrade it is done once."""
+def test_what_is_owed_outlives_an_upgrade(
+    harness: ClusterHarness, private_cluster: Cluster, tmp_path: Path
+) -> None:
+    """The earlier resource stops the operator, with a condition; after the upgrade it restarts once."""
 
     def helm(verb: str, chart: Path) -> None:
         command = (verb, charts.RELEASE, str(chart), "--namespace", HOME)
         charts.helm(private_cluster.binaries / "helm", *command, kubeconfig=private_cluster.kubeconfig)
 
     helm("install", chart_of(earlier(knows_all_of_the_ledger=True), tmp_path / "before"))
-    usual = subscription(shop.sandbox, cooldownSeconds=None, resyncIntervalSeconds=10)
-    shop.apply(credentials(shop.sandbox), workload(annotations=PAUSED), usual)
-    shop.operator.start()
-    shop.watching()
-    shop.change(DB_PASSWORD="second")
-    shop.eventually(lambda: owed(shop) == ["api"])
-    assert shop.operator.stop() == 0
-    downgrade(shop)
+    usual = subscription(harness.sandbox, cooldownSeconds=None, resyncIntervalSeconds=10)
+    harness.apply(credentials(harness.sandbox), workload(annotations=PAUSED), usual)
+    harness.operator.start()
+    harness.wait_serving()
+    harness.change(DB_PASSWORD="second")
+    harness.eventually(lambda: pending_workloads(harness) == ["api"])
+    assert harness.operator.stop() == 0
+    downgrade(harness)
 
     helm("upgrade", chart_of(earlier(knows_all_of_the_ledger=False), tmp_path / "first"))
-    shop.change(DB_PASSWORD="third")
-    shop.operator.start()
-    assert "apply the CRD of this version" in shop.has_reason("Observed", "LedgerNotStored")["message"]
+    harness.change(DB_PASSWORD="third")
+    harness.operator.start()
+    assert "apply the CRD of this version" in harness.wait_reason("Observed", "LedgerNotStored")["message"]
 
     helm("upgrade", charts.CHART)
-    shop.watching()
-    assert (owed(shop), shop.get("ies", "payments")["status"]["ledger"]["format"]) == (["api"], FORMAT)
-    held = shop.generation()
-    shop.apply(workload())
-    shop.restarts(1, since=held + 1)  # a Deployment's generation counts annotations too
-    shop.eventually(lambda: not owed(shop))
+    harness.wait_serving()
+    assert (pending_workloads(harness), harness.get("ies", "payments")["status"]["ledger"]["format"]) == (
+        ["api"],
+        FORMAT,
+    )
+    held = harness.generation()
+    harness.apply(workload())
+    harness.expect_restarts(1, since=held + 1)  # a Deployment's generation counts annotations too
+    harness.eventually(lambda: not pending_workloads(harness))

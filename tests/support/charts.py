@@ -1,4 +1,4 @@
-"""The chart rendered by the real helm, and what follows from it for running the operator.
+"""The chart rendered by the real helm, and the command that its pod would run.
 
 `rendered` gives the objects; `operator_command` and `operator_environment` give exactly what the
 container would be started with, and `kubeconfig_with_token` what it would log in to Kubernetes with,
@@ -27,7 +27,7 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """How an object is told from the others; `namespace` is empty for cluster-wide kinds."""
+    """The identity of an object; `namespace` is empty for cluster-wide kinds."""
 
     kind: str
     name: str
@@ -38,18 +38,18 @@ Objects = dict[Key, Manifest]
 
 
 class HelmError(Exception):
-    """helm said no; the message is what it wrote to standard error."""
+    """helm failed; the message is its standard error."""
 
 
 def find_helm() -> Path | None:
-    """The helm that is there without building or downloading one: HELM, the cache, PATH."""
+    """Return a helm that exists already: HELM, the cache, PATH; None without one."""
     cached = sorted(program_provider.sources(os.environ).cache.glob("kubernetes-*/helm"), reverse=True)
     candidates = (os.environ.get("HELM"), *cached, shutil.which("helm"))
     return next((Path(c) for c in candidates if c and os.access(c, os.X_OK)), None)
 
 
 def helm(binary: Path, *arguments: str, kubeconfig: Path | None = None) -> str:
-    """Run helm and return what it wrote.
+    """Run helm; return its output.
 
     Raises:
         HelmError: it failed.
@@ -64,14 +64,14 @@ def helm(binary: Path, *arguments: str, kubeconfig: Path | None = None) -> str:
 
 
 def with_values(values: dict[str, Any], folder: Path) -> tuple[str, str]:
-    """The arguments that give these values to helm."""
+    """Return the arguments that pass these values to helm."""
     file = folder / "values.yaml"
     file.write_text(yaml.safe_dump(values))
     return ("--values", str(file))
 
 
 def objects(text: str) -> Objects:
-    """The objects of a manifest of several documents.
+    """Return the objects of a manifest of several documents.
 
     Raises:
         ValueError: two of them are the same object.
@@ -87,13 +87,13 @@ def objects(text: str) -> Objects:
 
 
 def rendered(binary: Path, *arguments: str) -> Objects:
-    """The objects of the chart as `helm template` renders it for the usual release."""
+    """Return the objects of the chart as `helm template` renders it for the usual release."""
     command = ("template", RELEASE, str(CHART), "--namespace", NAMESPACE)
     return objects(helm(binary, *command, *arguments))
 
 
 def container(found: Objects) -> Manifest:
-    """The operator's container in a rendered chart."""
+    """Return the operator's container in a rendered chart."""
     (deployment,) = (manifest for key, manifest in found.items() if key.kind == "Deployment")
     (only,) = deployment["spec"]["template"]["spec"]["containers"]
     operator: Manifest = only
@@ -101,12 +101,12 @@ def container(found: Objects) -> Manifest:
 
 
 def operator_command(found: Objects) -> list[str]:
-    """The command line of the operator in a rendered chart."""
+    """Return the command line of the operator in a rendered chart."""
     return [*container(found)["command"], *container(found)["args"]]
 
 
 def operator_environment(found: Objects) -> dict[str, str]:
-    """The environment variables of the operator in a rendered chart, in a pod of the name `POD`."""
+    """Return the environment variables of the operator in a rendered chart, in a pod of the name `POD`."""
     fields = {"metadata.name": POD}
     return {
         entry["name"]: entry["value"]
@@ -117,7 +117,7 @@ def operator_environment(found: Objects) -> dict[str, str]:
 
 
 def kubeconfig_with_token(kubeconfig: str, token: str) -> str:
-    """A kubeconfig for the same cluster whose user is the owner of a token, and nobody else."""
+    """Return a kubeconfig for the same cluster with a token as its only credentials."""
     config: Manifest = yaml.safe_load(kubeconfig)
     names = [entry["name"] for entry in config["users"]]
     config["users"] = [{"name": name, "user": {"token": token}} for name in names]

@@ -30,7 +30,7 @@ _PROFILES = {"RuntimeDefault", "Localhost"}
 
 
 def violations(pod: Spec) -> list[str]:
-    """The fields of a pod's spec that the standard does not admit; empty for a restricted pod."""
+    """Return the fields of a pod's spec that the standard forbids; empty for a restricted pod."""
     containers = chain.from_iterable(
         pod.get(kind, ()) for kind in ("initContainers", "containers", "ephemeralContainers")
     )
@@ -71,7 +71,7 @@ def _of_container(pod: Spec, container: Spec) -> Iterator[str]:
 
 
 def _of_any(context: Spec) -> Iterator[str]:
-    """What is asked of the security contexts of pod and containers alike."""
+    """Yield the violations that security contexts of pods and of containers share."""
     if context.get("runAsUser") == 0:
         yield "runAsUser"
     if context.get("windowsOptions", {}).get("hostProcess"):

@@ -1,6 +1,6 @@
-"""Rights to the API server: what a chart grants to its ServiceAccount, what an audit log shows it to use.
+"""Rights to the API server: the grants of a chart's ServiceAccount, and the uses in an audit log.
 
-Both are told as the smallest right there is, one verb on one resource, so that they can be compared.
+Both are split into the smallest rights, one verb on one resource, so that they can be compared.
 """
 
 import json
@@ -17,7 +17,7 @@ _CREATED = 201
 
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
-    """One verb on one resource, `pods` or `pods/log`; of all namespaces if none, of all objects if none."""
+    """A granted verb on a resource, as `pods` or `pods/log`; an empty namespace or name means all."""
 
     group: str
     resource: str
@@ -26,14 +26,14 @@ class Grant:
     name: str = ""
 
     def covers(self, use: "Use") -> bool:
-        """Whether that may be done by this right; a right to all of a collection is none by a name."""
+        """Whether the grant allows a use. A use of a collection needs a grant without a name."""
         is_same = (self.group, self.resource, self.verb) == (use.group, use.resource, use.verb)
         return is_same and self.namespace in {"", use.namespace} and self.name in {"", use.name}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Use:
-    """One verb on one resource, as it was asked for; no namespace is all of them, no name the collection."""
+    """A used verb on a resource; no namespace means all namespaces, no name the collection."""
 
     group: str
     resource: str
@@ -43,10 +43,10 @@ class Use:
 
 
 def granted(found: Objects, account: Key) -> frozenset[Grant]:
-    """What the roles that are bound to a ServiceAccount grant to it.
+    """Return the grants of the roles that are bound to a ServiceAccount.
 
     Raises:
-        KeyError: a role is bound that is not there.
+        KeyError: a bound role does not exist.
     """
     bindings = (
         (key, each) for key, each in found.items() if key.kind in {"RoleBinding", "ClusterRoleBinding"}
@@ -77,15 +77,15 @@ def _grants_of(rule: Manifest, namespace: str) -> Iterator[Grant]:
 
 
 def requests(log: str, user: str) -> tuple[dict[str, Any], ...]:
-    """The entries of an audit log of one user, as JSON."""
+    """Return the entries of an audit log of one user, as JSON."""
     entries = map(json.loads, log.splitlines())
     return tuple(entry for entry in entries if entry["user"]["username"] == user)
 
 
 def used(entries: Iterable[dict[str, Any]]) -> frozenset[Use]:
-    """The rights that these requests have made use of; discovery and the like need none of a chart.
+    """Return the uses of these requests; discovery needs no grant of a chart.
 
-    A patch that is applied on the server's side and makes its object needs the right to create it, too.
+    A server-side apply that creates its object also needs the right to create it.
     """
     return frozenset(
         use
@@ -105,7 +105,7 @@ def _uses_of(verb: str, thing: dict[str, str], code: int) -> Iterator[Use]:
 
 
 def refused(entries: Iterable[dict[str, Any]]) -> frozenset[str]:
-    """What was asked for and forbidden, as verb and path."""
+    """Return the forbidden requests as verb and path."""
     return frozenset(f"{entry['verb']} {entry['requestURI']}" for entry in entries if _is_refused(entry))
 
 
@@ -114,12 +114,12 @@ def _is_refused(entry: dict[str, Any]) -> bool:
 
 
 def unused(grants: Iterable[Grant], uses: Iterable[Use]) -> frozenset[Grant]:
-    """The rights that nothing has made use of."""
+    """Return the grants without a use."""
     known = frozenset(uses)
     return frozenset(grant for grant in grants if not any(grant.covers(use) for use in known))
 
 
 def ungranted(grants: Iterable[Grant], uses: Iterable[Use]) -> frozenset[Use]:
-    """What was done by rights from elsewhere: in another cluster they may be missing."""
+    """Return the uses without a grant of the chart; in another cluster their rights may be missing."""
     known = frozenset(grants)
     return frozenset(use for use in uses if not any(grant.covers(use) for grant in known))

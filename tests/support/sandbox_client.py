@@ -36,22 +36,22 @@ class World:
     project_id: str
 
     def place(self, path: str = "/", environment: str = "prod") -> Place:
-        """The folder, made if it is missing."""
+        """Return the folder; create it if it is missing."""
         return folders.ensure(self.store, self.project_id, environment, path, NOW)
 
     def fill(self, place: Place, **values: str) -> None:
-        """Secrets in a folder, without any event."""
+        """Create secrets in a folder, without an event."""
         secrets.create(
             self.store, place.folder.id, [Draft(key, value) for key, value in values.items()], Author(NOW)
         )
 
     def value(self, place: Place, key: str) -> str:
-        """What a secret holds."""
+        """Return the value of a secret."""
         return secrets.get(self.store, place.folder.id, key).value
 
 
 def a_world() -> World:
-    """A fresh one."""
+    """Return a new store."""
     store = data_store.empty()
     project = projects.create(store, "org", "Shop", "shop", NOW)
     for slug in ("dev", "prod"):
@@ -60,12 +60,12 @@ def a_world() -> World:
 
 
 def drafts(*keys: str) -> list[Draft]:
-    """Drafts that give each key a value."""
+    """Return a draft with a value for each key."""
     return [Draft(key, f"value of {key}") for key in keys]
 
 
 async def until(condition: Callable[[], T], what: str) -> T:
-    """The condition's value as soon as it is true; fails after the deadline."""
+    """Return the first truthy value of a condition; fail after the deadline."""
     async with asyncio.timeout(DEADLINE):
         while not (value := condition()):  # noqa: ASYNC110 - a condition of another thread
             await asyncio.sleep(0.002)
@@ -75,7 +75,7 @@ async def until(condition: Callable[[], T], what: str) -> T:
 
 @contextlib.asynccontextmanager
 async def a_client(sandbox: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that is logged in."""
+    """Provide a client that is logged in."""
     async with httpx.AsyncClient(base_url=sandbox.url, timeout=DEADLINE, trust_env=False) as client:
         token = (await login(client, sandbox)).json()["accessToken"]
         client.headers["Authorization"] = f"Bearer {token}"
@@ -83,13 +83,13 @@ async def a_client(sandbox: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def login(client: httpx.AsyncClient, sandbox: Sandbox, secret: str | None = None) -> httpx.Response:
-    """The answer to a universal-auth login."""
+    """Return the response to a universal-auth login."""
     body = {"clientId": sandbox.client_id, "clientSecret": secret or sandbox.client_secret}
     return await client.post("/api/v1/auth/universal-auth/login", json=body)
 
 
 def entries(*events: str, environment: str | None = "prod", path: str | None = "/**") -> list[dict[str, Any]]:
-    """A `register` list; no environment means no conditions."""
+    """Return a `register` list; no environment means no conditions."""
     conditions: dict[str, Any] = {"environmentSlug": environment}
     if path is not None:
         conditions["secretPath"] = path
@@ -99,7 +99,7 @@ def entries(*events: str, environment: str | None = "prod", path: str | None = "
 
 @dataclass
 class Stream:
-    """The bytes of an open event stream, as they come, and how it ended."""
+    """The bytes of an open event stream, as they arrive, and how it ended."""
 
     response: httpx.Response
     received: bytearray = field(default_factory=bytearray)
@@ -112,7 +112,7 @@ class Stream:
         return [part for part in parts if part != b"event: ping"]
 
     async def read(self) -> None:
-        """Collect until the end."""
+        """Collect bytes until the end of the stream."""
         try:
             async for chunk in self.response.aiter_raw():
                 self.received += chunk
@@ -127,7 +127,7 @@ class Stream:
 async def a_stream(
     client: httpx.AsyncClient, sandbox: Sandbox, register: Iterable[dict[str, Any]] | None = None
 ) -> AsyncIterator[Stream]:
-    """An open stream, read in the background."""
+    """Provide an open stream that is read in the background."""
     body = {"projectId": sandbox.project_id, "register": list(register or entries())}
     async with client.stream("POST", SUBSCRIBE, json=body, timeout=None) as response:
         stream = Stream(response)
@@ -140,7 +140,7 @@ async def a_stream(
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The CRD and the models as flat tables of fields, so that a test can hold them side by side."""
+"""The CRD and the models as flat tables of fields, so that a test can compare them."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ _MATCHES = re.compile(r"self\.matches\(r'(.*)'\)")
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """What a schema demands of one field."""
+    """The constraints of one field in a schema."""
 
     type: str
     format: str | None
@@ -35,18 +35,18 @@ class Leaf:
 
 
 def of_model(model: type[BaseModel]) -> dict[str, Leaf]:
-    """The fields of a model by path, as Kubernetes would see them."""
+    """Return the fields of a model by path, as a Kubernetes schema has them."""
     schema = model.model_json_schema()
     return dict(_leaves(_plain(schema, schema["$defs"]), ""))
 
 
 def of_crd(schema: dict[str, Any]) -> dict[str, Leaf]:
-    """The fields of a part of the CRD by path."""
+    """Return the fields of a part of the CRD by path."""
     return dict(_leaves(_with_patterns(schema), ""))
 
 
 def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every schema inside of one of the CRD's: itself, its fields `a.b`, its items `a[]`."""
+    """Yield every schema within one of the CRD's: itself, its fields `a.b`, its items `a[]`."""
     yield path, schema
     for name, field in schema.get("properties", {}).items():
         yield from nodes(field, f"{path}.{name}")
@@ -55,13 +55,13 @@ def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
 
 
 def rules(schema: dict[str, Any]) -> list[dict[str, str]]:
-    """The validation rules of one field."""
+    """Return the validation rules of one field."""
     found: list[dict[str, str]] = schema.get("x-kubernetes-validations", [])
     return found
 
 
 def sentence(rule: dict[str, str], value: object) -> str:
-    """What a rule answers to a value: its message, or its sum of quoted words and `self`."""
+    """Return the message of a rule about a value: its message, or its sum of quoted words and `self`."""
     if "message" in rule:
         return rule["message"]
     words = rule["messageExpression"].split(" + ")
@@ -79,7 +79,7 @@ def _leaves(schema: dict[str, Any], path: str) -> Iterator[tuple[str, Leaf]]:
 
 
 def _leaf(schema: dict[str, Any], *, required: bool) -> Leaf:
-    """Read one field; an empty default is none, and the width of an integer is no demand."""
+    """Read one field. An empty default counts as none, and the width of an integer is no constraint."""
     return Leaf(
         type=schema["type"],
         format=None if schema["type"] == "integer" else schema.get("format"),
@@ -91,7 +91,7 @@ def _leaf(schema: dict[str, Any], *, required: bool) -> Leaf:
 
 
 def _plain(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A model's schema without references, and with `X | None` as an optional `X`."""
+    """Return a model's schema without references, and with `X | None` as an optional `X`."""
     inner = dict(schema)
     if reference := inner.pop("$ref", None):
         inner = definitions[reference.removeprefix("#/$defs/")] | inner
@@ -102,7 +102,7 @@ def _plain(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
 
 
 def _with_patterns(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema of the CRD in which the formats that its rules demand stand as `pattern`."""
+    """Return a schema of the CRD with the formats of its rules as `pattern`."""
     formats = [match[1] for rule in rules(schema) if (match := _MATCHES.fullmatch(rule["rule"]))]
     changed = schema | ({"pattern": formats[0]} if formats else {})
     return _inside(changed, _with_patterns)

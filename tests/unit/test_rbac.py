@@ -1,4 +1,4 @@
-"""Rights and their use, from manifests and audit logs: the base of the chart's test."""
+"""Grants from manifests and uses from audit logs, on which the test of the chart's rights depends."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ USER = "system:serviceaccount:home:operator"
 
 
 def bound(kind: str, namespace: str, *rules: Manifest, account: str = "operator") -> dict[Key, Manifest]:
-    """A role and its binding, both named `role`."""
+    """Return a role and its binding, both named `role`."""
     subject = {"kind": "ServiceAccount", "name": account, "namespace": "home"}
     return {
         Key(kind, "role", namespace): {"rules": list(rules)},
@@ -26,7 +26,7 @@ def bound(kind: str, namespace: str, *rules: Manifest, account: str = "operator"
 
 
 def entry(verb: str, code: int = 200, user: str = USER, **thing: str) -> dict[str, Any]:
-    """A line of an audit log, as far as it is read."""
+    """Return an entry of an audit log, as far as it is used."""
     return {
         "user": {"username": user},
         "verb": verb,
@@ -36,8 +36,8 @@ def entry(verb: str, code: int = 200, user: str = USER, **thing: str) -> dict[st
     }
 
 
-def test_each_verb_on_each_resource_is_a_right() -> None:
-    """Of a ClusterRole everywhere, of a Role in its namespace, of names if there are some."""
+def test_each_verb_on_each_resource_is_a_grant() -> None:
+    """A ClusterRole grants everywhere, a Role in its namespace, and names limit both."""
     pods = {"apiGroups": [""], "resources": ["pods", "secrets"], "verbs": ["get"]}
     named = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["key"], "verbs": ["get"]}
 
@@ -62,21 +62,21 @@ def test_each_verb_on_each_resource_is_a_right() -> None:
         (Grant("apps", "secrets", "get"), False),
     ],
 )
-def test_a_right_is_used(grant: Grant, *, is_covered: bool) -> None:
-    """Use is the same verb on the same resource, in the granted namespace and for the granted name."""
+def test_a_grant_covers_a_use(grant: Grant, *, is_covered: bool) -> None:
+    """By the same verb on the same resource, within its namespace and name."""
     uses = [Use("", "secrets", "get", "shop", "key")]
 
     assert (rbac.unused([grant], uses) == frozenset()) is is_covered
     assert (rbac.ungranted([grant], uses) == frozenset()) is is_covered
 
 
-def test_a_look_at_all_namespaces_needs_a_right_to_all() -> None:
-    """A right in one of them is none to it."""
+def test_a_use_in_all_namespaces_needs_a_grant_for_all() -> None:
+    """A grant in one namespace does not cover a use in all namespaces."""
     assert rbac.ungranted([Grant("", "pods", "list", "shop")], [Use("", "pods", "list")])
 
 
-def test_the_uses_in_an_audit_log() -> None:
-    """Subresources, server-side apply, and the user; discovery needs no right of a chart."""
+def test_an_audit_log_gives_uses_and_forbidden_requests() -> None:
+    """Subresources, objects created by an apply, and the user count; discovery needs no grant of a chart."""
     lines = [
         entry("create", 201, resource="serviceaccounts", subresource="token", namespace="shop", name="app"),
         entry("patch", 201, resource="secrets", namespace="shop", name="made"),

@@ -10,7 +10,7 @@ import pytest
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
 from support.eventually import eventually
-from support.operator_process import Operator
+from support.operator_process import OperatorProcess
 from support.scripted_leases import PREFIX, ScriptedLeases
 from support.scripted_server import After, Answer, Request, answer, serving
 
@@ -79,7 +79,7 @@ class ApiServer:
 
 
 @asynccontextmanager
-async def operating(api: ApiServer, folder: Path) -> AsyncIterator[Operator]:
+async def operating(api: ApiServer, folder: Path) -> AsyncIterator[OperatorProcess]:
     """The operator's process, ready."""
     kubeconfig = folder / "kubeconfig"
     async with serving(api.script) as server:
@@ -87,7 +87,7 @@ async def operating(api: ApiServer, folder: Path) -> AsyncIterator[Operator]:
         context = {"name": "one", "context": {"cluster": "one", "user": "one"}}
         config = {"current-context": "one", "contexts": [context], "clusters": [named], "users": [named]}
         kubeconfig.write_text(json.dumps(config))
-        operator = Operator.serving(NAMESPACE, kubeconfig, folder)
+        operator = OperatorProcess.for_namespace(NAMESPACE, kubeconfig, folder)
         try:
             await asyncio.to_thread(operator.start)
             yield operator

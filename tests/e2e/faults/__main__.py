@@ -1,68 +1,70 @@
 # ruff: noqa: T201 - a program that prints
-"""`python -m e2e.faults faults` or `soak`: on real processes, as long as wanted, with a verdict."""
+"""`python -m e2e.faults faults` or `soak`: faults on real processes, ending with a table."""
 
 import argparse
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from e2e.faults import replicas, soaking, stages, waiting
-from e2e.faults.playing import Theatre, play
-from e2e.faults.programs import concluded, control_plane, fits, run, say, scratch
-from e2e.faults.proxying import Loop
-from e2e.faults.rows import ROWS, Row
-from e2e.faults.verdicts import Told, table
+from e2e.faults import fault_environment, replicas_soak, soak, waiting
+from e2e.faults.fault_proxy import LoopThread
+from e2e.faults.fault_runner import FaultContext, run_fault
+from e2e.faults.fault_table import FAULTS, Fault
+from e2e.faults.program import control_plane, exit_code, matches, run, say, scratch_folder
+from e2e.faults.results import FaultResult, table
 
 
-def chosen(only: str) -> tuple[Row, ...]:
-    """The rows whose names match one of the patterns; all if none is given."""
-    return tuple(row for row in ROWS if not only or fits(row.name, only))
+def select_faults(only: str) -> tuple[Fault, ...]:
+    """Return the faults whose names match one of the patterns; all without a pattern."""
+    return tuple(fault for fault in FAULTS if not only or matches(fault.name, only))
 
 
-def played(theatre: Theatre, rows: Sequence[Row], rounds: int, jobs: int) -> list[Told]:
-    """Those that disturb nobody side by side, then those that need the control plane for themselves."""
-    shared = [row for row in rows if not row.is_exclusive]
-    alone = [row for row in rows if row.is_exclusive]
+def run_all(context: FaultContext, faults: Sequence[Fault], rounds: int, jobs: int) -> list[FaultResult]:
+    """Run the faults that do not affect each other in parallel, then those that break the control plane."""
+    shared = [fault for fault in faults if not fault.is_exclusive]
+    alone = [fault for fault in faults if fault.is_exclusive]
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            told = list(pool.map(lambda row: play(theatre, row, rounds), shared))
+            results = list(pool.map(lambda fault: run_fault(context, fault, rounds), shared))
         except BaseException:
             waiting.STOP.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return told + [play(theatre, row, rounds) for row in alone]
+    return results + [run_fault(context, fault, rounds) for fault in alone]
 
 
-def faults(options: argparse.Namespace) -> int:
-    """The exit code is 1 when some row lost or doubled something, or could not be played."""
-    rows = chosen(options.only)
-    if not rows:
-        print("no fault has such a name; there are:", *(row.name for row in ROWS), sep="\n  ")
+def run_faults(options: argparse.Namespace) -> int:
+    """Return exit code 1 if a fault lost or doubled a restart, or could not be run to its end."""
+    faults = select_faults(options.only)
+    if not faults:
+        print("no fault has this name; the faults are:", *(fault.name for fault in FAULTS), sep="\n  ")
         return 2
-    if stages.FAKETIME is None:
-        say("no libfaketime on this machine: the clock is not stepped")
-    with scratch("infisical-chaos-") as folder, Loop() as loop, control_plane(folder) as cluster:
-        told = played(Theatre(cluster, loop, folder, say), rows, options.rounds, options.jobs)
-    print(f"\n{table(told)}\n")
-    return concluded(folder, is_well=all(row.is_well for row in told))
+    if fault_environment.FAKETIME is None:
+        say("libfaketime is not installed: faults of the clock are skipped")
+    with scratch_folder("infisical-chaos-") as folder, LoopThread() as loop, control_plane(folder) as cluster:
+        results = run_all(FaultContext(cluster, loop, folder, say), faults, options.rounds, options.jobs)
+    print(f"\n{table(results)}\n")
+    return exit_code(folder, has_passed=all(result.has_passed for result in results))
 
 
-def soak(options: argparse.Namespace) -> int:
-    """The exit code is 1 when a verdict does not hold."""
+def run_soak(options: argparse.Namespace) -> int:
+    """Return exit code 1 if a check does not hold."""
     scenarios = {
-        "lifetimes-0": lambda theatre: soaking.lifetimes(theatre, 0, options.seconds),
-        "lifetimes-1": lambda theatre: soaking.lifetimes(theatre, 1, options.seconds),
-        "replicas": lambda theatre: replicas.replicas(theatre, options.subscriptions, options.seconds),
-        "returns": lambda theatre: soaking.returns(theatre, options.cycles, options.subscriptions),
+        "lifetimes-0": lambda context: soak.run_lifetimes(context, 0, options.seconds),
+        "lifetimes-1": lambda context: soak.run_lifetimes(context, 1, options.seconds),
+        "replicas": lambda context: replicas_soak.run_replicas(
+            context, options.subscriptions, options.seconds
+        ),
+        "returns": lambda context: soak.run_returns(context, options.cycles, options.subscriptions),
     }
-    wanted = [name for name in scenarios if not options.only or fits(name, options.only)]
-    with scratch("infisical-soak-") as folder, Loop() as loop, control_plane(folder) as cluster:
-        theatre = Theatre(cluster, loop, folder, say)
-        verdicts = {name: scenarios[name](theatre) for name in wanted}
-    for name, told in verdicts.items():
-        print(f"\n{name}", *told, sep="\n  ")
-    is_well = all(verdict.holds for told in verdicts.values() for verdict in told)
+    wanted = [name for name in scenarios if not options.only or matches(name, options.only)]
+    with scratch_folder("infisical-soak-") as folder, LoopThread() as loop, control_plane(folder) as cluster:
+        context = FaultContext(cluster, loop, folder, say)
+        checks = {name: scenarios[name](context) for name in wanted}
+    for name, found in checks.items():
+        print(f"\n{name}", *found, sep="\n  ")
+    has_passed = all(check.holds for found in checks.values() for check in found)
     print()
-    return concluded(folder, is_well=is_well)
+    return exit_code(folder, has_passed=has_passed)
 
 
 def main() -> int:
@@ -70,21 +72,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(required=True)
     one = kinds.add_parser("faults")
-    one.add_argument("--rounds", type=int, default=4, help="tries of each fault")
-    one.add_argument("--only", default="", help="names of faults, or patterns of them, by blanks")
-    one.add_argument("--jobs", type=int, default=3, help="faults at the same time")
-    one.set_defaults(run=faults)
+    one.add_argument("--rounds", type=int, default=4, help="rounds of each fault")
+    one.add_argument("--only", default="", help="names or patterns of faults, separated by spaces")
+    one.add_argument("--jobs", type=int, default=3, help="faults run in parallel")
+    one.set_defaults(run=run_faults)
     two = kinds.add_parser("soak")
-    two.add_argument("--only", default="", help="lifetimes-0, lifetimes-1, returns, or patterns, by blanks")
-    two.add_argument("--cycles", type=int, default=3, help="how often Infisical dies")
-    two.add_argument("--subscriptions", type=int, default=300, help="how many streams it loses then")
+    two.add_argument(
+        "--only",
+        default="",
+        help="lifetimes-0, lifetimes-1, replicas, returns, or patterns, separated by spaces",
+    )
+    two.add_argument("--cycles", type=int, default=3, help="how often Infisical is killed")
+    two.add_argument("--subscriptions", type=int, default=300, help="number of subscriptions")
     two.add_argument(
         "--seconds",
         type=float,
         default=120,
-        help="of changes under short streams, or with replicas that fail",
+        help="duration of the changes in the scenarios lifetimes and replicas",
     )
-    two.set_defaults(run=soak)
+    two.set_defaults(run=run_soak)
     options = parser.parse_args()
     return int(options.run(options))
 

@@ -1,4 +1,4 @@
-"""The stage of the short chaos: the session's control plane with the custom resource, and proxies."""
+"""Fixtures of the short fault tests: the session's control plane with the custom resource, and proxies."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from e2e.faults import stages
-from e2e.faults.playing import Theatre
-from e2e.faults.proxying import Loop
+from e2e.faults import fault_environment
+from e2e.faults.fault_proxy import LoopThread
+from e2e.faults.fault_runner import FaultContext
 from local_cluster import Cluster
 
 
 @pytest.fixture(scope="session")
 def served(cluster: Any) -> Cluster:  # noqa: ANN401 - ours or a foreign one
-    """A control plane of ours that serves the custom resource."""
+    """The session's control plane, which serves the custom resource."""
     if not isinstance(cluster, Cluster):
-        pytest.skip("KUBECONFIG_FOR_TESTS names a cluster that is not ours to stand before")
-    stages.serve_resource(cluster)
+        pytest.skip("the proxies need the certificates of a local control plane")
+    fault_environment.install_crd(cluster)
     return cluster
 
 
 @pytest.fixture
-def theatre(served: Cluster, tmp_path: Path) -> Iterator[Theatre]:
-    """What a row is played in."""
-    with Loop() as loop:
-        yield Theatre(served, loop, tmp_path / "chaos", print)
+def context(served: Cluster, tmp_path: Path) -> Iterator[FaultContext]:
+    """What all faults share."""
+    with LoopThread() as loop:
+        yield FaultContext(served, loop, tmp_path / "chaos", print)

@@ -1,13 +1,13 @@
-"""A few of the faults of `make chaos`, one try each: whatever fails, a change is one restart."""
+"""Some faults of `make chaos`, one round each: under each fault a change causes one restart."""
 
 import pytest
 
-from e2e.faults.playing import Theatre, play
-from e2e.faults.rows import ROWS, Moment
+from e2e.faults.fault_runner import FaultContext, run_fault
+from e2e.faults.fault_table import FAULTS, Moment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-ROW = {row.name: row for row in ROWS}
+FAULT = {fault.name: fault for fault in FAULTS}
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,17 @@ ROW = {row.name: row for row in ROWS}
     ],
     ids=lambda value: value.name.lower() if isinstance(value, Moment) else value,
 )
-def test_a_fault_loses_nothing_and_doubles_nothing(theatre: Theatre, name: str, moment: Moment) -> None:
-    """Each concerned Deployment is restarted after the last change, and not more often than changed."""
-    row = ROW[name]
+def test_a_fault_neither_loses_nor_doubles_a_restart(
+    context: FaultContext, name: str, moment: Moment
+) -> None:
+    """Each Deployment is restarted after its last change, and not more often than its folder changed."""
+    fault = FAULT[name]
 
-    told = play(theatre, row, 1, first=row.moments.index(moment))
+    result = run_fault(context, fault, 1, first=fault.moments.index(moment))
 
-    assert told.is_well, told
+    assert result.has_passed, result
 
 
-def test_every_fault_has_a_name_of_its_own() -> None:
-    """So that it can be asked for."""
-    assert len(ROW) == len(ROWS)
+def test_names_of_faults_are_unique() -> None:
+    """`ONLY` selects a fault by its name."""
+    assert len(FAULT) == len(FAULTS)

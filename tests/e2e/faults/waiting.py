@@ -1,42 +1,43 @@
-"""Waiting that ends: with a condition, with its deadline, or because the whole run is to stop (Ctrl-C)."""
+"""Waiting that ends by a condition, by a deadline, or because the whole run is interrupted (Ctrl-C)."""
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from support.eventually import DeadlineExceededError, eventually
+
 Value = TypeVar("Value")
 
-STOP = threading.Event()
-"""Set once, when everything shall end: whoever waits then gives up."""
-
 _PAUSE_SECONDS = 0.05
+
+STOP = threading.Event()
+"""Set once, when the run is interrupted: every wait then raises StoppedError."""
 
 
 class StoppedError(Exception):
     """The run was interrupted."""
 
 
-class NotInTimeError(AssertionError):
-    """A condition did not come true before its deadline."""
-
-
-def until(condition: Callable[[], Value], *, seconds: float, what: str) -> Value:
-    """The first truthy value of a condition.
+def wait_until(condition: Callable[[], Value], *, seconds: float, what: str) -> Value:
+    """Return the first truthy value of a condition.
 
     Raises:
-        NotInTimeError: there was none; the message names `what` and the last value.
+        DeadlineExceededError: the deadline passed; the message has `what` and the last value.
         StoppedError: the run was interrupted.
     """
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise NotInTimeError(f"not within {seconds:g} s: {what} ({value!r})")
-        lasting(_PAUSE_SECONDS)
-    return value
+
+    def unless_stopped() -> Value:
+        if STOP.is_set():
+            raise StoppedError
+        return condition()
+
+    try:
+        return eventually(unless_stopped, seconds=seconds, pause=_PAUSE_SECONDS)
+    except DeadlineExceededError as error:
+        raise DeadlineExceededError(f"{what}: {error}") from None
 
 
-def lasting(seconds: float) -> None:
-    """Let a state of affairs last for some time; raises StoppedError."""
+def pause(seconds: float) -> None:
+    """Let a state last for some time; raises StoppedError."""
     if STOP.wait(seconds):
         raise StoppedError

@@ -1,4 +1,4 @@
-"""The hall of the short proofs: the session's control plane with the custom resource and the foreign ones."""
+"""Fixtures of the short proofs: the session's control plane with all custom resources."""
 
 from functools import partial
 from pathlib import Path
@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from e2e.faults import stages
-from e2e.restart_order.lanes import Hall
+from e2e.faults import fault_environment
+from e2e.restart_order.slots import ProofContext
 from local_cluster import Cluster
 from support.fake_controllers import resources
 
 
 @pytest.fixture
-def hall(cluster: Any, tmp_path: Path) -> Hall:  # noqa: ANN401 - ours or a foreign one
-    """What a proof is played in."""
+def context(cluster: Any, tmp_path: Path) -> ProofContext:  # noqa: ANN401 - ours or a foreign one
+    """What all proofs share."""
     if not isinstance(cluster, Cluster):
-        pytest.skip("KUBECONFIG_FOR_TESTS names a cluster that is not ours to speak to as its administrator")
-    stages.serve_resource(cluster)
-    resources.serve(partial(stages.kubectl, cluster))
-    return Hall(cluster, tmp_path / "acting", print)
+        pytest.skip("the proofs need the certificates of a local control plane")
+    fault_environment.install_crd(cluster)
+    resources.serve(partial(fault_environment.kubectl, cluster))
+    return ProofContext(cluster, tmp_path / "proofs", print)

@@ -1,7 +1,7 @@
-"""Who writes the Secrets of a lane, how it is made to misbehave, and what it is expected to write.
+"""The sources of a slot's Secrets: how they fail, and the content that they are expected to write.
 
-Three are stand-ins of foreign controllers, whose Infisical is a mapping that is changed a moment before the
-real one; the fourth is the operator itself, whose reads of the local Infisical are made to go wrong.
+Three are fake controllers, whose Infisical is a mapping that changes just before the real one. The fourth
+is the operator itself, whose reads of the local Infisical are made to fail.
 """
 
 import random
@@ -14,13 +14,13 @@ from infisical_sandbox.server import Controls, ResponseFault, Sandbox
 from infisical_sandbox.server.domain import permissions
 from infisical_sandbox.server.domain.records import Rule
 from support.fake_controllers import manifests
-from support.fake_controllers.controllers import Controller
+from support.fake_controllers.controller import Controller
+from support.fake_controllers.controller_runner import ControllerRunner
 from support.fake_controllers.external_secrets import ExternalSecrets
 from support.fake_controllers.infisical_secrets import InfisicalSecrets
 from support.fake_controllers.options import Options, holding
-from support.fake_controllers.playing import Stage
 from support.fake_controllers.static_secrets import StaticSecrets
-from support.operator_process import Manifest
+from support.manifests import Manifest
 
 FOREIGN: Mapping[str, tuple[type[Controller], Callable[..., Manifest]]] = {
     "InfisicalSecret": (InfisicalSecrets, manifests.infisical_secret),
@@ -31,103 +31,105 @@ NATIVE = "native"
 KINDS = (NATIVE, *FOREIGN)
 
 UNSEEN = "OTHER"
-"""A key of each folder that no Secret has: its change is one of Infisical, and none of any content."""
+"""A key in each folder that no Secret has: its change does not affect a Secret."""
 
 _READS = "GET /api/v4/secrets*"
 _MANY = 1_000_000
 
 
 class Variant(StrEnum):
-    """How a source behaves when it is asked."""
+    """How a source reacts to a sync request."""
 
     PROMPT = "prompt"
     SLOW = "slow"
     FAILING = "failing"
-    """Its first tries fail."""
+    """Its first attempts fail."""
     SILENT = "silent"
-    """It does nothing until it is mended."""
+    """It does nothing until it recovers."""
     SAME = "same"
-    """It finds the data that it had."""
+    """It finds unchanged data."""
 
 
 class Source(Protocol):
-    """What lanes do with it; `folders` are Infisical's, by the Secret that is made of each."""
+    """The writer of a slot's Secrets; `folders` has the folder in Infisical of each Secret."""
 
     folders: Mapping[str, str]
 
     def manifests(self) -> Iterable[Manifest]:
-        """The objects that call for the Secrets; none if the subscription does."""
+        """The objects that request the Secrets; none if the subscription does."""
 
     def resync(self) -> dict[str, object]:
-        """What `spec.resync` needs for it."""
+        """The fields of `spec.resync` for it."""
 
-    def see(self, path: str, values: Mapping[str, str]) -> None:
-        """Hear of values before Infisical has them."""
+    def update_upstream(self, path: str, values: Mapping[str, str]) -> None:
+        """Receive values before Infisical has them."""
 
-    def become(self, variant: Variant, rng: random.Random) -> None:
-        """Behave so from now on."""
+    def configure(self, variant: Variant, rng: random.Random) -> None:
+        """Set the behaviour."""
 
-    def mend(self) -> None:
-        """Behave well, and sync what it has not."""
+    def recover(self) -> None:
+        """Behave normally again and sync at once."""
 
-    def written(self, values: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-        """What each Secret holds when Infisical's folders hold these values."""
+    def expected_content(self, values: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+        """The content of each Secret when Infisical's folders have these values."""
 
 
 @dataclass(slots=True)
-class Foreign:
-    """A controller that is stood in for; each of its Secrets has the keys of all folders."""
+class ForeignSource:
+    """A fake controller; each of its Secrets has the keys of all folders."""
 
     folders: Mapping[str, str]
     namespace: str
     manifest: Callable[..., Manifest]
     controller: Controller
     upstream: dict[str, str]
-    stage: Stage
+    runner: ControllerRunner
 
     @classmethod
-    def playing(cls, stage: Stage, kind: str, namespace: str, folders: Mapping[str, str]) -> "Foreign":
-        """One that has begun."""
+    def started(
+        cls, runner: ControllerRunner, kind: str, namespace: str, folders: Mapping[str, str]
+    ) -> "ForeignSource":
+        """Start one."""
         made, manifest = FOREIGN[kind]
         upstream: dict[str, str] = {}
-        controller = stage.play(lambda api: made(api, namespace, holding(upstream), Options()))
-        return cls(folders, namespace, manifest, controller, upstream, stage)
+        controller = runner.start(lambda api: made(api, namespace, holding(upstream), Options()))
+        return cls(folders, namespace, manifest, controller, upstream, runner)
 
     def manifests(self) -> Iterable[Manifest]:
-        """One for each Secret."""
+        """One object for each Secret."""
         return [self.manifest(f"of-{name}", self.namespace, name) for name in self.folders]
 
     def resync(self) -> dict[str, object]:
-        """Nothing: it is found."""
+        """None: the operator discovers the controller."""
         return {}
 
-    def see(self, path: str, values: Mapping[str, str]) -> None:  # noqa: ARG002 - it has but one Infisical
-        """Its Infisical is another mapping."""
+    def update_upstream(self, path: str, values: Mapping[str, str]) -> None:  # noqa: ARG002 - it has one folder only
+        """Update the mapping that stands for its Infisical."""
         self.upstream.update({key: text for key, text in values.items() if key != UNSEEN})
 
-    def become(self, variant: Variant, rng: random.Random) -> None:
-        """By the stand-in's own options."""
+    def configure(self, variant: Variant, rng: random.Random) -> None:
+        """Set the options of the fake controller."""
         options = {
             Variant.SLOW: lambda: Options(delay=(0.0, rng.uniform(0.2, 2.0))),
             Variant.FAILING: lambda: Options(failing=rng.randint(1, 3)),
             Variant.SILENT: lambda: Options(silent=True),
         }
-        self.controller.become(options.get(variant, Options)())
+        self.controller.configure(options.get(variant, Options)())
 
-    def mend(self) -> None:
-        """At once, as its own interval would have it."""
-        self.controller.become(Options())
-        self.stage.do(self.controller.sync_now())
+    def recover(self) -> None:
+        """Sync at once, as by its own interval."""
+        self.controller.configure(Options())
+        self.runner.run(self.controller.sync_now())
 
-    def written(self, values: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-        """All keys in each."""
+    def expected_content(self, values: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+        """All keys in each Secret."""
         every = {key: text for held in values.values() for key, text in held.items() if key != UNSEEN}
         return dict.fromkeys(self.folders, every)
 
 
 @dataclass(slots=True)
-class Native:
-    """The operator, by `spec.resync.secrets`; what goes wrong is its reading of Infisical."""
+class NativeSource:
+    """The operator itself, by `spec.resync.secrets`; its reads of Infisical can fail."""
 
     folders: Mapping[str, str]
     sandbox: Sandbox
@@ -137,18 +139,18 @@ class Native:
         return []
 
     def resync(self) -> dict[str, object]:
-        """An entry for each Secret, with all keys but the one."""
+        """One entry for each Secret, with all keys except UNSEEN."""
         entries = [
             {"name": name, "environmentSlug": "prod", "secretPath": path, "secretKeys": ["*", f"!{UNSEEN}"]}
             for name, path in self.folders.items()
         ]
         return {"secrets": entries}
 
-    def see(self, path: str, values: Mapping[str, str]) -> None:
-        """It reads Infisical itself."""
+    def update_upstream(self, path: str, values: Mapping[str, str]) -> None:
+        """Do nothing: it reads Infisical itself."""
 
-    def become(self, variant: Variant, rng: random.Random) -> None:
-        """Answers that are late, or errors, or refusals of values alone."""
+    def configure(self, variant: Variant, rng: random.Random) -> None:
+        """Let reads be late, fail, or be forbidden for values only."""
         self.sandbox.do_blocking(Controls.reset_faults)
         faults = {
             Variant.SLOW: lambda: ResponseFault(_READS, _MANY, delay=rng.uniform(0.1, 1.0)),
@@ -161,21 +163,23 @@ class Native:
             blind = Rule(permissions.SECRETS, ("read", "readValue"), inverted=True)
             self.sandbox.do_blocking(Controls.permit, (*usual, blind))
 
-    def mend(self) -> None:
-        """All may be read again."""
+    def recover(self) -> None:
+        """Allow all reads again."""
         self.sandbox.do_blocking(Controls.reset_faults)
         self.sandbox.do_blocking(Controls.assign_role, "admin")
 
-    def written(self, values: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-        """The keys of its own folder in each."""
+    def expected_content(self, values: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+        """The keys of its folder in each Secret."""
         return {
             name: {key: text for key, text in values[path].items() if key != UNSEEN}
             for name, path in self.folders.items()
         }
 
 
-def sourced(stage: Stage, sandbox: Sandbox, kind: str, namespace: str, folders: Mapping[str, str]) -> Source:
-    """Who writes these Secrets, ready to."""
+def make_source(
+    runner: ControllerRunner, sandbox: Sandbox, kind: str, namespace: str, folders: Mapping[str, str]
+) -> Source:
+    """Return the source of these Secrets, started."""
     if kind == NATIVE:
-        return Native(folders, sandbox)
-    return Foreign.playing(stage, kind, namespace, folders)
+        return NativeSource(folders, sandbox)
+    return ForeignSource.started(runner, kind, namespace, folders)

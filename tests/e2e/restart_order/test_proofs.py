@@ -1,30 +1,33 @@
-"""A few of the proofs of `make prove`, as short as they can be."""
+"""Some proofs of `make prove`, as short as possible."""
 
 from dataclasses import replace
 
 import pytest
 
-from e2e.restart_order import bounds
-from e2e.restart_order.lanes import Hall
-from e2e.restart_order.proofs import PROOFS, Proof, play
+from e2e.restart_order import concurrency
+from e2e.restart_order.proofs import PROOFS, Proof, run_proof
+from e2e.restart_order.slots import ProofContext
 
 pytestmark = pytest.mark.cluster
 
 PROOF = {proof.name: proof for proof in PROOFS}
 
 
-SHORT = (replace(PROOF["halt"], setting=lambda: bounds.setting(8, 2), most_rolling=2), PROOF["burst-native"])
+SHORT = (
+    replace(PROOF["halt"], slot_spec=lambda: concurrency.slot_spec(8, 2), most_rolling=2),
+    PROOF["burst-native"],
+)
 
 
 @pytest.mark.parametrize("proof", SHORT, ids=lambda proof: proof.name)
-def test_the_act_has_no_flaw(hall: Hall, proof: Proof) -> None:
-    """New content before each restart, as many restarts as are due, no more at a time than may be."""
-    shown = play(hall, proof, 1)
+def test_the_proof_has_no_flaw(context: ProofContext, proof: Proof) -> None:
+    """Each restart has the new content, none is missing or superfluous, and not too many run at a time."""
+    result = run_proof(context, proof, 1)
 
-    assert shown.is_well, shown
-    assert shown.restarts == shown.expected > 0
+    assert result.has_passed, result
+    assert result.restarts == result.expected > 0
 
 
-def test_every_proof_has_a_name_of_its_own() -> None:
-    """So that it can be asked for."""
+def test_names_of_proofs_are_unique() -> None:
+    """`ONLY` selects a proof by its name."""
     assert len(PROOF) == len(PROOFS)

@@ -1,20 +1,20 @@
 """External Secrets: ExternalSecret (external-secrets.io/v1).
 
-Whatever happens to an object or to its Secret, it asks whether a refresh is due: when generation, labels or
-annotations are not those that `syncedResourceVersion` was made of, or the Secret is not as it was written.
-A failure leaves `refreshTime` and `syncedResourceVersion` as they are. Two traps: CreatedOnce, and an
-interval of 0, hear no trigger; labels and annotations are copied to the Secret unless there is a template.
+Each change of an object or of its Secret makes it check whether a refresh is due: if generation, labels or
+annotations differ from `syncedResourceVersion`, or if others have edited the Secret. A failure changes
+neither `refreshTime` nor `syncedResourceVersion`. Two traps: CreatedOnce and an interval of 0 ignore
+triggers; labels and annotations are copied to the Secret unless there is a template.
 """
 
 import re
 
 from support.fake_controllers import objects, targets
-from support.fake_controllers.calls import Api
-from support.fake_controllers.controllers import Controller
+from support.fake_controllers.api_client import Api
+from support.fake_controllers.controller import Controller
+from support.fake_controllers.mirror import Mirror
 from support.fake_controllers.options import PROMPT, Fetch, FetchError, Options, Outcome
 from support.fake_controllers.resources import EXTERNAL_SECRET, SECRET, Object
 from support.fake_controllers.targets import Target
-from support.fake_controllers.watching import Mirror
 
 READY = "Ready"
 SYNCED, ERROR = "SecretSynced", "SecretSyncedError"
@@ -25,7 +25,7 @@ _CREATED_BY = f"{_PREFIX}/created-by"
 
 
 class ExternalSecrets(Controller):
-    """Stands in for the controller of ExternalSecrets of one namespace."""
+    """The fake controller of the ExternalSecrets of one namespace."""
 
     resource = EXTERNAL_SECRET
 
@@ -35,11 +35,11 @@ class ExternalSecrets(Controller):
         self._mirrors.append(Mirror(api, SECRET.path(namespace), self._heard_of_secret))
 
     def is_trigger(self, before: Object | None, now: Object) -> bool:
-        """Whatever may make a refresh due; the real one also asks when its own status has changed."""
+        """Any change that may make a refresh due; the real one also reacts to its own status."""
         return before is None or resource_version(before) != resource_version(now)
 
     async def reconcile(self, thing: Object, *, by_itself: bool) -> Outcome:
-        """Fetch if it is due, write the Secret, tell."""
+        """Fetch if it is due, write the Secret, write the status."""
         name = target_of(thing)
         existing = await self.api.find(SECRET.path(self.namespace, name))
         if not by_itself and not is_due(thing) and _is_valid(existing):
@@ -67,7 +67,7 @@ class ExternalSecrets(Controller):
                 self.call(name)
 
     async def _tell(self, thing: Object, ready: Object, status: Object | None = None) -> None:
-        """Merge into the status, whatever the version: what was asked for meanwhile is not synced yet."""
+        """Merge into the status without a version: a newer request is not synced yet."""
         workload_state = thing.get("status", {}).get("conditions", ())
         conditions = objects.with_conditions(workload_state, objects.timestamp(self.options.skew), [ready])
         path = f"{self.resource.path(self.namespace, thing['metadata']['name'])}/status"
@@ -76,19 +76,19 @@ class ExternalSecrets(Controller):
 
 
 def target_of(thing: Object) -> str:
-    """The name of its Secret: its own, unless it says otherwise."""
+    """Return the name of its Secret: its own name by default."""
     name: str = thing["spec"].get("target", {}).get("name") or thing["metadata"]["name"]
     return name
 
 
 def resource_version(thing: Object) -> str:
-    """What `syncedResourceVersion` is after a sync."""
+    """Return the `syncedResourceVersion` of a sync."""
     asked = {"annotations": objects.annotations_of(thing), "labels": objects.labels_of(thing)}
     return f"{thing['metadata']['generation']}-{objects.digest(asked)}"
 
 
 def is_due(thing: Object) -> bool:
-    """Whether it hears what it was asked; the passing of its own interval is left to `Options.interval`."""
+    """Whether it reacts to triggers; its own interval is left to `Options.interval`."""
     status, spec = thing.get("status", {}), thing["spec"]
     has_synced = bool(status.get("syncedResourceVersion")) and bool(status.get("refreshTime"))
     if has_synced and spec.get("refreshPolicy") == "CreatedOnce":
@@ -100,7 +100,7 @@ def is_due(thing: Object) -> bool:
 
 
 def _is_valid(secret: Object | None) -> bool:
-    """Whether a Secret is as it was written."""
+    """Whether a Secret is as the controller wrote it."""
     if secret is None or _MANAGED not in objects.labels_of(secret):
         return False
     return objects.annotations_of(secret).get(objects.DATA_HASH) == objects.digest(secret.get("data") or {})
@@ -124,7 +124,7 @@ def _target(thing: Object, data: dict[str, str], existing: Object | None) -> Tar
 
 
 def _metadata(thing: Object, existing: Object | None, manager: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Labels and annotations of the Secret: what others wrote, and those of the template or the object."""
+    """Labels and annotations of the Secret: those of others, and those of the template or the object."""
     template = thing["spec"]["target"].get("template")
     source = {"metadata": template.get("metadata", {})} if template else thing
     labels, annotations = objects.labels_of(source), objects.annotations_of(source)
@@ -137,7 +137,7 @@ def _metadata(thing: Object, existing: Object | None, manager: str) -> tuple[dic
 
 
 def _of_others(values: dict[str, str], secret: Object, manager: str, where: str) -> dict[str, str]:
-    """Without those that a field manager wrote."""
+    """Return the keys that the field manager has not written."""
     ours = {
         key.removeprefix("f:")
         for entry in secret["metadata"].get("managedFields", ())

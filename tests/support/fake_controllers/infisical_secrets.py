@@ -1,12 +1,12 @@
 """Infisical's operator, first API: InfisicalSecret (secrets.infisical.com/v1alpha1).
 
-It heeds changes of the generation only. It writes no time and no observed generation: when the data are
-what they were, nothing at all moves. It remembers what it fetched, as an ETag, until the generation
-changes; when that is unchanged it does not even look at the Secrets, so one that was deleted stays away.
+It reacts to changes of the generation only. It writes no time and no observed generation, so a sync without
+new data changes nothing. It keeps the ETag of the data until the generation changes; with the same ETag it
+does not read the Secrets, so a deleted Secret stays deleted.
 """
 
 from support.fake_controllers import objects, targets
-from support.fake_controllers.calls import Api
+from support.fake_controllers.api_client import Api
 from support.fake_controllers.infisical import MANAGER, InfisicalController
 from support.fake_controllers.options import PROMPT, Fetch, FetchError, Options, Outcome
 from support.fake_controllers.resources import INFISICAL_SECRET, SECRET, Object
@@ -19,7 +19,7 @@ REDEPLOY = f"{_PREFIX}/AutoRedeployReady"
 
 
 class InfisicalSecrets(InfisicalController):
-    """Stands in for the controller of InfisicalSecrets of one namespace."""
+    """The fake controller of the InfisicalSecrets of one namespace."""
 
     resource = INFISICAL_SECRET
 
@@ -28,11 +28,11 @@ class InfisicalSecrets(InfisicalController):
         self._remembered: dict[str, tuple[int, str]] = {}
 
     def is_trigger(self, before: Object | None, now: Object) -> bool:
-        """A new one, or a new generation; labels and annotations are none."""
+        """A new object or a new generation; labels and annotations do not trigger."""
         return before is None or before["metadata"]["generation"] != now["metadata"]["generation"]
 
     async def reconcile(self, thing: Object, *, by_itself: bool) -> Outcome:  # noqa: ARG002 - no matter to it
-        """Fetch, write what is new, tell."""
+        """Fetch, write new data, write the status."""
         try:
             data = await self.fetched()
         except FetchError as error:

@@ -1,4 +1,4 @@
-"""The objects that tests give to stand-ins, as small as the real CRDs take them."""
+"""Manifests for fake controllers, as small as the real CRDs allow."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from support.fake_controllers.resources import (
 
 
 def infisical_secret(name: str, namespace: str, *secrets: str, **spec: object) -> Object:
-    """An InfisicalSecret of one Secret by the older field, or of several by the newer."""
+    """Return an InfisicalSecret of one Secret by the older field, or of several by the newer one."""
     references = [{"secretName": secret, "secretNamespace": namespace} for secret in secrets]
     managed = (
         {"managedSecretReference": references[0]}
@@ -27,7 +27,7 @@ def infisical_secret(name: str, namespace: str, *secrets: str, **spec: object) -
 def static_secret(
     name: str, namespace: str, *secrets: str, metadata: Mapping[str, object] | None = None, **spec: object
 ) -> Object:
-    """An InfisicalStaticSecret of some Secrets; `metadata` is that of each target."""
+    """Return an InfisicalStaticSecret of some Secrets; `metadata` is that of each target."""
     own = {"metadata": metadata} if metadata else {}
     targets = [
         {"name": secret, "namespace": namespace, "kind": "Secret", "creationPolicy": "Owner", **own}
@@ -43,7 +43,7 @@ def static_secret(
 
 
 def external_secret(name: str, namespace: str, secret: str | None = None, **spec: object) -> Object:
-    """An ExternalSecret of a Secret, of its own name unless told otherwise."""
+    """Return an ExternalSecret of a Secret, by default of its own name."""
     usual: Object = {
         "secretStoreRef": {"name": "infisical", "kind": "SecretStore"},
         "dataFrom": [{"find": {"name": {"regexp": ".*"}}}],
@@ -53,7 +53,7 @@ def external_secret(name: str, namespace: str, secret: str | None = None, **spec
 
 
 def rollout(name: str, namespace: str, *, secrets: Sequence[str] = (), **spec: object) -> Object:
-    """A Rollout of two pods that read their environment from Secrets."""
+    """Return a Rollout of two pods with environment variables from Secrets."""
     env = [{"secretRef": {"name": secret}} for secret in secrets]
     template = {
         "metadata": {"labels": {"app": name}},

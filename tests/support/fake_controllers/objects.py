@@ -1,4 +1,4 @@
-"""What the foreign controllers make of objects, as pure functions: hashes, conditions, metadata."""
+"""Pure functions of the fake controllers: hashes, conditions, metadata."""
 
 import base64
 import hashlib
@@ -20,46 +20,46 @@ Texts = Mapping[str, str]
 
 
 def timestamp(skew: float = 0.0) -> str:
-    """Now by a clock that is ahead by some seconds, in RFC 3339 and whole seconds, as metav1.Time is."""
+    """Return the present time in RFC 3339 and whole seconds, by a clock that is some seconds ahead."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + skew))
 
 
 def encoded(data: Texts) -> dict[str, str]:
-    """As `data` of a Secret has it."""
+    """Return data in base64, as a Secret has it."""
     return {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
 
 
 def etag(data: Texts) -> str:
-    """A version as Infisical's operator writes it: length and CRC of all that was rendered."""
+    """Return a version as Infisical's operator writes it: length and CRC of all rendered data."""
     rendered = "".join(f"{key}\0{value}\0" for key, value in sorted(data.items())).encode()
     return f'W/"secrets-{len(rendered)}-{zlib.crc32(rendered):08X}"'
 
 
 def digest(value: object) -> str:
-    """A hash as External Secrets writes it: SHA3-224 in hexadecimal."""
+    """Return a hash as External Secrets writes it: SHA3-224 in hexadecimal."""
     return hashlib.sha3_224(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def labels_of(thing: Object) -> dict[str, str]:
-    """Its labels; none is an empty map."""
+    """Return the labels of an object."""
     return dict(thing["metadata"].get("labels") or {})
 
 
 def annotations_of(thing: Object) -> dict[str, str]:
-    """Its annotations; none is an empty map."""
+    """Return the annotations of an object."""
     return dict(thing["metadata"].get("annotations") or {})
 
 
 def condition_of(thing: Object, kind: str) -> Object:
-    """One of its conditions; empty while it is not there."""
+    """Return one condition of an object; empty if it is absent."""
     conditions = thing.get("status", {}).get("conditions", ())
     return next((found for found in conditions if found["type"] == kind), {})
 
 
-def with_conditions(conditions: Iterable[Object], now: str, told: Iterable[Object]) -> list[Object]:
-    """Conditions after some were set; the time of a transition moves with the status only."""
+def with_conditions(conditions: Iterable[Object], now: str, changed: Iterable[Object]) -> list[Object]:
+    """Set conditions; the transition time changes only with the status."""
     merged = {condition["type"]: condition for condition in conditions}
-    for new in told:
+    for new in changed:
         old = merged.get(new["type"], {})
         since = old["lastTransitionTime"] if old.get("status") == new["status"] else now
         merged[new["type"]] = {**new, "lastTransitionTime": since}
@@ -67,7 +67,7 @@ def with_conditions(conditions: Iterable[Object], now: str, told: Iterable[Objec
 
 
 def owner_reference(thing: Object) -> Object:
-    """Of a controller to what it made."""
+    """Return the owner reference from a target to its controller."""
     return {
         "apiVersion": thing["apiVersion"],
         "kind": thing["kind"],
@@ -79,7 +79,7 @@ def owner_reference(thing: Object) -> Object:
 
 
 def inherited(owner: Object, existing: Object | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Labels and annotations of a target of Infisical's operator: what others wrote, and its owner's.
+    """Return labels and annotations of a target of Infisical's operator: those of others and its owner's.
 
     What came from the owner is listed in annotations, so that it goes when the owner's goes.
     """

@@ -1,4 +1,4 @@
-"""How a stand-in behaves, and what it was seen to do."""
+"""Options of a fake controller, and the record of its attempts."""
 
 import enum
 import random
@@ -6,21 +6,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 Fetch = Callable[[], Awaitable[dict[str, str]]]
-"""What is in Infisical now; raises FetchError if it cannot be known."""
+"""Returns the data in Infisical; raises FetchError if they cannot be read."""
 
 
 class FetchError(Exception):
-    """Infisical did not say; a stand-in reports it as the real controller does."""
+    """Infisical cannot be read; a fake controller reports it as the real one does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The usual one does what it is asked, at once.
+    """The default reconciles at once and succeeds.
 
-    `delay` is seconds between a trigger and the look at Infisical, or a range of them; what comes
-    meanwhile is one reconcile. The first `failing` tries fail; one is tried again after `retry` seconds,
-    or with the next trigger only if that is None. One that is `silent` does nothing by itself. One with an
-    `interval` also reconciles so many seconds after the last time. Its clock is ahead by `skew` seconds.
+    `delay` is the seconds between a trigger and its reconcile, or a range of them; triggers during the delay
+    are one reconcile. The first `failing` attempts fail; a failed attempt is repeated after `retry` seconds,
+    or with the next trigger only if that is None. A `silent` controller does nothing by itself. With an
+    `interval` it also reconciles so many seconds after the last time. Its clock is `skew` seconds ahead.
     """
 
     delay: float | tuple[float, float] = 0.0
@@ -31,7 +31,7 @@ class Options:
     skew: float = 0.0
 
     def pause(self) -> float:
-        """One delay."""
+        """Return one delay in seconds."""
         least, most = self.delay if isinstance(self.delay, tuple) else (self.delay, self.delay)
         return random.uniform(least, most)  # noqa: S311 - not for secrecy
 
@@ -40,26 +40,26 @@ PROMPT = Options()
 
 
 class Outcome(enum.Enum):
-    """How a try ended."""
+    """The end of an attempt."""
 
     SYNCED = enum.auto()
     FAILED = enum.auto()
     REFUSED = enum.auto()
-    """The API server would not: somebody else wrote first, or it was away."""
+    """The API server rejected a write: a conflict, or an outage."""
     WAITING = enum.auto()
-    """Its time has not come, but will."""
+    """Its time has not come yet."""
     NOT_DUE = enum.auto()
-    """There was nothing to do."""
+    """Nothing was due."""
 
     @property
     def is_final(self) -> bool:
-        """Whether nobody has to look again."""
+        """Whether no further attempt is needed."""
         return self in {Outcome.SYNCED, Outcome.NOT_DUE}
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One reconcile in which something was to be done."""
+    """One reconcile in which work was due."""
 
     name: str
     generation: int
@@ -68,7 +68,7 @@ class Try:
 
 
 def holding(data: Mapping[str, str]) -> Fetch:
-    """An Infisical that is a plain mapping, which a test may change."""
+    """Return a fetch from a mapping that a test may change."""
 
     async def fetch() -> dict[str, str]:
         return dict(data)

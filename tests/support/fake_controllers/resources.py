@@ -1,4 +1,4 @@
-"""The foreign kinds that are stood in for, and their CRDs."""
+"""The kinds of the fake controllers and their CRDs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a kind of object is called, and where the API server has it; the core group has no name."""
+    """The names and the API path of a kind; the core group has an empty name."""
 
     group: str
     version: str
@@ -22,11 +22,11 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """As a manifest says it."""
+        """The `apiVersion` of a manifest."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str, name: str | None = None) -> str:
-        """All of a namespace, or one of them."""
+        """Return the path of a namespace's objects, or of one object."""
         root = f"apis/{self.group}" if self.group else "api"
         parts = (self.version, "namespaces", namespace, self.plural, *([name] if name else []))
         return "/".join(("", root, *(quote(part, safe="") for part in parts)))
@@ -43,6 +43,6 @@ ROLLOUT = Resource("argoproj.io", "v1alpha1", "Rollout", "rollouts")
 
 
 def serve(kubectl: Callable[..., str]) -> None:
-    """Have the API server serve all four; harmless if it does already."""
+    """Apply the CRDs of all four kinds and wait for them; idempotent."""
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
     kubectl("wait", "--for=condition=Established", "-f", str(CRDS), "--timeout=30s")

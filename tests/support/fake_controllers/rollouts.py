@@ -1,8 +1,8 @@
-"""Argo Rollouts: Rollout (argoproj.io/v1alpha1), as far as a status shows one. There are no pods behind it.
+"""Argo Rollouts: Rollout (argoproj.io/v1alpha1), as far as the status shows it, without pods.
 
-A new `restartAt` that is not in the future is a restart of the pods, without a new template; done means that
-`restartedAt` is the same. `observedGeneration` is a string. Options: `delay` is how long a restart or a new
-template takes; one that is failing ends as Degraded, without `restartedAt`, before it is tried again.
+A new `restartAt` that is not in the future restarts the pods without a new template; it is done when
+`restartedAt` is equal. `observedGeneration` is a string. Options: `delay` is how long a restart or a new
+template takes; one that is failing ends as Degraded, without `restartedAt`, before the next attempt.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import calendar
 import time
 
 from support.fake_controllers import objects
-from support.fake_controllers.controllers import Controller
+from support.fake_controllers.controller import Controller
 from support.fake_controllers.options import FetchError, Outcome
 from support.fake_controllers.resources import ROLLOUT, Object
 
@@ -25,20 +25,20 @@ _MESSAGES = {
 
 
 class Rollouts(Controller):
-    """Stands in for the controller of Rollouts of one namespace."""
+    """The fake controller of the Rollouts of one namespace."""
 
     resource = ROLLOUT
 
     def is_trigger(self, before: Object | None, now: Object) -> bool:
-        """A new one, or a new generation."""
+        """A new object or a new generation."""
         return before is None or before["metadata"]["generation"] != now["metadata"]["generation"]
 
     def pause(self) -> float:
-        """It notices at once."""
+        """It reacts at once."""
         return 0.0
 
     async def reconcile(self, thing: Object, *, by_itself: bool) -> Outcome:  # noqa: ARG002 - no matter to it
-        """Begin what is to be done, wait as long as pods take, end it."""
+        """Start what is due, wait as long as pods take, and complete it."""
         if thing["spec"].get("paused"):
             await self._tell(thing, PAUSED)
             return Outcome.NOT_DUE
@@ -64,7 +64,7 @@ class Rollouts(Controller):
     async def _tell(self, thing: Object, phase: str, status: Object | None = None) -> None:
         count = thing["spec"].get("replicas", 1)
         ready = count if phase in {HEALTHY, PAUSED} else max(count - 1, 0)
-        told = {
+        status = {
             "observedGeneration": str(thing["metadata"]["generation"]),
             "phase": phase,
             "message": _MESSAGES.get(phase),
@@ -76,11 +76,11 @@ class Rollouts(Controller):
             **(status or {}),
         }
         path = f"{self.resource.path(self.namespace, thing['metadata']['name'])}/status"
-        await self.api.patch(path, {"status": told}, MANAGER)
+        await self.api.patch(path, {"status": status}, MANAGER)
 
 
 def _is_new(thing: Object) -> bool:
-    """Whether its template has not been rolled out yet."""
+    """Whether its template is not rolled out yet."""
     return bool(thing.get("status", {}).get("currentPodHash") != _pod_hash(thing))
 
 
@@ -89,7 +89,7 @@ def _pod_hash(thing: Object) -> str:
 
 
 def _restart_at(thing: Object) -> float | None:
-    """When a restart is due that has not been done, in seconds since 1970."""
+    """Return when a restart is due, in seconds since 1970; None if none is."""
     at = thing["spec"].get("restartAt")
     if at is None or at == thing.get("status", {}).get("restartedAt"):
         return None

@@ -1,8 +1,8 @@
 """Infisical's operator, second API: InfisicalStaticSecret (secrets.infisical.com/v1beta1).
 
-Any label or annotation triggers it. It tells the time of its last success, in seconds of its own clock,
-as the message of a condition. A trap: it copies its object's annotations to the targets, so a trigger moves
-their resourceVersion though the data are what they were; their version annotation does not lie.
+Any label or annotation triggers it. It reports the time of its last success, in seconds of its own clock,
+as the message of a condition. A trap: it copies its object's annotations to the targets, so a trigger changes
+their resourceVersion without new data; their version annotation changes only with the data.
 """
 
 from support.fake_controllers import objects, targets
@@ -19,16 +19,16 @@ AFFECTED = f"{_PREFIX}/LastReconcileAffectedDeployments"
 
 
 class StaticSecrets(InfisicalController):
-    """Stands in for the controller of InfisicalStaticSecrets of one namespace."""
+    """The fake controller of the InfisicalStaticSecrets of one namespace."""
 
     resource = STATIC_SECRET
 
     def is_trigger(self, before: Object | None, now: Object) -> bool:
-        """A new one, or another generation, label or annotation; its own status is none."""
+        """A new object, or another generation, label or annotation; its own status does not trigger."""
         return before is None or _asked(before) != _asked(now)
 
     async def reconcile(self, thing: Object, *, by_itself: bool) -> Outcome:  # noqa: ARG002 - no matter to it
-        """Fetch, write each target, tell."""
+        """Fetch, write each target, write the status."""
         generation = thing["metadata"]["generation"]
         try:
             data = await self.fetched()
@@ -38,13 +38,13 @@ class StaticSecrets(InfisicalController):
             return Outcome.FAILED
         for wanted in thing["spec"]["targets"]:
             await self._write(thing, wanted, data)
-        told = (
+        conditions = (
             _condition(AUTH_METHOD, generation, "universal"),
             _condition(AFFECTED, generation, "0 deployments were redeployed due to secret changes"),
             _condition(STATUS, generation, "Reconciliation successful"),
             _condition(SUCCESS_AT, generation, objects.timestamp(self.options.skew)),
         )
-        await self.tell(thing, told)
+        await self.tell(thing, conditions)
         return Outcome.SYNCED
 
     async def _write(self, thing: Object, wanted: Object, data: dict[str, str]) -> None:
@@ -67,10 +67,10 @@ class StaticSecrets(InfisicalController):
 
 
 class EarlyStaticSecrets(StaticSecrets):
-    """The same in its first releases, which heeded the generation only."""
+    """The controller in its first releases, which reacts to the generation only."""
 
     def is_trigger(self, before: Object | None, now: Object) -> bool:
-        """A new one, or a new generation."""
+        """A new object or a new generation."""
         return before is None or before["metadata"]["generation"] != now["metadata"]["generation"]
 
 
@@ -81,7 +81,7 @@ def _asked(thing: Object) -> tuple[object, ...]:
 def _metadata(
     thing: Object, wanted: Object, existing: Object | None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Labels and annotations of a target: those of the spec if there are any, else those of the object."""
+    """Return labels and annotations of a target: those of the spec, or those of the object."""
     if "metadata" not in wanted:
         return objects.inherited(thing, existing)
     kept = {key: value for key, value in _annotations(existing).items() if key.startswith(objects.SYSTEM)}
@@ -93,7 +93,7 @@ def _annotations(existing: Object | None) -> dict[str, str]:
 
 
 def _is_taken_for(target: Target, existing: Object) -> bool:
-    """Whether it is thought to be up to date: by its annotation, so data that others wrote are kept."""
+    """Whether its annotation says that it is up to date, so that data of others are kept."""
     return (
         objects.labels_of(existing) == target.labels
         and objects.annotations_of(existing) == target.annotations

@@ -1,16 +1,16 @@
-"""The Secrets and ConfigMaps that stand-ins write, as whole objects."""
+"""The Secrets and ConfigMaps that fake controllers write, as whole objects."""
 
 from dataclasses import dataclass
 
 from support.fake_controllers import objects
-from support.fake_controllers.calls import Api
+from support.fake_controllers.api_client import Api
 from support.fake_controllers.objects import Texts
 from support.fake_controllers.resources import CONFIG_MAP, SECRET, Object, Resource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What one is to be; `owner` is who is made its controller when it is created, if anybody."""
+    """The desired state of a target; `owner` becomes its controller when it is created."""
 
     name: str
     namespace: str
@@ -24,17 +24,17 @@ class Target:
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """The path of the target."""
         return self.resource.path(self.namespace, self.name)
 
     @property
     def stored(self) -> dict[str, str]:
-        """Its data as an object has it."""
+        """Its data as the object has it."""
         return dict(self.data) if self.resource is CONFIG_MAP else objects.encoded(self.data)
 
 
 async def write(api: Api, target: Target, existing: Object | None) -> None:
-    """Create it, or put it in the place of what was read; what does not change anything moves nothing."""
+    """Create it or replace the version that was read; write nothing if nothing changes."""
     if existing is None:
         await api.create(target.resource.path(target.namespace), _created(target), target.manager)
         return

@@ -1,7 +1,7 @@
-"""A TCP proxy on loopback that can do to a connection what networks do to it.
+"""A TCP proxy on loopback that injects faults of a network.
 
-It stands before the local Infisical and before the API server, whose TLS passes through it as bytes.
-Proxies live in the event loop of a thread of their own and are told what to do from any thread.
+It is used before the local Infisical and before the API server, without ending their TLS. Proxies run in
+the event loop of their own thread; their methods may be called from any thread.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ _CALL_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How connections are treated while this holds; the usual one hands on everything at once.
+class Treatment:
+    """How the proxy treats connections; the default passes everything on without delay.
 
-    `delay` is seconds before each piece, `rate` bytes per second and direction. A proxy that `holds` keeps
-    what it is given until another manner comes. `down` (to the client) and `up` are bytes of each connection,
-    counted from the begin of this manner, after which it is ended: by FIN, or by RST if it `resets`. One that
-    `rejects` resets new connections on arrival, as a load balancer does with nobody behind it.
+    `delay` is in seconds before each piece, `rate` in bytes per second and direction. With `holds` the proxy
+    keeps all bytes until another treatment is set. `down` (to the client) and `up` limit the bytes of each
+    connection from the start of this treatment; the connection then ends by FIN, or by RST with `resets`.
+    With `rejects` it resets new connections on arrival, like a load balancer without a backend.
     """
 
     delay: float = 0.0
@@ -43,11 +43,11 @@ class Manner:
     rejects: bool = False
 
 
-PLAIN = Manner()
+PLAIN = Treatment()
 
 
-class Loop:
-    """An event loop in a thread, for as long as the block lasts."""
+class LoopThread:
+    """An event loop in a thread, until the block ends."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -80,20 +80,20 @@ class Loop:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(_PAUSE)  # transports close in the turns of the loop that follow
+        await asyncio.sleep(_PAUSE)  # transports close in the next iterations of the loop
 
 
-class Proxy:
-    """One port of ours before one port of somebody else's, both on loopback.
+class FaultProxy:
+    """A port on loopback that forwards to another port on loopback.
 
-    `spotted` has the moments (monotonic) at which `spotting` was seen on its way up; `struck` counts the
-    connections that were ended, frozen or treated in another manner than the plain one.
+    `spotted` has the moments (monotonic) at which `spotting` passed on its way up. `affected` counts the
+    connections that were ended, frozen or treated otherwise than by the default.
     """
 
-    def __init__(self, loop: Loop, upstream: int, spotting: bytes | None = None) -> None:
-        self.manner = PLAIN
+    def __init__(self, loop: LoopThread, upstream: int, spotting: bytes | None = None) -> None:
+        self.treatment = PLAIN
         self.spotted: list[float] = []
-        self.struck = 0
+        self.affected = 0
         self._spotting = re.compile(re.escape(spotting)) if spotting else None
         self._loop = loop
         self._upstream = upstream
@@ -110,31 +110,31 @@ class Proxy:
         self.refuse()
         self._socket.close()
 
-    def treat(self, manner: Manner = PLAIN) -> None:
-        """Treat all connections this way from now on."""
-        self.manner = manner
+    def treat(self, treatment: Treatment = PLAIN) -> None:
+        """Set the treatment of all connections."""
+        self.treatment = treatment
 
     def cut(self) -> int:
-        """End all connections by FIN; their number."""
+        """End all connections by FIN; return their number."""
         return self._loop.call(lambda: self._end_all(resets=False))
 
     def reset(self) -> int:
-        """End all connections by RST; their number."""
+        """End all connections by RST; return their number."""
         return self._loop.call(lambda: self._end_all(resets=True))
 
     def freeze(self) -> int:
-        """Let nothing through any more on the connections of this moment, for ever; their number."""
+        """Stop passing bytes on the open connections without closing them; return their number."""
 
         def act() -> int:
             for link in self._links:
                 link.is_frozen = True
-            self.struck += len(self._links)
+            self.affected += len(self._links)
             return len(self._links)
 
         return self._loop.call(act)
 
     def refuse(self) -> None:
-        """Reset all connections and refuse new ones; the port stays ours."""
+        """Reset all connections and refuse new ones; keep the port."""
 
         def act() -> None:
             if self._server is not None:
@@ -146,7 +146,7 @@ class Proxy:
         self._loop.call(act)
 
     def accept(self) -> None:
-        """Take connections (again)."""
+        """Accept connections."""
 
         async def act() -> None:
             if self._server is None:
@@ -155,7 +155,7 @@ class Proxy:
         self._loop.run(act())
 
     def spot(self, data: bytes) -> None:
-        """Note what is looked for in bytes on their way up."""
+        """Record each occurrence of `spotting` in bytes to the server."""
         if self._spotting:
             self.spotted.extend(time.monotonic() for _ in self._spotting.finditer(data))
 
@@ -163,20 +163,20 @@ class Proxy:
         links = tuple(self._links)
         for link in links:
             link.end(resets=resets)
-        self.struck += len(links)
+        self.affected += len(links)
         return len(links)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = _Link(self, writer)
-        if self.manner.rejects:
-            self.struck += 1
+        if self.treatment.rejects:
+            self.affected += 1
             link.end(resets=True)
             return
         self._links.add(link)
         try:
             await link.run(reader, self._upstream)
         except (OSError, asyncio.CancelledError):
-            link.end(resets=True)  # such as an upstream that refuses
+            link.end(resets=True)  # for example the server refuses connections
         finally:
             self._links.discard(link)
             link.end(resets=False)
@@ -184,17 +184,17 @@ class Proxy:
 
 @dataclass(slots=True, eq=False)
 class _Link:
-    """A connection from a client and the one that was made for it."""
+    """A connection from a client and the connection to the server that belongs to it."""
 
-    proxy: Proxy
+    proxy: FaultProxy
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter | None = None
     is_frozen: bool = False
-    manner: Manner = PLAIN
-    handed_on: dict[str, int] = field(default_factory=lambda: {"up": 0, "down": 0})
+    treatment: Treatment = PLAIN
+    passed_on: dict[str, int] = field(default_factory=lambda: {"up": 0, "down": 0})
 
     async def run(self, from_client: asyncio.StreamReader, port: int) -> None:
-        """Hand bytes on until either side has ended."""
+        """Pass bytes on until one side ends."""
         from_server, self.server = await asyncio.open_connection("127.0.0.1", port)
         pumps = [
             asyncio.ensure_future(self._pump(from_client, self.server, "up")),
@@ -225,42 +225,42 @@ class _Link:
             if direction == "up":
                 self.proxy.spot(data)
             while data:
-                data = await self._hand_on(writer, data, direction)
+                data = await self._pass_on(writer, data, direction)
 
-    async def _hand_on(self, writer: asyncio.StreamWriter, data: bytes, direction: str) -> bytes:
-        """Write as much as the manner of this moment admits; what is left."""
+    async def _pass_on(self, writer: asyncio.StreamWriter, data: bytes, direction: str) -> bytes:
+        """Write as much as the treatment allows; return the rest."""
         await self._held()
-        manner = self._present_manner()
-        await asyncio.sleep(manner.delay)
-        piece = data[: max(1, manner.rate // _SLICES_PER_SECOND)] if manner.rate else data
-        limit = manner.up if direction == "up" else manner.down
-        left = None if limit is None else max(0, limit - self.handed_on[direction])
+        treatment = self._current_treatment()
+        await asyncio.sleep(treatment.delay)
+        piece = data[: max(1, treatment.rate // _SLICES_PER_SECOND)] if treatment.rate else data
+        limit = treatment.up if direction == "up" else treatment.down
+        left = None if limit is None else max(0, limit - self.passed_on[direction])
         writer.write(piece[:left])
         await writer.drain()
-        self.handed_on[direction] += len(piece)
+        self.passed_on[direction] += len(piece)
         if left is not None and len(piece) >= left:
-            self.end(resets=manner.resets)
+            self.end(resets=treatment.resets)
             return b""
-        if manner.rate:
-            await asyncio.sleep(len(piece) / manner.rate)
+        if treatment.rate:
+            await asyncio.sleep(len(piece) / treatment.rate)
         return data[len(piece) :]
 
     async def _held(self) -> None:
-        if self.proxy.manner.holds:
-            self.proxy.struck += 1
-        while self.is_frozen or self.proxy.manner.holds:  # noqa: ASYNC110 - looked at from outside
+        if self.proxy.treatment.holds:
+            self.proxy.affected += 1
+        while self.is_frozen or self.proxy.treatment.holds:  # noqa: ASYNC110 - looked at from outside
             await asyncio.sleep(_PAUSE)
 
-    def _present_manner(self) -> Manner:
-        if self.manner is not self.proxy.manner:
-            self.manner = self.proxy.manner
-            self.handed_on = {"up": 0, "down": 0}
-            self.proxy.struck += self.manner != PLAIN
-        return self.manner
+    def _current_treatment(self) -> Treatment:
+        if self.treatment is not self.proxy.treatment:
+            self.treatment = self.proxy.treatment
+            self.passed_on = {"up": 0, "down": 0}
+            self.proxy.affected += self.treatment != PLAIN
+        return self.treatment
 
 
 def _bound(port: int) -> socket.socket:
-    """A socket that has the port and does not listen: whoever connects is refused."""
+    """Return a socket that has the port and does not listen, so that connections are refused."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""What a row of faults is played on: a namespace, Infisical and the API server behind proxies, the operator.
+"""The environment of a fault: a namespace, Infisical and the API server behind proxies, and the operator.
 
 Everything is real: the operator's process, the control plane, Infisical's process, TCP.
 """
@@ -15,16 +15,16 @@ from typing import Any
 import httpx
 
 from e2e.faults import waiting
-from e2e.faults.infisicals import Change, Infisical
-from e2e.faults.intercepting import Interceptor
-from e2e.faults.proxying import Loop, Proxy
-from e2e.faults.rollouts import Rollout, Witness
+from e2e.faults.fault_proxy import FaultProxy, LoopThread
+from e2e.faults.infisical_process import Change, InfisicalProcess
+from e2e.faults.interceptor import Interceptor
+from e2e.faults.rollout_watcher import Rollout, RolloutWatcher
 from local_cluster import Cluster, apiserver, component_runner, kubeconfigs
 from local_cluster.state_layout import Layout
-from support import operator_process, schemas
+from support import manifests, operator_process, schemas
 
 SUBSCRIPTIONS = {"payments": "/payments", "mail": "/mail"}
-CONCERNED: Mapping[str, tuple[str, ...]] = {
+WORKLOADS_BY_FOLDER: Mapping[str, tuple[str, ...]] = {
     "/payments": ("pay-1", "pay-2", "both"),
     "/mail": ("mail-1", "both"),
 }
@@ -35,13 +35,13 @@ _OPTED_IN = {
     "both": {"events.infisical.com/auto-reload": "true"},
 }
 KEYS = tuple(f"KEY_{number:02}" for number in range(24))
-"""As many as make the body of a list several pieces long."""
+"""So many that the body of a list has several chunks."""
 
 FAKETIME = next(
     iter([*Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), *Path("/usr/lib/faketime").glob("*MT*")]),
     None,
 )
-"""What steps the clock of one process; None where it is not installed."""
+"""The library that changes the clock of one process; None where it is not installed."""
 
 _RESOURCES = "/apis/events.infisical.com/v1alpha1/namespaces"
 _CONFLICT = 409
@@ -49,8 +49,8 @@ _SERVICE_SECONDS = 60
 _CALM_SECONDS = 90
 
 
-class Api:
-    """The API server as its administrator sees it, past all proxies."""
+class AdminApi:
+    """The API server without a proxy, as the administrator."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.layout = Layout(cluster.state_dir)
@@ -58,23 +58,23 @@ class Api:
         self.http = self.client()
 
     def client(self) -> httpx.Client:
-        """One more client."""
+        """Return another client."""
         return apiserver.connect(self.port, self.layout.certificates)
 
     def create(self, path: str, body: Mapping[str, Any]) -> None:
-        """Make an object that may be there already."""
+        """Create an object; one that exists stays as it is."""
         answer = self.http.post(path, json=body)
         if answer.status_code != _CONFLICT and not answer.is_success:
-            raise AssertionError(f"{path} was refused: {answer.text[:500]}")
+            raise AssertionError(f"the API server rejected {path}: {answer.text[:500]}")
 
     def merge(self, path: str, patch: Mapping[str, Any]) -> int:
-        """Merge into an object; its version then."""
+        """Merge into an object; return its new resourceVersion."""
         kind = {"Content-Type": "application/merge-patch+json"}
         answer = self.http.patch(path, content=json.dumps(patch), headers=kind).raise_for_status()
         return int(answer.json()["metadata"]["resourceVersion"])
 
     def subscription(self, namespace: str, name: str) -> dict[str, Any]:
-        """One subscription; empty while the API server does not answer."""
+        """Return one subscription; empty while the API server does not answer."""
         try:
             answer = self.http.get(f"{_RESOURCES}/{namespace}/infisicaleventsubscriptions/{name}")
             return dict(answer.raise_for_status().json())
@@ -82,7 +82,7 @@ class Api:
             return {}
 
     def subscriptions(self, namespace: str) -> list[dict[str, Any]]:
-        """All subscriptions of a namespace; none while the API server does not answer."""
+        """Return the subscriptions of a namespace; none while the API server does not answer."""
         try:
             answer = self.http.get(f"{_RESOURCES}/{namespace}/infisicaleventsubscriptions")
             return list(answer.raise_for_status().json()["items"])
@@ -90,7 +90,7 @@ class Api:
             return []
 
     def kubeconfig(self, path: Path, port: int) -> Path:
-        """A kubeconfig of the administrator at one of our ports."""
+        """Write a kubeconfig of the administrator for a port on loopback."""
         kubeconfigs.write(
             path, kubeconfigs.render(f"https://127.0.0.1:{port}", self.layout.certificates, "admin")
         )
@@ -98,16 +98,16 @@ class Api:
 
 
 def kubectl(cluster: Cluster, *arguments: str) -> str:
-    """Our own kubectl as the cluster's administrator; its output."""
+    """Run kubectl as the administrator; return its output."""
     command = (str(cluster.binaries / "kubectl"), f"--kubeconfig={cluster.kubeconfig}", *arguments)
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout  # noqa: S603 - our own program
 
 
-def serve_resource(cluster: Cluster) -> None:
+def install_crd(cluster: Cluster) -> None:
     """Apply the custom resource and wait until it is served."""
     kubectl(cluster, "apply", "--server-side", "--force-conflicts", "-f", str(schemas.CRD_FILE))
-    api = Api(cluster)
-    waiting.until(
+    api = AdminApi(cluster)
+    waiting.wait_until(
         lambda: api.http.get(f"{_RESOURCES}/default/infisicaleventsubscriptions").is_success,
         seconds=_SERVICE_SECONDS,
         what="the custom resource is served",
@@ -116,70 +116,72 @@ def serve_resource(cluster: Cluster) -> None:
 
 
 @dataclass(slots=True)
-class Stage:
-    """All that a fault may touch, and the questions that are asked of it."""
+class FaultEnvironment:
+    """All parts that a fault can affect."""
 
     cluster: Cluster
-    api: Api
+    api: AdminApi
     namespace: str
-    infisical: Infisical
-    to_infisical: Proxy
-    to_api: Proxy
+    infisical: InfisicalProcess
+    to_infisical: FaultProxy
+    to_api: FaultProxy
     interceptor: Interceptor
-    witness: Witness
-    operator: operator_process.Operator
-    second: operator_process.Operator
+    watcher: RolloutWatcher
+    operator: operator_process.OperatorProcess
+    second: operator_process.OperatorProcess
     clock: Path
     written: int = 0
     counted: int = 0
-    """Up to which rollout of the witness' restarts were counted: none falls between two tries."""
+    """The number of the watcher's rollouts that are counted already; none falls between two rounds."""
 
     def change(self, path: str, key: str) -> Change:
-        """Give a secret a value that it never had."""
+        """Give a secret a new value."""
         self.written += 1
         return self.infisical.change(path, key, f"value-{self.written}")
 
     @property
-    def struck(self) -> int:
-        """How many connections and requests were met by a fault of the proxies so far."""
-        return self.to_infisical.struck + self.to_api.struck + self.interceptor.struck
+    def affected(self) -> int:
+        """How many connections and requests the proxies have disturbed so far."""
+        return self.to_infisical.affected + self.to_api.affected + self.interceptor.affected
 
     def count(self) -> tuple[Rollout, ...]:
-        """The rollouts since the last count."""
-        seen = self.witness.rollouts[self.counted :]
+        """Return the rollouts since the last call."""
+        seen = self.watcher.rollouts[self.counted :]
         self.counted += len(seen)
         return seen
 
-    def operators(self) -> list[operator_process.Operator]:
-        """Those that run."""
+    def operators(self) -> list[operator_process.OperatorProcess]:
+        """Return the operators that run."""
         return [each for each in (self.operator, self.second) if each.process is not None]
 
     def step_clock(self, seconds: float) -> None:
-        """Let the operator's clock be this far from the machine's."""
+        """Set the operator's clock so many seconds ahead of the machine's."""
         fresh = self.clock.with_suffix(".new")
         fresh.write_text(f"{seconds:+g}\n")
         fresh.replace(self.clock)
 
-    def calm_down(self) -> None:
-        """Wait until the streams are open and nothing is owed; raises NotInTimeError."""
-        waiting.until(self._is_calm, seconds=_CALM_SECONDS, what="streams open, nothing owed")
+    def wait_idle(self) -> None:
+        """Wait until the streams are open and no restart is pending; raises DeadlineExceededError."""
+        waiting.wait_until(
+            self._is_idle, seconds=_CALM_SECONDS, what="streams are open, no restart is pending"
+        )
 
     def blind_seconds(self) -> int:
-        """How long the subscriptions were without a stream, added up, as they say themselves."""
+        """Return the seconds without a stream, added up over the subscriptions, from their status."""
         stored = [self.api.subscription(self.namespace, name) for name in SUBSCRIPTIONS]
         return sum(each.get("status", {}).get("stream", {}).get("blindSeconds", 0) for each in stored)
 
-    def _is_calm(self) -> bool:
+    def _is_idle(self) -> bool:
         ledgers = [
             self.api.subscription(self.namespace, name).get("status", {}).get("ledger")
             for name in SUBSCRIPTIONS
         ]
-        is_paid = all(ledger and not ledger["debts"] for ledger in ledgers)
-        return is_paid and all(connected(each) == len(SUBSCRIPTIONS) for each in self.operators())
+        is_done = all(ledger and not ledger["debts"] for ledger in ledgers)
+        return is_done and all(connected(each) == len(SUBSCRIPTIONS) for each in self.operators())
 
 
-def connected(operator: operator_process.Operator) -> int:
-    """How many streams an operator says are open."""
+def connected(operator: operator_process.OperatorProcess) -> int:
+    """Return how many streams are open, from an operator's metrics."""
     try:
         lines = operator.get("/metrics").splitlines()
     except OSError:
@@ -190,40 +192,41 @@ def connected(operator: operator_process.Operator) -> int:
 
 
 @contextmanager
-def staged(
+def fault_environment(
     cluster: Cluster,
-    loop: Loop,
+    loop: LoopThread,
     folder: Path,
     *,
     resync: int,
     is_intercepted: bool,
     has_own_clock: bool,
-) -> Iterator[Stage]:
-    """Set everything up, wait until both subscriptions are served, and take everything away again."""
+) -> Iterator[FaultEnvironment]:
+    """Set everything up, wait until both subscriptions are served, and remove everything at the end."""
     with ExitStack() as stack:
-        api = Api(cluster)
+        api = AdminApi(cluster)
         stack.callback(api.http.close)
-        infisical = Infisical(folder, free_port(), ("--ping-interval", "2", "--fan-out-delay", "0.4"))
+        infisical = InfisicalProcess(folder, free_port(), ("--ping-interval", "2", "--fan-out-delay", "0.4"))
         stack.callback(infisical.kill)
         infisical.start()
-        to_infisical = stack.enter_context(Proxy(loop, infisical.port))
-        to_api = stack.enter_context(Proxy(loop, api.port))
+        to_infisical = stack.enter_context(FaultProxy(loop, infisical.port))
+        to_api = stack.enter_context(FaultProxy(loop, api.port))
         interceptor = stack.enter_context(Interceptor(loop, api.port, api.layout.certificates))
         infisical.url = f"http://127.0.0.1:{to_infisical.port}"
         for path in SUBSCRIPTIONS.values():
             infisical.create(path, KEYS)
-        namespace = stack.enter_context(inhabited(api, "chaos", objects(infisical, resync)))
+        namespace = stack.enter_context(created_namespace(api, "chaos", objects(infisical, resync)))
         kubeconfig = api.kubeconfig(
             folder / "kubeconfig", interceptor.port if is_intercepted else to_api.port
         )
         operator, second = (
-            stack.enter_context(operating(namespace, kubeconfig, folder / name)) for name in ("one", "two")
+            stack.enter_context(operator_process_for(namespace, kubeconfig, folder / name))
+            for name in ("one", "two")
         )
-        # By Leases the second one would stand by: what two do at the same time is what is asked here.
+        # Under the same Leases the second operator would stand by. Here both have to be active.
         second.command = [*second.command, "--lease-name", "second"]
-        witness = stack.enter_context(Witness(api.client(), namespace))
+        watcher = stack.enter_context(RolloutWatcher(api.client(), namespace))
         clock = folder / "clock"
-        stage = Stage(
+        environment = FaultEnvironment(
             cluster,
             api,
             namespace,
@@ -231,24 +234,24 @@ def staged(
             to_infisical,
             to_api,
             interceptor,
-            witness,
+            watcher,
             operator,
             second,
             clock,
         )
         if has_own_clock:
-            stage.step_clock(0)
+            environment.step_clock(0)
             operator.environment = _own_clock(clock)
         operator.start()
-        stage.calm_down()
+        environment.wait_idle()
         infisical.changes()
-        yield stage
+        yield environment
 
 
-def objects(infisical: Infisical, resync: int) -> list[operator_process.Manifest]:
-    """Credentials, two subscriptions, four Deployments."""
+def objects(infisical: InfisicalProcess, resync: int) -> list[manifests.Manifest]:
+    """Return credentials, two subscriptions and four Deployments."""
     subscriptions = [
-        operator_process.subscription(
+        manifests.subscription(
             infisical,
             name,
             conditions={"environmentSlug": "prod", "secretPath": f"{path}/**"},
@@ -256,17 +259,15 @@ def objects(infisical: Infisical, resync: int) -> list[operator_process.Manifest
         )
         for name, path in SUBSCRIPTIONS.items()
     ]
-    workloads = [
-        operator_process.workload(name, annotations=opted_in) for name, opted_in in _OPTED_IN.items()
-    ]
+    workloads = [manifests.workload(name, annotations=opted_in) for name, opted_in in _OPTED_IN.items()]
     for workload in workloads:
         workload["spec"]["replicas"] = 1
-    return [operator_process.credentials(infisical), *workloads, *subscriptions]
+    return [manifests.credentials(infisical), *workloads, *subscriptions]
 
 
 @contextmanager
-def inhabited(api: Api, prefix: str, manifests: Sequence[operator_process.Manifest]) -> Iterator[str]:
-    """A namespace with these objects; its deletion is not waited for."""
+def created_namespace(api: AdminApi, prefix: str, manifests: Sequence[manifests.Manifest]) -> Iterator[str]:
+    """Create a namespace with these objects; delete it at the end without waiting."""
     name = f"{prefix}-{secrets.token_hex(4)}"
     api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     try:
@@ -274,29 +275,29 @@ def inhabited(api: Api, prefix: str, manifests: Sequence[operator_process.Manife
             api.create(path_of(name, manifest), manifest)
         yield name
     finally:
-        with suppress(httpx.HTTPError):  # an API server that is away takes its namespaces along
+        with suppress(httpx.HTTPError):  # the cluster ends with the API server
             api.http.delete(f"/api/v1/namespaces/{name}")
 
 
 def free_port() -> int:
-    """A port that nobody has at the moment."""
-    return operator_process._free_port()
+    """Return a loopback port that no process uses at the moment."""
+    return operator_process.free_port()
 
 
-def path_of(namespace: str, manifest: operator_process.Manifest) -> str:
-    """Where an object of this kind is created."""
+def path_of(namespace: str, manifest: manifests.Manifest) -> str:
+    """Return the path to which an object of this kind is posted."""
     version, kind = manifest["apiVersion"], str(manifest["kind"]).lower()
     root = "/api/v1" if version == "v1" else f"/apis/{version}"
     return f"{root}/namespaces/{namespace}/{kind}s"
 
 
 @contextmanager
-def operating(
+def operator_process_for(
     namespace: str, kubeconfig: Path, folder: Path, level: str = "debug"
-) -> Iterator[operator_process.Operator]:
-    """An operator that is not begun, and is not left behind."""
+) -> Iterator[operator_process.OperatorProcess]:
+    """Provide an operator process, not started, that ends with the block."""
     folder.mkdir()
-    operator = operator_process.Operator.serving(namespace, kubeconfig, folder)
+    operator = operator_process.OperatorProcess.for_namespace(namespace, kubeconfig, folder)
     operator.command = [*operator.command, "--log-level", level]
     try:
         yield operator

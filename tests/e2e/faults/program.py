@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - for programs that print
-"""What the programs of the tests share: progress, a scratch folder, a control plane, and an end by Ctrl-C."""
+"""What the test programs share: progress, a scratch folder, a control plane, and Ctrl-C."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from e2e.faults import stages, waiting
+from e2e.faults import fault_environment, waiting
 from local_cluster import Cluster
 
 _BEGUN = time.monotonic()
@@ -21,19 +21,19 @@ _printing = threading.Lock()
 
 
 def say(line: str) -> None:
-    """A line of progress."""
+    """Print a line of progress."""
     with _printing:
         print(f"{time.monotonic() - _BEGUN:6.0f} s  {line}", flush=True)
 
 
-def fits(name: str, only: str) -> bool:
-    """Whether a name matches one of the patterns, which are separated by blanks."""
+def matches(name: str, only: str) -> bool:
+    """Whether a name matches one of the patterns, which are separated by spaces."""
     return any(fnmatchcase(name, pattern) for pattern in only.split())
 
 
 @contextmanager
-def scratch(prefix: str) -> Iterator[Path]:
-    """A folder for all that is written; one of a run that was stopped is of no interest."""
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """Provide a folder for logs; it is removed if the run is interrupted."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     try:
         yield folder
@@ -42,29 +42,29 @@ def scratch(prefix: str) -> Iterator[Path]:
         raise
 
 
-def concluded(folder: Path, *, is_well: bool) -> int:
-    """The exit code: what was written is kept, and said where, only if something is not well."""
-    if is_well:
+def exit_code(folder: Path, *, has_passed: bool) -> int:
+    """Return the exit code; keep the folder, and print its path, only after a failure."""
+    if has_passed:
         shutil.rmtree(folder)
         return 0
-    print(f"what was written is in {folder}")
+    print(f"logs and results are in {folder}")
     return 1
 
 
 @contextmanager
 def control_plane(folder: Path) -> Iterator[Cluster]:
-    """One of this run alone; it does not outlive this process, however that ends."""
+    """Provide a control plane for this run; it ends with this process."""
     cluster = Cluster(folder / "cluster")
     try:
         cluster.up(while_pid=os.getpid())
-        stages.serve_resource(cluster)
+        fault_environment.install_crd(cluster)
         yield cluster
     finally:
         cluster.down()
 
 
 def run(main: Callable[[], int]) -> None:
-    """Exit with a program's code. Ctrl-C, SIGTERM and a closed terminal end everything that was started."""
+    """Run a program and exit with its code. Ctrl-C, SIGTERM and SIGHUP end all its processes."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:

@@ -1,4 +1,4 @@
-"""A mirror of all objects of a kind in a namespace, kept by list and watch for as long as it follows."""
+"""A mirror of all objects of a kind in a namespace, kept by list and watch."""
 
 import asyncio
 import contextlib
@@ -6,21 +6,20 @@ from collections.abc import Callable
 
 import aiohttp
 
-from support.fake_controllers.calls import Api, ApiError
+from support.fake_controllers.api_client import Api, ApiError
 from support.fake_controllers.resources import Object
 
 _PAUSE_SECONDS = 0.1
 _GONE = 410
 
 Listener = Callable[[Object | None, Object | None], None]
-"""Told what an object was and what it is; None is not there."""
+"""Called with an object before and after a change; None means absent."""
 
 
 class Mirror:
-    """The objects by name, told version by version, nothing twice.
+    """The objects by name. The listener receives each version once.
 
-    A watch that ends is gone on with. Only one that the API server has forgotten is a gap, closed by a new
-    list: `gaps` counts them, for whoever judges by what was told.
+    A watch that ends is resumed. Only an expired version is a gap, closed by a new list; `gaps` counts them.
     """
 
     def __init__(self, api: Api, path: str, tell: Listener) -> None:
@@ -33,7 +32,7 @@ class Mirror:
         self._tell = tell
 
     async def follow(self) -> None:
-        """Until cancelled, whatever becomes of the API server."""
+        """Follow until cancelled, also across outages of the API server."""
         while True:
             try:
                 await self._follow()

@@ -1,7 +1,7 @@
-"""An HTTPS proxy before the API server: for what only somebody can do who reads the requests.
+"""An HTTPS proxy before the API server, for faults that depend on the request.
 
-It has the API server's own certificate, and talks to it as the administrator, whose certificate the
-operator would have used as well.
+It serves with the API server's own certificate. It connects as the administrator, like the operator
+of these tests.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import aiohttp
 import yarl
 from aiohttp import web
 
-from e2e.faults.proxying import Loop
+from e2e.faults.fault_proxy import LoopThread
 
 _HOP_BY_HOP = {"connection", "host", "keep-alive", "transfer-encoding", "content-length", "content-encoding"}
 _GONE = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
@@ -28,8 +28,8 @@ _GONE = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "E
 class Rule:
     """What happens to requests that match `METHOD` and a shell pattern over the path.
 
-    With a `status` the API server does not see them. An answer that is `lost` is: the request was carried
-    out, and the connection ends instead of an answer. `gone` ends watches by the event of an expired version.
+    With a `status` the request does not reach the API server. With `is_lost` the API server processes the
+    request and the connection ends without a response. With `is_gone` a watch ends with error 410.
     """
 
     method: str
@@ -39,19 +39,19 @@ class Rule:
     is_lost: bool = False
     is_gone: bool = False
 
-    def fits(self, request: web.Request) -> bool:
-        """Whether it is for this request."""
+    def matches(self, request: web.Request) -> bool:
+        """Whether the rule applies to a request."""
         is_kind = not self.is_gone or "watch" in request.query
         return is_kind and self.method in {request.method, "*"} and fnmatchcase(request.path, self.path)
 
 
 class Interceptor:
-    """The proxy; `rules` may be replaced at any moment, the first that fits counts."""
+    """The proxy. `rules` may be replaced at any moment; the first rule that matches applies."""
 
-    def __init__(self, loop: Loop, upstream: int, certificates: Path) -> None:
+    def __init__(self, loop: LoopThread, upstream: int, certificates: Path) -> None:
         self.rules: tuple[Rule, ...] = ()
         self.port = 0
-        self.struck = 0
+        self.affected = 0
         self._loop = loop
         self._upstream = f"https://127.0.0.1:{upstream}"
         self._certificates = certificates
@@ -67,7 +67,7 @@ class Interceptor:
         self._loop.run(self._stop())
 
     def end_watches(self) -> None:
-        """Cut the watches of this moment."""
+        """Abort the connections of all open watches."""
         self._loop.call(lambda: [_abort(transport) for transport in tuple(self._watches)])
 
     async def _start(self) -> None:
@@ -92,22 +92,22 @@ class Interceptor:
             await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        rule = next((rule for rule in self.rules if rule.fits(request)), None)
+        rule = next((rule for rule in self.rules if rule.matches(request)), None)
         body = await request.read()
-        self.struck += rule is not None
+        self.affected += rule is not None
         if rule and rule.is_gone:
             return web.json_response({"type": "ERROR", "object": _GONE})
         if rule and rule.status:
-            return _refused(rule.status, rule.retry_after)
+            return _error_response(rule.status, rule.retry_after)
         try:
-            async with self._asked(request, body) as answer:
-                return await self._handed_on(request, answer, is_lost=bool(rule and rule.is_lost))
+            async with self._forwarded(request, body) as answer:
+                return await self._passed_on(request, answer, is_lost=bool(rule and rule.is_lost))
         except (aiohttp.ClientError, OSError):
             _abort(request.transport)
             return web.Response(status=502)
 
     @asynccontextmanager
-    async def _asked(self, request: web.Request, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _forwarded(self, request: web.Request, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {name: text for name, text in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         url = yarl.URL(self._upstream + request.raw_path, encoded=True)
         if self._session is None:
@@ -117,7 +117,7 @@ class Interceptor:
         ) as answer:
             yield answer
 
-    async def _handed_on(
+    async def _passed_on(
         self, request: web.Request, answer: aiohttp.ClientResponse, *, is_lost: bool
     ) -> web.StreamResponse:
         if is_lost:
@@ -145,7 +145,7 @@ def _client_context(certificates: Path) -> ssl.SSLContext:
     return context
 
 
-def _refused(status: int, retry_after: int | None) -> web.Response:
+def _error_response(status: int, retry_after: int | None) -> web.Response:
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "chaos", "code": status}
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return web.Response(

@@ -1,4 +1,4 @@
-"""The local Infisical as a process of its own, so that it can be killed, frozen and started again."""
+"""The local Infisical as a process that can be killed, suspended and started again."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _ENVIRONMENT = "prod"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One new version of a secret, at the moment (wall and monotonic seconds) at which it was made."""
+    """A new version of a secret, and when it was made (wall clock and monotonic, in seconds)."""
 
     path: str
     key: str
@@ -31,8 +31,8 @@ class Change:
 
 
 @dataclass(slots=True)
-class Infisical:
-    """`url` is where subscriptions look for it: behind the proxy. Its state survives in a file."""
+class InfisicalProcess:
+    """The process. `url` is the address for subscriptions, behind the proxy. A file keeps the state."""
 
     folder: Path
     port: int
@@ -59,23 +59,25 @@ class Infisical:
         return str(self.ready["clientSecret"])
 
     def start(self) -> None:
-        """Begin on the same port and file, wait until it serves, and log in."""
-        told = self.folder / "infisical.json"
-        told.unlink(missing_ok=True)
+        """Start it with the same port and file, wait until it serves, and log in."""
+        ready_file = self.folder / "infisical.json"
+        ready_file.unlink(missing_ok=True)
         command = (sys.executable, "-m", "infisical_demo", "server", "--port", str(self.port), "--admin")
-        kept = ("--db", str(self.folder / "infisical.db"), "--ready-file", str(told), "--quiet")
+        kept = ("--db", str(self.folder / "infisical.db"), "--ready-file", str(ready_file), "--quiet")
         with (self.folder / "infisical.log").open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603 - our own program
                 (*command, *kept, *self.options), env=os.environ, stdout=output, stderr=output
             )
-        waiting.until(lambda: told.exists() or self._ended(), seconds=_START_SECONDS, what="Infisical serves")
-        self.ready = json.loads(told.read_text())
+        waiting.wait_until(
+            lambda: ready_file.exists() or self._ended(), seconds=_START_SECONDS, what="Infisical serves"
+        )
+        self.ready = json.loads(ready_file.read_text())
         self._http = httpx.Client(base_url=self.ready["url"], timeout=30, trust_env=False)
         self.noted = 0
         self.log_in()
 
     def kill(self) -> None:
-        """SIGKILL; return when it is gone."""
+        """End it by SIGKILL and wait for its end."""
         self.signal(signal.SIGKILL)
         if self.process is not None:
             self.process.wait(_END_SECONDS)
@@ -85,25 +87,25 @@ class Infisical:
         self._http = None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal if it runs."""
+        """Send a signal to it if it runs."""
         if self.process is not None:
             self.process.send_signal(number)
 
     def admin(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """Throw a switch."""
+        """Call the administration API of the local Infisical."""
         authorized = {"Authorization": f"Bearer {self.ready['adminToken']}"}
         return self._call(method, f"/__admin__{path}", body, authorized)
 
     def fail(self, route: str, **how: object) -> None:
-        """Let requests that match go wrong until `heal`."""
+        """Let matching requests fail until `heal`."""
         self.admin("POST", "/responses", {"route": route, "count": 100_000} | how)
 
     def heal(self) -> None:
-        """Turn all switches off."""
+        """Remove all injected faults."""
         self.admin("DELETE", "/faults")
 
     def create(self, path: str, keys: Sequence[str]) -> None:
-        """Make secrets in a folder, in one call; the folder is made too."""
+        """Create a folder and, by one call, secrets in it."""
         parent, name = path.rsplit("/", 1)
         scope = {"projectId": self.project_id, "environment": _ENVIRONMENT}
         self._call("POST", "/api/v2/folders", scope | {"path": parent or "/", "name": name})
@@ -116,12 +118,12 @@ class Infisical:
         self._call("PATCH", f"/api/v4/secrets/{key}", where | {"secretValue": value})
 
     def change(self, path: str, key: str, value: str) -> Change:
-        """Give a secret a new value; what the journal says of it."""
+        """Give a secret a new value; return its entry in the journal."""
         self.write(path, key, value)
         return self.changes()[-1]
 
     def changes(self) -> list[Change]:
-        """The changes since the last question."""
+        """Return the changes since the last call."""
         entries = self.admin("GET", f"/journal?since={self.noted}")["entries"]
         self.noted = max([self.noted, *(entry["number"] for entry in entries)])
         return [
@@ -135,11 +137,11 @@ class Infisical:
     def _ended(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
             log = (self.folder / "infisical.log").read_text()[-2000:]
-            raise AssertionError(f"the local Infisical ended:\n{log}")
+            raise ChildProcessError(f"the local Infisical ended:\n{log}")
         return False
 
     def log_in(self) -> None:
-        """Get a token for the changes that are made here."""
+        """Get an access token for the changes of this program."""
         credentials = {"clientId": self.client_id, "clientSecret": self.client_secret}
         if self._http is not None:
             self._http.headers.pop("Authorization", None)

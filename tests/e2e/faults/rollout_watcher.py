@@ -1,7 +1,7 @@
-"""Who counts the rollouts: a watch of the Deployments of one namespace, which misses none.
+"""Counting rollouts by a watch of the Deployments of one namespace.
 
-It goes to the API server directly, not through the proxies. A rollout is a pod template with other
-receipts than before, in the order of the watch; nothing is sampled.
+It connects to the API server directly, without a proxy. A rollout is a version of a Deployment with other
+revision annotations in its pod template. The watch delivers every version.
 """
 
 import json
@@ -28,9 +28,9 @@ Stamps = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One restart: when the operator asked for it (its own wall clock) and when it was seen (monotonic).
+    """One restart: when the operator patched (its own wall clock) and when the watch showed it (monotonic).
 
-    `count` is more than 1 only when a gap in the watch hid some.
+    `count` is more than 1 only after a gap in the watch.
     """
 
     workload: str
@@ -42,14 +42,14 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What of a Deployment is compared."""
+    """The compared parts of a Deployment."""
 
     stamps: tuple[tuple[str, str], ...]
     generation: int
 
 
-class Witness:
-    """Watches while the block lasts."""
+class RolloutWatcher:
+    """Watches until the block ends."""
 
     def __init__(self, client: httpx.Client, namespace: str) -> None:
         self._client = client
@@ -58,7 +58,7 @@ class Witness:
         self._rollouts: list[Rollout] = []
         self._version: str | None = None
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name=f"witness-{namespace}", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name=f"watcher-{namespace}", daemon=True)
 
     def __enter__(self) -> Self:
         self._relist()
@@ -72,11 +72,11 @@ class Witness:
 
     @property
     def rollouts(self) -> tuple[Rollout, ...]:
-        """What was seen so far, in order."""
+        """All rollouts so far, in order."""
         return tuple(self._rollouts)
 
     def catch_up(self) -> None:
-        """Wait until the watch has told what a list of this moment shows."""
+        """Wait until the watch is as new as a list of this moment."""
 
         def is_even() -> bool:
             try:
@@ -85,7 +85,7 @@ class Witness:
                 return False
             return all(_seen(item) == self._seen.get(_name(item)) for item in answer["items"])
 
-        waiting.until(is_even, seconds=_CATCH_UP_SECONDS, what="the watch of Deployments is up to date")
+        waiting.wait_until(is_even, seconds=_CATCH_UP_SECONDS, what="the watch of Deployments is up to date")
 
     def _follow(self) -> None:
         while not self._ending.is_set():
@@ -94,12 +94,12 @@ class Witness:
                     self._relist()
                 self._watch()
             except (httpx.HTTPError, httpx.StreamError, RuntimeError, json.JSONDecodeError):
-                self._ending.wait(_PAUSE_SECONDS)  # the API server is away, or the client was closed
+                self._ending.wait(_PAUSE_SECONDS)  # the API server is unavailable, or the client is closed
 
     def _relist(self) -> None:
         answer = self._client.get(self._path).raise_for_status().json()
         for item in answer["items"]:
-            self._take(item, has_gap=True)
+            self._add(item, has_gap=True)
         self._version = answer["metadata"]["resourceVersion"]
 
     def _watch(self) -> None:
@@ -125,23 +125,23 @@ class Witness:
             return False
         self._version = found["metadata"]["resourceVersion"]
         if event["type"] in {"ADDED", "MODIFIED"}:
-            self._take(found)
+            self._add(found)
         return True
 
-    def _take(self, deployment: dict[str, Any], *, has_gap: bool = False) -> None:
+    def _add(self, deployment: dict[str, Any], *, has_gap: bool = False) -> None:
         name, now = _name(deployment), _seen(deployment)
         before = self._seen.get(name)
         self._seen[name] = now
         if before is None or before.stamps == now.stamps:
             return
-        # Every restart raises the generation by one: so it tells how many a gap has hidden.
+        # Every restart raises the generation by one, so the difference counts the restarts in a gap.
         count = now.generation - before.generation if has_gap else 1
         patched_at = patched(deployment["metadata"].get("annotations") or {})
         self._rollouts.append(Rollout(name, patched_at, time.monotonic(), now.stamps, count))
 
 
 def patched(noted: Stamps) -> float:
-    """The moment of the last restart as the operator has noted it on the workload; 0 for never."""
+    """Return the time of the last restart from its record on the workload; 0 if there is none."""
     raw = noted.get(annotations.LAST_RESTART)
     return datetime.fromisoformat(json.loads(raw)["time"]).timestamp() if raw else 0.0
 

@@ -1,4 +1,4 @@
-"""The API server as controllers see it: read, write whole objects, and watch.
+"""The API server for fake controllers: read objects, write whole objects, and watch.
 
 Not the client of the operator, which writes in the operator's name and cannot do all of this.
 """
@@ -25,7 +25,7 @@ _OK, _GONE, _NOT_FOUND = range(200, 300), 410, 404
 
 
 class ApiError(Exception):
-    """The API server said no; the message is its own."""
+    """The API server rejected a request; the message is its own."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -33,7 +33,7 @@ class ApiError(Exception):
 
 
 class Api:
-    """The verbs that controllers use. Every answer that is none of success is an ApiError."""
+    """The verbs of controllers. Every response without success raises ApiError."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -41,7 +41,7 @@ class Api:
     @classmethod
     @contextlib.asynccontextmanager
     async def opened(cls, kubeconfig: Path) -> AsyncIterator["Api"]:
-        """As the user of a kubeconfig."""
+        """Connect as the user of a kubeconfig."""
         found = await load_connection(ClusterAccess(kubeconfig=str(kubeconfig)))
         async with (
             _Sockets() as sockets,
@@ -60,7 +60,7 @@ class Api:
         return await self._call("GET", path)
 
     async def find(self, path: str) -> Object | None:
-        """Read an object that may not be there."""
+        """Read an object; None if it does not exist."""
         try:
             return await self.get(path)
         except ApiError as error:
@@ -73,7 +73,7 @@ class Api:
         return await self._call("POST", path, body=body, query={"fieldManager": manager})
 
     async def replace(self, path: str, body: Object, manager: str) -> Object:
-        """Write a whole object; 409 if it is not the one that was read."""
+        """Write a whole object; 409 if it is not the version that was read."""
         return await self._call("PUT", path, body=body, query={"fieldManager": manager})
 
     async def patch(self, path: str, body: Object, manager: str) -> Object:
@@ -86,9 +86,9 @@ class Api:
         return await self._call("DELETE", path)
 
     async def watch(self, path: str, version: str) -> AsyncGenerator[tuple[str, Object], None]:
-        """What happens to a list after a version of it: ADDED, MODIFIED or DELETED. It ends by itself.
+        """Yield the changes of a list after a version: ADDED, MODIFIED or DELETED, until the watch ends.
 
-        A BOOKMARK tells of no object: nothing has happened up to its version.
+        A BOOKMARK has no object, only a version up to which there are no changes.
         """
         query = {
             "watch": "1",
@@ -101,10 +101,10 @@ class Api:
             if answer.status not in _OK:
                 raise ApiError(answer.status, await answer.text())
             async for line in answer.content:
-                told = json.loads(line)
-                if told["type"] == "ERROR":
-                    raise ApiError(told["object"].get("code", _GONE), told["object"].get("message", ""))
-                yield told["type"], told["object"]
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ApiError(event["object"].get("code", _GONE), event["object"].get("message", ""))
+                yield event["type"], event["object"]
 
     async def _call(
         self,
@@ -119,14 +119,14 @@ class Api:
         async with self._session.request(
             method, path, params=query, data=data, headers={"Content-Type": kind}
         ) as answer:
-            told: Object = await answer.json(content_type=None)
+            response: Object = await answer.json(content_type=None)
             if answer.status not in _OK:
-                raise ApiError(answer.status, str((told or {}).get("message")))
-            return told
+                raise ApiError(answer.status, str((response or {}).get("message")))
+            return response
 
 
 class _Sockets:
-    """All that were opened, closed when the block is left.
+    """All sockets of a session, closed when the block ends.
 
     A session does not wait for the ends of requests that were cancelled.
     """
@@ -135,7 +135,7 @@ class _Sockets:
         self._made: list[socket.socket] = []
 
     def make(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        """One more."""
+        """Make another socket."""
         family, kind, protocol, _, _ = address
         self._made = [*filter(_is_open, self._made), socket.socket(family, kind, protocol)]
         return self._made[-1]
@@ -145,7 +145,7 @@ class _Sockets:
 
     async def __aexit__(self, *_: object) -> None:
         async with asyncio.timeout(_SECONDS):
-            while any(map(_is_open, self._made)):  # noqa: ASYNC110 - sockets tell nobody
+            while any(map(_is_open, self._made)):  # noqa: ASYNC110 - sockets have no callback
                 await asyncio.sleep(_PAUSE_SECONDS)
 
 

@@ -1,7 +1,7 @@
-"""What the API server tells of a namespace's Secrets, Deployments and subscriptions, in its own order.
+"""The versions of a namespace's Secrets, Deployments and subscriptions, in the order of the API server.
 
-Everything is judged by resourceVersions, no clock is read. Every version is seen: a gap in a watch is
-counted, and whoever judges refuses what was seen then.
+The order is that of resourceVersions, without a clock. The watch delivers every version; gaps are counted,
+and a proof with a gap fails.
 """
 
 import asyncio
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from infisical_events.api.resources import GROUP
-from support.fake_controllers.calls import Api
+from support.fake_controllers.api_client import Api
+from support.fake_controllers.mirror import Mirror
 from support.fake_controllers.resources import SECRET, Object, Resource
-from support.fake_controllers.watching import Mirror
 
 DEPLOYMENT = Resource("apps", "v1", "Deployment", "deployments")
 SUBSCRIPTION = Resource(GROUP, "v1alpha1", "InfisicalEventSubscription", "infisicaleventsubscriptions")
 
-_RECEIPTS = f"{GROUP}/revision-"
+_REVISIONS = f"{GROUP}/revision-"
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """What a Secret holds from a version on."""
+class SecretContent:
+    """The content of a Secret from a version on."""
 
     version: int
     secret: str
@@ -31,11 +31,11 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a Deployment stands from a version on.
+class WorkloadVersion:
+    """The state of a Deployment from a version on.
 
-    `receipts` are those of its pod template: other ones are a restart. It rolls from the change of its
-    template until all its pods are new and available, or its progress deadline has passed.
+    `records` are the revision annotations of its pod template: other ones mean a restart. It rolls from a
+    change of its template until all pods are new and available, or until its progress deadline passes.
     """
 
     version: int
@@ -47,8 +47,8 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a subscription says from a version on: reason and message of `RestartsComplete`, and more."""
+class SubscriptionVersion:
+    """The status of a subscription from a version on: reason and message of `RestartsComplete`, and more."""
 
     version: int
     reason: str
@@ -58,14 +58,14 @@ class Told:
 
 
 @dataclass(slots=True)
-class Witness:
-    """Sees while its block lasts. What it has seen is only added to, so it can be read at any time."""
+class NamespaceWatcher:
+    """Records versions until the block ends. The lists only grow, so they can be read at any time."""
 
     api: Api
     namespace: str
-    contents: list[Content] = field(default_factory=list)
-    workload_states: list[Standing] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    contents: list[SecretContent] = field(default_factory=list)
+    workload_versions: list[WorkloadVersion] = field(default_factory=list)
+    subscription_versions: list[SubscriptionVersion] = field(default_factory=list)
     _mirrors: tuple[Mirror, ...] = ()
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -84,49 +84,49 @@ class Witness:
 
     @property
     def gaps(self) -> int:
-        """How often versions may have been missed."""
+        """The number of gaps, in which versions may be missing."""
         return sum(mirror.gaps for mirror in self._mirrors)
 
     def _secret(self, before: Object | None, now: Object | None) -> None:
         known = now or before or {"metadata": {}}
         data = (now or {}).get("data") or {}
         decoded = {key: base64.b64decode(value).decode() for key, value in data.items()}
-        self.contents.append(Content(_version(known), known["metadata"]["name"], decoded))
+        self.contents.append(SecretContent(_version(known), known["metadata"]["name"], decoded))
 
     def _deployment(self, _: Object | None, now: Object | None) -> None:
         if now is not None:
-            self.workload_states.append(standing_of(now))
+            self.workload_versions.append(workload_version_of(now))
 
     def _subscription(self, _: Object | None, now: Object | None) -> None:
         if now is not None:
-            self.told.append(told_by(now))
+            self.subscription_versions.append(subscription_version_of(now))
 
 
-def standing_of(deployment: Object) -> Standing:
-    """Read a Deployment, as `kubectl rollout status` does."""
+def workload_version_of(deployment: Object) -> WorkloadVersion:
+    """Read a Deployment by the rules of `kubectl rollout status`."""
     spec, status, metadata = deployment["spec"], deployment.get("status", {}), deployment["metadata"]
     noted = spec["template"].get("metadata", {}).get("annotations") or {}
     is_seen = status.get("observedGeneration", 0) >= metadata["generation"]
     reasons = {condition.get("reason") for condition in status.get("conditions", ())}
     has_failed = is_seen and "ProgressDeadlineExceeded" in reasons
-    return Standing(
+    return WorkloadVersion(
         version=_version(deployment),
         workload=metadata["name"],
         generation=metadata["generation"],
-        records=tuple(sorted((key, text) for key, text in noted.items() if key.startswith(_RECEIPTS))),
+        records=tuple(sorted((key, text) for key, text in noted.items() if key.startswith(_REVISIONS))),
         is_rolling=not has_failed and not (is_seen and _is_complete(spec, status)),
         has_failed=has_failed,
     )
 
 
-def told_by(subscription: Object) -> Told:
-    """Read a subscription."""
+def subscription_version_of(subscription: Object) -> SubscriptionVersion:
+    """Read the status of a subscription."""
     status = subscription.get("status") or {}
-    settled = next((c for c in status.get("conditions", ()) if c["type"] == "RestartsComplete"), {})
-    return Told(
+    complete = next((c for c in status.get("conditions", ()) if c["type"] == "RestartsComplete"), {})
+    return SubscriptionVersion(
         version=_version(subscription),
-        reason=settled.get("reason", ""),
-        message=settled.get("message", ""),
+        reason=complete.get("reason", ""),
+        message=complete.get("message", ""),
         resumed=status.get("lastHandledResumeAt", ""),
         seq=(status.get("ledger") or {}).get("seq", -1),
     )

@@ -1,8 +1,8 @@
-"""What all stand-ins have in common: a mirror of their objects, a worker for each, and when it works.
+"""What all fake controllers share: a mirror of their objects, a worker for each, and their triggers.
 
-A stand-in is an asynchronous context manager, for one kind in one namespace. It works like controllers
-are built: triggers are told by a predicate, what comes during a delay is one reconcile, an object is
-reconciled by one at a time, and what failed is tried again after a while.
+A fake controller is an asynchronous context manager for one kind in one namespace. It works like a real
+controller: a predicate selects triggers, triggers during a delay are one reconcile, one worker reconciles an
+object at a time, and a failed attempt is repeated after a while.
 """
 
 import abc
@@ -13,17 +13,17 @@ from typing import ClassVar, Self
 
 import aiohttp
 
-from support.fake_controllers.calls import Api, ApiError
+from support.fake_controllers.api_client import Api, ApiError
+from support.fake_controllers.mirror import Mirror
 from support.fake_controllers.options import PROMPT, FetchError, Options, Outcome, Try
 from support.fake_controllers.resources import Object, Resource
-from support.fake_controllers.watching import Mirror
 
 _SLICE_SECONDS = 0.05
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """Who cares for one object."""
+    """The task that reconciles one object."""
 
     called: asyncio.Event = field(default_factory=asyncio.Event)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -33,7 +33,7 @@ class _Worker:
 
 
 class Controller(abc.ABC):
-    """Reconciles the objects of one kind in one namespace while the block lasts."""
+    """Reconciles the objects of one kind in one namespace until the block ends."""
 
     resource: ClassVar[Resource]
 
@@ -48,7 +48,7 @@ class Controller(abc.ABC):
         self._root: asyncio.Task[None] | None = None
         self._group = asyncio.TaskGroup()
 
-    # -- what a test does with it ------------------------------------------------------------------
+    # -- for tests ---------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self._root = asyncio.create_task(self._run())
@@ -65,55 +65,55 @@ class Controller(abc.ABC):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._root
 
-    def become(self, options: Options) -> None:
-        """Behave otherwise from now on; the count of failed tries begins anew.
+    def configure(self, options: Options) -> None:
+        """Change the options; the count of failed attempts starts again.
 
-        One that was silent begins like one that was restarted: it looks at everything.
+        A silent controller that becomes active reconciles everything, like one that was restarted.
         """
-        awakes = self.options.silent and not options.silent
+        resumes = self.options.silent and not options.silent
         self.options, self._failed = options, 0
-        for worker in self._workers.values() if awakes else ():
+        for worker in self._workers.values() if resumes else ():
             worker.called.set()
 
     async def sync_now(self, name: str | None = None) -> None:
-        """Reconcile one, or all, as its own interval or stream would have it do; done when it returns.
+        """Reconcile one object, or all, as its own interval would; return when it is done.
 
-        At once, whatever the delay, and even if it is silent.
+        At once, without the delay, and also if it is silent.
         """
         listing = await self.api.get(self.resource.path(self.namespace))
         names = [thing["metadata"]["name"] for thing in listing["items"]]
         for each in names if name is None else [name]:
             await self._try(self._worker(each), each, by_itself=True)
 
-    # -- what a kind of controller says ------------------------------------------------------------
+    # -- for each kind of controller -------------------------------------------------------------
 
     @abc.abstractmethod
     def is_trigger(self, before: Object | None, now: Object) -> bool:
-        """Whether a change calls for a reconcile; nothing came before the first time it is seen."""
+        """Whether a change triggers a reconcile; `before` is None for a new object."""
 
     @abc.abstractmethod
     async def reconcile(self, thing: Object, *, by_itself: bool) -> Outcome:
-        """Do what is to be done for an object, and write its status.
+        """Reconcile an object and write its status.
 
-        `by_itself` if not because of a trigger. Raises ApiError.
+        `by_itself`: without a trigger. Raises ApiError.
         """
 
     def fail_if_due(self) -> None:
-        """Raise FetchError in the first tries of one that is failing."""
+        """Raise FetchError in the first attempts if the options say so."""
         if self._failed < self.options.failing:
             self._failed += 1
-            raise FetchError("status-code=502 the stand-in was told to fail")
+            raise FetchError("status-code=502 the fake controller is set to fail")
 
     def pause(self) -> float:
-        """Seconds between a trigger and its reconcile."""
+        """Return the seconds between a trigger and its reconcile."""
         return self.options.pause()
 
     def call(self, name: str) -> None:
-        """Have an object reconciled as if it had been triggered."""
+        """Reconcile an object as if it had been triggered."""
         if name in self._workers:
             self._workers[name].called.set()
 
-    # -- when it works -----------------------------------------------------------------------------
+    # -- the workers -------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         async with self._group as group:
@@ -145,15 +145,15 @@ class Controller(abc.ABC):
 
     async def _work(self, worker: _Worker, name: str) -> None:
         while True:
-            by_itself = not await self._awaited(worker)
+            by_itself = not await self._wait_for_work(worker)
             if self.options.silent:
                 worker.called.clear()
                 continue
             await asyncio.sleep(self.pause())
             await self._try(worker, name, by_itself=by_itself)
 
-    async def _awaited(self, worker: _Worker) -> bool:
-        """Wait until there is work: because it was called, or not, but its time has come."""
+    async def _wait_for_work(self, worker: _Worker) -> bool:
+        """Wait until work is due: True if it was triggered, False if its time has come."""
         while not worker.called.is_set():
             if self._is_time(worker):
                 return False
