@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulation.environment import PAYMENTS, SHARED
+from simulation.environment import CARDS, PAYMENTS, SHARED
 from simulation.histories import History, Step, plain_of
 from simulation.invariants import violations
 from simulation.mutants import MUTATIONS, checked
@@ -46,7 +46,6 @@ _FOUND_BEFORE = {
     "workloads are listed from a cache": 29,
     "the subscription is read from a cache": 36,
     "no epoch": 34,
-    "a widened scope is read as creates": 20,
     "a new baseline on every edit": 136,
     "no coverage by another subscription's restart": 6,
     "restart without a resourceVersion": 6,
@@ -61,6 +60,14 @@ def _faults(at: float, **rates: float) -> Step:
 
 
 _SCRIPTED: dict[str, tuple[int, tuple[Step, ...]]] = {
+    "a widened scope is read as creates": (
+        0,
+        (
+            Step(5, "edit_spec", (0,)),
+            Step(80, "write", (CARDS, "A")),
+            Step(100, "edit_spec", (1,)),
+        ),
+    ),
     "workloads are listed before the look": (
         4,
         (

@@ -144,6 +144,17 @@ def test_every_target_of_the_makefile_that_pages_name_exists() -> None:
     assert named <= targets
 
 
+def test_every_module_that_is_named_exists() -> None:
+    """Pages name only packages and modules of the operator that exist."""
+    package = ROOT / "operator" / "infisical_events"
+    layers = r"`((?:api|cli|core|infisical|kube|runtime)/[\w/]+)`"
+    named = {name for page in PAGES for name in re.findall(layers, page.read_text())}
+
+    assert {
+        name for name in named if not (package / name).is_dir() and not (package / f"{name}.py").is_file()
+    } == set()
+
+
 def test_every_test_that_is_named_exists() -> None:
     """Pages name only tests that exist."""
     for page in PAGES:

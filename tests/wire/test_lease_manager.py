@@ -23,7 +23,7 @@ from infisical_events.kube.lease_client import LeaseClient
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.lease_manager import LeaseManager
-from support.eventually import eventually_async
+from support.eventually import DeadlineExceededError, eventually_async
 from support.scripted_leases import ScriptedLeases
 from support.scripted_server import After, Answer, Request, answer, serving
 
@@ -323,7 +323,7 @@ async def test_wall_clocks_decide_nothing() -> None:
         await eventually_async(lambda: first.shards)
         second, holder = await fleet.begin("b", clock=lambda: utc_now() - next(steps))
         await eventually_async(lambda: holder.has_read_leases)
-        with suppress(TimeoutError):
+        with suppress(DeadlineExceededError):
             await eventually_async(lambda: not first.shards or second.shards, seconds=2 * TIMING.duration)
         assert (first.shards, second.shards) == ({0}, set())
 
@@ -338,7 +338,7 @@ async def test_forbidden(caplog: pytest.LogCaptureFixture) -> None:
         cluster.fault = forbidding
         served, holder = await fleet.begin("a")
         await eventually_async(lambda: "forbidden" in holder.summary)
-        with suppress(TimeoutError):
+        with suppress(DeadlineExceededError):
             await eventually_async(
                 lambda: served.shards or holder.has_read_leases, seconds=TIMING.duration / 2
             )

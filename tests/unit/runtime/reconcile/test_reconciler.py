@@ -331,7 +331,7 @@ async def test_newer_change_of_a_held_workload_is_told() -> None:
     assert len(moments) == 2
 
 
-def _skip_time(reconciler: Reconciler) -> Any:  # noqa: ANN401 - a moment or nothing
+def _skip_time(reconciler: Process) -> Any:  # noqa: ANN401 - a moment or nothing
     skip = reconciler.status.render().last_skip
     return skip and skip.time
 
