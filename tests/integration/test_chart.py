@@ -148,7 +148,7 @@ def test_life_of_a_release(
 
     notes = helm("install", crds={"keep": False}, allowedAddresses=["http://127.0.0.1:*"])
     rolled_out(kubectl)
-    assert "serves all namespaces" in notes
+    assert "watches all namespaces" in notes
     assert f"deployment/{RELEASE}" in notes
 
     manifest = charts.objects(helm("get manifest"))
@@ -157,7 +157,7 @@ def test_life_of_a_release(
 
     notes = helm("upgrade", crds={"keep": False}, scopedNamespaces=["shop"], **OPTIONS)
     rolled_out(kubectl)
-    assert "serves the namespaces shop" in notes
+    assert "watches the namespaces shop" in notes
 
     helm("uninstall")
     for kind, name in (("secret", "infisical-credentials"), ("deployment", "api")):

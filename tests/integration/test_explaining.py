@@ -55,9 +55,9 @@ def _unreachable(harness: ClusterHarness) -> dict[str, Any]:
 MISTAKES = {
     "bad-address": (_bad_address, "Stalled", "AddressNotAllowed", "--allowed-address"),
     "rejected-glob": (_rejected_glob, "Stalled", "InvalidSpec", "path glob"),
-    "missing-secret": (_missing_secret, "Authenticated", "SecretNotFound", "create it with key"),
+    "missing-secret": (_missing_secret, "Authenticated", "SecretNotFound", "Create it with key"),
     "missing-key": (_missing_key, "Authenticated", "SecretNotFound", "add it to the Secret"),
-    "missing-account": (_missing_account, "Authenticated", "ServiceAccountNotFound", "create it"),
+    "missing-account": (_missing_account, "Authenticated", "ServiceAccountNotFound", "Create it"),
     "wrong-token": (_wrong_token, "Authenticated", "TokenRejected", "token"),
     "missing-project": (_missing_project, "Observed", "ProjectNotFound", "check the project"),
     "unreachable": (_unreachable, "Authenticated", "Unreachable", "check spec.address"),

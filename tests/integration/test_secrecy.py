@@ -41,7 +41,7 @@ def test_no_value_and_no_token_gets_out(harness: ClusterHarness, log_format: str
         wrong,
         workload(),
         subscription(harness.sandbox),
-        subscription(harness.sandbox, "refused", authentication={"universalAuth": refs}),
+        subscription(harness.sandbox, "rejected", authentication={"universalAuth": refs}),
         subscription(harness.sandbox, "forged", authentication=token),
     )
     harness.operator.start()
