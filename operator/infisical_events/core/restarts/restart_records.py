@@ -94,7 +94,7 @@ def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dic
     canary: `restartAt` restarts its older pods.
     """
     record = restart_record_of(workload)
-    told = {
+    fields = {
         "time": now.astimezone(UTC).isoformat(),
         "stamps": record.revisions | {cause.subscription: cause.revision},
         "subscription": cause.subscription,
@@ -102,28 +102,28 @@ def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dic
     }
     secrets = record.content_fingerprints | dict(cause.content_fingerprints)
     if secrets:
-        told["secrets"] = dict(sorted(secrets.items()))
+        fields["secrets"] = dict(sorted(secrets.items()))
     unconfirmed = {
         name: unconfirmed for name, unconfirmed in record.unconfirmed.items() if name != cause.subscription
     }
     if cause.unconfirmed:
         unconfirmed[cause.subscription] = cause.unconfirmed
     if unconfirmed:
-        told["doubts"] = dict(sorted(unconfirmed.items()))
+        fields["doubts"] = dict(sorted(unconfirmed.items()))
     if workload.kind.restarting is Restarting.BY_TEMPLATE:
         revision = {annotations.revision_key(cause.subscription): cause.revision}
         spec: dict[str, Any] = {"template": {"metadata": {"annotations": revision}}}
     else:
         # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
         spec = {"restartAt": rfc3339(now + timedelta(seconds=1))}
-    return {"metadata": _with_record(workload, told), "spec": spec}
+    return {"metadata": _with_record(workload, fields), "spec": spec}
 
 
-def _with_record(workload: Workload, told: Mapping[str, Any]) -> dict[str, Any]:
+def _with_record(workload: Workload, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "uid": workload.uid,
         "resourceVersion": workload.resource_version,
-        "annotations": {annotations.LAST_RESTART: json.dumps(told, separators=(",", ":"))},
+        "annotations": {annotations.LAST_RESTART: json.dumps(fields, separators=(",", ":"))},
     }
 
 
@@ -132,9 +132,9 @@ def coverage_patch(workload: Workload, secrets: Mapping[str, str]) -> dict[str, 
 
     Without it, content that comes back later would count as the content that the pods have.
     """
-    told = _recorded_json(workload)
-    told["secrets"] = dict(sorted({**restart_record_of(workload).content_fingerprints, **secrets}.items()))
-    return {"metadata": _with_record(workload, told)}
+    fields = _recorded_json(workload)
+    fields["secrets"] = dict(sorted({**restart_record_of(workload).content_fingerprints, **secrets}.items()))
+    return {"metadata": _with_record(workload, fields)}
 
 
 def described_changes(changes: tuple[Change, ...]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def provider_of(kind: ResourceKind, stored: JSONObject) -> SecretProvider:
     """
     metadata, spec = stored["metadata"], stored.get("spec") or {}
     status = stored.get("status") or {}
-    told = _READERS[kind](metadata["name"], spec, status, metadata.get("namespace", ""))
+    fields = _READERS[kind](metadata["name"], spec, status, metadata.get("namespace", ""))
     return SecretProvider(
         kind=kind,
         name=metadata["name"],
@@ -100,7 +100,7 @@ def provider_of(kind: ResourceKind, stored: JSONObject) -> SecretProvider:
         resource_version=metadata["resourceVersion"],
         annotations=metadata.get("annotations") or {},
         unrequestable_reason=_unrequestable_reason(metadata),
-        **told,
+        **fields,
     )
 
 
@@ -144,8 +144,8 @@ def _changed_sync_config(spec: JSONObject) -> dict[str, Any]:
     is_instant = bool(heeded.get("instantUpdates"))
     seconds = spec.get("resyncInterval") if config is None else None
     interval = f"{seconds}s" if seconds else "1h" if is_instant else "5m"
-    told = {"resyncInterval": reworded(str((config or {}).get("resyncInterval") or interval))}
-    return told | {"instantUpdates": True} if config is None and is_instant else told
+    changed = {"resyncInterval": reworded(str((config or {}).get("resyncInterval") or interval))}
+    return changed | {"instantUpdates": True} if config is None and is_instant else changed
 
 
 def reworded(interval: str) -> str:
@@ -196,7 +196,7 @@ def _external_secret(name: str, spec: JSONObject, status: JSONObject, _namespace
 def _unrequestable_reason(metadata: JSONObject) -> str:
     """External Secrets restores the annotations of what a ClusterExternalSecret made."""
     owners = (f"{o['kind']} {o['name']}" for o in metadata.get("ownerReferences") or ())
-    owner = next((told for told in owners if told.startswith("ClusterExternalSecret ")), "")
+    owner = next((each for each in owners if each.startswith("ClusterExternalSecret ")), "")
     return (
         f"owned by {single_line(owner)}, which reverts the sync request: waiting for its own sync interval"
         if owner

@@ -194,7 +194,9 @@ class Reconciler:
     def _has_new_request(self, ledger: Ledger | None) -> bool:
         """Whether a user requested something that was not handled yet."""
         requests = self.user_requests.current
-        return ledger is not None and (
+        if ledger is None or requests == UserRequests():
+            return False
+        return (
             is_new(requests.reconcile_at, self.reconcile_reporter.last_handled_reconcile_at)
             or is_new(requests.restart_at, ledger.restart_at)
             or is_new(requests.resume_at, ledger.resume_at)

@@ -5,7 +5,7 @@ used where it may not. Values are read only where the spec asks for them.
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from infisical_events.api.specs import EventType, Grade, Spec
 from infisical_events.core.ledger.acceptance import ReceivedEvent
@@ -33,6 +33,10 @@ class SnapshotReader:
     spec: Spec
     address: str
     infisical: Infisical
+    scopes: tuple[Scope, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scopes", scopes_of(self.spec))
 
     async def read_all(self, ledger: Ledger | None, received: tuple[ReceivedEvent, ...]) -> ReadResult:
         """Read everything; after a changed spec the old scopes as well, before.
@@ -59,7 +63,7 @@ class SnapshotReader:
         Raises:
             InfisicalError: something cannot be read.
         """
-        scopes = scopes_of(self.spec)
+        scopes = self.scopes
         folders = tuple(Scope(folder) for folder in sorted({entry.event.folder for entry in received}))
         if (
             ledger is None
@@ -81,7 +85,7 @@ class SnapshotReader:
 
     async def _current(self, ledger: Ledger | None) -> ReadResult:
         """Everything as it is now."""
-        scopes = scopes_of(self.spec)
+        scopes = self.scopes
         if self.spec.observe is Grade.EVENTS:
             return ReadResult(await self._header(Grade.EVENTS), scopes, ())
         header = await self._header(self.spec.observe or Grade.VERSIONS)

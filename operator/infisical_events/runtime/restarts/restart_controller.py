@@ -65,9 +65,16 @@ class RestartController:
                 written down; restarts that were made are found again by their records.
         """
         ledger = self.store.ledger
-        if ledger is not None:
-            self.reporter.count_pending(ledger)  # also when nothing can be done now
-        if ledger is None or not (ledger.pending or ledger.rollouts):
+        if ledger is None:
+            self.reporter.mark_complete()
+            return None
+        try:
+            return await self._run_round(ledger, listed)
+        finally:  # also when nothing could be done
+            self.reporter.count_pending(self.store.ledger or ledger)
+
+    async def _run_round(self, ledger: Ledger, listed: tuple[Workload, ...] | None) -> float | None:
+        if not (ledger.pending or ledger.rollouts):
             self.reporter.mark_complete()
             return None
         if listed is None:

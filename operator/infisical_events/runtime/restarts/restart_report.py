@@ -60,7 +60,6 @@ class RestartReporter:
         left = {pending.uid for pending in ledger.pending}
         self.last_reported = {uid: last for uid, last in self.last_reported.items() if uid in left}
         self.unanswered = {(uid, seq) for uid, seq in self.unanswered if uid in left}
-        self.count_pending(ledger)
 
     def mark_complete(self) -> None:
         """Set the condition: no restart is pending and no rollout is in progress."""
