@@ -66,16 +66,16 @@ async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[
     transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=told, content=body()))
     async with httpx.AsyncClient(transport=transport, base_url="http://i.example") as http:
         client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
-        async with open_stream(client, PROJECT, []) as hearings:
-            yield hearings
+        async with open_stream(client, PROJECT, []) as received_events:
+            yield received_events
 
 
 async def received(chunks: Iterable[bytes], **headers: str) -> tuple[list[StreamItem], str]:
     """The decoded items, and how the stream ended."""
     said: list[StreamItem] = []
-    async with hearings_of(chunks, **headers) as hearings:
+    async with hearings_of(chunks, **headers) as received_events:
         try:
-            async for hearing in hearings:
+            async for hearing in received_events:
                 said.append(hearing)  # noqa: PERF401 - it raises, and what came before counts
         except StreamEndedError as end:
             return said, str(end)

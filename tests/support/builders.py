@@ -67,7 +67,7 @@ def a_workload(name: str = "web", kind: WorkloadKind = DEPLOYMENT, **words: str)
     )
 
 
-def a_receipt(time: datetime | str = START, **revisions: str) -> str:
+def a_record(time: datetime | str = START, **revisions: str) -> str:
     """The text of a `last-restart` annotation."""
     moment = time if isinstance(time, str) else time.isoformat()
     return json.dumps({"time": moment, "stamps": revisions})
@@ -93,18 +93,20 @@ def a_scope(path: str = "/a", environment: str = "prod") -> Scope:
     return Scope.parse(f"{environment}:{path}")
 
 
-def a_part(path: str = "/a", source: str | None = None) -> Partition:
+def a_partition(path: str = "/a", source: str | None = None) -> Partition:
     """The own secrets of a folder of `prod`, or its import of the folder `source` of `prod`."""
     return Partition(a_scope(path), None if source is None else a_folder(source))
 
 
-def a_body(rank: int = 0, **secret_versions: int | tuple[str, int] | tuple[str, int, str]) -> PartitionState:
+def a_partition_state(
+    rank: int = 0, **secret_versions: int | tuple[str, int] | tuple[str, int, str]
+) -> PartitionState:
     """Keys with a version, or with an id, a version and a digest; a secret's id is else its key's name."""
     seen = ((key, what if isinstance(what, tuple) else (key, what)) for key, what in secret_versions.items())
     return PartitionState.of({key: SecretVersion(*what) for key, what in seen}, rank)
 
 
-def an_observation(
+def a_snapshot(
     partitions: Mapping[Partition, PartitionState] | None = None,
     *,
     scopes: Iterable[Scope] = (),
@@ -135,12 +137,14 @@ def a_change(key: str = "KEY", *types: str, path: str = "/a", environment: str =
 HEADER = Header("7f4d1c2b", "https://app.infisical.com", Grade.VERSIONS)
 
 
-def a_belief(body: PartitionState | None = None, seconds: float = 0) -> AcceptedState:
+def an_accepted_state(body: PartitionState | None = None, seconds: float = 0) -> AcceptedState:
     """A body accepted at a moment."""
-    return AcceptedState(a_body() if body is None else body, at(seconds))
+    return AcceptedState(a_partition_state() if body is None else body, at(seconds))
 
 
-def a_debt(name: str = "web", seq: int = 1, *changes: Change, seconds: float = 0) -> PendingRestart:
+def a_pending_restart(
+    name: str = "web", seq: int = 1, *changes: Change, seconds: float = 0
+) -> PendingRestart:
     """A pending restart of `a_workload(name)`."""
     return PendingRestart(f"uid-of-{name}", "Deployment", name, seq, at(seconds), changes or (a_change(),))
 

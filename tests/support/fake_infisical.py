@@ -24,12 +24,12 @@ from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
 from infisical_events.infisical.tokens import CredentialsSource
-from support.builders import a_body, a_folder, a_part
+from support.builders import a_folder, a_partition, a_partition_state
 from support.virtual_time import virtual_now
 
 FOLDER = a_folder("/a")
 KEY = "KEY"
-PARTITION = a_part("/a")
+PARTITION = a_partition("/a")
 END = StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")
 
 
@@ -97,7 +97,7 @@ class FakeInfisical:
             key_id: The id of the key of digests that snapshots name.
             clock: The wall clock of snapshots.
         """
-        self.partitions = {PARTITION: a_body(KEY=1)} if partitions is None else dict(partitions)
+        self.partitions = {PARTITION: a_partition_state(KEY=1)} if partitions is None else dict(partitions)
         self.hidden: set[Folder] = set()
         self.delays: dict[str, float] = {}
         self.sessions: list[tuple[str, Spec]] = []
@@ -121,7 +121,7 @@ class FakeInfisical:
 
     @version.setter
     def version(self, version: int) -> None:
-        self.partitions[PARTITION] = a_body(KEY=version)
+        self.partitions[PARTITION] = a_partition_state(KEY=version)
 
     def change(self) -> None:
         """Write the next version of KEY, and send its event on every open stream."""
@@ -213,7 +213,7 @@ class FakeInfisical:
     # -- inside ---------------------------------------------------------------------------------------
 
     def _state(self, folder: Folder) -> PartitionState:
-        return self.partitions.get(Partition.own(folder), a_body())
+        return self.partitions.get(Partition.own(folder), a_partition_state())
 
     async def _called(self, method: str) -> None:
         await _pause(self.delays.get(method, 0.0))

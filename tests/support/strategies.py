@@ -28,7 +28,7 @@ from support.builders import at
 few_keys = st.sampled_from("ABC")
 few_folders = st.builds(Folder, st.sampled_from(["prod", "dev"]), st.sampled_from(["/", "/a", "/a/b", "/ab"]))
 few_scopes = st.builds(Scope, few_folders, st.booleans())
-few_parts = st.builds(Partition, few_scopes.map(lambda scope: Scope(scope.folder))) | st.builds(
+few_partitions = st.builds(Partition, few_scopes.map(lambda scope: Scope(scope.folder))) | st.builds(
     Partition, few_scopes, few_folders
 )
 event_types = st.frozensets(st.sampled_from(EventType), min_size=1)
@@ -51,7 +51,7 @@ def _bodies(draw: st.DrawFn, ranks: st.SearchStrategy[int]) -> PartitionState:
     return PartitionState.of(secret_versions, draw(ranks))
 
 
-own_bodies = _bodies(st.just(0))
+own_states = _bodies(st.just(0))
 states = _bodies(st.integers(0, 2))
 
 
@@ -64,19 +64,19 @@ partitions = st.builds(Partition, scopes, st.none() | folders)
 changes = st.builds(Change, scopes, texts, event_types)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 few_moments = st.integers(-100, 100).map(at)
-whole_bodies = st.builds(
+whole_states = st.builds(
     PartitionState.of,
     st.dictionaries(texts, st.builds(SecretVersion, texts, st.integers(0), texts)),
     st.integers(0),
 )
-wide_bodies = whole_bodies | whole_bodies.map(PartitionState.compacted)
+wide_states = whole_states | whole_states.map(PartitionState.compacted)
 several_changes = st.lists(changes, max_size=3).map(tuple)
 flags = st.booleans()
 unconfirmed = st.none() | st.sampled_from(Unconfirmed)
 all_pending = st.builds(
     PendingRestart, texts, texts, texts, st.integers(0), moments, several_changes, flags, unconfirmed
 )
-wide_beliefs = st.builds(AcceptedState, wide_bodies, moments, st.frozensets(texts))
+wide_accepted_states = st.builds(AcceptedState, wide_states, moments, st.frozensets(texts))
 ledgers = st.builds(
     Ledger,
     header=st.builds(Header, texts, texts, st.sampled_from(Grade), texts),
@@ -84,9 +84,9 @@ ledgers = st.builds(
     seq=st.integers(0),
     baselined_at=moments,
     scopes=st.lists(scopes, max_size=2).map(tuple),
-    accepted=st.dictionaries(partitions, wide_beliefs, max_size=3),
+    accepted=st.dictionaries(partitions, wide_accepted_states, max_size=3),
     recently_removed=st.dictionaries(
-        partitions, st.builds(RecentlyRemoved, wide_beliefs, moments), max_size=2
+        partitions, st.builds(RecentlyRemoved, wide_accepted_states, moments), max_size=2
     ),
     pending=st.lists(all_pending, max_size=2).map(tuple),
     unmatched_events=st.lists(st.builds(UnmatchedImportEvent, folders, moments), max_size=2).map(tuple),
@@ -102,7 +102,7 @@ json_values = st.recursive(
 # -- looks that meet what is believed -------------------------------------------------------------
 
 events = st.builds(SecretEvent, st.sampled_from(EventType), few_folders, st.frozensets(few_keys))
-hearings = st.lists(st.builds(ReceivedEvent, events, few_moments), max_size=3).map(tuple)
+received_events = st.lists(st.builds(ReceivedEvent, events, few_moments), max_size=3).map(tuple)
 observed_scopes = st.sampled_from(
     [
         (Scope(Folder("prod", "/a")),),
@@ -111,7 +111,7 @@ observed_scopes = st.sampled_from(
         (Scope(Folder("dev", "/")), Scope(Folder("prod", "/a/b"))),
     ]
 )
-few_beliefs = st.builds(
+few_accepted_states = st.builds(
     AcceptedState, states | states.map(PartitionState.compacted), few_moments
 ) | st.builds(
     lambda body, moment, gone: AcceptedState(body, moment, gone - body.ids),
@@ -131,7 +131,7 @@ def _parts_of(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Partition]:
 
 
 def _held_by(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Ledger]:
-    beliefs = st.dictionaries(_parts_of(scopes), few_beliefs, max_size=3)
+    beliefs = st.dictionaries(_parts_of(scopes), few_accepted_states, max_size=3)
     import_events = st.lists(
         st.builds(UnmatchedImportEvent, few_folders, few_moments), max_size=2, unique_by=lambda c: c.folder
     )
@@ -160,11 +160,11 @@ def _seen_in(scopes: tuple[Scope, ...]) -> st.SearchStrategy[Snapshot]:
     )
 
 
-meetings = observed_scopes.flatmap(lambda scopes: st.tuples(_held_by(scopes), _seen_in(scopes)))
+ledgers_with_snapshots = observed_scopes.flatmap(lambda scopes: st.tuples(_held_by(scopes), _seen_in(scopes)))
 """A ledger and a look at the same scopes."""
 
 snapshots = observed_scopes.flatmap(_seen_in)
 """A look that took some time, and showed what it can show."""
 
-held_ledgers = observed_scopes.flatmap(_held_by)
+few_ledgers = observed_scopes.flatmap(_held_by)
 """A ledger of such looks, at the same scopes or at others."""

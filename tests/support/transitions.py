@@ -15,16 +15,16 @@ from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, Snapshot
 from support.builders import (
     IMPORT,
-    a_belief,
     a_folder,
     a_ledger,
-    a_part,
+    a_partition,
+    a_snapshot,
+    an_accepted_state,
     an_event,
-    an_observation,
     at,
 )
 
-OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
+OWN, IMPORTED = a_partition("/a"), a_partition("/a", source="/shared")
 HORIZON_SECONDS = MAX_READ_LAG.total_seconds()
 PATIENCE_SECONDS = EVENT_WAIT.total_seconds()
 CLAIM_SECONDS = UNMATCHED_EVENT_WAIT.total_seconds()
@@ -36,7 +36,7 @@ CLAIM = UnmatchedImportEvent(a_folder("/a"), at(0))
 
 def read_result(seconds: float, partitions: dict[Partition, PartitionState], *scopes: Scope) -> Snapshot:
     """A read that ended at a moment."""
-    return an_observation(partitions, scopes=scopes, seconds=seconds)
+    return a_snapshot(partitions, scopes=scopes, seconds=seconds)
 
 
 def applied(ledger: Ledger, snapshot: Snapshot, *told: ReceivedEvent) -> AppliedSnapshots:
@@ -47,4 +47,4 @@ def applied(ledger: Ledger, snapshot: Snapshot, *told: ReceivedEvent) -> Applied
 def accepting(**states: PartitionState) -> Ledger:
     """A ledger of the folder `/a` with its `own` secrets, what it `imported`, or both accepted."""
     partitions = {"own": OWN, "imported": IMPORTED}
-    return a_ledger({partitions[name]: a_belief(state) for name, state in states.items()})
+    return a_ledger({partitions[name]: an_accepted_state(state) for name, state in states.items()})

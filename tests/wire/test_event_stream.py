@@ -62,15 +62,15 @@ def update(*keys: str) -> SecretEvent:
 
 async def listened(session: Session) -> tuple[list[StreamItem], StreamEndedError]:
     """All that is heard on a stream until its end, and the end."""
-    async with session.stream() as hearings:
-        return await ended(hearings)
+    async with session.stream() as received_events:
+        return await ended(received_events)
 
 
-async def ended(hearings: AsyncIterator[StreamItem]) -> tuple[list[StreamItem], StreamEndedError]:
+async def ended(received_events: AsyncIterator[StreamItem]) -> tuple[list[StreamItem], StreamEndedError]:
     """What is heard until the end, and the end."""
     received: list[StreamItem] = []
     try:
-        async for hearing in hearings:
+        async for hearing in received_events:
             received.append(hearing)  # noqa: PERF401 - it raises, and what came before counts
     except StreamEndedError as end:
         return received, end
@@ -244,15 +244,15 @@ async def listening(url: str, watchdog: float) -> AsyncIterator[AsyncIterator[St
     """A stream under a short watchdog."""
     async with new_client(url, LOOPBACK) as http:
         client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
-        async with open_stream(client, PROJECT, [], watchdog) as hearings:
-            yield hearings
+        async with open_stream(client, PROJECT, [], watchdog) as received_events:
+            yield received_events
 
 
 async def test_silence() -> None:
     """A stream on which nothing comes any more is given up, and its connection closed."""
     script = always(stream([frame("A")], After.SILENCE))
-    async with serving(script) as server, listening(server.url, 0.2) as hearings:
-        received, end = await ended(hearings)
+    async with serving(script) as server, listening(server.url, 0.2) as received_events:
+        received, end = await ended(received_events)
     assert received == [update("A")]
     assert "no data was received" in str(end)
     assert isinstance(end, StreamGivenUpError)
@@ -270,8 +270,8 @@ async def test_silence_before_the_head() -> None:
 async def test_any_byte_is_life() -> None:
     """Single bytes of a comment keep a stream alive for many times the watchdog's time."""
     slow = replace(stream([b":"] * 20 + [b"\n", frame("A")]), pause=0.05)
-    async with serving(always(slow)) as server, listening(server.url, 0.5) as hearings:
-        received, _ = await ended(hearings)
+    async with serving(always(slow)) as server, listening(server.url, 0.5) as received_events:
+        received, _ = await ended(received_events)
     assert received == [update("A")]
 
 
@@ -305,22 +305,22 @@ async def test_heard_at_an_infisical(ending: Ending, generation: generations.Gen
     options = Options(generation=generation, ping_interval=0.05)
     async with Sandbox.in_thread(options) as sandbox, a_sandbox_session(sandbox) as session:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"A": "1"})
-        async with session.stream() as hearings:
+        async with session.stream() as received_events:
             await sandbox.do(Controls.set_secrets, "prod", "/a", {"A": "2"})
-            assert await anext(hearings) == update("A")
+            assert await anext(received_events) == update("A")
             await sandbox.do(Controls.end_streams, ending)
             with pytest.raises(StreamEndedError):
-                await anext(hearings)
+                await anext(received_events)
 
 
 async def test_permission_lost_at_an_infisical() -> None:
     """Losing the permission ends the stream, and the next subscription is refused with the reason."""
     async with Sandbox.in_thread() as sandbox, a_sandbox_session(sandbox) as session:
-        async with session.stream() as hearings:
+        async with session.stream() as received_events:
             await sandbox.do(Controls.assign_role, "no-access")
             await sandbox.do(Controls.recheck_streams)
             with pytest.raises(StreamEndedError, match="permission"):
-                await anext(hearings)
+                await anext(received_events)
         error = await refusal_of(session)
     assert error.reason is Reason.PERMISSION_DENIED
     assert "Secret Events permission" in str(error)

@@ -30,8 +30,8 @@ CONFIDENCES = (TOKEN, UNIVERSAL.client_secret, JWT)
 
 async def open_stream(session: Session) -> None:
     """Subscribe and listen."""
-    async with session.stream() as hearings:
-        async for _ in hearings:
+    async with session.stream() as received_events:
+        async for _ in received_events:
             pass
 
 

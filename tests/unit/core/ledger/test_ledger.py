@@ -22,20 +22,20 @@ from support.builders import (
     DELETE,
     IMPORT,
     UPDATE,
-    a_belief,
-    a_body,
     a_change,
-    a_debt,
     a_folder,
     a_ledger,
-    a_part,
+    a_partition,
+    a_partition_state,
+    a_pending_restart,
+    an_accepted_state,
     at,
 )
 from support.strategies import json_values, ledgers, texts
 
 CANARY = "canary-3f9c"
 STORED = encode(reports.LEDGER)
-OWN = a_part("/a")
+OWN = a_partition("/a")
 LEDGERS = Path(__file__).parents[3] / "ledgers"
 
 
@@ -158,11 +158,11 @@ def test_the_error_of_a_ledger_does_not_quote_it(damage: dict[str, object]) -> N
 @given(texts)
 def test_an_unknown_partition_was_absent(path: str) -> None:
     """A partition without an accepted state counts as absent at the baseline."""
-    known = a_belief(a_body(A=1), seconds=7)
-    ledger = a_ledger({a_part("/a"): known})
+    known = an_accepted_state(a_partition_state(A=1), seconds=7)
+    ledger = a_ledger({a_partition("/a"): known})
 
-    assert ledger.accepted_for(a_part("/a")) == known
-    assert ledger.accepted_for(a_part(f"/b/{path}")) == a_belief()
+    assert ledger.accepted_for(a_partition("/a")) == known
+    assert ledger.accepted_for(a_partition(f"/b/{path}")) == an_accepted_state()
 
 
 def test_a_claim_is_owed_as_anything_in_its_folder() -> None:
@@ -183,8 +183,10 @@ def a_large_body(keys: int) -> PartitionState:
 @pytest.mark.parametrize(("keys", "is_whole"), [(10_000, True), (40_000, False)])
 def test_a_ledger_always_fits(keys: int, is_whole: bool) -> None:  # noqa: FBT001 - a row of a table
     """10,000 keys are stored one by one; of more, the largest folder only by one digest."""
-    small, large = a_part("/small"), a_part("/large")
-    ledger = a_ledger({small: a_belief(a_body(A=1)), large: a_belief(a_large_body(keys))})
+    small, large = a_partition("/small"), a_partition("/large")
+    ledger = a_ledger(
+        {small: an_accepted_state(a_partition_state(A=1)), large: an_accepted_state(a_large_body(keys))}
+    )
 
     stored = encode(ledger)
     read = decode(json.loads(json.dumps(stored)))
@@ -193,22 +195,22 @@ def test_a_ledger_always_fits(keys: int, is_whole: bool) -> None:  # noqa: FBT00
     assert bool(read.accepted[large].state.fingerprint) is not is_whole
     assert read.accepted[large].state.agrees(a_large_body(keys))
     assert not read.accepted[large].state.agrees(a_large_body(keys - 1))
-    assert read.accepted[small].state == a_body(A=1)
+    assert read.accepted[small].state == a_partition_state(A=1)
     assert is_stored_as(ledger, read)
 
 
 def test_a_change_of_a_compacted_folder_is_of_any_key() -> None:
     """A compacted state has no keys, so its change matches every workload of the folder."""
-    (change,) = diff(OWN, a_body(A=1, B=1).compacted(), a_body(A=1, B=2))
+    (change,) = diff(OWN, a_partition_state(A=1, B=1).compacted(), a_partition_state(A=1, B=2))
 
     assert (change.key, change.types) == ("*", {CREATE, UPDATE, DELETE})
-    assert diff(OWN, a_body(A=1).compacted(), a_body(A=1)) == ()
+    assert diff(OWN, a_partition_state(A=1).compacted(), a_partition_state(A=1)) == ()
 
 
 def test_all_of_many_pending_restarts_are_stored() -> None:
     """1,000 pending restarts with 50 keys each are all stored, with less detailed changes."""
     changes = tuple(a_change(f"SERVICE_{n:06d}_DATABASE_URL") for n in range(50))
-    all_pending = [a_debt(f"web-{n}", 1, *changes) for n in range(1000)]
+    all_pending = [a_pending_restart(f"web-{n}", 1, *changes) for n in range(1000)]
     ledger = a_ledger({}, *all_pending)
 
     stored = encode(ledger)
@@ -222,11 +224,13 @@ def test_all_of_many_pending_restarts_are_stored() -> None:
 
 def test_what_is_parked_gives_way() -> None:
     """It only spares a restart when an edit and a stale read meet: it is left out where it does not fit."""
-    recently_removed = {a_part("/left"): RecentlyRemoved(a_belief(a_large_body(10_000)), at(1))}
+    recently_removed = {a_partition("/left"): RecentlyRemoved(an_accepted_state(a_large_body(10_000)), at(1))}
 
     alone = encode(a_ledger(recently_removed=recently_removed))
     beside = encode(
-        a_ledger({a_part("/a"): a_belief(a_large_body(10_000))}, recently_removed=recently_removed)
+        a_ledger(
+            {a_partition("/a"): an_accepted_state(a_large_body(10_000))}, recently_removed=recently_removed
+        )
     )
 
     assert (len(alone["parked"]), len(beside["parked"])) == (1, 0)
@@ -268,7 +272,7 @@ def test_the_first_format_is_read() -> None:
     """An upgrade keeps the accepted state, pending restarts and unmatched import events."""
     ledger = decode(FORMAT_1)
 
-    assert ledger.accepted_for(a_part("/payments")) == AcceptedState(
+    assert ledger.accepted_for(a_partition("/payments")) == AcceptedState(
         PartitionState.of({"DB_PASSWORD": SecretVersion("zJ1", 3)}), reports.PRECISE, frozenset({"yI0"})
     )
     assert [(pending.name, pending.seq) for pending in ledger.pending] == [("payments", 7)]
@@ -290,9 +294,11 @@ def test_the_second_format_is_read() -> None:
     )
 
     assert ledger.header == Header("p", "https://i.example", Grade.VALUES, "key-1")
-    assert ledger.accepted_for(a_part("/a")) == AcceptedState(state, at(0), frozenset({"id0"}))
-    assert ledger.accepted_for(a_part("/a/big")).state == state.compacted()
-    assert ledger.recently_removed == {a_part("/left"): RecentlyRemoved(AcceptedState(state, at(2)), at(4))}
+    assert ledger.accepted_for(a_partition("/a")) == AcceptedState(state, at(0), frozenset({"id0"}))
+    assert ledger.accepted_for(a_partition("/a/big")).state == state.compacted()
+    assert ledger.recently_removed == {
+        a_partition("/left"): RecentlyRemoved(AcceptedState(state, at(2)), at(4))
+    }
     (pending,) = ledger.pending
     assert (pending.uid, pending.seq, pending.since, pending.is_requested, pending.unconfirmed) == (
         "uid-2",

@@ -12,20 +12,20 @@ from support.builders import (
     HEADER,
     IMPORT,
     UPDATE,
-    a_body,
     a_change,
-    a_debt,
     a_folder,
     a_ledger,
-    a_part,
+    a_partition,
+    a_partition_state,
+    a_pending_restart,
     a_scope,
+    a_snapshot,
     an_event,
-    an_observation,
     at,
     received,
 )
 
-OWN = a_part("/a")
+OWN = a_partition("/a")
 BLIND = replace(HEADER, grade=Grade.EVENTS)
 VALUES = replace(HEADER, grade=Grade.VALUES, key_id="key-1")
 ROTATED = replace(VALUES, key_id="key-2")
@@ -39,12 +39,12 @@ def read_result(header: Header, *snapshots: Snapshot) -> ReadResult:
 
 def seen(state: PartitionState, seconds: float = LONG) -> Snapshot:
     """The folder `/a` as it stood."""
-    return an_observation({OWN: state}, seconds=seconds)
+    return a_snapshot({OWN: state}, seconds=seconds)
 
 
 def believing(state: PartitionState, header: Header = HEADER) -> Ledger:
     """A ledger that holds the folder `/a` to be so since `START`."""
-    return a_ledger({OWN: AcceptedState(state, at(0))}, a_debt(), header=header)
+    return a_ledger({OWN: AcceptedState(state, at(0))}, a_pending_restart(), header=header)
 
 
 # -- events alone -------------------------------------------------------------------------------------
@@ -76,21 +76,23 @@ def test_in_event_mode_received_events_are_the_changes() -> None:
 
 def test_the_first_permitted_read_is_a_baseline() -> None:
     """Received events count, the state is accepted, and pending restarts stay pending."""
-    ledger = a_ledger({}, a_debt(), header=BLIND)
+    ledger = a_ledger({}, a_pending_restart(), header=BLIND)
 
     taken = apply_read(
-        ledger, read_result(HEADER, seen(a_body(A=2, B=1))), (received(an_event(), 1),), at(LONG)
+        ledger, read_result(HEADER, seen(a_partition_state(A=2, B=1))), (received(an_event(), 1),), at(LONG)
     )
 
     assert [change.scope for change in taken.changes] == [a_scope()]
-    assert taken.ledger.accepted_for(OWN).state == a_body(A=2, B=1)
+    assert taken.ledger.accepted_for(OWN).state == a_partition_state(A=2, B=1)
     assert (taken.ledger.pending, taken.ledger.epoch) == (ledger.pending, ledger.epoch)
     assert taken.ledger.header == HEADER
 
 
 def test_the_last_read_before_event_mode_counts() -> None:
     """After the edit to `Events` the last read counts, and no state stays accepted."""
-    taken = apply_read(believing(a_body(A=1)), read_result(BLIND, seen(a_body(A=2))), (), at(LONG))
+    taken = apply_read(
+        believing(a_partition_state(A=1)), read_result(BLIND, seen(a_partition_state(A=2))), (), at(LONG)
+    )
 
     assert taken.changes == (a_change("A"),)
     assert (taken.ledger.accepted, taken.ledger.header.grade) == ({}, Grade.EVENTS)
@@ -99,7 +101,9 @@ def test_the_last_read_before_event_mode_counts() -> None:
 
 def test_what_is_in_doubt_is_believed_before_looking_ends() -> None:
     """A create within the horizon is never seen again, so it counts."""
-    taken = apply_read(believing(a_body(A=1)), read_result(BLIND, seen(a_body(A=1, B=1), 5)), (), at(5))
+    taken = apply_read(
+        believing(a_partition_state(A=1)), read_result(BLIND, seen(a_partition_state(A=1, B=1), 5)), (), at(5)
+    )
 
     assert taken.changes == (a_change("B", CREATE),)
 
@@ -110,17 +114,23 @@ def test_what_is_in_doubt_is_believed_before_looking_ends() -> None:
 def test_reading_values_from_now_on_restarts_nobody() -> None:
     """Digests that were not known before are noted down, and are no change."""
     taken = apply_read(
-        believing(a_body(A=1)), read_result(VALUES, seen(a_body(A=("A", 1, "d1")))), (), at(LONG)
+        believing(a_partition_state(A=1)),
+        read_result(VALUES, seen(a_partition_state(A=("A", 1, "d1")))),
+        (),
+        at(LONG),
     )
 
     assert taken.changes == ()
-    assert taken.ledger.accepted_for(OWN) == AcceptedState(a_body(A=("A", 1, "d1")), at(0))
+    assert taken.ledger.accepted_for(OWN) == AcceptedState(a_partition_state(A=("A", 1, "d1")), at(0))
 
 
 def test_a_change_that_only_the_edit_to_values_would_hide_is_found() -> None:
     """Versions are compared across the edit."""
     taken = apply_read(
-        believing(a_body(A=1)), read_result(VALUES, seen(a_body(A=("A", 2, "d2")))), (), at(LONG)
+        believing(a_partition_state(A=1)),
+        read_result(VALUES, seen(a_partition_state(A=("A", 2, "d2")))),
+        (),
+        at(LONG),
     )
 
     assert taken.changes == (a_change("A"),)
@@ -128,21 +138,21 @@ def test_a_change_that_only_the_edit_to_values_would_hide_is_found() -> None:
 
 def test_a_rotated_key_restarts_nobody() -> None:
     """Digests under two keys are not compared."""
-    before = believing(a_body(A=("A", 1, "old")), VALUES)
+    before = believing(a_partition_state(A=("A", 1, "old")), VALUES)
 
-    taken = apply_read(before, read_result(ROTATED, seen(a_body(A=("A", 1, "new")))), (), at(LONG))
+    taken = apply_read(before, read_result(ROTATED, seen(a_partition_state(A=("A", 1, "new")))), (), at(LONG))
 
     assert taken.changes == ()
-    assert taken.ledger.accepted_for(OWN).state == a_body(A=("A", 1, "new"))
+    assert taken.ledger.accepted_for(OWN).state == a_partition_state(A=("A", 1, "new"))
     assert taken.ledger.header == ROTATED
 
 
 def test_a_changed_value_without_a_version_is_an_import_mutation() -> None:
     """A referenced secret changed: Infisical also sends an import mutation for that."""
-    before = believing(a_body(A=("A", 1, "d1"), B=("B", 1, "d1")), VALUES)
+    before = believing(a_partition_state(A=("A", 1, "d1"), B=("B", 1, "d1")), VALUES)
 
     taken = apply_read(
-        before, read_result(VALUES, seen(a_body(A=("A", 1, "d2"), B=("B", 1, "d1")))), (), at(LONG)
+        before, read_result(VALUES, seen(a_partition_state(A=("A", 1, "d2"), B=("B", 1, "d1")))), (), at(LONG)
     )
 
     assert taken.changes == (a_change("A", IMPORT),)
@@ -150,11 +160,11 @@ def test_a_changed_value_without_a_version_is_an_import_mutation() -> None:
 
 def test_the_event_of_a_reference_and_the_value_that_shows_it_are_one() -> None:
     """The event that comes seconds after the value was seen to change is set off against it."""
-    before = believing(a_body(A=("A", 1, "d1")), VALUES)
-    first = apply_read(before, read_result(VALUES, seen(a_body(A=("A", 1, "d2")))), (), at(LONG))
+    before = believing(a_partition_state(A=("A", 1, "d1")), VALUES)
+    first = apply_read(before, read_result(VALUES, seen(a_partition_state(A=("A", 1, "d2")))), (), at(LONG))
 
     event = received(an_event(IMPORT, "/a"), LONG + 4)
-    later = seen(a_body(A=("A", 1, "d2")), LONG + 10)
+    later = seen(a_partition_state(A=("A", 1, "d2")), LONG + 10)
     second = apply_read(first.ledger, read_result(VALUES, later), (event,), at(LONG + 10))
 
     assert (second.changes, second.expired_import_events, second.ledger.unmatched_events) == ((), (), ())
@@ -162,12 +172,18 @@ def test_the_event_of_a_reference_and_the_value_that_shows_it_are_one() -> None:
 
 def test_a_young_value_is_believed_with_the_event_that_is_believed() -> None:
     """Within the horizon a digest proves nothing; but the restart for its event is the one for it, too."""
-    before = believing(a_body(A=("A", 1, "d1")), VALUES)
+    before = believing(a_partition_state(A=("A", 1, "d1")), VALUES)
     event = received(an_event(IMPORT, "/a"), 1)
 
-    first = apply_read(before, read_result(VALUES, seen(a_body(A=("A", 1, "d2")), 2)), (event,), at(2))
-    second = apply_read(first.ledger, read_result(VALUES, seen(a_body(A=("A", 1, "d2")), 7)), (), at(7))
-    third = apply_read(second.ledger, read_result(VALUES, seen(a_body(A=("A", 1, "d2")), 90)), (), at(90))
+    first = apply_read(
+        before, read_result(VALUES, seen(a_partition_state(A=("A", 1, "d2")), 2)), (event,), at(2)
+    )
+    second = apply_read(
+        first.ledger, read_result(VALUES, seen(a_partition_state(A=("A", 1, "d2")), 7)), (), at(7)
+    )
+    third = apply_read(
+        second.ledger, read_result(VALUES, seen(a_partition_state(A=("A", 1, "d2")), 90)), (), at(90)
+    )
 
     assert (first.changes, first.expired_import_events) == ((), ())
     assert (second.changes, second.expired_import_events) == (
@@ -179,9 +195,9 @@ def test_a_young_value_is_believed_with_the_event_that_is_believed() -> None:
 
 def test_a_value_that_is_hidden_for_once_is_no_change() -> None:
     """Without a digest there is only the version to go by, and the digest from before is kept."""
-    before = believing(a_body(A=("A", 1, "d1")), VALUES)
+    before = believing(a_partition_state(A=("A", 1, "d1")), VALUES)
 
-    taken = apply_read(before, read_result(VALUES, seen(a_body(A=1))), (), at(LONG))
+    taken = apply_read(before, read_result(VALUES, seen(a_partition_state(A=1))), (), at(LONG))
 
     assert taken.changes == ()
-    assert taken.ledger.accepted_for(OWN).state == a_body(A=("A", 1, "d1"))
+    assert taken.ledger.accepted_for(OWN).state == a_partition_state(A=("A", 1, "d1"))

@@ -25,18 +25,25 @@ from infisical_events.core.snapshots.snapshots import PartitionState, Snapshot, 
 from support.builders import (
     IMPORT,
     UPDATE,
-    a_belief,
-    a_body,
     a_change,
-    a_debt,
     a_folder,
     a_ledger,
+    a_partition_state,
+    a_pending_restart,
     a_scope,
+    an_accepted_state,
     an_event,
     at,
     received,
 )
-from support.strategies import few_scopes, hearings, held_ledgers, meetings, own_bodies, snapshots
+from support.strategies import (
+    few_ledgers,
+    few_scopes,
+    ledgers_with_snapshots,
+    own_states,
+    received_events,
+    snapshots,
+)
 from support.transitions import (
     HORIZON_SECONDS,
     OWN,
@@ -48,7 +55,7 @@ from support.transitions import (
 # -- laws -----------------------------------------------------------------------------------------
 
 
-@given(meetings, hearings)
+@given(ledgers_with_snapshots, received_events)
 def test_the_same_snapshot_again_changes_nothing(
     meeting: tuple[Ledger, Snapshot], told: tuple[ReceivedEvent, ...]
 ) -> None:
@@ -63,7 +70,7 @@ def test_the_same_snapshot_again_changes_nothing(
     assert (twice.ledger, twice.read_again_at) == (once.ledger, once.read_again_at)
 
 
-@given(held_ledgers, snapshots, hearings)
+@given(few_ledgers, snapshots, received_events)
 def test_the_same_snapshot_of_another_scope_changes_nothing(
     ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
 ) -> None:
@@ -75,7 +82,7 @@ def test_the_same_snapshot_of_another_scope_changes_nothing(
     assert (twice.changes, twice.expired_import_events, twice.ledger) == ((), (), once.ledger)
 
 
-@given(held_ledgers, snapshots, hearings)
+@given(few_ledgers, snapshots, received_events)
 def test_an_accepted_state_never_goes_back_within_the_read_lag(
     ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
 ) -> None:
@@ -92,7 +99,7 @@ def test_an_accepted_state_never_goes_back_within_the_read_lag(
         assert all(secret_version.version >= versions.get(secret_version.id, 0) for secret_version in held)
 
 
-@given(meetings, hearings)
+@given(ledgers_with_snapshots, received_events)
 def test_reported_changes_are_the_difference_of_accepted_states(
     meeting: tuple[Ledger, Snapshot], told: tuple[ReceivedEvent, ...]
 ) -> None:
@@ -110,7 +117,7 @@ def test_reported_changes_are_the_difference_of_accepted_states(
     assert {(change.scope, change.key) for change in found.changes} == moved
 
 
-@given(held_ledgers, snapshots, hearings)
+@given(few_ledgers, snapshots, received_events)
 def test_a_ledger_holds_nothing_out_of_scope(
     ledger: Ledger, snapshot: Snapshot, told: tuple[ReceivedEvent, ...]
 ) -> None:
@@ -122,7 +129,7 @@ def test_a_ledger_holds_nothing_out_of_scope(
     assert (after.epoch, after.seq, after.header) == (ledger.epoch, ledger.seq, ledger.header)
 
 
-@given(st.lists(own_bodies, min_size=1, max_size=5))
+@given(st.lists(own_states, min_size=1, max_size=5))
 def test_after_the_read_lag_the_true_state_is_accepted(history: list[PartitionState]) -> None:
     """After any number of changes, a late enough read reports the rest and is accepted."""
     ledger = accepting(own=history[0])
@@ -138,7 +145,7 @@ def test_after_the_read_lag_the_true_state_is_accepted(history: list[PartitionSt
 def test_the_next_read_is_at_the_earliest_moment(scope: Scope) -> None:
     """Of a suspect read and an open claim the earlier one decides."""
     ledger = a_ledger(
-        {OWN: a_belief(a_body(A=1))},
+        {OWN: an_accepted_state(a_partition_state(A=1))},
         scopes=[scope],
         unmatched_events=(UnmatchedImportEvent(a_folder("/a"), at(58)),),
     )
@@ -150,7 +157,7 @@ def test_the_next_read_is_at_the_earliest_moment(scope: Scope) -> None:
 def test_a_pending_restart_outlives_every_scope_that_it_overlaps(owed: Scope, wanted: list[Scope]) -> None:
     """It is dropped only when none of its folders is in scope any more."""
     change = Change(owed, "A", frozenset({UPDATE}))
-    ledger = a_ledger(None, a_debt("web", 1, change), scopes=[a_scope("/elsewhere")])
+    ledger = a_ledger(None, a_pending_restart("web", 1, change), scopes=[a_scope("/elsewhere")])
 
     kept = applied(ledger, read_result(1, {}, *wanted)).ledger.pending
 
@@ -159,24 +166,26 @@ def test_a_pending_restart_outlives_every_scope_that_it_overlaps(owed: Scope, wa
 
 def test_an_unverified_partition_keeps_its_accepted_state() -> None:
     """A possibly hidden partition changes nothing and makes no read due."""
-    ledger = accepting(own=a_body(A=1))
+    ledger = accepting(own=a_partition_state(A=1))
     late = read_result(HORIZON_SECONDS + 1, {})
 
     taken = applied(ledger, late.with_unverified([OWN]))
 
     assert list(unconfirmed_removals(ledger, late, ())) == [OWN]
     assert (taken.changes, taken.read_again_at) == ((), None)
-    assert taken.ledger.accepted_for(OWN).state == a_body(A=1)
+    assert taken.ledger.accepted_for(OWN).state == a_partition_state(A=1)
 
 
 def test_future_moments_become_now() -> None:
     """A clock that was a day ahead, or an edit by hand, hides no change."""
     ledger = replace(
-        accepting(own=a_body(A=1)), baselined_at=at(86_400), accepted={OWN: a_belief(a_body(A=1), 86_400)}
+        accepting(own=a_partition_state(A=1)),
+        baselined_at=at(86_400),
+        accepted={OWN: an_accepted_state(a_partition_state(A=1), 86_400)},
     )
 
-    now = applied(ledger, read_result(0, {OWN: a_body(A=1)}))
-    later = applied(now.ledger, read_result(HORIZON_SECONDS + 1, {OWN: a_body(A=1, B=1)}))
+    now = applied(ledger, read_result(0, {OWN: a_partition_state(A=1)}))
+    later = applied(now.ledger, read_result(HORIZON_SECONDS + 1, {OWN: a_partition_state(A=1, B=1)}))
 
     assert now.ledger.accepted_for(OWN).accepted_at == at(0)
     assert [change.key for change in later.changes] == ["B"]

@@ -8,7 +8,7 @@ from infisical_events.core.ledger.ledger import UnmatchedImportEvent
 from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
 from infisical_events.core.restarts.workloads import Workload, matching_changes
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
-from support.builders import IMPORT, UPDATE, a_change, a_folder, a_receipt, a_workload, at
+from support.builders import IMPORT, UPDATE, a_change, a_folder, a_record, a_workload, at
 
 _KEYS = ("DB_URL", "DB_PASSWORD", "API_KEY", ANY_KEY)
 _CHANGES = st.builds(
@@ -30,7 +30,7 @@ _WORDS = st.fixed_dictionaries(
         "secret_keys": st.sampled_from(("DB_*", "!DB_*", "API_?EY, DB_URL", "no [key")),
         "secret_path": st.sampled_from(("/a", "/**", "no path")),
         "events": st.sampled_from((UPDATE, IMPORT, "no event")),
-        "last_restart": st.integers(-20, 20).map(lambda seconds: a_receipt(at(seconds))),
+        "last_restart": st.integers(-20, 20).map(lambda seconds: a_record(at(seconds))),
     },
 )
 _WORKLOADS = st.lists(_WORDS, max_size=4).map(

@@ -28,13 +28,13 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.secret_providers import SecretProvider
 from infisical_events.core.sync.sync_requests import PodContent, SecretContent, SyncContext
 from infisical_events.core.sync.workload_sync_state import ManagedSecretState, WorkloadSecrets
-from support.builders import START, a_debt, a_workload, at
+from support.builders import START, a_pending_restart, a_workload, at
 
 NOW = at(10)
 LATE = at(100)
 TIMEOUT = timedelta(seconds=60)
 WORKLOAD = a_workload()
-PENDING = a_debt()
+PENDING = a_pending_restart()
 REQUESTED = replace(PENDING, is_requested=True)
 TIMED_OUT = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)
 SILENT = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_SILENT)

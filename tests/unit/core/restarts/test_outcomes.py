@@ -22,11 +22,11 @@ from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.core.sync.workload_sync_state import WorkloadSyncState
-from support.builders import a_debt, a_ledger, a_workload, at
+from support.builders import a_ledger, a_pending_restart, a_workload, at
 
 NOW = at(10)
 WORKLOAD = a_workload(wave="2")
-PENDING = a_debt()
+PENDING = a_pending_restart()
 WATCHED = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_SILENT)
 GUESS = WorkloadSyncState(SyncState.CHANGED, is_guess=True)
 TIMED_OUT = WorkloadSyncState(SyncState.TIMED_OUT, max_wait=timedelta(hours=1))
@@ -140,7 +140,7 @@ def test_found_rollouts() -> None:
 
 def test_the_condition_names_what_waits() -> None:
     """An alarming reason first; then what each workload waits for, and the rollouts in progress."""
-    halted = Defer(pending=a_debt("api"), reason=Reason.ROLLOUT_HALTED, note="repair it")
+    halted = Defer(pending=a_pending_restart("api"), reason=Reason.ROLLOUT_HALTED, note="repair it")
     rollout = rollout_of(RESTART, NOW)
     condition = restarts_condition(
         [RestartOutcome(DEFERRED), RestartOutcome(halted)], [RolloutUpdate(rollout)]

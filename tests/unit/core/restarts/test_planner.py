@@ -36,10 +36,10 @@ from support.builders import (
     ROLLOUT,
     UPDATE,
     a_change,
-    a_debt,
     a_folder,
     a_ledger,
-    a_receipt,
+    a_pending_restart,
+    a_record,
     a_workload,
     at,
     patched,
@@ -93,7 +93,9 @@ def test_whom_a_change_concerns_is_owed_a_restart() -> None:
     )
 
     assert ledger == a_ledger(
-        None, a_debt("web", 5, a_change("A"), seconds=60), a_debt("job", 5, a_change("A"), seconds=60)
+        None,
+        a_pending_restart("web", 5, a_change("A"), seconds=60),
+        a_pending_restart("job", 5, a_change("A"), seconds=60),
     )
 
 
@@ -109,30 +111,30 @@ def test_whom_a_change_concerns_is_owed_a_restart() -> None:
 )
 def test_what_concerns_nobody_owes_nothing(workloads: tuple[Workload, ...]) -> None:
     """The ledger stays the one it was, debts included."""
-    ledger = a_ledger(None, a_debt("held"))
+    ledger = a_ledger(None, a_pending_restart("held"))
 
     assert owed(ledger, *workloads) is ledger
 
 
 def test_a_second_change_is_owed_with_the_first() -> None:
     """A debt that is still open takes up the new change, and counts as the newest."""
-    ledger = owed(a_ledger(None, a_debt("web", 3, a_change("B"), seconds=5)), a_workload())
+    ledger = owed(a_ledger(None, a_pending_restart("web", 3, a_change("B"), seconds=5)), a_workload())
 
-    assert ledger.pending == (a_debt("web", 4, a_change("A"), a_change("B"), seconds=60),)
+    assert ledger.pending == (a_pending_restart("web", 4, a_change("A"), a_change("B"), seconds=60),)
 
 
 def test_what_is_paid_is_owed_no_more() -> None:
     """Of a debt that was paid and not cleared yet nothing is taken up."""
-    before = a_ledger(None, a_debt("web", 3, a_change("B"), seconds=5))
+    before = a_ledger(None, a_pending_restart("web", 3, a_change("B"), seconds=5))
 
     assert owed(before, restarted(a_workload(), before)).pending == (
-        a_debt("web", 4, a_change("A"), seconds=70),
+        a_pending_restart("web", 4, a_change("A"), seconds=70),
     )
 
 
 def test_a_debt_is_owed_to_one_object() -> None:
     """A workload of the same name with another uid is another one."""
-    ledger = owed(a_ledger(None, a_debt("web", 3)), replace(a_workload(), uid="another"))
+    ledger = owed(a_ledger(None, a_pending_restart("web", 3)), replace(a_workload(), uid="another"))
 
     assert [(pending.uid, pending.seq) for pending in ledger.pending] == [("uid-of-web", 3), ("another", 4)]
 
@@ -140,7 +142,7 @@ def test_a_debt_is_owed_to_one_object() -> None:
 @pytest.mark.parametrize(("last", "since"), [(59, 60), (61, 61)])
 def test_only_a_later_restart_can_cover_a_debt(last: float, since: float) -> None:
     """A restart that was listed with the workload came before the debt, whatever the clocks say."""
-    workload = a_workload(last_restart=a_receipt(at(last)))
+    workload = a_workload(last_restart=a_record(at(last)))
     ledger = owed(a_ledger(), workload)
 
     assert ledger.pending[0].since == at(since)
@@ -163,13 +165,15 @@ def test_an_import_mutation_unseen_is_owed_once() -> None:
     """To whom it concerns, as anything in its folder."""
     change = a_change(ANY_KEY, IMPORT)
 
-    assert owed(a_ledger(), a_workload(), selected=CLAIMED).pending == (a_debt("web", 1, change, seconds=60),)
+    assert owed(a_ledger(), a_workload(), selected=CLAIMED).pending == (
+        a_pending_restart("web", 1, change, seconds=60),
+    )
 
 
 @pytest.mark.parametrize(("last", "is_owed"), [(9, True), (10, True), (11, False)])
 def test_a_restart_since_it_was_heard_pays_an_import_mutation(last: float, is_owed: bool) -> None:  # noqa: FBT001
     """What was restarted after the event has the new content already."""
-    workload = a_workload(last_restart=a_receipt(at(last)))
+    workload = a_workload(last_restart=a_record(at(last)))
 
     assert bool(owed(a_ledger(), workload, selected=CLAIMED).pending) is is_owed
     assert owed(a_ledger(), workload).pending
@@ -185,64 +189,66 @@ def test_nothing_selected_is_nothing() -> None:
 
 def test_what_is_owed_is_done() -> None:
     """A workload that nothing speaks for otherwise is restarted for its debt."""
-    assert planned(a_ledger(None, a_debt()), a_workload()) == RestartNow(
-        a_workload(), a_debt(), Action.RESTART
+    assert planned(a_ledger(None, a_pending_restart()), a_workload()) == RestartNow(
+        a_workload(), a_pending_restart(), Action.RESTART
     )
 
 
 @pytest.mark.parametrize(
     ("workloads", "step"),
     [
-        ((), Resolved(a_debt(), Reason.WORKLOAD_GONE)),
-        ((replace(a_workload(), uid="another"),), Resolved(a_debt(), Reason.WORKLOAD_GONE)),
+        ((), Resolved(a_pending_restart(), Reason.WORKLOAD_GONE)),
+        ((replace(a_workload(), uid="another"),), Resolved(a_pending_restart(), Reason.WORKLOAD_GONE)),
         (
-            (a_workload(last_restart=a_receipt(at(0), payments="epoch.1")),),
-            Resolved(a_debt(), Reason.ALREADY_RESTARTED),
+            (a_workload(last_restart=a_record(at(0), payments="epoch.1")),),
+            Resolved(a_pending_restart(), Reason.ALREADY_RESTARTED),
         ),
         (
-            (a_workload(paused="true", last_restart=a_receipt(at(0), payments="epoch.2")),),
-            Resolved(a_debt(), Reason.ALREADY_RESTARTED),
+            (a_workload(paused="true", last_restart=a_record(at(0), payments="epoch.2")),),
+            Resolved(a_pending_restart(), Reason.ALREADY_RESTARTED),
         ),
-        ((a_workload(auto_reload="false"),), Resolved(a_debt(), Reason.NO_LONGER_MATCHING)),
-        ((a_workload(secret_keys="OTHER"),), Resolved(a_debt(), Reason.NO_LONGER_MATCHING)),
+        ((a_workload(auto_reload="false"),), Resolved(a_pending_restart(), Reason.NO_LONGER_MATCHING)),
+        ((a_workload(secret_keys="OTHER"),), Resolved(a_pending_restart(), Reason.NO_LONGER_MATCHING)),
         (
-            (a_workload(last_restart=a_receipt(at(1), mail="other.9")),),
-            Resolved(a_debt(), Reason.COVERED_BY_OTHER_SUBSCRIPTION),
+            (a_workload(last_restart=a_record(at(1), mail="other.9")),),
+            Resolved(a_pending_restart(), Reason.COVERED_BY_OTHER_SUBSCRIPTION),
         ),
-        ((a_workload(paused="true"),), Deferred(a_debt(), Reason.PAUSED)),
+        ((a_workload(paused="true"),), Deferred(a_pending_restart(), Reason.PAUSED)),
     ],
     ids=["gone", "recreated", "paid", "paid and held", "opted out", "narrowed", "covered", "held"],
 )
 def test_what_needs_no_restart(workloads: tuple[Workload, ...], step: PlannedAction) -> None:
     """Each has its own reason."""
-    assert planned(a_ledger(None, a_debt()), *workloads) == step
+    assert planned(a_ledger(None, a_pending_restart()), *workloads) == step
 
 
 @pytest.mark.parametrize("revisions", [{"payments": "epoch.0"}, {"payments": "other.1"}, {"mail": "epoch.1"}])
 def test_another_receipt_pays_nothing(revisions: dict[str, str]) -> None:
     """Neither an older stamp, nor one of another baseline, nor a neighbour's from before the change."""
-    workload = a_workload(last_restart=a_receipt(at(0), **revisions))
+    workload = a_workload(last_restart=a_record(at(0), **revisions))
 
-    assert planned(a_ledger(None, a_debt()), workload) == RestartNow(workload, a_debt(), Action.RESTART)
+    assert planned(a_ledger(None, a_pending_restart()), workload) == RestartNow(
+        workload, a_pending_restart(), Action.RESTART
+    )
 
 
 def test_a_restart_of_the_same_moment_covers_nothing() -> None:
     """Coverage means strictly later, not merely another restart."""
-    workload = a_workload(last_restart=a_receipt(at(5)))
+    workload = a_workload(last_restart=a_record(at(5)))
 
-    assert isinstance(planned(a_ledger(None, a_debt(seconds=5)), workload), RestartNow)
+    assert isinstance(planned(a_ledger(None, a_pending_restart(seconds=5)), workload), RestartNow)
 
 
 def test_every_debt_has_its_step() -> None:
     """In the order of the ledger, whatever the order of the list."""
-    ledger = a_ledger(None, a_debt("a"), a_debt("b", 2), a_debt("c"))
+    ledger = a_ledger(None, a_pending_restart("a"), a_pending_restart("b", 2), a_pending_restart("c"))
 
     steps = steps_of(ledger, a_workload("c", paused="true"), a_workload("a"))
 
     assert steps == (
-        RestartNow(a_workload("a"), a_debt("a"), Action.RESTART),
-        Resolved(a_debt("b", 2), Reason.WORKLOAD_GONE),
-        Deferred(a_debt("c"), Reason.PAUSED),
+        RestartNow(a_workload("a"), a_pending_restart("a"), Action.RESTART),
+        Resolved(a_pending_restart("b", 2), Reason.WORKLOAD_GONE),
+        Deferred(a_pending_restart("c"), Reason.PAUSED),
     )
 
 
@@ -273,18 +279,20 @@ def test_one_restart_serves_two_subscriptions() -> None:
 
 def test_what_is_settled_is_cleared() -> None:
     """The debts that were handled go, the others stay."""
-    ledger = a_ledger(None, a_debt("a"), a_debt("b", 2), a_debt("c"))
+    ledger = a_ledger(None, a_pending_restart("a"), a_pending_restart("b", 2), a_pending_restart("c"))
 
-    assert remove_done(ledger, [a_debt("a"), a_debt("c")]) == a_ledger(None, a_debt("b", 2))
+    assert remove_done(ledger, [a_pending_restart("a"), a_pending_restart("c")]) == a_ledger(
+        None, a_pending_restart("b", 2)
+    )
 
 
 def test_a_newer_debt_stays() -> None:
     """What was added while an older debt was handled is still owed."""
-    ledger = a_ledger(None, a_debt("a", 3, a_change("B")))
+    ledger = a_ledger(None, a_pending_restart("a", 3, a_change("B")))
 
-    assert remove_done(ledger, [a_debt("a", 2)]) is ledger
+    assert remove_done(ledger, [a_pending_restart("a", 2)]) is ledger
     assert remove_done(ledger, []) is ledger
-    assert remove_done(ledger, [a_debt("a", 3)]).pending == ()
+    assert remove_done(ledger, [a_pending_restart("a", 3)]).pending == ()
 
 
 @given(
@@ -293,8 +301,8 @@ def test_a_newer_debt_stays() -> None:
 )
 def test_clearing_never_removes_what_is_newer(open_debts: dict[str, int], handled: dict[str, int]) -> None:
     """Exactly the debts up to the handled sequence numbers go, and clearing again changes nothing."""
-    ledger = a_ledger(None, *(a_debt(name, seq) for name, seq in open_debts.items()), seq=9)
-    settled = [a_debt(name, seq) for name, seq in handled.items()]
+    ledger = a_ledger(None, *(a_pending_restart(name, seq) for name, seq in open_debts.items()), seq=9)
+    settled = [a_pending_restart(name, seq) for name, seq in handled.items()]
 
     cleared = remove_done(ledger, settled)
 
@@ -336,8 +344,8 @@ def test_what_is_done_for_a_workload(kind: WorkloadKind, annotations: dict[str, 
     rules = RestartPolicy(Action.RESYNC_THEN_RESTART)
     workload = a_workload(kind=kind, **annotations)
 
-    assert steps_of(a_ledger(None, a_debt()), workload, rules=rules) == (
-        RestartNow(workload, a_debt(), action),
+    assert steps_of(a_ledger(None, a_pending_restart()), workload, rules=rules) == (
+        RestartNow(workload, a_pending_restart(), action),
     )
 
 
@@ -349,8 +357,8 @@ COOLING = RestartPolicy(cooldown=timedelta(seconds=30))
 )
 def test_a_restart_is_rested_from(restarted: float, until: float | None) -> None:
     """So long after the newest one, whoever made it; a clock that was ahead holds it no longer than that."""
-    workload = a_workload(last_restart=a_receipt(at(restarted), mail="x.1"))
-    ledger = a_ledger(None, a_debt(seconds=1000))
+    workload = a_workload(last_restart=a_record(at(restarted), mail="x.1"))
+    ledger = a_ledger(None, a_pending_restart(seconds=1000))
     (step,) = steps_of(ledger, workload, rules=COOLING)
 
     if until is None:
@@ -362,16 +370,16 @@ def test_a_restart_is_rested_from(restarted: float, until: float | None) -> None
 @pytest.mark.parametrize(("kind", "annotations"), [(DEPLOYMENT, {"action": "Resync"}), (CRON_JOB, {})])
 def test_who_is_not_restarted_does_not_rest(kind: WorkloadKind, annotations: dict[str, str]) -> None:
     """Its Secrets are made fresh at once."""
-    workload = a_workload(kind=kind, last_restart=a_receipt(at(599)), **annotations)
-    (step,) = steps_of(a_ledger(None, a_debt()), workload, rules=COOLING)
+    workload = a_workload(kind=kind, last_restart=a_record(at(599)), **annotations)
+    (step,) = steps_of(a_ledger(None, a_pending_restart()), workload, rules=COOLING)
 
     assert isinstance(step, RestartNow)
 
 
 def test_who_is_held_is_held_whatever_else() -> None:
     """Its owner's word is the reason that is told, and no moment is promised."""
-    workload = a_workload(paused="true", last_restart=a_receipt(at(599)))
-    ledger = a_ledger(None, a_debt(seconds=1000))
+    workload = a_workload(paused="true", last_restart=a_record(at(599)))
+    ledger = a_ledger(None, a_pending_restart(seconds=1000))
 
     assert steps_of(ledger, workload, rules=COOLING) == (Deferred(ledger.pending[0], Reason.PAUSED),)
 
@@ -379,12 +387,12 @@ def test_who_is_held_is_held_whatever_else() -> None:
 @pytest.mark.parametrize("action", [Action.RESYNC, Action.RESYNC_THEN_RESTART])
 def test_a_neighbours_restart_covers_only_where_secrets_are_not_looked_at(action: Action) -> None:
     """It may have come before they were fresh; then their content decides, and not the time."""
-    workload = a_workload(last_restart=a_receipt(at(100), mail="x.1"))
-    ledger = a_ledger(None, a_debt())
+    workload = a_workload(last_restart=a_record(at(100), mail="x.1"))
+    ledger = a_ledger(None, a_pending_restart())
 
-    assert planned(ledger, workload) == Resolved(a_debt(), Reason.COVERED_BY_OTHER_SUBSCRIPTION)
+    assert planned(ledger, workload) == Resolved(a_pending_restart(), Reason.COVERED_BY_OTHER_SUBSCRIPTION)
     assert steps_of(ledger, workload, rules=RestartPolicy(action)) == (
-        RestartNow(workload, a_debt(), action),
+        RestartNow(workload, a_pending_restart(), action),
     )
 
 
@@ -432,20 +440,23 @@ def test_a_request_ends_with_its_restart() -> None:
 
 def test_a_restart_that_came_too_early_is_owed_another_one() -> None:
     """As a new debt that no receipt has paid and nobody asked for; a newer debt serves as well."""
-    paid = replace(a_debt("web", 1), is_requested=True)
-    ledger = a_ledger(None, a_debt("api", 2), seq=2)
+    paid = replace(a_pending_restart("web", 1), is_requested=True)
+    ledger = a_ledger(None, a_pending_restart("api", 2), seq=2)
     late = replace(paid, seq=3, since=at(90), is_requested=False)
 
     for unconfirmed in Unconfirmed:
         owed = replace(ledger, seq=3, pending=(*ledger.pending, replace(late, unconfirmed=unconfirmed)))
         assert requeue_unconfirmed(ledger, {paid: unconfirmed}, at(90)) == owed
-    assert requeue_unconfirmed(ledger, {a_debt("api", 1): Unconfirmed.PROVIDER_TIMED_OUT}, at(90)) is ledger
+    assert (
+        requeue_unconfirmed(ledger, {a_pending_restart("api", 1): Unconfirmed.PROVIDER_TIMED_OUT}, at(90))
+        is ledger
+    )
     assert requeue_unconfirmed(ledger, {}, at(90)) is ledger
 
 
 def test_a_debt_that_was_paid_is_followed_when_another_one_takes_its_place() -> None:
     """The restart, of which only its receipt tells, rolls out; what it left in doubt stays owed."""
-    ledger, later = a_ledger(None, a_debt("web", 1), seq=1), a_change("B", path="/b")
+    ledger, later = a_ledger(None, a_pending_restart("web", 1), seq=1), a_change("B", path="/b")
     workload = restarted(a_workload(), ledger)
     doubted = restarted(a_workload(), ledger, unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)
 

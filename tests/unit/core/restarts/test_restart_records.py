@@ -25,8 +25,8 @@ from support.builders import (
     START,
     UPDATE,
     a_change,
-    a_debt,
-    a_receipt,
+    a_pending_restart,
+    a_record,
     a_workload,
     at,
     patched,
@@ -78,13 +78,13 @@ def test_any_annotation_can_be_read(text: str) -> None:
 @pytest.mark.parametrize("text", ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05", "2026-01-02T04:04:05+01:00"])
 def test_the_time_of_a_receipt_is_in_utc(text: str) -> None:
     """A time without a zone is taken for UTC, as the operator writes it."""
-    assert restart_record_of(a_workload(last_restart=a_receipt(text))).time == START
+    assert restart_record_of(a_workload(last_restart=a_record(text))).time == START
 
 
 @given(epochs, epochs, st.integers(0, 9), st.integers(0, 9))
 def test_a_stamp_pays_for_all_before_it(epoch: str, other: str, paid: int, asked: int) -> None:
     """A stamp for one sequence number pays for all up to it, and for none of another epoch."""
-    workload = a_workload(last_restart=a_receipt(payments=revision_of(epoch, paid)))
+    workload = a_workload(last_restart=a_record(payments=revision_of(epoch, paid)))
 
     assert is_restarted(workload, "payments", other, asked) == (epoch == other and asked <= paid)
     assert not is_restarted(workload, "mail", epoch, asked)
@@ -94,13 +94,16 @@ def test_a_stamp_pays_for_all_before_it(epoch: str, other: str, paid: int, asked
 def test_a_stamp_that_nobody_wrote_pays_nothing(seq: str) -> None:
     """Only a plain number behind the epoch is a stamp."""
     assert not is_restarted(
-        a_workload(last_restart=a_receipt(payments=f"epoch.{seq}")), "payments", "epoch", 1
+        a_workload(last_restart=a_record(payments=f"epoch.{seq}")), "payments", "epoch", 1
     )
 
 
 def test_a_restart_is_one_patch() -> None:
     """It names the object and version it was planned on, and writes both receipts and nothing else."""
-    workload, pending = a_workload(), a_debt("web", 7, a_change("A"), a_change("B", CREATE, path="/b"))
+    workload, pending = (
+        a_workload(),
+        a_pending_restart("web", 7, a_change("A"), a_change("B", CREATE, path="/b")),
+    )
 
     patch = restart_patch(workload, RestartCause(pending, "payments", "epoch"), at(9))
     last_restart = patch["metadata"]["annotations"].pop("events.infisical.com/last-restart")
@@ -125,7 +128,7 @@ def test_a_restart_is_one_patch() -> None:
 @given(st.integers(1, 99), st.timedeltas(timedelta(0), timedelta(days=1)))
 def test_a_repeated_patch_makes_no_second_rollout(seq: int, later: timedelta) -> None:
     """The same debt patched again, however late, leaves the pod template as it is."""
-    pending = a_debt("web", seq)
+    pending = a_pending_restart("web", seq)
     first = restart_patch(a_workload(), RestartCause(pending, "payments", "epoch"), START)
     second = restart_patch(
         patched(a_workload(), first), RestartCause(pending, "payments", "epoch"), START + later
@@ -137,7 +140,9 @@ def test_a_repeated_patch_makes_no_second_rollout(seq: int, later: timedelta) ->
 def test_a_newer_debt_makes_a_new_rollout() -> None:
     """Another sequence number, another epoch or another subscription changes the template."""
     specs = [
-        restart_patch(a_workload(), RestartCause(a_debt("web", seq), subscription, epoch), START)["spec"]
+        restart_patch(a_workload(), RestartCause(a_pending_restart("web", seq), subscription, epoch), START)[
+            "spec"
+        ]
         for seq, subscription, epoch in [(1, "a", "x"), (2, "a", "x"), (1, "b", "x"), (1, "a", "y")]
     ]
 
@@ -146,9 +151,10 @@ def test_a_newer_debt_makes_a_new_rollout() -> None:
 
 def test_a_restart_keeps_the_stamps_of_its_neighbours() -> None:
     """A workload of two subscriptions carries a receipt for each."""
-    workload = a_workload(last_restart=a_receipt(mail="other.3", payments="epoch.1"))
+    workload = a_workload(last_restart=a_record(mail="other.3", payments="epoch.1"))
     restarted = patched(
-        workload, restart_patch(workload, RestartCause(a_debt("web", 2), "payments", "epoch"), at(5))
+        workload,
+        restart_patch(workload, RestartCause(a_pending_restart("web", 2), "payments", "epoch"), at(5)),
     )
 
     assert restart_record_of(restarted) == RestartRecord(at(5), {"mail": "other.3", "payments": "epoch.2"})
@@ -156,7 +162,7 @@ def test_a_restart_keeps_the_stamps_of_its_neighbours() -> None:
 
 def test_a_restart_before_the_secrets_were_fresh_says_so() -> None:
     """Until the next one for the same subscription with fresh ones."""
-    cause = RestartCause(a_debt(), "payments", "epoch", unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)
+    cause = RestartCause(a_pending_restart(), "payments", "epoch", unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)
     stale = patched(a_workload(), restart_patch(a_workload(), cause, START))
     others = patched(
         stale, restart_patch(stale, replace(cause, subscription="mail", unconfirmed=None), START)
@@ -175,7 +181,7 @@ def test_somebodys_rollout_is_noted_and_is_no_restart() -> None:
     """The content of the Secrets alone is new in the metadata; no template and no time changes."""
     never = a_workload()
     restarted = patched(
-        never, restart_patch(never, RestartCause(a_debt(), "payments", "epoch", {"a": "1"}), START)
+        never, restart_patch(never, RestartCause(a_pending_restart(), "payments", "epoch", {"a": "1"}), START)
     )
 
     for workload, secrets in ((never, {"env": "2"}), (restarted, {"a": "1", "env": "2"})):

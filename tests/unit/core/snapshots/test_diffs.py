@@ -6,23 +6,31 @@ from hypothesis import given
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.diffs import diff
 from infisical_events.core.snapshots.snapshots import PartitionState, SecretVersion
-from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_body, a_change, a_part
-from support.strategies import own_bodies, states
+from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_change, a_partition, a_partition_state
+from support.strategies import own_states, states
 
-OWN, IMPORTED = a_part("/a"), a_part("/a", source="/shared")
+OWN, IMPORTED = a_partition("/a"), a_partition("/a", source="/shared")
 
 
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        (a_body(), a_body(A=1), [a_change("A", CREATE)]),
-        (a_body(), a_body(A=3), [a_change("A", CREATE, UPDATE)]),
-        (a_body(A=1), a_body(A=2), [a_change("A", UPDATE)]),
-        (a_body(A=2), a_body(A=1), [a_change("A", UPDATE)]),
-        (a_body(A=1), a_body(), [a_change("A", DELETE)]),
-        (a_body(A=("x", 1)), a_body(A=("y", 1)), [a_change("A", DELETE, CREATE)]),
-        (a_body(A=("x", 1)), a_body(A=("y", 2)), [a_change("A", DELETE, CREATE, UPDATE)]),
-        (a_body(A=1, B=1), a_body(A=1, C=1), [a_change("B", DELETE), a_change("C", CREATE)]),
+        (a_partition_state(), a_partition_state(A=1), [a_change("A", CREATE)]),
+        (a_partition_state(), a_partition_state(A=3), [a_change("A", CREATE, UPDATE)]),
+        (a_partition_state(A=1), a_partition_state(A=2), [a_change("A", UPDATE)]),
+        (a_partition_state(A=2), a_partition_state(A=1), [a_change("A", UPDATE)]),
+        (a_partition_state(A=1), a_partition_state(), [a_change("A", DELETE)]),
+        (a_partition_state(A=("x", 1)), a_partition_state(A=("y", 1)), [a_change("A", DELETE, CREATE)]),
+        (
+            a_partition_state(A=("x", 1)),
+            a_partition_state(A=("y", 2)),
+            [a_change("A", DELETE, CREATE, UPDATE)],
+        ),
+        (
+            a_partition_state(A=1, B=1),
+            a_partition_state(A=1, C=1),
+            [a_change("B", DELETE), a_change("C", CREATE)],
+        ),
     ],
     ids=["create", "create-update", "update", "roll-back", "delete", "replace", "replace-update", "two"],
 )
@@ -35,21 +43,21 @@ def test_a_change_is_attributed(
 
 def test_a_rename_is_an_update_of_both_names() -> None:
     """The server reports one secret under another key as `secret:update`."""
-    before, after = a_body(OLD=("x", 1)), a_body(NEW=("x", 2))
+    before, after = a_partition_state(OLD=("x", 1)), a_partition_state(NEW=("x", 2))
 
     assert diff(OWN, before, after) == (a_change("NEW", UPDATE), a_change("OLD", UPDATE))
 
 
 def test_renames_in_a_circle_are_updates() -> None:
     """Two secrets that swap their names were renamed; none was created or deleted."""
-    before, after = a_body(A=("x", 1), B=("y", 1)), a_body(A=("y", 1), B=("x", 1))
+    before, after = a_partition_state(A=("x", 1), B=("y", 1)), a_partition_state(A=("y", 1), B=("x", 1))
 
     assert diff(OWN, before, after) == (a_change("A", UPDATE), a_change("B", UPDATE))
 
 
 def test_a_rename_onto_a_deleted_name_is_both() -> None:
     """Entries for deletes and entries for updates both match it."""
-    before, after = a_body(A=("x", 1), B=("y", 1)), a_body(B=("x", 2))
+    before, after = a_partition_state(A=("x", 1), B=("y", 1)), a_partition_state(B=("x", 2))
 
     assert diff(OWN, before, after) == (a_change("A", UPDATE), a_change("B", DELETE, UPDATE))
 
@@ -57,11 +65,11 @@ def test_a_rename_onto_a_deleted_name_is_both() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "keys"),
     [
-        (a_body(A=1, B=1), a_body(A=2, B=1), ["A"]),
-        (a_body(A=1), a_body(), ["A"]),
-        (a_body(0, A=1, B=1), a_body(1, A=1, B=1), ["A", "B"]),
-        (a_body(0, A=1), a_body(1, B=1), ["A", "B"]),
-        (a_body(0), a_body(1), ["*"]),
+        (a_partition_state(A=1, B=1), a_partition_state(A=2, B=1), ["A"]),
+        (a_partition_state(A=1), a_partition_state(), ["A"]),
+        (a_partition_state(0, A=1, B=1), a_partition_state(1, A=1, B=1), ["A", "B"]),
+        (a_partition_state(0, A=1), a_partition_state(1, B=1), ["A", "B"]),
+        (a_partition_state(0), a_partition_state(1), ["*"]),
     ],
     ids=["an imported key", "an import gone", "another rank", "rank and keys", "rank of nothing"],
 )
@@ -72,12 +80,14 @@ def test_an_import_is_mutated(before: PartitionState, after: PartitionState, key
 
 def test_an_import_of_a_recursive_read_belongs_to_its_whole_scope() -> None:
     """The list does not name the importing folder, so the change may be of any of them."""
-    partition = a_part("/a/**", source="/shared")
+    partition = a_partition("/a/**", source="/shared")
 
-    assert diff(partition, a_body(), a_body(A=1)) == (a_change("A", IMPORT, path="/a/**"),)
+    assert diff(partition, a_partition_state(), a_partition_state(A=1)) == (
+        a_change("A", IMPORT, path="/a/**"),
+    )
 
 
-@given(own_bodies, own_bodies)
+@given(own_states, own_states)
 def test_own_bodies_differ_if_they_do_not_agree(before: PartitionState, after: PartitionState) -> None:
     """There is a change if and only if the bodies do not agree, one for each key that differs."""
     changes = diff(OWN, before, after)
@@ -103,7 +113,7 @@ def test_imports_differ_if_they_do_not_agree(before: PartitionState, after: Part
     assert all(change.types == {IMPORT} for change in changes)
 
 
-@given(own_bodies, own_bodies)
+@given(own_states, own_states)
 def test_what_comes_one_way_goes_the_other(before: PartitionState, after: PartitionState) -> None:
     """A key created in one direction is deleted in the other one, and a rename stays a rename."""
     there = {change.key: change.types for change in diff(OWN, before, after)}

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, is_covered, short_id
-from support.builders import a_body, a_folder, a_part, a_scope, an_observation
-from support.strategies import partitions, states, wide_bodies
+from support.builders import a_folder, a_partition, a_partition_state, a_scope, a_snapshot
+from support.strategies import partitions, states, wide_states
 
 
 def test_a_partition_is_written_readably() -> None:
     """Own secrets are named by their folder, an import by its scope and its source."""
-    assert str(a_part("/a")) == "prod:/a"
-    assert str(a_part("/a/**", source="/shared")) == "prod:/a/**<-prod:/shared"
+    assert str(a_partition("/a")) == "prod:/a"
+    assert str(a_partition("/a/**", source="/shared")) == "prod:/a/**<-prod:/shared"
 
 
 @given(partitions)
@@ -34,7 +34,7 @@ def test_what_is_no_part_is_refused(text: str) -> None:
         Partition.parse(text)
 
 
-@given(wide_bodies)
+@given(wide_states)
 def test_a_body_survives_storage(state: PartitionState) -> None:
     """Every body is read back as it was, in one string of ASCII."""
     assert PartitionState.decode(state.encode()) == state
@@ -44,16 +44,19 @@ def test_a_body_survives_storage(state: PartitionState) -> None:
 @given(st.permutations(["A", "B", "C"]))
 def test_a_body_is_written_in_one_way(keys: list[str]) -> None:
     """Two bodies that are equal are stored alike, in whatever order their keys came."""
-    assert a_body(**dict.fromkeys(keys, ("id", 1))).encode() == '[0,{"A":["id",1],"B":["id",1],"C":["id",1]}]'
+    assert (
+        a_partition_state(**dict.fromkeys(keys, ("id", 1))).encode()
+        == '[0,{"A":["id",1],"B":["id",1],"C":["id",1]}]'
+    )
 
 
 def test_a_state_cannot_be_changed() -> None:
     """Neither the state nor the mapping that it was made of gives write access to its content."""
-    secret_versions = dict(a_body(A=1).versions)
+    secret_versions = dict(a_partition_state(A=1).versions)
     state = PartitionState.of(secret_versions)
     secret_versions.clear()
 
-    assert state == a_body(A=1)
+    assert state == a_partition_state(A=1)
     with pytest.raises(TypeError):
         state.versions["B"] = state.versions["A"]
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -76,22 +79,24 @@ def test_short_ids_tell_secrets_apart(one: str, other: str) -> None:
 
 def test_a_look_counts_its_keys() -> None:
     """Own and imported keys count."""
-    read_result = an_observation({a_part(): a_body(A=1, B=1), a_part(source="/shared"): a_body(C=1)})
+    read_result = a_snapshot(
+        {a_partition(): a_partition_state(A=1, B=1), a_partition(source="/shared"): a_partition_state(C=1)}
+    )
 
     assert read_result.key_count == 3
-    assert an_observation().key_count == 0
+    assert a_snapshot().key_count == 0
 
 
 @pytest.mark.parametrize(
     ("partition", "scope", "expected"),
     [
-        (a_part("/a"), a_scope("/a"), True),
-        (a_part("/a/b"), a_scope("/a/**"), True),
-        (a_part("/a/b"), a_scope("/a"), False),
+        (a_partition("/a"), a_scope("/a"), True),
+        (a_partition("/a/b"), a_scope("/a/**"), True),
+        (a_partition("/a/b"), a_scope("/a"), False),
         (Partition.own(Folder("dev", "/a")), a_scope("/a/**"), False),
-        (a_part("/a", source="/shared"), a_scope("/a"), True),
-        (a_part("/a", source="/shared"), a_scope("/a/**"), False),
-        (a_part("/a/**", source="/shared"), a_scope("/a/**"), True),
+        (a_partition("/a", source="/shared"), a_scope("/a"), True),
+        (a_partition("/a", source="/shared"), a_scope("/a/**"), False),
+        (a_partition("/a/**", source="/shared"), a_scope("/a/**"), True),
     ],
 )
 def test_a_snapshot_covers_a_partition(partition: Partition, scope: Scope, expected: bool) -> None:  # noqa: FBT001 - a table
@@ -101,8 +106,8 @@ def test_a_snapshot_covers_a_partition(partition: Partition, scope: Scope, expec
 
 def test_an_own_part_is_of_its_folder() -> None:
     """Changes of own secrets belong to the folder that holds them."""
-    assert Partition.own(a_folder()) == a_part()
-    assert a_part().folder == a_folder()
+    assert Partition.own(a_folder()) == a_partition()
+    assert a_partition().folder == a_folder()
 
 
 # -- knowing less than all ------------------------------------------------------------------------
@@ -138,11 +143,11 @@ def test_what_agrees_is_completed_by_what_is_known(state: PartitionState, other:
 def test_a_read_of_some_folders_leaves_the_others_unverified() -> None:
     """Other folders, and imports of recursive scopes, keep their accepted state."""
     wide = a_scope("/a/**")
-    sight = an_observation({a_part("/a/b"): a_body(B=2)}, scopes=[a_scope("/a/b")])
-    current = (a_part("/a"), a_part("/a/b"), Partition(wide, a_folder("/shared")))
+    sight = a_snapshot({a_partition("/a/b"): a_partition_state(B=2)}, scopes=[a_scope("/a/b")])
+    current = (a_partition("/a"), a_partition("/a/b"), Partition(wide, a_folder("/shared")))
 
     within = sight.within((wide,), current)
 
     assert within.scopes == (wide,)
-    assert within.partitions == {a_part("/a/b"): a_body(B=2)}
-    assert within.unverified == {a_part("/a"), Partition(wide, a_folder("/shared"))}
+    assert within.partitions == {a_partition("/a/b"): a_partition_state(B=2)}
+    assert within.unverified == {a_partition("/a"), Partition(wide, a_folder("/shared"))}

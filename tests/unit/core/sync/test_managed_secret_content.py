@@ -23,11 +23,11 @@ from infisical_events.core.sync.managed_secret_content import (
     may_lack_import,
 )
 from infisical_events.core.sync.templates import length_of, rendered
-from support.builders import a_belief, a_body, a_ledger, a_part, a_spec, at
-from support.strategies import few_keys, own_bodies, states
+from support.builders import a_ledger, a_partition, a_partition_state, a_spec, an_accepted_state, at
+from support.strategies import few_keys, own_states, states
 
 CANARY = "canary-value-9a3e"
-OWN, SHARED, DEFAULTS = a_part(), a_part(source="/shared"), a_part(source="/defaults")
+OWN, SHARED, DEFAULTS = a_partition(), a_partition(source="/shared"), a_partition(source="/defaults")
 
 
 def a_managed(**fields: Any) -> ManagedSecret:  # noqa: ANN401 - JSON
@@ -36,7 +36,7 @@ def a_managed(**fields: Any) -> ManagedSecret:  # noqa: ANN401 - JSON
     return a_spec(resync={"secrets": [raw]}).resync.secrets[0]
 
 
-def a_reading(partitions: dict[Partition, dict[str, str]] | None = None, **own: str) -> FolderValues:
+def folder_values_of(partitions: dict[Partition, dict[str, str]] | None = None, **own: str) -> FolderValues:
     """Values by part, or the folder's own; the order of imports is that of the mapping."""
     given_parts = {OWN: own} | (partitions or {})
     ranks = {
@@ -68,7 +68,7 @@ def with_body(folder_values: FolderValues, body: PartitionState) -> FolderValues
 def test_own_secrets_win_over_imports_and_later_imports_over_earlier() -> None:
     """As in the server's own reading of a folder."""
     imports = {SHARED: {"A": "shared", "B": "shared", "C": "shared"}, DEFAULTS: {"B": "later"}}
-    folder_values = a_reading(imports, A="own")
+    folder_values = folder_values_of(imports, A="own")
 
     assert managed_secret_content_of(folder_values, a_managed()).data == {
         "A": "own",
@@ -83,8 +83,8 @@ _few_values = st.dictionaries(few_keys, st.text(max_size=3))
 @given(_few_values, st.lists(_few_values, max_size=3))
 def test_the_order_of_a_mapping_decides_nothing(own: dict[str, str], brought: list[dict[str, str]]) -> None:
     """Ranks decide: the imports are read from the first to the last, then come the own secrets."""
-    named = {a_part(source=f"/s{place}"): values for place, values in enumerate(brought)}
-    folder_values = a_reading(named, **own)
+    named = {a_partition(source=f"/s{place}"): values for place, values in enumerate(brought)}
+    folder_values = folder_values_of(named, **own)
     turned = FolderValues(dict(reversed(folder_values.partitions.items())), folder_values.values)
     expected = {key: value for values in [*brought, own] for key, value in values.items()}
 
@@ -101,7 +101,7 @@ def test_the_order_of_a_mapping_decides_nothing(own: dict[str, str], brought: li
 
 def test_keys_are_selected() -> None:
     """Only what the patterns include gets into the Secret, imported or not."""
-    folder_values = a_reading({SHARED: {"DB_HOST": "h", "OTHER": "o"}}, DB_USER="u", DB_OLD="x")
+    folder_values = folder_values_of({SHARED: {"DB_HOST": "h", "OTHER": "o"}}, DB_USER="u", DB_OLD="x")
 
     content = managed_secret_content_of(folder_values, a_managed(secretKeys=["DB_*", "!*_OLD"]))
 
@@ -110,7 +110,7 @@ def test_keys_are_selected() -> None:
 
 def test_an_empty_folder_makes_an_empty_secret() -> None:
     """What was deleted leaves the Secret, to the last key."""
-    assert managed_secret_content_of(a_reading(), a_managed()).data == {}
+    assert managed_secret_content_of(folder_values_of(), a_managed()).data == {}
 
 
 # -- what cannot be made ------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_an_empty_folder_makes_an_empty_secret() -> None:
 @pytest.mark.parametrize("key", ["with blank", "a/b", "é", "..", ".", "..x", "a" * 254, "line\nbreak"])
 def test_a_key_that_no_secret_can_have_is_refused(key: str) -> None:
     """The sentence names it and says how to give it another name, which helps."""
-    folder_values = a_reading(**{key: CANARY})
+    folder_values = folder_values_of(**{key: CANARY})
     with pytest.raises(ContentError, match="template") as refused:
         managed_secret_content_of(folder_values, a_managed())
 
@@ -134,18 +134,20 @@ def test_a_key_that_no_secret_can_have_is_refused(key: str) -> None:
 @pytest.mark.parametrize("key", ["A", "tls.crt", ".dockerconfigjson", "a..b", "-", "_", "a" * 253])
 def test_a_key_that_a_secret_can_have(key: str) -> None:
     """All that Kubernetes takes is taken."""
-    assert managed_secret_content_of(a_reading(**{key: "v"}), a_managed()).data == {key: "v"}
+    assert managed_secret_content_of(folder_values_of(**{key: "v"}), a_managed()).data == {key: "v"}
 
 
 def test_many_bad_keys_make_no_endless_sentence() -> None:
     """Some are named and the others counted."""
     with pytest.raises(ContentError, match=r"'k 0', .*'k 4' and 3 more"):
-        managed_secret_content_of(a_reading(**{f"k {number}": "v" for number in range(8)}), a_managed())
+        managed_secret_content_of(
+            folder_values_of(**{f"k {number}": "v" for number in range(8)}), a_managed()
+        )
 
 
 def test_a_template_has_exactly_its_keys() -> None:
     """What it does not name is left out."""
-    folder_values = a_reading(USER="u", PASSWORD="p", OTHER="o")
+    folder_values = folder_values_of(USER="u", PASSWORD="p", OTHER="o")
 
     content = managed_secret_content_of(
         folder_values, a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}@db"})
@@ -158,7 +160,7 @@ def test_a_missing_secret_is_named_with_its_place() -> None:
     """The sentence names the Secret, the folder, the template's key and the name; no value."""
     with pytest.raises(ContentError) as refused:
         managed_secret_content_of(
-            a_reading(USER=CANARY), a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}"})
+            folder_values_of(USER=CANARY), a_managed(template={"url": "{{ .USER }}:{{ .PASSWORD }}"})
         )
 
     assert str(refused.value) == (
@@ -170,21 +172,21 @@ def test_a_missing_secret_is_named_with_its_place() -> None:
 def test_what_is_too_large_is_refused(letter: str, most: int) -> None:
     """A Secret holds a mebibyte of values, in bytes, all of them together."""
     half = letter * (most // 2)
-    assert len(managed_secret_content_of(a_reading(A=half, B=half), a_managed()).data) == 2
+    assert len(managed_secret_content_of(folder_values_of(A=half, B=half), a_managed()).data) == 2
 
     with pytest.raises(ContentError, match=r"would have 104857\d bytes.*secretKeys"):
-        managed_secret_content_of(a_reading(A=half, B=half + letter), a_managed())
+        managed_secret_content_of(folder_values_of(A=half, B=half + letter), a_managed())
 
 
 def test_a_value_that_cannot_be_written_is_refused() -> None:
     """Half of a surrogate pair, which JSON can name, is told by its key."""
     with pytest.raises(ContentError, match="value of 'A' is not valid Unicode text"):
-        managed_secret_content_of(a_reading(A="\ud800"), a_managed())
+        managed_secret_content_of(folder_values_of(A="\ud800"), a_managed())
 
 
 def test_no_value_is_shown() -> None:
     """Neither what was read nor what was made of it repeats a value when it is printed."""
-    folder_values = a_reading({SHARED: {"B": CANARY}}, A=CANARY)
+    folder_values = folder_values_of({SHARED: {"B": CANARY}}, A=CANARY)
     content = managed_secret_content_of(folder_values, a_managed())
 
     assert CANARY not in f"{folder_values!r} {folder_values} {content!r} {content}"
@@ -195,36 +197,36 @@ def test_no_value_is_shown() -> None:
 
 def test_a_token_is_short_and_fit_for_an_annotation() -> None:
     """27 characters of URL-safe base64."""
-    assert re.fullmatch(r"[\w-]{27}", token(a_reading(A="1")), re.ASCII)
+    assert re.fullmatch(r"[\w-]{27}", token(folder_values_of(A="1")), re.ASCII)
 
 
 @given(st.text(), st.text())
 def test_a_token_knows_nothing_of_values(one: str, other: str) -> None:
     """Two contents of the same ids and versions have one token, whatever their values are."""
-    assert token(a_reading(A=one)) == token(a_reading(A=other))
+    assert token(folder_values_of(A=one)) == token(folder_values_of(A=other))
 
 
 def test_a_token_is_no_digest_of_a_value() -> None:
     """Nothing by which a guess could be tried."""
     digest = base64.urlsafe_b64encode(hashlib.sha256(CANARY.encode()).digest()).decode()
 
-    assert token(a_reading(A=CANARY)) != digest[:27]
+    assert token(folder_values_of(A=CANARY)) != digest[:27]
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        a_body(A=("id", 2)),
-        a_body(A=("other", 1)),
-        a_body(A=("id", 1, "digest")),
-        a_body(A=("id", 1), B=("id-2", 1)),
-        a_body(B=("id", 1)),
-        a_body(),
+        a_partition_state(A=("id", 2)),
+        a_partition_state(A=("other", 1)),
+        a_partition_state(A=("id", 1, "digest")),
+        a_partition_state(A=("id", 1), B=("id-2", 1)),
+        a_partition_state(B=("id", 1)),
+        a_partition_state(),
     ],
 )
 def test_a_token_moves_with_what_was_read(body: PartitionState) -> None:
     """Another id, version, digest, name or number of secrets is another content."""
-    folder_values = with_body(a_reading(A="1", B="1"), a_body(A=("id", 1)))
+    folder_values = with_body(folder_values_of(A="1", B="1"), a_partition_state(A=("id", 1)))
 
     assert token(folder_values) != token(with_body(folder_values, body))
 
@@ -241,14 +243,14 @@ def test_a_token_moves_with_what_was_read(body: PartitionState) -> None:
 )
 def test_a_token_moves_with_the_spec(edit: dict[str, Any]) -> None:
     """An edit of what is written is another content."""
-    assert token(a_reading(A="1")) != token(a_reading(A="1"), **edit)
+    assert token(folder_values_of(A="1")) != token(folder_values_of(A="1"), **edit)
 
 
-@given(own_bodies, st.sampled_from(["A", "B"]))
+@given(own_states, st.sampled_from(["A", "B"]))
 def test_only_what_is_used_counts(body: PartitionState, used: str) -> None:
     """With a template, what it does not refer to moves no token; without one, what is not selected."""
     assume(used in body.versions)
-    folder_values = with_body(a_reading(A="1", B="1", C="1"), body)
+    folder_values = with_body(folder_values_of(A="1", B="1", C="1"), body)
     alone = with_body(folder_values, PartitionState.of({used: body.versions[used]}))
     template = {"K": f"{{{{ .{used} }}}}"}
 
@@ -261,14 +263,17 @@ def test_only_what_is_used_counts(body: PartitionState, used: str) -> None:
 
 def seen_as(partitions: dict[Partition, PartitionState]) -> FolderValues:
     """A reading of these sightings."""
-    return FolderValues({OWN: a_body()} | partitions, {})
+    return FolderValues({OWN: a_partition_state()} | partitions, {})
 
 
-@given(own_bodies, states)
+@given(own_states, states)
 def test_a_reading_agrees_with_itself(own: PartitionState, brought: PartitionState) -> None:
     """And with a belief that has forgotten keys or digests, or knows of other folders."""
     folder_values = seen_as({OWN: own, SHARED: brought})
-    elsewhere = {a_part("/b"): a_body(A=7), a_part("/b", source="/shared"): a_body(A=7)}
+    elsewhere = {
+        a_partition("/b"): a_partition_state(A=7),
+        a_partition("/b", source="/shared"): a_partition_state(A=7),
+    }
 
     for accepted in (
         {OWN: own, SHARED: brought},
@@ -280,7 +285,7 @@ def test_a_reading_agrees_with_itself(own: PartitionState, brought: PartitionSta
         assert matches_accepted(folder_values, accepted)
 
 
-@given(own_bodies, own_bodies)
+@given(own_states, own_states)
 def test_a_reading_agrees_with_what_its_bodies_agree_with(
     seen: PartitionState, current: PartitionState
 ) -> None:
@@ -291,11 +296,11 @@ def test_a_reading_agrees_with_what_its_bodies_agree_with(
 @pytest.mark.parametrize(
     ("accepted", "agrees"),
     [
-        ({OWN: a_body(A=1)}, False),
-        ({SHARED: a_body(A=1)}, False),
-        ({OWN: a_body()}, True),
-        ({a_part("/a/**", source="/shared"): a_body(A=1)}, True),
-        ({a_part("/a/b"): a_body(A=1)}, True),
+        ({OWN: a_partition_state(A=1)}, False),
+        ({SHARED: a_partition_state(A=1)}, False),
+        ({OWN: a_partition_state()}, True),
+        ({a_partition("/a/**", source="/shared"): a_partition_state(A=1)}, True),
+        ({a_partition("/a/b"): a_partition_state(A=1)}, True),
     ],
 )
 def test_what_is_gone_disagrees(accepted: dict[Partition, PartitionState], agrees: bool) -> None:  # noqa: FBT001 - a case
@@ -306,9 +311,12 @@ def test_what_is_gone_disagrees(accepted: dict[Partition, PartitionState], agree
 @pytest.mark.parametrize(("version", "agrees"), [(1, True), (2, False)])
 def test_an_import_is_compared_with_a_recursive_look(version: int, agrees: bool) -> None:  # noqa: FBT001 - a case
     """An import that was believed of many folders has another place in a list, and the same secrets."""
-    accepted = {a_part("/**", source="/shared"): a_body(rank=3, A=version), a_part("/a/**"): a_body()}
+    accepted = {
+        a_partition("/**", source="/shared"): a_partition_state(rank=3, A=version),
+        a_partition("/a/**"): a_partition_state(),
+    }
 
-    assert matches_accepted(seen_as({SHARED: a_body(rank=0, A=1)}), accepted) is agrees
+    assert matches_accepted(seen_as({SHARED: a_partition_state(rank=0, A=1)}), accepted) is agrees
 
 
 @pytest.mark.parametrize(
@@ -318,19 +326,19 @@ def test_an_import_is_compared_with_a_recursive_look(version: int, agrees: bool)
 )
 def test_an_import_of_a_tree_that_is_not_shown(accepted: float, now: float, may_lack: bool) -> None:  # noqa: FBT001 - a case
     """It may be this folder's, in a read that lags, for as long as reads may."""
-    tree = {a_part("/**", source="/shared"): a_belief(a_body(A=1), accepted)}
+    tree = {a_partition("/**", source="/shared"): an_accepted_state(a_partition_state(A=1), accepted)}
 
     assert may_lack_import(seen_as({}), a_ledger(tree), at(now)) is may_lack
-    assert not may_lack_import(seen_as({SHARED: a_body(A=1)}), a_ledger(tree), at(now))
+    assert not may_lack_import(seen_as({SHARED: a_partition_state(A=1)}), a_ledger(tree), at(now))
 
 
 @pytest.mark.parametrize(
     "accepted",
     [
-        {a_part("/**", source="/shared"): a_belief(seconds=30)},
-        {a_part("/b/**", source="/shared"): a_belief(a_body(A=1), 30)},
-        {SHARED: a_belief(a_body(A=1), 30)},
-        {a_part("/a/b"): a_belief(a_body(A=1), 30)},
+        {a_partition("/**", source="/shared"): an_accepted_state(seconds=30)},
+        {a_partition("/b/**", source="/shared"): an_accepted_state(a_partition_state(A=1), 30)},
+        {SHARED: an_accepted_state(a_partition_state(A=1), 30)},
+        {a_partition("/a/b"): an_accepted_state(a_partition_state(A=1), 30)},
     ],
     ids=["gone", "of another tree", "of this folder", "no import"],
 )
@@ -397,7 +405,7 @@ def test_what_can_be_made_is_let_through() -> None:
 def test_a_template_is_measured_before_it_is_made() -> None:
     """A value that a template names ten thousand times never fills the memory: 256 keys would be 500 GiB."""
     bomb = "{{ .A }}" * 2000
-    folder_values = a_reading(A="a" * 1024 * 1024)
+    folder_values = folder_values_of(A="a" * 1024 * 1024)
     tracemalloc.start()
     try:
         with pytest.raises(ContentError, match=r"would have \d+ bytes"):

@@ -41,7 +41,7 @@ def a_source(
     return replace(plain, **fields)
 
 
-def a_question(
+def a_sync_context(
     provider: SecretProvider, tokens: dict[str, str], known: dict[str, str] = OLD, **annotations: str
 ) -> SyncContext:
     """For the debt with the number 1, which is owed since `NOW`."""
@@ -59,7 +59,7 @@ def asked(
     epoch: str = "epoch",
 ) -> SecretProvider:
     """The source as it stands when it was asked."""
-    patch = sync_request_patch(a_question(provider, tokens), f"{epoch}.{seq}", now)
+    patch = sync_request_patch(a_sync_context(provider, tokens), f"{epoch}.{seq}", now)
     return replace(provider, annotations={**provider.annotations, **patch["metadata"]["annotations"]})
 
 
@@ -72,7 +72,7 @@ def judged(
     **annotations: str,
 ) -> SyncState:
     """What the source can vouch for, `seconds` after `NOW`, for the debt with the number 1."""
-    return evaluate(a_question(provider, tokens, known, **annotations), NOW + timedelta(seconds=seconds))
+    return evaluate(a_sync_context(provider, tokens, known, **annotations), NOW + timedelta(seconds=seconds))
 
 
 def test_a_source_is_asked_by_one_patch() -> None:
@@ -80,7 +80,7 @@ def test_a_source_is_asked_by_one_patch() -> None:
     provider = a_source(
         INFISICAL_SECRET, None, sync_trigger={"spec": {"syncConfig": {"resyncInterval": "60s"}}}
     )
-    patch = sync_request_patch(a_question(provider, {"env": "old", "a": ""}), "epoch.7", NOW)
+    patch = sync_request_patch(a_sync_context(provider, {"env": "old", "a": ""}), "epoch.7", NOW)
     told = json.loads(patch["metadata"]["annotations"].pop(ASKED))
 
     assert patch == {
@@ -284,7 +284,7 @@ def test_who_answers_nothing_and_had_synced_first() -> None:
 def test_a_person_wants_a_restart_of_who_answers_nothing() -> None:
     """Its Secrets are as fresh as is wanted after ten seconds."""
     provider = asked(a_source(INFISICAL_SECRET, None))
-    context = replace(a_question(provider, OLD), is_requested=True)
+    context = replace(a_sync_context(provider, OLD), is_requested=True)
 
     assert evaluate(context, NOW) is SyncState.WAITING
     assert evaluate(context, NOW + timedelta(seconds=10)) is SyncState.CHANGED
@@ -353,7 +353,7 @@ def test_who_cannot_be_asked_is_late_at_once() -> None:
 
 def test_two_subscriptions_ask_apart() -> None:
     """The question of one is none of the other's; a sync that answers one might pass for both answers."""
-    context = replace(a_question(a_source(), OLD), subscription="mail")
+    context = replace(a_sync_context(a_source(), OLD), subscription="mail")
     other = sync_request_patch(context, "epoch.9", NOW)["metadata"]["annotations"]
 
     assert judged(a_source(annotations=other), NEW) is SyncState.WAITING
@@ -365,7 +365,7 @@ def test_what_is_watched_is_not_asked() -> None:
     silent, answering = a_source(INFISICAL_SECRET, None), a_source()
     same, moved = (
         [
-            evaluate(replace(a_question(provider, tokens), is_confirmation_only=True), NOW)
+            evaluate(replace(a_sync_context(provider, tokens), is_confirmation_only=True), NOW)
             for provider in (silent, answering)
         ]
         for tokens in (OLD, NEW)

@@ -16,10 +16,10 @@ from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
 from support.builders import (
     HEADER,
     IMPORT,
-    a_body,
     a_folder,
     a_ledger,
-    a_part,
+    a_partition,
+    a_partition_state,
     a_scope,
     a_spec,
     an_entry,
@@ -33,12 +33,12 @@ from support.virtual_time import EPOCH, in_virtual_time
 ADDRESS = HEADER.address
 DENIED = InfisicalError(Reason.PERMISSION_DENIED, "You are not allowed to describe secrets.")
 WIDE = a_scope("/a/**")
-BELIEF = {a_part(path): AcceptedState(a_body(KEY=1), EPOCH) for path in ("/a", "/a/b")}
+BELIEF = {a_partition(path): AcceptedState(a_partition_state(KEY=1), EPOCH) for path in ("/a", "/a/b")}
 
 
 def a_project(refusal: InfisicalError | None = None, key_id: str = "") -> FakeInfisical:
     """Two folders, each with one key, which may not be readable."""
-    state = {partition: a_body(KEY=1) for partition in BELIEF}
+    state = {partition: a_partition_state(KEY=1) for partition in BELIEF}
     infisical = FakeInfisical(state, project_id=HEADER.project_id, key_id=key_id)
     if refusal:
         infisical.fail("read_snapshot", refusal)
@@ -137,7 +137,7 @@ async def test_only_where_events_point() -> None:
     assert project.reads == [(a_scope("/a/b"),)]
     assert read_result is not None
     assert read_result.snapshots[0].scopes == (WIDE,)
-    assert read_result.snapshots[0].unverified == {a_part("/a")}
+    assert read_result.snapshots[0].unverified == {a_partition("/a")}
 
 
 MUTATION = received(an_event(IMPORT, "/a/b"))
@@ -190,7 +190,7 @@ async def test_a_hidden_folder_is_not_taken_for_gone() -> None:
     whole = await snapshot_reader(project).read_all(aged, ())
     partition = await snapshot_reader(project).read_folders(aged, (UPDATE,))
 
-    hidden: Partition = a_part("/a/b")
+    hidden: Partition = a_partition("/a/b")
     assert hidden in whole.snapshots[0].unverified
     assert partition is not None
     assert hidden in partition.snapshots[0].unverified

@@ -9,10 +9,10 @@ from infisical_events.core.restarts.decisions import Defer, Resolve, Restart, ro
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.restarts.retry_schedule import RetrySchedule
-from support.builders import a_debt, a_ledger, a_workload, at
+from support.builders import a_ledger, a_pending_restart, a_workload, at
 
 NOW = at(10)
-PENDING = a_debt()
+PENDING = a_pending_restart()
 RESTART = Restart(pending=PENDING, workload=a_workload())
 LEFT = a_ledger(None, PENDING)
 ROLLING = a_ledger(rollouts=(rollout_of(RESTART, NOW),))

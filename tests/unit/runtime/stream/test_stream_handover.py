@@ -153,8 +153,8 @@ async def test_end_while_a_new_one_is_asked_for() -> None:
         asked.append(asyncio.get_running_loop().time())
         if len(asked) > 1:
             await asyncio.sleep(50.0)
-        async with server.stream() as hearings:
-            yield hearings
+        async with server.stream() as received_events:
+            yield received_events
 
     with pytest.raises(StreamEndedError):
         await drained(slow, life=95.0)
