@@ -57,9 +57,6 @@ NOUNS = (
 """Plural nouns that follow a number in a message: `counted(number, noun)` gets these right for 1."""
 UNCOUNTED = re.compile(rf"(?<![\w.,:/-])1 (?:{NOUNS})\b|%d (?:{NOUNS})\b")
 
-NOT_CONVERTED: frozenset[str] = frozenset({})
-"""Files whose texts are still in the old language. Temporary: remove a file as soon as it is converted."""
-
 
 def _python(file: Path) -> Iterator[tuple[int, str]]:
     """Sentences in code: strings outside of docstrings with a blank and a lower-case word."""
@@ -169,17 +166,10 @@ def name_of(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if name_of(file) not in NOT_CONVERTED], ids=name_of)
+@pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_words(file: Path) -> None:
-    """A text has no word of the old language and no plural noun for a single thing."""
+    """A text has no word of the list above and no plural noun for a single thing."""
     assert findings(file) == []
-
-
-@pytest.mark.parametrize("name", sorted(NOT_CONVERTED))
-def test_exceptions_are_needed(name: str) -> None:
-    """A file that is converted, moved or deleted is no exception any more."""
-    assert (ROOT / name).is_file()
-    assert findings(ROOT / name)
 
 
 @pytest.mark.parametrize(
