@@ -174,6 +174,16 @@ def decide(gathered: GatheredWorkload, policy: RestartPolicy, now: datetime) -> 
     )
 
 
+def needs_secrets(gathered: GatheredWorkload) -> bool:
+    """Whether the decision hangs on the workload's Secrets, which reading may also bring up to date."""
+    planned, state = gathered.planned, gathered.state
+    return (
+        state is not None
+        and planned.action is not Action.RESTART
+        and _is_same_workload(state.workload, planned.workload)
+    )
+
+
 def needs_pod_times(gathered: GatheredWorkload, now: datetime) -> bool:
     """Whether the decision hangs on when the workload's pods were made."""
     state, secrets = gathered.state, gathered.secrets

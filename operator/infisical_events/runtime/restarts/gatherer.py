@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from infisical_events.api.specs import Action
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.restarts.decisions import GatheredWorkload, needs_pod_times
+from infisical_events.core.restarts.decisions import GatheredWorkload, needs_pod_times, needs_secrets
 from infisical_events.core.restarts.planner import PlannedAction, RestartNow
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.subscriptions import SubscriptionKey
@@ -63,7 +63,7 @@ class Gatherer:
         state = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
         is_rolling_out = any(rollout.uid == workload.uid for rollout in ledger.rollouts)
         gathered = GatheredWorkload(planned, state, is_rolling_out=is_rolling_out)
-        if state is None or sync_round is None or not _needs_secrets(gathered):
+        if state is None or sync_round is None or not needs_secrets(gathered):
             return gathered
         secrets = await sync_round.gather(state, planned.pending)
         gathered = replace(gathered, secrets=secrets)
@@ -71,14 +71,3 @@ class Gatherer:
             times = await self.cluster.pod_creation_times(namespace, state.selector)
             return replace(gathered, pod_creation_times=times)
         return gathered
-
-
-def _needs_secrets(gathered: GatheredWorkload) -> bool:
-    """Whether the decision hangs on the workload's Secrets, which reading may also bring up to date."""
-    planned, state = gathered.planned, gathered.state
-    is_same = (
-        state is not None
-        and state.workload.uid == planned.workload.uid
-        and state.workload.own_annotations == planned.workload.own_annotations
-    )
-    return is_same and planned.action is not Action.RESTART
