@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from infisical_events.api.specs import OnFailure
 from infisical_events.core.ledger.ledger import Ledger, Rollout
 from infisical_events.core.restarts.rollouts import RolloutUpdate, TrackedRevision, rollout_update
+from infisical_events.core.status.text import object_name
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.clock import Clock
@@ -32,7 +33,7 @@ class RolloutTracker:
         try:
             state = await self.cluster.read_workload(self.key.namespace, rollout.kind, rollout.name)
         except KubernetesError as error:
-            workload = f"{rollout.kind.lower()}/{rollout.name}"
+            workload = object_name(rollout.kind, rollout.name)
             fields = {"subscription": str(self.key), "workload": workload, "error": str(error)}
             log.warning("rollout not read", extra=fields)
             return RolloutUpdate(rollout)
