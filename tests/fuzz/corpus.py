@@ -9,7 +9,7 @@ import httpx
 from hypothesis import strategies as st
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamItem, open_stream

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infisical_events.api.resources import ResourceKind
-from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Folder
 
 PAYMENTS, CARDS, SHARED, OTHER = (
     Folder("prod", "/payments"),

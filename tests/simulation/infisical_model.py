@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from infisical_events.api.specs import EventType, Grade, Spec
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.snapshots.snapshots import (

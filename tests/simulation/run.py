@@ -15,7 +15,7 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.specs import Spec, parse_spec
 from infisical_events.core.egress.address_allowlist import EgressPolicy
-from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET
 from infisical_events.api.statuses import rfc3339
-from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.sync.secret_providers import CONTENT_ANNOTATIONS
 from simulation.environment import WriterPlan
 from simulation.faults import Faults

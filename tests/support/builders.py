@@ -13,8 +13,7 @@ from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
 from infisical_events.api.specs import EventType, Grade, Spec, parse_spec
 from infisical_events.core.ledger.acceptance import AcceptedState, ReceivedEvent
 from infisical_events.core.ledger.ledger import Header, Ledger, PendingRestart
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.events import SecretEvent

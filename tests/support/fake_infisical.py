@@ -15,8 +15,7 @@ from datetime import datetime
 from typing import Self
 
 from infisical_events.api.specs import EventType, Spec
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, Snapshot, is_covered
 from infisical_events.core.status.reasons import Reason

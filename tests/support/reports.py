@@ -25,8 +25,7 @@ from infisical_events.core.ledger.ledger import (
     UnmatchedImportChange,
     UnmatchedImportEvent,
 )
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion
 

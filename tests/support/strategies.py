@@ -18,8 +18,7 @@ from infisical_events.core.ledger.ledger import (
     UnmatchedImportChange,
     UnmatchedImportEvent,
 )
-from infisical_events.core.paths.folders import Folder, canonical
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope, canonical
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion, Snapshot

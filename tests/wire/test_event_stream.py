@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.authorized_client import AuthorizedClient

@@ -6,8 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from infisical_events.api.specs import ManagedSecret, Spec
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition, Snapshot
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.managed_secret_content import managed_secret_content_of, matches_accepted

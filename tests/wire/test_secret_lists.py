@@ -7,8 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from infisical_events.core.credentials import UniversalCredentials
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.snapshots import (
     Partition,
     PartitionState,

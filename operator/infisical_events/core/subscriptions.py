@@ -16,6 +16,10 @@ class SubscriptionKey:
         """`namespace/name`, as in log fields and metrics."""
         return f"{self.namespace}/{self.name}"
 
+    def log_fields(self, **fields: object) -> dict[str, object]:
+        """`extra` of a log line about this subscription."""
+        return {"subscription": f"{self.namespace}/{self.name}", **fields}
+
 
 @dataclass(frozen=True, slots=True)
 class StoredSubscription:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infisical_events.core.paths.folders import Folder, canonical
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope, canonical
 from infisical_events.core.snapshots.snapshots import (
     ABSENT,
     Partition,

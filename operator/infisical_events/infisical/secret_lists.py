@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey

@@ -8,8 +8,7 @@ from datetime import datetime
 from infisical_events.api.specs import Grade, Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope, scopes_of
+from infisical_events.core.paths.scopes import Folder, Scope, scopes_of
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, Snapshot
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.managed_secret_content import FolderValues

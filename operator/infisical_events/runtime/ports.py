@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
 from infisical_events.core.credentials import CredentialsSource
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame

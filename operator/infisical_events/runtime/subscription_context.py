@@ -1,4 +1,4 @@
-"""What all parts of one subscription share: its key, the cluster, the clock, metrics and log fields."""
+"""What all parts of one subscription share: its key, the cluster, the clock and metrics."""
 
 from dataclasses import dataclass, field
 
@@ -26,7 +26,3 @@ class SubscriptionContext:
     clock: Clock
     metrics: Metrics
     scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
-
-    def log_fields(self, **fields: object) -> dict[str, object]:
-        """`extra` of a log line about this subscription."""
-        return {"subscription": str(self.key), **fields}

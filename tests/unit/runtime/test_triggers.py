@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.ledger.acceptance import ReceivedEvent
-from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.runtime.triggers import PendingUserRequests, Trigger, TriggerQueue

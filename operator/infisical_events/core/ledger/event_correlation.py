@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from infisical_events.api.specs import EventType
 from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.ledger.ledger import Ledger, UnmatchedImportChange, UnmatchedImportEvent
-from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.selectors import changes_of
 

@@ -12,8 +12,7 @@ from enum import StrEnum
 
 from infisical_events.api.specs import EventType, Grade
 from infisical_events.core.ledger.acceptance import AcceptedState
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState
 

@@ -1,6 +1,6 @@
 """Folders of Infisical, and the globs by which specs and workloads select them.
 
-`folders` names one folder, `scopes` derives the list requests of a spec, `path_globs` compiles path globs and
-key filters. `glob_parser` turns a path glob into steps by the rules of picomatch 3, and `glob_matcher` runs
+`scopes` names folders and derives the list requests of a spec, `path_globs` compiles path globs and key
+filters. `glob_parser` turns a path glob into steps by the rules of picomatch 3, and `glob_matcher` runs
 these steps over a path without backtracking.
 """

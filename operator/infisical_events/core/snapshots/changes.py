@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.status.text import preview
 
 ANY_KEY = "*"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.paths.folders import Folder, canonical
+from infisical_events.core.paths.scopes import Folder, canonical
 
 _IMPORT = EventType.IMPORT_MUTATION
 

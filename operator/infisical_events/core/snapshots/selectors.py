@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from infisical_events.api.specs import EventType, Spec
 from infisical_events.core.interruptible import Interruptible
-from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.path_globs import KeyFilter, PathGlob, compile_path_glob
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.core.status.reasons import Reason

@@ -16,8 +16,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 
 _ID_LENGTH = 10
 """Characters of base64: 60 bits; in two million projects of a million secrets, one collision is expected."""

@@ -17,8 +17,8 @@ from infisical_events.api.resources import GROUP, MANAGED_BY
 from infisical_events.api.specs import CreationPolicy, ManagedSecret, Spec
 from infisical_events.core.ledger.acceptance import MAX_READ_LAG
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.path_globs import KeyFilter, compile_path_glob
+from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, SecretVersion
 from infisical_events.core.status.text import counted, preview
 from infisical_events.core.sync.templates import TemplateError, check_templates, length_of, names_of, rendered

@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
-from infisical_events.core.paths.folders import Folder, canonical
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope, canonical
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.text import object_name, single_line
 from infisical_events.core.sync.secret_metadata import SecretMetadata

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from infisical_events.core.subscriptions import SubscriptionKey
+
 _MINUTE = 60.0
 _SHARE = 3
 """Restarts that a namespace may use for each one that is free."""
@@ -30,13 +32,13 @@ class RestartBudget:
     share: Callable[[], float] = lambda: 1.0
     now: Callable[[], float] = lambda: asyncio.get_running_loop().time()
     _made: deque[tuple[float, str]] = field(default_factory=deque)
-    _rolling: dict[str, frozenset[str]] = field(default_factory=dict)
+    _rolling: dict[SubscriptionKey, frozenset[str]] = field(default_factory=dict)
 
-    def try_acquire(self, subscription: str, workload: str) -> bool:
+    def try_acquire(self, subscription: SubscriptionKey, workload: str) -> bool:
         """Whether one more restart may be made now; it then counts, and as rolling until `set_rolling`."""
         while self._made and self._made[0][0] <= self.now() - _MINUTE:
             self._made.popleft()
-        namespace = _namespace_of(subscription)
+        namespace = subscription.namespace
         made = sum(owner == namespace for _, owner in self._made)
         if self.per_minute and not self._admits(made, self._part(self.per_minute) - len(self._made)):
             return False
@@ -46,7 +48,7 @@ class RestartBudget:
         self._rolling[subscription] = self._rolling.get(subscription, frozenset()) | {workload}
         return True
 
-    def set_rolling(self, subscription: str, workloads: frozenset[str]) -> None:
+    def set_rolling(self, subscription: SubscriptionKey, workloads: frozenset[str]) -> None:
         """Replace the workloads (by uid) of a subscription that roll out now."""
         if workloads:
             self._rolling[subscription] = workloads
@@ -55,7 +57,7 @@ class RestartBudget:
 
     def _may_roll(self, namespace: str, workload: str) -> bool:
         everywhere = frozenset[str]().union(*self._rolling.values())
-        own = (found for name, found in self._rolling.items() if _namespace_of(name) == namespace)
+        own = (found for key, found in self._rolling.items() if key.namespace == namespace)
         here = frozenset[str]().union(*own)
         return workload in everywhere or self._admits(
             len(here), self._part(self.most_rolling) - len(everywhere)
@@ -66,7 +68,3 @@ class RestartBudget:
 
     def _admits(self, own: int, free: int) -> bool:
         return free > 0 and (not self.is_shared or own < _SHARE * free)
-
-
-def _namespace_of(subscription: str) -> str:
-    return subscription.partition("/")[0]

@@ -42,15 +42,18 @@ class ReconcileLoop:
         """Reconcile until cancelled; the first time is at once."""
         while True:
             trigger = await self.triggers.get(self._schedule.wake_at)
-            workloads = None
+            result = None
             if self._schedule.is_read_due(_now(), is_triggered=trigger.is_new):
-                workloads = await self._reconcile(trigger)
+                result = await self._reconcile(trigger)
             else:
                 self.triggers.put_back(trigger)
-            await self._restart(workloads)
+            await self._restart(result.workloads if result else None)
+            if result:
+                self._backoff.reset()
+                await self.reconcile_reporter.report(result.report)
 
-    async def _reconcile(self, trigger: Trigger) -> tuple[Workload, ...] | None:
-        """Read once; return the workloads if they were listed for it."""
+    async def _reconcile(self, trigger: Trigger) -> ReconcileResult | None:
+        """Read once; None if the read failed."""
         self._schedule = self._schedule.begun(_now(), is_triggered=trigger.is_new, is_full=trigger.is_full)
         try:
             result = await self.reconciler.reconcile(
@@ -68,16 +71,14 @@ class ReconcileLoop:
             return None
         except (KubernetesError, LedgerConflictError) as error:
             self.triggers.requeue(trigger.events)
-            log.warning("ledger not stored, retrying", extra=self.context.log_fields(error=str(error)))
+            log.warning("ledger not stored, retrying", extra=self.context.key.log_fields(error=str(error)))
             self.reconcile_reporter.count_read(Reason.KUBERNETES_API_ERROR)
             self._schedule = self._schedule.not_stored(_now(), self._backoff.pause())
             return None
-        self._backoff.reset()
         self.triggers.requeue(result.unshown_events)
-        self.reconcile_reporter.count_read("ok")
         self._schedule = self._schedule.completed(_now(), self._completed(result))
         await self._write_secrets(result)
-        return result.workloads
+        return result
 
     def _completed(self, result: ReconcileResult) -> CompletedRead:
         jitter = random.uniform(0.9, 1.0) if result.is_full else None  # noqa: S311 - no herd
@@ -103,7 +104,7 @@ class ReconcileLoop:
         try:
             pause = await self.restart_controller.run_round(workloads)
         except (KubernetesError, LedgerConflictError) as error:
-            log.warning("restart pass failed, retrying", extra=self.context.log_fields(error=str(error)))
+            log.warning("restart pass failed, retrying", extra=self.context.key.log_fields(error=str(error)))
             pause = self._backoff.pause()
         self._schedule = self._schedule.restart_round_done(
             begun_at, self.interval if pause is None else pause

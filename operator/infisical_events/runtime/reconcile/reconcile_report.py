@@ -1,7 +1,10 @@
-"""Reports on the reads of one subscription: what is watched, and why a change led to no restart."""
+"""Reports on the reads of one subscription: what is watched, and why a change led to no restart.
+
+A read that may lead to restarts is reported after them: no restart waits for a status or an Event.
+"""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -33,6 +36,34 @@ _UNREADABLE_SHOWN = timedelta(minutes=15)
 """How long a condition says that the ledger could not be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """A read that was applied and stored, as it is reported.
+
+    Attributes:
+        read_result: What was read last.
+        ledger: The ledger that was stored for it.
+        is_full: Whether everything was read.
+        handled: The requests of users that are handled with it.
+        is_baseline: Whether it became a baseline; `lost_ledger` is why the ledger before was lost, if it was.
+        received: The events around the read; those of `unshown` are waited for.
+        changes: What changed; `selected` of it the spec selects.
+        workloads: The workloads, if they were listed.
+    """
+
+    read_result: ReadResult
+    ledger: Ledger
+    is_full: bool = True
+    handled: UserRequests = field(default_factory=UserRequests)
+    is_baseline: bool = False
+    lost_ledger: str = ""
+    received: tuple[ReceivedEvent, ...] = ()
+    unshown: tuple[ReceivedEvent, ...] = ()
+    changes: tuple[Change, ...] = ()
+    selected: tuple[Change, ...] = ()
+    workloads: tuple[Workload, ...] = ()
+
+
 @dataclass(kw_only=True, slots=True)
 class ReconcileReporter:
     """Reports on the reads of one subscription."""
@@ -48,9 +79,18 @@ class ReconcileReporter:
         """Count a read by its result: `ok`, or the reason of its failure."""
         self.context.metrics.count_reconcile(self.context.key, result)
 
-    async def report_authenticated(self) -> None:
-        """The access token was accepted."""
+    async def report(self, report: ReadReport) -> None:
+        """Report on a read that succeeded."""
         await self.reporter.mark_authenticated()
+        self._record_handled(report.handled)
+        await self._report_missed(report)
+        await self._report_invalid_annotations(report.workloads)
+        if report.is_full:
+            await self._report_observed(report)
+        if report.is_baseline:
+            await self._report_baseline(report.read_result)
+        self._report_unshown(report)
+        self.count_read("ok")
 
     async def report_failure(self, error: InfisicalError) -> None:
         """Infisical could not be read: the login or the read is to blame."""
@@ -63,6 +103,7 @@ class ReconcileReporter:
 
     async def report_not_stored(self, error: KubernetesError) -> None:
         """The ledger could not be written, and no restart is made before it is."""
+        await self.reporter.mark_authenticated()
         message = f"Cannot store the ledger, so no workload is restarted: {error}."
         await self.reporter.set_condition(ConditionType.OBSERVED, Reason.LEDGER_NOT_STORED, message, ok=False)
 
@@ -71,20 +112,21 @@ class ReconcileReporter:
         note = f"{cause}. Recording a new baseline; changes since the last read are not detected."
         await self.reporter.emit_event(Reason.LEDGER_UNREADABLE, note, is_warning=True)
 
-    async def report_baseline(self, read_result: ReadResult) -> None:
+    async def _report_baseline(self, read_result: ReadResult) -> None:
         """A baseline was recorded."""
         keys = sum(snapshot.key_count for snapshot in read_result.snapshots)
         note = f"Recorded baseline of {counted(keys, 'key')}; only later changes trigger restarts."
-        log.info("recorded baseline", extra=self.context.log_fields(keys=keys))
+        log.info("recorded baseline", extra=self.context.key.log_fields(keys=keys))
         await self.reporter.emit_event(Reason.BASELINE_RECORDED, note)
 
-    async def report_read(self, read_result: ReadResult, ledger: Ledger | None, unreadable: str = "") -> None:
-        """Say what is watched and by which mode; `unreadable` is why the ledger before this read was lost."""
+    async def _report_observed(self, report: ReadReport) -> None:
+        """Say what is watched, and in which mode."""
+        read_result, unreadable = report.read_result, report.lost_ledger
         scopes, grade = ", ".join(map(str, read_result.scopes)), read_result.header.grade
         keys = read_result.snapshots[-1].key_count if read_result.snapshots else 0
         self.reporter.record_observation(grade, keys)
         self.context.metrics.set_observed(self.context.key, grade, keys, self.context.clock())
-        if not unreadable and self._is_new_after_damage(ledger):
+        if not unreadable and self._is_new_after_damage(report.ledger):
             return
         reason, message = Reason.UP_TO_DATE, f"Watching {counted(keys, 'key')} in {scopes}."
         if read_result.is_events_only:
@@ -98,23 +140,22 @@ class ReconcileReporter:
             )
         await self.reporter.set_condition(ConditionType.OBSERVED, reason, message, ok=True)
 
-    def _is_new_after_damage(self, ledger: Ledger | None) -> bool:
+    def _is_new_after_damage(self, ledger: Ledger) -> bool:
         """Whether users should still read in the condition that the ledger was lost."""
         return (
             self.reporter.has_reason(Reason.LEDGER_UNREADABLE)
-            and ledger is not None
             and self.context.clock() < ledger.baselined_at + _UNREADABLE_SHOWN
         )
 
     # -- its changes ----------------------------------------------------------------------------------
 
-    async def report_missed(self, selected: Sequence[Change], received: tuple[ReceivedEvent, ...]) -> None:
+    async def _report_missed(self, report: ReadReport) -> None:
         """Changes for which no event was received."""
-        missed = without_event(selected, received)
+        missed = without_event(report.selected, report.received)
         if missed:
             changes, summary = counted(len(missed), "change"), summarize(missed)
             note = f"Detected {changes} without an event (missed while disconnected): {summary}."
-            log.info("detected changes without an event", extra=self.context.log_fields(change=summary))
+            log.info("detected changes without an event", extra=self.context.key.log_fields(change=summary))
             await self.reporter.emit_event(Reason.MISSED_CHANGES_FOUND, note)
 
     def report_not_selected(self, changes: tuple[Change, ...], reason: Reason) -> None:
@@ -132,15 +173,10 @@ class ReconcileReporter:
             'events.infisical.com/auto-reload: "true" (or with the name of this subscription).',
         )
 
-    def report_unshown(
-        self,
-        received: tuple[ReceivedEvent, ...],
-        unshown: tuple[ReceivedEvent, ...],
-        changes: tuple[Change, ...],
-    ) -> None:
+    def _report_unshown(self, report: ReadReport) -> None:
         """The change of an event never showed: an earlier restart covers it, or it was undone."""
-        given_up = [entry for entry in received if entry not in unshown and entry.event.keys]
-        if given_up and not changes:
+        given_up = [entry for entry in report.received if entry not in report.unshown and entry.event.keys]
+        if given_up and not report.changes:
             event = given_up[-1].event
             self.reporter.record_skip(
                 Reason.NO_CHANGE_FOUND,
@@ -160,14 +196,14 @@ class ReconcileReporter:
         workloads = counted(len(all_pending), "workload")
         self.reporter.record_dry_run(changes, results, f"{workloads} would be restarted (spec.mode: DryRun).")
         for pending in all_pending:
-            fields = self.context.log_fields(
+            fields = self.context.key.log_fields(
                 workload=object_name(pending.kind, pending.name), change=summarize(changes)
             )
             log.info("dry run: would restart", extra=fields)
 
     # -- what users wrote -----------------------------------------------------------------------------
 
-    async def report_invalid_annotations(self, workloads: Iterable[Workload]) -> None:
+    async def _report_invalid_annotations(self, workloads: Iterable[Workload]) -> None:
         """Annotations that are ignored since they cannot be parsed, once each, on their workload."""
         found = {
             workload.uid: (workload, mistakes)
@@ -178,7 +214,7 @@ class ReconcileReporter:
         new = [entry for uid, entry in found.items() if self.mistakes.get(uid) != entry[1]]
         for workload, mistakes in new[:_MAX_WORKLOADS]:
             detail = "; ".join(mistakes)
-            fields = self.context.log_fields(
+            fields = self.context.key.log_fields(
                 workload=object_name(workload.kind.kind, workload.name), detail=detail
             )
             log.warning("ignoring invalid annotation", extra=fields)
@@ -196,7 +232,7 @@ class ReconcileReporter:
         """The newest value of the annotation `reconcile-at` that was handled; None before the first."""
         return self.reporter.last_handled_reconcile_at
 
-    def record_handled(self, requests: UserRequests) -> None:
+    def _record_handled(self, requests: UserRequests) -> None:
         """These requests of users are stored as handled."""
         values = {
             "last_handled_reconcile_at": requests.reconcile_at,

@@ -19,7 +19,7 @@ from infisical_events.core.restarts.user_requests import UserRequests, is_new
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.selectors import Selection, Selector, select, select_in_steps
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
+from infisical_events.runtime.reconcile.reconcile_report import ReadReport, ReconcileReporter
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
 from infisical_events.runtime.status.subscription_store import SubscriptionStore
 from infisical_events.runtime.subscription_context import SubscriptionContext
@@ -34,6 +34,7 @@ class ReconcileResult:
     """What a read leaves to be done.
 
     Attributes:
+        report: What is reported after the restarts.
         unshown_events: Received events whose change did not show yet.
         read_again_at: When a suspect read can be decided; None without one.
         has_open_import_events: Whether an import event is not matched to a change yet.
@@ -41,6 +42,7 @@ class ReconcileResult:
         is_full: Whether everything was read.
     """
 
+    report: ReadReport
     unshown_events: tuple[ReceivedEvent, ...] = ()
     read_again_at: datetime | None = None
     has_open_import_events: bool = False
@@ -90,15 +92,12 @@ class Reconciler:
             else await self.snapshot_reader.read_folders(ledger, events)
         )
         if ledger is not None and partial is not None:
-            await self.reconcile_reporter.report_authenticated()
             found = await self._apply(ledger, partial, events)
             if not found.selection.selected:
                 return await self._store_changes(ledger, found, events, is_full=False)
         read_result = await self.snapshot_reader.read_all(ledger, events)
-        await self.reconcile_reporter.report_authenticated()
         if ledger is None or not ledger.header.is_about_same(read_result.header):
-            await self._record_baseline(read_result, fingerprints, planned_on=ledger)
-            return ReconcileResult()
+            return await self._record_baseline(read_result, fingerprints, planned_on=ledger)
         snapshots = (*(partial.snapshots if partial else ()), *read_result.snapshots)
         found = await self._apply(ledger, replace(read_result, snapshots=snapshots), events)
         return await self._store_changes(ledger, found, events, is_full=True)
@@ -118,10 +117,10 @@ class Reconciler:
 
     async def _record_baseline(
         self, read_result: ReadResult, fingerprints: dict[str, str], *, planned_on: Ledger | None
-    ) -> None:
-        unreadable = self.store.unreadable_reason
-        if unreadable:
-            await self.reconcile_reporter.report_unreadable(unreadable)
+    ) -> ReconcileResult:
+        lost_ledger = self.store.unreadable_reason
+        if lost_ledger:
+            await self.reconcile_reporter.report_unreadable(lost_ledger)
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
         requests = self.user_requests.current
         ledger = replace(
@@ -131,10 +130,12 @@ class Reconciler:
             resume_at=requests.resume_at,
         )
         await self._write(ledger, planned_on)
-        self.reconcile_reporter.record_handled(requests)
         self.store.unreadable_reason = ""
-        await self.reconcile_reporter.report_read(read_result, self.store.ledger, unreadable)
-        await self.reconcile_reporter.report_baseline(read_result)
+        return ReconcileResult(
+            report=ReadReport(
+                read_result, ledger, handled=requests, is_baseline=True, lost_ledger=lost_ledger
+            )
+        )
 
     async def _apply(
         self, ledger: Ledger, read_result: ReadResult, events: tuple[ReceivedEvent, ...]
@@ -147,8 +148,8 @@ class Reconciler:
     async def _store_changes(
         self, ledger: Ledger, found: _AppliedRead, events: tuple[ReceivedEvent, ...], *, is_full: bool
     ) -> ReconcileResult:
-        """Store the pending restarts for what was found, and report it."""
-        applied, selection, reporter = found.applied, found.selection, self.reconcile_reporter
+        """Store the pending restarts for what was found."""
+        applied, selection = found.applied, found.selection
         import_events = tuple(
             c for c in applied.expired_import_events if select(self.selectors, (c.change,)).selected
         )
@@ -157,22 +158,29 @@ class Reconciler:
             workloads = await self.context.cluster.list_workloads(self.context.key.namespace)
             planned = await self._with_pending(planned, matched, workloads)
         elif selection.rejection_reason is not None:
-            reporter.report_not_selected(applied.changes, selection.rejection_reason)
-        requests = self.user_requests.current
-        if is_full:
-            planned, workloads = await self._with_requested(planned, requests, workloads)
+            self.reconcile_reporter.report_not_selected(applied.changes, selection.rejection_reason)
+        requests = self.user_requests.current if is_full else UserRequests()
+        planned, workloads = await self._with_requested(planned, requests, workloads)
         if planned != ledger:
             await self._write(planned, ledger)
-        if is_full:
-            reporter.record_handled(requests)
-        await reporter.report_missed(selection.selected, events)
-        if workloads is not None:
-            await reporter.report_invalid_annotations(workloads)
-        if is_full:
-            await reporter.report_read(found.read_result, self.store.ledger)
-        reporter.report_unshown(events, applied.unshown_events, applied.changes)
+        report = ReadReport(
+            found.read_result,
+            planned,
+            is_full=is_full,
+            handled=requests,
+            received=events,
+            unshown=applied.unshown_events,
+            changes=applied.changes,
+            selected=selection.selected,
+            workloads=workloads or (),
+        )
         return ReconcileResult(
-            applied.unshown_events, applied.read_again_at, bool(planned.unmatched_events), workloads, is_full
+            report,
+            applied.unshown_events,
+            applied.read_again_at,
+            bool(planned.unmatched_events),
+            workloads,
+            is_full,
         )
 
     async def _with_pending(
@@ -206,6 +214,8 @@ class Reconciler:
         self, ledger: Ledger, requests: UserRequests, workloads: tuple[Workload, ...] | None
     ) -> tuple[Ledger, tuple[Workload, ...] | None]:
         """The ledger with what a user requested, and with the value of the request."""
+        if requests == UserRequests():
+            return ledger, workloads
         if is_new(requests.resume_at, ledger.resume_at):
             rollouts = tuple(rollout for rollout in ledger.rollouts if not rollout.has_failed)
             ledger = replace(ledger, resume_at=requests.resume_at, rollouts=rollouts)

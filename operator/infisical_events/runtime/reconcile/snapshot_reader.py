@@ -110,7 +110,7 @@ class SnapshotReader:
             return (await self.infisical.read_snapshot(ledger.scopes),)
         except InfisicalError as error:
             log.warning(
-                "old scopes cannot be read a last time", extra=self.context.log_fields(error=str(error))
+                "old scopes cannot be read a last time", extra=self.context.key.log_fields(error=str(error))
             )
             return ()
 

@@ -152,4 +152,4 @@ class RestartController:
 
     def _set_rolling(self, rollouts: Iterable[Rollout]) -> None:
         rolling = frozenset(rollout.uid for rollout in rollouts if not rollout.has_failed)
-        self.budget.set_rolling(str(self.store.key), rolling)
+        self.budget.set_rolling(self.store.key, rolling)

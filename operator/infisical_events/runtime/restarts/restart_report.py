@@ -143,7 +143,7 @@ class RestartReporter:
         elif result is Reason.ROLLOUT_RESUMED:
             await self.reporter.emit_event(result, f"{name} is available; the other rollouts continue.")
 
-    def _fields(self, outcome: RestartOutcome) -> dict[str, str]:
+    def _fields(self, outcome: RestartOutcome) -> dict[str, object]:
         about = {"workload": _name(outcome), "reason": outcome.reported_reason, "change": outcome.cause}
         return self.reporter.extra | about | ({"note": outcome.note} if outcome.note else {})
 

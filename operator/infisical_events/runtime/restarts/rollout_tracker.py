@@ -34,7 +34,7 @@ class RolloutTracker:
             state = await self.cluster.read_workload(self.key.namespace, rollout.kind, rollout.name)
         except KubernetesError as error:
             workload = object_name(rollout.kind, rollout.name)
-            fields = {"subscription": str(self.key), "workload": workload, "error": str(error)}
+            fields = self.key.log_fields(workload=workload, error=str(error))
             log.warning("rollout not read", extra=fields)
             return RolloutUpdate(rollout)
         return rollout_update(rollout, state, tracked, self.on_failure, self.clock())

@@ -40,7 +40,7 @@ class WorkloadPatcher:
     async def restart(self, decision: Restart, epoch: str, refusal: Reason | None) -> RestartOutcome:
         """Restart under a revision of this epoch, unless admission or the operator's budget refuses it."""
         key, workload, pending = self.key, decision.workload, decision.pending
-        if refusal is None and not self.budget.try_acquire(str(key), pending.uid):
+        if refusal is None and not self.budget.try_acquire(key, pending.uid):
             refusal = Reason.RESTART_BUDGET_EXHAUSTED
         if refusal is not None:
             return RestartOutcome(_deferred(decision, refusal))

@@ -193,7 +193,7 @@ class Supervisor:
         running = self._running.get(key.uid)
         if running is not None and running.task is task:
             error = None if task.cancelled() else task.exception()
-            log.info("subscription task ended", extra={"subscription": str(key)}, exc_info=error)
+            log.info("subscription task ended", extra=key.log_fields(), exc_info=error)
         self._update_metrics()
 
     def _cancel(self, uid: str) -> None:

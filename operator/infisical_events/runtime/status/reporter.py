@@ -25,7 +25,7 @@ class Reporter:
         self._context = context
         self._status = status
         self.key = context.key
-        self.extra = {"subscription": str(context.key)}
+        self.extra = context.key.log_fields()
         self.update_condition = status.set_condition
         self.mark_starting = status.mark_starting
         self.mark_inactive = status.mark_inactive
@@ -56,7 +56,7 @@ class Reporter:
             return
         # Ready itself is set only when the user wants no restarts.
         is_bad = kind is not ConditionType.READY and ok is (kind is ConditionType.STALLED)
-        fields = self._context.log_fields(condition=kind.value, reason=reason.value, detail=message)
+        fields = self._context.key.log_fields(condition=kind.value, reason=reason.value, detail=message)
         log.log(logging.WARNING if is_bad else logging.INFO, "condition changed", extra=fields)
         if is_bad:
             await self.emit_event(reason, message, is_warning=True)
@@ -69,7 +69,7 @@ class Reporter:
     def record_skip(self, reason: Reason, message: str) -> None:
         """Say why a change or an event led to no restart."""
         self._status.record_skip(reason, message)
-        log.info("skipped", extra=self._context.log_fields(reason=reason.value, detail=message))
+        log.info("skipped", extra=self._context.key.log_fields(reason=reason.value, detail=message))
 
     async def emit_event(self, reason: Reason, note: str, *, is_warning: bool = False) -> None:
         """Write a Kubernetes Event on the subscription; a failure is logged."""
@@ -89,5 +89,5 @@ class Reporter:
         try:
             await self._context.cluster.emit_event(event)
         except KubernetesError as error:
-            fields = self._context.log_fields(reason=event.reason, error=str(error))
+            fields = self._context.key.log_fields(reason=event.reason, error=str(error))
             log.warning("failed to write Kubernetes Event", extra=fields)

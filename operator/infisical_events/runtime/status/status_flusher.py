@@ -53,6 +53,6 @@ class StatusFlusher:
         except LedgerConflictError:
             self._triggers.add()
         except KubernetesError as error:
-            fields = self._context.log_fields(error=str(error))
+            fields = self._context.key.log_fields(error=str(error))
             log.warning("failed to write status, retrying", extra=fields)
             await asyncio.sleep(self._backoff.pause())

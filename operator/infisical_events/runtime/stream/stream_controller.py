@@ -144,7 +144,7 @@ class StreamController:
                 if _now() - self._triggered_at >= _HANDOVER_TRIGGER_PAUSE:
                     self._trigger()
             elif isinstance(item, UnrecognizedFrame):
-                fields = self.context.log_fields(error=item.why)
+                fields = self.context.key.log_fields(error=item.why)
                 log.warning("received an unrecognized frame", extra=fields)
                 self.triggers.add()
             else:
@@ -164,7 +164,7 @@ class StreamController:
             self.context.key, event.type, self.context.clock(), is_matched=bool(selection.selected)
         )
         if selection.selected:
-            log.info("received event", extra=self.context.log_fields(change=describe_event(event)))
+            log.info("received event", extra=self.context.key.log_fields(change=describe_event(event)))
             self.triggers.add(received)
         elif selection.rejection_reason:
             self.reporter.record_skip(

@@ -52,7 +52,7 @@ class SubscriptionRunner:
         """Serve until the object is deleted or the task is cancelled."""
         backoff = Backoff(first=1.0, longest=60.0)
         now = asyncio.get_running_loop().time
-        begun, defect, fields = now(), None, {"subscription": str(self.key)}
+        begun, defect, fields = now(), None, self.key.log_fields()
         while True:
             try:
                 await (self._serve_stored() if defect is None else self._report_defect(defect))
@@ -98,7 +98,7 @@ class SubscriptionRunner:
             try:
                 await serve(loaded, serving, self.dependencies, self.user_requests)
             finally:  # no task tracks its rollouts until it is served again
-                self.dependencies.budget.set_rolling(str(self.key), frozenset())
+                self.dependencies.budget.set_rolling(self.key, frozenset())
 
     async def _mark_inactive(self, loaded: LoadedSubscription, cause: NotServable) -> None:
         loaded.reporter.mark_inactive(cause.condition)

@@ -81,7 +81,7 @@ class SyncCoordinator:
         try:
             await self.digest_key()
         except InfisicalError as error:
-            fields = {"subscription": str(self.key), "error": str(error)}
+            fields = self.key.log_fields(error=str(error))
             log.warning("Secret contents not fingerprinted for the baseline", extra=fields)
             return False
         return True
@@ -145,7 +145,7 @@ class SyncRound:
         provider, revision = context.provider, revision_of(self.ledger.epoch, self.ledger.seq)
         contents = await self.secrets.contents(provider, provider.secrets)
         patch = sync_request_patch(replace(context, contents=contents), revision, self.clock())
-        fields = {"subscription": str(self.key), "provider": str(provider)}
+        fields = self.key.log_fields(provider=str(provider))
         log.info("requesting sync", extra=fields)
         await self.cluster.request_sync(self.key.namespace, provider, patch)
 

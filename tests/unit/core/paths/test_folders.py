@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.paths.folders import Folder, canonical
+from infisical_events.core.paths.scopes import Folder, canonical
 from support.builders import a_folder
 from support.strategies import folders
 

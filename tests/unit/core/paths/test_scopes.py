@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.paths.folders import Folder
 from infisical_events.core.paths.path_globs import compile_path_glob
-from infisical_events.core.paths.scopes import Scope, scopes_of
+from infisical_events.core.paths.scopes import Folder, Scope, scopes_of
 from support.builders import a_folder, a_scope, a_spec, an_entry
 from support.strategies import few_folders, few_scopes, scopes
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.snapshots.events import (
     ErrorFrame,
     Frame,

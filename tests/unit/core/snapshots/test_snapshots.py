@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, is_covered, short_id
 from support.builders import a_folder, a_partition, a_partition_state, a_scope, a_snapshot
 from support.strategies import partitions, states, wide_states

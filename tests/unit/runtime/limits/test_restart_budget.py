@@ -2,7 +2,11 @@
 
 import pytest
 
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.limits.restart_budget import RestartBudget
+
+A_X = SubscriptionKey("a", "x", "1")
+B_Y = SubscriptionKey("b", "y", "2")
 
 
 class Clock:
@@ -20,7 +24,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def taken(budget: RestartBudget, *workloads: str, subscription: str = "a/x") -> list[bool]:
+def taken(budget: RestartBudget, *workloads: str, subscription: SubscriptionKey = A_X) -> list[bool]:
     """Whether each of these may be restarted, one after the other."""
     return [budget.try_acquire(subscription, workload) for workload in workloads]
 
@@ -35,7 +39,7 @@ def test_so_many_a_minute(clock: Clock) -> None:
     budget = RestartBudget(per_minute=2, now=clock)
     assert taken(budget, "1") == [True]
     clock.now += 30
-    assert taken(budget, "2", "3", subscription="b/y") == [True, False]
+    assert taken(budget, "2", "3", subscription=B_Y) == [True, False]
     clock.now += 29.9
     assert taken(budget, "3") == [False]
     clock.now += 0.1
@@ -48,28 +52,28 @@ def test_so_many_rolling_out(clock: Clock) -> None:
     """A restart counts at once, and as long as its workload is reported to roll out."""
     budget = RestartBudget(most_rolling=2, now=clock)
     assert taken(budget, "1", "2", "3") == [True, True, False]
-    budget.set_rolling("a/x", frozenset({"1"}))
-    assert taken(budget, "3", "4", subscription="b/y") == [True, False]
-    budget.set_rolling("a/x", frozenset())
-    assert taken(budget, "4", "5", subscription="b/y") == [True, False]
+    budget.set_rolling(A_X, frozenset({"1"}))
+    assert taken(budget, "3", "4", subscription=B_Y) == [True, False]
+    budget.set_rolling(A_X, frozenset())
+    assert taken(budget, "4", "5", subscription=B_Y) == [True, False]
 
 
 def test_what_rolls_out_already_takes_no_second_place(clock: Clock) -> None:
     """A workload counts once, whichever and however many subscriptions restart it."""
     budget = RestartBudget(most_rolling=1, now=clock)
     assert taken(budget, "1", "1") == [True, True]
-    assert taken(budget, "1", "2", subscription="b/y") == [True, False]
-    budget.set_rolling("a/x", frozenset())
+    assert taken(budget, "1", "2", subscription=B_Y) == [True, False]
+    budget.set_rolling(A_X, frozenset())
     assert taken(budget, "2") == [False]
-    budget.set_rolling("b/y", frozenset())
+    budget.set_rolling(B_Y, frozenset())
     assert taken(budget, "2") == [True]
 
 
 def test_what_an_earlier_process_began_counts(clock: Clock) -> None:
     """As soon as its subscription tells of it."""
     budget = RestartBudget(most_rolling=1, now=clock)
-    budget.set_rolling("a/x", frozenset({"1"}))
-    assert taken(budget, "2", subscription="b/y") == [False]
+    budget.set_rolling(A_X, frozenset({"1"}))
+    assert taken(budget, "2", subscription=B_Y) == [False]
 
 
 @pytest.mark.parametrize("bound", ["per_minute", "most_rolling"])
@@ -79,12 +83,15 @@ def test_something_is_left_for_who_comes_anew(clock: Clock, bound: str, hogs: in
     budget = RestartBudget(now=clock, **{bound: 120})
     for number in range(120):
         for hog in range(hogs):
-            budget.try_acquire(f"hog-{hog}/x", f"{hog}-{number}")
-    made = [taken(budget, f"again-{hog}", subscription=f"hog-{hog}/y") for hog in range(hogs)]
+            budget.try_acquire(SubscriptionKey(f"hog-{hog}", "x", "1"), f"{hog}-{number}")
+    made = [
+        taken(budget, f"again-{hog}", subscription=SubscriptionKey(f"hog-{hog}", "y", "2"))
+        for hog in range(hogs)
+    ]
 
     assert made == [[False]] * hogs
-    assert taken(budget, "1", subscription="team/x") == [True]
-    count = sum(len(found) for name, found in budget._rolling.items() if name.startswith("hog-0/"))
+    assert taken(budget, "1", subscription=SubscriptionKey("team", "x", "1")) == [True]
+    count = sum(len(found) for key, found in budget._rolling.items() if key.namespace == "hog-0")
     assert count == pytest.approx(each, abs=1)
 
 
@@ -97,4 +104,4 @@ async def test_share() -> None:
     """A replica has the part of the bounds that it has of the shards, and never less than one restart."""
     for share, made in ((1.0, 8), (0.5, 4), (0.01, 1), (0.0, 1)):
         budget = RestartBudget(per_minute=8, is_shared=False, share=lambda share=share: share)  # type: ignore[misc] # a default
-        assert sum(budget.try_acquire("s", str(number)) for number in range(20)) == made
+        assert sum(budget.try_acquire(A_X, str(number)) for number in range(20)) == made

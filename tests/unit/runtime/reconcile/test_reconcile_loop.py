@@ -8,14 +8,17 @@ from typing import Any, cast
 
 import pytest
 
+from infisical_events.api.specs import Grade
 from infisical_events.api.statuses import ConditionType
 from infisical_events.core.ledger.acceptance import ReceivedEvent
+from infisical_events.core.ledger.ledger import Header, Ledger
+from infisical_events.core.ledger.observation_modes import ReadResult
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.subscriptions import StoredSubscription
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.reconcile.reconcile_loop import ReconcileLoop
-from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
+from infisical_events.runtime.reconcile.reconcile_report import ReadReport, ReconcileReporter
 from infisical_events.runtime.reconcile.reconciler import Reconciler, ReconcileResult
 from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
@@ -34,6 +37,14 @@ QUIET = 1.0
 EVENT = ReceivedEvent(an_event("secret:update", "/a", "K"), EPOCH)
 AWAY = InfisicalError(Reason.UNREACHABLE, "No answer.")
 SLOW_DOWN = InfisicalError(Reason.RATE_LIMITED, "Slow down.", 50.0)
+
+
+def a_result(**values: Any) -> ReconcileResult:  # noqa: ANN401 - fields of a result
+    """A read of which there is nothing to say."""
+    header = Header("p-1", "https://i.example", Grade.EVENTS)
+    ledger = Ledger(header, "epoch", seq=0, baselined_at=EPOCH, scopes=(), accepted={})
+    report = ReadReport(ReadResult(header, (), ()), ledger)
+    return ReconcileResult(report, **values)
 
 
 class Scripted:
@@ -103,7 +114,7 @@ class Passed:
 @in_virtual_time
 async def test_first_read_is_at_once() -> None:
     """The first read is at once, and a round of restarts follows it."""
-    passed = Passed([ReconcileResult()])
+    passed = Passed([a_result()])
     await passed.for_seconds(10.0)
     assert passed.moments == [0.0]
     assert len(passed.reconciler.rounds) == 1
@@ -112,7 +123,7 @@ async def test_first_read_is_at_once() -> None:
 @in_virtual_time
 async def test_interval() -> None:
     """Without a trigger Infisical is read at intervals, a little early at random against a herd."""
-    passed = Passed([ReconcileResult()])
+    passed = Passed([a_result()])
     await passed.for_seconds(30_000.0)
     assert 100 <= len(passed.moments) <= 112
 
@@ -120,7 +131,7 @@ async def test_interval() -> None:
 @in_virtual_time
 async def test_trigger() -> None:
     """A burst of triggers leads to one read after the debounce time, which gets the received events."""
-    passed = Passed([ReconcileResult()])
+    passed = Passed([a_result()])
     await passed.for_seconds(100.0, events_at=[50.0, 50.5])
     assert passed.moments == [0.0, 51.5]
     assert passed.reconciler.reads[-1][1] == (EVENT, EVENT)
@@ -129,7 +140,7 @@ async def test_trigger() -> None:
 @in_virtual_time
 async def test_where_events_point_and_everywhere() -> None:
     """Events name folders; a new connection and the interval call for a full read."""
-    passed = Passed([ReconcileResult(), ReconcileResult(is_full=False), ReconcileResult()])
+    passed = Passed([a_result(), a_result(is_full=False), a_result()])
     loop = asyncio.get_running_loop()
     loop.call_at(100.0, passed.triggers.add)
     await passed.for_seconds(450.0, events_at=[50.0])
@@ -141,7 +152,7 @@ async def test_where_events_point_and_everywhere() -> None:
 @in_virtual_time
 async def test_events_do_not_postpone_the_full_read() -> None:
     """However many events there are, full reads are as frequent as the spec says."""
-    passed = Passed([ReconcileResult(), ReconcileResult(is_full=False)])
+    passed = Passed([a_result(), a_result(is_full=False)])
     await passed.for_seconds(INTERVAL + 10.0, events_at=range(5, int(INTERVAL) + 5, 5))
     assert True in passed.reconciler.full_reads[1:]
 
@@ -149,7 +160,7 @@ async def test_events_do_not_postpone_the_full_read() -> None:
 @in_virtual_time
 async def test_a_full_read_that_failed_is_still_due() -> None:
     """An event does not make less of it."""
-    passed = Passed([AWAY, ReconcileResult()])
+    passed = Passed([AWAY, a_result()])
     await passed.for_seconds(10.0, events_at=[0.5])
     assert passed.reconciler.full_reads[:2] == [True, True]
 
@@ -157,8 +168,8 @@ async def test_a_full_read_that_failed_is_still_due() -> None:
 @in_virtual_time
 async def test_not_shown_yet() -> None:
     """A change that has an event and did not show is read for again, with growing pauses, until it shows."""
-    unshown = ReconcileResult(unshown_events=(EVENT,))
-    passed = Passed([ReconcileResult(), unshown, unshown, unshown, unshown, ReconcileResult()])
+    unshown = a_result(unshown_events=(EVENT,))
+    passed = Passed([a_result(), unshown, unshown, unshown, unshown, a_result()])
     await passed.for_seconds(100.0, events_at=[49.0])
     assert passed.moments == pytest.approx([0.0, 50.0, 50.25, 50.75, 51.75, 53.75], abs=0.1)
     assert {received for _, received in passed.reconciler.reads[1:]} == {(EVENT,)}
@@ -167,8 +178,8 @@ async def test_not_shown_yet() -> None:
 @in_virtual_time
 async def test_suspect_read() -> None:
     """A suspect read is repeated when it can be decided."""
-    later = ReconcileResult(read_again_at=EPOCH + timedelta(seconds=60))
-    passed = Passed([later, ReconcileResult()])
+    later = a_result(read_again_at=EPOCH + timedelta(seconds=60))
+    passed = Passed([later, a_result()])
     await passed.for_seconds(100.0)
     assert passed.moments == pytest.approx([0.0, 60.25], abs=0.1)
 
@@ -177,7 +188,7 @@ async def test_suspect_read() -> None:
 @in_virtual_time
 async def test_failed_read(failure: Exception) -> None:
     """After a failure the next read is soon, and gets the same events."""
-    passed = Passed([ReconcileResult(), failure, failure, ReconcileResult()])
+    passed = Passed([a_result(), failure, failure, a_result()])
     await passed.for_seconds(100.0, events_at=[49.0])
     assert len(passed.moments) == 4
     assert passed.moments[-1] < 54.0
@@ -188,7 +199,7 @@ async def test_failed_read(failure: Exception) -> None:
 async def test_restarts_in_between() -> None:
     """Events that wait for the next read survive a round of restarts before it."""
     nothing_to_log_in_with = InfisicalError(Reason.SECRET_NOT_FOUND, "There is no Secret.")
-    passed = Passed([ReconcileResult(), nothing_to_log_in_with, ReconcileResult()], [1.0])
+    passed = Passed([a_result(), nothing_to_log_in_with, a_result()], [1.0])
     await passed.for_seconds(100.0, events_at=[49.0])
     assert [received for _, received in passed.reconciler.reads[:3]] == [(), (EVENT,), (EVENT,)]
 
@@ -204,7 +215,7 @@ async def test_endless_failure() -> None:
 @in_virtual_time
 async def test_server_is_back() -> None:
     """After a long failure a new connection of the stream leads to a read at once."""
-    passed = Passed([*[AWAY] * 20, ReconcileResult()])
+    passed = Passed([*[AWAY] * 20, a_result()])
     asyncio.get_running_loop().call_later(3_000.0, passed.triggers.add)
     await passed.for_seconds(3_002.0)
     assert passed.reconciler.reads[-1][0] >= 600.0
@@ -214,7 +225,7 @@ async def test_server_is_back() -> None:
 @in_virtual_time
 async def test_asked_to_wait() -> None:
     """While the server asks for a pause no event leads to a read, and no received event is lost."""
-    passed = Passed([SLOW_DOWN, ReconcileResult()])
+    passed = Passed([SLOW_DOWN, a_result()])
     await passed.for_seconds(100.0, events_at=range(1, 40, 2))
     [first, second] = passed.reconciler.reads
     assert 50.0 <= second[0] <= 52.0
@@ -232,7 +243,7 @@ async def test_acting_does_not_wait_for_infisical() -> None:
 @in_virtual_time
 async def test_restarts_again_when_asked_for() -> None:
     """Deferred and failed restarts are tried again after their pause, without another read."""
-    passed = Passed([ReconcileResult()], [15.0, 15.0, None])
+    passed = Passed([a_result()], [15.0, 15.0, None])
     await passed.for_seconds(100.0)
     assert [round(moment) for moment in passed.reconciler.rounds] == [0, 15, 30]
     assert len(passed.moments) == 1
@@ -241,7 +252,7 @@ async def test_restarts_again_when_asked_for() -> None:
 @in_virtual_time
 async def test_rejected_restarts() -> None:
     """A round of restarts that the API server rejects is tried again, and reads go on."""
-    passed = Passed([ReconcileResult()], [KubernetesError("away"), LedgerConflictError(), None])
+    passed = Passed([a_result()], [KubernetesError("away"), LedgerConflictError(), None])
     await passed.for_seconds(100.0)
     assert len(passed.reconciler.rounds) == 3
 

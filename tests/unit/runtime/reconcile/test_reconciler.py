@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infisical_events.api.specs import parse_spec
+from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.restarts.planner import RestartPolicy
 from infisical_events.core.snapshots.selectors import selectors_of
 from infisical_events.core.status.reasons import Reason
@@ -20,7 +21,7 @@ from infisical_events.kube.kubernetes_errors import (
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
-from infisical_events.runtime.reconcile.reconciler import Reconciler
+from infisical_events.runtime.reconcile.reconciler import Reconciler, ReconcileResult
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
 from infisical_events.runtime.restarts.gatherer import Gatherer
 from infisical_events.runtime.restarts.restart_controller import RestartController
@@ -44,19 +45,25 @@ PAUSED = {"events.infisical.com/paused": "true"}
 
 
 class Process:
-    """Reconciler and settler of one process."""
+    """The reconciler and the restart controller of one process; every read is reported at once."""
 
     def __init__(
         self, reconciler: Reconciler, restart_controller: RestartController, status: StatusBuilder
     ) -> None:
         self.status = status
-        self.reconcile, self.run_round = reconciler.reconcile, restart_controller.run_round
+        self._reconciler, self.run_round = reconciler, restart_controller.run_round
         restart_reporter = restart_controller.reporter
         self.reporter, self.metrics, self.record = (
             restart_reporter.reporter,
             restart_reporter.metrics,
             restart_controller.store,
         )
+
+    async def reconcile(self, events: tuple[ReceivedEvent, ...], *, is_full: bool = True) -> ReconcileResult:
+        """Read once."""
+        result = await self._reconciler.reconcile(events, is_full=is_full)
+        await self._reconciler.reconcile_reporter.report(result.report)
+        return result
 
 
 class Team:

@@ -9,6 +9,7 @@ import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
 from infisical_events.core.restarts.workload_state import RolloutProgress
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from support.builders import (
@@ -741,10 +742,10 @@ async def test_a_subscription_that_ends_gives_its_places_back() -> None:
     async with team:
         team.roll(RolloutProgress.UNDER_WAY, "a")
         await team.change()
-        assert not budget.try_acquire("team/other", "b")
+        assert not budget.try_acquire(SubscriptionKey("team", "other", "2"), "b")
         team.cluster.delete_subscription(team.key)
         await team.crash()
-        assert budget.try_acquire("team/other", "b")
+        assert budget.try_acquire(SubscriptionKey("team", "other", "2"), "b")
 
 
 # -- modes and requests ---------------------------------------------------------------------------

@@ -7,8 +7,7 @@ import pytest
 
 from infisical_events.api.specs import EventType
 from infisical_events.api.statuses import Condition, ConditionStatus, ConditionType, WorkloadResult
-from infisical_events.core.paths.folders import Folder
-from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.status.status_builder import StatusBuilder
