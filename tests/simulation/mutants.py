@@ -18,6 +18,7 @@ from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts import planner, restart_records
 from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow, RestartPolicy
 from infisical_events.core.restarts.restart_records import RestartCause
+from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.reconcile import reconciler, snapshot_reader
 from infisical_events.runtime.restarts import restart_controller, workload_patcher
@@ -232,7 +233,7 @@ def _restart_first() -> Iterator[None]:
         new = [
             pending for pending in ledger.pending if planned_on is None or pending not in planned_on.pending
         ]
-        workloads = await self._cluster.list_workloads(self.key.namespace) if new else ()
+        workloads = await self._cluster.list_workloads(self.key.namespace) if new else WorkloadList()
         rules = RestartPolicy(action=Action.RESTART)
         for step in planner.plan(ledger, self.key.name, workloads, rules, virtual_now()):
             if isinstance(step, RestartNow) and step.pending in new:
@@ -361,13 +362,13 @@ def _list_first() -> Iterator[None]:
             return self._workloads
 
     async def reconcile(self: Any, *received: Any, **how: Any) -> Any:  # noqa: ANN401 - as observed
-        context = self.context
-        workloads = await context.cluster.list_workloads(context.key.namespace)
-        self.context = replace(context, cluster=Listed(context.cluster, workloads))
+        lister = self.lister
+        workloads = await lister.cluster.list_workloads(self.context.key.namespace)
+        self.lister = replace(lister, cluster=Listed(lister.cluster, workloads))
         try:
             return await real(self, *received, **how)
         finally:
-            self.context = context
+            self.lister = lister
 
     with mock.patch.object(reconciler.Reconciler, "reconcile", reconcile):
         yield

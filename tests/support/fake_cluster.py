@@ -19,7 +19,7 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
 from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
-from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
@@ -80,6 +80,7 @@ class FakeCluster:
         self._data: dict[tuple[str, str], dict[str, str]] = {}
         self._births: dict[tuple[str, str], tuple[datetime, ...]] = {}
         self._progress: dict[tuple[str, str], RolloutProgress] = {}
+        self._unlisted: dict[str, str] = {}
         self._failures: dict[str, deque[KubernetesError]] = defaultdict(deque)
         self._lost_answers: dict[str, int] = defaultdict(int)
         self._versions = itertools.count(1)
@@ -90,6 +91,12 @@ class FakeCluster:
     def fail(self, method: str, error: KubernetesError, times: int = 1) -> None:
         """Let the next calls of a method of the port fail before they do anything."""
         self._failures[method].extend([error] * times)
+
+    def refuse_kind(self, kind: str, message: str | None) -> None:
+        """Let lists of workloads lack a kind with this message of the API server; None lets them have it."""
+        self._unlisted.pop(kind, None)
+        if message is not None:
+            self._unlisted[kind] = message
 
     def lose_answer(self, method: str, times: int = 1) -> None:
         """Let the next writes happen and their answer be lost."""
@@ -265,15 +272,16 @@ class FakeCluster:
             if not namespaces or namespace in namespaces
         )
 
-    async def list_workloads(self, namespace: str) -> tuple[Workload, ...]:
+    async def list_workloads(self, namespace: str) -> WorkloadList:
         """As in `kube.workloads`."""
         await self._called("list_workloads")
         kinds = {kind.kind: kind for kind in WORKLOAD_KINDS}
-        return tuple(
+        found = tuple(
             _workload(kinds[kind], raw["metadata"])
             for (place, kind, _), raw in self._workloads.items()
-            if place == namespace
+            if place == namespace and kind not in self._unlisted
         )
+        return WorkloadList(found, dict(self._unlisted))
 
     async def read_workload(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
         """As in `kube.workloads`."""

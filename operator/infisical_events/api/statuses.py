@@ -28,13 +28,14 @@ class StatusModel(BaseModel):
 
 
 class ConditionType(StrEnum):
-    """The conditions of a subscription; `Stalled` is present only while it is true."""
+    """The conditions of a subscription; `Suspended` and `Stalled` are present only while they are true."""
 
     READY = "Ready"
     AUTHENTICATED = "Authenticated"
     STREAMING = "Streaming"
     OBSERVED = "Observed"
     RESTARTS_COMPLETE = "RestartsComplete"
+    SUSPENDED = "Suspended"
     STALLED = "Stalled"
 
 

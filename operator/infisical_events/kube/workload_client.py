@@ -5,7 +5,7 @@ from datetime import datetime
 
 from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
 from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
-from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.kube.api_client import METADATA_LIST, JSONObject, KubeApi, path_of, time_of
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
@@ -18,10 +18,34 @@ class WorkloadClient:
         self._kube = kube
         self._discovery = discovery
 
-    async def list(self, namespace: str) -> tuple[Workload, ...]:
-        """All current workloads: no cache, no `resourceVersion=0`; raises KubernetesError."""
-        per_kind = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in WORKLOAD_KINDS))
-        return tuple(workload for workloads in per_kind for workload in workloads)
+    async def list(self, namespace: str) -> WorkloadList:
+        """All current workloads: no cache, no `resourceVersion=0`.
+
+        A kind that cannot be listed (no right, a half-installed CRD, a broken conversion webhook) is reported
+        in the result and holds up no other.
+
+        Raises:
+            KubernetesError: no kind can be listed.
+        """
+        results = await asyncio.gather(*(self._try_kind(kind, namespace) for kind in WORKLOAD_KINDS))
+        failures = {
+            kind.kind: result
+            for kind, result in zip(WORKLOAD_KINDS, results, strict=True)
+            if isinstance(result, KubernetesError)
+        }
+        if len(failures) == len(WORKLOAD_KINDS):
+            raise failures[WORKLOAD_KINDS[0].kind]
+        found = (result for result in results if not isinstance(result, KubernetesError))
+        return WorkloadList(
+            tuple(workload for workloads in found for workload in workloads),
+            {kind: str(error) for kind, error in failures.items()},
+        )
+
+    async def _try_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...] | KubernetesError:
+        try:
+            return await self._list_kind(kind, namespace)
+        except KubernetesError as error:
+            return error
 
     async def _list_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...]:
         if not (kind.is_builtin or await self._discovery.has(kind)):

@@ -12,7 +12,7 @@ from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.restarts.workload_state import WorkloadState
-from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.snapshots.snapshots import Snapshot
 from infisical_events.core.status.kube_events import KubeEvent
@@ -53,7 +53,7 @@ class Cluster(Protocol):
     async def list_subscriptions(  # noqa: D102
         self, namespaces: tuple[str, ...]
     ) -> tuple[ListedSubscription, ...]: ...
-    async def list_workloads(self, namespace: str) -> tuple[Workload, ...]: ...  # noqa: D102
+    async def list_workloads(self, namespace: str) -> WorkloadList: ...  # noqa: D102
     async def read_workload(  # noqa: D102
         self, namespace: str, kind: str, name: str
     ) -> WorkloadState | None: ...

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
+from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster
 
@@ -19,6 +20,7 @@ class SubscriptionContext:
         clock: The wall clock.
         metrics: The metrics of the process.
         scheduler: Runs long computations in slices, fairly among namespaces.
+        budget: The restarts of the process.
     """
 
     key: SubscriptionKey
@@ -26,3 +28,4 @@ class SubscriptionContext:
     clock: Clock
     metrics: Metrics
     scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
+    budget: RestartBudget = field(default_factory=RestartBudget)

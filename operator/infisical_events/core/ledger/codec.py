@@ -15,6 +15,7 @@ from infisical_events.core.ledger.ledger import (
     RecentlyRemoved,
     Rollout,
     Unconfirmed,
+    UnlistedKind,
     UnmatchedImportChange,
     UnmatchedImportEvent,
 )
@@ -71,6 +72,7 @@ def encode(ledger: Ledger) -> dict[str, Any]:
         ],
         "parked": _encode_recently_removed(ledger.recently_removed, room_left),
         "rollouts": [_encode_rollout(rollout) for rollout in ledger.rollouts],
+        "unlisted": [_encode_unlisted(unlisted) for unlisted in ledger.unlisted],
         "restartAt": ledger.restart_at,
         "resumeAt": ledger.resume_at,
         "tokens": [
@@ -154,6 +156,7 @@ def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - any JSON; a missing key raise
             for entry in raw.get("parked", ())
         },
         rollouts=tuple(map(_decode_rollout, raw.get("rollouts", ()))),
+        unlisted=tuple(map(_decode_unlisted, raw.get("unlisted", ()))),
         restart_at=str(raw.get("restartAt", "")),
         resume_at=str(raw.get("resumeAt", "")),
         content_fingerprints={str(entry["secret"]): str(entry["token"]) for entry in raw.get("tokens", ())},
@@ -200,7 +203,12 @@ def _encode_pending(pending: PendingRestart, limit: int) -> dict[str, Any]:
         "requested": pending.is_requested,
         "late": pending.unconfirmed is not None,
         "early": pending.is_confirmation_only,
-    }
+    } | _encode_not_covered(pending)
+
+
+def _encode_not_covered(pending: PendingRestart) -> dict[str, Any]:
+    moment = pending.not_covered_until
+    return {} if moment is None else {"notCoveredUntil": _encode_time(moment)}
 
 
 def _decode_pending(raw: Mapping[str, Any]) -> PendingRestart:
@@ -213,6 +221,7 @@ def _decode_pending(raw: Mapping[str, Any]) -> PendingRestart:
         changes=tuple(map(Change.parse, raw["changes"])),
         is_requested=raw.get("requested") is True,
         unconfirmed=_decode_unconfirmed(raw),
+        not_covered_until=_decode_time(raw["notCoveredUntil"]) if "notCoveredUntil" in raw else None,
     )
 
 
@@ -220,6 +229,22 @@ def _decode_unconfirmed(raw: Mapping[str, Any]) -> Unconfirmed | None:
     if raw.get("late") is not True:
         return None
     return Unconfirmed.PROVIDER_SILENT if raw.get("early") is True else Unconfirmed.PROVIDER_TIMED_OUT
+
+
+def _encode_unlisted(unlisted: UnlistedKind) -> dict[str, Any]:
+    return {
+        "kind": unlisted.kind,
+        "since": _encode_time(unlisted.since),
+        "changes": [str(change) for change in compacted(unlisted.changes)],
+        "requested": unlisted.is_requested,
+    }
+
+
+def _decode_unlisted(raw: Mapping[str, Any]) -> UnlistedKind:
+    changes = tuple(map(Change.parse, raw["changes"]))
+    return UnlistedKind(
+        str(raw["kind"]), _decode_time(raw["since"]), changes, is_requested=raw["requested"] is True
+    )
 
 
 def _encode_rollout(rollout: Rollout) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState
 
-_SKEW = timedelta(seconds=10)
-"""The tolerated difference between the clocks of two machines."""
+CLOCK_SKEW = timedelta(seconds=10)
+"""The tolerated difference between the clocks of two machines: a time further ahead of now proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,12 @@ class Unconfirmed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PendingRestart:
-    """A pending restart of one workload (by uid) for `changes`, of which the first was found at `since`.
+    """A pending restart of one workload (by uid) for `changes`, of which the newest was found at `since`.
 
     `is_requested` marks a restart that a user requested, whatever has changed. With `unconfirmed`, the
     workload was restarted with content that may be outdated, and is restarted again if that content changes.
+    `not_covered_until` is the time of the workload's newest restart if that was recorded by a clock ahead of
+    `since`: it covers nothing.
     """
 
     uid: str
@@ -62,6 +64,12 @@ class PendingRestart:
     changes: tuple[Change, ...]
     is_requested: bool = False
     unconfirmed: Unconfirmed | None = None
+    not_covered_until: datetime | None = None
+
+    @property
+    def covered_after(self) -> datetime:
+        """Only a restart after this time covers the pending one."""
+        return max(self.since, self.not_covered_until or self.since)
 
     @property
     def is_confirmation_only(self) -> bool:
@@ -80,6 +88,16 @@ class Rollout:
     begun_at: datetime
     wave: int = 0
     has_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnlistedKind:
+    """Changes that may affect workloads of a kind which could not be listed when they were found."""
+
+    kind: str
+    since: datetime
+    changes: tuple[Change, ...]
+    is_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +145,7 @@ class Ledger:
     scopes: tuple[Scope, ...]
     accepted: Mapping[Partition, AcceptedState]
     pending: tuple[PendingRestart, ...] = ()
+    unlisted: tuple[UnlistedKind, ...] = ()
     unmatched_events: tuple[UnmatchedImportEvent, ...] = ()
     unmatched_changes: tuple[UnmatchedImportChange, ...] = ()
     recently_removed: Mapping[Partition, RecentlyRemoved] = field(default_factory=dict)
@@ -137,6 +156,11 @@ class Ledger:
     resume_at: str = ""
     """The values of the user's request annotations that were handled last."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is pending and nothing rolls out."""
+        return not (self.pending or self.unlisted or self.rollouts)
+
     def accepted_for(self, partition: Partition) -> AcceptedState:
         """The accepted state of a partition; ABSENT since the baseline if there is none."""
         absent = AcceptedState(PartitionState.of({}), self.baselined_at)
@@ -146,12 +170,14 @@ class Ledger:
 def without_future_times(ledger: Ledger, now: datetime) -> Ledger:
     """The ledger without times in the future: of a clock that was ahead, or edited by hand.
 
-    They would hide changes until that time. `since` of a pending restart stays: it is never before the
-    newest restart of the workload, and would otherwise count as covered by that.
+    They would hide changes, or hold up restarts, until that time. What covers a pending restart stays the
+    same: an older restart in that future must not.
     """
     moments = [ledger.baselined_at, *(held.accepted_at for held in ledger.accepted.values())]
     moments += [import_event.received_at for import_event in ledger.unmatched_events]
-    if max(moments) <= now + _SKEW:
+    moments += [pending.since for pending in ledger.pending]
+    moments += [rollout.begun_at for rollout in ledger.rollouts]
+    if max(moments) <= now + CLOCK_SKEW:
         return ledger
     return replace(
         ledger,
@@ -166,6 +192,13 @@ def without_future_times(ledger: Ledger, now: datetime) -> Ledger:
         ),
         unmatched_changes=(),
         recently_removed={},
+        pending=tuple(
+            replace(pending, since=min(pending.since, now), not_covered_until=pending.covered_after)
+            if pending.since > now
+            else pending
+            for pending in ledger.pending
+        ),
+        rollouts=tuple(replace(rollout, begun_at=min(rollout.begun_at, now)) for rollout in ledger.rollouts),
     )
 
 

@@ -17,6 +17,7 @@ from infisical_events.core.ledger.transitions import (
     apply_snapshots,
     baseline,
     pending_within,
+    unlisted_within,
 )
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import merged
@@ -90,6 +91,7 @@ def _without_state(ledger: Ledger, scopes: tuple[Scope, ...]) -> Ledger:
         ledger,
         scopes=scopes,
         pending=all_pending,
+        unlisted=unlisted_within(ledger.unlisted, scopes),
         accepted={},
         unmatched_events=(),
         unmatched_changes=(),
@@ -105,5 +107,6 @@ def _with_first_state(ledger: Ledger, snapshot: Snapshot) -> Ledger:
         baselined_at=seen.baselined_at,
         scopes=seen.scopes,
         pending=pending_within(ledger.pending, seen.scopes),
+        unlisted=unlisted_within(ledger.unlisted, seen.scopes),
         accepted=seen.accepted,
     )

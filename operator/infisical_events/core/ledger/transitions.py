@@ -28,6 +28,7 @@ from infisical_events.core.ledger.ledger import (
     Ledger,
     PendingRestart,
     RecentlyRemoved,
+    UnlistedKind,
     UnmatchedImportEvent,
     without_future_times,
 )
@@ -203,6 +204,7 @@ def _rescoped(ledger: Ledger, snapshot: Snapshot, now: datetime) -> Ledger:
         ledger,
         accepted=accepted,
         pending=pending_within(ledger.pending, scopes),
+        unlisted=unlisted_within(ledger.unlisted, scopes),
         unmatched_events=import_events,
         recently_removed=recently_removed,
     )
@@ -217,6 +219,18 @@ def pending_within(
         kept = tuple(c for c in pending.changes if any(scope.overlaps(c.scope) for scope in scopes))
         if kept or pending.is_requested:
             remaining.append(replace(pending, changes=kept))
+    return tuple(remaining)
+
+
+def unlisted_within(
+    all_unlisted: Iterable[UnlistedKind], scopes: Iterable[Scope]
+) -> tuple[UnlistedKind, ...]:
+    """The kinds that have to be listed for changes in these scopes, or because a user requested a restart."""
+    scopes, remaining = tuple(scopes), []
+    for unlisted in all_unlisted:
+        kept = tuple(c for c in unlisted.changes if any(scope.overlaps(c.scope) for scope in scopes))
+        if kept or unlisted.is_requested:
+            remaining.append(replace(unlisted, changes=kept))
     return tuple(remaining)
 
 

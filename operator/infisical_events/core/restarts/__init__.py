@@ -2,7 +2,8 @@
 
 `workloads` reads the metadata of a workload and its filters, `workload_state` its Secrets and its
 rollout status. `affected_workloads` matches changes to workloads, `user_requests` reads manual triggers,
-`planner` keeps the pending restarts of the ledger and plans an action for each. `decisions` is the pure
+`planner` keeps the pending restarts of the ledger and plans an action for each. `late_workloads` adds those
+of workloads that did not exist, or could not be listed, when a change was found. `decisions` is the pure
 decision about one workload from everything that was gathered; `admission` orders restarts by wave and
 concurrency; `rollouts` judges rollouts in progress; `outcomes` is what became of each decision, and the
 next ledger. `restart_records` is the annotation `last-restart`, and `pending_summary` sums up what is

@@ -26,6 +26,7 @@ from infisical_events.core.restarts.planner import (
     RestartNow,
     RestartPolicy,
 )
+from infisical_events.core.restarts.restart_records import restarted_at
 from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
@@ -47,7 +48,7 @@ _WATCH = timedelta(minutes=10)
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 """The API server's times are whole seconds, and its replicas may have clocks of their own."""
 
-_NOT_WAITING = {Reason.PAUSED, Reason.RESYNC_TIMED_OUT}
+_NOT_WAITING = {Reason.PAUSED, Reason.RESYNC_TIMED_OUT, Reason.WORKLOAD_GONE, Reason.WORKLOADS_NOT_LISTED}
 """Reasons for a deferral that may last without an end: such a workload holds up no other."""
 
 
@@ -132,7 +133,11 @@ def decided_by_plan(action: PlannedAction) -> Defer | Resolve | None:
     """The decision that the ledger and the metadata alone allow; None when more has to be gathered."""
     if isinstance(action, Deferred):
         return Defer(
-            pending=action.pending, workload=action.workload, reason=action.reason, until=action.until
+            pending=action.pending,
+            workload=action.workload,
+            note=action.note,
+            reason=action.reason,
+            until=action.until,
         )
     if isinstance(action, Resolved):
         return Resolve(
@@ -168,6 +173,7 @@ def decide(gathered: GatheredWorkload, policy: RestartPolicy, now: datetime) -> 
     return (
         _sync_first(gathered, gathered.secrets, state, sync, now)
         or _wait_for_sync(gathered, policy, state, sync, now)
+        or _covered_by_neighbour(gathered, state, sync, now)
         or _resolve_by_content(gathered, state, sync)
         or _with_other_rollout(gathered, gathered.secrets, state, sync, now)
         or Restart(pending=pending, workload=state.workload, note=sync.note, state=state, sync=sync)
@@ -284,6 +290,18 @@ def _wait_for_sync(
     if may_still_sync if pending.unconfirmed else policy.on_timeout is OnTimeout.SKIP:
         return replace(deferred, reason=Reason.RESYNC_TIMED_OUT)
     return None
+
+
+def _covered_by_neighbour(
+    gathered: GatheredWorkload, state: WorkloadState, sync: WorkloadSyncState, now: datetime
+) -> Resolve | None:
+    """Another subscription's restart covers a workload that has nothing to be synced first."""
+    pending, restarted = gathered.planned.pending, restarted_at(state.workload, now)
+    is_covered = restarted is not None and restarted > pending.covered_after
+    if sync.state is not None or pending.is_requested or not is_covered:
+        return None
+    reason = Reason.COVERED_BY_OTHER_SUBSCRIPTION
+    return Resolve(pending=pending, workload=state.workload, reason=reason, state=state, sync=sync)
 
 
 def _resolve_by_content(

@@ -56,12 +56,18 @@ def pending_by_reason(
 
 
 def restarts_condition(
-    outcomes: Sequence[RestartOutcome], updates: Sequence[RolloutUpdate]
+    outcomes: Sequence[RestartOutcome],
+    updates: Sequence[RolloutUpdate],
+    not_listed: Mapping[str, str] | None = None,
 ) -> RestartsCondition | None:
     """The condition after a round; None when nothing is left that it could name.
 
-    A restart that was just made is named in the next round, when its rollout is tracked.
+    A restart that was just made is named in the next round, when its rollout is tracked. `not_listed` has why
+    kinds whose workloads may be affected could not be listed.
     """
+    if not_listed:
+        message = not_listed_message(not_listed)
+        return RestartsCondition(is_complete=False, reason=Reason.WORKLOADS_NOT_LISTED, message=message)
     pending = [outcome for outcome in outcomes if outcome.is_pending]
     if pending and not updates and all(outcome.is_confirmation_only for outcome in outcomes):
         message = f"No pending restarts. Watching {pending[0].note} for a late update."
@@ -77,6 +83,12 @@ def restarts_condition(
         reason=first.result if first else Reason.ROLLING_OUT,
         message=f"{preview(lines, _MAX_LINES, '; ')}.",
     )
+
+
+def not_listed_message(failures: Mapping[str, str]) -> str:
+    """Which kinds could not be listed, in the API server's words."""
+    lines = [f"Cannot list workloads of kind {kind}: {why}" for kind, why in failures.items()]
+    return f"{preview(lines, _MAX_LINES, '; ')}. Their restarts wait until they can be listed."
 
 
 def _pending_line(outcome: RestartOutcome) -> str:

@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from infisical_events.api.specs import Action, OnTimeout
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Rollout, Unconfirmed
 from infisical_events.core.restarts.affected_workloads import AffectedWorkload
-from infisical_events.core.restarts.restart_records import is_restarted, restart_record_of
-from infisical_events.core.restarts.workloads import Workload, matching_changes
+from infisical_events.core.restarts.restart_records import is_restarted, restart_record_of, restarted_at
+from infisical_events.core.restarts.workloads import Workload, WorkloadList, matching_changes
 from infisical_events.core.snapshots.changes import Change, compacted
 from infisical_events.core.status.reasons import Reason
+
+_RECREATION = timedelta(minutes=1)
+"""How long after a change a deleted workload is expected back, as `kubectl replace --force` does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Deferred:
     reason: Reason
     until: datetime | None = None
     workload: Workload | None = None
+    note: str = ""
 
 
 PlannedAction = RestartNow | Resolved | Deferred
@@ -56,14 +60,22 @@ class RestartPolicy:
 
 
 def add_pending(
-    ledger: Ledger, subscription: str, all_affected: Iterable[AffectedWorkload], now: datetime
+    ledger: Ledger,
+    subscription: str,
+    all_affected: Iterable[AffectedWorkload],
+    now: datetime,
+    restarted_since: Mapping[str, datetime] | None = None,
 ) -> Ledger:
     """Add a pending restart for every affected workload; the workloads were listed after the read.
 
-    `since` is never before the workload's newest restart, so that only a later restart counts as
-    coverage. An import event counts for workloads that were not restarted since it was received.
+    Only a restart after the workload's newest one counts as coverage. An import event counts for workloads
+    that were not restarted since it was received. `restarted_since` has the end of the read for workloads (by
+    uid) that this process restarted after it: such a restart was made when the change existed.
     """
-    owed = [(affected.workload, changes) for affected in all_affected if (changes := _changes_for(affected))]
+    read_at = restarted_since or {}
+    owed = [
+        (affected.workload, changes) for affected in all_affected if (changes := _changes_for(affected, now))
+    ]
     if not owed:
         return ledger
     ledger = _with_found_done(ledger, subscription, [workload for workload, _ in owed])
@@ -71,15 +83,31 @@ def add_pending(
     for workload, changes in owed:
         old = all_pending.get(workload.uid)
         merged = compacted((*old.changes, *changes) if old else changes)
-        since = max(restart_record_of(workload).time or now, now)
-        kind, name = workload.kind.kind, workload.name
         is_requested = old is not None and old.is_requested
-        all_pending[workload.uid] = PendingRestart(workload.uid, kind, name, seq, since, merged, is_requested)
+        since = read_at.get(workload.uid, now)
+        pending = _new_pending(workload, seq, now, merged, is_requested=is_requested)
+        all_pending[workload.uid] = replace(pending, since=since)
     return replace(ledger, seq=seq, pending=tuple(all_pending.values()))
 
 
-def _changes_for(affected: AffectedWorkload) -> tuple[Change, ...]:
-    restarted, selected = restart_record_of(affected.workload).time, affected.matched
+def _new_pending(
+    workload: Workload, seq: int, now: datetime, changes: tuple[Change, ...], *, is_requested: bool
+) -> PendingRestart:
+    restarted = restart_record_of(workload).time
+    return PendingRestart(
+        uid=workload.uid,
+        kind=workload.kind.kind,
+        name=workload.name,
+        seq=seq,
+        since=now,
+        changes=changes,
+        is_requested=is_requested,
+        not_covered_until=restarted if restarted and restarted > now else None,
+    )
+
+
+def _changes_for(affected: AffectedWorkload, now: datetime) -> tuple[Change, ...]:
+    restarted, selected = restarted_at(affected.workload, now), affected.matched
     import_events = (
         import_event
         for import_event in selected.import_events
@@ -121,12 +149,8 @@ def add_requested(ledger: Ledger, subscription: str, workloads: Iterable[Workloa
     asked = [workload for workload in workloads if workload.is_subscribed_to(subscription)]
     for workload in asked:
         old = all_pending.get(workload.uid)
-        since = max(restart_record_of(workload).time or now, now)
         changes = old.changes if old else ()
-        kind, name = workload.kind.kind, workload.name
-        all_pending[workload.uid] = PendingRestart(
-            workload.uid, kind, name, seq, since, changes, is_requested=True
-        )
+        all_pending[workload.uid] = _new_pending(workload, seq, now, changes, is_requested=True)
     return replace(ledger, seq=seq, pending=tuple(all_pending.values())) if asked else ledger
 
 
@@ -151,16 +175,32 @@ def _unconfirmed(pending: PendingRestart, unconfirmed: Unconfirmed) -> PendingRe
 
 
 def plan(
-    ledger: Ledger, subscription: str, workloads: Iterable[Workload], rules: RestartPolicy, now: datetime
+    ledger: Ledger, subscription: str, listed: WorkloadList, rules: RestartPolicy, now: datetime
 ) -> tuple[PlannedAction, ...]:
     """One planned action per pending restart, in the order of the ledger."""
-    by_uid = {workload.uid: workload for workload in workloads}
+    by_uid = {workload.uid: workload for workload in listed.workloads}
+    context = _PlanContext(subscription, ledger.epoch, rules, now)
     return tuple(
-        _planned_action(
-            pending, by_uid.get(pending.uid), _PlanContext(subscription, ledger.epoch, rules, now)
-        )
+        _planned_action(pending, workload, context)
+        if (workload := by_uid.get(pending.uid))
+        else _without_workload(pending, listed, context)
         for pending in ledger.pending
     )
+
+
+def _without_workload(
+    pending: PendingRestart, listed: WorkloadList, context: "_PlanContext"
+) -> PlannedAction:
+    """A workload that is not listed: its kind could not be listed, or it is gone.
+
+    A workload that is recreated may start with the content of before: one of its name is waited for.
+    """
+    if message := listed.failures.get(pending.kind):
+        return Deferred(pending, Reason.WORKLOADS_NOT_LISTED, note=message)
+    until = pending.since + _RECREATION
+    if context.rules.action is not Action.RESTART and context.now < until:
+        return Deferred(pending, Reason.WORKLOAD_GONE, until)
+    return Resolved(pending, Reason.WORKLOAD_GONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +211,8 @@ class _PlanContext:
     now: datetime
 
 
-def _planned_action(pending: PendingRestart, workload: Workload | None, terms: _PlanContext) -> PlannedAction:
-    if workload is None:
-        return Resolved(pending, Reason.WORKLOAD_GONE)
-    restarted, action = restart_record_of(workload).time, workload.action(terms.rules.action)
+def _planned_action(pending: PendingRestart, workload: Workload, terms: _PlanContext) -> PlannedAction:
+    restarted, action = restarted_at(workload, terms.now), workload.action(terms.rules.action)
     if reason := _resolution(pending, workload, terms, restarted, action):
         unconfirmed = restart_record_of(workload).unconfirmed if reason is Reason.ALREADY_RESTARTED else {}
         return Resolved(pending, reason, workload, unconfirmed.get(terms.subscription))
@@ -198,19 +236,16 @@ def _resolution(
     if not (is_subscribed and (pending.is_requested or matching_changes(workload, pending.changes))):
         return Reason.NO_LONGER_MATCHING
     # A neighbour's restart may have come before the secrets were fresh: then their content decides.
-    if action is Action.RESTART and restarted is not None and restarted > pending.since:
+    if action is Action.RESTART and restarted is not None and restarted > pending.covered_after:
         return Reason.COVERED_BY_OTHER_SUBSCRIPTION
     return None
 
 
 def _cooldown_end(restarted: datetime | None, terms: _PlanContext) -> datetime | None:
-    """When the cooldown after the workload's newest restart ends; None when it is over.
-
-    A restart in the future, by a clock that was ahead, defers for one cooldown at most.
-    """
+    """When the cooldown after the workload's newest restart ends; None when it is over."""
     if restarted is None or not terms.rules.cooldown:
         return None
-    until = min(restarted, terms.now) + terms.rules.cooldown
+    until = restarted + terms.rules.cooldown
     return until if until > terms.now else None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed
+from infisical_events.core.ledger.ledger import CLOCK_SKEW, Ledger, PendingRestart, Unconfirmed
 from infisical_events.core.ledger.revisions import is_revision_at_least, revision_of
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
@@ -54,6 +54,16 @@ def restart_record_of(workload: Workload) -> RestartRecord:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return RestartRecord(None, {})
     return RestartRecord(in_utc, revisions, secrets, unconfirmed)
+
+
+def restarted_at(workload: Workload, now: datetime) -> datetime | None:
+    """When a restart record says that the workload was last restarted; None if never.
+
+    The time is a claim of another process: one that lies ahead of now, by a clock that was ahead or edited by
+    hand, is no cooldown and covers nothing.
+    """
+    moment = restart_record_of(workload).time
+    return None if moment is None or moment > now + CLOCK_SKEW else moment
 
 
 def _recorded_json(workload: Workload) -> dict[str, Any]:

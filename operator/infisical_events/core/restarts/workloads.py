@@ -1,7 +1,7 @@
 """The metadata of a workload, and what its annotations say."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -74,6 +74,18 @@ class Workload:
         if names:
             return subscription in names
         return is_true(self.annotations, annotations.AUTO_RELOAD)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadList:
+    """The workloads of a namespace at one moment.
+
+    `failures` has the API server's message for each kind that could not be listed: nothing is known of its
+    workloads then, neither that they exist nor that they do not.
+    """
+
+    workloads: tuple[Workload, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

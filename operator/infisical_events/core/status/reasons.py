@@ -97,6 +97,7 @@ class Reason(StrEnum):
     ALREADY_RESTARTED = "AlreadyRestarted"
     COVERED_BY_OTHER_SUBSCRIPTION = "CoveredByOtherSubscription"
     WORKLOAD_GONE = "WorkloadGone"
+    WORKLOADS_NOT_LISTED = "WorkloadsNotListed"
     NO_DATA_CHANGE = "NoDataChange"
     MANAGED_BY_OTHER_CONTROLLER = "ManagedByOtherController"
     COVERED_BY_ROLLOUT = "CoveredByRollout"

@@ -18,6 +18,13 @@ _SHARE = 3
 """Restarts that a namespace may use for each one that is free."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    moment: float
+    namespace: str
+    workload: str
+
+
 @dataclass(kw_only=True, slots=True)
 class RestartBudget:
     """Restarts per minute and workloads rolling out at a time, over all subscriptions; 0 is no bound.
@@ -31,22 +38,26 @@ class RestartBudget:
     is_shared: bool = True
     share: Callable[[], float] = lambda: 1.0
     now: Callable[[], float] = lambda: asyncio.get_running_loop().time()
-    _made: deque[tuple[float, str]] = field(default_factory=deque)
+    _made: deque[_Made] = field(default_factory=deque)
     _rolling: dict[SubscriptionKey, frozenset[str]] = field(default_factory=dict)
 
     def try_acquire(self, subscription: SubscriptionKey, workload: str) -> bool:
         """Whether one more restart may be made now; it then counts, and as rolling until `set_rolling`."""
-        while self._made and self._made[0][0] <= self.now() - _MINUTE:
+        while self._made and self._made[0].moment <= self.now() - _MINUTE:
             self._made.popleft()
         namespace = subscription.namespace
-        made = sum(owner == namespace for _, owner in self._made)
+        made = sum(each.namespace == namespace for each in self._made)
         if self.per_minute and not self._admits(made, self._part(self.per_minute) - len(self._made)):
             return False
         if self.most_rolling and not self._may_roll(namespace, workload):
             return False
-        self._made.append((self.now(), namespace))
+        self._made.append(_Made(self.now(), namespace, workload))
         self._rolling[subscription] = self._rolling.get(subscription, frozenset()) | {workload}
         return True
+
+    def restarted_since(self, moment: float) -> frozenset[str]:
+        """The workloads (by uid) that this process tried to restart since a moment of the last minute."""
+        return frozenset(each.workload for each in self._made if each.moment >= moment)
 
     def set_rolling(self, subscription: SubscriptionKey, workloads: frozenset[str]) -> None:
         """Replace the workloads (by uid) of a subscription that roll out now."""

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from infisical_events.core.reconcile_schedule import CompletedRead, ReconcileSchedule
-from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.kube.kubernetes_errors import KubernetesError
@@ -98,7 +98,7 @@ class ReconcileLoop:
         if self.secret_writer is not None and result.is_full and ledger is not None:
             await self.secret_writer.write_all(ledger)
 
-    async def _restart(self, workloads: tuple[Workload, ...] | None) -> None:
+    async def _restart(self, workloads: WorkloadList | None) -> None:
         """Work on pending restarts, and schedule the next time."""
         begun_at = _now()
         try:

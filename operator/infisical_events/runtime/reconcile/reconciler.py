@@ -6,7 +6,7 @@ the restart controller acts on them. `core.ledger.transitions` and `core.restart
 
 import secrets
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from infisical_events.api.specs import Action, Mode, Spec
 from infisical_events.core.ledger.acceptance import ReceivedEvent
@@ -14,13 +14,15 @@ from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.ledger.observation_modes import ReadResult, apply_read, first_ledger
 from infisical_events.core.ledger.transitions import AppliedSnapshots
 from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
+from infisical_events.core.restarts.late_workloads import record_unlisted
 from infisical_events.core.restarts.planner import add_pending, add_requested
 from infisical_events.core.restarts.user_requests import UserRequests, is_new
-from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.snapshots.selectors import Selection, Selector, select, select_in_steps
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.reconcile.reconcile_report import ReadReport, ReconcileReporter
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
+from infisical_events.runtime.restarts.workload_lister import WorkloadLister
 from infisical_events.runtime.status.subscription_store import SubscriptionStore
 from infisical_events.runtime.subscription_context import SubscriptionContext
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
@@ -46,8 +48,16 @@ class ReconcileResult:
     unshown_events: tuple[ReceivedEvent, ...] = ()
     read_again_at: datetime | None = None
     has_open_import_events: bool = False
-    workloads: tuple[Workload, ...] | None = None
+    workloads: WorkloadList | None = None
     is_full: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCompletion:
+    """When a read ended, by the wall clock and by the clock of the budget: what it shows existed by then."""
+
+    at: datetime
+    moment: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class _AppliedRead:
     read_result: ReadResult
     applied: AppliedSnapshots
     selection: Selection
+    completed: ReadCompletion
 
 
 @dataclass(kw_only=True, slots=True)
@@ -68,6 +79,7 @@ class Reconciler:
     selectors: tuple[Selector, ...]
     user_requests: PendingUserRequests
     snapshot_reader: SnapshotReader
+    lister: WorkloadLister
     sync_coordinator: SyncCoordinator
     store: SubscriptionStore
     reconcile_reporter: ReconcileReporter
@@ -105,7 +117,7 @@ class Reconciler:
     async def _content_fingerprints(self) -> dict[str, str]:
         """Fingerprints of the Secrets of the workloads, before the first read of Infisical."""
         namespace, name = self.context.key.namespace, self.context.key.name
-        workloads = await self.context.cluster.list_workloads(namespace)
+        workloads = (await self.lister.list()).workloads
         workload_states = [
             await self.context.cluster.read_workload(namespace, workload.kind.kind, workload.name)
             for workload in workloads
@@ -140,10 +152,12 @@ class Reconciler:
     async def _apply(
         self, ledger: Ledger, read_result: ReadResult, events: tuple[ReceivedEvent, ...]
     ) -> _AppliedRead:
-        applied = apply_read(ledger, read_result, events, self.context.clock())
+        now = self.context.clock()
+        completed = ReadCompletion(now, self.context.budget.now())
+        applied = apply_read(ledger, read_result, events, now)
         steps = select_in_steps(self.selectors, applied.changes)
         selection = await self.context.scheduler.run(self.context.key.namespace, steps)
-        return _AppliedRead(read_result, applied, selection)
+        return _AppliedRead(read_result, applied, selection, completed)
 
     async def _store_changes(
         self, ledger: Ledger, found: _AppliedRead, events: tuple[ReceivedEvent, ...], *, is_full: bool
@@ -155,8 +169,8 @@ class Reconciler:
         )
         planned, workloads = applied.ledger, None
         if matched := MatchedChanges(selection.selected, import_events):
-            workloads = await self.context.cluster.list_workloads(self.context.key.namespace)
-            planned = await self._with_pending(planned, matched, workloads)
+            workloads = await self.lister.list()
+            planned = await self._with_pending(planned, matched, workloads, found.completed)
         elif selection.rejection_reason is not None:
             self.reconcile_reporter.report_not_selected(applied.changes, selection.rejection_reason)
         requests = self.user_requests.current if is_full else UserRequests()
@@ -172,7 +186,7 @@ class Reconciler:
             unshown=applied.unshown_events,
             changes=applied.changes,
             selected=selection.selected,
-            workloads=workloads or (),
+            workloads=workloads.workloads if workloads else (),
         )
         return ReconcileResult(
             report,
@@ -184,18 +198,25 @@ class Reconciler:
         )
 
     async def _with_pending(
-        self, ledger: Ledger, matched: MatchedChanges, workloads: tuple[Workload, ...]
+        self,
+        ledger: Ledger,
+        matched: MatchedChanges,
+        listed: WorkloadList,
+        completed: ReadCompletion,
     ) -> Ledger:
         """The ledger with the pending restarts; a dry run reports them and adds none."""
         key = self.context.key
         all_affected = await self.context.scheduler.run(
-            key.namespace, affected_workloads(key.name, matched, workloads)
+            key.namespace, affected_workloads(key.name, matched, listed.workloads)
         )
-        planned = add_pending(ledger, key.name, all_affected, self.context.clock())
-        if planned is ledger:
+        restarted = self.context.budget.restarted_since(completed.moment)
+        since = dict.fromkeys(restarted, completed.at - timedelta.resolution)  # a later one covers
+        planned = add_pending(ledger, key.name, all_affected, self.context.clock(), since)
+        if planned is ledger and not listed.failures:
             self.reconcile_reporter.report_no_workload(matched)
         if self.spec.mode is Mode.ENFORCE:
-            return planned
+            changes = (*matched.changes, *(event.change for event in matched.import_events))
+            return record_unlisted(planned, listed.failures, changes, self.context.clock())
         self.reconcile_reporter.report_dry_run(planned)
         return ledger
 
@@ -211,23 +232,24 @@ class Reconciler:
         )
 
     async def _with_requested(
-        self, ledger: Ledger, requests: UserRequests, workloads: tuple[Workload, ...] | None
-    ) -> tuple[Ledger, tuple[Workload, ...] | None]:
+        self, ledger: Ledger, requests: UserRequests, listed: WorkloadList | None
+    ) -> tuple[Ledger, WorkloadList | None]:
         """The ledger with what a user requested, and with the value of the request."""
         if requests == UserRequests():
-            return ledger, workloads
+            return ledger, listed
         if is_new(requests.resume_at, ledger.resume_at):
             rollouts = tuple(rollout for rollout in ledger.rollouts if not rollout.has_failed)
             ledger = replace(ledger, resume_at=requests.resume_at, rollouts=rollouts)
         if is_new(requests.restart_at, ledger.restart_at):
-            if workloads is None:
-                workloads = await self.context.cluster.list_workloads(self.context.key.namespace)
-            planned = add_requested(ledger, self.context.key.name, workloads, self.context.clock())
+            listed = listed or await self.lister.list()
+            now = self.context.clock()
+            planned = add_requested(ledger, self.context.key.name, listed.workloads, now)
+            planned = record_unlisted(planned, listed.failures, (), now, is_requested=True)
             if self.spec.mode is Mode.DRY_RUN:
                 self.reconcile_reporter.report_dry_run(planned)
                 planned = ledger
             ledger = replace(planned, restart_at=requests.restart_at)
-        return ledger, workloads
+        return ledger, listed
 
     async def _write(self, ledger: Ledger, planned_on: Ledger | None) -> None:
         """Store the ledger; a failure is reported, since no restart is made before."""

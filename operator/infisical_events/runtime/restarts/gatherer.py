@@ -7,7 +7,6 @@ from infisical_events.api.specs import Action
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts.decisions import GatheredWorkload, needs_pod_times, needs_secrets
 from infisical_events.core.restarts.planner import PlannedAction, RestartNow
-from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.clock import Clock
@@ -31,10 +30,6 @@ class Gatherer:
     key: SubscriptionKey
     sync_coordinator: SyncCoordinator
     clock: Clock
-
-    async def list_workloads(self) -> tuple[Workload, ...]:
-        """The metadata of all workloads of the namespace; raises KubernetesError."""
-        return await self.cluster.list_workloads(self.key.namespace)
 
     async def gather(self, actions: tuple[PlannedAction, ...], ledger: Ledger) -> GatheredRound:
         """Read what is behind every `RestartNow`; an error of one workload concerns that workload alone.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from infisical_events.api.specs import Mode
 from infisical_events.api.specs import Rollout as RolloutSpec
-from infisical_events.core.ledger.ledger import Ledger, Rollout
+from infisical_events.core.ledger.ledger import Ledger, Rollout, without_future_times
 from infisical_events.core.restarts.admission import admit, candidates
 from infisical_events.core.restarts.decisions import (
     Defer,
@@ -23,19 +23,25 @@ from infisical_events.core.restarts.decisions import (
     found_rollouts,
     rollout_of,
 )
+from infisical_events.core.restarts.late_workloads import NewList, SubscribedWorkloads, add_late_workloads
 from infisical_events.core.restarts.outcomes import RestartOutcome, next_ledger
 from infisical_events.core.restarts.planner import PlannedAction, RestartPolicy, plan
 from infisical_events.core.restarts.rollouts import RolloutUpdate
-from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.status.reasons import Reason
+from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.restarts.gatherer import GatheredRound, Gatherer
 from infisical_events.runtime.restarts.restart_report import RestartReporter
 from infisical_events.runtime.restarts.retry_schedule import RetrySchedule
 from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
+from infisical_events.runtime.restarts.workload_lister import WorkloadLister
 from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
 from infisical_events.runtime.status.subscription_store import SubscriptionStore
+
+_LIST_AGAIN = 60.0
+"""Seconds until a kind that could not be listed is listed again while nothing is pending."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -43,6 +49,7 @@ class RestartController:
     """The pending restarts and rollouts of one subscription."""
 
     store: SubscriptionStore
+    lister: WorkloadLister
     gatherer: Gatherer
     patcher: WorkloadPatcher
     tracker: RolloutTracker
@@ -53,8 +60,9 @@ class RestartController:
     rollout: RolloutSpec
     mode: Mode = Mode.ENFORCE
     retries: RetrySchedule = field(default_factory=RetrySchedule)
+    _subscribed: SubscribedWorkloads = field(default_factory=SubscribedWorkloads, init=False)
 
-    async def run_round(self, listed: tuple[Workload, ...] | None = None) -> float | None:
+    async def run_round(self, listed: WorkloadList | None = None) -> float | None:
         """Make the restarts that are due; return the seconds until the next round, None when none is left.
 
         `listed` are the workloads if they were listed after the ledger was written: a patch under an old
@@ -70,25 +78,57 @@ class RestartController:
             return None
         try:
             return await self._run_round(ledger, listed)
+        except KubernetesError as error:
+            self.reporter.mark_failed(error)
+            raise
         finally:  # also when nothing could be done
             self.reporter.count_pending(self.store.ledger or ledger)
 
-    async def _run_round(self, ledger: Ledger, listed: tuple[Workload, ...] | None) -> float | None:
-        if not (ledger.pending or ledger.rollouts):
-            self.reporter.mark_complete()
-            return None
+    async def _run_round(self, stored: Ledger, listed: WorkloadList | None) -> float | None:
+        if stored.is_idle:
+            return await self._idle()
         if listed is None:
             await self.store.verify_stored()
+        ledger, outcomes = without_future_times(stored, self.clock()), list[RestartOutcome]()
         updates = await self.tracker.follow(ledger) if ledger.rollouts else []
-        outcomes = await self._execute(ledger, updates, listed) if ledger.pending else []
-        return await self._finish(ledger, updates, outcomes)
+        if ledger.pending or ledger.unlisted:
+            listed = listed or await self.lister.list()
+            stored, ledger = await self._with_late_workloads(stored, ledger, listed)
+            outcomes = await self._execute(ledger, updates, listed)
+        written = next_ledger(ledger, updates, outcomes, self.clock())
+        return await self._finish(stored, written, updates, outcomes)
+
+    async def _idle(self) -> float | None:
+        """Nothing is pending; a kind that could not be listed is listed again."""
+        if self.lister.failures:
+            await self.lister.list()
+        self._mark_complete()
+        return _LIST_AGAIN if self.lister.failures else None
+
+    def _mark_complete(self) -> None:
+        if self.lister.failures:
+            self.reporter.mark_not_listed(self.lister.failures)
+        else:
+            self.reporter.mark_complete()
+
+    async def _with_late_workloads(
+        self, stored: Ledger, ledger: Ledger, listed: WorkloadList
+    ) -> tuple[Ledger, Ledger]:
+        """The stored ledger, and the one to work on: pending restarts are stored before they are made."""
+        name, action = self.store.key.name, self.policy.action
+        new = NewList(subscription=name, action=action, before=self._subscribed, listed=listed)
+        late = add_late_workloads(ledger, new, self.clock())
+        self._subscribed = SubscribedWorkloads.of(listed, name)
+        if late == ledger:
+            return stored, ledger
+        await self.store.write_ledger(late, planned_on=stored)
+        return late, late
 
     async def _execute(
-        self, ledger: Ledger, updates: list[RolloutUpdate], listed: tuple[Workload, ...] | None
+        self, ledger: Ledger, updates: list[RolloutUpdate], listed: WorkloadList
     ) -> list[RestartOutcome]:
         """One outcome per pending restart."""
-        workloads = listed or await self.gatherer.list_workloads()
-        actions = plan(ledger, self.store.key.name, workloads, self.policy, self.clock())
+        actions = plan(ledger, self.store.key.name, listed, self.policy, self.clock())
         if self.mode is Mode.DRY_RUN:
             return [RestartOutcome(Defer(pending=each.pending, reason=Reason.DRY_RUN)) for each in actions]
         decisions = await self._decide(actions, ledger)
@@ -136,17 +176,16 @@ class RestartController:
         return others + made
 
     async def _finish(
-        self, ledger: Ledger, updates: list[RolloutUpdate], outcomes: list[RestartOutcome]
+        self, stored: Ledger, written: Ledger, updates: list[RolloutUpdate], outcomes: list[RestartOutcome]
     ) -> float | None:
         """Report the round and write it down."""
-        written = next_ledger(ledger, updates, outcomes, self.clock())
         maybe = [rollout_of(each.decision, self.clock()) for each in outcomes if each.is_unanswered]
         self._set_rolling((*written.rollouts, *maybe))
-        if not (written.pending or written.rollouts):
-            self.reporter.mark_complete()
-        await self.reporter.report(outcomes, updates)
-        if written != ledger:
-            await self.store.write_ledger(written, planned_on=ledger)
+        if written.is_idle:
+            self._mark_complete()
+        await self.reporter.report(outcomes, updates, self.lister.failures if written.unlisted else {})
+        if written != stored:
+            await self.store.write_ledger(written, planned_on=stored)
         self.reporter.forget_done(written)
         return self.retries.pause_after(outcomes, written, self.clock())
 

@@ -1,17 +1,24 @@
 """Reports pending restarts and rollouts, each result once: in status, Events, log and metrics."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from infisical_events.api.statuses import ConditionType, WorkloadResult
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts.outcomes import RestartOutcome
-from infisical_events.core.restarts.pending_summary import ALARMING, pending_by_reason, restarts_condition
+from infisical_events.core.restarts.pending_summary import (
+    ALARMING,
+    not_listed_message,
+    pending_by_reason,
+    restarts_condition,
+)
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.snapshots.changes import compacted
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, object_name
 from infisical_events.core.sync.sync_state import SyncState
+from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.status.reporter import Reporter
 
@@ -36,8 +43,13 @@ class RestartReporter:
     last_reported: dict[str, tuple[int, Reason]] = field(default_factory=dict)
     unanswered: set[tuple[str, int]] = field(default_factory=set)
 
-    async def report(self, outcomes: list[RestartOutcome], updates: list[RolloutUpdate]) -> None:
-        """Report what is new in one round."""
+    async def report(
+        self,
+        outcomes: list[RestartOutcome],
+        updates: list[RolloutUpdate],
+        not_listed: Mapping[str, str],
+    ) -> None:
+        """Report what is new in one round; `not_listed` has why kinds that have to be listed were not."""
         for update in updates:
             if update.result is not None:
                 await self._report_rollout(update, update.result)
@@ -47,7 +59,7 @@ class RestartReporter:
         self._record_action([each for each in news if each.reported_reason in _ACTED])
         for outcome in news:
             await self._report_outcome(outcome)
-        condition = restarts_condition(outcomes, updates)
+        condition = restarts_condition(outcomes, updates, not_listed)
         if condition is not None:
             self._set_condition(condition.reason, condition.message, ok=condition.is_complete)
 
@@ -64,6 +76,15 @@ class RestartReporter:
     def mark_complete(self) -> None:
         """Set the condition: no restart is pending and no rollout is in progress."""
         self._set_condition(Reason.NO_PENDING_RESTARTS, "No pending restarts.", ok=True)
+
+    def mark_failed(self, error: KubernetesError) -> None:
+        """Set the condition: what is pending cannot be worked on now."""
+        message = f"Pending restarts wait for the Kubernetes API: {error}. Retrying."
+        self._set_condition(Reason.KUBERNETES_API_ERROR, message, ok=False)
+
+    def mark_not_listed(self, failures: Mapping[str, str]) -> None:
+        """Set the condition: nothing is known of the workloads of these kinds."""
+        self._set_condition(Reason.WORKLOADS_NOT_LISTED, not_listed_message(failures), ok=False)
 
     def _set_condition(self, reason: Reason, message: str, *, ok: bool) -> None:
         self.reporter.update_condition(ConditionType.RESTARTS_COMPLETE, ok=ok, reason=reason, message=message)

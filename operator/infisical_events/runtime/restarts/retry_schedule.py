@@ -53,5 +53,4 @@ class RetrySchedule:
             return _ROLLOUT_PAUSE
         times = [outcome.until for outcome in outcomes if outcome.until is not None]
         pauses = [max(_SHORTEST_PAUSE, (time - now).total_seconds()) for time in times]
-        is_left = bool(ledger.pending or ledger.rollouts)
-        return min([_DEFERRED_PAUSE, *pauses]) if is_left else None
+        return None if ledger.is_idle else min([_DEFERRED_PAUSE, *pauses])

@@ -73,12 +73,13 @@ class StatusBuilder:
 
     def mark_inactive(self, why: ConditionType) -> None:
         """The spec is not served, as condition `why` is about to say: drop all others but Ready."""
-        kept = {ConditionType.READY, why}
+        kept = {ConditionType.READY, why}  # a condition Suspended is set anew
         self._put(conditions=tuple(c for c in self._status.conditions if c.type in kept))
 
     def mark_starting(self) -> None:
-        """The spec is served: not stalled any more; conditions without a result are Unknown."""
-        self._put(conditions=without(self._status.conditions, ConditionType.STALLED))
+        """The spec is served: not stalled or suspended any more; conditions without a result are Unknown."""
+        kept = without(self._status.conditions, ConditionType.STALLED)
+        self._put(conditions=without(kept, ConditionType.SUSPENDED))
         message = "No result yet."
         for kind in (ConditionType.AUTHENTICATED, ConditionType.STREAMING, ConditionType.OBSERVED):
             if all(condition.type is not kind for condition in self._status.conditions):

@@ -15,6 +15,7 @@ from infisical_events.runtime.restarts.gatherer import Gatherer
 from infisical_events.runtime.restarts.restart_controller import RestartController
 from infisical_events.runtime.restarts.restart_report import RestartReporter
 from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
+from infisical_events.runtime.restarts.workload_lister import WorkloadLister
 from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
 from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
@@ -116,12 +117,13 @@ class _Assembly:
 
     def reconcile_loop(self) -> ReconcileLoop:
         loaded, sync_coordinator = self.loaded, self._sync_coordinator()
+        lister = WorkloadLister(cluster=loaded.context.cluster, reporter=loaded.reporter)
         reconcile_reporter = ReconcileReporter(context=loaded.context, reporter=loaded.reporter)
         return ReconcileLoop(
             context=loaded.context,
-            reconciler=self._reconciler(sync_coordinator, reconcile_reporter),
+            reconciler=self._reconciler(lister, sync_coordinator, reconcile_reporter),
             reconcile_reporter=reconcile_reporter,
-            restart_controller=self._restart_controller(sync_coordinator),
+            restart_controller=self._restart_controller(lister, sync_coordinator),
             store=loaded.store,
             triggers=self.triggers,
             interval=float(self.serving.spec.resync_interval_seconds),
@@ -129,7 +131,10 @@ class _Assembly:
         )
 
     def _reconciler(
-        self, sync_coordinator: SyncCoordinator, reconcile_reporter: ReconcileReporter
+        self,
+        lister: WorkloadLister,
+        sync_coordinator: SyncCoordinator,
+        reconcile_reporter: ReconcileReporter,
     ) -> Reconciler:
         context, serving = self.loaded.context, self.serving
         return Reconciler(
@@ -140,6 +145,7 @@ class _Assembly:
             snapshot_reader=SnapshotReader(
                 context=context, spec=serving.spec, address=serving.address, infisical=self.infisical
             ),
+            lister=lister,
             sync_coordinator=sync_coordinator,
             store=self.loaded.store,
             reconcile_reporter=reconcile_reporter,
@@ -166,12 +172,15 @@ class _Assembly:
             writer=secret_writer,
         )
 
-    def _restart_controller(self, sync_coordinator: SyncCoordinator) -> RestartController:
+    def _restart_controller(
+        self, lister: WorkloadLister, sync_coordinator: SyncCoordinator
+    ) -> RestartController:
         spec, context, budget = self.serving.spec, self.loaded.context, self.dependencies.budget
         cluster, key, clock = context.cluster, context.key, context.clock
         cooldown = timedelta(seconds=spec.cooldown_seconds)
         return RestartController(
             store=self.loaded.store,
+            lister=lister,
             gatherer=Gatherer(cluster=cluster, key=key, sync_coordinator=sync_coordinator, clock=clock),
             patcher=WorkloadPatcher(cluster=cluster, key=key, budget=budget, clock=clock),
             tracker=RolloutTracker(cluster=cluster, key=key, on_failure=spec.rollout.on_failure, clock=clock),

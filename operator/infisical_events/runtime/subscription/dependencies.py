@@ -34,5 +34,10 @@ class Dependencies:
     def context_of(self, key: SubscriptionKey) -> SubscriptionContext:
         """The context of one subscription."""
         return SubscriptionContext(
-            key=key, cluster=self.cluster, clock=self.clock, metrics=self.metrics, scheduler=self.scheduler
+            key=key,
+            cluster=self.cluster,
+            clock=self.clock,
+            metrics=self.metrics,
+            scheduler=self.scheduler,
+            budget=self.budget,
         )

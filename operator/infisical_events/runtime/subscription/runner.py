@@ -102,8 +102,11 @@ class SubscriptionRunner:
 
     async def _mark_inactive(self, loaded: LoadedSubscription, cause: NotServable) -> None:
         loaded.reporter.mark_inactive(cause.condition)
-        if cause.reason is Reason.SUSPENDED:  # reads that stop on purpose must not raise an alert
-            self.dependencies.metrics.forget(self.key)
+        if cause.reason is Reason.SUSPENDED:
+            self.dependencies.metrics.forget(self.key)  # reads that stop on purpose must not raise an alert
+            loaded.reporter.update_condition(
+                ConditionType.SUSPENDED, ok=True, reason=cause.reason, message=cause.message
+            )
         await loaded.reporter.set_condition(cause.condition, cause.reason, cause.message, ok=cause.is_true)
         await loaded.store.write_status()
 

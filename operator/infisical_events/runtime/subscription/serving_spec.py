@@ -31,8 +31,8 @@ class NotServable:
 
     @property
     def is_true(self) -> bool:
-        """The status of the condition: Stalled is true when it is bad, Ready is false."""
-        return self.condition is ConditionType.STALLED
+        """The status of the condition; Ready is true while a user wants the subscription to do nothing."""
+        return self.condition is ConditionType.STALLED or self.reason is Reason.SUSPENDED
 
 
 def serving_spec_of(

@@ -83,7 +83,7 @@ def test_moments_are_stored_finer_than_seconds() -> None:
     assert encode(ledger)["baselinedAt"] == "2026-01-02T03:04:05.000001Z"
 
 
-LATER_LISTS = ("debts", "claims", "credits", "gone", "parked", "rollouts", "tokens")
+LATER_LISTS = ("unlisted", "debts", "claims", "credits", "gone", "parked", "rollouts", "tokens")
 LATER_TEXTS = ("keyId", "restartAt", "resumeAt")
 
 

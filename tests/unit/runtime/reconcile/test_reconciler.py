@@ -27,6 +27,7 @@ from infisical_events.runtime.restarts.gatherer import Gatherer
 from infisical_events.runtime.restarts.restart_controller import RestartController
 from infisical_events.runtime.restarts.restart_report import RestartReporter
 from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
+from infisical_events.runtime.restarts.workload_lister import WorkloadLister
 from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
 from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
@@ -93,8 +94,10 @@ class Team:
             clock=virtual_now,
             digest_key=a_digest_key,
         )
+        lister = WorkloadLister(cluster=self.cluster, reporter=reporter)
         reconciler = Reconciler(
             context=context,
+            lister=lister,
             spec=spec,
             user_requests=PendingUserRequests(),
             sync_coordinator=sync_coordinator,
@@ -106,6 +109,7 @@ class Team:
         cluster, clock = self.cluster, virtual_now
         restart_controller = RestartController(
             store=record,
+            lister=lister,
             gatherer=Gatherer(cluster=cluster, key=self.key, sync_coordinator=sync_coordinator, clock=clock),
             patcher=WorkloadPatcher(cluster=cluster, key=self.key, budget=RestartBudget(), clock=clock),
             tracker=RolloutTracker(
@@ -345,10 +349,12 @@ def _skip_time(reconciler: Process) -> Any:  # noqa: ANN401 - a moment or nothin
 
 @in_virtual_time
 async def test_workload_vanished() -> None:
-    """What is owed to a workload that is gone is let go, with a word."""
+    """A workload that is gone is waited for, since it may be recreated; then the restart is resolved."""
     team = Team()
     reconciler = await team.changed()
     team.cluster.delete_workload("team", "web")
+    assert await reconciler.run_round() is not None
+    await asyncio.sleep(60.0)
     assert await reconciler.run_round() is None
     skip = reconciler.status.render().last_skip
     assert skip is not None

@@ -214,7 +214,7 @@ async def test_close() -> None:
     [
         ({"events": []}, ("Stalled", "True", "InvalidSpec")),
         ({"address": "https://evil.example"}, ("Stalled", "True", "AddressNotAllowed")),
-        ({"suspend": True}, ("Ready", "False", "Suspended")),
+        ({"suspend": True}, ("Ready", "True", "Suspended")),
     ],
 )
 @in_virtual_time
@@ -313,7 +313,7 @@ async def test_ledger_moved_at_rest(caplog: pytest.LogCaptureFixture) -> None:
     operator.cluster.interpose = meddle
     key = operator.create(suspend=True)
     await asyncio.sleep(60.0)
-    assert operator.conditions(key)["Ready"] == ("False", "Suspended")
+    assert operator.conditions(key)["Ready"] == ("True", "Suspended")
     assert not [record for record in caplog.records if record.exc_info]
     await operator.supervisor.close()
 

@@ -1,0 +1,150 @@
+"""Workloads that could not be listed, or did not exist, when a change was found.
+
+A kind that cannot be listed may have workloads that the change affects, so the change stays in the ledger
+until the kind is listed. A workload that is created, or opts in, while a change still waits for providers has
+started its pods with the content of before.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from infisical_events.api.specs import Action
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, UnlistedKind
+from infisical_events.core.restarts.affected_workloads import AffectedWorkload, MatchedChanges
+from infisical_events.core.restarts.planner import add_pending, add_requested
+from infisical_events.core.restarts.workloads import Workload, WorkloadList, matching_changes
+from infisical_events.core.snapshots.changes import Change, compacted
+
+_JOINING = timedelta(minutes=10)
+"""How long after a change a new workload may have started with the content of before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedWorkloads:
+    """The workloads (by uid) that had opted in when they were listed last; None before the first list."""
+
+    uids: frozenset[str] | None = None
+
+    @classmethod
+    def of(cls, listed: WorkloadList, subscription: str) -> "SubscribedWorkloads":
+        """Those of a list."""
+        return cls(frozenset(each.uid for each in listed.workloads if each.is_subscribed_to(subscription)))
+
+    def lacks(self, workload: Workload, since: datetime) -> bool:
+        """Whether the workload has appeared or opted in since; before the first list its age decides."""
+        if self.uids is None:
+            return workload.created_at is not None and workload.created_at > since
+        return workload.uid not in self.uids
+
+
+def record_unlisted(
+    ledger: Ledger,
+    kinds: Iterable[str],
+    changes: tuple[Change, ...],
+    now: datetime,
+    *,
+    is_requested: bool = False,
+) -> Ledger:
+    """The ledger with changes, or a request for a restart, that may affect workloads of these kinds."""
+    unlisted = {each.kind: each for each in ledger.unlisted}
+    for kind in kinds:
+        old = unlisted.get(kind, UnlistedKind(kind, now, ()))
+        merged = compacted((*old.changes, *changes))
+        unlisted[kind] = replace(old, changes=merged, is_requested=old.is_requested or is_requested)
+    return replace(ledger, unlisted=tuple(unlisted.values()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewList:
+    """A list of workloads, and what it is compared with.
+
+    `before` are the workloads of the list before; `action` is that of the spec.
+    """
+
+    subscription: str
+    action: Action
+    before: SubscribedWorkloads
+    listed: WorkloadList
+
+
+def add_late_workloads(ledger: Ledger, new: NewList, now: datetime) -> Ledger:
+    """The ledger with the pending restarts of workloads that are listed now and were not before."""
+    return _with_listed_kinds(_with_newcomers(_with_namesakes(ledger, new), new, now), new, now)
+
+
+def _with_namesakes(ledger: Ledger, new: NewList) -> Ledger:
+    """A pending restart of a deleted workload passes to the one that has its name now.
+
+    Where nothing has to be synced first, its pods have started with the newest content.
+    """
+    by_name = {(each.kind.kind, each.name): each for each in new.listed.workloads}
+    present = {each.uid for each in new.listed.workloads}
+    pending_uids = {each.uid for each in ledger.pending}
+
+    def passed_on(pending: PendingRestart) -> PendingRestart:
+        namesake = by_name.get((pending.kind, pending.name))
+        if namesake is None or pending.uid in present or namesake.uid in pending_uids:
+            return pending
+        if namesake.action(new.action) is Action.RESTART:
+            return pending
+        return replace(pending, uid=namesake.uid, unconfirmed=None)
+
+    passed = tuple(map(passed_on, ledger.pending))
+    return ledger if passed == ledger.pending else replace(ledger, pending=passed)
+
+
+def _with_newcomers(ledger: Ledger, new: NewList, now: datetime) -> Ledger:
+    """New workloads join the changes that wait for providers, and what was requested of these providers.
+
+    Where nothing has to be synced first, their pods have started with the newest content.
+    """
+    waiting = [each for each in ledger.pending if now - each.since < _JOINING and not each.is_requested]
+    pending_uids = {each.uid for each in ledger.pending}
+    joined = [
+        joining
+        for workload in new.listed.workloads
+        if workload.uid not in pending_uids
+        and workload.is_subscribed_to(new.subscription)
+        and workload.action(new.action) is not Action.RESTART
+        and (
+            joining := _joining(
+                workload, [each for each in waiting if new.before.lacks(workload, each.since)]
+            )
+        )
+    ]
+    return replace(ledger, pending=(*ledger.pending, *joined)) if joined else ledger
+
+
+def _joining(workload: Workload, waiting: Iterable[PendingRestart]) -> PendingRestart | None:
+    """The pending restart of a new workload: the newest of the changes that affect it."""
+    affecting = [(each, changes) for each in waiting if (changes := matching_changes(workload, each.changes))]
+    if not affecting:
+        return None
+    newest = max((each for each, _ in affecting), key=lambda each: each.seq)
+    changes = compacted(change for _, matching in affecting for change in matching)
+    return PendingRestart(workload.uid, workload.kind.kind, workload.name, newest.seq, newest.since, changes)
+
+
+def _with_listed_kinds(ledger: Ledger, new: NewList, now: datetime) -> Ledger:
+    """The restarts for changes that were found while a kind could not be listed."""
+    for unlisted in ledger.unlisted:
+        if unlisted.kind in new.listed.failures:
+            continue
+        workloads = [each for each in new.listed.workloads if each.kind.kind == unlisted.kind]
+        ledger = replace(ledger, unlisted=tuple(each for each in ledger.unlisted if each is not unlisted))
+        affected = _affected(workloads, unlisted.changes, new.subscription)
+        ledger = add_pending(ledger, new.subscription, affected, now)
+        if unlisted.is_requested:
+            ledger = add_requested(ledger, new.subscription, workloads, now)
+    return ledger
+
+
+def _affected(
+    workloads: Iterable[Workload], changes: tuple[Change, ...], subscription: str
+) -> list[AffectedWorkload]:
+    return [
+        AffectedWorkload(workload, MatchedChanges(matching))
+        for workload in workloads
+        if workload.is_subscribed_to(subscription) and (matching := matching_changes(workload, changes))
+    ]
