@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from infisical_events.api.specs import Action
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart, UnlistedKind
+from infisical_events.api.specs import Action, EventType
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed, UnlistedKind
 from infisical_events.core.restarts.affected_workloads import AffectedWorkload, MatchedChanges
 from infisical_events.core.restarts.planner import add_pending, add_requested
+from infisical_events.core.restarts.restart_records import restart_record_of
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload, WorkloadList, matching_changes
-from infisical_events.core.snapshots.changes import Change, compacted
+from infisical_events.core.snapshots.changes import ANY_KEY, Change, compacted
 
 _JOINING = timedelta(minutes=10)
 """How long after a change a new workload may have started with the content of before."""
@@ -36,6 +38,37 @@ class SubscribedWorkloads:
         if self.uids is None:
             return workload.created_at is not None and workload.created_at > since
         return workload.uid not in self.uids
+
+
+def watch_after_baseline(
+    ledger: Ledger, states: Iterable[WorkloadState], own_secrets: Iterable[str], now: datetime
+) -> Ledger:
+    """The ledger with a watch on workloads whose pods may have older content than the baseline.
+
+    A baseline follows a restored backup or a lost ledger as well. Restart records, and the Secrets that the
+    operator owns, show with which content pods started: they are restarted if it is not the newest. Without
+    them nothing is known, and a baseline restarts nothing.
+    """
+    known_secrets = frozenset(own_secrets) & ledger.content_fingerprints.keys()
+    watched = [
+        state.workload
+        for state in states
+        if restart_record_of(state.workload).content_fingerprints or state.secrets & known_secrets
+    ]
+    changes = compacted(Change(scope, ANY_KEY, frozenset({EventType.UPDATE})) for scope in ledger.scopes)
+    pending = tuple(
+        PendingRestart(
+            workload.uid,
+            workload.kind.kind,
+            workload.name,
+            ledger.seq + 1,
+            now,
+            changes,
+            unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT,
+        )
+        for workload in watched
+    )
+    return replace(ledger, seq=ledger.seq + 1, pending=pending) if pending else ledger
 
 
 def record_unlisted(
