@@ -21,6 +21,7 @@ class SubscriptionContext:
         metrics: The metrics of the process.
         scheduler: Runs long computations in slices, fairly among namespaces.
         budget: The restarts of the process.
+        installation: What tells this installation of the operator from another one in the cluster.
     """
 
     key: SubscriptionKey
@@ -29,3 +30,4 @@ class SubscriptionContext:
     metrics: Metrics
     scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
     budget: RestartBudget = field(default_factory=RestartBudget)
+    installation: str = ""

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     RESTART_FAILED = "RestartFailed"
     MISSED_CHANGES_FOUND = "MissedChangesFound"
     INVALID_ANNOTATION = "InvalidAnnotation"
+    SERVED_BY_OTHER_INSTALLATION = "ServedByOtherInstallation"
 
     RESYNCED = "Resynced"
     ROLLED_OUT = "RolledOut"

@@ -109,6 +109,8 @@ def _dependencies(settings: Settings, kube: KubeApi, metrics: Metrics) -> Depend
         cluster=KubeCluster(kube, utc_now, settings.digest_key_secret),
         open_infisical=infisical_opener(keys, settings.egress),
         digest_key=keys.current,
+        # Replicas of one installation share its Leases.
+        installation=f"{settings.lease_namespace}/{settings.lease_name}",
         budget=RestartBudget(
             per_minute=settings.max_restarts_per_minute,
             most_rolling=settings.max_concurrent_rollouts,

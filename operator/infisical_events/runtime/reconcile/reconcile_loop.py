@@ -48,6 +48,7 @@ class ReconcileLoop:
             else:
                 self.triggers.put_back(trigger)
             await self._restart(result.workloads if result else None)
+            await self.reconcile_reporter.report_other_installation(self.store.other_installation)
             if result:
                 self._backoff.reset()
                 await self.reconcile_reporter.report(result.report)

@@ -19,7 +19,7 @@ from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.restarts.workloads import Workload, workload_filter_of
 from infisical_events.core.snapshots.changes import Change, compacted, summarize
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import counted, object_name
+from infisical_events.core.status.text import counted, escaped, object_name
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.status.reporter import Reporter
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 _MAX_WORKLOADS = 10
 """Workloads whose annotations are reported after one read: the restarts wait for it."""
+
+_MAX_NAME = 253
+"""Characters of the name of another installation: it is foreign text."""
 
 _UNREADABLE_SHOWN = timedelta(minutes=15)
 """How long a condition says that the ledger could not be read."""
@@ -72,6 +75,8 @@ class ReconcileReporter:
     reporter: Reporter
     mistakes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The mistakes in the annotations of each workload that were reported, by its uid."""
+    other_installation: str = ""
+    """The other installation that was reported."""
 
     # -- the read as a whole --------------------------------------------------------------------------
 
@@ -106,6 +111,20 @@ class ReconcileReporter:
         await self.reporter.mark_authenticated()
         message = f"Cannot store the ledger, so no workload is restarted: {error}."
         await self.reporter.set_condition(ConditionType.OBSERVED, Reason.LEDGER_NOT_STORED, message, ok=False)
+
+    async def report_other_installation(self, name: str) -> None:
+        """A second installation of the operator serves this subscription; each one is reported once."""
+        if name and name != self.other_installation:
+            self.other_installation = name
+            note = (
+                "Another installation of the operator serves this subscription as well (its Leases: "
+                f"{escaped(name, _MAX_NAME)}). Remove one of the two, or let each watch other namespaces "
+                "(--namespace). Until then counters and Events are divided between them."
+            )
+            log.warning(
+                "served by another installation", extra=self.context.key.log_fields(installation=name)
+            )
+            await self.reporter.emit_event(Reason.SERVED_BY_OTHER_INSTALLATION, note, is_warning=True)
 
     async def report_unreadable(self, cause: str) -> None:
         """The stored ledger cannot be read: a baseline replaces it."""

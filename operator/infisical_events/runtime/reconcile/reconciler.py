@@ -14,9 +14,10 @@ from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.ledger.observation_modes import ReadResult, apply_read, first_ledger
 from infisical_events.core.ledger.transitions import AppliedSnapshots
 from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
-from infisical_events.core.restarts.late_workloads import record_unlisted
+from infisical_events.core.restarts.late_workloads import record_unlisted, watch_after_baseline
 from infisical_events.core.restarts.planner import add_pending, add_requested
 from infisical_events.core.restarts.user_requests import UserRequests, is_new
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.snapshots.selectors import Selection, Selector, select, select_in_steps
 from infisical_events.kube.kubernetes_errors import KubernetesError
@@ -97,7 +98,8 @@ class Reconciler:
         """
         await self.snapshot_reader.infisical.login()
         ledger = self.store.ledger
-        fingerprints = {} if ledger else await self._content_fingerprints()
+        started = () if ledger else await self._workload_states()
+        fingerprints = await self.sync_coordinator.content_fingerprints(started) if started else {}
         partial = (
             None
             if is_full or self._has_new_request(ledger)
@@ -109,13 +111,13 @@ class Reconciler:
                 return await self._store_changes(ledger, found, events, is_full=False)
         read_result = await self.snapshot_reader.read_all(ledger, events)
         if ledger is None or not ledger.header.is_about_same(read_result.header):
-            return await self._record_baseline(read_result, fingerprints, planned_on=ledger)
+            return await self._record_baseline(read_result, started, fingerprints, planned_on=ledger)
         snapshots = (*(partial.snapshots if partial else ()), *read_result.snapshots)
         found = await self._apply(ledger, replace(read_result, snapshots=snapshots), events)
         return await self._store_changes(ledger, found, events, is_full=True)
 
-    async def _content_fingerprints(self) -> dict[str, str]:
-        """Fingerprints of the Secrets of the workloads, before the first read of Infisical."""
+    async def _workload_states(self) -> tuple[WorkloadState, ...]:
+        """The workloads whose Secrets are known by their content, before the first read of Infisical."""
         namespace, name = self.context.key.namespace, self.context.key.name
         workloads = (await self.lister.list()).workloads
         workload_states = [
@@ -123,12 +125,15 @@ class Reconciler:
             for workload in workloads
             if workload.is_subscribed_to(name) and workload.action(self.spec.action) is not Action.RESTART
         ]
-        return await self.sync_coordinator.content_fingerprints(
-            tuple(workload_state for workload_state in workload_states if workload_state)
-        )
+        return tuple(workload_state for workload_state in workload_states if workload_state)
 
     async def _record_baseline(
-        self, read_result: ReadResult, fingerprints: dict[str, str], *, planned_on: Ledger | None
+        self,
+        read_result: ReadResult,
+        started: tuple[WorkloadState, ...],
+        fingerprints: dict[str, str],
+        *,
+        planned_on: Ledger | None,
     ) -> ReconcileResult:
         lost_ledger = self.store.unreadable_reason
         if lost_ledger:
@@ -141,6 +146,9 @@ class Reconciler:
             restart_at=requests.restart_at,
             resume_at=requests.resume_at,
         )
+        if self.spec.mode is Mode.ENFORCE:
+            own_secrets = (managed.name for managed in self.spec.resync.secrets)
+            ledger = watch_after_baseline(ledger, started, own_secrets, self.context.clock())
         await self._write(ledger, planned_on)
         self.store.unreadable_reason = ""
         return ReconcileResult(

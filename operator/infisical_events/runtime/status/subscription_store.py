@@ -66,6 +66,7 @@ class SubscriptionStore:
         self, context: SubscriptionContext, stored: StoredSubscription, status: StatusSource
     ) -> None:
         self._cluster = context.cluster
+        self._installation = context.installation
         self._lock = asyncio.Lock()
         self._version = stored.resource_version
         self._generation = stored.generation
@@ -76,6 +77,9 @@ class SubscriptionStore:
         self.ledger = self._read(stored)
         self._in_part: Ledger | None = None
         """What is stored of the last ledger that was written, if fields were dropped."""
+        self.other_installation = ""
+        """Another installation of the operator that has written since this one did; empty if none has."""
+        self._has_written = False
 
     def _read(self, stored: StoredSubscription) -> Ledger | None:
         """The stored ledger; None, which leads to a baseline, when there is none or it cannot be read."""
@@ -129,7 +133,7 @@ class SubscriptionStore:
                 if await self._is_stored(ledger):
                     return
                 continue
-            self._version = stored.resource_version
+            self._version, self._has_written = stored.resource_version, True
             if ledger is not None:
                 self.ledger, self._in_part = ledger, None
             return
@@ -141,6 +145,7 @@ class SubscriptionStore:
         status = self._status.render().as_patch()
         if ledger is not None:
             status["ledger"] = encode(ledger)
+        status["installation"] = self._installation
         try:
             stored = await self._cluster.write_status(self.key, self._version, status)
         except KubernetesError:
@@ -159,6 +164,7 @@ class SubscriptionStore:
         if stored.generation != self._generation:
             raise SpecChangedError
         self._version = stored.resource_version
+        self._note_writer(stored)
         found = self._read(stored)
         if ledger is not None and is_stored_as(ledger, found):
             self.ledger = ledger
@@ -169,6 +175,12 @@ class SubscriptionStore:
             self.ledger = found
             raise LedgerConflictError
         return False
+
+    def _note_writer(self, stored: StoredSubscription) -> None:
+        """A foreign writer before the first own write was an earlier installation, after it a second one."""
+        writer = str(stored.status.get("installation") or "")
+        if self._has_written and writer not in {"", self._installation}:
+            self.other_installation = writer
 
 
 def _has_all(stored: Any, written: Any) -> bool:  # noqa: ANN401 - JSON

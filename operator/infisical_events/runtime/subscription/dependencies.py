@@ -26,6 +26,7 @@ class Dependencies:
     default_address: str
     egress: EgressPolicy
     digest_key: DigestKeySource
+    installation: str = ""
     budget: RestartBudget = field(default_factory=RestartBudget)
     reconnect_limiters: ReconnectLimiters = field(default_factory=ReconnectLimiters)
     namespace_slots: NamespaceSlots = field(default_factory=NamespaceSlots)
@@ -40,4 +41,5 @@ class Dependencies:
             metrics=self.metrics,
             scheduler=self.scheduler,
             budget=self.budget,
+            installation=self.installation,
         )
