@@ -26,7 +26,8 @@ from infisical_events.core.restarts.planner import (
     RestartNow,
     RestartPolicy,
 )
-from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState
+from infisical_events.core.restarts.rollout_progress import RolloutProgress
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.sync_requests import SyncContext
@@ -46,6 +47,9 @@ _WATCH = timedelta(minutes=10)
 
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 """The API server's times are whole seconds, and its replicas may have clocks of their own."""
+
+_NOT_ROLLING = {RolloutProgress.COMPLETE, RolloutProgress.UNAVAILABLE}
+"""Progress of a workload whose pods all have the newest template, available or not."""
 
 _NOT_WAITING = {Reason.PAUSED, Reason.RESYNC_TIMED_OUT}
 """Reasons for a deferral that may last without an end: such a workload holds up no other."""
@@ -215,9 +219,18 @@ def is_waiting(decision: RestartDecision) -> bool:
 
 def rollout_of(decision: RestartDecision, now: datetime) -> Rollout:
     """The rollout of a restart that was made for this decision."""
-    pending, workload = decision.pending, decision.workload
-    wave = workload.wave if workload else 0
-    return Rollout(pending.uid, pending.kind, pending.name, pending.seq, now, wave)
+    pending, workload, state = decision.pending, decision.workload, decision.state
+    begun = Rollout(
+        pending.uid, pending.kind, pending.name, pending.seq, now, workload.wave if workload else 0
+    )
+    if state is None:
+        return begun
+    counts, is_degraded = state.rollout.counts, state.progress is RolloutProgress.FAILED
+    return replace(
+        begun,
+        unavailable=counts.unavailable if counts else 0,
+        was_failed=is_degraded and state.rollout.restart is not None,
+    )
 
 
 def found_rollouts(decisions: Iterable[RestartDecision], now: datetime) -> list[Rollout]:
@@ -337,6 +350,7 @@ def _with_other_rollout(
 ) -> Defer | RecordCoverage | None:
     """Another party's rollout is waited for; pods that it made after the newest content need no restart.
 
+    Pods that are not available without a rollout are not waited for: this restart may repair them.
     An earlier restart by this subscription is not waited for: what it rolls out is already old.
     """
     pending = gathered.planned.pending
@@ -368,7 +382,7 @@ def _may_be_covered(
         and not gathered.planned.pending.is_requested
         and secrets.written_at is not None
         and bool(state.selector)
-        and state.progress is RolloutProgress.COMPLETE
+        and state.progress in _NOT_ROLLING
     )
 
 

@@ -6,9 +6,16 @@ It is read one by one and only for a pending restart; lists stay metadata-only.
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any
 
+from infisical_events.core.restarts.rollout_progress import (
+    RolloutDetails,
+    RolloutProgress,
+    details_of,
+    kept_text,
+    obstacle_of,
+    progress_of,
+)
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
 
@@ -20,26 +27,19 @@ _SWITCHES = (f"{_RELOADER}/auto", f"{_RELOADER}/search", f"secret.{_RELOADER}/au
 _LISTS = (f"secret.{_RELOADER}/reload",)
 
 
-class RolloutProgress(Enum):
-    """How far a rollout has come, as `kubectl rollout status` judges it."""
-
-    COMPLETE = auto()
-    UNDER_WAY = auto()
-    FAILED = auto()
-
-
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
     """One workload as it was read.
 
-    `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle` is why a
-    changed template would roll out nothing; `selector` finds the workload's pods.
+    `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle` is why pods
+    would keep the old template after a change of it; `selector` finds the workload's pods.
     """
 
     workload: Workload
     secrets: frozenset[str] = frozenset()
     untracked_volumes: tuple[str, ...] = ()
     progress: RolloutProgress = RolloutProgress.COMPLETE
+    rollout: RolloutDetails = field(default_factory=RolloutDetails)
     obstacle: Reason | None = None
     template_annotations: Mapping[str, str] = field(default_factory=dict)
     selector: str = ""
@@ -53,6 +53,11 @@ class WorkloadState:
         switched = (key for key in _SWITCHES if marks.get(key) == "true")
         listed = (key for key in _LISTS if marks.get(key))
         return next(itertools.chain(switched, listed), "")
+
+    @property
+    def obstacle_text(self) -> str:
+        """How many pods keep the old template, why, and what to do; empty without an obstacle."""
+        return kept_text(self.progress, self.rollout) if self.obstacle else ""
 
 
 def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
@@ -68,10 +73,9 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
         workload=workload,
         secrets=frozenset(_secrets(pod_spec)),
         untracked_volumes=tuple(sorted(_untracked_volumes(pod_spec))),
-        progress=_PROGRESS.get(workload.kind.kind, _always_complete)(
-            spec, stored.get("status") or {}, stored["metadata"]
-        ),
-        obstacle=_obstacle(workload.kind.kind, spec),
+        progress=progress_of(workload.kind.kind, stored),
+        rollout=details_of(workload.kind.kind, stored),
+        obstacle=obstacle_of(workload.kind.kind, spec),
         template_annotations=(template.get("metadata") or {}).get("annotations") or {},
         selector=_selector(spec),
     )
@@ -123,80 +127,3 @@ def _named(holder: JSONObject, field_name: str, name: str) -> Iterable[str]:
     found = (holder.get(field_name) or {}).get(name)
     if isinstance(found, str) and found:
         yield found
-
-
-def _obstacle(kind: str, spec: JSONObject) -> Reason | None:
-    if kind in {"Deployment", "Rollout"} and spec.get("paused"):
-        return Reason.ROLLOUT_PAUSED
-    if kind in {"StatefulSet", "DaemonSet"} and (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
-        return Reason.ROLLOUT_ON_DELETE
-    return None
-
-
-def _always_complete(_spec: JSONObject, _status: JSONObject, _metadata: JSONObject) -> RolloutProgress:
-    return RolloutProgress.COMPLETE
-
-
-def _is_unobserved(status: JSONObject, metadata: JSONObject) -> bool:
-    """Whether the controller has not processed the newest spec; Argo writes the generation as text."""
-    return int(status.get("observedGeneration") or 0) < int(metadata["generation"])
-
-
-def _progress(*conditions: bool) -> RolloutProgress:
-    return RolloutProgress.UNDER_WAY if any(conditions) else RolloutProgress.COMPLETE
-
-
-def _deployment(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
-    if _is_unobserved(status, metadata):
-        return RolloutProgress.UNDER_WAY
-    if any(
-        condition.get("reason") == "ProgressDeadlineExceeded" for condition in _each(status, "conditions")
-    ):
-        return RolloutProgress.FAILED
-    updated = status.get("updatedReplicas") or 0
-    return _progress(
-        updated < spec.get("replicas", 1),
-        (status.get("replicas") or 0) > updated,
-        (status.get("availableReplicas") or 0) < updated,
-    )
-
-
-def _stateful_set(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
-    if _is_unobserved(status, metadata):
-        return RolloutProgress.UNDER_WAY
-    wanted = spec.get("replicas", 1)
-    strategy = spec.get("updateStrategy") or {}
-    kept = (strategy.get("rollingUpdate") or {}).get("partition") or 0
-    updated = status.get("updatedReplicas") or 0
-    is_partial = kept > 0 or strategy.get("type") == "OnDelete"
-    return _progress(
-        (status.get("availableReplicas") or 0) < wanted,
-        updated < max(0, wanted - kept),
-        not is_partial and status.get("updateRevision") != status.get("currentRevision"),
-    )
-
-
-def _daemon_set(_spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
-    if _is_unobserved(status, metadata):
-        return RolloutProgress.UNDER_WAY
-    wanted = status.get("desiredNumberScheduled") or 0
-    return _progress(
-        (status.get("updatedNumberScheduled") or 0) < wanted, (status.get("numberAvailable") or 0) < wanted
-    )
-
-
-def _argo_rollout(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
-    if _is_unobserved(status, metadata):
-        return RolloutProgress.UNDER_WAY
-    if status.get("phase") == "Degraded":
-        return RolloutProgress.FAILED
-    is_asked = spec.get("restartAt") and spec.get("restartAt") != status.get("restartedAt")
-    return _progress(bool(is_asked), status.get("phase") not in {None, "Healthy"})
-
-
-_PROGRESS = {
-    "Deployment": _deployment,
-    "StatefulSet": _stateful_set,
-    "DaemonSet": _daemon_set,
-    "Rollout": _argo_rollout,
-}
