@@ -67,7 +67,8 @@ class RolloutDetails:
 
     Attributes:
         counts: None while the controller has not observed the newest spec.
-        kept: How many pods keep the old template because of the spec, as long as it is as it is.
+        wanted: How many pods there should be.
+        kept: How many of them keep the old template because of the spec, as long as it is as it is.
         kept_by: What in the spec keeps them, and what to do; empty if nothing does.
         rolls_partly: Whether the other pods get the newest template all the same (a partition).
         has_deadline: Whether the controller itself decides when the rollout has failed.
@@ -78,6 +79,7 @@ class RolloutDetails:
     """
 
     counts: PodCounts | None = None
+    wanted: int = 0
     kept: int = 0
     kept_by: str = ""
     rolls_partly: bool = False
@@ -219,6 +221,7 @@ def _deployment_details(rollout: _Rollout) -> RolloutDetails:
     late = progressing.get("message") if progressing.get("status") == "False" else ""
     return RolloutDetails(
         counts=_observed(rollout, counts),
+        wanted=counts.wanted,
         kept=counts.wanted if is_paused else 0,
         kept_by="the rollout is paused; resume it to replace them" if is_paused else "",
         has_deadline=rollout.is_observed and bool(progressing),
@@ -263,6 +266,7 @@ def _stateful_set_details(rollout: _Rollout) -> RolloutDetails:
     partition = f"partition {_partition(rollout.strategy)}; lower the partition to replace them"
     return RolloutDetails(
         counts=_observed(rollout, _stateful_set_counts(rollout)),
+        wanted=rollout.replicas,
         kept=kept,
         kept_by=(_ON_DELETE if rollout.is_on_delete else partition) if kept else "",
         rolls_partly=0 < kept < rollout.replicas,
@@ -302,6 +306,7 @@ def _daemon_set_details(rollout: _Rollout) -> RolloutDetails:
     generation = (rollout.metadata.get("annotations") or {}).get(_TEMPLATE_GENERATION, "")
     return RolloutDetails(
         counts=_observed(rollout, counts),
+        wanted=counts.wanted,
         kept=counts.wanted if rollout.is_on_delete else 0,
         kept_by=_ON_DELETE if rollout.is_on_delete else "",
         newest=PodRevision(GENERATION_LABEL, str(generation)),
@@ -342,6 +347,7 @@ def _argo_rollout_details(rollout: _Rollout) -> RolloutDetails:
     counts, is_paused = _deployment_counts(rollout), bool(rollout.spec.get("paused"))
     return RolloutDetails(
         counts=_observed(rollout, counts),
+        wanted=counts.wanted,
         kept=counts.wanted if is_paused else 0,
         kept_by="the Rollout is paused; resume it to replace them" if is_paused else "",
         restart=_argo_restart(rollout),
@@ -376,10 +382,9 @@ def kept_text(progress: RolloutProgress, details: RolloutDetails) -> str:
     counts, kept = details.counts, details.kept
     if progress is RolloutProgress.HELD and counts is not None and details.restart is None:
         kept = counts.wanted - counts.updated
-    of_all = f" of {counts.wanted}" if counts else ""
-    noun = counted(counts.wanted if counts else kept, "pod").partition(" ")[2]
+    noun = counted(details.wanted, "pod").partition(" ")[2]
     verb = "keeps" if kept == 1 else "keep"
-    return f"{kept}{of_all} {noun} {verb} the old template: {details.kept_by}"
+    return f"{kept} of {details.wanted} {noun} {verb} the old template: {details.kept_by}"
 
 
 def counts_text(counts: PodCounts) -> str:

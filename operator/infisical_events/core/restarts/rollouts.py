@@ -139,7 +139,8 @@ def _with_progress(
 ) -> Rollout:
     """The rollout with its newest progress, and without what is over."""
     mark, since = _mark(state, pods), _last_progress(rollout, now)
-    seen = replace(rollout, was_failed=rollout.was_failed and state.progress is RolloutProgress.FAILED)
+    is_recovered = state.rollout.counts is not None and state.progress is not RolloutProgress.FAILED
+    seen = replace(rollout, was_failed=rollout.was_failed and not is_recovered)
     if seen.progressed_at is not None:
         is_over = seen.has_failed and now > since + STALL
         seen = replace(seen, progressed_at=None if is_over else since)

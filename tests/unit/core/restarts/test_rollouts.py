@@ -147,7 +147,8 @@ def test_an_argo_rollout_that_was_degraded_before() -> None:
     """That is no failure of the restart, until it has recovered and degrades again."""
     rollout = replace(BEGUN, was_failed=True)
     degraded = a_state(FAILED, details=RolloutDetails(restart=FAILED), kind=ROLLOUT)
-    recovered = a_state(UNDER_WAY, details=RolloutDetails(restart=UNDER_WAY), kind=ROLLOUT)
+    going = replace(with_counts(4, 4, 3), restart=UNDER_WAY)
+    recovered = a_state(UNDER_WAY, details=going, kind=ROLLOUT)
 
     assert update(rollout, degraded).result is None
     again = update(update(rollout, recovered).rollout, degraded)
@@ -293,7 +294,7 @@ def test_pods_that_were_unavailable_before(
 
 def held_state(progress: RolloutProgress = HELD) -> WorkloadState:
     """A StatefulSet with a partition."""
-    details = replace(with_counts(1, 4, 4), kept=3, kept_by="partition 3")
+    details = replace(with_counts(1, 4, 4), wanted=4, kept=3, kept_by="partition 3")
     return replace(a_state(progress, details=details), obstacle=Reason.ROLLOUT_PARTITIONED)
 
 
