@@ -222,6 +222,22 @@ async def test_a_dead_node_does_not_halt_the_next_wave() -> None:
         assert (field.result("agent"), field.restarts("api")) == ("RolledOut", 1)
 
 
+@in_virtual_time
+async def test_a_dead_node_does_not_delay_the_next_change() -> None:
+    """The pod that nothing replaces is of an old template; no rollout is under way for that."""
+    field = Field()
+    field.create("agent", DAEMON_SET, uses=["env"])
+    field.cluster.annotate_workload(NAMESPACE, "agent", {TEMPLATE_GENERATION: NEW}, DAEMON_SET)
+    field.play("agent", DAEMON_SET, **nodes(1, 1))
+    field.pods("agent", a_pod("agent-a"), a_pod("agent-b", OLD, reason="NodeLost", is_terminating=True))
+    field.sync("old")
+    async with field:
+        await field.change()
+        field.sync("new")
+        await asyncio.sleep(5.0)
+        assert field.restarts("agent", DAEMON_SET) == 1
+
+
 # -- slow is not failed ----------------------------------------------------------------------------
 
 

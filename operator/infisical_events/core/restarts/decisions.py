@@ -188,17 +188,30 @@ def needs_secrets(gathered: GatheredWorkload) -> bool:
     )
 
 
+def needs_pods(gathered: GatheredWorkload, now: datetime) -> bool:
+    """Whether the decision hangs on which pods a rollout of another party has left."""
+    state, sync = gathered.state, _sync_of_restart(gathered, now)
+    if state is None or sync is None or gathered.is_rolling_out:
+        return False
+    return sync.state is SyncState.CHANGED and state.may_be_stuck
+
+
 def needs_pod_times(gathered: GatheredWorkload, now: datetime) -> bool:
     """Whether the decision hangs on when the workload's pods were made."""
-    state, secrets = gathered.state, gathered.secrets
-    if state is None or secrets is None or other_reloader_of(gathered):
+    state, secrets, sync = gathered.state, gathered.secrets, _sync_of_restart(gathered, now)
+    if state is None or secrets is None or sync is None:
         return False
-    sync = sync_state_of(secrets, now, gathered.requests)
-    return (
-        gathered.planned.action is not Action.RESYNC
-        and _is_same_workload(state.workload, gathered.planned.workload)
-        and _may_be_covered(gathered, secrets, state, sync)
-    )
+    return _may_be_covered(gathered, secrets, state, sync)
+
+
+def _sync_of_restart(gathered: GatheredWorkload, now: datetime) -> WorkloadSyncState | None:
+    """The sync state where a restart may follow from it; else None."""
+    state, secrets, planned = gathered.state, gathered.secrets, gathered.planned
+    if state is None or secrets is None or planned.action is Action.RESYNC or other_reloader_of(gathered):
+        return None
+    if not _is_same_workload(state.workload, planned.workload):
+        return None
+    return sync_state_of(secrets, now, gathered.requests)
 
 
 def other_reloader_of(gathered: GatheredWorkload) -> str:

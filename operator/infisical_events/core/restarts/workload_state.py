@@ -5,9 +5,10 @@ It is read one by one and only for a pending restart; lists stay metadata-only.
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infisical_events.core.restarts.pod_states import PodState
 from infisical_events.core.restarts.rollout_progress import (
     RolloutDetails,
     RolloutProgress,
@@ -53,6 +54,20 @@ class WorkloadState:
         switched = (key for key in _SWITCHES if marks.get(key) == "true")
         listed = (key for key in _LISTS if marks.get(key))
         return next(itertools.chain(switched, listed), "")
+
+    @property
+    def may_be_stuck(self) -> bool:
+        """Whether all its old pods may be ones that are not ready, so that nothing replaces them."""
+        counts = self.rollout.counts
+        if counts is None or not (self.rollout.newest.value and self.selector):
+            return False
+        return self.progress is RolloutProgress.UNDER_WAY and counts.old <= counts.unavailable
+
+    def with_pods(self, pods: Iterable[PodState]) -> "WorkloadState":
+        """The state as its pods show it: without an old pod that is ready, nothing is left to replace."""
+        ready = [pod for pod in pods if pod.is_serving]
+        is_stuck = self.may_be_stuck and all(self.rollout.newest.includes(pod) for pod in ready)
+        return replace(self, progress=RolloutProgress.UNAVAILABLE) if ready and is_stuck else self
 
     @property
     def obstacle_text(self) -> str:
