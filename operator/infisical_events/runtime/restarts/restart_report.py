@@ -112,10 +112,12 @@ class RestartReporter:
             await self._report_timeout(outcome)
         log.info("restarted workload", extra=self._fields(outcome))
         details = f"{outcome.cause}{_in_parentheses(outcome.note)}."
-        await self.reporter.emit_event(reason, f"Restarted {name}: {details}")
+        done, is_held = ("Patched" if outcome.is_held else "Restarted"), outcome.is_held
+        await self.reporter.emit_event(reason, f"{done} {name}: {details}", is_warning=is_held)
         if outcome.decision.state is not None:
-            message = f"Restarted by subscription {self.reporter.key.name}: {details}"
-            await self.reporter.emit_workload_event(outcome.decision.state.workload, reason, message)
+            workload = outcome.decision.state.workload
+            message = f"{done} by subscription {self.reporter.key.name}: {details}"
+            await self.reporter.emit_workload_event(workload, reason, message, is_warning=is_held)
 
     async def _report_skip(self, outcome: RestartOutcome) -> None:
         reason, name = outcome.reported_reason, _name(outcome)
