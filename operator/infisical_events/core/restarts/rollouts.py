@@ -142,7 +142,8 @@ def _with_progress(
     is_recovered = state.rollout.counts is not None and state.progress is not RolloutProgress.FAILED
     seen = replace(rollout, was_failed=rollout.was_failed and not is_recovered)
     if seen.progressed_at is not None:
-        is_over = seen.has_failed and now > since + STALL
+        goes_on = state.rollout.has_deadline and state.progress is RolloutProgress.UNDER_WAY
+        is_over = seen.has_failed and now > since + STALL and not goes_on
         seen = replace(seen, progressed_at=None if is_over else since)
     if mark is None or seen.mark is None:
         return seen if mark is None else replace(seen, mark=mark)

@@ -234,6 +234,15 @@ def test_a_failed_rollout_that_still_moves_takes_a_place() -> None:
     assert all(r.has_failed for r in (failed, moving, at_rest))
 
 
+def test_a_controller_says_that_its_failed_rollout_goes_on() -> None:
+    """By a deadline that is longer than the usual time without progress."""
+    details = replace(with_counts(1, 4, 3), has_deadline=True)
+    failed = update(followed((1, details)), a_state(FAILED, details=details), SOON).rollout
+    moving = followed((20, replace(details, counts=PodCounts(4, 4, 2, 3))), (3000, details), rollout=failed)
+
+    assert (failed.is_rolling, moving.is_rolling, moving.has_failed) == (False, True, True)
+
+
 def test_a_time_in_the_future_is_another_clocks() -> None:
     """It does not put off the failure for ever."""
     rollout = replace(BEGUN, progressed_at=START + timedelta(days=365), mark=(1, 3))
