@@ -66,10 +66,13 @@ class Pods:
         return end
 
     def progress(self, uid: str, at: float) -> RolloutProgress:
-        """How the newest rollout was at a moment; a workload without any is through."""
+        """How the newest rollout was at a moment; a workload without any is through.
+
+        Pods that fail after its end are no rollout.
+        """
         newest = self.newest(uid, at)
         if newest is None or self.end_of(uid, newest) <= at:
-            return RolloutProgress.COMPLETE
+            return RolloutProgress.UNAVAILABLE if self.is_failing(uid, at) else RolloutProgress.COMPLETE
         has_failed = at > newest.at + PROGRESS_DEADLINE and self.is_failing(uid, at)
         return RolloutProgress.FAILED if has_failed else RolloutProgress.UNDER_WAY
 
