@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 
-from infisical_events.core.restarts.workload_state import RolloutProgress
+from infisical_events.core.restarts.rollout_progress import RolloutProgress
 
 FIRST_POD = 0.2
 """Seconds from a changed template to the first pod of it."""
@@ -66,10 +66,13 @@ class Pods:
         return end
 
     def progress(self, uid: str, at: float) -> RolloutProgress:
-        """How the newest rollout was at a moment; a workload without any is through."""
+        """How the newest rollout was at a moment; a workload without any is through.
+
+        Pods that fail after its end are no rollout.
+        """
         newest = self.newest(uid, at)
         if newest is None or self.end_of(uid, newest) <= at:
-            return RolloutProgress.COMPLETE
+            return RolloutProgress.UNAVAILABLE if self.is_failing(uid, at) else RolloutProgress.COMPLETE
         has_failed = at > newest.at + PROGRESS_DEADLINE and self.is_failing(uid, at)
         return RolloutProgress.FAILED if has_failed else RolloutProgress.UNDER_WAY
 

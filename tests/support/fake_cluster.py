@@ -18,7 +18,9 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
-from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
+from infisical_events.core.restarts.pod_states import PodState
+from infisical_events.core.restarts.rollout_progress import RolloutProgress
+from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
@@ -81,6 +83,7 @@ class FakeCluster:
         self._births: dict[tuple[str, str], tuple[datetime, ...]] = {}
         self._progress: dict[tuple[str, str], RolloutProgress] = {}
         self._unlisted: dict[str, str] = {}
+        self._pods: dict[tuple[str, str], tuple[PodState, ...]] = {}
         self._failures: dict[str, deque[KubernetesError]] = defaultdict(deque)
         self._lost_answers: dict[str, int] = defaultdict(int)
         self._versions = itertools.count(1)
@@ -209,6 +212,16 @@ class FakeCluster:
         """Set the progress of a workload's rollouts; they are complete by default."""
         self._progress[namespace, name] = progress
 
+    def put_status(
+        self, namespace: str, name: str, status: JSONObject, kind: WorkloadKind = DEPLOYMENT
+    ) -> None:
+        """A status of the workload's controller; its rollouts are judged by that from now on."""
+        self._patch(self._workloads, (namespace, kind.kind, name), {"status": status})
+
+    def put_pod_states(self, namespace: str, app: str, *pods: PodState) -> None:
+        """The pods of a workload, as a rollout finds them."""
+        self._pods[namespace, f"app={app}"] = pods
+
     def put_pods(self, namespace: str, app: str, *births: datetime) -> None:
         """The pods of a workload, by when they were made."""
         self._births[namespace, f"app={app}"] = births
@@ -290,8 +303,20 @@ class FakeCluster:
         if raw is None:
             return None
         known = next(entry for entry in WORKLOAD_KINDS if entry.kind == kind)
-        progress = self._progress.get((namespace, name), RolloutProgress.COMPLETE)
-        return replace(workload_state_of(_workload(known, raw["metadata"]), raw), progress=progress)
+        state = workload_state_of(_workload(known, raw["metadata"]), raw)
+        progress = self._progress.get((namespace, name))
+        if progress is None and "status" in raw:
+            return state
+        simulated = replace(state.rollout, counts=None, restart=None, has_deadline=False, message="")
+        if progress is None:
+            is_held = state.obstacle is not None
+            progress = RolloutProgress.HELD if is_held else RolloutProgress.COMPLETE
+        return replace(state, progress=progress, rollout=simulated)
+
+    async def list_pods(self, namespace: str, selector: str) -> tuple[PodState, ...]:
+        """As in `kube.workloads`."""
+        await self._called("list_pods")
+        return self._pods.get((namespace, selector), ())
 
     async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
         """As in `kube.workloads`."""

@@ -431,6 +431,25 @@ async def test_one_kind_cannot_be_listed() -> None:
             await WorkloadClient(kube, Discovery(kube)).list("team")
 
 
+PODS = "/api/v1/namespaces/team/pods"
+
+
+async def test_pods_of_a_workload() -> None:
+    """They are found by their labels."""
+    pod = metadata("db-0", creationTimestamp="2030-01-01T00:00:00Z")
+    async with reached(routed({PODS: always(answer(200, {"items": [pod]}))})) as (kube, server):
+        (found,) = await WorkloadClient(kube, Discovery(kube)).list_pods("team", "app=db")
+        query = parse_qs(urlsplit(server.requests[-1].target).query)
+    assert (str(found), query["labelSelector"]) == ("pod/db-0 is not ready", ["app=db"])
+
+
+async def test_pods_that_are_none() -> None:
+    """An item that is no pod is an error."""
+    async with reached(routed({PODS: always(page(["db-0"]))})) as (kube, _):
+        with pytest.raises(KubernetesError):
+            await WorkloadClient(kube, Discovery(kube)).list_pods("team", "app=db")
+
+
 async def test_workload_is_patched() -> None:
     """A restart is one merge patch of the workload."""
     async with reached(always(answer(200, {}))) as (kube, server):

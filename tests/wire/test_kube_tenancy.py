@@ -53,6 +53,7 @@ def calls_of(cluster: KubeCluster, name: str) -> list[Callable[[], Awaitable[obj
         lambda: cluster.list_workloads(HOME),
         *(lambda kind=kind: cluster.read_workload(HOME, kind.kind, name) for kind in WORKLOAD_KINDS),
         lambda: cluster.pod_creation_times(HOME, name),
+        lambda: cluster.list_pods(HOME, name),
         lambda: cluster.patch_workload(HOME, workload, {}),
         lambda: cluster.list_providers(HOME),
         *(lambda source=source: cluster.request_sync(HOME, source, {}) for source in sources),

@@ -19,7 +19,7 @@ it has no right to list or watch Secrets.
 - apiGroups: [batch]
   resources: [cronjobs, jobs]
   verbs: [get, list]
-# To compare the creation time of pods with their Secrets.
+# To compare the creation time of pods with their Secrets, and to name the pods that a rollout waits for.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]

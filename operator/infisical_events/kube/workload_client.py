@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime
 
 from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
+from infisical_events.core.restarts.pod_states import PodState, pod_state_of
 from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.kube.api_client import METADATA_LIST, JSONObject, KubeApi, path_of, time_of
@@ -73,6 +74,14 @@ class WorkloadClient:
         pods = [item["metadata"] async for item in self._kube.list(path, selector, METADATA_LIST)]
         living = (pod for pod in pods if "deletionTimestamp" not in pod)
         return tuple(time_of(pod["creationTimestamp"]) for pod in living)
+
+    async def list_pods(self, namespace: str, selector: str) -> tuple[PodState, ...]:
+        """The pods with these labels, and why they are not ready; raises KubernetesError."""
+        path = path_of("api", "v1", "namespaces", namespace, "pods")
+        try:
+            return tuple([pod_state_of(pod) async for pod in self._kube.list(path, selector)])
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise KubernetesError("the API server's response is not a list of pods") from None
 
     async def patch(self, namespace: str, workload: Workload, body: JSONObject) -> None:
         """Apply a merge patch; raises KubernetesError."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.paths.scopes import Folder, Scope
+from infisical_events.core.restarts.pod_states import PodState
 from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
@@ -60,6 +61,7 @@ class Cluster(Protocol):
     async def pod_creation_times(  # noqa: D102
         self, namespace: str, selector: str
     ) -> tuple[datetime, ...]: ...
+    async def list_pods(self, namespace: str, selector: str) -> tuple[PodState, ...]: ...  # noqa: D102
     async def list_providers(self, namespace: str) -> tuple[SecretProvider, ...]: ...  # noqa: D102
     async def request_sync(  # noqa: D102
         self, namespace: str, provider: SecretProvider, body: dict[str, Any]

@@ -256,7 +256,21 @@ def _encode_rollout(rollout: Rollout) -> dict[str, Any]:
         "begunAt": _encode_time(rollout.begun_at),
         "wave": rollout.wave,
         "failed": rollout.has_failed,
+        **_encode_progress(rollout),
     }
+
+
+def _encode_progress(rollout: Rollout) -> dict[str, Any]:
+    """What earlier versions did not store, where it differs from its default."""
+    progressed_at = rollout.progressed_at and _encode_time(rollout.progressed_at)
+    fields = {
+        "progressedAt": progressed_at,
+        "mark": rollout.mark and list(rollout.mark),
+        "unavailable": rollout.unavailable,
+        "wasFailed": rollout.was_failed,
+        "held": rollout.is_held,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _decode_rollout(raw: Mapping[str, Any]) -> Rollout:
@@ -268,7 +282,16 @@ def _decode_rollout(raw: Mapping[str, Any]) -> Rollout:
         begun_at=_decode_time(raw["begunAt"]),
         wave=int(raw["wave"]),
         has_failed=raw["failed"] is True,
+        progressed_at=_decode_time(raw["progressedAt"]) if "progressedAt" in raw else None,
+        mark=_decode_mark(*raw["mark"]) if "mark" in raw else None,
+        unavailable=int(raw.get("unavailable", 0)),
+        was_failed=raw.get("wasFailed") is True,
+        is_held=raw.get("held") is True,
     )
+
+
+def _decode_mark(replaced: int, available: int) -> tuple[int, int]:
+    return int(replaced), int(available)
 
 
 def _encode_time(moment: datetime) -> str:

@@ -79,7 +79,16 @@ class PendingRestart:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A rollout that is tracked to its end; a failed one is kept while it halts other restarts."""
+    """A rollout that is tracked until all pods are new, also after it failed.
+
+    Attributes:
+        progressed_at: When pods were last replaced or became available, since it began, failed or went on;
+            None before the first time.
+        mark: How far it was then: pods replaced, and pods available.
+        unavailable: How many pods were not available before the restart.
+        was_failed: Whether an Argo Rollout was degraded before the restart, and still is.
+        is_held: Whether the spec of the workload keeps the old template on pods, so that nothing moves.
+    """
 
     uid: str
     kind: str
@@ -88,6 +97,16 @@ class Rollout:
     begun_at: datetime
     wave: int = 0
     has_failed: bool = False
+    progressed_at: datetime | None = None
+    mark: tuple[int, int] | None = None
+    unavailable: int = 0
+    was_failed: bool = False
+    is_held: bool = False
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether it counts among the rollouts at a time: one that failed does while pods still move."""
+        return not self.is_held and (not self.has_failed or self.progressed_at is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,13 @@ def admit(
     """By uid, in the order of the restarts: None if the restart may be made now, or why not.
 
     A failed rollout halts all others, but not its own workload, whose next restart may repair it. With
-    waves, nothing starts while anything of an earlier wave is waiting or rolling out.
+    waves, nothing starts while anything of an earlier wave is waiting or rolling out. A rollout that failed
+    or that its spec holds takes no place, unless its pods still move.
     """
     waiting = sorted(due, key=lambda entry: (entry.wave, entry.name, entry.uid))
     begun = list(rollouts)
     failed = {rollout.uid for rollout in begun if rollout.has_failed}
-    rolling = {rollout.uid: rollout.wave for rollout in begun if not rollout.has_failed}
+    rolling = {rollout.uid: rollout.wave for rollout in begun if rollout.is_rolling}
     first = min([*rolling.values(), *(entry.wave for entry in waiting)], default=0)
     answers: dict[str, Reason | None] = {}
     for entry in waiting:

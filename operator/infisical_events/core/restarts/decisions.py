@@ -27,7 +27,8 @@ from infisical_events.core.restarts.planner import (
     RestartPolicy,
 )
 from infisical_events.core.restarts.restart_records import restarted_at
-from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState
+from infisical_events.core.restarts.rollout_progress import RolloutProgress
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.sync_requests import SyncContext
@@ -47,6 +48,9 @@ _WATCH = timedelta(minutes=10)
 
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 """The API server's times are whole seconds, and its replicas may have clocks of their own."""
+
+_NOT_ROLLING = {RolloutProgress.COMPLETE, RolloutProgress.UNAVAILABLE}
+"""Progress of a workload whose pods all have the newest template, available or not."""
 
 _NOT_WAITING = {Reason.PAUSED, Reason.RESYNC_TIMED_OUT, Reason.WORKLOAD_GONE, Reason.WORKLOADS_NOT_LISTED}
 """Reasons for a deferral that may last without an end: such a workload holds up no other."""
@@ -190,17 +194,30 @@ def needs_secrets(gathered: GatheredWorkload) -> bool:
     )
 
 
+def needs_pods(gathered: GatheredWorkload, now: datetime) -> bool:
+    """Whether the decision hangs on which pods a rollout of another party has left."""
+    state, sync = gathered.state, _sync_of_restart(gathered, now)
+    if state is None or sync is None or gathered.is_rolling_out:
+        return False
+    return sync.state is SyncState.CHANGED and state.may_be_stuck
+
+
 def needs_pod_times(gathered: GatheredWorkload, now: datetime) -> bool:
     """Whether the decision hangs on when the workload's pods were made."""
-    state, secrets = gathered.state, gathered.secrets
-    if state is None or secrets is None or other_reloader_of(gathered):
+    state, secrets, sync = gathered.state, gathered.secrets, _sync_of_restart(gathered, now)
+    if state is None or secrets is None or sync is None:
         return False
-    sync = sync_state_of(secrets, now, gathered.requests)
-    return (
-        gathered.planned.action is not Action.RESYNC
-        and _is_same_workload(state.workload, gathered.planned.workload)
-        and _may_be_covered(gathered, secrets, state, sync)
-    )
+    return _may_be_covered(gathered, secrets, state, sync)
+
+
+def _sync_of_restart(gathered: GatheredWorkload, now: datetime) -> WorkloadSyncState | None:
+    """The sync state where a restart may follow from it; else None."""
+    state, secrets, planned = gathered.state, gathered.secrets, gathered.planned
+    if state is None or secrets is None or planned.action is Action.RESYNC or other_reloader_of(gathered):
+        return None
+    if not _is_same_workload(state.workload, planned.workload):
+        return None
+    return sync_state_of(secrets, now, gathered.requests)
 
 
 def other_reloader_of(gathered: GatheredWorkload) -> str:
@@ -221,9 +238,18 @@ def is_waiting(decision: RestartDecision) -> bool:
 
 def rollout_of(decision: RestartDecision, now: datetime) -> Rollout:
     """The rollout of a restart that was made for this decision."""
-    pending, workload = decision.pending, decision.workload
-    wave = workload.wave if workload else 0
-    return Rollout(pending.uid, pending.kind, pending.name, pending.seq, now, wave)
+    pending, workload, state = decision.pending, decision.workload, decision.state
+    begun = Rollout(
+        pending.uid, pending.kind, pending.name, pending.seq, now, workload.wave if workload else 0
+    )
+    if state is None:
+        return begun
+    counts, is_degraded = state.rollout.counts, state.progress is RolloutProgress.FAILED
+    return replace(
+        begun,
+        unavailable=counts.unavailable if counts else 0,
+        was_failed=is_degraded and state.rollout.restart is not None,
+    )
 
 
 def found_rollouts(decisions: Iterable[RestartDecision], now: datetime) -> list[Rollout]:
@@ -355,6 +381,7 @@ def _with_other_rollout(
 ) -> Defer | RecordCoverage | None:
     """Another party's rollout is waited for; pods that it made after the newest content need no restart.
 
+    Pods that are not available without a rollout are not waited for: this restart may repair them.
     An earlier restart by this subscription is not waited for: what it rolls out is already old.
     """
     pending = gathered.planned.pending
@@ -386,7 +413,7 @@ def _may_be_covered(
         and not gathered.planned.pending.is_requested
         and secrets.written_at is not None
         and bool(state.selector)
-        and state.progress is RolloutProgress.COMPLETE
+        and state.progress in _NOT_ROLLING
     )
 
 

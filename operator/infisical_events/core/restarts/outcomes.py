@@ -14,6 +14,7 @@ from infisical_events.core.restarts.decisions import (
     rollout_of,
 )
 from infisical_events.core.restarts.planner import remove_done, requeue_unconfirmed
+from infisical_events.core.restarts.rollout_progress import OBSTACLES
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.snapshots.changes import summarize
 from infisical_events.core.status.reason_hints import hint_for
@@ -65,7 +66,12 @@ class RestartOutcome:
     @property
     def has_started_rollout(self) -> bool:
         """Whether a rollout of this restart has to be tracked from now on."""
-        return self.result in {Reason.RESTARTED, Reason.ALREADY_RESTARTED}
+        return self.is_held or self.result in {Reason.RESTARTED, Reason.ALREADY_RESTARTED}
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the workload was patched, and its spec keeps the old template on all pods."""
+        return self.made in OBSTACLES
 
     @property
     def unconfirmed(self) -> Unconfirmed | None:
@@ -97,7 +103,9 @@ class RestartOutcome:
     @property
     def note(self) -> str:
         """What people should know besides the result."""
-        return self.error_message or self.decision.note or hint_for(self.result)
+        state = self.decision.state
+        kept = state.obstacle_text if state and self.made else ""
+        return self.error_message or kept or self.decision.note or hint_for(self.result)
 
 
 def next_ledger(
@@ -109,7 +117,8 @@ def next_ledger(
     rollouts = {update.rollout.uid: update.rollout for update in updates if update.is_kept}
     for outcome in outcomes:
         if outcome.has_started_rollout:
-            rollouts[outcome.pending.uid] = rollout_of(outcome.decision, now)
+            begun = rollout_of(outcome.decision, now)
+            rollouts[outcome.pending.uid] = replace(begun, is_held=outcome.is_held)
     kept = tuple(rollouts.values())
     written = remaining if kept == remaining.rollouts else replace(remaining, rollouts=kept)
     unconfirmed = {each.pending: why for each in outcomes if (why := each.unconfirmed)}

@@ -64,6 +64,8 @@ def restarts_condition(
 
     A restart that was just made is named in the next round, when its rollout is tracked. `not_listed` has why
     kinds whose workloads may be affected could not be listed.
+    A rollout that failed or that its spec holds is named until all its pods are new.
+    A restart that was just made is named in the next round, when its rollout is tracked.
     """
     if not_listed:
         message = not_listed_message(not_listed)
@@ -73,14 +75,14 @@ def restarts_condition(
         message = f"No pending restarts. Watching {pending[0].note} for a late update."
         return RestartsCondition(is_complete=True, reason=Reason.NO_PENDING_RESTARTS, message=message)
     waiting = [outcome for outcome in pending if not outcome.is_confirmation_only]
-    rolling = [update for update in updates if update.is_in_progress]
+    rolling = [update for update in updates if update.is_kept]
     if not (waiting or rolling):
         return None
     first = min(waiting, key=lambda outcome: outcome.result not in ALARMING, default=None)
     lines = [*map(_pending_line, waiting), *map(_rollout_line, rolling)]
     return RestartsCondition(
         is_complete=False,
-        reason=first.result if first else Reason.ROLLING_OUT,
+        reason=first.result if first else _worst(rolling),
         message=f"{preview(lines, _MAX_LINES, '; ')}.",
     )
 
@@ -97,4 +99,22 @@ def _pending_line(outcome: RestartOutcome) -> str:
 
 
 def _rollout_line(update: RolloutUpdate) -> str:
-    return f"{object_name(update.rollout.kind, update.rollout.name)}: rollout in progress"
+    reason = _rollout_reason(update)
+    state = "rollout in progress" if reason is Reason.ROLLING_OUT else reason
+    name = object_name(update.rollout.kind, update.rollout.name)
+    return f"{name}: {state}{f': {update.cause}' if update.cause else ''}"
+
+
+def _rollout_reason(update: RolloutUpdate) -> Reason:
+    if update.rollout.is_held and update.obstacle:
+        return update.obstacle
+    if update.rollout.has_failed:
+        return Reason.ROLLOUT_FAILED
+    return Reason.ROLLOUT_BLOCKED if update.is_blocked else Reason.ROLLING_OUT
+
+
+def _worst(rolling: Sequence[RolloutUpdate]) -> Reason:
+    """The reason that needs a person most."""
+    reasons = [_rollout_reason(update) for update in rolling]
+    order = (Reason.ROLLOUT_FAILED, Reason.ROLLOUT_BLOCKED, Reason.ROLLING_OUT)
+    return next((reason for reason in order if reason in reasons), reasons[0])

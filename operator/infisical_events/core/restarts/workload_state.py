@@ -5,10 +5,18 @@ It is read one by one and only for a pending restart; lists stay metadata-only.
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infisical_events.core.restarts.pod_states import PodState
+from infisical_events.core.restarts.rollout_progress import (
+    RolloutDetails,
+    RolloutProgress,
+    details_of,
+    kept_text,
+    obstacle_of,
+    progress_of,
+)
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
 
@@ -20,26 +28,19 @@ _SWITCHES = (f"{_RELOADER}/auto", f"{_RELOADER}/search", f"secret.{_RELOADER}/au
 _LISTS = (f"secret.{_RELOADER}/reload",)
 
 
-class RolloutProgress(Enum):
-    """How far a rollout has come, as `kubectl rollout status` judges it."""
-
-    COMPLETE = auto()
-    UNDER_WAY = auto()
-    FAILED = auto()
-
-
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
     """One workload as it was read.
 
-    `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle` is why a
-    changed template would roll out nothing; `selector` finds the workload's pods.
+    `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle` is why pods
+    would keep the old template after a change of it; `selector` finds the workload's pods.
     """
 
     workload: Workload
     secrets: frozenset[str] = frozenset()
     untracked_volumes: tuple[str, ...] = ()
     progress: RolloutProgress = RolloutProgress.COMPLETE
+    rollout: RolloutDetails = field(default_factory=RolloutDetails)
     obstacle: Reason | None = None
     template_annotations: Mapping[str, str] = field(default_factory=dict)
     selector: str = ""
@@ -53,6 +54,25 @@ class WorkloadState:
         switched = (key for key in _SWITCHES if marks.get(key) == "true")
         listed = (key for key in _LISTS if marks.get(key))
         return next(itertools.chain(switched, listed), "")
+
+    @property
+    def may_be_stuck(self) -> bool:
+        """Whether all its old pods may be ones that are not ready, so that nothing replaces them."""
+        counts = self.rollout.counts
+        if counts is None or not (self.rollout.newest.value and self.selector):
+            return False
+        return self.progress is RolloutProgress.UNDER_WAY and counts.old <= counts.unavailable
+
+    def with_pods(self, pods: Iterable[PodState]) -> "WorkloadState":
+        """The state as its pods show it: without an old pod that is ready, nothing is left to replace."""
+        ready = [pod for pod in pods if pod.is_serving]
+        is_stuck = self.may_be_stuck and all(self.rollout.newest.includes(pod) for pod in ready)
+        return replace(self, progress=RolloutProgress.UNAVAILABLE) if ready and is_stuck else self
+
+    @property
+    def obstacle_text(self) -> str:
+        """How many pods keep the old template, why, and what to do; empty without an obstacle."""
+        return kept_text(self.progress, self.rollout) if self.obstacle else ""
 
 
 def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
@@ -68,10 +88,9 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
         workload=workload,
         secrets=frozenset(_secrets(pod_spec)),
         untracked_volumes=tuple(sorted(_untracked_volumes(pod_spec))),
-        progress=_PROGRESS.get(workload.kind.kind, _always_complete)(
-            spec, stored.get("status") or {}, stored["metadata"]
-        ),
-        obstacle=_obstacle(workload.kind.kind, spec),
+        progress=progress_of(workload.kind.kind, stored),
+        rollout=details_of(workload.kind.kind, stored),
+        obstacle=obstacle_of(workload.kind.kind, spec),
         template_annotations=(template.get("metadata") or {}).get("annotations") or {},
         selector=_selector(spec),
     )
@@ -123,80 +142,3 @@ def _named(holder: JSONObject, field_name: str, name: str) -> Iterable[str]:
     found = (holder.get(field_name) or {}).get(name)
     if isinstance(found, str) and found:
         yield found
-
-
-def _obstacle(kind: str, spec: JSONObject) -> Reason | None:
-    if kind in {"Deployment", "Rollout"} and spec.get("paused"):
-        return Reason.ROLLOUT_PAUSED
-    if kind in {"StatefulSet", "DaemonSet"} and (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
-        return Reason.ROLLOUT_ON_DELETE
-    return None
-
-
-def _always_complete(_spec: JSONObject, _status: JSONObject, _metadata: JSONObject) -> RolloutProgress:
-    return RolloutProgress.COMPLETE
-
-
-def _is_unobserved(status: JSONObject, metadata: JSONObject) -> bool:
-    """Whether the controller has not processed the newest spec; Argo writes the generation as text."""
-    return int(status.get("observedGeneration") or 0) < int(metadata["generation"])
-
-
-def _progress(*conditions: bool) -> RolloutProgress:
-    return RolloutProgress.UNDER_WAY if any(conditions) else RolloutProgress.COMPLETE
-
-
-def _deployment(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
-    if _is_unobserved(status, metadata):
-        return RolloutProgress.UNDER_WAY
-    if any(
-        condition.get("reason") == "ProgressDeadlineExceeded" for condition in _each(status, "conditions")
-    ):
-        return RolloutProgress.FAILED
-    updated = status.get("updatedReplicas") or 0
-    return _progress(
-        updated < spec.get("replicas", 1),
-        (status.get("replicas") or 0) > updated,
-        (status.get("availableReplicas") or 0) < updated,
-    )
-
-
-def _stateful_set(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
-    if _is_unobserved(status, metadata):
-        return RolloutProgress.UNDER_WAY
-    wanted = spec.get("replicas", 1)
-    strategy = spec.get("updateStrategy") or {}
-    kept = (strategy.get("rollingUpdate") or {}).get("partition") or 0
-    updated = status.get("updatedReplicas") or 0
-    is_partial = kept > 0 or strategy.get("type") == "OnDelete"
-    return _progress(
-        (status.get("availableReplicas") or 0) < wanted,
-        updated < max(0, wanted - kept),
-        not is_partial and status.get("updateRevision") != status.get("currentRevision"),
-    )
-
-
-def _daemon_set(_spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
-    if _is_unobserved(status, metadata):
-        return RolloutProgress.UNDER_WAY
-    wanted = status.get("desiredNumberScheduled") or 0
-    return _progress(
-        (status.get("updatedNumberScheduled") or 0) < wanted, (status.get("numberAvailable") or 0) < wanted
-    )
-
-
-def _argo_rollout(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
-    if _is_unobserved(status, metadata):
-        return RolloutProgress.UNDER_WAY
-    if status.get("phase") == "Degraded":
-        return RolloutProgress.FAILED
-    is_asked = spec.get("restartAt") and spec.get("restartAt") != status.get("restartedAt")
-    return _progress(bool(is_asked), status.get("phase") not in {None, "Healthy"})
-
-
-_PROGRESS = {
-    "Deployment": _deployment,
-    "StatefulSet": _stateful_set,
-    "DaemonSet": _daemon_set,
-    "Rollout": _argo_rollout,
-}

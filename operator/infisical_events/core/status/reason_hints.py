@@ -18,8 +18,6 @@ _HINTS: Final = {
         "the operator's limit is reached (--max-restarts-per-minute, --max-concurrent-rollouts)"
     ),
     Reason.DRY_RUN: "spec.mode is DryRun",
-    Reason.ROLLOUT_PAUSED: "patched while its rollout is paused: resume the rollout to replace the pods",
-    Reason.ROLLOUT_ON_DELETE: "patched with updateStrategy OnDelete: delete the pods to replace them",
     Reason.APPLIES_TO_NEXT_RUN: "its Secrets are up to date and apply to the next run",
     Reason.NO_SECRET_PROVIDER: "no managed Secret to sync",
 }

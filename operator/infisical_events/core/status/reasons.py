@@ -68,6 +68,8 @@ class Reason(StrEnum):
     ROLLOUT_SUPERSEDED = "RolloutSuperseded"
     ROLLOUT_PAUSED = "RolloutPaused"
     ROLLOUT_ON_DELETE = "RolloutOnDelete"
+    ROLLOUT_PARTITIONED = "RolloutPartitioned"
+    ROLLOUT_BLOCKED = "RolloutBlocked"
     ROLLOUT_RESUMED = "RolloutResumed"
     WOULD_RESTART = "WouldRestart"
     SECRET_SYNCED = "SecretSynced"  # noqa: S105 - a reason, no secret

@@ -37,6 +37,7 @@ class KubeCluster:
         self.list_workloads = self._workloads.list
         self.read_workload = self._workloads.read
         self.pod_creation_times = self._workloads.pod_creation_times
+        self.list_pods = self._workloads.list_pods
         self.patch_workload = self._workloads.patch
         self.list_providers = self._providers.list_namespace
         self.request_sync = self._providers.request_sync

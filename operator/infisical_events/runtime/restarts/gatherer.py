@@ -5,7 +5,12 @@ from dataclasses import dataclass, field, replace
 
 from infisical_events.api.specs import Action
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.restarts.decisions import GatheredWorkload, needs_pod_times, needs_secrets
+from infisical_events.core.restarts.decisions import (
+    GatheredWorkload,
+    needs_pod_times,
+    needs_pods,
+    needs_secrets,
+)
 from infisical_events.core.restarts.planner import PlannedAction, RestartNow
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
@@ -62,6 +67,9 @@ class Gatherer:
             return gathered
         secrets = await sync_round.gather(state, planned.pending)
         gathered = replace(gathered, secrets=secrets)
+        if needs_pods(gathered, self.clock()):
+            state = state.with_pods(await self.cluster.list_pods(namespace, state.selector))
+            gathered = replace(gathered, state=state)
         if needs_pod_times(gathered, self.clock()):
             times = await self.cluster.pod_creation_times(namespace, state.selector)
             return replace(gathered, pod_creation_times=times)

@@ -190,5 +190,5 @@ class RestartController:
         return self.retries.pause_after(outcomes, written, self.clock())
 
     def _set_rolling(self, rollouts: Iterable[Rollout]) -> None:
-        rolling = frozenset(rollout.uid for rollout in rollouts if not rollout.has_failed)
+        rolling = frozenset(rollout.uid for rollout in rollouts if rollout.is_rolling)
         self.budget.set_rolling(self.store.key, rolling)

@@ -13,6 +13,7 @@ from infisical_events.core.restarts.pending_summary import (
     pending_by_reason,
     restarts_condition,
 )
+from infisical_events.core.restarts.rollout_progress import OBSTACLES
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.snapshots.changes import compacted
 from infisical_events.core.status.reasons import Reason
@@ -24,7 +25,7 @@ from infisical_events.runtime.status.reporter import Reporter
 
 log = logging.getLogger(__name__)
 
-_ACTED = {Reason.RESTARTED, Reason.RESTART_FAILED, Reason.ROLLOUT_PAUSED, Reason.ROLLOUT_ON_DELETE}
+_ACTED = {Reason.RESTARTED, Reason.RESTART_FAILED, *OBSTACLES}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -36,12 +37,14 @@ class RestartReporter:
         metrics: The process's metrics.
         last_reported: By the workload's uid, the pending restart (its seq) and its last reported reason.
         unanswered: Pending restarts (uid and seq) whose patch had no response once; twice is reported.
+        blocked: Rollouts (uid and seq) that were reported as blocked.
     """
 
     reporter: Reporter
     metrics: Metrics
     last_reported: dict[str, tuple[int, Reason]] = field(default_factory=dict)
     unanswered: set[tuple[str, int]] = field(default_factory=set)
+    blocked: set[tuple[str, int]] = field(default_factory=set)
 
     async def report(
         self,
@@ -53,6 +56,7 @@ class RestartReporter:
         for update in updates:
             if update.result is not None:
                 await self._report_rollout(update, update.result)
+        await self._report_blocked(updates)
         news = [each for each in outcomes if not each.is_confirmation_only and self._is_news(each)]
         for outcome in news:
             self.metrics.count_workload_result(self.reporter.key, outcome.reported_reason)
@@ -129,10 +133,12 @@ class RestartReporter:
             await self._report_timeout(outcome)
         log.info("restarted workload", extra=self._fields(outcome))
         details = f"{outcome.cause}{_in_parentheses(outcome.note)}."
-        await self.reporter.emit_event(reason, f"Restarted {name}: {details}")
+        done, is_held = ("Patched" if outcome.is_held else "Restarted"), outcome.is_held
+        await self.reporter.emit_event(reason, f"{done} {name}: {details}", is_warning=is_held)
         if outcome.decision.state is not None:
-            message = f"Restarted by subscription {self.reporter.key.name}: {details}"
-            await self.reporter.emit_workload_event(outcome.decision.state.workload, reason, message)
+            workload = outcome.decision.state.workload
+            message = f"{done} by subscription {self.reporter.key.name}: {details}"
+            await self.reporter.emit_workload_event(workload, reason, message, is_warning=is_held)
 
     async def _report_skip(self, outcome: RestartOutcome) -> None:
         reason, name = outcome.reported_reason, _name(outcome)
@@ -159,10 +165,29 @@ class RestartReporter:
         self.reporter.record_rollout_end(rollout.kind, rollout.name, result)
         log.info("rollout ended", extra=self.reporter.extra | {"workload": name, "reason": result})
         if result is Reason.ROLLOUT_FAILED:
-            message = f"Rollout of {name} failed: its new pods do not become ready."
-            await self.reporter.emit_event(result, message, is_warning=True)
+            cause = update.cause or "its new pods do not become ready"
+            await self._warn(update, result, f"Rollout of {name} failed: {cause}.")
+        elif result in OBSTACLES:
+            await self._warn(update, result, f"Rollout of {name} is incomplete: {update.cause}.")
         elif result is Reason.ROLLOUT_RESUMED:
-            await self.reporter.emit_event(result, f"{name} is available; the other rollouts continue.")
+            message = f"{name} is available with its new pods after its rollout had failed."
+            await self.reporter.emit_event(result, message)
+
+    async def _report_blocked(self, updates: list[RolloutUpdate]) -> None:
+        """A rollout that cannot proceed is reported at once, and once: it fails only much later."""
+        blocked = {(each.rollout.uid, each.rollout.seq): each for each in updates if each.is_blocked}
+        for key, update in blocked.items():
+            if key not in self.blocked and not update.rollout.has_failed:
+                name = object_name(update.rollout.kind, update.rollout.name)
+                message = f"Rollout of {name} does not proceed: {update.cause}."
+                await self._warn(update, Reason.ROLLOUT_BLOCKED, message)
+        self.blocked = set(blocked)
+
+    async def _warn(self, update: RolloutUpdate, reason: Reason, message: str) -> None:
+        """A Warning on the subscription and on the workload."""
+        await self.reporter.emit_event(reason, message, is_warning=True)
+        if update.workload is not None:
+            await self.reporter.emit_workload_event(update.workload, reason, message, is_warning=True)
 
     def _fields(self, outcome: RestartOutcome) -> dict[str, object]:
         about = {"workload": _name(outcome), "reason": outcome.reported_reason, "change": outcome.cause}

@@ -49,7 +49,8 @@ class RetrySchedule:
         if Reason.RESYNCING in deferred:
             return self.syncs.pause()
         self.syncs.reset()
-        if deferred & _SOON or any(not rollout.has_failed for rollout in ledger.rollouts):
+        is_new = any(outcome.has_started_rollout for outcome in outcomes)
+        if deferred & _SOON or is_new or any(rollout.is_rolling for rollout in ledger.rollouts):
             return _ROLLOUT_PAUSE
         times = [outcome.until for outcome in outcomes if outcome.until is not None]
         pauses = [max(_SHORTEST_PAUSE, (time - now).total_seconds()) for time in times]

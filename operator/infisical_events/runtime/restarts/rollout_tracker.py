@@ -1,11 +1,22 @@
-"""Reads the workloads whose rollouts are tracked; `core.restarts.rollouts` judges them."""
+"""Reads the workloads whose rollouts are tracked, and their pods if these say more.
+
+`core.restarts.rollouts` judges the rollouts.
+"""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from infisical_events.api.specs import OnFailure
 from infisical_events.core.ledger.ledger import Ledger, Rollout
-from infisical_events.core.restarts.rollouts import RolloutUpdate, TrackedRevision, rollout_update
+from infisical_events.core.restarts.pod_states import PodState
+from infisical_events.core.restarts.rollouts import (
+    RolloutUpdate,
+    TrackedRevision,
+    needs_pods,
+    rollout_update,
+)
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.text import object_name
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
@@ -14,27 +25,63 @@ from infisical_events.runtime.ports import Cluster
 
 log = logging.getLogger(__name__)
 
+_POD_PAUSE = timedelta(seconds=10)
+"""Between two lists of the pods of one workload."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ListedPods:
+    at: datetime
+    pods: Sequence[PodState] = ()
+
 
 @dataclass(kw_only=True, slots=True)
 class RolloutTracker:
-    """Tracks the rollouts of one subscription."""
+    """Tracks the rollouts of one subscription; `listed` are the pods listed last, by the workload's uid."""
 
     cluster: Cluster
     key: SubscriptionKey
-    on_failure: OnFailure
     clock: Clock
+    listed: dict[str, _ListedPods] = field(default_factory=dict)
 
     async def follow(self, ledger: Ledger) -> list[RolloutUpdate]:
         """One update per rollout of the ledger; an unreadable workload leaves its rollout as it is."""
         tracked = TrackedRevision(self.key.name, ledger.epoch)
-        return [await self._follow(rollout, tracked) for rollout in ledger.rollouts]
+        updates = [await self._follow(rollout, tracked) for rollout in ledger.rollouts]
+        left = {update.rollout.uid for update in updates if update.is_kept}
+        self.listed = {uid: listed for uid, listed in self.listed.items() if uid in left}
+        return updates
 
     async def _follow(self, rollout: Rollout, tracked: TrackedRevision) -> RolloutUpdate:
         try:
             state = await self.cluster.read_workload(self.key.namespace, rollout.kind, rollout.name)
         except KubernetesError as error:
-            workload = object_name(rollout.kind, rollout.name)
-            fields = self.key.log_fields(workload=workload, error=str(error))
-            log.warning("rollout not read", extra=fields)
+            self._warn("rollout not read", rollout, error)
             return RolloutUpdate(rollout)
-        return rollout_update(rollout, state, tracked, self.on_failure, self.clock())
+        pods = await self._pods(rollout, state)
+        return rollout_update(rollout, state, tracked, self.clock(), pods)
+
+    async def _pods(self, rollout: Rollout, state: WorkloadState | None) -> Sequence[PodState]:
+        """The pods if they are needed: what was listed shortly before, or listed now."""
+        now = self.clock()
+        if state is None or not needs_pods(rollout, state, now):
+            self.listed.pop(rollout.uid, None)
+            return ()
+        last = self.listed.get(rollout.uid)
+        if last is None or not last.at <= now < last.at + _POD_PAUSE:
+            last = _ListedPods(now, await self._list(rollout, state))
+            self.listed[rollout.uid] = last
+        return last.pods
+
+    async def _list(self, rollout: Rollout, state: WorkloadState) -> Sequence[PodState]:
+        """None if the pods cannot be listed: the workload alone says less, and nothing wrong."""
+        try:
+            return await self.cluster.list_pods(self.key.namespace, state.selector)
+        except KubernetesError as error:
+            self._warn("pods of rollout not listed", rollout, error)
+            return ()
+
+    def _warn(self, message: str, rollout: Rollout, error: KubernetesError) -> None:
+        workload = object_name(rollout.kind, rollout.name)
+        fields = self.key.log_fields(workload=workload, error=str(error))
+        log.warning(message, extra=fields)

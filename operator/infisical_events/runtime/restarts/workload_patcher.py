@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from infisical_events.core.restarts.decisions import Defer, RecordCoverage, Restart, RestartDecision
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.restarts.restart_records import RestartCause, coverage_patch, restart_patch
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
@@ -55,8 +56,14 @@ class WorkloadPatcher:
             return RestartOutcome(decision, Reason.RESTART_FAILED, str(error), is_unanswered=True)
         except KubernetesError as error:
             return RestartOutcome(decision, Reason.RESTART_FAILED, str(error))
-        obstacle = decision.state.obstacle if decision.state else None
-        return RestartOutcome(decision, obstacle or Reason.RESTARTED)
+        return RestartOutcome(decision, _result(decision.state))
+
+
+def _result(state: WorkloadState | None) -> Reason:
+    """What a patch that was applied does: a partition lets some pods roll out, other obstacles none."""
+    if state is None or state.obstacle is None or state.rollout.rolls_partly:
+        return Reason.RESTARTED
+    return state.obstacle
 
 
 def _deferred(decision: RestartDecision, reason: Reason) -> Defer:

@@ -22,6 +22,7 @@ from infisical_events.api.statuses import (
     WorkloadResult,
 )
 from infisical_events.core.restarts.restart_records import described_changes
+from infisical_events.core.restarts.rollout_progress import OBSTACLES
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.conditions import ConditionUpdate, ready, with_condition, without
 from infisical_events.core.status.reasons import Reason
@@ -30,6 +31,9 @@ from infisical_events.runtime.clock import Clock
 
 _OBSERVED_NEWS = timedelta(minutes=1)
 """How old the time of the last read may be in the status: every read would be a write otherwise."""
+
+_UNFINISHED = {Reason.RESTARTED, *OBSTACLES}
+"""Results of a workload that has pods of the old template left."""
 
 _MOST_HISTORY = 10
 _MOST_WORKLOADS = 50
@@ -206,15 +210,19 @@ def _bounded(action: Acted) -> Acted:
 
 
 def _with_end(action: Acted, kind: str, name: str, result: Reason, now: datetime) -> Acted:
-    """The same action with the rollout of a workload ended; the last one completes the action."""
+    """The same action with the rollout of a workload ended; the last one completes the action.
+
+    A good end corrects an earlier failure.
+    """
+    end = Reason.ROLLED_OUT if result is Reason.ROLLOUT_RESUMED else result
+    correctable = {*_UNFINISHED, Reason.ROLLOUT_FAILED} if end is Reason.ROLLED_OUT else _UNFINISHED
     mine = [
-        (each.kind, each.name) == (kind, name) and each.result == Reason.RESTARTED
-        for each in action.workloads
+        (each.kind, each.name) == (kind, name) and each.result in correctable for each in action.workloads
     ]
     if not any(mine):
         return action
     workloads = tuple(
-        each.model_copy(update={"result": result}) if is_mine else each
+        each.model_copy(update={"result": end}) if is_mine else each
         for each, is_mine in zip(action.workloads, mine, strict=True)
     )
     is_over = all(each.result != Reason.RESTARTED for each in workloads)

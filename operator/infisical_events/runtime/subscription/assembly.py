@@ -183,7 +183,7 @@ class _Assembly:
             lister=lister,
             gatherer=Gatherer(cluster=cluster, key=key, sync_coordinator=sync_coordinator, clock=clock),
             patcher=WorkloadPatcher(cluster=cluster, key=key, budget=budget, clock=clock),
-            tracker=RolloutTracker(cluster=cluster, key=key, on_failure=spec.rollout.on_failure, clock=clock),
+            tracker=RolloutTracker(cluster=cluster, key=key, clock=clock),
             reporter=RestartReporter(reporter=self.loaded.reporter, metrics=context.metrics),
             budget=budget,
             clock=clock,

@@ -23,7 +23,8 @@ from infisical_events.core.restarts.decisions import (
     needs_pod_times,
 )
 from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow, RestartPolicy
-from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState
+from infisical_events.core.restarts.rollout_progress import RolloutProgress
+from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.secret_providers import SecretProvider
 from infisical_events.core.sync.sync_requests import PodContent, SecretContent, SyncContext

@@ -17,6 +17,7 @@ from infisical_events.core.restarts.decisions import (
 )
 from infisical_events.core.restarts.outcomes import RestartOutcome, next_ledger
 from infisical_events.core.restarts.pending_summary import restarts_condition
+from infisical_events.core.restarts.rollout_progress import PodCounts, RolloutDetails
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
@@ -99,13 +100,25 @@ def test_a_restart_becomes_a_rollout() -> None:
     assert written.rollouts == (Rollout(PENDING.uid, "Deployment", "web", PENDING.seq, NOW, wave=2),)
 
 
-def test_a_restart_behind_an_obstacle_is_not_tracked() -> None:
-    """A paused or OnDelete workload rolls out when somebody acts."""
+def test_a_restart_behind_an_obstacle_is_tracked_as_held() -> None:
+    """A paused or OnDelete workload rolls out when a person acts; until then it takes no place."""
     written = next_ledger(
         a_ledger(None, PENDING), [], [RestartOutcome(RESTART, Reason.ROLLOUT_ON_DELETE)], NOW
     )
 
-    assert (written.pending, written.rollouts) == ((), ())
+    (held,) = written.rollouts
+    assert (written.pending, held.is_held, held.is_rolling) == ((), True, False)
+
+
+def test_a_rollout_remembers_what_was_unavailable_before() -> None:
+    """Those pods do not count against it."""
+    counts = PodCounts(wanted=3, total=3, updated=3, available=1)
+    state = WorkloadState(a_workload(), rollout=RolloutDetails(counts=counts))
+    written = next_ledger(
+        a_ledger(None, PENDING), [], [RestartOutcome(replace(RESTART, state=state), Reason.RESTARTED)], NOW
+    )
+
+    assert [rollout.unavailable for rollout in written.rollouts] == [2]
 
 
 def test_a_deferred_restart_stays() -> None:

@@ -112,9 +112,7 @@ class Team:
             lister=lister,
             gatherer=Gatherer(cluster=cluster, key=self.key, sync_coordinator=sync_coordinator, clock=clock),
             patcher=WorkloadPatcher(cluster=cluster, key=self.key, budget=RestartBudget(), clock=clock),
-            tracker=RolloutTracker(
-                cluster=cluster, key=self.key, on_failure=spec.rollout.on_failure, clock=clock
-            ),
+            tracker=RolloutTracker(cluster=cluster, key=self.key, clock=clock),
             reporter=RestartReporter(reporter=reporter, metrics=metrics),
             budget=RestartBudget(),
             clock=clock,

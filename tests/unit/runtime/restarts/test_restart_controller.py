@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
-from infisical_events.core.restarts.workload_state import RolloutProgress
+from infisical_events.core.restarts.rollout_progress import RolloutProgress
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.runtime.limits.restart_budget import RestartBudget
@@ -656,11 +656,11 @@ async def test_the_next_change_may_mend_what_failed() -> None:
 
 @in_virtual_time
 async def test_a_failure_that_halts_nobody() -> None:
-    """With onFailure Continue it is told, and that is all."""
+    """With onFailure Continue it is told, and the condition names it as long as it lasts."""
     async with Team("a", "b", rollout={"maxConcurrent": 1}) as team:
         team.roll(RolloutProgress.FAILED, "a")
         await team.change(20.0)
-        assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "NoPendingRestarts")
+        assert (team.rollouts("a", "b"), team.settled) == ([1, 1], "RolloutFailed")
         assert "RolloutFailed" in team.told
 
 
@@ -672,7 +672,7 @@ async def test_a_rollout_that_does_not_end() -> None:
         await team.change(590.0)
         assert (team.results(), team.settled) == ([("web", "Restarted")], "RollingOut")
         await asyncio.sleep(30.0)
-        assert (team.results(), team.settled) == ([("web", "RolloutFailed")], "NoPendingRestarts")
+        assert (team.results(), team.settled) == ([("web", "RolloutFailed")], "RolloutFailed")
 
 
 @in_virtual_time
@@ -697,13 +697,13 @@ async def test_a_rollout_that_somebody_overtakes() -> None:
 )
 @in_virtual_time
 async def test_what_rolls_out_by_hand(kind: WorkloadKind, spec: dict[str, Any], result: str) -> None:
-    """It is patched once, told, and neither followed nor waited for."""
+    """It is patched once, told, named by the condition, and not waited for."""
     team = Team()
     team.create("web", kind)
     team.cluster.edit_workload("team", "web", spec, kind)
     async with team:
         await team.change(60.0)
-        assert (team.count("patch_workload"), team.settled) == (1, "NoPendingRestarts")
+        assert (team.count("patch_workload"), team.settled) == (1, result)
         assert (team.results(), team.told) == ([("web", result)], [result])
 
 
