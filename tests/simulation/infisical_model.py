@@ -25,6 +25,7 @@ from infisical_events.core.snapshots.snapshots import (
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
+from simulation.environment import PAYMENTS, SHARED
 from simulation.faults import Faults
 from support.virtual_time import virtual_now
 
@@ -264,6 +265,26 @@ class SessionModel:
             await self._server.faults.crash_point("read")
         key_id = "key" if self._reads_values else ""
         return Snapshot(scopes, partitions, started, virtual_now(), key_id=key_id)
+
+    async def read_versions(self, scopes: tuple[Scope, ...]) -> Snapshot:
+        """Read scope by scope without values."""
+        snapshot = await self.read_snapshot(scopes)
+        plain = {part: state.without_digests() for part, state in snapshot.partitions.items()}
+        return replace(snapshot, partitions=plain, key_id="")
+
+    async def environments(self) -> frozenset[str]:
+        """All environments exist at all times."""
+        await self._call()
+        return frozenset(folder.environment for folder in (PAYMENTS, SHARED))
+
+    async def subfolders(self, folder: Folder) -> frozenset[str]:
+        """The names of the folders with secrets directly in this one."""
+        await self._call()
+        below = folder.path.rstrip("/") + "/"
+        paths = [
+            found.path for found in self._server.read().folders if found.environment == folder.environment
+        ]
+        return frozenset(path.removeprefix(below).split("/")[0] for path in paths if path.startswith(below))
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Ask for one secret; the answer may lag as any read."""

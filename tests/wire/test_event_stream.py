@@ -349,7 +349,7 @@ REFUSED: dict[str, tuple[Answer, Reason, str]] = {
     "plan": (
         refused(400, "BadRequest", "Upgrade plan to use event subscriptions"),
         Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS,
-        "(Upgrade plan to use event subscriptions)",
+        "(BadRequest: Upgrade plan to use event subscriptions)",
     ),
     "limit": (answer(429, BODY_429), Reason.CONNECTION_LIMIT_REACHED, "100"),
     "limiter": (answer(429, BODY_429, LIMITER), Reason.RATE_LIMITED, "rate limit is exceeded"),
@@ -386,7 +386,7 @@ REFUSED: dict[str, tuple[Answer, Reason, str]] = {
         "redirects",
     ),
     "page": (answer(200, b"<html>", {"Content-Type": "text/html"}), Reason.UNEXPECTED_RESPONSE, "proxy"),
-    "nothing": (answer(204, b"", {"Content-Length": "0"}), Reason.REQUEST_REJECTED, "204"),
+    "nothing": (answer(204, b"", {"Content-Length": "0"}), Reason.UNEXPECTED_RESPONSE, "204"),
     "closed": (Answer((), After.CLOSE), Reason.UNREACHABLE, "RemoteProtocolError"),
     "reset": (Answer((), After.RESET), Reason.UNREACHABLE, "ReadError"),
     "garbage": (

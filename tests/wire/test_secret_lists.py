@@ -316,12 +316,13 @@ async def test_a_proxy_knows_nothing_for_a_while(trouble: Answer) -> None:
 QUOTE = "You are not allowed to describeSecret on secrets"
 LIMITER = {"x-ratelimit-limit": "60", "retry-after": "17"}
 REFUSED: dict[str, tuple[Answer, Reason, str]] = {
-    "rights": (refused(403, "PermissionDenied", QUOTE), Reason.PERMISSION_DENIED, f"({QUOTE})"),
+    "rights": (refused(403, "PermissionDenied", QUOTE), Reason.PERMISSION_DENIED,
+               f"(PermissionDenied: {QUOTE})"),
     "project": (refused(404, "NotFound", "Project with id x not found"), Reason.PROJECT_NOT_FOUND, "id x"),
     "issues": (
         refused(422, "ValidationFailure", [{"message": "Required"}, {"message": "Too big"}]),
         Reason.REQUEST_REJECTED,
-        "(Required; Too big)",
+        "(ValidationFailure: Required; Too big)",
     ),
     "glob": (refused(400, "BadRequest", "Invalid folder name"), Reason.REQUEST_REJECTED, "Invalid folder"),
     "failure": (refused(500, "InternalServerError", "Something went wrong"), Reason.SERVER_ERROR, "500"),

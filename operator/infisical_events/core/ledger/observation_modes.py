@@ -11,6 +11,7 @@ from datetime import datetime
 from infisical_events.api.specs import EventType, Grade
 from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.ledger.ledger import Header, Ledger, UnmatchedImportEvent, with_header
+from infisical_events.core.ledger.missing_scopes import MissingScope
 from infisical_events.core.ledger.transitions import (
     AppliedSnapshots,
     SnapshotRole,
@@ -26,16 +27,28 @@ from infisical_events.core.snapshots.snapshots import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """The result of reading Infisical: observation mode, scopes and snapshots, the oldest first."""
+    """The result of reading Infisical: observation mode, scopes and snapshots, the oldest first.
+
+    `missing` are the scopes that do not exist, and `denial` says why the mode is `Events` although the spec
+    does not ask for it.
+    """
 
     header: Header
     scopes: tuple[Scope, ...]
     snapshots: tuple[Snapshot, ...]
+    missing: tuple[MissingScope, ...] = ()
+    denial: str = ""
 
     @property
     def is_events_only(self) -> bool:
         """Whether the mode is `Events`: there are no snapshots of the current scopes."""
         return self.header.grade is Grade.EVENTS
+
+    @property
+    def key_count(self) -> int:
+        """The number of watched keys, also of those that are kept although their folder is missing."""
+        seen = self.snapshots[-1].key_count if self.snapshots else 0
+        return seen + sum(entry.kept_keys for entry in self.missing)
 
 
 def first_ledger(read_result: ReadResult, epoch: str, now: datetime) -> Ledger:
