@@ -57,7 +57,7 @@ _CONNECT_TIMEOUT = 30.0
 _NAMES_WITHOUT_DATA = {"ping", "message", "error"}
 """Names of events that are complete without data; `message` stands for no name."""
 
-_PLAN = re.compile(r"\bplan\b", re.IGNORECASE)
+_PLAN = re.compile(r"(?=.*\bplan\b).*\b(upgrade|restrict)", re.IGNORECASE)
 """In the 400 of an Infisical whose plan lacks event subscriptions; every other 400 is about the request."""
 
 StreamItem = SecretEvent | UnrecognizedFrame
