@@ -299,9 +299,9 @@ async def test_nobody_listens_any_more() -> None:
 
 
 @pytest.mark.parametrize("ending", [Ending.CLEAN, Ending.ABORT, Ending.RESET])
-@pytest.mark.parametrize("generation", [generations.E3, generations.E4])
+@pytest.mark.parametrize("generation", generations.BY_NAME.values(), ids=generations.BY_NAME)
 async def test_heard_at_an_infisical(ending: Ending, generation: generations.Generation) -> None:
-    """Both generations of a local Infisical are understood, and each way of theirs to end a stream."""
+    """All generations of a local Infisical are understood, and each way of theirs to end a stream."""
     options = Options(generation=generation, ping_interval=0.05)
     async with Sandbox.in_thread(options) as sandbox, a_sandbox_session(sandbox) as session:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"A": "1"})

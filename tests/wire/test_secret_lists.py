@@ -176,9 +176,9 @@ async def test_moments() -> None:
 # -- at a local Infisical -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("generation", [generations.E3, generations.E4])
+@pytest.mark.parametrize("generation", generations.BY_NAME.values(), ids=generations.BY_NAME)
 async def test_seen_at_an_infisical(generation: generations.Generation) -> None:
-    """Both generations of a local Infisical show own secrets, those below and imports."""
+    """All generations of a local Infisical show own secrets, those below and imports."""
     async with Sandbox.in_thread(Options(generation=generation)) as sandbox:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1", "L": "1"})
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "2"})
@@ -461,7 +461,7 @@ async def test_one_secret_of_an_older_server(given: Answer, gone: bool) -> None:
     assert parse_qs(urlsplit(request.target).query)["workspaceId"] == ["7f4d1c2b"]
 
 
-@pytest.mark.parametrize("generation", [generations.E3, generations.E4])
+@pytest.mark.parametrize("generation", generations.BY_NAME.values(), ids=generations.BY_NAME)
 async def test_gone_at_an_infisical(generation: generations.Generation) -> None:
     """At a local Infisical absent secrets are gone, present ones are not, hidden ones cannot be told."""
     options = Options(generation=generation)
