@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
-from support.builders import an_entry
+from infisical_events.core.paths.folders import Folder
+from infisical_events.core.paths.scopes import Scope
+from infisical_events.core.snapshots.snapshots import Partition
+from support.builders import a_partition_state, an_entry
+from support.harness import SubscriptionHarness
 from support.http_infisical import HttpHarness, HttpInfisical
 from support.virtual_time import in_virtual_time
 
@@ -264,3 +268,44 @@ async def test_an_empty_folder_is_said() -> None:
     assert harness.condition("Observed") == ("True", "NothingWatched")
     assert harness.condition("Ready") == ("True", "Watching")
     assert harness.warnings("NothingWatched") == 1
+
+
+# -- renamed, and never missing -----------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_renamed_folder_below_a_watched_one_restarts_no_workload() -> None:
+    """The list of the watched folder has the same secrets under another path; the skip says so."""
+    async with MissingFolderHarness("secret:create", *BOTH, path="/shop/**") as harness:
+        harness.server.set("prod", "/shop/pay", PIN="1", CVC="1")
+        await harness.wait()
+        restarts = harness.rollouts("web")
+        harness.server.rename_folder("prod", "/shop/pay", "/shop/pay-v2")
+        await harness.wait()
+        after_rename, skip = harness.rollouts("web"), harness.status["lastSkip"]["message"]
+        harness.server.set("prod", "/shop/pay-v2", PIN="2")
+        await harness.wait()
+
+    assert after_rename == restarts
+    assert "prod:/shop/pay was renamed to prod:/shop/pay-v2" in skip
+    assert harness.rollouts("web") == [restarts[0] + 1]
+
+
+@in_virtual_time
+async def test_a_renamed_environment_that_is_imported_restarts_no_workload() -> None:
+    """The importing folder has the same secrets from another place; a later change restarts."""
+    scope = Scope(Folder("prod", "/a"))
+    old, new = Partition(scope, Folder("dev", "/shared")), Partition(scope, Folder("develop", "/shared"))
+    events = [an_entry(event, path="/a") for event in (*BOTH, "secret:import-mutation")]
+    harness = SubscriptionHarness("web", events=events, resyncIntervalSeconds=INTERVAL)
+    harness.infisical.partitions[old] = a_partition_state(TOKEN=1)
+    async with harness:
+        await asyncio.sleep(100)
+        harness.infisical.partitions[new] = harness.infisical.partitions.pop(old)
+        await asyncio.sleep(100)
+        after_rename = harness.rollouts("web")
+        harness.infisical.partitions[new] = a_partition_state(TOKEN=2)
+        await asyncio.sleep(100)
+
+    assert after_rename == [0]
+    assert harness.rollouts("web") == [1]

@@ -16,6 +16,7 @@ from infisical_events.core.restarts.affected_workloads import MatchedChanges
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.restarts.workloads import Workload, workload_filter_of
 from infisical_events.core.snapshots.changes import Change, compacted, summarize
+from infisical_events.core.snapshots.snapshots import Partition
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, object_name
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
@@ -151,6 +152,14 @@ class ReconcileReporter:
             self.reporter.record_skip(
                 Reason.NO_CHANGE_FOUND,
                 f"Received {event.type} in {event.folder}; no change since the last restart was found.",
+            )
+
+    def report_renamed(self, renamed: Iterable[tuple[Partition, Partition]]) -> None:
+        """Folders or imports have another name, and the secrets that they had."""
+        for old, new in renamed:
+            self.reporter.record_skip(
+                Reason.NO_CHANGE_FOUND,
+                f"{old.source or old.folder} was renamed to {new.source or new.folder}: the same secrets.",
             )
 
     def report_dry_run(self, ledger: Ledger) -> None:

@@ -171,6 +171,7 @@ class Reconciler:
         if is_full:
             await reporter.report_read(found.read_result, self.store.ledger)
         reporter.report_unshown(events, applied.unshown_events, applied.changes)
+        reporter.report_renamed(applied.renamed)
         return ReconcileResult(
             applied.unshown_events, applied.read_again_at, bool(planned.unmatched_events), workloads, is_full
         )
