@@ -143,17 +143,31 @@ def test_a_stale_read_does_not_lose_the_change(serving_harness: ClusterHarness) 
     serving_harness.expect_restarts(1)
 
 
-@pytest.mark.parametrize("sandbox_options", [Options(generation=generations.E3, fan_out_delay=0.4)])
-def test_the_older_server_generation_is_served_too(harness: ClusterHarness) -> None:
-    """With prefix matching and the older payload an update causes one restart."""
-    where = {"environmentSlug": "prod", "secretPath": "/payments"}
+@pytest.mark.parametrize(
+    "sandbox_options",
+    [
+        pytest.param(Options(generation=generation, fan_out_delay=0.4), id=name)
+        for name, generation in generations.BY_NAME.items()
+    ],
+)
+def test_every_server_generation_is_served(harness: ClusterHarness) -> None:
+    """A new key, an update, a deletion and a change behind an import cause one restart each."""
+    where = {"environmentSlug": "prod", "secretPath": "/payments"}  # the older streams know no globs
     harness.apply(credentials(harness.sandbox), workload(), subscription(harness.sandbox, conditions=where))
     harness.operator.start()
     harness.wait_serving()
 
+    harness.change(API_KEY="new")
+    harness.wait_restarts(1)
     harness.change(DB_PASSWORD="second")
-
-    harness.expect_restarts(1)
+    harness.wait_restarts(2)
+    harness.delete("API_KEY")
+    harness.wait_restarts(3)
+    harness.change(path="/shared", environment="dev", TOKEN="first")
+    harness.sandbox.do_blocking(Controls.add_import, "prod", "/payments", ("dev", "/shared"))
+    harness.wait_restarts(4)
+    harness.change(path="/shared", environment="dev", TOKEN="second")
+    harness.expect_restarts(5)
 
 
 def test_a_paused_workload_is_restarted_on_release(serving_harness: ClusterHarness) -> None:

@@ -35,6 +35,9 @@ _RATES = {
 }
 
 
+_SHARE_WITH_ODD_SERVERS = 0.1
+"""The share of histories in which Infisical does not find a folder for a while."""
+
 _SHARE_WITH_TWO = 0.4
 """The share of histories with a second subscription."""
 
@@ -78,7 +81,17 @@ def plain_of(seed: int) -> History:
     steps += [Step(rng.uniform(0, 60), "start_operator") for _ in range(rng.choice((0, 0, 0, 1, 1, 2)))]
     if rng.random() < _SHARE_WITH_TWO:
         steps.append(Step(rng.uniform(0, 60), "add_subscription", (rng.randint(0, 1),)))
+    steps += _odd_servers(random.Random(f"odd-{seed}"))  # noqa: S311 - a simulation
     return History(seed, tuple(sorted(steps, key=lambda step: step.at)))
+
+
+def _odd_servers(rng: random.Random) -> list[Step]:
+    """Folders that are not found for a while, in some histories; drawn apart, so that the others stay."""
+    if rng.random() >= _SHARE_WITH_ODD_SERVERS:
+        return []
+    at = [rng.uniform(0, TROUBLE_SECONDS) for _ in range(rng.randint(1, 2))]
+    folders = (PAYMENTS, PAYMENTS, CARDS)
+    return [Step(each, "lose", (rng.choice(folders), rng.uniform(0, TROUBLE_SECONDS - each))) for each in at]
 
 
 def chosen_rates(

@@ -23,7 +23,8 @@ from infisical_events.core.snapshots.snapshots import (
 )
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.managed_secret_content import FolderValues
-from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
+from infisical_events.infisical.infisical_errors import FolderMissingError, InfisicalError, StreamEndedError
+from simulation.environment import PAYMENTS, SHARED
 from simulation.faults import Faults
 from support.virtual_time import virtual_now
 
@@ -104,6 +105,8 @@ class InfisicalModel:
         self.changes: list[TrueChange] = []
         self.past: list[StoredState] = [self._snapshot()]
         self.listeners: list[Callable[[Folder], None]] = []
+        self.lost: dict[Folder, float] = {}
+        """Until when reads do not find a folder, and what is below it."""
 
     def begin(self) -> None:
         """Forget the past: no read is older than this moment."""
@@ -152,6 +155,16 @@ class InfisicalModel:
         else:
             self._note(folder, ANY_KEY, EventType.IMPORT_MUTATION, None, None)
         self._publish(SecretEvent(EventType.IMPORT_MUTATION, folder, frozenset()), after=_FAN_OUT)
+
+    def lose(self, folder: Folder, seconds: float) -> None:
+        """Answer 404 for a folder that exists, for a while."""
+        self.lost[folder] = _now() + seconds
+
+    def is_lost(self, folder: Folder) -> bool:
+        """Whether reads do not find this folder now."""
+        return any(
+            _now() < until and Scope(lost, recursive=True).covers(folder) for lost, until in self.lost.items()
+        )
 
     def _value(self) -> str:
         """The digest of a value that nothing had before."""
@@ -257,12 +270,38 @@ class SessionModel:
         """Read scope by scope; each read may lag by another while."""
         started = virtual_now()
         partitions: dict[Partition, PartitionState] = {}
+        missing: list[Scope] = []
         for scope in scopes:
             await self._call()
+            if self._server.faults.injects("odd_response"):
+                raise InfisicalError(Reason.UNEXPECTED_RESPONSE, "HTTP 403 is not from Infisical.")
+            if self._server.is_lost(scope.folder):
+                missing.append(scope)
+                continue
             partitions.update(self._server.read().partitions(scope, with_values=self._reads_values))
             await self._server.faults.crash_point("read")
         key_id = "key" if self._reads_values else ""
-        return Snapshot(scopes, partitions, started, virtual_now(), key_id=key_id)
+        return Snapshot(scopes, partitions, started, virtual_now(), key_id=key_id, missing=tuple(missing))
+
+    async def read_versions(self, scopes: tuple[Scope, ...]) -> Snapshot:
+        """Read scope by scope without values."""
+        snapshot = await self.read_snapshot(scopes)
+        plain = {part: state.without_digests() for part, state in snapshot.partitions.items()}
+        return replace(snapshot, partitions=plain, key_id="")
+
+    async def environments(self) -> frozenset[str]:
+        """All environments exist at all times."""
+        await self._call()
+        return frozenset(folder.environment for folder in (PAYMENTS, SHARED))
+
+    async def subfolders(self, folder: Folder) -> frozenset[str]:
+        """The names of the folders with secrets directly in this one."""
+        await self._call()
+        below = folder.path.rstrip("/") + "/"
+        paths = [
+            found.path for found in self._server.read().folders if found.environment == folder.environment
+        ]
+        return frozenset(path.removeprefix(below).split("/")[0] for path in paths if path.startswith(below))
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Ask for one secret; the answer may lag as any read."""
@@ -272,6 +311,8 @@ class SessionModel:
     async def read_values(self, folder: Folder) -> FolderValues:
         """Read one folder and its imports with their values; the read may lag as any."""
         await self._call()
+        if self._server.is_lost(folder):
+            raise FolderMissingError(Reason.FOLDER_NOT_FOUND, "The folder does not exist.")
         partitions = {Partition.own(folder): ABSENT, **self._server.read().partitions(Scope(folder))}
         values = {
             part: {key: s.digest for key, s in body.versions.items()} for part, body in partitions.items()

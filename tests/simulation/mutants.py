@@ -6,7 +6,7 @@ A mutation is a context in which the product code behaves that way. The product 
 import copy
 import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest import mock
@@ -20,10 +20,11 @@ from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNo
 from infisical_events.core.restarts.restart_records import RestartCause
 from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.status.reasons import Reason
-from infisical_events.runtime.reconcile import reconciler, snapshot_reader
+from infisical_events.runtime.reconcile import missing_scope_resolver, reconciler, snapshot_reader
 from infisical_events.runtime.restarts import restart_controller, workload_patcher
 from infisical_events.runtime.status import subscription_store
 from simulation.cluster_model import ClusterModel
+from simulation.infisical_model import SessionModel
 from support.virtual_time import virtual_now
 
 Mutation = Callable[[], AbstractContextManager[Any]]
@@ -473,3 +474,23 @@ def _no_unmatched_changes() -> AbstractContextManager[Any]:
         "apply_snapshot",
         lambda ledger, *rest: real(replace(ledger, unmatched_changes=()), *rest),
     )
+
+
+@_mutation("a missing folder is empty")
+def _missing_is_empty() -> AbstractContextManager[Any]:
+    async def resolve(_: Any, _ledger: Any, snapshot: Any, _received: Any) -> Any:  # noqa: ANN401 - as resolved
+        return missing_scope_resolver.ResolvedSnapshot(snapshot)
+
+    async def is_gone(*_: object) -> bool:
+        return True
+
+    resolver = missing_scope_resolver.MissingScopeResolver
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(resolver, "resolve", resolve))
+    stack.enter_context(mock.patch.object(SessionModel, "is_gone", is_gone))
+    return stack
+
+
+@_mutation("an odd response is a lost permission")
+def _odd_is_denied() -> AbstractContextManager[Any]:
+    return mock.patch.object(snapshot_reader, "_may_be_on_purpose", return_value=True)

@@ -313,6 +313,10 @@ class SimulationRun:
         """Change what is referenced."""
         self.record.infisical.touch_reference(folder)
 
+    def lose(self, folder: Folder, seconds: float) -> None:
+        """Let reads not find a folder for a while."""
+        self.record.infisical.lose(folder, seconds)
+
     def cut_streams(self) -> None:
         """End every stream."""
         self.record.infisical.cut_streams()

@@ -60,6 +60,15 @@ def _faults(at: float, **rates: float) -> Step:
 
 
 _SCRIPTED: dict[str, tuple[int, tuple[Step, ...]]] = {
+    "a missing folder is empty": (0, (Step(70, "lose", (PAYMENTS, 70.0)),)),
+    "an odd response is a lost permission": (
+        0,
+        (
+            _faults(0, odd_response=1.0),
+            Step(20, "rotate", (PAYMENTS, "A")),
+            _faults(40),
+        ),
+    ),
     "a widened scope is read as creates": (
         0,
         (

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
@@ -21,7 +21,7 @@ from infisical_events.core.snapshots.snapshots import Partition, PartitionState,
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.infisical.event_stream import StreamItem
-from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
+from infisical_events.infisical.infisical_errors import FolderMissingError, InfisicalError, StreamEndedError
 from infisical_events.infisical.tokens import CredentialsSource
 from support.builders import a_folder, a_partition, a_partition_state
 from support.virtual_time import virtual_now
@@ -66,6 +66,8 @@ class FakeInfisical:
     Attributes:
         partitions: The state, to be changed at will.
         hidden: Folders that exist and that no list shows.
+        missing: Folders that do not exist.
+        existing_environments: The slugs of the project's environments.
         delays: Seconds that the calls of a method take.
         sessions: Address and spec of each open session.
         reads: The scopes of each snapshot that was requested.
@@ -98,6 +100,8 @@ class FakeInfisical:
         """
         self.partitions = {PARTITION: a_partition_state(KEY=1)} if partitions is None else dict(partitions)
         self.hidden: set[Folder] = set()
+        self.missing: set[Folder] = set()
+        self.existing_environments = frozenset({"dev", "staging", "prod"})
         self.delays: dict[str, float] = {}
         self.sessions: list[tuple[str, Spec]] = []
         self.reads: list[tuple[Scope, ...]] = []
@@ -176,7 +180,34 @@ class FakeInfisical:
             for partition, state in self.partitions.items()
             if partition.folder not in self.hidden and is_covered(partition, scopes)
         }
-        return Snapshot(scopes, shown, started, self._clock(), key_id=self._key_id)
+        missing = tuple(scope for scope in scopes if self._is_missing(scope.folder))
+        shown = {part: state for part, state in shown.items() if not self._is_missing(part.folder)}
+        return Snapshot(scopes, shown, started, self._clock(), key_id=self._key_id, missing=missing)
+
+    async def read_versions(self, scopes: tuple[Scope, ...]) -> Snapshot:
+        """The same without digests of values."""
+        await self._called("read_versions")
+        snapshot = await self.read_snapshot(scopes)
+        plain = {partition: state.without_digests() for partition, state in snapshot.partitions.items()}
+        return replace(snapshot, partitions=plain, key_id="")
+
+    async def environments(self) -> frozenset[str]:
+        """The environments that have a folder."""
+        await self._called("environments")
+        return self.existing_environments
+
+    async def subfolders(self, folder: Folder) -> frozenset[str]:
+        """The names of the existing folders in this one."""
+        await self._called("subfolders")
+        if folder in self.missing or folder.environment not in self.existing_environments:
+            raise FolderMissingError(Reason.FOLDER_NOT_FOUND, "The folder does not exist.")
+        below = folder.path.rstrip("/") + "/"
+        paths = [
+            found.path
+            for found in (partition.folder for partition in self.partitions)
+            if found.environment == folder.environment and found not in self.missing
+        ]
+        return frozenset(path.removeprefix(below).split("/")[0] for path in paths if path.startswith(below))
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Whether the folder, hidden or not, lacks the key."""
@@ -186,6 +217,8 @@ class FakeInfisical:
     async def read_values(self, folder: Folder) -> FolderValues:
         """The folder's own keys, each with a value that names its version."""
         await self._called("read_values")
+        if self._is_missing(folder):
+            raise FolderMissingError(Reason.FOLDER_NOT_FOUND, "The folder does not exist.")
         own, state = Partition.own(folder), self._state(folder)
         values = {key: f"{key} {seen.version}" for key, seen in state.versions.items()}
         return FolderValues({own: state}, {own: values})
@@ -210,6 +243,9 @@ class FakeInfisical:
             self.finished_attempts += 1
 
     # -- inside ---------------------------------------------------------------------------------------
+
+    def _is_missing(self, folder: Folder) -> bool:
+        return folder in self.missing or folder.environment not in self.existing_environments
 
     def _state(self, folder: Folder) -> PartitionState:
         return self.partitions.get(Partition.own(folder), a_partition_state())

@@ -57,6 +57,7 @@ class SubscriptionHarness:
     Attributes:
         cluster: The API server.
         infisical: The Infisical.
+        open_infisical: What opens sessions; those of `infisical`, unless a test sets another one.
         key: The subscription.
         calls: Method and moment of each call of the API server; moments are seconds of the loop's clock.
         has_digest_key: Whether the key of digests can be read.
@@ -82,6 +83,7 @@ class SubscriptionHarness:
         """
         self.calls: list[tuple[str, float]] = []
         self.cluster, self.infisical = FakeCluster(self._called), FakeInfisical()
+        self.open_infisical: InfisicalOpener = self.infisical.open_session
         if stored is None:
             self.key = self.cluster.create_subscription(NAMESPACE, "app", _spec(fields))
         else:
@@ -99,7 +101,7 @@ class SubscriptionHarness:
         """Start a process; it records a baseline if there is none."""
         dependencies = dependencies_of(
             self.cluster,
-            self.infisical.open_session,
+            self.open_infisical,
             self.default_address,
             digest_key=self._digest_key,
             budget=self.budget,

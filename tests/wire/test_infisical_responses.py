@@ -198,10 +198,11 @@ async def test_packed_in_an_odd_way(odd: Answer) -> None:
 
 async def test_packed_refusal() -> None:
     """The words of a packed refusal are understood."""
-    body = json.dumps({"reqId": "r", "error": "PermissionDenied", "message": "not yours"}).encode()
+    given = {"statusCode": 403, "error": "PermissionDenied", "message": "not yours"}
+    body = json.dumps(given).encode()
     told = answer(403, gzip.compress(body), {"Content-Encoding": "gzip"})
     async with serving(always(told)) as server, a_session(server.url) as session:
-        assert "(not yours)" in str(await failure(read_result(session)))
+        assert "(PermissionDenied: not yours)" in str(await failure(read_result(session)))
 
 
 async def test_stream_is_not_packed() -> None:

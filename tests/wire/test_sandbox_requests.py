@@ -686,7 +686,7 @@ async def test_the_log_knows_no_values(
 # -- staying ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("generation", [generations.E4, generations.E3], ids=["e4", "e3"])
+@pytest.mark.parametrize("generation", generations.BY_NAME.values(), ids=generations.BY_NAME)
 async def test_the_state_survives_a_restart(tmp_path: Path, generation: generations.Generation) -> None:
     """With a database file, project, credentials, tokens, secrets and versions are there again."""
     options = Options(database=tmp_path / "state.db", generation=generation)
@@ -725,3 +725,84 @@ async def test_a_sandbox_runs_in_the_loop_of_its_caller() -> None:
         answer = await asyncio.wait_for(client.get(V4, params=params), 5)
 
     assert [row["secretKey"] for row in answer.json()["secrets"]] == ["A"]
+
+
+# -- the Go port ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def go_sandbox() -> AsyncIterator[Sandbox]:
+    """The newest generation whose reads the Go port answers, with two secrets."""
+    async with Sandbox.in_thread(Options(generation=generations.GO, fan_out_delay=0.0)) as running:
+        await running.do(Controls.set_secrets, "prod", "/app", {"A": CANARY, "B": "2"})
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status", "name", "message"),
+    [
+        (V4, {"secretPath": "/nowhere"}, 404, "NotFound", "Folder not found"),
+        (V4, {"environment": "prd"}, 404, "NotFound", "Environment not found"),
+        (f"{V4}/NONE", {}, 404, "NotFound", "Secret with name"),
+        (V4, {"projectId": "none"}, 404, "NotFound", "Project with ID"),
+        (V4, {"recursive": "yes"}, 400, "ValidationError", "Validation failed"),
+    ],
+)
+async def test_errors_of_the_go_port(
+    go_sandbox: Sandbox, path: str, query: dict[str, str], status: int, name: str, message: str
+) -> None:
+    """They have no request id, and one name for everything that is not found."""
+    usual = {"projectId": go_sandbox.project_id, "environment": "prod", "secretPath": "/app"}
+    async with a_client(go_sandbox) as client:
+        answer = await client.get(path, params=usual | query)
+    body = answer.json()
+    assert (answer.status_code, body["statusCode"], body["error"]) == (status, status, name)
+    assert body["message"].startswith(message)
+    assert "reqId" not in body
+
+
+async def test_a_malformed_token_at_the_go_port(go_sandbox: Sandbox) -> None:
+    """It is a 401, where Node says 403; the stream stays with Node."""
+    headers = {"Authorization": "Bearer broken"}
+    async with httpx.AsyncClient(base_url=go_sandbox.url, trust_env=False, headers=headers) as client:
+        read = await client.get(V4, params={"projectId": "p", "environment": "prod"})
+        subscribed = await client.post("/api/v1/events/subscribe/project-events", json={})
+    assert (read.status_code, read.json()["error"]) == (401, "UnauthorizedError")
+    assert error_of(subscribed) == (403, "TokenError")
+
+
+async def test_a_route_that_the_go_port_does_not_have(go_sandbox: Sandbox) -> None:
+    """Its router answers in plain text."""
+    async with a_client(go_sandbox) as client:
+        answer = await client.get(f"{V4}/a/b/c")
+    assert (answer.status_code, answer.text) == (404, "404 page not found\n")
+
+
+async def test_a_list_of_the_go_port_leaves_out_what_is_empty(go_sandbox: Sandbox) -> None:
+    """Neither imports nor tags nor metadata are there when there are none; imports come unasked."""
+    where = {"projectId": go_sandbox.project_id, "environment": "prod", "secretPath": "/app"}
+    async with a_client(go_sandbox) as client:
+        plain = (await client.get(V4, params=where)).json()
+        await go_sandbox.do(Controls.set_secrets, "dev", "/deep", {"D": "1"})
+        await go_sandbox.do(Controls.set_secrets, "dev", "/near", {"D": "2"})
+        await go_sandbox.do(Controls.add_import, "dev", "/near", ("dev", "/deep"))
+        await go_sandbox.do(Controls.add_import, "prod", "/app", ("dev", "/near"))
+        imports = (await client.get(V4, params=where)).json()["imports"]
+    assert "imports" not in plain
+    assert not {"tags", "secretMetadata", "skipMultilineEncoding"} & plain["secrets"][0].keys()
+    assert [entry["secretPath"] for entry in imports] == ["/deep", "/near"]
+    assert [entry["secrets"][0]["secretValue"] for entry in imports] == ["1", "2"]
+
+
+async def test_an_environment_gets_another_slug(sandbox: Sandbox, client: httpx.AsyncClient) -> None:
+    """Its secrets keep their ids, and the old slug is not found any more."""
+    project = (await client.get(f"/api/v1/projects/{sandbox.project_id}")).json()["project"]
+    [prod] = [each["id"] for each in project["environments"] if each["slug"] == "prod"]
+    url = f"/api/v1/projects/{sandbox.project_id}/environments/{prod}"
+    where = {"projectId": sandbox.project_id, "secretPath": "/app"}
+    before = (await client.get(V4, params=where | {"environment": "prod"})).json()["secrets"]
+    assert (await client.patch(url, json={"slug": "production"})).status_code == 200
+    after = (await client.get(V4, params=where | {"environment": "production"})).json()["secrets"]
+    gone = await client.get(V4, params=where | {"environment": "prod"})
+    assert [secret["id"] for secret in before] == [secret["id"] for secret in after]
+    assert error_of(gone) == (404, "SecretPathNotFound")

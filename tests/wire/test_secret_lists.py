@@ -16,7 +16,7 @@ from infisical_events.core.snapshots.snapshots import (
     short_id,
 )
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.infisical_errors import InfisicalError
+from infisical_events.infisical.infisical_errors import FolderMissingError, InfisicalError
 from infisical_events.infisical.session import Session
 from infisical_sandbox.server import Controls, Options, ResponseFault, Sandbox
 from infisical_sandbox.server.domain import generations
@@ -175,9 +175,9 @@ async def test_moments() -> None:
 # -- at a local Infisical -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("generation", [generations.E3, generations.E4])
+@pytest.mark.parametrize("generation", generations.BY_NAME.values(), ids=generations.BY_NAME)
 async def test_seen_at_an_infisical(generation: generations.Generation) -> None:
-    """Both generations of a local Infisical show own secrets, those below and imports."""
+    """All generations of a local Infisical show own secrets, those below and imports."""
     async with Sandbox.in_thread(Options(generation=generation)) as sandbox:
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1", "L": "1"})
         await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "2"})
@@ -315,12 +315,13 @@ async def test_a_proxy_knows_nothing_for_a_while(trouble: Answer) -> None:
 QUOTE = "You are not allowed to describeSecret on secrets"
 LIMITER = {"x-ratelimit-limit": "60", "retry-after": "17"}
 REFUSED: dict[str, tuple[Answer, Reason, str]] = {
-    "rights": (refused(403, "PermissionDenied", QUOTE), Reason.PERMISSION_DENIED, f"({QUOTE})"),
+    "rights": (refused(403, "PermissionDenied", QUOTE), Reason.PERMISSION_DENIED,
+               f"(PermissionDenied: {QUOTE})"),
     "project": (refused(404, "NotFound", "Project with id x not found"), Reason.PROJECT_NOT_FOUND, "id x"),
     "issues": (
         refused(422, "ValidationFailure", [{"message": "Required"}, {"message": "Too big"}]),
         Reason.REQUEST_REJECTED,
-        "(Required; Too big)",
+        "(ValidationFailure: Required; Too big)",
     ),
     "glob": (refused(400, "BadRequest", "Invalid folder name"), Reason.REQUEST_REJECTED, "Invalid folder"),
     "failure": (refused(500, "InternalServerError", "Something went wrong"), Reason.SERVER_ERROR, "500"),
@@ -459,7 +460,7 @@ async def test_one_secret_of_an_older_server(given: Answer, gone: bool) -> None:
     assert parse_qs(urlsplit(request.target).query)["workspaceId"] == ["7f4d1c2b"]
 
 
-@pytest.mark.parametrize("generation", [generations.E3, generations.E4])
+@pytest.mark.parametrize("generation", generations.BY_NAME.values(), ids=generations.BY_NAME)
 async def test_gone_at_an_infisical(generation: generations.Generation) -> None:
     """At a local Infisical absent secrets are gone, present ones are not, hidden ones cannot be told."""
     options = Options(generation=generation)
@@ -568,3 +569,62 @@ async def test_doubt_about_a_project_that_is_the_same() -> None:
         await read_result(session)
         assert [r.headers.get("if-none-match") for r in server.asked(V4)] == [None, '"t1"']
         assert len(server.asked(NEW_SLUG)) == 2
+
+
+# -- what is not there ----------------------------------------------------------------------------------
+
+EVERY_GENERATION = pytest.mark.parametrize(
+    "generation", generations.BY_NAME.values(), ids=generations.BY_NAME
+)
+
+
+@EVERY_GENERATION
+async def test_missing_places_at_an_infisical(generation: generations.Generation) -> None:
+    """A missing folder or environment is named as missing, and not taken for an empty one."""
+    nowhere, no_environment = Scope(Folder("prod", "/nowhere")), Scope(Folder("prd", "/a"))
+    options = Options(generation=generation)
+    async with Sandbox.in_thread(options) as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a/b", {"K": "1"})
+        snapshot = await session.read_snapshot((A, nowhere, no_environment))
+        assert await session.environments() == {"dev", "staging", "prod"}
+        assert await session.subfolders(Folder("prod", "/")) == {"a"}
+        assert await session.subfolders(FOLDER_A) == {"b"}
+        with pytest.raises(FolderMissingError):
+            await session.subfolders(nowhere.folder)
+    assert snapshot.missing == (nowhere, no_environment)
+
+
+@EVERY_GENERATION
+async def test_a_renamed_environment_at_an_infisical(generation: generations.Generation) -> None:
+    """Its secrets have the same ids under the new slug."""
+    renamed = Scope(Folder("production", "/a"))
+    options = Options(generation=generation)
+    async with Sandbox.in_thread(options) as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
+        before = await session.read_snapshot((A,))
+        await sandbox.do(Controls.rename_environment, "prod", "production")
+        after = await session.read_versions((renamed,))
+        assert (await session.read_snapshot((A,))).missing == (A,)
+    assert [state.ids for state in before.partitions.values()] == [
+        state.ids for state in after.partitions.values()
+    ]
+
+
+@EVERY_GENERATION
+async def test_an_expired_token_at_an_infisical(generation: generations.Generation) -> None:
+    """A 403 of Node and a 401 of the Go port both lead to one new login."""
+    options = Options(generation=generation)
+    async with Sandbox.in_thread(options) as sandbox, a_sandbox_session(sandbox) as session:
+        await sandbox.do(Controls.set_secrets, "prod", "/a", {"K": "1"})
+        await session.read_snapshot((A,))
+        await sandbox.do(Controls.expire_tokens)
+        assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"K": 1}}
+
+
+@EVERY_GENERATION
+async def test_a_missing_project_at_an_infisical(generation: generations.Generation) -> None:
+    """It is told from a missing folder, also where both have the same name of an error."""
+    async with Sandbox.in_thread(Options(generation=generation)) as sandbox:
+        credentials = UniversalCredentials(sandbox.client_id, sandbox.client_secret)
+        async with a_session(sandbox.url, a_spec(projectId="none"), credentials) as session:
+            assert (await refusal_of(session)).reason is Reason.PROJECT_NOT_FOUND

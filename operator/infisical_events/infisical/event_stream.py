@@ -4,6 +4,7 @@ Any byte shows that the stream is alive (the server pings every 15 s). Without a
 watchdog it counts as dead. Every end is a disconnect: a stream has no regular end.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from infisical_events.core.snapshots.events import (
 )
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.authorized_client import AuthorizedClient, bearer
-from infisical_events.infisical.http_client import error_for, translated_errors
+from infisical_events.infisical.error_responses import error_body, error_for
+from infisical_events.infisical.http_client import translated_errors
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
     StreamEndedError,
@@ -36,6 +38,7 @@ from infisical_events.infisical.responses import (
     Response,
     content_encoding_of,
     decompressed,
+    described,
     read_response,
 )
 from infisical_events.infisical.sse_lines import EventTooLongError, lines_of
@@ -54,8 +57,8 @@ _CONNECT_TIMEOUT = 30.0
 _NAMES_WITHOUT_DATA = {"ping", "message", "error"}
 """Names of events that are complete without data; `message` stands for no name."""
 
-_ROUTE_NOT_FOUND = "(Route POST:"
-"""In the 404 of an Infisical without this endpoint; proxies in between write other messages."""
+_PLAN = re.compile(r"(?=.*\bplan\b).*\b(upgrade|restrict)", re.IGNORECASE)
+"""In the 400 of an Infisical whose plan lacks event subscriptions; every other 400 is about the request."""
 
 StreamItem = SecretEvent | UnrecognizedFrame
 """An item of an open stream: an event, or a frame that only triggers a read."""
@@ -138,31 +141,31 @@ async def _check(response: httpx.Response) -> None:
     if response.status_code != httpx.codes.OK:
         raise _subscribe_error(await read_response(response, MAX_ERROR_BYTES))
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        quote = described(await read_response(response, MAX_ERROR_BYTES))
         raise InfisicalError(
             Reason.UNEXPECTED_RESPONSE,
-            "The response is not an event stream: check spec.address and whether a proxy is in between.",
+            f"The response is not an event stream{quote}: check spec.address and whether a proxy is in "
+            "between.",
         )
     content_encoding_of(response)
 
 
 def _subscribe_error(response: Response) -> InfisicalError:
-    """At this endpoint, 400 means the plan; 429 without rate-limit headers means the connection limit."""
-    error = error_for(response)
-    is_expelled = "does not belong to this organization" in str(error)  # a 400 as well, on older servers
-    if response.status_code == httpx.codes.BAD_REQUEST and not is_expelled:
+    """At this endpoint some errors have a more specific reason, by their text or their headers."""
+    error, status = error_for(response), response.status_code
+    if status == httpx.codes.BAD_REQUEST and _PLAN.search(error.quote):
         return InfisicalError(
             Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS,
             f"Event Subscriptions need a plan that includes them{error.quote}. Until then the operator polls "
             "every resyncIntervalSeconds.",
         )
-    if isinstance(error, UnknownRouteError) and _ROUTE_NOT_FOUND in error.quote:
+    if isinstance(error, UnknownRouteError) and error.is_infisical:
         return InfisicalError(
             Reason.EVENTS_NOT_SUPPORTED,
             "This Infisical does not support Event Subscriptions: upgrade it. Until then the operator polls "
             "every resyncIntervalSeconds.",
         )
-    is_limiter = "x-ratelimit-limit" in response.headers or "retry-after" in response.headers
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS and not is_limiter:
+    if status == httpx.codes.TOO_MANY_REQUESTS and _is_connection_limit(response):
         return InfisicalError(
             Reason.CONNECTION_LIMIT_REACHED,
             "The project has reached its limit of event streams (100): remove subscriptions or merge some. "
@@ -174,6 +177,12 @@ def _subscribe_error(response: Response) -> InfisicalError:
             f"{error} Event streams need the Secret Events permission for each event and path.",
         )
     return error
+
+
+def _is_connection_limit(response: Response) -> bool:
+    """Whether Infisical, and neither its rate limiter nor a proxy, sent this 429."""
+    is_limiter = "x-ratelimit-limit" in response.headers or "retry-after" in response.headers
+    return not is_limiter and error_body(response).get("error") == "RateLimitExceeded"
 
 
 class _LinewiseResponse:

@@ -3,6 +3,7 @@
 InfisicalError              a reason, a message, and the minimum time to wait
 ├── LoginError              the credentials are rejected, or the login failed
 ├── TokenRejectedError      the access token is invalid or expired: log in again
+├── NoProjectAccessError    the identity has no access at all: no member, or from this IP address
 ├── FolderMissingError      the environment or the folder does not exist, or is hidden
 ├── UnknownRouteError       the server does not have the endpoint
 └── StreamEndedError        an open stream ended: the other side closed it, or the connection failed
@@ -28,6 +29,11 @@ class InfisicalError(Exception):
         self.retry_after = retry_after
         self.quote = quote
 
+    @property
+    def is_backoff(self) -> bool:
+        """Whether the server demanded that requests wait: a 429 or 5xx with Retry-After."""
+        return self.retry_after > 0 and self.reason in {Reason.RATE_LIMITED, Reason.SERVER_ERROR}
+
 
 class LoginError(InfisicalError):
     """There is no access token: the login failed."""
@@ -37,12 +43,24 @@ class TokenRejectedError(InfisicalError):
     """The server rejected the access token."""
 
 
+class NoProjectAccessError(InfisicalError):
+    """A 403 of Infisical that is about the identity and not about what it wants to read."""
+
+
 class FolderMissingError(InfisicalError):
-    """`SecretPathNotFound`: the environment or the folder does not exist."""
+    """A 404 of the application: the environment or the folder does not exist."""
 
 
 class UnknownRouteError(InfisicalError):
-    """A 404 of the web framework, not of the application: an older or a newer server."""
+    """A 404 that is not of the application: an older or a newer server, or something in between.
+
+    Attributes:
+        is_infisical: Whether the web framework of Infisical wrote it.
+    """
+
+    def __init__(self, sentence: str, *, is_infisical: bool = False) -> None:
+        super().__init__(Reason.UNEXPECTED_RESPONSE, sentence)
+        self.is_infisical = is_infisical
 
 
 class StreamEndedError(InfisicalError):

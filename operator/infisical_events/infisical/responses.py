@@ -1,10 +1,13 @@
-"""Reading of untrusted responses: in chunks, decompressed, and bounded in size.
+"""Reading of untrusted responses: in chunks, decompressed, and bounded in size; and short quotes of them.
 
 `http_client` reads whole responses with it, `event_stream` the bytes of a stream. httpx would decompress any
 chunk completely, and a compressed kilobyte may be a megabyte, or a gigabyte if it is compressed twice.
+
+A quote is foreign text: truncated, without control characters and without the secrets of the request.
 """
 
 import json
+import re
 import zlib
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -14,7 +17,7 @@ from typing import Any
 import httpx
 
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import counted
+from infisical_events.core.status.text import counted, single_line
 from infisical_events.infisical.infisical_errors import InfisicalError
 
 ACCEPT_ENCODING = "gzip"
@@ -33,6 +36,14 @@ to 240 bytes of memory; 64 MiB of empty objects would take 1.5 GiB.
 
 _CHUNK_BYTES = 64 * 1024
 """Bytes that are decompressed at a time."""
+
+_MAX_DESCRIPTION_LENGTH = 120
+"""Characters that describe a body that Infisical did not write."""
+
+_MIN_SECRET_LENGTH = 8
+"""Characters; hiding shorter texts would make a message unreadable and protect nothing."""
+
+_TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,200})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +129,51 @@ def decoded(response: Response) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):
-        raise InfisicalError(
-            Reason.UNEXPECTED_RESPONSE,
-            "The response is not JSON: check that spec.address is an Infisical server.",
-        ) from None
+        sentence = (
+            f"The response is not JSON{described(response)}: check that spec.address is an Infisical server, "
+            "and whether a proxy in between demands a login."
+        )
+        raise InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence) from None
+
+
+# -- quotes -------------------------------------------------------------------------------------------
+
+
+def described(response: Response) -> str:
+    """` (text/html, "Sign in")`: media type, and title or first line; ` (empty)` without a body."""
+    if not response.content:
+        return " (empty)"
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip() or "no Content-Type"
+    text = response.content.decode(errors="replace")
+    quote = _title(text) if "<" in text else _first_line(text)
+    return quoted(
+        f'{media_type}, "{quote}"' if quote else media_type, response.request, _MAX_DESCRIPTION_LENGTH
+    )
+
+
+def quoted(text: str, request: httpx.Request, limit: int) -> str:
+    """Foreign text in brackets, at most `limit` characters; empty if there is none."""
+    for secret in _sent_secrets(request):
+        if len(secret) >= _MIN_SECRET_LENGTH:
+            text = text.replace(secret, "…")
+    text = single_line(text).strip().rstrip(".")
+    return f" ({text[:limit]})" if text else ""
+
+
+def _title(page: str) -> str:
+    """The title of a page; the rest of it may have tokens of its own."""
+    match = _TITLE.search(page)
+    return match[1].strip() if match else ""
+
+
+def _first_line(text: str) -> str:
+    """The first line of a plain text; nothing of JSON, whose first line may be all of it."""
+    first = text.strip().partition("\n")[0][:_MAX_DESCRIPTION_LENGTH]
+    return "" if first.startswith(("{", "[")) or "\0" in first else first
+
+
+def _sent_secrets(request: httpx.Request) -> Iterator[str]:
+    """The secrets of a request that a server may repeat in its error: a token or credentials."""
+    yield request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if request.url.path.endswith("/login"):
+        yield from json.loads(request.content).values()

@@ -1,6 +1,7 @@
 """Parsing of secret lists: ids and versions, keyed digests of values, or the values themselves.
 
-`secret_lists` requests the lists. Only shared secrets count: no workload uses a personal override.
+`secret_lists` requests the lists, `session` those of environments and folders. Only shared secrets count: no
+workload uses a personal override.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,6 +46,35 @@ def _unknown_shape() -> InfisicalError:
     return InfisicalError(
         Reason.UNEXPECTED_RESPONSE, "The list of secrets has an unexpected structure: check spec.address."
     )
+
+
+def parse_environments(body: object) -> frozenset[str]:
+    """The slugs of the environments in the body of a project's response.
+
+    Raises:
+        InfisicalError: the body is malformed.
+    """
+    project = _member(body, "project") or _member(body, "workspace")
+    return _names(_member(project, "environments"), "slug")
+
+
+def parse_subfolders(body: object) -> frozenset[str]:
+    """The names in the body of a list of folders; raises InfisicalError if it is malformed."""
+    return _names(_member(body, "folders"), "name")
+
+
+def _member(body: object, name: str) -> object:
+    return body.get(name) if isinstance(body, dict) else None
+
+
+def _names(entries: object, name: str) -> frozenset[str]:
+    try:
+        return frozenset(_text(entry[name]) for entry in entries)  # type: ignore[attr-defined] # caught
+    except (KeyError, TypeError):
+        raise InfisicalError(
+            Reason.UNEXPECTED_RESPONSE,
+            "The response for a project or its folders has an unexpected structure: check spec.address.",
+        ) from None
 
 
 def parse_values(scope: Scope, body: object, key: DigestKey | None = None) -> FolderValues:

@@ -56,11 +56,10 @@ class SecretLists:
         self._route = _V4
 
     async def read(self, scope: Scope, key: DigestKey | None = None) -> PartitionStates:
-        """The states of all partitions of one scope; none if the folder does not exist.
-
-        With a key, they have digests of values.
+        """The states of all partitions of one scope; with a key, they have digests of values.
 
         Raises:
+            FolderMissingError: the folder or the environment does not exist.
             InfisicalError: the list could not be read or is malformed.
         """
         cached = self._cache.get(scope)
@@ -72,7 +71,7 @@ class SecretLists:
             response = await self._list(scope, query, headers)
         except FolderMissingError:
             self._cache.pop(scope, None)
-            return {}
+            raise
         if cached and response.status_code == 304:  # noqa: PLR2004 - Not Modified
             return cached.partitions
         partitions = parse_list(scope, decoded(response), key)

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import urlencode
 
 from infisical_events.api.specs import Grade, Spec
 from infisical_events.core.credentials import CredentialsSource
@@ -12,13 +13,19 @@ from infisical_events.core.paths.scopes import Folder, Scope, scopes_of
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, Snapshot
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.managed_secret_content import FolderValues
-from infisical_events.core.sync.value_digests import DigestKeySource
+from infisical_events.core.sync.value_digests import DigestKey, DigestKeySource
+from infisical_events.infisical.address_backoff import AddressBackoffs
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamItem, open_stream, register_of
 from infisical_events.infisical.http_client import new_client
-from infisical_events.infisical.infisical_errors import InfisicalError, UnknownRouteError
+from infisical_events.infisical.infisical_errors import (
+    FolderMissingError,
+    InfisicalError,
+    UnknownRouteError,
+)
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.responses import decoded
+from infisical_events.infisical.secret_list_parser import parse_environments, parse_subfolders
 from infisical_events.infisical.secret_lists import SecretLists
 from infisical_events.infisical.tokens import TokenProvider
 
@@ -32,11 +39,12 @@ _PROJECT_ERRORS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
 @dataclass(frozen=True, slots=True)
 class SessionDependencies:
-    """Shared by all sessions: the login guard, the key of value digests, and the egress policy."""
+    """Shared by all sessions: login guard, key of value digests, egress policy, and waits for servers."""
 
     login_guard: LoginGuard
     digest_key: DigestKeySource
     egress: EgressPolicy
+    backoffs: AddressBackoffs = field(default_factory=AddressBackoffs)
 
 
 class Session:
@@ -49,6 +57,7 @@ class Session:
         self._spec = spec
         self._now = now
         self._digest_key = digest_key
+        self._reads_values = spec.observe is Grade.VALUES
         self._lists: SecretLists | None = None
         self._project_id = spec.project_id
 
@@ -63,7 +72,7 @@ class Session:
         shared: "SessionDependencies",
     ) -> AsyncIterator["Session"]:
         """A session; leaving the context closes its connections."""
-        async with new_client(address, shared.egress) as http:
+        async with new_client(address, shared.egress, backoffs=shared.backoffs) as http:
             tokens = TokenProvider(http, credentials, shared.login_guard)
             yield cls(AuthorizedClient(http, tokens), spec, now, shared.digest_key)
 
@@ -91,14 +100,48 @@ class Session:
         Raises:
             InfisicalError: a scope cannot be read; the others are discarded then.
         """
-        key = await self._digest_key() if self._spec.observe is Grade.VALUES else None
+        return await self._read(scopes, await self._digest_key() if self._reads_values else None)
+
+    async def read_versions(self, scopes: tuple[Scope, ...]) -> Snapshot:
+        """Read all scopes without values, in every observation mode; raises InfisicalError."""
+        return await self._read(scopes, None)
+
+    async def _read(self, scopes: tuple[Scope, ...], key: DigestKey | None) -> Snapshot:
         started = self._now()
         partitions: dict[Partition, PartitionState] = {}
+        missing: list[Scope] = []
         with self._forgetting_project(), _with_advice(_READ_ADVICE if key else ""):
             lists = await self._opened_lists()
             for scope in scopes:
-                partitions.update(await lists.read(scope, key))
-        return Snapshot(scopes, partitions, started, self._now(), key_id=key.id if key else "")
+                try:
+                    partitions.update(await lists.read(scope, key))
+                except FolderMissingError:
+                    missing.append(scope)
+        key_id = key.id if key else ""
+        return Snapshot(scopes, partitions, started, self._now(), key_id=key_id, missing=tuple(missing))
+
+    async def environments(self) -> frozenset[str]:
+        """The slugs of the project's environments; raises InfisicalError."""
+        project_id = await self.project_id()
+        with self._forgetting_project():
+            routes = (f"/api/v1/projects/{project_id}", f"/api/v1/workspace/{project_id}")
+            return parse_environments(await self._get(*routes))
+
+    async def subfolders(self, folder: Folder) -> frozenset[str]:
+        """The names of the folders directly in this one.
+
+        Raises:
+            FolderMissingError: the folder or the environment does not exist.
+            InfisicalError: the list failed.
+        """
+        project_id = await self.project_id()
+        where = {"environment": folder.environment, "path": folder.path}
+        newer, older = (
+            urlencode({"projectId": project_id, **where}),
+            urlencode({"workspaceId": project_id, **where}),
+        )
+        with self._forgetting_project():
+            return parse_subfolders(await self._get(f"/api/v2/folders?{newer}", f"/api/v1/folders?{older}"))
 
     async def read_values(self, folder: Folder) -> FolderValues:
         """Read one folder and its imports with values, and with their digests in every observation mode.
@@ -150,11 +193,7 @@ class Session:
         return self._lists
 
     async def _resolve_slug(self, slug: str) -> str:
-        try:
-            response = await self._client.send("GET", f"/api/v1/projects/slug/{slug}")
-        except UnknownRouteError:
-            response = await self._client.send("GET", f"/api/v2/workspace/{slug}")
-        body = decoded(response)
+        body = await self._get(f"/api/v1/projects/slug/{slug}", f"/api/v2/workspace/{slug}")
         identifier = body.get("id") if isinstance(body, dict) else None
         if not isinstance(identifier, str):
             raise InfisicalError(
@@ -162,6 +201,13 @@ class Session:
                 "The response for the project has no id: set spec.projectId instead.",
             )
         return identifier
+
+    async def _get(self, path: str, older_path: str) -> object:
+        """The JSON body of a route, or of its predecessor on an older server; raises InfisicalError."""
+        try:
+            return decoded(await self._client.send("GET", path))
+        except UnknownRouteError:
+            return decoded(await self._client.send("GET", older_path))
 
 
 @contextmanager

@@ -29,6 +29,9 @@ class Infisical(Protocol):
     async def login(self) -> None: ...  # noqa: D102 - as infisical.session.Session
     async def project_id(self) -> str: ...  # noqa: D102
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot: ...  # noqa: D102
+    async def read_versions(self, scopes: tuple[Scope, ...]) -> Snapshot: ...  # noqa: D102
+    async def environments(self) -> frozenset[str]: ...  # noqa: D102
+    async def subfolders(self, folder: Folder) -> frozenset[str]: ...  # noqa: D102
     async def is_gone(self, folder: Folder, key: str) -> bool: ...  # noqa: D102
     async def read_values(self, folder: Folder) -> FolderValues: ...  # noqa: D102
     def stream(  # noqa: D102

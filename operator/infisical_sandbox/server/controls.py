@@ -15,6 +15,7 @@ from infisical_sandbox.server.domain import (
     folders,
     identities,
     permissions,
+    projects,
     secret_imports,
     secrets,
 )
@@ -79,6 +80,20 @@ class Controls:
     def delete_folder(self, environment: str, path: str) -> None:
         """Delete a folder and its content without an event."""
         folders.delete(self.instance.store, self._place(environment, path), force=True)
+        self.instance.database.commit()
+
+    def rename_folder(self, environment: str, path: str, name: str) -> None:
+        """Give a folder another name without an event; its secrets keep their ids."""
+        folders.rename(self.instance.store, self._place(environment, path), name, clock.now().wall, None)
+        self.instance.database.commit()
+
+    def rename_environment(self, slug: str, new_slug: str) -> None:
+        """Give an environment another slug without an event; its secrets keep their ids."""
+        store, project_id = self.instance.store, self.instance.project.id
+        row = projects.find_environment(store, project_id, slug)
+        if row is None:
+            raise LookupError(f"no environment {slug}")
+        projects.update_environment(store, project_id, row.id, None, new_slug)
         self.instance.database.commit()
 
     def add_import(

@@ -56,7 +56,7 @@ Press Ctrl-C to stop it. {memory}
     type=click.Choice(sorted(generations.BY_NAME)),
     default="e4",
     show_default=True,
-    help="Server version to behave like: the newest (e4) or the one before (e3).",
+    help="Server version to behave like: the newest (e4), the one before (e3), or e4 with Go reads (go).",
 )
 @click.option("--db", "database", type=_FILE, help="SQLite file for the state (default: in memory).")
 @click.option(

@@ -11,6 +11,10 @@ from e2e.faults.fault_runner import FaultContext, run_fault
 from e2e.faults.fault_table import FAULTS, Fault
 from e2e.faults.program import control_plane, exit_code, matches, run, say, scratch_folder
 from e2e.faults.results import FaultResult, table
+from infisical_sandbox.server.domain import generations
+
+GENERATIONS = tuple(generations.BY_NAME)
+"""The server generations, which the faults take in turn."""
 
 
 def select_faults(only: str) -> tuple[Fault, ...]:
@@ -18,18 +22,28 @@ def select_faults(only: str) -> tuple[Fault, ...]:
     return tuple(fault for fault in FAULTS if not only or matches(fault.name, only))
 
 
-def run_all(context: FaultContext, faults: Sequence[Fault], rounds: int, jobs: int) -> list[FaultResult]:
-    """Run the faults that do not affect each other in parallel, then those that break the control plane."""
+def run_all(
+    context: FaultContext, faults: Sequence[Fault], rounds: int, jobs: int, generation: str | None
+) -> list[FaultResult]:
+    """Run the faults that do not affect each other in parallel, then those that break the control plane.
+
+    Each runs against the given generation of the server; without one, the generations take turns.
+    """
+    taken = {fault.name: GENERATIONS[index % len(GENERATIONS)] for index, fault in enumerate(FAULTS)}
     shared = [fault for fault in faults if not fault.is_exclusive]
     alone = [fault for fault in faults if fault.is_exclusive]
+
+    def run_one(fault: Fault) -> FaultResult:
+        return run_fault(context, fault, rounds, generation=generation or taken[fault.name])
+
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            results = list(pool.map(lambda fault: run_fault(context, fault, rounds), shared))
+            results = list(pool.map(run_one, shared))
         except BaseException:
             waiting.STOP.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return results + [run_fault(context, fault, rounds) for fault in alone]
+    return results + [run_one(fault) for fault in alone]
 
 
 def run_faults(options: argparse.Namespace) -> int:
@@ -41,7 +55,8 @@ def run_faults(options: argparse.Namespace) -> int:
     if fault_environment.FAKETIME is None:
         say("libfaketime is not installed: faults of the clock are skipped")
     with scratch_folder("infisical-chaos-") as folder, LoopThread() as loop, control_plane(folder) as cluster:
-        results = run_all(FaultContext(cluster, loop, folder, say), faults, options.rounds, options.jobs)
+        context = FaultContext(cluster, loop, folder, say)
+        results = run_all(context, faults, options.rounds, options.jobs, options.generation)
     print(f"\n{table(results)}\n")
     return exit_code(folder, has_passed=all(result.has_passed for result in results))
 
@@ -75,6 +90,7 @@ def main() -> int:
     one.add_argument("--rounds", type=int, default=4, help="rounds of each fault")
     one.add_argument("--only", default="", help="names or patterns of faults, separated by spaces")
     one.add_argument("--jobs", type=int, default=3, help="faults run in parallel")
+    one.add_argument("--generation", choices=GENERATIONS, help="server generation (default: in turn)")
     one.set_defaults(run=run_faults)
     two = kinds.add_parser("soak")
     two.add_argument(

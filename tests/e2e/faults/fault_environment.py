@@ -200,12 +200,14 @@ def fault_environment(
     resync: int,
     is_intercepted: bool,
     has_own_clock: bool,
+    generation: str,
 ) -> Iterator[FaultEnvironment]:
     """Set everything up, wait until both subscriptions are served, and remove everything at the end."""
     with ExitStack() as stack:
         api = AdminApi(cluster)
         stack.callback(api.http.close)
-        infisical = InfisicalProcess(folder, free_port(), ("--ping-interval", "2", "--fan-out-delay", "0.4"))
+        options = ("--generation", generation, "--ping-interval", "2", "--fan-out-delay", "0.4")
+        infisical = InfisicalProcess(folder, free_port(), options)
         stack.callback(infisical.kill)
         infisical.start()
         to_infisical = stack.enter_context(FaultProxy(loop, infisical.port))
@@ -214,7 +216,9 @@ def fault_environment(
         infisical.url = f"http://127.0.0.1:{to_infisical.port}"
         for path in SUBSCRIPTIONS.values():
             infisical.create(path, KEYS)
-        namespace = stack.enter_context(created_namespace(api, "chaos", objects(infisical, resync)))
+        namespace = stack.enter_context(
+            created_namespace(api, "chaos", objects(infisical, resync, generation))
+        )
         kubeconfig = api.kubeconfig(
             folder / "kubeconfig", interceptor.port if is_intercepted else to_api.port
         )
@@ -248,13 +252,14 @@ def fault_environment(
         yield environment
 
 
-def objects(infisical: InfisicalProcess, resync: int) -> list[manifests.Manifest]:
+def objects(infisical: InfisicalProcess, resync: int, generation: str) -> list[manifests.Manifest]:
     """Return credentials, two subscriptions and four Deployments."""
+    below = "" if generation == "e3" else "/**"  # the older streams know no globs
     subscriptions = [
         manifests.subscription(
             infisical,
             name,
-            conditions={"environmentSlug": "prod", "secretPath": f"{path}/**"},
+            conditions={"environmentSlug": "prod", "secretPath": f"{path}{below}"},
             resyncIntervalSeconds=resync,
         )
         for name, path in SUBSCRIPTIONS.items()

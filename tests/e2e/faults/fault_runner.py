@@ -36,8 +36,13 @@ class FaultContext:
     say: Say
 
 
-def run_fault(context: FaultContext, fault: Fault, rounds: int, first: int = 0) -> FaultResult:
-    """Run rounds of a fault from round `first`; an error that ends the run is part of the result."""
+def run_fault(
+    context: FaultContext, fault: Fault, rounds: int, first: int = 0, generation: str = "e4"
+) -> FaultResult:
+    """Run rounds of a fault from round `first` against one generation of the server.
+
+    An error that ends the run is part of the result.
+    """
     folder = context.folder / fault.name
     folder.mkdir(parents=True)
     results: list[RoundResult] = []
@@ -50,6 +55,7 @@ def run_fault(context: FaultContext, fault: Fault, rounds: int, first: int = 0) 
             resync=fault.resync,
             is_intercepted=fault.is_intercepted,
             has_own_clock=fault.has_own_clock,
+            generation=generation,
         ) as environment:
             for number in range(first, first + min(rounds, fault.at_most or rounds)):
                 results.append(_run_round(environment, fault, number))

@@ -107,6 +107,15 @@ def unconfirmed_removal(
     return min(removed) if is_accepted and not has_event else None
 
 
+def is_removal_reported(
+    partition: Partition, current: AcceptedState, received: Iterable[ReceivedEvent]
+) -> bool:
+    """Whether events report the removal of every key of the partition; true if it has none."""
+    if current.state == ABSENT:
+        return True
+    return _is_corroborated(partition, current.state, ABSENT, [entry.event for entry in received])
+
+
 def _version_steps(current: PartitionState, seen: PartitionState) -> list[int]:
     """For each secret that both states have, how its version changed; any increase proves `seen` newer."""
     before = {secret_version.id: secret_version.version for secret_version in current.versions.values()}

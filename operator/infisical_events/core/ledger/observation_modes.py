@@ -11,6 +11,7 @@ from datetime import datetime
 from infisical_events.api.specs import EventType, Grade
 from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.ledger.ledger import Header, Ledger, UnmatchedImportEvent, with_header
+from infisical_events.core.ledger.missing_scopes import MissingScope, renamed_partitions
 from infisical_events.core.ledger.transitions import (
     AppliedSnapshots,
     SnapshotRole,
@@ -22,21 +23,33 @@ from infisical_events.core.ledger.transitions import (
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import merged
 from infisical_events.core.snapshots.selectors import changes_of
-from infisical_events.core.snapshots.snapshots import Snapshot
+from infisical_events.core.snapshots.snapshots import Partition, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """The result of reading Infisical: observation mode, scopes and snapshots, the oldest first."""
+    """The result of reading Infisical: observation mode, scopes and snapshots, the oldest first.
+
+    `missing` are the scopes that do not exist, and `denial` says why the mode is `Events` although the spec
+    does not ask for it.
+    """
 
     header: Header
     scopes: tuple[Scope, ...]
     snapshots: tuple[Snapshot, ...]
+    missing: tuple[MissingScope, ...] = ()
+    denial: str = ""
 
     @property
     def is_events_only(self) -> bool:
         """Whether the mode is `Events`: there are no snapshots of the current scopes."""
         return self.header.grade is Grade.EVENTS
+
+    @property
+    def key_count(self) -> int:
+        """The number of watched keys, also of those that are kept although their folder is missing."""
+        seen = self.snapshots[-1].key_count if self.snapshots else 0
+        return seen + sum(entry.kept_keys for entry in self.missing)
 
 
 def first_ledger(read_result: ReadResult, epoch: str, now: datetime) -> Ledger:
@@ -52,9 +65,11 @@ def apply_read(
     """Apply a read, and the events received around it, to a ledger about the same project."""
     if ledger.header.grade is not Grade.EVENTS:
         last = SnapshotRole.LAST_OF_ALL if read_result.is_events_only else SnapshotRole.REPEATABLE
-        applied = apply_snapshots(
-            with_header(ledger, read_result.header), read_result.snapshots, received, now, last
-        )
+        renamed = _renamed(ledger, read_result.snapshots)
+        accepted = {renamed.get(part, part): held for part, held in ledger.accepted.items()}
+        ledger = with_header(replace(ledger, accepted=accepted) if renamed else ledger, read_result.header)
+        applied = apply_snapshots(ledger, read_result.snapshots, received, now, last)
+        applied = replace(applied, renamed=tuple(renamed.items()))
         return (
             replace(applied, ledger=_without_state(applied.ledger, read_result.scopes))
             if read_result.is_events_only
@@ -64,6 +79,13 @@ def apply_read(
     if read_result.is_events_only:
         return applied
     return replace(applied, ledger=_with_first_state(applied.ledger, read_result.snapshots[-1]))
+
+
+def _renamed(ledger: Ledger, snapshots: tuple[Snapshot, ...]) -> dict[Partition, Partition]:
+    """The renamed partitions of the newest snapshot; none after a change of scopes."""
+    if not snapshots or snapshots[-1].scopes != ledger.scopes:
+        return {}
+    return renamed_partitions(ledger.accepted, snapshots[-1])
 
 
 def _apply_events_only(

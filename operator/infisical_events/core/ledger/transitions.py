@@ -57,6 +57,8 @@ class AppliedSnapshots:
     expired_import_events: tuple[UnmatchedImportEvent, ...]
     unshown_events: tuple[ReceivedEvent, ...]
     read_again_at: datetime | None
+    renamed: tuple[tuple[Partition, Partition], ...] = ()
+    """Partitions whose secrets have another place now, old and new."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,11 @@ class PartitionState:
         """The ids of its secrets; none for a compacted state."""
         return frozenset(secret_version.id for secret_version in self.versions.values())
 
+    @property
+    def key_count(self) -> int:
+        """The number of its keys; 1 for a compacted state, which does not know it."""
+        return len(self.versions) or bool(self.fingerprint)
+
     def compacted(self) -> "PartitionState":
         """The state without its keys: a fingerprint of ids and versions, without digests of values."""
         if self.fingerprint or not self.versions:
@@ -176,7 +181,8 @@ class Snapshot:
     """One read of some scopes, with the times at which it started and finished.
 
     It says nothing about `unverified` partitions: they were not read, or may be hidden rather than removed.
-    `key_id` identifies the key of value digests; it is empty if no values were read.
+    `key_id` identifies the key of value digests; it is empty if no values were read. The server did not find
+    the folders of the `missing` scopes.
     """
 
     scopes: tuple[Scope, ...]
@@ -185,6 +191,7 @@ class Snapshot:
     finished: datetime
     unverified: frozenset[Partition] = frozenset()
     key_id: str = ""
+    missing: tuple[Scope, ...] = ()
 
     def with_unverified(self, partitions: Iterable[Partition]) -> "Snapshot":
         """The same snapshot, in which these partitions are unverified."""

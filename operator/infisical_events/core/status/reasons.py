@@ -38,6 +38,8 @@ class Reason(StrEnum):
     EVENTS_ONLY = "EventsOnly"
     PROJECT_NOT_FOUND = "ProjectNotFound"
     FOLDER_NOT_FOUND = "FolderNotFound"
+    ENVIRONMENT_NOT_FOUND = "EnvironmentNotFound"
+    NOTHING_WATCHED = "NothingWatched"
 
     # shared by Authenticated, Streaming and Observed
     PERMISSION_DENIED = "PermissionDenied"

@@ -2,7 +2,7 @@
 
 `secret_metadata` is a Secret without its values. `secret_providers` reads the objects of other controllers
 that write Secrets, `sync_requests` is the annotation protocol that asks them to sync, `sync_state` evaluates
-one provider and `workload_sync_state` all those of one workload. `managed_secret_content` computes the
-Secrets that this operator writes itself, with `templates` for their keys and values, and `value_digests`
-makes keyed digests of values.
+one provider and `workload_sync_state` all those of one workload. `server_wait` is time that does not count
+against their timeout. `managed_secret_content` computes the Secrets that this operator writes itself, with
+`templates` for their keys and values, and `value_digests` makes keyed digests of values.
 """

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
 from infisical_events.core.status.text import object_name, preview
+from infisical_events.core.sync.server_wait import NO_SERVER_WAIT, ServerWait
 from infisical_events.core.sync.sync_requests import PodContent, SyncContext
 from infisical_events.core.sync.sync_state import SyncState, evaluate
 
@@ -36,6 +37,7 @@ class ManagedSecretState:
         is_written: Whether it has the content of the accepted state.
         is_waiting_for_import: Whether it is read again until a recent import shows: this ends by itself.
         error_message: Why it was not written.
+        server_wait: For how long the server lets requests for its content wait.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ManagedSecretState:
     is_written: bool
     is_waiting_for_import: bool = False
     error_message: str = ""
+    server_wait: ServerWait = NO_SERVER_WAIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,8 @@ def _managed_state(managed: ManagedSecretState, secrets: WorkloadSecrets, now: d
         has_changed = secrets.pending.is_requested or is_new
         state = SyncState.CHANGED if has_changed else SyncState.UNCHANGED
     else:
-        is_late = not managed.is_waiting_for_import and secrets.is_timed_out(now)
+        is_waiting = managed.is_waiting_for_import or managed.server_wait.is_demanded
+        is_late = not is_waiting and secrets.is_timed_out(now - managed.server_wait.total)
         state = SyncState.TIMED_OUT if is_late else SyncState.WAITING
     return ProviderState(name, state, managed.error_message)
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum, auto
 
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.statuses import ConditionType, WorkloadResult
@@ -18,6 +19,7 @@ from infisical_events.core.restarts.affected_workloads import MatchedChanges
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.restarts.workloads import Workload, workload_filter_of
 from infisical_events.core.snapshots.changes import Change, compacted, summarize
+from infisical_events.core.snapshots.snapshots import Partition
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, escaped, object_name
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
@@ -52,6 +54,7 @@ class ReadReport:
         received: The events around the read; those of `unshown` are waited for.
         changes: What changed; `selected` of it the spec selects.
         workloads: The workloads, if they were listed.
+        renamed: Partitions with another name, before and after.
     """
 
     read_result: ReadResult
@@ -65,6 +68,7 @@ class ReadReport:
     changes: tuple[Change, ...] = ()
     selected: tuple[Change, ...] = ()
     workloads: tuple[Workload, ...] = ()
+    renamed: tuple[tuple[Partition, Partition], ...] = ()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -95,6 +99,7 @@ class ReconcileReporter:
         if report.is_baseline:
             await self._report_baseline(report.read_result)
         self._report_unshown(report)
+        self._report_renamed(report.renamed)
         self.count_read("ok")
 
     async def report_failure(self, error: InfisicalError) -> None:
@@ -141,23 +146,28 @@ class ReconcileReporter:
     async def _report_observed(self, report: ReadReport) -> None:
         """Say what is watched, and in which mode."""
         read_result, unreadable = report.read_result, report.lost_ledger
-        scopes, grade = ", ".join(map(str, read_result.scopes)), read_result.header.grade
-        keys = read_result.snapshots[-1].key_count if read_result.snapshots else 0
+        grade, keys = read_result.header.grade, read_result.key_count
         self.reporter.record_observation(grade, keys)
         self.context.metrics.set_observed(self.context.key, grade, keys, self.context.clock())
         if not unreadable and self._is_new_after_damage(report.ledger):
             return
-        reason, message = Reason.UP_TO_DATE, f"Watching {counted(keys, 'key')} in {scopes}."
-        if read_result.is_events_only:
-            reason = Reason.EVENTS_ONLY
-            message = f"Event-only mode for {scopes}: changes made while disconnected are not detected."
         if unreadable:
-            reason = Reason.LEDGER_UNREADABLE
             message = (
                 f"{unreadable}. A new baseline was recorded. Restart by hand the workloads that may have "
                 "missed a change."
             )
-        await self.reporter.set_condition(ConditionType.OBSERVED, reason, message, ok=True)
+            await self._set_observed(Observation(Reason.LEDGER_UNREADABLE, message))
+        else:
+            await self._set_observed(observation_of(read_result))
+
+    async def _set_observed(self, observation: "Observation") -> None:
+        """Set condition Observed, with one Warning for what is most likely not meant, though True."""
+        reason, message = observation.reason, observation.message
+        is_news = not self.reporter.has_reason(reason)
+        is_true = observation.state is not _State.INCOMPLETE
+        await self.reporter.set_condition(ConditionType.OBSERVED, reason, message, ok=is_true)
+        if is_news and observation.state is _State.DOUBTFUL:
+            await self.reporter.emit_event(reason, message, is_warning=True)
 
     def _is_new_after_damage(self, ledger: Ledger) -> bool:
         """Whether users should still read in the condition that the ledger was lost."""
@@ -200,6 +210,14 @@ class ReconcileReporter:
             self.reporter.record_skip(
                 Reason.NO_CHANGE_FOUND,
                 f"Received {event.type} in {event.folder}; no change since the last restart was found.",
+            )
+
+    def _report_renamed(self, renamed: Iterable[tuple[Partition, Partition]]) -> None:
+        """Folders or imports have another name, and the secrets that they had."""
+        for old, new in renamed:
+            self.reporter.record_skip(
+                Reason.NO_CHANGE_FOUND,
+                f"{old.source or old.folder} was renamed to {new.source or new.folder}: the same secrets.",
             )
 
     def report_dry_run(self, ledger: Ledger) -> None:
@@ -259,3 +277,42 @@ class ReconcileReporter:
             "last_handled_resume_at": requests.resume_at,
         }
         self.reporter.record_handled(**{name: value for name, value in values.items() if value})
+
+
+class _State(Enum):
+    """How much of what the spec asks for is observed."""
+
+    COMPLETE = auto()
+    DOUBTFUL = auto()
+    """Everything that exists, or that the identity may read: most likely less than the user expects."""
+    INCOMPLETE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What condition Observed says after a read that succeeded."""
+
+    reason: Reason
+    message: str
+    state: _State = _State.COMPLETE
+
+
+def observation_of(read_result: ReadResult) -> Observation:
+    """What condition Observed says about this read."""
+    scopes, keys = ", ".join(map(str, read_result.scopes)), counted(read_result.key_count, "key")
+    missing = " ".join(map(str, read_result.missing))
+    problems = [entry for entry in read_result.missing if entry.is_problem]
+    if read_result.is_events_only:
+        message = f"Event-only mode for {scopes}: changes made while disconnected are not detected."
+        state = _State.DOUBTFUL if read_result.denial else _State.COMPLETE
+        return Observation(Reason.EVENTS_ONLY, f"{message} {read_result.denial}".strip(), state)
+    if problems:
+        is_environment = any(entry.is_environment for entry in problems)
+        reason = Reason.ENVIRONMENT_NOT_FOUND if is_environment else Reason.FOLDER_NOT_FOUND
+        message = f"{missing} Correct spec.events, or restore what is missing in Infisical."
+        return Observation(reason, message, _State.INCOMPLETE)
+    message = f"Watching {keys} in {scopes}. {missing}".strip()
+    if read_result.key_count:
+        return Observation(Reason.UP_TO_DATE, message)
+    advice = "Check environmentSlug and secretPath, and whether the identity may describe the secrets there."
+    return Observation(Reason.NOTHING_WATCHED, f"{message} {advice}", _State.DOUBTFUL)

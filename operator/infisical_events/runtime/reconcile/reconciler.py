@@ -195,6 +195,7 @@ class Reconciler:
             changes=applied.changes,
             selected=selection.selected,
             workloads=workloads.workloads if workloads else (),
+            renamed=applied.renamed,
         )
         return ReconcileResult(
             report,

@@ -13,10 +13,12 @@ from infisical_events.core.ledger.ledger import Header, Ledger
 from infisical_events.core.ledger.observation_modes import ReadResult
 from infisical_events.core.ledger.transitions import unconfirmed_removals
 from infisical_events.core.paths.scopes import Scope, scopes_of
+from infisical_events.core.snapshots.selectors import selectors_of
 from infisical_events.core.snapshots.snapshots import Partition, Snapshot
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.infisical_errors import InfisicalError
+from infisical_events.infisical.infisical_errors import InfisicalError, NoProjectAccessError
 from infisical_events.runtime.ports import Infisical
+from infisical_events.runtime.reconcile.missing_scope_resolver import MissingScopeResolver
 from infisical_events.runtime.subscription_context import SubscriptionContext
 
 _MAX_FOLDERS = 5
@@ -34,9 +36,14 @@ class SnapshotReader:
     address: str
     infisical: Infisical
     scopes: tuple[Scope, ...] = field(init=False)
+    _resolver: MissingScopeResolver = field(init=False)
 
     def __post_init__(self) -> None:
+        resolver = MissingScopeResolver(
+            context=self.context, infisical=self.infisical, selectors=selectors_of(self.spec)
+        )
         object.__setattr__(self, "scopes", scopes_of(self.spec))
+        object.__setattr__(self, "_resolver", resolver)
 
     async def read_all(self, ledger: Ledger | None, received: tuple[ReceivedEvent, ...]) -> ReadResult:
         """Read everything; after a changed spec the old scopes as well, before.
@@ -46,12 +53,22 @@ class SnapshotReader:
         """
         read_result = await self._current(ledger)
         if ledger is None or not ledger.header.is_about_same(read_result.header):
-            return read_result
+            return await self._resolved(None, read_result, ())
         if ledger.header.grade is not Grade.EVENTS:
-            snapshots = [*await self._old_scopes(ledger, read_result), *read_result.snapshots]
-            verified = [await self._verified(ledger, snapshot, received) for snapshot in snapshots]
-            return replace(read_result, snapshots=tuple(verified))
-        return read_result
+            snapshots = (*await self._old_scopes(ledger, read_result), *read_result.snapshots)
+            return await self._resolved(ledger, replace(read_result, snapshots=snapshots), received)
+        return await self._resolved(None, read_result, ())
+
+    async def _resolved(
+        self, ledger: Ledger | None, read_result: ReadResult, received: tuple[ReceivedEvent, ...]
+    ) -> ReadResult:
+        """The result in which neither missing folders nor hidden keys count as removed."""
+        snapshots, missing = [], read_result.missing
+        for snapshot in read_result.snapshots:
+            resolved = await self._resolver.resolve(ledger, snapshot, received)
+            snapshots.append(await self._verified(ledger, resolved.snapshot, received))
+            missing = resolved.missing
+        return replace(read_result, snapshots=tuple(snapshots), missing=missing)
 
     async def read_folders(
         self, ledger: Ledger | None, received: tuple[ReceivedEvent, ...]
@@ -78,7 +95,7 @@ class SnapshotReader:
         header = await self._header(ledger.header.grade)
         snapshot = await self.infisical.read_snapshot(folders)
         header = replace(header, key_id=snapshot.key_id)
-        if header != ledger.header:
+        if header != ledger.header or snapshot.missing:
             return None
         snapshot = snapshot.within(scopes, ledger.accepted)
         return ReadResult(header, scopes, (await self._verified(ledger, snapshot, received),))
@@ -94,9 +111,9 @@ class SnapshotReader:
         except InfisicalError as error:
             # A scope that was readable before is an error when it is not now; another one may be on purpose.
             was_readable = ledger is not None and ledger.header.grade is not Grade.EVENTS
-            if self.spec.observe or was_readable or error.reason is not Reason.PERMISSION_DENIED:
+            if self.spec.observe or was_readable or not _may_be_on_purpose(error):
                 raise
-            return ReadResult(replace(header, grade=Grade.EVENTS), scopes, ())
+            return ReadResult(replace(header, grade=Grade.EVENTS), scopes, (), denial=str(error))
         return ReadResult(replace(header, key_id=snapshot.key_id), scopes, (snapshot,))
 
     async def _header(self, grade: Grade) -> Header:
@@ -115,17 +132,22 @@ class SnapshotReader:
             return ()
 
     async def _verified(
-        self, ledger: Ledger, snapshot: Snapshot, received: tuple[ReceivedEvent, ...]
+        self, ledger: Ledger | None, snapshot: Snapshot, received: tuple[ReceivedEvent, ...]
     ) -> Snapshot:
         """The same snapshot, in which keys that are hidden do not count as removed.
 
         Raises:
             InfisicalError: the identity may not describe them any more.
         """
-        unconfirmed = unconfirmed_removals(ledger, snapshot, received)
+        unconfirmed = unconfirmed_removals(ledger, snapshot, received) if ledger else {}
         hidden: list[Partition] = [
             partition
             for partition, key in unconfirmed.items()
             if not await self.infisical.is_gone(partition.folder, key)
         ]
         return snapshot.with_unverified(hidden) if hidden else snapshot
+
+
+def _may_be_on_purpose(error: InfisicalError) -> bool:
+    """Whether the identity may read events and no state, rather than nothing at all."""
+    return error.reason is Reason.PERMISSION_DENIED and not isinstance(error, NoProjectAccessError)

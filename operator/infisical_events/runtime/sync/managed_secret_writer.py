@@ -19,6 +19,7 @@ from infisical_events.core.sync.managed_secret_content import (
     may_lack_import,
 )
 from infisical_events.core.sync.secret_metadata import SecretMetadata
+from infisical_events.core.sync.server_wait import NO_SERVER_WAIT, ServerWait
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.clock import Clock
@@ -38,6 +39,7 @@ class WriteResult:
     """The result for one Secret under one revision of the ledger; no `secret` where there is an error.
 
     A Secret that is waiting for an import is read again until it lacks nothing, which ends by itself.
+    `server_wait` is how long the server has demanded that requests wait, under this revision.
     """
 
     seq: int
@@ -45,6 +47,7 @@ class WriteResult:
     fingerprint: str = ""
     error_message: str = ""
     is_waiting_for_import: bool = False
+    server_wait: ServerWait = NO_SERVER_WAIT
 
 
 @dataclass(kw_only=True, slots=True)
@@ -85,7 +88,10 @@ class ManagedSecretWriter:
         try:
             result = await self._write(managed, ledger)
         except (InfisicalError, KubernetesError, ContentError) as error:
-            result = WriteResult(ledger.seq, error_message=str(error))
+            is_demanded = isinstance(error, InfisicalError) and error.is_backoff
+            known = before.server_wait if before and before.seq == ledger.seq else NO_SERVER_WAIT
+            wait = known.continued(self.clock(), is_demanded=is_demanded)
+            result = WriteResult(ledger.seq, error_message=str(error), server_wait=wait)
         self.results[managed.name] = result
         await self._report(managed, before, result)
         return result
@@ -106,7 +112,10 @@ class ManagedSecretWriter:
         name = object_name("Secret", managed.name)
         fields = self.reporter.extra | {"secret": name}
         if result.error_message:
-            is_news = before is None or before.error_message != result.error_message
+            is_news = before is None or (
+                before.error_message != result.error_message
+                and not (before.server_wait.is_demanded and result.server_wait.is_demanded)
+            )
             if is_news and result.error_message not in _TRANSIENT:
                 log.warning("Secret not written", extra=fields | {"error": result.error_message})
                 message = f"Failed to write {name}: {result.error_message}"

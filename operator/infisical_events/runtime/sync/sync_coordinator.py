@@ -166,6 +166,7 @@ class SyncRound:
                     is_written=result.secret is not None,
                     is_waiting_for_import=result.is_waiting_for_import,
                     error_message=result.error_message,
+                    server_wait=result.server_wait,
                 )
             )
         return tuple(managed)

@@ -2,12 +2,13 @@
 
 `e4` is the newest: globs in registered paths, a limit of 100 streams, a life of one hour, self-contained
 tokens and the renamed permission subject. `e3` matches paths by prefix, has neither limit nor life, keeps
-tokens in database rows, and uses the older payload and permission names.
+tokens in database rows, and uses the older payload and permission names. `go` is `e4` with the server's Go
+port for reads of secrets and projects; all other routes, with the streams, are those of the Node server.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -38,6 +39,8 @@ class Generation:
     """The error name for a caller outside the project."""
     import_switch: str
     """How the v4 list spells its import switch."""
+    has_ported_reads: bool = False
+    """Whether the Go port serves reads of secrets and projects."""
 
 
 E4 = Generation(
@@ -78,4 +81,6 @@ E3 = Generation(
     import_switch="include_imports",
 )
 
-BY_NAME = {generation.name: generation for generation in (E4, E3)}
+GO = replace(E4, name="go", has_ported_reads=True)
+
+BY_NAME = {generation.name: generation for generation in (E4, E3, GO)}

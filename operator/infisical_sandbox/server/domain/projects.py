@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from infisical_sandbox.server.domain import api_errors
@@ -65,6 +66,20 @@ def add_environment(store: Store, project_id: str, name: str, slug: str, now: fl
     row = store.environments.put(Environment(new_id(), project_id, name, slug, position))
     store.folders.put(Folder(new_id(), row.id, None, "root", now, now))
     return row
+
+
+def update_environment(
+    store: Store, project_id: str, environment_id: str, name: str | None, slug: str | None
+) -> Environment:
+    """The environment under another name or slug; 404 without one, 400 when the slug is taken."""
+    row = store.environments.get(environment_id)
+    if row is None or row.project_id != project_id:
+        raise api_errors.not_found(f"Environment with ID '{environment_id}' not found")
+    if slug is not None and slug != row.slug:
+        _check_slug(slug)
+        if find_environment(store, project_id, slug):
+            raise api_errors.bad_request("Environment with slug already exists")
+    return store.environments.put(replace(row, name=name or row.name, slug=slug or row.slug))
 
 
 def _slugify(name: str) -> str:

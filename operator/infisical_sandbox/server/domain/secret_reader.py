@@ -38,6 +38,8 @@ class ReadSwitches:
     expand: bool = False
     recursive: bool = False
     imports: bool = False
+    flat_imports: bool = False
+    """Whether imports of imports are entries of their own, each folder once, nearer ones later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,23 @@ class Reader:
 
     def _imports(self, places: tuple[Place, ...]) -> Iterator[ShownImport]:
         for place in places:
+            if self.switches.flat_imports:
+                yield from self._flat(place)
+                continue
             for source in self._sources(place):
                 yield ShownImport(source, self._through(source, frozenset({place.key})))
+
+    def _flat(self, place: Place) -> Iterator[ShownImport]:
+        """The whole chain of imports; a nearer source comes later, so it has precedence."""
+        found: dict[tuple[str, str, str], Place] = {}
+        waiting = list(reversed(tuple(self._sources(place))))
+        while waiting:
+            source = waiting.pop(0)
+            if source.key not in found and source.key != place.key:
+                found[source.key] = source
+                waiting += reversed(tuple(self._sources(source)))
+        for source in reversed(tuple(found.values())):
+            yield ShownImport(source, tuple(self._own(source, strict=False)))
 
     def _sources(self, place: Place) -> Iterator[Place]:
         for row in secret_imports.of(self.store, place.folder.id):

@@ -11,7 +11,7 @@ from aiohttp import web
 from infisical_sandbox.server import clock
 from infisical_sandbox.server.domain import api_errors
 from infisical_sandbox.server.domain.api_errors import ApiError
-from infisical_sandbox.server.web import authentication, responses
+from infisical_sandbox.server.web import authentication, go_port, responses
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,14 +67,21 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         instance.database.commit()
     except ApiError as api_error:
         instance.database.commit()
-        response = responses.error_response(api_error)
+        response = _error_response(request, api_error)
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
-        response = responses.no_route(request.method, request.path_qs)
+        is_ported = go_port.serves(request)
+        response = go_port.no_route() if is_ported else responses.no_route(request.method, request.path_qs)
     except web.HTTPRequestEntityTooLarge:
         response = responses.error_response(_something_wrong())
     if isinstance(response, web.Response):
         return responses.conditional(request, response)
     return response
+
+
+def _error_response(request: web.Request, api_error: ApiError) -> web.Response:
+    if go_port.serves(request):
+        return responses.error_response(go_port.error_of(api_error), has_request_id=False)
+    return responses.error_response(api_error)
 
 
 def _injected(fault: ResponseFault) -> ApiError:

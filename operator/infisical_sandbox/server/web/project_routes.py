@@ -27,6 +27,8 @@ def routes() -> list[web.RouteDef]:
         web.get("/api/v1/workspace/{id}", get_workspace),
         web.post("/api/v1/projects/{id}/environments", create_environment),
         web.post("/api/v1/workspace/{id}/environments", create_environment),
+        web.patch("/api/v1/projects/{id}/environments/{environment}", update_environment),
+        web.patch("/api/v1/workspace/{id}/environments/{environment}", update_environment),
     ]
 
 
@@ -94,6 +96,23 @@ async def create_environment(request: web.Request) -> web.Response:
     return responses.ok(
         {
             "message": "Successfully created new environment",
+            "workspace": caller.project.id,
+            "environment": {"id": row.id, "name": row.name, "slug": row.slug},
+        }
+    )
+
+
+async def update_environment(request: web.Request) -> web.Response:
+    """Another name or slug for an environment; its folders and secrets keep their ids."""
+    authentication.identity_of(request)
+    body = await request_parser.read(request, request_bodies.EnvironmentUpdate)
+    caller = authentication.in_project(request, request.match_info["id"])
+    row = projects.update_environment(
+        caller.instance.store, caller.project.id, request.match_info["environment"], body.name, body.slug
+    )
+    return responses.ok(
+        {
+            "message": "Successfully updated environment",
             "workspace": caller.project.id,
             "environment": {"id": row.id, "name": row.name, "slug": row.slug},
         }

@@ -67,6 +67,19 @@ class ReadCamel(Read):
     include_imports: Flag = Field(default=False, alias="includeImports")
 
 
+class ReadPorted(Read):
+    """The switches with the defaults of the Go port."""
+
+    expand_secret_references: Flag = True
+    include_imports: Flag = Field(default=True, alias="include_imports")
+
+
+class ReadPortedCamel(ReadPorted):
+    """The same with the newer spelling."""
+
+    include_imports: Flag = Field(default=True, alias="includeImports")
+
+
 class Write(Body):
     """The fields of one secret, all optional: create and update need different ones."""
 
@@ -209,6 +222,13 @@ class EnvironmentCreate(Body):
 
     name: Text
     slug: Text
+
+
+class EnvironmentUpdate(Body):
+    """Another name or slug of an environment."""
+
+    name: Text | None = None
+    slug: Text | None = None
 
 
 class UniversalLogin(Body):

@@ -21,10 +21,10 @@ def ok(body: object) -> web.Response:
     return _json(body, 200)
 
 
-def error_response(api_error: ApiError) -> web.Response:
+def error_response(api_error: ApiError, *, has_request_id: bool = True) -> web.Response:
     """An error as JSON: request id, status, name, message, details."""
-    body: dict[str, object] = {
-        "reqId": f"req-{randomness.token_urlsafe(11)[:14]}",
+    body: dict[str, object] = {"reqId": f"req-{randomness.token_urlsafe(11)[:14]}"} if has_request_id else {}
+    body |= {
         "statusCode": api_error.status,
         "message": api_error.message,
         "error": api_error.error,

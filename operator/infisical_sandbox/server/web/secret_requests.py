@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from infisical_sandbox.server import clock
 from infisical_sandbox.server.domain import api_errors, changes, folders, permissions, secret_reader
 from infisical_sandbox.server.domain.records import Draft
-from infisical_sandbox.server.web import authentication, request_bodies, request_parser
+from infisical_sandbox.server.web import authentication, go_port, request_bodies, request_parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from infisical_sandbox.server.domain.changes import Context
     from infisical_sandbox.server.domain.folders import Place
+    from infisical_sandbox.server.domain.generations import Generation
     from infisical_sandbox.server.web.authentication import Caller
     from infisical_sandbox.server.web.request_bodies import Item, Read, Where, Write
 
@@ -56,26 +57,35 @@ def query(request: web.Request, dialect: Dialect) -> tuple[Where, Read]:
     if dialect is V3 and "environment" not in request.query:
         raise api_errors.bad_request("Missing environment")
     generation = authentication.instance_of(request).generation
+    return request_parser.query_both(request, dialect.where, _shape(generation, dialect))
+
+
+def _shape(generation: Generation, dialect: Dialect) -> type[Read]:
     camel = dialect is V4 and generation.import_switch == "includeImports"
-    shape = request_bodies.ReadCamel if camel else request_bodies.Read
-    return request_parser.query_both(request, dialect.where, shape)
+    if generation.has_ported_reads:
+        return request_bodies.ReadPortedCamel if camel else request_bodies.ReadPorted
+    return request_bodies.ReadCamel if camel else request_bodies.Read
 
 
 def reader(request: web.Request, where: Where, read: Read) -> tuple[secret_reader.Reader, Place]:
     """The reader of the caller, and the folder to read; 400, 403 or 404."""
     caller = authentication.in_project(request, where.project_id, where.project_slug)
     store = caller.instance.reading
+    is_ported = go_port.serves(request)
+    if is_ported and not folders.find(store, caller.project.id, where.environment, where.secret_path):
+        raise go_port.missing_place(store, caller.project.id, where.environment)
     place = folders.at(store, caller.project.id, where.environment, where.secret_path)
-    return secret_reader.Reader(store, caller.ability, switches(read)), place
+    return secret_reader.Reader(store, caller.ability, switches(read, flat_imports=is_ported)), place
 
 
-def switches(read: Read) -> secret_reader.ReadSwitches:
+def switches(read: Read, *, flat_imports: bool = False) -> secret_reader.ReadSwitches:
     """The switches of the read."""
     return secret_reader.ReadSwitches(
         values=read.view_secret_value,
         expand=read.expand_secret_references,
         recursive=read.recursive,
         imports=read.include_imports,
+        flat_imports=flat_imports,
     )
 
 

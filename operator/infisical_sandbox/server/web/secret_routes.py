@@ -19,6 +19,7 @@ from infisical_sandbox.server.domain import (
 from infisical_sandbox.server.domain.records import Approval, Draft
 from infisical_sandbox.server.web import (
     authentication,
+    go_port,
     json_views,
     request_bodies,
     request_parser,
@@ -63,7 +64,8 @@ class _Handlers:
         authentication.identity_of(request)
         where, read = secret_requests.query(request, self.dialect)
         reader, place = secret_requests.reader(request, where, read)
-        return responses.ok(json_views.listing(*reader.listing(place)))
+        body = json_views.listing(*reader.listing(place))
+        return responses.ok(go_port.without_empty(body) if go_port.serves(request) else body)
 
     async def get_one(self, request: web.Request) -> web.Response:
         authentication.identity_of(request)
