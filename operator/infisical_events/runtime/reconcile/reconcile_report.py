@@ -147,6 +147,12 @@ class ReconcileReporter:
                 f"Received {event.type} in {event.folder}; no change since the last restart was found.",
             )
 
+    def report_same_values(self, changes: tuple[Change, ...]) -> None:
+        """Secrets have new versions with the values that they had."""
+        if changes:
+            message = f"A new version has the same value: {summarize(changes)}."
+            self.reporter.record_skip(Reason.NO_DATA_CHANGE, message)
+
     def report_dry_run(self, ledger: Ledger) -> None:
         """The restarts that are not made in a dry run."""
         all_pending = [pending for pending in ledger.pending if pending.seq == ledger.seq]

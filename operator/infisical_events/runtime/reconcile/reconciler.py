@@ -170,7 +170,9 @@ class Reconciler:
             await reporter.report_invalid_annotations(workloads)
         if is_full:
             await reporter.report_read(found.read_result, self.store.ledger)
-        reporter.report_unshown(events, applied.unshown_events, applied.changes)
+        shown = (*applied.changes, *applied.same_values)
+        reporter.report_unshown(events, applied.unshown_events, shown)
+        reporter.report_same_values(applied.same_values)
         return ReconcileResult(
             applied.unshown_events, applied.read_again_at, bool(planned.unmatched_events), workloads, is_full
         )
