@@ -11,13 +11,14 @@ import pytest
 from infisical_events.api import resources
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.core.sync.secret_metadata import SecretMetadata
+from infisical_events.core.sync.secret_metadata import SecretMetadata, drift_of
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.kubeconfig import ClusterAccess, open_kube_api
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     KubernetesError,
     NotFoundError,
+    SecretOwnedError,
     SecretRejectedError,
 )
 from infisical_events.kube.managed_secrets import ManagedSecretClient
@@ -45,12 +46,13 @@ class SecretHarness:
     kube: KubeApi
 
     def subscribe(self, name: str = "payments") -> SubscriptionKey:
-        """Store a subscription that no operator serves."""
+        """Store a subscription with an entry for `env`, which no operator serves."""
+        entry = {"name": "env", "environmentSlug": "prod"}
         manifest = {
             "apiVersion": resources.API_VERSION,
             "kind": resources.KIND,
             "metadata": {"name": name},
-            "spec": invalid_specs.GOOD,
+            "spec": invalid_specs.GOOD | {"resync": {"secrets": [entry]}},
         }
         stored = json.loads(self.run("create", "-o", "json", "-f", "-", stdin=json.dumps(manifest)))
         return SubscriptionKey(self.namespace, name, stored["metadata"]["uid"])
@@ -225,12 +227,75 @@ async def test_a_recreated_subscription_waits_for_what_is_deleted(
     key = secret_harness.subscribe()
     eventually(lambda: "deletionTimestamp" in secret_harness.stored()["metadata"], seconds=_GARBAGE_SECONDS)
 
-    assert "belongs to a deleted subscription of this name" in await secret_harness.refused(key)
+    with pytest.raises(ConflictError, match="is being deleted"):
+        await secret_harness.write(key, A="lost")
 
     secret_harness.patch({"metadata": {"finalizers": None}})
     eventually(lambda: not secret_harness.run("get", "secrets", "-o", "name"))
     await secret_harness.write(key, A="2")
     assert secret_harness.data() == {"A": "2"}
+
+
+async def test_a_secret_stays_when_its_subscription_is_renamed(
+    secret_harness: SecretHarness, eventually: Callable[..., Any]
+) -> None:
+    """The new subscription becomes an owner before the old one is deleted, and the writer after that."""
+    old = secret_harness.subscribe("old")
+    made = await secret_harness.write(old, A="1")
+    key, client = secret_harness.subscribe("new"), ManagedSecretClient(secret_harness.kube)
+    managed = ManagedSecret.model_validate({"name": "env", "environmentSlug": "prod"})
+    with pytest.raises(SecretOwnedError, match="is written by the subscription 'old'"):
+        await client.claim(key, managed)
+    assert (await secret_harness.write(old, A="2")).owner_uids == {old.uid, key.uid}
+
+    secret_harness.run("delete", "ies", "old")
+    eventually(
+        lambda: (
+            [owner["uid"] for owner in secret_harness.stored()["metadata"]["ownerReferences"]] == [key.uid]
+        ),
+        seconds=_GARBAGE_SECONDS,
+    )
+    taken = await secret_harness.write(key, A="3")
+
+    assert (taken.uid, taken.owner_uids, taken.controller_uid) == (made.uid, {key.uid}, key.uid)
+    assert secret_harness.data() == {"A": "3"}
+
+
+async def test_a_recreated_subscription_takes_its_secret_over(secret_harness: SecretHarness) -> None:
+    """It need not wait for garbage collection, which then keeps the Secret."""
+    made = await secret_harness.write(secret_harness.subscribe(), A="1")
+    secret_harness.run("delete", "ies", "payments", "--cascade=orphan")
+    key = secret_harness.subscribe()
+
+    taken = await secret_harness.write(key, A="2")
+
+    assert (taken.uid, taken.owner_uids) == (made.uid, {key.uid})
+
+
+@pytest.mark.parametrize(
+    ("patch", "drift"),
+    [
+        ({"data": {"A": "eA=="}}, "was edited by field manager kubectl-patch (data A)"),
+        ({"data": {"A": None, "B": None}}, "was edited (data A, B)"),
+        (
+            {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}},
+            "was edited (metadata)",
+        ),
+        ({"metadata": {"ownerReferences": None}}, "was edited (metadata)"),
+        ({"data": {"MINE": "eA=="}}, ""),
+        ({"metadata": {"labels": {"mine": "x"}}}, ""),
+    ],
+)
+async def test_what_another_client_edits_shows_in_the_metadata(
+    secret_harness: SecretHarness, patch: JSONObject, drift: str
+) -> None:
+    """The API server takes an edited or removed field away from the operator; an addition is no drift."""
+    key = secret_harness.subscribe()
+    written = await secret_harness.write(key, A="1", B="2")
+    secret_harness.patch(patch)
+    found = await SecretClient(secret_harness.kube).metadata(secret_harness.namespace, "env")
+
+    assert drift_of(found, written) == drift
 
 
 # -- an orphan, and from one to the other -------------------------------------------------------------
@@ -263,7 +328,7 @@ async def test_a_policy_can_be_changed(secret_harness: SecretHarness) -> None:
 
 
 async def test_two_subscriptions_do_not_write_one_secret(secret_harness: SecretHarness) -> None:
-    """The first subscription keeps it, whatever the policies are, until its annotation is removed by hand."""
+    """The first subscription keeps it, whatever the policies are, until it is deleted."""
     first, second = secret_harness.subscribe(), secret_harness.subscribe("other")
     for fields in ({}, ORPHAN):
         await secret_harness.write_as(first, fields, A="1")
@@ -272,7 +337,7 @@ async def test_two_subscriptions_do_not_write_one_secret(secret_harness: SecretH
                 second, other_fields
             )
 
-    secret_harness.patch({"metadata": {"annotations": {"events.infisical.com/subscription": None}}})
+    secret_harness.run("delete", "ies", "payments")
     await secret_harness.write_as(second, ORPHAN, B="2")
     assert secret_harness.data() == {"B": "2"}
 

@@ -537,6 +537,10 @@ def may_stay_pending(record: RunRecord, subject: Subject, name: str) -> str:
             return "its source never syncs again"
         if isinstance(plan, WriterPlan) and plan.kind is INFISICAL_SECRET:
             return "its source never answers, and has the same data"
+    used = record.environment.workload(name).secrets
+    is_writer = subject is record.subjects[0]
+    if not is_writer and any(plan.name in used for plan in record.environment.managed):
+        return "another subscription writes its Secret, and is watched for a late write"
     if record.environment.stays_failing:
         return "another workload keeps failing"
     return ""

@@ -73,13 +73,13 @@ def _unassessed() -> AbstractContextManager[Any]:
 @_mutation("a Secret is written once and not kept")
 @contextmanager
 def _written_once() -> Iterator[None]:
-    real = managed_secret_writer.ManagedSecretWriter._write_one
+    real = managed_secret_writer.ManagedSecretWriter.write
 
     async def keep(self: Any, managed: Any, ledger: Ledger) -> Any:  # noqa: ANN401 - a keeper
         known = self.results.get(managed.name)
         return known if known and known.secret else await real(self, managed, ledger)
 
-    with mock.patch.object(managed_secret_writer.ManagedSecretWriter, "_write_one", keep):
+    with mock.patch.object(managed_secret_writer.ManagedSecretWriter, "write", keep):
         yield
 
 

@@ -16,8 +16,14 @@ from datetime import datetime
 from typing import Any
 
 from infisical_events.api import annotations
-from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
-from infisical_events.api.specs import ManagedSecret, SecretKeyRef
+from infisical_events.api.resources import (
+    FIELD_MANAGER,
+    MANAGED_BY,
+    WORKLOAD_KINDS,
+    ResourceKind,
+    WorkloadKind,
+)
+from infisical_events.api.specs import CreationPolicy, ManagedSecret, SecretKeyRef
 from infisical_events.core.restarts.pod_states import PodState
 from infisical_events.core.restarts.rollout_progress import RolloutProgress
 from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
@@ -25,6 +31,7 @@ from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
+from infisical_events.core.sync.secret_ownership import denial_reason, is_claimable, other_writer_of
 from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.kube.credential_reader import MissingKeyError
@@ -32,6 +39,7 @@ from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     KubernetesError,
     NotFoundError,
+    SecretOwnedError,
     UnknownOutcomeError,
 )
 from infisical_events.kube.provider_client import PROVIDER_KINDS
@@ -249,6 +257,43 @@ class FakeCluster:
         kept = SecretMetadata(name, f"uid-of-{name}", version, dict(annotations), written_at=written_at)
         self._kept[namespace, name] = kept
 
+    def edit_secret(self, namespace: str, name: str, manager: str = "kubectl", **data: str | None) -> None:
+        """An edit of data by another client, which then manages these fields; None removes a key."""
+        place = namespace, name
+        edited = self._data[place] | data
+        self._data[place] = {key: text for key, text in edited.items() if text is not None}
+        lost = {f"f:data/f:{key}" for key in data}
+        self._kept[place] = replace(
+            self._kept[place],
+            resource_version=str(next(self._versions)),
+            our_fields=self._kept[place].our_fields - lost,
+            other_managers={f"f:data/f:{key}": manager for key, text in data.items() if text is not None},
+        )
+
+    def delete_secret(self, namespace: str, name: str) -> None:
+        """The Secret is gone."""
+        del self._kept[namespace, name], self._data[namespace, name]
+
+    def collect_garbage(self) -> None:
+        """Kubernetes deletes Secrets without a living owner, and removes the references to dead owners."""
+        alive = {raw["metadata"]["uid"] for raw in self._subscriptions.values()}
+        for place, found in list(self._kept.items()):
+            if found.owner_uids and not found.owner_uids & alive:
+                self.delete_secret(*place)
+            elif found.owner_uids - alive:
+                is_alive = found.controller_uid in alive
+                self._kept[place] = replace(
+                    found,
+                    resource_version=str(next(self._versions)),
+                    owner_uids=found.owner_uids & alive,
+                    controller_uid=found.controller_uid if is_alive else "",
+                    is_owned_by_subscription=is_alive,
+                )
+
+    def secret_of(self, namespace: str, name: str) -> SecretMetadata | None:
+        """The metadata of a Secret; None if it does not exist."""
+        return self._kept.get((namespace, name))
+
     def put_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
         """A Secret with these values, encoded as the API server keeps them."""
         self._secrets[namespace, name] = {
@@ -354,17 +399,49 @@ class FakeCluster:
         await self._called("apply_secret")
         place = key.namespace, managed.name
         found = self._kept.get(place)
+        self._check_owner(key, managed)
         ours = found.our_keys if found else frozenset[str]()
         held = {name: text for name, text in self._data.get(place, {}).items() if name not in ours}
         said = {annotations.CONTENT: token, annotations.SUBSCRIPTION: key.name}
         wanted = held | dict(data)
+        fields = _fields_of(key, managed, data)
         is_said = found is not None and not said.items() - found.annotations.items()
-        if not is_said or self._data.get(place) != wanted:
+        if found is None or not is_said or self._data.get(place) != wanted or found.our_fields != fields:
             self._data[place] = wanted
             self.keep_secret(*place, said, written_at=virtual_now().replace(microsecond=0))
-            self._kept[place] = replace(self._kept[place], our_keys=frozenset(data))
+            is_owner = managed.creation_policy is CreationPolicy.OWNER
+            self._kept[place] = replace(
+                self._kept[place],
+                uid=found.uid if found else f"uid-{next(self._uids)}",
+                our_fields=fields,
+                labels={} if managed.creation_policy is CreationPolicy.MERGE else {MANAGED_BY: FIELD_MANAGER},
+                owner_uids=frozenset({key.uid}) if is_owner else frozenset(),
+                controller_uid=key.uid if is_owner else "",
+                is_owned_by_subscription=is_owner,
+            )
         self._answer("apply_secret")
         return self._kept[place]
+
+    async def claim_secret(self, key: SubscriptionKey, managed: ManagedSecret) -> SecretMetadata | None:
+        """As in `kube.managed_secrets`."""
+        await self._called("claim_secret")
+        place = key.namespace, managed.name
+        found = self._kept.get(place)
+        if found is not None and is_claimable(found, key, managed, self._other_writer(key, found)):
+            version, owners = str(next(self._versions)), found.owner_uids | {key.uid}
+            self._kept[place] = replace(found, owner_uids=owners, resource_version=version)
+        self._check_owner(key, managed)
+        return found
+
+    def _check_owner(self, key: SubscriptionKey, managed: ManagedSecret) -> None:
+        found = self._kept.get((key.namespace, managed.name))
+        writer = self._other_writer(key, found) if found else None
+        if reason := denial_reason(found, key, managed, writer):
+            raise SecretOwnedError(f"secret/{managed.name} {reason}.")
+
+    def _other_writer(self, key: SubscriptionKey, found: SecretMetadata) -> StoredSubscription | None:
+        raw = self._subscriptions.get((key.namespace, other_writer_of(found, key)))
+        return _stored(raw) if raw else None
 
     def data_of(self, namespace: str, name: str) -> Mapping[str, str]:
         """The data of a Secret from `hold_data` or `apply_secret`."""
@@ -464,6 +541,14 @@ def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
         else:
             merged[key] = _merged(merged.get(key), value)
     return merged
+
+
+def _fields_of(key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str]) -> frozenset[str]:
+    """The fields that an apply of this Secret makes the operator's."""
+    paths = {f"f:data/f:{name}" for name in data} | {"f:metadata/f:annotations/f:content"}
+    if managed.creation_policy is CreationPolicy.OWNER:
+        paths.add(f"f:metadata/f:ownerReferences/{key.uid}")
+    return frozenset(paths)
 
 
 def _listed(namespace: str, name: str, metadata: JSONObject) -> ListedSubscription:

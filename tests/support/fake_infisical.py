@@ -68,9 +68,11 @@ class FakeInfisical:
         hidden: Folders that exist and that no list shows.
         missing: Folders that do not exist.
         existing_environments: The slugs of the project's environments.
+        values: Values by folder and key; any other one names its version.
         delays: Seconds that the calls of a method take.
         sessions: Address and spec of each open session.
         reads: The scopes of each snapshot that was requested.
+        calls: The methods that were called.
         attempts: When each stream was requested, in seconds of the loop's clock.
         opened: How many streams were opened.
         open_streams: How many streams are open now.
@@ -102,9 +104,11 @@ class FakeInfisical:
         self.hidden: set[Folder] = set()
         self.missing: set[Folder] = set()
         self.existing_environments = frozenset({"dev", "staging", "prod"})
+        self.values: dict[tuple[Folder, str], str] = {}
         self.delays: dict[str, float] = {}
         self.sessions: list[tuple[str, Spec]] = []
         self.reads: list[tuple[Scope, ...]] = []
+        self.calls: list[str] = []
         self.attempts: list[float] = []
         self.opened = self.open_streams = self.most_open_streams = self.finished_attempts = 0
         self.blind_seconds = 0.0
@@ -130,6 +134,19 @@ class FakeInfisical:
         """Write the next version of KEY, and send its event on every open stream."""
         self.version += 1
         self.send(SecretEvent(EventType.UPDATE, FOLDER, frozenset({KEY})))
+
+    def comment(self, partition: Partition = PARTITION, key: str = KEY) -> None:
+        """Edit the comment of a key: a new version with the same value, and its event."""
+        folder, seen = partition.folder, self.partitions[partition].versions[key]
+        self.values.setdefault((folder, key), self._value(folder, key, seen.version))
+        self.put(key, (seen.id, seen.version + 1, seen.digest), partition)
+
+    def put(self, key: str, version: int | tuple[str, int, str], partition: Partition = PARTITION) -> None:
+        """Write a version of a key, and send its event on every open stream."""
+        written = a_partition_state(**{key: version}).versions
+        versions = {**self.partitions[partition].versions, **written}
+        self.partitions[partition] = PartitionState.of(versions, self.partitions[partition].rank)
+        self.send(SecretEvent(EventType.UPDATE, partition.folder, frozenset({key})))
 
     def send(self, item: StreamItem) -> None:
         """Send an item on every open stream that has no script."""
@@ -215,13 +232,21 @@ class FakeInfisical:
         return key not in self._state(folder).versions
 
     async def read_values(self, folder: Folder) -> FolderValues:
-        """The folder's own keys, each with a value that names its version."""
+        """The folder's own keys and its imports."""
         await self._called("read_values")
         if self._is_missing(folder):
             raise FolderMissingError(Reason.FOLDER_NOT_FOUND, "The folder does not exist.")
-        own, state = Partition.own(folder), self._state(folder)
-        values = {key: f"{key} {seen.version}" for key, seen in state.versions.items()}
-        return FolderValues({own: state}, {own: values})
+        shown = {Partition.own(folder): self._state(folder)} | {
+            partition: state for partition, state in self.partitions.items() if partition.folder == folder
+        }
+        values = {
+            partition: {
+                key: self._value(partition.source or folder, key, seen.version)
+                for key, seen in state.versions.items()
+            }
+            for partition, state in shown.items()
+        }
+        return FolderValues(shown, values)
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
@@ -247,10 +272,14 @@ class FakeInfisical:
     def _is_missing(self, folder: Folder) -> bool:
         return folder in self.missing or folder.environment not in self.existing_environments
 
+    def _value(self, folder: Folder, key: str, version: int) -> str:
+        return self.values.get((folder, key), f"{key} {version}")
+
     def _state(self, folder: Folder) -> PartitionState:
         return self.partitions.get(Partition.own(folder), a_partition_state())
 
     async def _called(self, method: str) -> None:
+        self.calls.append(method)
         await _pause(self.delays.get(method, 0.0))
         if method in self._failures:
             error, until = self._failures[method]

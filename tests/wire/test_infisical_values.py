@@ -169,7 +169,10 @@ async def test_a_later_import_wins() -> None:
         folder_values = await session.read_values(Folder("prod", "/a"))
 
     managed = ManagedSecret(name="s", environment_slug="prod", secret_path="/a")
-    assert managed_secret_content_of(folder_values, managed).data == {"K": "/two", "OWN": "own"}
+    assert managed_secret_content_of(folder_values, managed, "team", DigestKey(b"k")).data == {
+        "K": "/two",
+        "OWN": "own",
+    }
 
 
 async def test_a_changed_reference_is_another_content_where_versions_are_observed() -> None:
@@ -184,8 +187,8 @@ async def test_a_changed_reference_is_another_content_where_versions_are_observe
         after = await session.read_values(Folder("prod", "/a"))
 
     assert (
-        managed_secret_content_of(before, managed).fingerprint
-        != managed_secret_content_of(after, managed).fingerprint
+        managed_secret_content_of(before, managed, "team", DigestKey(b"k")).fingerprint
+        != managed_secret_content_of(after, managed, "team", DigestKey(b"k")).fingerprint
     )
     assert matches_accepted(before, accepted)
     assert matches_accepted(after, accepted)

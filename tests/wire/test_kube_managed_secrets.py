@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,6 +20,7 @@ from infisical_events.kube.kubernetes_errors import (
     InvalidError,
     KubernetesError,
     NotFoundError,
+    SecretOwnedError,
     SecretRejectedError,
     UnknownOutcomeError,
 )
@@ -51,11 +52,18 @@ def status(code: int, message: str) -> Answer:
 
 @asynccontextmanager
 async def reached(
-    stored: Mapping[str, Any] | None, applied: Answer | None = None
+    stored: Mapping[str, Any] | None,
+    applied: Answer | None = None,
+    writer: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[tuple[ManagedSecretClient, ScriptedServer]]:
-    """An API server with this metadata of the Secret `env`, or none, and an answer to what is applied."""
+    """An API server with this metadata of the Secret `env`, or none, and an answer to what is applied.
+
+    `writer` is the subscription `other`, or none.
+    """
 
     async def script(request: Request) -> Answer:
+        if "infisicaleventsubscriptions" in request.path:
+            return answer(200, writer) if writer else status(404, "none")
         if request.method == "GET":
             return answer(200, {"metadata": STORED | stored}) if stored is not None else status(404, "none")
         return applied or answer(200, {"metadata": STORED | OWNED})
@@ -145,7 +153,11 @@ async def test_only_what_is_ours_is_taken_by_force(
 
 _FREED = OURS | {"annotations": {"events.infisical.com/content": "old"}}
 _OTHERS = OURS | {"annotations": OURS["annotations"] | {"events.infisical.com/subscription": "other"}}
-_FORMER = OURS | {"ownerReferences": [{"uid": "uid-0", "controller": True}]}
+_BY_OTHER = OURS["annotations"] | {"events.infisical.com/subscription": "other"}
+_API = {"apiVersion": "events.infisical.com/v1alpha1", "kind": "InfisicalEventSubscription"}
+_FORMER = OURS | {"ownerReferences": [{**_API, "uid": "uid-0", "controller": True}]}
+_CONTROLLED = OURS | {"ownerReferences": [{"apiVersion": "v1", "kind": "X", "uid": "u", "controller": True}]}
+_OWNED_BY_OTHER = _FORMER | {"annotations": _BY_OTHER}
 _LABELLED = {"labels": OURS["labels"]}
 _FOREIGN = "exists and has another owner"
 _WRITTEN = "is written by the subscription 'other'"
@@ -158,14 +170,16 @@ _WRITTEN = "is written by the subscription 'other'"
         ("Owner", _LABELLED, _FOREIGN),
         ("Owner", _FREED, _FOREIGN),
         ("Owner", _OTHERS, _WRITTEN),
-        ("Owner", _FORMER, "belongs to a deleted subscription of this name"),
+        ("Owner", _OWNED_BY_OTHER, _WRITTEN),
+        ("Owner", _CONTROLLED, _FOREIGN),
+        ("Owner", _FORMER, ""),
         ("Owner", OURS, ""),
         ("Owner", OWNED, ""),
         ("Orphan", {}, _FOREIGN),
         ("Orphan", _LABELLED, _FOREIGN),
         ("Orphan", _FREED, ""),
         ("Orphan", _OTHERS, _WRITTEN),
-        ("Orphan", _FORMER, "belongs to a deleted subscription of this name"),
+        ("Orphan", _FORMER, ""),
         ("Orphan", OWNED, ""),
         ("Merge", None, "does not exist, and creationPolicy Merge needs an existing Secret"),
         ("Merge", _OTHERS, _WRITTEN),
@@ -175,14 +189,110 @@ _WRITTEN = "is written by the subscription 'other'"
 )
 async def test_whose_secret_may_be_written(policy: str, stored: Mapping[str, Any] | None, told: str) -> None:
     """What is somebody else's is refused before anything is sent; what was let go may be taken."""
-    async with reached(stored) as (secrets, server):
+    async with reached(stored, writer=a_writer("env")) as (secrets, server):
         if told:
-            with pytest.raises(SecretRejectedError, match=told):
+            with pytest.raises(SecretOwnedError, match=told):
                 await secrets.apply(KEY, a_managed(creationPolicy=policy), {"A": CANARY}, "token")
         else:
             await secrets.apply(KEY, a_managed(creationPolicy=policy), {"A": CANARY}, "token")
 
-    assert len(server.requests) == (1 if told else 2)
+    assert ("PATCH" in {request.method for request in server.requests}) is not bool(told)
+
+
+def a_writer(*names: str, **metadata: str) -> dict[str, Any]:
+    """The subscription `other`, which writes Secrets with these names."""
+    known = {"name": "other", "uid": "uid-0", "resourceVersion": "1", "generation": 1}
+    return {"metadata": known | metadata, "spec": {"resync": {"secrets": [{"name": n} for n in names]}}}
+
+
+@pytest.mark.parametrize("policy", ["Owner", "Orphan", "Merge"])
+@pytest.mark.parametrize(
+    "writer",
+    [None, a_writer("another"), a_writer("env", deletionTimestamp="2026-01-01T00:00:00Z")],
+    ids=["deleted", "without an entry for it", "being deleted"],
+)
+async def test_a_secret_that_its_writer_gave_up_passes_on(
+    policy: str, writer: Mapping[str, Any] | None
+) -> None:
+    """The next subscription with an entry for it writes it, and takes its fields."""
+    async with reached(_OWNED_BY_OTHER, writer=writer) as (secrets, server):
+        await secrets.apply(KEY, a_managed(creationPolicy=policy), {"A": CANARY}, "token")
+
+    body = json.loads(server.requests[-1].body)
+    assert body["metadata"]["annotations"]["events.infisical.com/subscription"] == "payments"
+
+
+async def test_a_secret_that_is_being_deleted_is_not_taken_over() -> None:
+    """What is written into it would be lost; it is created again after that."""
+    deleting = OWNED | {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    async with reached(deleting) as (secrets, server):
+        with pytest.raises(ConflictError, match="is being deleted"):
+            await secrets.apply(KEY, a_managed(), {"A": CANARY}, "token")
+
+    assert {request.method for request in server.requests} == {"GET"}
+
+
+async def test_a_claim_adds_an_owner() -> None:
+    """So garbage collection keeps the Secret when its writer is deleted; nothing else of it changes."""
+    async with reached(_OWNED_BY_OTHER, writer=a_writer("env")) as (secrets, server):
+        with pytest.raises(SecretOwnedError, match=_WRITTEN):
+            await secrets.claim(KEY, a_managed())
+
+    (patch,) = (request for request in server.requests if request.method == "PATCH")
+    assert patch.headers["content-type"] == "application/strategic-merge-patch+json"
+    body = json.loads(patch.body)
+    (owner,) = body["metadata"].pop("ownerReferences")
+    assert (owner["uid"], owner.get("controller")) == (KEY.uid, None)
+    assert body == {"metadata": {"uid": "uid-s", "resourceVersion": "7"}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "stored"),
+    [
+        ("Owner", None),
+        ("Owner", OWNED),
+        ("Owner", {}),
+        ("Owner", _CONTROLLED),
+        ("Owner", _OTHERS),
+        ("Owner", _OWNED_BY_OTHER | {"deletionTimestamp": "2026-01-01T00:00:00Z"}),
+        ("Orphan", _OWNED_BY_OTHER),
+        ("Merge", _OWNED_BY_OTHER),
+    ],
+)
+async def test_nothing_else_is_claimed(policy: str, stored: Mapping[str, Any] | None) -> None:
+    """Neither a Secret of other controllers, nor one that no garbage collection concerns."""
+    async with reached(stored, writer=a_writer("env")) as (secrets, server):
+        with suppress(SecretOwnedError):
+            await secrets.claim(KEY, a_managed(creationPolicy=policy))
+
+    assert {request.method for request in server.requests} == {"GET"}
+
+
+_FIELDS = {
+    "f:data": {".": {}, "f:A": {}, "f:tls.crt": {}},
+    "f:metadata": {"f:annotations": {"f:events.infisical.com/content": {}}},
+}
+_APPLIED = {
+    "manager": "infisical-events",
+    "operation": "Apply",
+    "fieldsV1": _FIELDS,
+    "time": "2026-01-01T00:00:00Z",
+}
+
+
+async def test_the_fields_that_the_operator_manages_are_read() -> None:
+    """By their paths, and so are those of other clients, with their managers."""
+    edit = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:B": {}}}}
+    async with reached(OWNED | {"managedFields": [_APPLIED, edit]}) as (secrets, _):
+        found = await secrets.claim(KEY, a_managed())
+
+    assert found is not None
+    assert found.our_fields == {
+        "f:data/f:A",
+        "f:data/f:tls.crt",
+        "f:metadata/f:annotations/f:events.infisical.com/content",
+    }
+    assert (found.our_keys, found.other_managers) == ({"A", "tls.crt"}, {"f:data/f:B": "kubectl-edit"})
 
 
 # -- what is refused ----------------------------------------------------------------------------------

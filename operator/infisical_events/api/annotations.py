@@ -23,7 +23,7 @@ RESUME_AT = f"{GROUP}/resume-at"
 """On a subscription: a new value requests a full read, a restart of all workloads, or the end of a halt."""
 
 CONTENT = f"{GROUP}/content"
-"""On a managed Secret: a digest of the ids and versions of the secrets that it was rendered from."""
+"""On a managed Secret: a keyed digest of its data."""
 
 LAST_RESTART = f"{GROUP}/last-restart"
 

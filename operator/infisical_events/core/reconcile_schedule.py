@@ -1,9 +1,11 @@
 """When one subscription is reconciled next: the state of the reconcile loop as a value.
 
 All moments are seconds of the event loop's clock. The loop reads clocks and draws jitter; the functions here
-only compute. Two things have a schedule: the read of Infisical, and the round of pending restarts.
+only compute. Three things have a schedule: the read of Infisical, the round of pending restarts, and the
+check of the Secrets that the operator itself writes.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 FIRST_RETRY = 0.25
@@ -41,6 +43,7 @@ class ReconcileSchedule:
         full_read_at: From when on a read is one of everything.
         held_until: Before this moment no trigger leads to a read.
         restart_round_at: When to work on pending restarts.
+        secret_check_at: When to check the Secrets that the subscription writes; never without any.
         retries: Reads in a row without a new trigger.
     """
 
@@ -48,16 +51,21 @@ class ReconcileSchedule:
     full_read_at: float = 0.0
     held_until: float = 0.0
     restart_round_at: float = 0.0
+    secret_check_at: float = math.inf
     retries: int = 0
 
     @property
     def wake_at(self) -> float:
         """When something is due without a trigger."""
-        return min(self.read_at, self.restart_round_at)
+        return min(self.read_at, self.restart_round_at, self.secret_check_at)
 
     def is_read_due(self, now: float, *, is_triggered: bool) -> bool:
         """Whether to read now."""
         return now >= (self.held_until if is_triggered else self.read_at)
+
+    def is_secret_check_due(self, now: float) -> bool:
+        """Whether to check the written Secrets now."""
+        return now >= self.secret_check_at
 
     def is_full_read_due(self, now: float) -> bool:
         """Whether a read that begins now is one of everything."""
@@ -102,3 +110,7 @@ class ReconcileSchedule:
     def restart_round_done(self, begun_at: float, pause: float) -> "ReconcileSchedule":
         """Pending restarts were worked on: again `pause` seconds after the begin of that."""
         return replace(self, restart_round_at=begun_at + pause)
+
+    def secrets_checked(self, now: float, pause: float) -> "ReconcileSchedule":
+        """The written Secrets are as they should be: check them again after `pause` seconds."""
+        return replace(self, secret_check_at=now + pause)

@@ -29,6 +29,7 @@ from infisical_events.kube.kubernetes_errors import (
 from infisical_events.kube.protected_objects import user_of
 
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -140,6 +141,23 @@ class KubeApi:
         return await self._call(
             _Request(
                 method="PATCH", path=path, body=body, query=_FIELD_MANAGER_QUERY, content_type=MERGE_PATCH
+            )
+        )
+
+    async def strategic_merge_patch(self, path: str, body: JSONObject, accept: str = JSON) -> JSONObject:
+        """Patch one object of a built-in kind, whose lists are merged by their keys.
+
+        Raises:
+            ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
+        """
+        return await self._call(
+            _Request(
+                method="PATCH",
+                path=path,
+                body=body,
+                query=_FIELD_MANAGER_QUERY,
+                content_type=STRATEGIC_MERGE_PATCH,
+                accept=accept,
             )
         )
 

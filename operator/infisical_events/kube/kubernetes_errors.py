@@ -9,6 +9,7 @@ KubernetesError              any error, with the API server's message
 ├── ConflictError            409: another client was faster
 ├── InvalidError             400, 413, 422: the object is invalid
 ├── SecretRejectedError      a managed Secret is rejected; the message says what to change
+│   └── SecretOwnedError     it has another owner, or Merge finds none: nothing was sent
 └── UnknownOutcomeError      no response: the write may have been applied
 """
 
@@ -35,6 +36,10 @@ class InvalidError(KubernetesError):
 
 class SecretRejectedError(KubernetesError):
     """A managed Secret is rejected and a retry does not help; the message contains no value of it."""
+
+
+class SecretOwnedError(SecretRejectedError):
+    """A managed Secret belongs to another owner, or is missing for a merge; either can change at any time."""
 
 
 class ForbiddenError(KubernetesError):

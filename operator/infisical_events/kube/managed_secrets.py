@@ -6,13 +6,20 @@ from collections.abc import Mapping
 from infisical_events.api import annotations
 from infisical_events.api.resources import API_VERSION, FIELD_MANAGER, KIND, MANAGED_BY
 from infisical_events.api.specs import CreationPolicy, ManagedSecret
-from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
+from infisical_events.core.sync.secret_ownership import denial_reason, is_claimable, other_writer_of
 from infisical_events.kube.api_client import METADATA, JSONObject, KubeApi
-from infisical_events.kube.kubernetes_errors import KubernetesError, SecretRejectedError
+from infisical_events.kube.kubernetes_errors import (
+    ConflictError,
+    KubernetesError,
+    NotFoundError,
+    SecretOwnedError,
+)
 from infisical_events.kube.managed_secret_errors import error_for_managed_secret
 from infisical_events.kube.protected_objects import NOTHING_PROTECTED, ProtectedObjects
 from infisical_events.kube.secret_client import SecretClient, metadata_of, secret_path
+from infisical_events.kube.subscription_client import SubscriptionClient
 
 _PROTECTED_NAME = "belongs to the operator: choose another name"
 
@@ -35,7 +42,8 @@ class ManagedSecretClient:
         """Write these values, by data key; an unchanged Secret keeps its resourceVersion.
 
         Raises:
-            SecretRejectedError: the Secret has another owner, or the API server rejects it.
+            SecretOwnedError: the Secret has another owner.
+            SecretRejectedError: the API server rejects it.
             ConflictError: it was written, created or deleted since it was read: try again.
             KubernetesError: as in `KubeApi.apply`; no message contains a value.
         """
@@ -44,14 +52,33 @@ class ManagedSecretClient:
         except KubernetesError as error:
             raise error_for_managed_secret(error, managed, data) from None
 
+    async def claim(self, key: SubscriptionKey, managed: ManagedSecret) -> SecretMetadata | None:
+        """The Secret's metadata if the subscription may write it; None if it does not exist.
+
+        The Secret of another subscription gets this one as a second owner, so that it stays when that one is
+        deleted.
+
+        Raises:
+            SecretOwnedError: the Secret has another owner.
+            KubernetesError: it cannot be read or patched.
+        """
+        found = await self._found(key, managed)
+        writer = await self._other_writer(key, found)
+        is_protected = self._protected.has_secret(key.namespace, managed.name)
+        if found is not None and not is_protected and is_claimable(found, key, managed, writer):
+            await self._kube.strategic_merge_patch(
+                secret_path(key.namespace, managed.name), _claim(key, found), accept=METADATA
+            )
+        self._check(key, managed, found, writer)
+        return found
+
     async def _apply(
         self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], fingerprint: str
     ) -> SecretMetadata:
-        found = await SecretClient(self._kube).metadata(key.namespace, managed.name)
-        is_protected = self._protected.has_secret(key.namespace, managed.name)
-        denial_reason = _PROTECTED_NAME if is_protected else _denial_reason(found, key, managed)
-        if denial_reason:
-            raise SecretRejectedError(f"secret/{managed.name} {denial_reason}.")
+        found = await self._found(key, managed)
+        self._check(key, managed, found, await self._other_writer(key, found))
+        if found is not None and found.is_deleting:
+            raise ConflictError(f"secret/{managed.name} is being deleted: it is created again after that")
         body = _manifest(key, managed, fingerprint)
         body["data"] = {name: b64encode(value.encode()).decode() for name, value in data.items()}
         if found is not None:  # so a recreated or edited Secret is a conflict
@@ -60,6 +87,41 @@ class ManagedSecretClient:
         is_forced = found is not None and managed.creation_policy is not CreationPolicy.MERGE
         path = secret_path(key.namespace, managed.name)
         return metadata_of(await self._kube.apply(path, body, is_forced=is_forced, accept=METADATA))
+
+    async def _found(self, key: SubscriptionKey, managed: ManagedSecret) -> SecretMetadata | None:
+        return await SecretClient(self._kube).metadata(key.namespace, managed.name)
+
+    async def _other_writer(
+        self, key: SubscriptionKey, found: SecretMetadata | None
+    ) -> StoredSubscription | None:
+        """The other subscription that the Secret names as its writer; None if there is none."""
+        name = other_writer_of(found, key) if found else ""
+        if not name:
+            return None
+        try:
+            return await SubscriptionClient(self._kube).get(SubscriptionKey(key.namespace, name, ""))
+        except NotFoundError:
+            return None
+
+    def _check(
+        self,
+        key: SubscriptionKey,
+        managed: ManagedSecret,
+        found: SecretMetadata | None,
+        writer: StoredSubscription | None,
+    ) -> None:
+        """Raises SecretOwnedError if the subscription may not write the Secret."""
+        is_protected = self._protected.has_secret(key.namespace, managed.name)
+        reason = _PROTECTED_NAME if is_protected else denial_reason(found, key, managed, writer)
+        if reason:
+            raise SecretOwnedError(f"secret/{managed.name} {reason}.")
+
+
+def _claim(key: SubscriptionKey, found: SecretMetadata) -> JSONObject:
+    """The patch that adds the subscription to the owners; those are merged by their uids."""
+    owner = {name: field for name, field in _owner(key).items() if name != "controller"}
+    version = {"uid": found.uid, "resourceVersion": found.resource_version}
+    return {"metadata": {**version, "ownerReferences": [owner]}}
 
 
 def _manifest(key: SubscriptionKey, managed: ManagedSecret, fingerprint: str) -> JSONObject:
@@ -89,48 +151,3 @@ def _owner(key: SubscriptionKey) -> JSONObject:
         "controller": True,
         "blockOwnerDeletion": False,
     }
-
-
-def _denial_reason(found: SecretMetadata | None, key: SubscriptionKey, managed: ManagedSecret) -> str:
-    """Why the Secret must not be written, as the end of a sentence; empty if it may be.
-
-    All subscriptions apply with one field manager. So two of them that write one Secret would each remove the
-    fields of the other.
-    """
-    is_merged = managed.creation_policy is CreationPolicy.MERGE
-    if found is None:
-        return (
-            "does not exist, and creationPolicy Merge needs an existing Secret: create it, or use Owner"
-            if is_merged
-            else ""
-        )
-    writer = _writer(found)
-    if writer not in {None, "", key.name}:
-        return (
-            f"is written by the subscription {str(writer)[:253]!a}: choose another name, or remove its entry "
-            f"there and then the annotation {annotations.SUBSCRIPTION} of the Secret"
-        )
-    if is_merged or _is_ours(found, key, managed):
-        return ""
-    if writer and found.controller_uid not in {"", key.uid}:
-        return (
-            "belongs to a deleted subscription of this name: Kubernetes deletes it, then it is created again"
-        )
-    return "exists and has another owner: choose another name, or creationPolicy Merge"
-
-
-def _writer(found: SecretMetadata) -> str | None:
-    """The subscription that writes it; None if none does, empty if the annotation was removed by hand."""
-    if annotations.CONTENT not in found.annotations:
-        return None
-    return found.annotations.get(annotations.SUBSCRIPTION, "")
-
-
-def _is_ours(found: SecretMetadata, key: SubscriptionKey, managed: ManagedSecret) -> bool:
-    """Whether it may be overwritten: owned by the subscription, or created by the operator and not owned."""
-    if key.uid in found.owner_uids:
-        return True
-    is_made_here = found.labels.get(MANAGED_BY) == FIELD_MANAGER and _writer(found) is not None
-    is_free = not found.controller_uid
-    is_known = managed.creation_policy is CreationPolicy.ORPHAN or _writer(found) == key.name
-    return is_made_here and is_free and is_known

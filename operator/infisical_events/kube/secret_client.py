@@ -1,9 +1,10 @@
 """Reading the metadata of Secrets by name: without values, and without list or watch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
-from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.api.resources import FIELD_MANAGER, GROUP, KIND
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.kube.api_client import METADATA, JSONObject, KubeApi, path_of, time_of
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
@@ -35,7 +36,7 @@ def metadata_of(body: JSONObject) -> SecretMetadata:
         metadata = body["metadata"]
         fields = metadata.get("managedFields") or []
         owners = metadata.get("ownerReferences") or []
-        ours = [entry for entry in fields if _is_ours(entry)]
+        controller: JSONObject = next((owner for owner in owners if owner.get("controller")), {})
         return SecretMetadata(
             name=metadata["name"],
             uid=metadata["uid"],
@@ -43,21 +44,43 @@ def metadata_of(body: JSONObject) -> SecretMetadata:
             annotations=metadata.get("annotations") or {},
             owner_uids=frozenset(owner["uid"] for owner in owners),
             written_at=_newest(entry.get("time") for entry in fields),
-            our_keys=frozenset(key for entry in ours for key in _data_keys(entry)),
+            our_fields=frozenset(path for entry in fields if _is_ours(entry) for path in _paths_of(entry)),
+            other_managers=_other_managers(fields),
             labels=metadata.get("labels") or {},
-            controller_uid=next((owner["uid"] for owner in owners if owner.get("controller")), ""),
+            controller_uid=controller.get("uid", ""),
+            is_owned_by_subscription=_is_subscription(controller),
+            is_deleting="deletionTimestamp" in metadata,
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise KubernetesError("the API server's response is not the metadata of a Secret") from None
+
+
+def _is_subscription(owner: JSONObject) -> bool:
+    return owner.get("kind") == KIND and str(owner.get("apiVersion")).startswith(f"{GROUP}/")
 
 
 def _is_ours(entry: JSONObject) -> bool:
     return (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Apply")
 
 
-def _data_keys(entry: JSONObject) -> Iterable[str]:
-    fields = (entry.get("fieldsV1") or {}).get("f:data") or {}
-    return (key.removeprefix("f:") for key in fields if key.startswith("f:"))
+def _other_managers(entries: Iterable[JSONObject]) -> dict[str, str]:
+    others = (entry for entry in entries if not _is_ours(entry))
+    return {path: str(entry.get("manager", "")) for entry in others for path in _paths_of(entry)}
+
+
+def _paths_of(entry: JSONObject) -> Iterator[str]:
+    """The fields of an entry of `managedFields`, each as its path from the root."""
+    return _leaves(entry.get("fieldsV1") or {}, "")
+
+
+def _leaves(fields: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name, below in fields.items():
+        if name == ".":
+            continue
+        if below:
+            yield from _leaves(below, f"{path}{name}/")
+        else:
+            yield f"{path}{name}"
 
 
 def _newest(times: Iterable[str | None]) -> datetime | None:

@@ -75,6 +75,9 @@ class Cluster(Protocol):
     async def apply_secret(  # noqa: D102
         self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
     ) -> SecretMetadata: ...
+    async def claim_secret(  # noqa: D102
+        self, key: SubscriptionKey, managed: ManagedSecret
+    ) -> SecretMetadata | None: ...
     async def patch_workload(  # noqa: D102
         self, namespace: str, workload: Workload, body: dict[str, Any]
     ) -> None: ...

@@ -131,3 +131,16 @@ def test_restart_round() -> None:
     """The next round of restarts is after the pause, and the reads stay as they are."""
     schedule = ReconcileSchedule(read_at=NOW + 300.0).restart_round_done(NOW, 15.0)
     assert (schedule.wake_at, schedule.read_at) == (NOW + 15.0, NOW + 300.0)
+
+
+def test_written_secrets_are_checked_only_where_there_are_some() -> None:
+    """Without any, nothing is due for them; with some, the schedule has the time of the next check."""
+    schedule = ReconcileSchedule(read_at=300.0, restart_round_at=300.0)
+
+    assert (schedule.is_secret_check_due(1e9), schedule.wake_at) == (False, 300.0)
+    checked = schedule.secrets_checked(10.0, 30.0)
+    assert (checked.is_secret_check_due(39.9), checked.is_secret_check_due(40.0), checked.wake_at) == (
+        False,
+        True,
+        40.0,
+    )

@@ -34,7 +34,7 @@ from infisical_events.core.ledger.ledger import (
 )
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import Change, merged
-from infisical_events.core.snapshots.diffs import diff
+from infisical_events.core.snapshots.diffs import content_changes, diff
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, Snapshot, is_covered
 
 EVENT_WAIT = timedelta(seconds=8)
@@ -49,7 +49,8 @@ class AppliedSnapshots:
 
     `expired_import_events` count as changes now, once, because their changes never became visible.
     `unshown_events` are the events whose changes are not visible yet. `read_again_at` is the time of the next
-    read that a suspect state or an unmatched import event requires.
+    read that a suspect state or an unmatched import event requires. `same_values` are new versions with the
+    old value, which are no changes.
     """
 
     ledger: Ledger
@@ -59,16 +60,23 @@ class AppliedSnapshots:
     read_again_at: datetime | None
     renamed: tuple[tuple[Partition, Partition], ...] = ()
     """Partitions whose secrets have another place now, old and new."""
+    same_values: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _AssessedPartitions:
-    """All partitions of one snapshot, assessed."""
+    """All partitions of one snapshot, assessed; `same_values` are as in `AppliedSnapshots`."""
 
     accepted: Mapping[Partition, AcceptedState]
     changes: tuple[Change, ...]
     suspects: Mapping[Partition, datetime]
     """Until when the state that was read of each partition counts as suspect."""
+    same_values: tuple[Change, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Change, ...]:
+        """Everything that events may have announced."""
+        return (*self.changes, *self.same_values)
 
 
 def baseline(header: Header, epoch: str, snapshot: Snapshot) -> Ledger:
@@ -113,9 +121,9 @@ def apply_snapshot(
     """
     rescoped = _rescoped(without_future_times(ledger, now), snapshot, now)
     assessed = _assess_all(rescoped, snapshot, received, role)
-    imports = correlate_imports(rescoped, assessed.changes, received, now)
+    imports = correlate_imports(rescoped, assessed.shown, received, now)
     assessed = _accept_referenced_values(assessed, imports.expired, snapshot)
-    unshown = tuple(entry for entry in received if _is_unshown(entry, assessed.changes, now))
+    unshown = tuple(entry for entry in received if _is_unshown(entry, assessed.shown, now))
     moments = [
         *assessed.suspects.values(),
         *(import_event.received_at + UNMATCHED_EVENT_WAIT for import_event in imports.events),
@@ -138,6 +146,7 @@ def apply_snapshot(
         expired_import_events=imports.expired,
         unshown_events=unshown,
         read_again_at=min(moments, default=None),
+        same_values=assessed.same_values,
     )
 
 
@@ -162,7 +171,8 @@ def apply_snapshots(
             merged((*applied.changes, *new.changes)),
             (*applied.expired_import_events, *new.expired_import_events),
         )
-        applied = replace(new, changes=changes, expired_import_events=import_events)
+        same_values = (*applied.same_values, *new.same_values)
+        applied = replace(new, changes=changes, expired_import_events=import_events, same_values=same_values)
     return applied
 
 
@@ -264,7 +274,7 @@ def _assess_all(
     role: SnapshotRole = SnapshotRole.REPEATABLE,
 ) -> _AssessedPartitions:
     accepted: dict[Partition, AcceptedState] = {}
-    changes: list[Change] = []
+    steps: list[tuple[Partition, PartitionState, PartitionState]] = []
     suspects: dict[Partition, datetime] = {}
     for partition in sorted(
         ledger.accepted.keys() | snapshot.partitions.keys() | _returned(ledger, snapshot), key=str
@@ -283,7 +293,7 @@ def _assess_all(
             assessment = Assessment.ACCEPTED
         if assessment is Assessment.ACCEPTED:
             accepted[partition] = current.succeeded_by(seen, snapshot.finished)
-            changes.extend(diff(partition, current.state, seen))
+            steps.append((partition, current.state, seen))
         elif partition in ledger.accepted:
             accepted[partition] = (
                 current.confirmed_by(seen) if assessment is Assessment.UNCHANGED else current
@@ -291,7 +301,9 @@ def _assess_all(
         if assessment is Assessment.SUSPECT:
             suspects[partition] = current.accepted_at + MAX_READ_LAG
     kept = {partition: held for partition, held in accepted.items() if not _is_forgettable(held, snapshot)}
-    return _AssessedPartitions(kept, tuple(changes), suspects)
+    changes = tuple(change for step in steps for change in content_changes(*step))
+    same_values = tuple(change for step in steps for change in diff(*step) if change not in changes)
+    return _AssessedPartitions(kept, changes, suspects, same_values)
 
 
 def _returned(ledger: Ledger, snapshot: Snapshot) -> set[Partition]:

@@ -52,7 +52,13 @@ _CLOCK_TOLERANCE = timedelta(seconds=2)
 _NOT_ROLLING = {RolloutProgress.COMPLETE, RolloutProgress.UNAVAILABLE}
 """Progress of a workload whose pods all have the newest template, available or not."""
 
-_NOT_WAITING = {Reason.PAUSED, Reason.RESYNC_TIMED_OUT, Reason.WORKLOAD_GONE, Reason.WORKLOADS_NOT_LISTED}
+_NOT_WAITING = {
+    Reason.PAUSED,
+    Reason.RESYNC_TIMED_OUT,
+    Reason.SECRET_REJECTED,
+    Reason.WORKLOAD_GONE,
+    Reason.WORKLOADS_NOT_LISTED,
+}
 """Reasons for a deferral that may last without an end: such a workload holds up no other."""
 
 
@@ -309,6 +315,8 @@ def _wait_for_sync(
     )
     if sync.state is SyncState.WAITING:
         return deferred
+    if sync.state is SyncState.REJECTED and _may_be_restarted_later(gathered.planned, other):
+        return replace(deferred, reason=Reason.SECRET_REJECTED)
     if sync.state is not SyncState.TIMED_OUT:
         return None
     max_wait = min(sync.max_wait, _WATCH) if pending.is_confirmation_only else sync.max_wait
@@ -328,6 +336,14 @@ def _covered_by_neighbour(
         return None
     reason = Reason.COVERED_BY_OTHER_SUBSCRIPTION
     return Resolve(pending=pending, workload=state.workload, reason=reason, state=state, sync=sync)
+
+
+def _may_be_restarted_later(planned: RestartNow, other: str) -> bool:
+    """Whether a Secret that a person has to make possible first leads to a restart then.
+
+    Its data has not changed, so a restart now would bring nothing, unless a user requested it.
+    """
+    return planned.action is not Action.RESYNC and not other and not planned.pending.is_requested
 
 
 def _resolve_by_content(
@@ -367,6 +383,8 @@ def _synced_only(planned: RestartNow, sync: WorkloadSyncState) -> Reason:
         return Reason.NO_SECRET_PROVIDER
     if sync.state is SyncState.TIMED_OUT:
         return Reason.RESYNC_TIMED_OUT
+    if sync.state is SyncState.REJECTED:
+        return Reason.SECRET_REJECTED
     if planned.workload.kind.restarting is Restarting.NEVER:
         return Reason.APPLIES_TO_NEXT_RUN
     return Reason.RESYNCED

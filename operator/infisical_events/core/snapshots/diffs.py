@@ -29,6 +29,19 @@ def diff(partition: Partition, before: PartitionState, after: PartitionState) ->
     return tuple(_own_changes(partition, before, after))
 
 
+def content_changes(
+    partition: Partition, before: PartitionState, after: PartitionState
+) -> tuple[Change, ...]:
+    """The changes of `diff` without those of secrets whose value is known to be the same.
+
+    A comment, a tag, metadata or the same value once more makes a new version of a secret. Only digests of
+    values show that; an import that changed places may override other keys all the same.
+    """
+    keys = before.versions.keys() & after.versions.keys() if before.rank == after.rank else frozenset()
+    same = {key for key in keys if before.versions[key].has_same_value(after.versions[key])}
+    return tuple(change for change in diff(partition, before, after) if change.key not in same)
+
+
 def _own_changes(partition: Partition, before: PartitionState, after: PartitionState) -> Iterator[Change]:
     stayed = before.ids & after.ids
     for key in sorted(before.versions.keys() | after.versions.keys()):

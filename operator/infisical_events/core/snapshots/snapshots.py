@@ -50,6 +50,10 @@ class SecretVersion:
         has_other_digest = bool(self.digest and other.digest) and self.digest != other.digest
         return (self.id, self.version) == (other.id, other.version) and not has_other_digest
 
+    def has_same_value(self, other: "SecretVersion") -> bool:
+        """Whether both are versions of one secret with the same value, as far as digests are known."""
+        return self.id == other.id and bool(self.digest) and self.digest == other.digest
+
     def completed_from(self, earlier: "SecretVersion | None") -> "SecretVersion":
         """With the digest of an earlier version that agrees, if this one has none."""
         if self.digest or earlier is None or not self.agrees(earlier):

@@ -76,6 +76,7 @@ class Reason(StrEnum):
     WOULD_RESTART = "WouldRestart"
     SECRET_SYNCED = "SecretSynced"  # noqa: S105 - a reason, no secret
     SECRET_REJECTED = "SecretRejected"  # noqa: S105 - a reason, no secret
+    SECRET_RESTORED = "SecretRestored"  # noqa: S105 - a reason, no secret
 
     # RestartsComplete
     NO_PENDING_RESTARTS = "NoPendingRestarts"

@@ -1,14 +1,12 @@
 """The content of a Secret that the operator itself writes, from one read of a folder with values.
 
 Values are in `FolderValues` and in the `ManagedSecretContent` made of it. Neither shows them in a `repr`, no
-message names one, and the fingerprint that is compared is made of ids, versions and keyed digests.
+message names one, and the fingerprint that is compared is a keyed digest of the data.
 """
 
-import hashlib
 import json
 import re
-from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -19,16 +17,16 @@ from infisical_events.core.ledger.acceptance import MAX_READ_LAG
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.paths.path_globs import KeyFilter, compile_path_glob
 from infisical_events.core.paths.scopes import Folder
-from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, SecretVersion
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState
 from infisical_events.core.status.text import counted, preview
+from infisical_events.core.sync.sync_requests import fingerprint
 from infisical_events.core.sync.templates import TemplateError, check_templates, length_of, names_of, rendered
+from infisical_events.core.sync.value_digests import DigestKey
 
 _MOST_BYTES: Final = 1024 * 1024
 """Kubernetes' `MaxSecretSize`: all values together, decoded."""
 _LONGEST_KEY: Final = 253
 _DATA_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
-_FINGERPRINT_LENGTH: Final = 27
-"""Characters of base64: 162 bits."""
 _DEFAULT_TYPE: Final = "Opaque"
 _MOST_NAMES: Final = 5
 """Names that one sentence has."""
@@ -51,11 +49,21 @@ class FolderValues:
 
 @dataclass(frozen=True, slots=True)
 class ManagedSecretContent:
-    """The content of a Secret: text by data key, a fingerprint, and the partitions that were read."""
+    """The content of a Secret: text by data key, its fingerprint, and the keys that no Secret can have."""
 
     data: Mapping[str, str] = field(repr=False)
     fingerprint: str
-    partitions: Mapping[Partition, PartitionState]
+    invalid_keys: tuple[str, ...] = ()
+
+    @property
+    def omission(self) -> str:
+        """Which keys the Secret does not have, as a clause for people; empty if it has all."""
+        if not self.invalid_keys:
+            return ""
+        return (
+            f"written without the invalid Secret key {_listed(self.invalid_keys)}: rename it by a template, "
+            "or exclude it by secretKeys"
+        )
 
 
 def folder_of(managed: ManagedSecret) -> Folder:
@@ -63,19 +71,22 @@ def folder_of(managed: ManagedSecret) -> Folder:
     return Folder(managed.environment_slug, managed.secret_path)
 
 
-def managed_secret_content_of(folder_values: FolderValues, managed: ManagedSecret) -> ManagedSecretContent:
-    """The content of the Secret.
+def managed_secret_content_of(
+    folder_values: FolderValues, managed: ManagedSecret, namespace: str, key: DigestKey
+) -> ManagedSecretContent:
+    """The content of the Secret; without a template it has the keys that a Secret can have.
 
     Raises:
         ContentError: it cannot be made.
     """
     winners = _winners(folder_values, managed)
-    values = {key: folder_values.values[partition][key] for key, partition in winners.items()}
+    values = {name: folder_values.values[partition][name] for name, partition in winners.items()}
     data = _data(values, managed)
     _check_size(data, managed)
-    used = names_of(managed.template) if managed.template else winners.keys()
-    seen = {key: folder_values.partitions[winners[key]].versions[key] for key in used}
-    return ManagedSecretContent(data, _fingerprint(seen, managed), folder_values.partitions)
+    invalid_keys = () if managed.template else tuple(sorted(values.keys() - data.keys()))
+    text = json.dumps(data, sort_keys=True)
+    token = fingerprint(key.id, key.digest(f"{namespace}/{managed.name}", text))
+    return ManagedSecretContent(data, token, invalid_keys)
 
 
 def matches_accepted(folder_values: FolderValues, accepted: Mapping[Partition, PartitionState]) -> bool:
@@ -162,13 +173,7 @@ def _data(values: Mapping[str, str], managed: ManagedSecret) -> dict[str, str]:
             return rendered(managed.template, values)
         except TemplateError as error:
             raise ContentError(f"secret/{managed.name} from {folder_of(managed)}: {error}.") from None
-    invalid = sorted(key for key in values if not _is_data_key(key))
-    if invalid:
-        raise ContentError(
-            f"secret/{managed.name}: invalid Secret key {_listed(invalid)}: rename it by a template, "
-            "or exclude it by secretKeys."
-        )
-    return dict(values)
+    return {key: value for key, value in values.items() if _is_data_key(key)}
 
 
 def _check_size(data: Mapping[str, str], managed: ManagedSecret) -> None:
@@ -207,26 +212,9 @@ def _is_data_key(key: str) -> bool:
     )
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     """A few names, on one line, with odd characters escaped."""
     return preview([ascii(name[:64]) for name in names], _MOST_NAMES)
-
-
-def _fingerprint(seen: Mapping[str, SecretVersion], managed: ManagedSecret) -> str:
-    """Everything that determines the content except the values, so that an edited spec is new content."""
-    known = [
-        sorted(
-            (key, secret_version.id, secret_version.version, secret_version.digest)
-            for key, secret_version in seen.items()
-        ),
-        managed.template,
-        managed.type,
-        managed.labels,
-        managed.annotations,
-        managed.creation_policy,
-    ]
-    digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).digest()
-    return urlsafe_b64encode(digest).decode()[:_FINGERPRINT_LENGTH]
 
 
 def _mistakes(managed: ManagedSecret) -> Iterator[str]:

@@ -4,13 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from infisical_events.core.status.text import preview
+
+_DATA = "f:data/f:"
+_MOST_NAMES = 5
+"""Keys that one sentence names."""
+
 
 @dataclass(frozen=True, slots=True)
 class SecretMetadata:
     """Who owns a Secret, who wrote it when, and what its writer says of its content.
 
-    `written_at` is the newest time of a write by the API server's clock, in whole seconds; `our_keys` are
-    the data keys that this operator applied and nobody has taken over since.
+    Attributes:
+        written_at: The newest time of a write by the API server's clock, in whole seconds.
+        our_fields: The fields that this operator applied and that no other client has changed since, as
+            paths of `managedFields`: `f:data/f:PASSWORD`.
+        other_managers: The field managers of fields that other clients wrote, by their paths.
+        controller_uid: The owner that manages it (`controller: true`); empty if there is none.
+        is_owned_by_subscription: Whether that owner is a subscription.
+        is_deleting: Whether it is deleted and only waits for finalizers.
     """
 
     name: str
@@ -19,7 +31,33 @@ class SecretMetadata:
     annotations: Mapping[str, str]
     owner_uids: frozenset[str] = frozenset()
     written_at: datetime | None = None
-    our_keys: frozenset[str] = frozenset()
+    our_fields: frozenset[str] = frozenset()
+    other_managers: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     controller_uid: str = ""
-    """The owner that manages it (`controller: true`); empty if there is none."""
+    is_owned_by_subscription: bool = False
+    is_deleting: bool = False
+
+    @property
+    def our_keys(self) -> frozenset[str]:
+        """The data keys among our fields."""
+        return frozenset(path.removeprefix(_DATA) for path in self.our_fields if path.startswith(_DATA))
+
+
+def drift_of(found: SecretMetadata | None, written: SecretMetadata) -> str:
+    """What other clients did to a Secret since it was written; empty if all that was written is there.
+
+    The API server takes a field away from its field manager when another one changes or removes it.
+    """
+    if found is None or found.is_deleting:
+        return "was deleted"
+    if found.uid != written.uid:
+        return "was replaced"
+    lost = written.our_fields - found.our_fields
+    if not lost:
+        return ""
+    keys = sorted(written.our_keys - found.our_keys)
+    fields = f"data {preview(keys, _MOST_NAMES)}" if keys else "metadata"
+    managers = sorted({found.other_managers[path] for path in lost & found.other_managers.keys()})
+    by = f" by field manager {preview(managers, _MOST_NAMES)}" if managers else ""
+    return f"was edited{by} ({fields})"

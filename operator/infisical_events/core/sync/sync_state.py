@@ -37,6 +37,8 @@ class SyncState(Enum):
     UNRESPONSIVE = auto()
     """It never acknowledges, its content did not change in time, and no known change should show."""
     TIMED_OUT = auto()
+    REJECTED = auto()
+    """The Secret is not written until a person changes something: it has neither old nor new data to show."""
 
 
 def evaluate(context: SyncContext, now: datetime) -> SyncState:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
-from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed
+from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.status.text import object_name, preview
 from infisical_events.core.sync.server_wait import NO_SERVER_WAIT, ServerWait
 from infisical_events.core.sync.sync_requests import PodContent, SyncContext
@@ -18,6 +20,7 @@ _ORDER = (
     SyncState.WAITING,
     SyncState.TIMED_OUT,
     SyncState.CHANGED,
+    SyncState.REJECTED,
     SyncState.UNRESPONSIVE,
     SyncState.UNCHANGED,
 )
@@ -29,13 +32,16 @@ _SYNCED = (SyncState.CHANGED, SyncState.UNCHANGED)
 
 @dataclass(frozen=True, slots=True)
 class ManagedSecretState:
-    """One Secret that the operator itself writes, after the attempt to bring it up to date.
+    """One Secret that this or another subscription writes, after the attempt to bring it up to date.
 
     Attributes:
         name: Its name.
         fingerprint: Of its content; empty when nothing was ever written.
         is_written: Whether it has the content of the accepted state.
         is_waiting_for_import: Whether it is read again until a recent import shows: this ends by itself.
+        is_rejected: Whether it is not written until a person changes something.
+        is_affected: Whether the changes of the pending restart may be in it.
+        is_proven: Whether it was seen to be written after the changes were found.
         error_message: Why it was not written.
         server_wait: For how long the server lets requests for its content wait.
     """
@@ -44,6 +50,9 @@ class ManagedSecretState:
     fingerprint: str
     is_written: bool
     is_waiting_for_import: bool = False
+    is_rejected: bool = False
+    is_affected: bool = True
+    is_proven: bool = True
     error_message: str = ""
     server_wait: ServerWait = NO_SERVER_WAIT
 
@@ -80,7 +89,8 @@ class ProviderState:
     """What one provider vouches for; `name` and `error_message` are for people.
 
     `max_wait` is how long an acknowledgement may still come after the timeout; `is_proven` tells whether the
-    provider acknowledges syncs, so that its content is no guess.
+    provider acknowledges syncs, so that its content is no guess; `is_rejected` tells whether it lacks the
+    changes until a person acts, whatever its state is.
     """
 
     name: str
@@ -88,6 +98,7 @@ class ProviderState:
     error_message: str = ""
     max_wait: timedelta = timedelta.max
     is_proven: bool = True
+    is_rejected: bool = False
 
     def __str__(self) -> str:
         """`externalsecret/payments (could not get secret data)`."""
@@ -100,7 +111,8 @@ class WorkloadSyncState:
 
     `note` names the providers that the state is about, `max_wait` is the longest wait among those that may
     still sync; `content_fingerprints` is the content now, by the Secrets' names. With `is_guess` the content
-    of a provider that never acknowledges was taken for the newest.
+    of a provider that never acknowledges was taken for the newest. With `has_rejected` a Secret is missing
+    that the changes may be in.
     """
 
     state: SyncState | None
@@ -108,6 +120,7 @@ class WorkloadSyncState:
     content_fingerprints: Mapping[str, str] = field(default_factory=dict)
     max_wait: timedelta = timedelta()
     is_guess: bool = False
+    has_rejected: bool = False
 
     @property
     def known_fingerprints(self) -> dict[str, str]:
@@ -119,6 +132,8 @@ class WorkloadSyncState:
         """Why pods that start now may have to be replaced."""
         if self.state is SyncState.TIMED_OUT:
             return Unconfirmed.PROVIDER_TIMED_OUT if self.max_wait else None
+        if self.has_rejected:
+            return Unconfirmed.PROVIDER_TIMED_OUT
         return Unconfirmed.PROVIDER_SILENT if self.is_guess else None
 
 
@@ -145,17 +160,42 @@ def providers_to_request(secrets: WorkloadSecrets, now: datetime) -> tuple[SyncC
     )
 
 
+def may_affect(folder: Folder, pending: PendingRestart, ledger: Ledger) -> bool:
+    """Whether the changes of a pending restart may be in a Secret that is made from this folder.
+
+    A change of what the folder imports is one of the folder, too, if the ledger covers the folder.
+    """
+    is_covered = any(scope.covers(folder) for scope in ledger.scopes)
+    return not is_covered or any(change.scope.overlaps(Scope(folder)) for change in pending.changes)
+
+
 def _managed_state(managed: ManagedSecretState, secrets: WorkloadSecrets, now: datetime) -> ProviderState:
-    name = object_name("Secret", managed.name)
+    message = managed.error_message if managed.is_affected else ""
+    return ProviderState(
+        name=object_name("Secret", managed.name),
+        state=_state_of_managed(managed, secrets, now),
+        error_message=message,
+        is_proven=managed.is_proven or not managed.is_affected,
+        is_rejected=managed.is_rejected and managed.is_affected,
+    )
+
+
+def _state_of_managed(managed: ManagedSecretState, secrets: WorkloadSecrets, now: datetime) -> SyncState:
+    """A Secret that will not get the changes, or that they are not in, is judged by the data that it has."""
     if managed.is_written:
         is_new = secrets.pod_content.has_changed(managed.name, managed.fingerprint)
         has_changed = secrets.pending.is_requested or is_new
-        state = SyncState.CHANGED if has_changed else SyncState.UNCHANGED
-    else:
-        is_waiting = managed.is_waiting_for_import or managed.server_wait.is_demanded
-        is_late = not is_waiting and secrets.is_timed_out(now - managed.server_wait.total)
-        state = SyncState.TIMED_OUT if is_late else SyncState.WAITING
-    return ProviderState(name, state, managed.error_message)
+        return SyncState.CHANGED if has_changed else SyncState.UNCHANGED
+    is_different = secrets.pod_content.differs(managed.name, managed.fingerprint)
+    if not managed.is_affected:
+        return SyncState.CHANGED if is_different else SyncState.UNCHANGED
+    if is_different and (managed.is_rejected or secrets.pending.is_confirmation_only):
+        return SyncState.CHANGED
+    if managed.is_rejected:
+        return SyncState.REJECTED
+    is_waiting = managed.is_waiting_for_import or managed.server_wait.is_demanded
+    is_late = not is_waiting and secrets.is_timed_out(now - managed.server_wait.total)
+    return SyncState.TIMED_OUT if is_late else SyncState.WAITING
 
 
 def _provider_state(
@@ -193,7 +233,8 @@ def combine(
             guesses = [each for each in synced if not each.is_proven]
             max_wait = max(each.max_wait for each in (*by_state[state], *guesses))
             note = preview(by_state[state], _MAX_NAMED)
-            return WorkloadSyncState(shown, note, fingerprints, max_wait, bool(guesses))
+            has_rejected = any(each.is_rejected for each in chain.from_iterable(by_state.values()))
+            return WorkloadSyncState(shown, note, fingerprints, max_wait, bool(guesses), has_rejected)
     aside = ", ".join(untracked_volumes)
     note = "no managed Secret to sync first"
     return WorkloadSyncState(None, f"{note}; {aside} is not tracked" if aside else note, fingerprints)

@@ -43,6 +43,7 @@ class KubeCluster:
         self.request_sync = self._providers.request_sync
         self.secret_metadata = self._secrets.metadata
         self.apply_secret = self._managed.apply
+        self.claim_secret = self._managed.claim
         self.secret_value = self._credentials.secret_value
         self.service_account_token = self._credentials.service_account_token
 

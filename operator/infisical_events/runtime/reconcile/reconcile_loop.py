@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.reconcile_schedule import CompletedRead, ReconcileSchedule
 from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.status.reasons import Reason
@@ -16,10 +17,13 @@ from infisical_events.runtime.reconcile.reconciler import Reconciler, ReconcileR
 from infisical_events.runtime.restarts.restart_controller import RestartController
 from infisical_events.runtime.status.subscription_store import LedgerConflictError, SubscriptionStore
 from infisical_events.runtime.subscription_context import SubscriptionContext
-from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter
+from infisical_events.runtime.sync.drift_corrector import DriftCorrector
 from infisical_events.runtime.triggers import Trigger, TriggerQueue
 
 log = logging.getLogger(__name__)
+
+_SECRET_CHECK_SECONDS = 30.0
+"""Seconds between two reads of the metadata of the Secrets that the subscription writes, at most."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,12 +38,15 @@ class ReconcileLoop:
     triggers: TriggerQueue
     interval: float
     """Seconds between full reads without a trigger."""
-    secret_writer: ManagedSecretWriter | None = None
+    drift_corrector: DriftCorrector | None = None
     _backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=60.0), init=False)
     _schedule: ReconcileSchedule = field(default_factory=ReconcileSchedule, init=False)
 
     async def run(self) -> None:
         """Reconcile until cancelled; the first time is at once."""
+        if self.drift_corrector is not None:
+            await self.drift_corrector.claim_all()
+            self._schedule_secret_check()
         while True:
             trigger = await self.triggers.get(self._schedule.wake_at)
             result = None
@@ -47,6 +54,8 @@ class ReconcileLoop:
                 result = await self._reconcile(trigger)
             else:
                 self.triggers.put_back(trigger)
+            if self._schedule.is_secret_check_due(_now()):
+                await self._check_secrets()
             await self._restart(result.workloads if result else None)
             await self.reconcile_reporter.report_other_installation(self.store.other_installation)
             if result:
@@ -96,8 +105,30 @@ class ReconcileLoop:
     async def _write_secrets(self, result: ReconcileResult) -> None:
         """Managed Secrets are in step from the first read on, and corrected after each full one."""
         ledger = self.store.ledger
-        if self.secret_writer is not None and result.is_full and ledger is not None:
-            await self.secret_writer.write_all(ledger)
+        if self.drift_corrector is not None and result.is_full and ledger is not None:
+            await self.drift_corrector.write_all(ledger)
+            await self._record_contents(ledger, self.drift_corrector.writer.fingerprints)
+            self._schedule_secret_check()
+
+    async def _record_contents(self, ledger: Ledger, fingerprints: dict[str, str]) -> None:
+        """Before the first change, what was written is the content of the baseline."""
+        known = {**fingerprints, **ledger.content_fingerprints}
+        if ledger.seq or known == ledger.content_fingerprints:
+            return
+        try:
+            await self.store.write_ledger(replace(ledger, content_fingerprints=known), planned_on=ledger)
+        except (KubernetesError, LedgerConflictError) as error:
+            log.warning("Secret contents not recorded", extra=self.context.key.log_fields(error=str(error)))
+
+    async def _check_secrets(self) -> None:
+        """Correct what other clients did to managed Secrets."""
+        if self.drift_corrector is not None and self.store.ledger is not None:
+            await self.drift_corrector.correct_all(self.store.ledger)
+        self._schedule_secret_check()
+
+    def _schedule_secret_check(self) -> None:
+        pause = _SECRET_CHECK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - no herd
+        self._schedule = self._schedule.secrets_checked(_now(), pause)
 
     async def _restart(self, workloads: WorkloadList | None) -> None:
         """Work on pending restarts, and schedule the next time."""

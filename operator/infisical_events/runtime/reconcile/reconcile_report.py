@@ -55,6 +55,7 @@ class ReadReport:
         changes: What changed; `selected` of it the spec selects.
         workloads: The workloads, if they were listed.
         renamed: Partitions with another name, before and after.
+        same_values: Secrets that have a new version with the value that they had.
     """
 
     read_result: ReadResult
@@ -69,6 +70,7 @@ class ReadReport:
     selected: tuple[Change, ...] = ()
     workloads: tuple[Workload, ...] = ()
     renamed: tuple[tuple[Partition, Partition], ...] = ()
+    same_values: tuple[Change, ...] = ()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -100,6 +102,7 @@ class ReconcileReporter:
             await self._report_baseline(report.read_result)
         self._report_unshown(report)
         self._report_renamed(report.renamed)
+        self._report_same_values(report.same_values)
         self.count_read("ok")
 
     async def report_failure(self, error: InfisicalError) -> None:
@@ -205,7 +208,7 @@ class ReconcileReporter:
     def _report_unshown(self, report: ReadReport) -> None:
         """The change of an event never showed: an earlier restart covers it, or it was undone."""
         given_up = [entry for entry in report.received if entry not in report.unshown and entry.event.keys]
-        if given_up and not report.changes:
+        if given_up and not (report.changes or report.same_values):
             event = given_up[-1].event
             self.reporter.record_skip(
                 Reason.NO_CHANGE_FOUND,
@@ -219,6 +222,12 @@ class ReconcileReporter:
                 Reason.NO_CHANGE_FOUND,
                 f"{old.source or old.folder} was renamed to {new.source or new.folder}: the same secrets.",
             )
+
+    def _report_same_values(self, changes: tuple[Change, ...]) -> None:
+        """Secrets have new versions with the values that they had."""
+        if changes:
+            message = f"A new version has the same value: {summarize(changes)}."
+            self.reporter.record_skip(Reason.NO_DATA_CHANGE, message)
 
     def report_dry_run(self, ledger: Ledger) -> None:
         """The restarts that are not made in a dry run."""

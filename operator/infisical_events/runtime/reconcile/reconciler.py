@@ -196,6 +196,7 @@ class Reconciler:
             selected=selection.selected,
             workloads=workloads.workloads if workloads else (),
             renamed=applied.renamed,
+            same_values=applied.same_values,
         )
         return ReconcileResult(
             report,

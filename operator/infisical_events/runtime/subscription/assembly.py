@@ -26,6 +26,7 @@ from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.login_credentials import credentials_source
 from infisical_events.runtime.subscription.serving_spec import ServingSpec
 from infisical_events.runtime.subscription_context import SubscriptionContext
+from infisical_events.runtime.sync.drift_corrector import DriftCorrector
 from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
 from infisical_events.runtime.tasks import race
@@ -127,7 +128,7 @@ class _Assembly:
             store=loaded.store,
             triggers=self.triggers,
             interval=float(self.serving.spec.resync_interval_seconds),
-            secret_writer=sync_coordinator.writer,
+            drift_corrector=self._drift_corrector(sync_coordinator.writer),
         )
 
     def _reconciler(
@@ -162,6 +163,7 @@ class _Assembly:
                 reporter=self.loaded.reporter,
                 triggers=self.triggers,
                 clock=context.clock,
+                digest_key=self.dependencies.digest_key,
             )
         return SyncCoordinator(
             cluster=context.cluster,
@@ -170,6 +172,14 @@ class _Assembly:
             clock=context.clock,
             digest_key=self.dependencies.digest_key,
             writer=secret_writer,
+        )
+
+    def _drift_corrector(self, secret_writer: ManagedSecretWriter | None) -> DriftCorrector | None:
+        if secret_writer is None:
+            return None
+        context, reporter = self.loaded.context, self.loaded.reporter
+        return DriftCorrector(
+            writer=secret_writer, cluster=context.cluster, reporter=reporter, clock=context.clock
         )
 
     def _restart_controller(

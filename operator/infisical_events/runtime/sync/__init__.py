@@ -2,5 +2,5 @@
 
 In reading order: `sync_coordinator` gathers what is known of a workload's Secrets and requests their
 providers to sync; `secret_cache` reads each Secret once per round; `managed_secret_writer` writes the
-Secrets of `spec.resync.secrets`.
+Secrets of `spec.resync.secrets`, and `drift_corrector` writes those again that other clients change.
 """

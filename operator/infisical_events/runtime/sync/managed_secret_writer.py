@@ -5,10 +5,13 @@ first, an older one is read again.
 """
 
 import logging
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import object_name
 from infisical_events.core.sync.managed_secret_content import (
@@ -20,8 +23,9 @@ from infisical_events.core.sync.managed_secret_content import (
 )
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.server_wait import NO_SERVER_WAIT, ServerWait
+from infisical_events.core.sync.value_digests import DigestKeySource
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.kube.kubernetes_errors import KubernetesError
+from infisical_events.kube.kubernetes_errors import KubernetesError, SecretOwnedError, SecretRejectedError
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster, Infisical
 from infisical_events.runtime.status.reporter import Reporter
@@ -33,13 +37,27 @@ _NOT_ACCEPTED_YET = "Infisical shows a newer state: all scopes are read again fi
 _MAY_LACK_IMPORT = "a changed import may belong to this folder: it is read again for up to 60s"
 _TRANSIENT = {_NOT_ACCEPTED_YET, _MAY_LACK_IMPORT}
 
+_FINAL_REASONS = {Reason.ENVIRONMENT_NOT_FOUND, Reason.FOLDER_NOT_FOUND, Reason.PERMISSION_DENIED}
+"""Errors of Infisical that only a person can correct."""
+
+_NUMBER = re.compile(r"\d+")
+
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """The result for one Secret under one revision of the ledger; no `secret` where there is an error.
+    """The result for one Secret under one revision of the ledger.
 
-    A Secret that is waiting for an import is read again until it lacks nothing, which ends by itself.
-    `server_wait` is how long the server has demanded that requests wait, under this revision.
+    Attributes:
+        seq: The revision of the ledger.
+        secret: The Secret as it was written; None where there is an error.
+        fingerprint: Of its content.
+        error_message: Why it was not written.
+        is_waiting_for_import: Whether it is read again until it lacks no import, which ends by itself.
+        server_wait: How long the server has demanded that requests wait, under this revision.
+        is_rejected: Whether only a person can correct the error.
+        is_owned: Whether the error is that it has another owner, which the metadata show.
+        version: The resourceVersion of the Secret that was rejected; empty if there is none.
+        omission: Which keys it was written without, as a clause.
     """
 
     seq: int
@@ -48,11 +66,25 @@ class WriteResult:
     error_message: str = ""
     is_waiting_for_import: bool = False
     server_wait: ServerWait = NO_SERVER_WAIT
+    is_rejected: bool = False
+    is_owned: bool = False
+    version: str = ""
+    omission: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another attempt under the same ledger has the same result."""
+        return self.secret is not None or self.is_rejected
 
 
 @dataclass(kw_only=True, slots=True)
 class ManagedSecretWriter:
-    """Writes the Secrets of one subscription."""
+    """Writes the Secrets of one subscription.
+
+    Attributes:
+        results: The newest result of each Secret, by name.
+        reported: The problem of each Secret that was reported last.
+    """
 
     secrets: tuple[ManagedSecret, ...]
     infisical: Infisical
@@ -60,17 +92,23 @@ class ManagedSecretWriter:
     reporter: Reporter
     triggers: TriggerQueue
     clock: Clock
+    digest_key: DigestKeySource
     results: dict[str, WriteResult] = field(default_factory=dict)
+    reported: dict[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
         """Of the Secrets."""
         return frozenset(managed.name for managed in self.secrets)
 
-    async def write_all(self, ledger: Ledger) -> None:
-        """Write every Secret that differs; an error is reported, and the next full read tries again."""
-        for managed in self.secrets:
-            await self._write_one(managed, ledger)
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the content of the Secrets that are written, by name."""
+        return {name: result.fingerprint for name, result in self.results.items() if result.secret}
+
+    def folder_of(self, name: str) -> Folder:
+        """The folder that the Secret of this name is made from."""
+        return next(folder_of(managed) for managed in self.secrets if managed.name == name)
 
     async def results_for(self, names: frozenset[str], ledger: Ledger) -> dict[str, WriteResult]:
         """The Secrets with these names, brought up to date for everything that is pending."""
@@ -79,19 +117,29 @@ class ManagedSecretWriter:
             if managed.name not in names:
                 continue
             known = self.results.get(managed.name)
-            is_fresh = known is not None and known.secret is not None and known.seq >= ledger.seq
-            answers[managed.name] = known if known and is_fresh else await self._write_one(managed, ledger)
+            is_fresh = known is not None and known.is_final and known.seq >= ledger.seq
+            answers[managed.name] = known if known and is_fresh else await self.write(managed, ledger)
         return answers
 
-    async def _write_one(self, managed: ManagedSecret, ledger: Ledger) -> WriteResult:
+    async def write(self, managed: ManagedSecret, ledger: Ledger) -> WriteResult:
+        """Write a Secret if it differs; an error is reported, and the next full read tries again."""
         before = self.results.get(managed.name)
         try:
             result = await self._write(managed, ledger)
-        except (InfisicalError, KubernetesError, ContentError) as error:
-            is_demanded = isinstance(error, InfisicalError) and error.is_backoff
-            known = before.server_wait if before and before.seq == ledger.seq else NO_SERVER_WAIT
-            wait = known.continued(self.clock(), is_demanded=is_demanded)
-            result = WriteResult(ledger.seq, error_message=str(error), server_wait=wait)
+        except (InfisicalError, ContentError) as error:
+            is_rejected = isinstance(error, ContentError) or error.reason in _FINAL_REASONS
+            result = WriteResult(
+                ledger.seq,
+                error_message=str(error),
+                is_rejected=is_rejected,
+                server_wait=self._server_wait(before, ledger, error),
+            )
+        except SecretRejectedError as error:
+            result = await self._rejected(managed, ledger, error)
+        except KubernetesError as error:
+            result = WriteResult(
+                ledger.seq, error_message=str(error), server_wait=self._server_wait(before, ledger, error)
+            )
         self.results[managed.name] = result
         await self._report(managed, before, result)
         return result
@@ -103,25 +151,58 @@ class ManagedSecretWriter:
             return WriteResult(ledger.seq, error_message=_NOT_ACCEPTED_YET)
         if may_lack_import(folder_values, ledger, self.clock()):
             return WriteResult(ledger.seq, error_message=_MAY_LACK_IMPORT, is_waiting_for_import=True)
-        content = managed_secret_content_of(folder_values, managed)
-        key = self.reporter.key
+        key, digest_key = self.reporter.key, await self.digest_key()
+        content = managed_secret_content_of(folder_values, managed, key.namespace, digest_key)
         secret = await self.cluster.apply_secret(key, managed, content.data, content.fingerprint)
-        return WriteResult(ledger.seq, secret, content.fingerprint)
+        return WriteResult(ledger.seq, secret, content.fingerprint, omission=content.omission)
+
+    def _server_wait(self, before: WriteResult | None, ledger: Ledger, error: Exception) -> ServerWait:
+        known = before.server_wait if before and before.seq == ledger.seq else NO_SERVER_WAIT
+        is_demanded = isinstance(error, InfisicalError) and error.is_backoff
+        return known.continued(self.clock(), is_demanded=is_demanded)
+
+    async def _rejected(
+        self, managed: ManagedSecret, ledger: Ledger, error: SecretRejectedError
+    ) -> WriteResult:
+        """A rejection, with the version of the Secret that it is about."""
+        found = None
+        with suppress(KubernetesError):
+            found = await self.cluster.secret_metadata(self.reporter.key.namespace, managed.name)
+        return WriteResult(
+            ledger.seq,
+            error_message=str(error),
+            is_rejected=True,
+            is_owned=isinstance(error, SecretOwnedError),
+            version=found.resource_version if found else "",
+        )
 
     async def _report(self, managed: ManagedSecret, before: WriteResult | None, result: WriteResult) -> None:
-        name = object_name("Secret", managed.name)
-        fields = self.reporter.extra | {"secret": name}
-        if result.error_message:
-            is_news = before is None or (
-                before.error_message != result.error_message
-                and not (before.server_wait.is_demanded and result.server_wait.is_demanded)
-            )
-            if is_news and result.error_message not in _TRANSIENT:
-                log.warning("Secret not written", extra=fields | {"error": result.error_message})
-                message = f"Failed to write {name}: {result.error_message}"
-                await self.reporter.emit_event(Reason.SECRET_REJECTED, message, is_warning=True)
+        if before is None or not (before.server_wait.is_demanded and result.server_wait.is_demanded):
+            await self._report_problem(managed.name, result)
+        is_known = before is not None and before.fingerprint == result.fingerprint
+        if result.secret is None or is_known:
             return
-        if before is None or before.fingerprint != result.fingerprint:
-            log.info("Secret synced", extra=fields | {"folder": str(folder_of(managed))})
-            if before is not None:
-                await self.reporter.emit_event(Reason.SECRET_SYNCED, f"Synced {name} with new content.")
+        name = object_name("Secret", managed.name)
+        fields = self.reporter.extra | {"secret": name, "folder": str(folder_of(managed))}
+        log.info("Secret synced", extra=fields)
+        if before is not None:
+            await self.reporter.emit_event(Reason.SECRET_SYNCED, f"Synced {name} with new content.")
+
+    async def _report_problem(self, secret: str, result: WriteResult) -> None:
+        """Say once why a Secret is not written, or which keys it is written without."""
+        problem, name = result.error_message or result.omission, object_name("Secret", secret)
+        if problem in _TRANSIENT:
+            return
+        is_news = problem and _without_numbers(problem) != _without_numbers(self.reported.get(secret, ""))
+        self.reported[secret] = problem
+        if not is_news:
+            return
+        text = "Secret not written" if result.error_message else "Secret written in part"
+        log.warning(text, extra=self.reporter.extra | {"secret": name, "error": problem})
+        message = f"Failed to write {name}: {problem}" if result.error_message else f"{name}: {problem}."
+        await self.reporter.emit_event(Reason.SECRET_REJECTED, message, is_warning=True)
+
+
+def _without_numbers(message: str) -> str:
+    """Sizes and times in a message differ with every attempt, which is no news."""
+    return _NUMBER.sub("", message)

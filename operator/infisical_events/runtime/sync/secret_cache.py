@@ -33,7 +33,7 @@ class SecretCache:
 
     async def written_fingerprint(self, name: str) -> str:
         """The fingerprint of what the operator last wrote into one of its own Secrets; empty if nothing."""
-        secret = await self._secret(name)
+        secret = await self.secret(name)
         return secret.annotations.get(annotations.CONTENT, "") if secret else ""
 
     def written_at(self, names: Iterable[str]) -> datetime | None:
@@ -41,13 +41,14 @@ class SecretCache:
         read = [secret for name in names if (secret := self.secrets.get(name)) is not None]
         return max((secret.written_at for secret in read if secret.written_at), default=None)
 
-    async def _secret(self, name: str) -> SecretMetadata | None:
+    async def secret(self, name: str) -> SecretMetadata | None:
+        """The metadata of a Secret; None if it does not exist."""
         if name not in self.secrets:
             self.secrets[name] = await self.cluster.secret_metadata(self.namespace, name)
         return self.secrets[name]
 
     async def _content(self, provider: SecretProvider, name: str) -> SecretContent:
-        secret = await self._secret(name)
+        secret = await self.secret(name)
         return SecretContent(await self._fingerprint(provider, secret), secret.annotations if secret else {})
 
     async def _fingerprint(self, provider: SecretProvider, secret: SecretMetadata | None) -> str:

@@ -4,15 +4,17 @@
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.ledger.revisions import revision_of
 from infisical_events.core.restarts.restart_records import pod_content_of
 from infisical_events.core.restarts.workload_state import WorkloadState
-from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.core.sync.secret_ownership import is_released, other_writer_of
 from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.sync.sibling_secrets import sibling_secret_state
 from infisical_events.core.sync.sync_requests import (
     PodContent,
     SecretContent,
@@ -20,9 +22,15 @@ from infisical_events.core.sync.sync_requests import (
     sync_request_patch,
 )
 from infisical_events.core.sync.value_digests import DigestKeySource
-from infisical_events.core.sync.workload_sync_state import ManagedSecretState, WorkloadSecrets
+from infisical_events.core.sync.workload_sync_state import ManagedSecretState, WorkloadSecrets, may_affect
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
+from infisical_events.kube.kubernetes_errors import (
+    ConflictError,
+    ForbiddenError,
+    KubernetesError,
+    NotFoundError,
+    UnknownOutcomeError,
+)
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter
@@ -69,13 +77,21 @@ class SyncCoordinator:
         for provider in providers if providers and await self._has_key() else ():
             for name, content in (await secrets.contents(provider, used)).items():
                 found[name] = content.fingerprint
-        if self.writer is not None:
-            for name in self.writer.names & used:
-                found[name] = await secrets.written_fingerprint(name)
+        for name in sorted(used - found.keys()):
+            found[name] = await self._written_fingerprint(secrets, name)
         return {name: text for name, text in found.items() if text}
 
     def _cache(self) -> SecretCache:
         return SecretCache(cluster=self.cluster, namespace=self.key.namespace, digest_key=self.digest_key)
+
+    async def _written_fingerprint(self, secrets: SecretCache, name: str) -> str:
+        """The fingerprint of a Secret that this or another subscription writes; empty for any other one."""
+        try:
+            return await secrets.written_fingerprint(name)
+        except KubernetesError:
+            if self.writer is not None and name in self.writer.names:
+                raise
+            return ""
 
     async def _has_key(self) -> bool:
         try:
@@ -99,6 +115,7 @@ class SyncRound:
     secrets: SecretCache
     ledger: Ledger
     providers: tuple[SecretProvider, ...]
+    siblings: dict[str, StoredSubscription | None] = field(default_factory=dict)
 
     async def gather(self, state: WorkloadState, pending: PendingRestart) -> WorkloadSecrets:
         """What is known of a workload's Secrets; those that the operator writes are brought up to date.
@@ -111,7 +128,7 @@ class SyncRound:
             return WorkloadSecrets(
                 pending, pod_content, self.timeout, untracked_volumes=state.untracked_volumes
             )
-        managed = await self._managed(state)
+        managed = await self._managed(state, pending)
         contexts = [
             self._context(provider, contents, pod_content, pending)
             for provider in self.providers
@@ -121,7 +138,7 @@ class SyncRound:
             pending=pending,
             pod_content=pod_content,
             timeout=self.timeout,
-            managed=managed,
+            managed=(*managed, *await self._of_siblings(state, pending)),
             providers=tuple(contexts),
             untracked_volumes=state.untracked_volumes,
             written_at=self.secrets.written_at(state.secrets),
@@ -149,7 +166,7 @@ class SyncRound:
         log.info("requesting sync", extra=fields)
         await self.cluster.request_sync(self.key.namespace, provider, patch)
 
-    async def _managed(self, state: WorkloadState) -> tuple[ManagedSecretState, ...]:
+    async def _managed(self, state: WorkloadState, pending: PendingRestart) -> tuple[ManagedSecretState, ...]:
         if self.writer is None:
             return ()
         results = await self.writer.results_for(state.secrets, self.ledger)
@@ -165,11 +182,44 @@ class SyncRound:
                     else await self.secrets.written_fingerprint(name),
                     is_written=result.secret is not None,
                     is_waiting_for_import=result.is_waiting_for_import,
+                    is_rejected=result.is_rejected,
+                    is_affected=may_affect(self.writer.folder_of(name), pending, self.ledger),
                     error_message=result.error_message,
                     server_wait=result.server_wait,
                 )
             )
         return tuple(managed)
+
+    async def _of_siblings(
+        self, state: WorkloadState, pending: PendingRestart
+    ) -> tuple[ManagedSecretState, ...]:
+        """The Secrets that other subscriptions of the namespace write."""
+        own = self.writer.names if self.writer is not None else frozenset[str]()
+        others = state.secrets - own - frozenset[str]().union(*(each.secrets for each in self.providers))
+        found = [await self._of_sibling(name, pending) for name in sorted(others)]
+        return tuple(each for each in found if each is not None)
+
+    async def _of_sibling(self, name: str, pending: PendingRestart) -> ManagedSecretState | None:
+        try:
+            secret = await self.secrets.secret(name)
+        except ForbiddenError:
+            return None
+        writer = other_writer_of(secret, self.key) if secret is not None else ""
+        stored = await self._subscription(writer) if writer else None
+        if secret is None or stored is None or is_released(secret, stored):
+            return None
+        fingerprint = await self.secrets.written_fingerprint(name)
+        restart = (pending, self.ledger)
+        return sibling_secret_state(secret, fingerprint, (writer, stored), restart, self.clock())
+
+    async def _subscription(self, name: str) -> StoredSubscription | None:
+        """Another subscription of the namespace, read once per round; None if it does not exist."""
+        if name not in self.siblings:
+            try:
+                self.siblings[name] = await self.cluster.get(SubscriptionKey(self.key.namespace, name, ""))
+            except NotFoundError:
+                self.siblings[name] = None
+        return self.siblings[name]
 
     def _context(
         self,

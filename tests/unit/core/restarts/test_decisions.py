@@ -43,6 +43,7 @@ SILENT = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_SILENT)
 NEW = ManagedSecretState("env", "new", is_written=True)
 SAME = ManagedSecretState("env", "old", is_written=True)
 UNWRITTEN = ManagedSecretState("env", "old", is_written=False, error_message="folder not found")
+REJECTED = replace(UNWRITTEN, is_rejected=True)
 WAITING_FOR_IMPORT = replace(UNWRITTEN, is_waiting_for_import=True)
 
 
@@ -231,6 +232,30 @@ def test_the_timeout_with_restart() -> None:
 
     assert isinstance(made, Restart)
     assert made.sync.unconfirmed is Unconfirmed.PROVIDER_TIMED_OUT
+
+
+@pytest.mark.parametrize("now", [START, LATE])
+@pytest.mark.parametrize("on_timeout", OnTimeout)
+def test_an_own_secret_that_is_rejected(now: datetime, on_timeout: OnTimeout) -> None:
+    """Its data has not changed, so nothing is restarted, however long it takes until a person acts."""
+    made = decision(gathered(secrets(REJECTED)), now, on_timeout)
+
+    assert (type(made), reason(made), is_waiting(made)) == (Defer, Reason.SECRET_REJECTED, False)
+
+
+def test_an_own_secret_that_is_rejected_beside_one_that_changed() -> None:
+    """The restart is made for that one at once, and again when the rejected one is written."""
+    made = decision(gathered(secrets(REJECTED, replace(NEW, name="other"))))
+
+    assert isinstance(made, Restart)
+    assert made.sync.unconfirmed is Unconfirmed.PROVIDER_TIMED_OUT
+
+
+def test_a_requested_restart_beside_an_own_secret_that_is_rejected() -> None:
+    """It is made with the Secrets as they are."""
+    asked = replace(PENDING, is_requested=True)
+
+    assert isinstance(decision(gathered(secrets(REJECTED, pending=asked), pending=asked)), Restart)
 
 
 def test_an_unconfirmed_restart_whose_provider_may_still_sync() -> None:

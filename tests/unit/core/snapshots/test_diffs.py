@@ -1,11 +1,13 @@
 """The difference of two states, as the events that Infisical would send."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 
 from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.snapshots.diffs import diff
-from infisical_events.core.snapshots.snapshots import PartitionState, SecretVersion
+from infisical_events.core.snapshots.diffs import content_changes, diff
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion
 from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_change, a_partition, a_partition_state
 from support.strategies import own_states, states
 
@@ -121,3 +123,30 @@ def test_what_comes_one_way_goes_the_other(before: PartitionState, after: Partit
 
     assert there.keys() == back.keys()
     assert {key for key in there if CREATE in there[key]} == {key for key in back if DELETE in back[key]}
+
+
+# -- a version is not content -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("partition", "before", "after", "keys"),
+    [
+        (OWN, {"A": ("a", 1, "x")}, {"A": ("a", 2, "x")}, []),
+        (OWN, {"A": ("a", 1, "x")}, {"A": ("a", 2, "y")}, ["A"]),
+        (OWN, {"A": ("a", 1, "x")}, {"A": ("a", 2)}, ["A"]),
+        (OWN, {"A": ("a", 1)}, {"A": ("a", 2, "x")}, ["A"]),
+        (OWN, {"A": ("a", 1, "x")}, {"A": ("b", 1, "x")}, ["A"]),
+        (OWN, {"A": ("a", 1, "x")}, {"B": ("a", 2, "x")}, ["A", "B"]),
+        (OWN, {"A": ("a", 1, "x"), "B": 1}, {"A": ("a", 2, "x"), "B": 2}, ["B"]),
+        (IMPORTED, {"A": ("a", 1, "x")}, {"A": ("a", 2, "x")}, []),
+        (IMPORTED, {"A": ("a", 1, "x"), "B": 1}, {"A": ("a", 2, "x"), "B": 2}, ["B"]),
+        (IMPORTED, {"A": ("a", 1, "x")}, {"rank": 1, "A": ("a", 2, "x")}, ["A"]),
+    ],
+)
+def test_a_new_version_with_the_same_value_is_no_change(
+    partition: Partition, before: dict[str, Any], after: dict[str, Any], keys: list[str]
+) -> None:
+    """As far as digests show it; a renamed secret or another place in the list of imports is a change."""
+    changes = content_changes(partition, a_partition_state(**before), a_partition_state(**after))
+
+    assert [change.key for change in changes] == keys
