@@ -24,6 +24,7 @@ from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
+from infisical_events.core.sync.secret_stores import StoreReference, secret_store_of
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.kube.credential_reader import MissingKeyError
 from infisical_events.kube.kubernetes_errors import (
@@ -33,6 +34,7 @@ from infisical_events.kube.kubernetes_errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.provider_client import PROVIDER_KINDS
+from infisical_events.kube.secret_client import config_map_metadata_of, managers_of
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.subscription_context import SubscriptionContext
 from support.virtual_time import virtual_now
@@ -77,6 +79,7 @@ class FakeCluster:
         self._accounts: dict[tuple[str, str], str] = {}
         self._sources: dict[tuple[str, str, str], JSONObject] = {}
         self._kept: dict[tuple[str, str], SecretMetadata] = {}
+        self._config_maps: dict[tuple[str, str], SecretMetadata] = {}
         self._data: dict[tuple[str, str], dict[str, str]] = {}
         self._births: dict[tuple[str, str], tuple[datetime, ...]] = {}
         self._progress: dict[tuple[str, str], RolloutProgress] = {}
@@ -229,6 +232,25 @@ class FakeCluster:
         kept = SecretMetadata(name, f"uid-of-{name}", version, dict(annotations), written_at=written_at)
         self._kept[namespace, name] = kept
 
+    def mark_secret(self, namespace: str, name: str, **fields: Any) -> None:  # noqa: ANN401 - of SecretMetadata
+        """Other metadata of a Secret that is kept."""
+        self._kept[namespace, name] = replace(self._kept[namespace, name], **fields)
+
+    def keep_config_map(
+        self, namespace: str, name: str, data: Mapping[str, str], annotations: Mapping[str, str] | None = None
+    ) -> None:
+        """A ConfigMap with these data."""
+        body = {
+            "metadata": {
+                "name": name,
+                "uid": f"uid-of-configmap-{name}",
+                "resourceVersion": str(next(self._versions)),
+                "annotations": dict(annotations or {}),
+            },
+            "data": dict(data),
+        }
+        self._config_maps[namespace, name] = config_map_metadata_of(body)
+
     def put_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
         """A Secret with these values, encoded as the API server keeps them."""
         self._secrets[namespace, name] = {
@@ -294,10 +316,15 @@ class FakeCluster:
         """As in `kube.sources`."""
         await self._called("list_providers")
         kinds = {kind.kind: kind for kind in PROVIDER_KINDS}
+        stores = {
+            StoreReference(kind, name): store
+            for (place, kind, name), raw in self._sources.items()
+            if kind.endswith("SecretStore") and place in {namespace, ""} and (store := secret_store_of(raw))
+        }
         return tuple(
-            provider_of(kinds[kind], raw)
+            replace(provider_of(kinds[kind], raw, stores), managers=managers_of(raw["metadata"]))
             for (place, kind, _), raw in self._sources.items()
-            if place == namespace
+            if place == namespace and kind in kinds
         )
 
     async def request_sync(
@@ -313,6 +340,11 @@ class FakeCluster:
         """As in `kube.secrets`."""
         await self._called("secret_metadata")
         return self._kept.get((namespace, name))
+
+    async def config_map(self, namespace: str, name: str) -> SecretMetadata | None:
+        """As in `kube.secrets`."""
+        await self._called("config_map")
+        return self._config_maps.get((namespace, name))
 
     async def apply_secret(
         self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str

@@ -4,13 +4,20 @@ It is read one by one and only for a pending restart; lists stay metadata-only.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from infisical_events.core.restarts.pod_references import (
+    config_maps_of,
+    entries_of,
+    secrets_of,
+    untracked_volumes_of,
+)
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.sync.secret_metadata import config_map_reference
 
 JSONObject = Mapping[str, Any]
 
@@ -32,8 +39,9 @@ class RolloutProgress(Enum):
 class WorkloadState:
     """One workload as it was read.
 
-    `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle` is why a
-    changed template would roll out nothing; `selector` finds the workload's pods.
+    `secrets` and `config_maps` are those that its pods use, by name; `untracked_volumes` names what brings
+    secrets into the pods without a Secret; `obstacle` is why a changed template would roll out nothing;
+    `selector` finds the workload's pods.
     """
 
     workload: Workload
@@ -43,6 +51,12 @@ class WorkloadState:
     obstacle: Reason | None = None
     template_annotations: Mapping[str, str] = field(default_factory=dict)
     selector: str = ""
+    config_maps: frozenset[str] = frozenset()
+
+    @property
+    def references(self) -> frozenset[str]:
+        """Its Secrets and ConfigMaps, as `SecretMetadata` names them."""
+        return self.secrets.union(map(config_map_reference, self.config_maps))
 
     @property
     def other_reloader(self) -> str:
@@ -66,8 +80,9 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
     pod_spec = template.get("spec") or {}
     return WorkloadState(
         workload=workload,
-        secrets=frozenset(_secrets(pod_spec)),
-        untracked_volumes=tuple(sorted(_untracked_volumes(pod_spec))),
+        secrets=frozenset(secrets_of(pod_spec)),
+        config_maps=frozenset(config_maps_of(pod_spec)),
+        untracked_volumes=tuple(sorted(untracked_volumes_of(pod_spec))),
         progress=_PROGRESS.get(workload.kind.kind, _always_complete)(
             spec, stored.get("status") or {}, stored["metadata"]
         ),
@@ -89,40 +104,6 @@ def _selector(spec: JSONObject) -> str:
     if selector.get("matchExpressions") or not labels:
         return ""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-
-
-def _secrets(pod_spec: JSONObject) -> Iterable[str]:
-    """The names of the Secrets which the pods mount, read into their environment, or pull images with."""
-    for container in _each(pod_spec, "initContainers", "containers", "ephemeralContainers"):
-        for variable in _each(container, "env"):
-            yield from _named(variable.get("valueFrom") or {}, "secretKeyRef", "name")
-        for source in _each(container, "envFrom"):
-            yield from _named(source, "secretRef", "name")
-    for volume in _each(pod_spec, "volumes"):
-        yield from _named(volume, "secret", "secretName")
-        for source in _each(volume.get("projected") or {}, "sources"):
-            yield from _named(source, "secret", "name")
-    for reference in _each(pod_spec, "imagePullSecrets"):
-        yield from _named({"reference": reference}, "reference", "name")
-
-
-def _untracked_volumes(pod_spec: JSONObject) -> Iterable[str]:
-    """Volumes of the Secrets Store CSI driver: the driver fetches secrets without a Secret."""
-    for volume in _each(pod_spec, "volumes"):
-        attributes = (volume.get("csi") or {}).get("volumeAttributes") or {}
-        if name := attributes.get("secretProviderClass"):
-            yield f"SecretProviderClass {name}"
-
-
-def _each(holder: JSONObject, *fields: str) -> Iterable[JSONObject]:
-    for name in fields:
-        yield from holder.get(name) or ()
-
-
-def _named(holder: JSONObject, field_name: str, name: str) -> Iterable[str]:
-    found = (holder.get(field_name) or {}).get(name)
-    if isinstance(found, str) and found:
-        yield found
 
 
 def _obstacle(kind: str, spec: JSONObject) -> Reason | None:
@@ -150,7 +131,8 @@ def _deployment(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> R
     if _is_unobserved(status, metadata):
         return RolloutProgress.UNDER_WAY
     if any(
-        condition.get("reason") == "ProgressDeadlineExceeded" for condition in _each(status, "conditions")
+        condition.get("reason") == "ProgressDeadlineExceeded"
+        for condition in entries_of(status, "conditions")
     ):
         return RolloutProgress.FAILED
     updated = status.get("updatedReplicas") or 0

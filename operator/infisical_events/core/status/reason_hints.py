@@ -21,7 +21,7 @@ _HINTS: Final = {
     Reason.ROLLOUT_PAUSED: "patched while its rollout is paused: resume the rollout to replace the pods",
     Reason.ROLLOUT_ON_DELETE: "patched with updateStrategy OnDelete: delete the pods to replace them",
     Reason.APPLIES_TO_NEXT_RUN: "its Secrets are up to date and apply to the next run",
-    Reason.NO_SECRET_PROVIDER: "no managed Secret to sync",
+    Reason.NO_SECRET_PROVIDER: "no Secret with a known provider",
 }
 
 

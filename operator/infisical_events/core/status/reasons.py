@@ -69,6 +69,7 @@ class Reason(StrEnum):
     ROLLOUT_ON_DELETE = "RolloutOnDelete"
     ROLLOUT_RESUMED = "RolloutResumed"
     WOULD_RESTART = "WouldRestart"
+    SYNC_REQUEST_REMOVED = "SyncRequestRemoved"
     SECRET_SYNCED = "SecretSynced"  # noqa: S105 - a reason, no secret
     SECRET_REJECTED = "SecretRejected"  # noqa: S105 - a reason, no secret
 

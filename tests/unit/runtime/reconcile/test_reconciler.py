@@ -85,6 +85,7 @@ class Team:
             timeout=timedelta(seconds=spec.resync.timeout_seconds),
             clock=virtual_now,
             digest_key=a_digest_key,
+            reporter=reporter,
         )
         reconciler = Reconciler(
             context=context,
