@@ -18,6 +18,12 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
+from infisical_events.core.restarts.workload_pairs import (
+    paired,
+    template_owner_of,
+    with_annotations_of,
+    with_template_of,
+)
 from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.kube_events import KubeEvent
@@ -220,6 +226,19 @@ class FakeCluster:
         """An object of another operator was made by this owner."""
         self._sources[namespace, kind.kind, name]["metadata"]["ownerReferences"] = [owner]
 
+    def annotate_source(
+        self, namespace: str, kind: ResourceKind, name: str, annotations: Mapping[str, str | None]
+    ) -> None:
+        """An edit of annotations by another client; None removes one."""
+        self._patch(
+            self._sources, (namespace, kind.kind, name), {"metadata": {"annotations": dict(annotations)}}
+        )
+
+    def manage_source(self, namespace: str, kind: ResourceKind, name: str, manager: str) -> None:
+        """The object was last written by this field manager."""
+        entry = {"manager": manager, "operation": "Update", "time": "2029-12-31T00:00:00Z"}
+        self._sources[namespace, kind.kind, name]["metadata"]["managedFields"] = [entry]
+
     def source_of(self, namespace: str, kind: ResourceKind, name: str) -> JSONObject:
         """The object as it is stored."""
         return self._sources[namespace, kind.kind, name]
@@ -291,8 +310,8 @@ class FakeCluster:
         """As in `kube.workloads`."""
         await self._called("list_workloads")
         kinds = {kind.kind: kind for kind in WORKLOAD_KINDS}
-        return tuple(
-            _workload(kinds[kind], raw["metadata"])
+        return paired(
+            _workload(kinds[kind], raw)
             for (place, kind, _), raw in self._workloads.items()
             if place == namespace
         )
@@ -305,7 +324,11 @@ class FakeCluster:
             return None
         known = next(entry for entry in WORKLOAD_KINDS if entry.kind == kind)
         progress = self._progress.get((namespace, name), RolloutProgress.COMPLETE)
-        return replace(workload_state_of(_workload(known, raw["metadata"]), raw), progress=progress)
+        workload = _workload(known, raw)
+        deployment = self._workloads.get((namespace, DEPLOYMENT.kind, workload.template_owner))
+        if deployment is not None:
+            workload = with_annotations_of(workload, _workload(DEPLOYMENT, deployment))
+        return replace(workload_state_of(workload, with_template_of(raw, deployment)), progress=progress)
 
     async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
         """As in `kube.workloads`."""
@@ -483,7 +506,8 @@ def _stored(raw: JSONObject) -> StoredSubscription:
     )
 
 
-def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
+def _workload(kind: WorkloadKind, raw: JSONObject) -> Workload:
+    metadata = raw["metadata"]
     return Workload(
         uid=metadata["uid"],
         kind=kind,
@@ -491,4 +515,5 @@ def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
         resource_version=metadata["resourceVersion"],
         annotations=dict(metadata["annotations"]),
         created_at=metadata.get("created"),
+        template_owner=template_owner_of(raw),
     )

@@ -69,7 +69,7 @@ def metadata_of(body: JSONObject) -> SecretMetadata:
             our_keys=frozenset(key for entry in ours for key in _data_keys(entry)),
             labels=metadata.get("labels") or {},
             controller_uid=next((owner["uid"] for owner in owners if owner.get("controller")), ""),
-            controller_kind=next((owner["kind"] for owner in owners if owner.get("controller")), ""),
+            controller_kind=next((owner.get("kind", "") for owner in owners if owner.get("controller")), ""),
             created_at=_newest([metadata.get("creationTimestamp")]),
             managers=managers_of(metadata),
         )

@@ -1,9 +1,10 @@
 """Which workloads are restarted, when, and how this is recorded.
 
-`workloads` reads the metadata of a workload and its filters, `pod_references` the Secrets and ConfigMaps of
-its pod template, `workload_state` these and its rollout status. `affected_workloads` matches changes to
-workloads, `user_requests` reads manual triggers, `planner` keeps the pending restarts of the ledger and plans
-an action for each. `decisions` is the pure decision about one workload from everything that was gathered;
+`workloads` reads the metadata of a workload and its filters, `workload_pairs` joins an Argo Rollout with the
+Deployment of its pod template, `pod_references` finds the Secrets and ConfigMaps of a pod template,
+`workload_state` reads these and the rollout status. `affected_workloads` matches changes to workloads,
+`user_requests` reads manual triggers, `planner` keeps the pending restarts of the ledger and plans an action
+for each. `decisions` is the pure decision about one workload from everything that was gathered;
 `admission` orders restarts by wave and concurrency; `rollouts` judges rollouts in progress; `outcomes` is
 what became of each decision, and the next ledger. `restart_records` is the annotation `last-restart`, and
 `pending_summary` sums up what is pending and why.

@@ -4,7 +4,7 @@ It is read one by one and only for a pending restart; lists stay metadata-only.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -17,6 +17,7 @@ from infisical_events.core.restarts.pod_references import (
 )
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import object_name
 from infisical_events.core.sync.secret_metadata import config_map_reference
 
 JSONObject = Mapping[str, Any]
@@ -82,7 +83,7 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
         workload=workload,
         secrets=frozenset(secrets_of(pod_spec)),
         config_maps=frozenset(config_maps_of(pod_spec)),
-        untracked_volumes=tuple(sorted(untracked_volumes_of(pod_spec))),
+        untracked_volumes=tuple(sorted((*untracked_volumes_of(pod_spec), *_unread_template(spec)))),
         progress=_PROGRESS.get(workload.kind.kind, _always_complete)(
             spec, stored.get("status") or {}, stored["metadata"]
         ),
@@ -95,6 +96,13 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
 def _template(kind: str, spec: JSONObject) -> JSONObject:
     template: JSONObject = (spec["jobTemplate"]["spec"] if kind == "CronJob" else spec).get("template") or {}
     return template
+
+
+def _unread_template(spec: JSONObject) -> Iterator[str]:
+    """The template of another object that an Argo Rollout uses, if that object was not read."""
+    reference = spec.get("workloadRef") or {}
+    if reference and not spec.get("template"):
+        yield f"the pod template of {object_name(str(reference.get('kind')), str(reference.get('name')))}"
 
 
 def _selector(spec: JSONObject) -> str:

@@ -25,6 +25,7 @@ class ExternalContent:
 
     reads: tuple[Scope, ...] | None = None
     remote_keys: tuple[str, ...] | None = None
+    disabled_reason: str = ""
     unaffected_reason: str = ""
     unrequestable_reason: str = ""
 
@@ -45,12 +46,12 @@ def target_of(name: str, spec: JSONObject) -> str:
 
 def content_of_spec(spec: JSONObject, stores: Stores) -> ExternalContent:
     """Where its data come from; raises AttributeError or TypeError for a malformed spec."""
-    if reason := _never_again(spec):
-        return ExternalContent(unaffected_reason=reason)
     entries = tuple(_entries(spec))
     involved = tuple(entry for entry in entries if _may_be_infisical(entry, stores))
     if entries and not involved:
         return ExternalContent(unaffected_reason=_other_origin(entries, stores))
+    if reason := _never_again(spec):
+        return ExternalContent(disabled_reason=reason)
     is_mixed = any(entry.is_generated for entry in entries)
     return ExternalContent(
         reads=_reads(involved, stores),

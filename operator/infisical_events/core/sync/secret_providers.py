@@ -44,7 +44,8 @@ class SecretProvider:
         reads: What it reads from Infisical; None if that is unknown.
         remote_keys: The keys in its spec, where folders are unknown; None if it does not read by keys.
         error_message: Its own message.
-        unaffected_reason: Why no change in Infisical can reach it; empty if one may.
+        disabled_reason: Why it never syncs again; empty if it does.
+        unaffected_reason: Why its data do not come from Infisical; empty if they may.
         unrequestable_reason: Why it cannot be requested and syncs by itself.
         is_waited_for: Whether a restart waits for it: not if nothing says that somebody writes its Secret.
         managers: The field managers of the object, apart from this operator and status updates.
@@ -62,6 +63,7 @@ class SecretProvider:
     reads: tuple[Scope, ...] | None = None
     remote_keys: tuple[str, ...] | None = None
     error_message: str = ""
+    disabled_reason: str = ""
     unaffected_reason: str = ""
     unrequestable_reason: str = ""
     is_waited_for: bool = True
@@ -83,6 +85,11 @@ class SecretProvider:
     def is_acknowledging(self) -> bool:
         """Whether it acknowledges syncs, so that its content is as new as requested."""
         return self.acknowledged is not None and not self.unrequestable_reason
+
+    @property
+    def uninvolved_reason(self) -> str:
+        """Why no change in Infisical reaches its Secrets; empty if one may."""
+        return self.unaffected_reason or self.disabled_reason
 
     @property
     def is_presumed(self) -> bool:
@@ -240,6 +247,7 @@ def _external_secret(name: str, spec: JSONObject, status: JSONObject, stores: St
         "reads": content.reads,
         "remote_keys": content.remote_keys,
         "error_message": _error_message(ready),
+        "disabled_reason": content.disabled_reason,
         "unaffected_reason": content.unaffected_reason,
         "unrequestable_reason": content.unrequestable_reason,
     }

@@ -7,6 +7,7 @@ without any, the workload is restarted at once and the content is watched.
 
 from datetime import timedelta
 
+from infisical_events.api import annotations
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, STATIC_SECRET, ResourceKind
 from infisical_events.core.sync.secret_metadata import FieldManager, SecretMetadata, config_map_of
 from infisical_events.core.sync.secret_providers import CONTENT_ANNOTATIONS, SecretProvider
@@ -48,14 +49,15 @@ _WAITED_FOR = "its provider is not found: waiting for new content"
 
 
 def unlisted_provider(secret: SecretMetadata) -> SecretProvider | None:
-    """What stands in for the provider of a Secret or ConfigMap; None for a ConfigMap without marks.
+    """What stands in for the provider of a Secret or ConfigMap; None if a subscription writes the Secret.
 
     It can be asked nothing, and shows a sync by the content alone. What only some controller has written is
-    not known to read Infisical: it is waited for unless another provider explains the change.
+    not known to read Infisical: it is waited for unless another provider explains the change. Of a ConfigMap,
+    which most controllers fill with other things, only the marks count.
     """
     config_map = config_map_of(secret.name)
-    is_marked, is_written = _has_carrier(secret), _has_writer(secret)
-    if config_map and not is_marked:
+    is_marked = _has_carrier(secret)
+    if annotations.CONTENT in secret.annotations:
         return None
     return SecretProvider(
         kind=CONFIG_MAP if config_map else SECRET,
@@ -67,7 +69,7 @@ def unlisted_provider(secret: SecretMetadata) -> SecretProvider | None:
         annotations={},
         reads=None if is_marked else (),
         unrequestable_reason=_WAITED_FOR,
-        is_waited_for=is_marked or is_written,
+        is_waited_for=is_marked or (not config_map and _has_writer(secret)),
     )
 
 

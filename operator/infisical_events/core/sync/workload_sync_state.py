@@ -88,7 +88,7 @@ class WorkloadSecrets:
         One that reads other folders may still show the change, by a reference or an import. So it counts
         unless another provider reads the folder of the change.
         """
-        affected = tuple(context for context in self.providers if not context.provider.unaffected_reason)
+        affected = tuple(context for context in self.providers if not context.provider.uninvolved_reason)
         if self.pending.unconfirmed or self.pending.is_requested:
             return affected
         known = [context for context in affected if context.provider.is_waited_for]
@@ -167,7 +167,16 @@ def sync_state_of(
     """
     states = [_managed_state(managed, secrets, now) for managed in secrets.managed]
     states += [_provider_state(context, secrets, now, requests or {}) for context in secrets.counted]
-    states += [_state_beside(context) for context in secrets.beside if _has_changed_beside(context)]
+    states += [
+        ProviderState(str(context.provider), SyncState.CHANGED)
+        for context in secrets.beside
+        if _has_changed_beside(context)
+    ]
+    states = states or [
+        ProviderState(str(context.provider), SyncState.UNCHANGED, context.provider.disabled_reason)
+        for context in secrets.beside
+        if context.provider.disabled_reason
+    ]
     fingerprints = {managed.name: managed.fingerprint for managed in secrets.managed}
     is_known = any(state.state is not SyncState.ASIDE for state in states)
     for context in secrets.providers:
@@ -181,22 +190,18 @@ def sync_state_of(
 
 
 def _has_changed_beside(context: SyncContext) -> bool:
-    if context.provider.unaffected_reason:
+    if context.provider.uninvolved_reason:
         return not context.is_confirmation_only and context.has_changed_beside
     return context.has_new_content
-
-
-def _state_beside(context: SyncContext) -> ProviderState:
-    return ProviderState(str(context.provider), SyncState.CHANGED, is_proven=True)
 
 
 def _not_tracked(secrets: WorkloadSecrets) -> tuple[str, ...]:
     """What brings secrets into the pods and is not waited for, with the reason."""
     volumes = (f"{volume} is not tracked" for volume in secrets.untracked_volumes)
     unaffected = (
-        f"{context.provider}: {context.provider.unaffected_reason}"
+        f"{context.provider}: {context.provider.uninvolved_reason}"
         for context in secrets.providers
-        if context.provider.unaffected_reason
+        if context.provider.uninvolved_reason
     )
     return (*volumes, *unaffected)
 

@@ -168,20 +168,20 @@ class SyncRound:
         Returns the API server's message if it refused; empty if it accepted, or if the provider was modified
         or no response came: the next round reads it and requests again if necessary.
         """
-        uid, revision = context.provider.uid, revision_of(self.ledger.epoch, self.ledger.seq)
-        if message := self.requests.failure_of(uid, revision, self.clock()):
+        uid = context.provider.uid
+        if message := self.requests.failure_of(uid, self.clock()):
             return message
         try:
-            await self._request(context, revision)
+            await self._request(context)
         except (ConflictError, UnknownOutcomeError):
-            return self.requests.record_conflict(uid, revision, self.clock())
+            return self.requests.record_conflict(uid, self.clock())
         except KubernetesError as error:
-            self.requests.record_failure(uid, revision, str(error), self.clock())
+            self.requests.record_failure(uid, str(error), self.clock())
             return str(error)
         return ""
 
-    async def _request(self, context: SyncContext, revision: str) -> None:
-        provider = context.provider
+    async def _request(self, context: SyncContext) -> None:
+        provider, revision = context.provider, revision_of(self.ledger.epoch, self.ledger.seq)
         contents = await self.secrets.contents(provider, provider.references)
         patch = sync_request_patch(replace(context, contents=contents), revision, self.clock())
         fields = {"subscription": str(self.key), "provider": str(provider)}

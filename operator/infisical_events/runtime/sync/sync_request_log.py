@@ -15,7 +15,7 @@ _MOST_REMOVALS = 2
 """So often a request may be removed until the provider counts as one that cannot be requested."""
 
 _MOST_FAILURES = 5
-"""Failed attempts for one revision within the time of `_KEPT`."""
+"""Failed attempts within the time of `_KEPT`."""
 
 _MODIFIED = "the object is modified by another client all the time"
 _CONFLICT_PAUSE = timedelta(seconds=30)
@@ -38,9 +38,8 @@ class _Removals:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """The failed attempts for one revision: why the last one failed, and when the next one may be made."""
+    """Failed attempts since the last good one: why the last one failed, and when the next may be made."""
 
-    revision: str
     count: int
     message: str
     next_at: datetime
@@ -64,25 +63,26 @@ class SyncRequestLog:
         if request is not None:
             self.sent[before.uid] = SentRequest(request, before.refreshed)
 
-    def record_failure(self, uid: str, revision: str, message: str, now: datetime) -> None:
+    def record_failure(self, uid: str, message: str, now: datetime) -> None:
         """Remember an attempt that the API server rejected."""
-        last = self.failures.get(uid)
-        count = last.count + 1 if last is not None and last.revision == revision else 1
+        count = self._failures(uid) % _MOST_FAILURES + 1
         pause = _FIRST_PAUSE * 3 ** (count - 1) if count < _MOST_FAILURES else _KEPT
-        self.failures[uid] = _Failure(revision, count, message, now + pause)
+        self.failures[uid] = _Failure(count, message, now + pause)
 
-    def record_conflict(self, uid: str, revision: str, now: datetime) -> str:
+    def record_conflict(self, uid: str, now: datetime) -> str:
         """Remember an attempt without a result; returns the message once there were too many of them."""
-        last = self.failures.get(uid)
-        count = last.count + 1 if last is not None and last.revision == revision else 1
+        count = self._failures(uid) + 1
         message = _MODIFIED if count > _MOST_FAILURES else ""
-        self.failures[uid] = _Failure(revision, count, message, now + _CONFLICT_PAUSE)
+        self.failures[uid] = _Failure(count, message, now + _CONFLICT_PAUSE)
         return message
 
-    def failure_of(self, uid: str, revision: str, now: datetime) -> str:
-        """Why no attempt for a revision is made now; empty if one may be made."""
+    def failure_of(self, uid: str, now: datetime) -> str:
+        """Why no attempt is made now; empty if one may be made."""
         last = self.failures.get(uid)
-        return last.message if last is not None and last.revision == revision and now < last.next_at else ""
+        return last.message if last is not None and now < last.next_at else ""
+
+    def _failures(self, uid: str) -> int:
+        return self.failures[uid].count if uid in self.failures else 0
 
     def sent_for(self, uid: str, epoch: str, seq: int) -> SentRequest | None:
         """The request that was sent to a provider for this revision or a later one."""

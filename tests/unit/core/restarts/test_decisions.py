@@ -262,12 +262,12 @@ def test_an_unconfirmed_restart_that_brings_new_content() -> None:
 def test_an_unconfirmed_restart_whose_provider_is_disabled() -> None:
     """It is given up: that provider never syncs again."""
     disabled = provided(
-        a_provider(unaffected_reason="refreshPolicy CreatedOnce never syncs again"), pending=TIMED_OUT
+        a_provider(disabled_reason="refreshPolicy CreatedOnce never syncs again"), pending=TIMED_OUT
     )
 
     made = decision(gathered(disabled, pending=TIMED_OUT))
 
-    assert (type(made), reason(made)) == (Resolve, Reason.NO_SECRET_PROVIDER)
+    assert (type(made), reason(made)) == (Resolve, Reason.NO_DATA_CHANGE)
 
 
 def test_an_unconfirmed_restart_without_a_provider() -> None:

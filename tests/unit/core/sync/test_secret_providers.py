@@ -52,7 +52,7 @@ def test_the_secrets_of_an_infisical_secret(spec: object, names: set[str]) -> No
     """Those that it writes into its own namespace; it acknowledges nothing."""
     provider = provider_of(INFISICAL_SECRET, stored(spec))
 
-    assert (provider.secrets, provider.acknowledged, provider.unaffected_reason) == (names, None, "")
+    assert (provider.secrets, provider.acknowledged, provider.disabled_reason) == (names, None, "")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_provider_whose_owner_reverts_sync_requests() -> None:
 )
 def test_an_external_secret_that_never_syncs_again(spec: object, is_able: bool) -> None:  # noqa: FBT001 - a table
     """It is told why it cannot be asked."""
-    unable = provider_of(EXTERNAL_SECRET, stored(spec)).unaffected_reason
+    unable = provider_of(EXTERNAL_SECRET, stored(spec)).disabled_reason
 
     assert (unable == "") is is_able
     assert is_able or "never syncs again" in unable
