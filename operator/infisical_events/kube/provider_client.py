@@ -17,6 +17,7 @@ from infisical_events.api.resources import (
     STATIC_SECRET,
     ResourceKind,
 )
+from infisical_events.core.status.text import object_name
 from infisical_events.core.sync.external_secrets import stores_of
 from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
 from infisical_events.core.sync.secret_stores import (
@@ -28,7 +29,7 @@ from infisical_events.core.sync.secret_stores import (
 )
 from infisical_events.kube.api_client import JSONObject, KubeApi, path_of
 from infisical_events.kube.discovery import Discovery
-from infisical_events.kube.kubernetes_errors import ForbiddenError, NotFoundError
+from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.kube.secret_client import managers_of
 
 PROVIDER_KINDS = (INFISICAL_SECRET, STATIC_SECRET, EXTERNAL_SECRET)
@@ -55,7 +56,6 @@ class ProviderClient:
         self._discovery = discovery
 
         self._stores: dict[tuple[str, StoreReference], _CachedStore] = {}
-        self._are_stores_forbidden = False
 
     async def list_namespace(self, namespace: str) -> tuple[SecretProvider, ...]:
         """All current providers; raises KubernetesError."""
@@ -92,21 +92,18 @@ class ProviderClient:
         return cached.store
 
     async def _read_store(self, reference: StoreReference, namespace: str) -> SecretStore | None:
-        """None if it does not exist or may not be read: then its ExternalSecrets count as Infisical's."""
+        """None if it cannot be read: then its ExternalSecrets count as Infisical's."""
         preferred = _STORE_KINDS.get(reference.kind)
-        kind = await self._discovery.served(preferred) if preferred else None
-        if kind is None:
-            return None
-        place = ("namespaces", namespace) if preferred is SECRET_STORE else ()
-        path = path_of("apis", kind.group, kind.version, *place, kind.plural, reference.name)
         try:
+            kind = await self._discovery.served(preferred) if preferred else None
+            if kind is None:
+                return None
+            place = ("namespaces", namespace) if preferred is SECRET_STORE else ()
+            path = path_of("apis", kind.group, kind.version, *place, kind.plural, reference.name)
             return secret_store_of(await self._kube.get(path))
-        except NotFoundError:
-            return None
-        except ForbiddenError as error:
-            if not self._are_stores_forbidden:
-                self._are_stores_forbidden = True
-                log.warning("cannot read %s, its ExternalSecrets count as Infisical's: %s", kind.kind, error)
+        except KubernetesError as error:
+            fields = {"store": object_name(reference.kind, reference.name), "error": str(error)}
+            log.warning("cannot read a store, its ExternalSecrets count as Infisical's", extra=fields)
             return None
 
     async def request_sync(

@@ -89,7 +89,7 @@ class WorkloadSecrets:
         unless another provider reads the folder of the change.
         """
         affected = tuple(context for context in self.providers if not context.provider.uninvolved_reason)
-        if self.pending.unconfirmed or self.pending.is_requested:
+        if self.pending.is_confirmation_only or self.pending.is_requested:
             return affected
         known = [context for context in affected if context.provider.is_waited_for]
         reading = [context for context in known if context.provider.may_read(context.changes)]
@@ -165,28 +165,46 @@ def sync_state_of(
     `requests` has the providers, by uid, that were requested to sync in this round: an empty text for a
     request that was accepted or is repeated in the next round, otherwise the API server's message.
     """
-    states = [_managed_state(managed, secrets, now) for managed in secrets.managed]
-    states += [_provider_state(context, secrets, now, requests or {}) for context in secrets.counted]
-    states += [
-        ProviderState(str(context.provider), SyncState.CHANGED)
-        for context in secrets.beside
-        if _has_changed_beside(context)
+    states = _known_states(secrets, now, requests or {}) or _disabled_states(secrets)
+    order = _ORDER_AFTER_RESTART if secrets.pending.unconfirmed else _ORDER
+    together = combine(states, _fingerprints(secrets, states), _not_tracked(secrets), order)
+    if not secrets.pending.is_confirmation_only:
+        return together
+    return replace(together, is_guess=together.is_guess or together.is_late, is_late=False)
+
+
+def _known_states(
+    secrets: WorkloadSecrets, now: datetime, requests: Mapping[str, str]
+) -> list[ProviderState]:
+    """The states of all that a change may reach, and of the others whose content changed."""
+    return [
+        *(_managed_state(managed, secrets, now) for managed in secrets.managed),
+        *(_provider_state(context, secrets, now, requests) for context in secrets.counted),
+        *(
+            ProviderState(str(context.provider), SyncState.CHANGED)
+            for context in secrets.beside
+            if _has_changed_beside(context)
+        ),
     ]
-    states = states or [
+
+
+def _disabled_states(secrets: WorkloadSecrets) -> list[ProviderState]:
+    """Providers that never sync again have the content that they had."""
+    return [
         ProviderState(str(context.provider), SyncState.UNCHANGED, context.provider.disabled_reason)
         for context in secrets.beside
         if context.provider.disabled_reason
     ]
-    fingerprints = {managed.name: managed.fingerprint for managed in secrets.managed}
+
+
+def _fingerprints(secrets: WorkloadSecrets, states: Iterable[ProviderState]) -> dict[str, str]:
+    """The content that a restart record keeps; that of Secrets that are only watched if no other is known."""
     is_known = any(state.state is not SyncState.ASIDE for state in states)
+    fingerprints = {managed.name: managed.fingerprint for managed in secrets.managed}
     for context in secrets.providers:
         if context.provider.is_waited_for or not is_known:
             fingerprints |= context.content_fingerprints
-    order = _ORDER_AFTER_RESTART if secrets.pending.unconfirmed else _ORDER
-    together = combine(states, fingerprints, _not_tracked(secrets), order)
-    if not secrets.pending.is_confirmation_only:
-        return together
-    return replace(together, is_guess=together.is_guess or together.is_late, is_late=False)
+    return fingerprints
 
 
 def _has_changed_beside(context: SyncContext) -> bool:
