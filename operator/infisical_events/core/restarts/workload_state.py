@@ -176,7 +176,8 @@ def _daemon_set(_spec: JSONObject, status: JSONObject, metadata: JSONObject) -> 
 
 
 def _argo_rollout(spec: JSONObject, status: JSONObject, metadata: JSONObject) -> RolloutProgress:
-    if _is_unobserved(status, metadata):
+    # Without any status no controller has seen it, and nothing rolls out.
+    if status.get("observedGeneration") and _is_unobserved(status, metadata):
         return RolloutProgress.UNDER_WAY
     if status.get("phase") == "Degraded":
         return RolloutProgress.FAILED
