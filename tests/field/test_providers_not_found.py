@@ -6,6 +6,7 @@ import pytest
 
 from infisical_events.api.resources import INFISICAL_SECRET, STATIC_SECRET
 from infisical_events.core.sync.secret_metadata import FieldManager
+from infisical_events.kube.kubernetes_errors import ForbiddenError
 from support.builders import DEPLOYMENT, ROLLOUT
 from support.harness import NAMESPACE
 from support.provider_harness import DATA_HASH, VERSION, ProviderHarness
@@ -246,3 +247,18 @@ async def test_field_managers_say_that_a_controller_keeps_writing_a_secret() -> 
         async with team:
             await team.change(20.0)
             assert team.rollouts("web") == [restarts], manager
+
+
+@in_virtual_time
+async def test_a_secret_without_marks_is_not_needed_for_the_restart() -> None:
+    """Neither the right to read it nor the key of digests holds up the workload."""
+    team = ProviderHarness()
+    team.create("web", uses=["by-hand"])
+    team.write("by-hand", {}, by="kubectl-create")
+    async with team:
+        team.has_digest_key = False
+        await team.change(5.0)
+        assert team.rollouts("web") == [1]
+        team.cluster.fail("secret_metadata", ForbiddenError("secrets is forbidden"), times=1000)
+        await team.change(5.0)
+        assert team.rollouts("web") == [2]

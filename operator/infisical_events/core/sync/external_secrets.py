@@ -39,9 +39,11 @@ class _Entry:
     is_generated: bool = False
 
 
-def target_of(name: str, spec: JSONObject) -> str:
-    """The name of the Secret that it writes."""
-    return str((spec.get("target") or {}).get("name") or name)
+def target_of(name: str, spec: JSONObject) -> tuple[str, str]:
+    """Kind and name of what it writes: a Secret, unless `target.manifest` names another kind."""
+    target = spec.get("target") or {}
+    kind = (target.get("manifest") or {}).get("kind") or "Secret"
+    return str(kind), str(target.get("name") or name)
 
 
 def content_of_spec(spec: JSONObject, stores: Stores) -> ExternalContent:

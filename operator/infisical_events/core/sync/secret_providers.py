@@ -239,9 +239,10 @@ def _external_secret(name: str, spec: JSONObject, status: JSONObject, stores: St
     """External Secrets: any annotation starts a sync, and it acknowledges by the synced resourceVersion."""
     ready = _conditions(status).get("Ready", {})
     is_ready = ready.get("status") == "True"
-    content = content_of_spec(spec, stores)
+    content, (target_kind, target) = content_of_spec(spec, stores), target_of(name, spec)
     return {
-        "secrets": frozenset({target_of(name, spec)}),
+        "secrets": frozenset({target} if target_kind == "Secret" else ()),
+        "config_maps": frozenset({target} if target_kind == "ConfigMap" else ()),
         "acknowledged": str(status.get("syncedResourceVersion") or "") if is_ready else "",
         "refreshed": str(status.get("refreshTime") or "") if is_ready else "",
         "reads": content.reads,

@@ -1,5 +1,6 @@
 """The Secrets and ConfigMaps of a namespace as of one round: each is read once, without its values."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +16,7 @@ from infisical_events.core.sync.sync_requests import SecretContent, fingerprint
 from infisical_events.core.sync.unlisted_writers import unlisted_content_marker_of, unlisted_provider
 from infisical_events.core.sync.value_digests import DigestKeySource
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.kube.kubernetes_errors import KubernetesError
+from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.runtime.ports import Cluster
 
 
@@ -47,11 +48,16 @@ class SecretCache:
         return max((secret.written_at for secret in read if secret.written_at), default=None)
 
     async def unlisted(self, names: Iterable[str]) -> tuple[SecretProvider, ...]:
-        """What stands in for the providers of these Secrets, of which none was found."""
-        found = [await self._secret(name) for name in sorted(names)]
-        return tuple(
-            provider for secret in found if secret is not None and (provider := unlisted_provider(secret))
-        )
+        """What stands in for the providers of these Secrets, of which none was found.
+
+        A Secret that may not be read has none: the restart does not need it.
+        """
+        providers = []
+        for name in sorted(names):
+            with contextlib.suppress(ForbiddenError):
+                secret = await self._secret(name)
+                providers.append(unlisted_provider(secret) if secret is not None else None)
+        return tuple(provider for provider in providers if provider is not None)
 
     async def _secret(self, name: str) -> SecretMetadata | None:
         if name not in self.secrets:
@@ -79,5 +85,7 @@ class SecretCache:
         try:
             key = await self.digest_key()
         except InfisicalError as error:
+            if not provider.is_waited_for:
+                return ""
             raise KubernetesError(f"Secret contents cannot be compared: {error}") from None
         return fingerprint(key.id, key.digest(f"{self.namespace}/{secret.name}", content))

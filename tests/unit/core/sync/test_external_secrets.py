@@ -145,7 +145,9 @@ def test_the_stores_and_the_target() -> None:
     spec = {**STORE, "data": [key("a")], "dataFrom": [GENERATED, {"sourceRef": {"storeRef": {"name": "t"}}}]}
 
     assert stores_of(spec) == {StoreReference("SecretStore", "s"), StoreReference("SecretStore", "t")}
-    assert (target_of("app", {}), target_of("app", {"target": {"name": "env"}})) == ("app", "env")
+    assert target_of("app", {}) == ("Secret", "app")
+    assert target_of("app", {"target": {"name": "env"}}) == ("Secret", "env")
+    assert target_of("app", {"target": {"manifest": {"kind": "ConfigMap"}}}) == ("ConfigMap", "app")
 
 
 @given(raw=json_values)
