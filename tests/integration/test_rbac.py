@@ -90,11 +90,29 @@ def workloads() -> Iterator[Manifest]:
         if kind == "Deployment":
             for secret in (ORPHAN, MERGED, *map(str.lower, FOREIGN)):
                 made = using_secret(secret, made)
+            (container,) = made["spec"]["template"]["spec"]["containers"]
+            container["envFrom"] = [*container["envFrom"], {"configMapRef": {"name": "settings"}}]
         yield made
     rollout = manifests.rollout("rollout", SHOP, secrets=[NATIVE])
     rollout["metadata"]["annotations"] = OPTED_IN
     yield rollout
     yield from run_once()
+
+
+def stores(*, is_cluster_scoped: bool) -> Iterator[Manifest]:
+    """Return the stores of the ExternalSecrets: one of the namespace, and one of the cluster."""
+    api = {"apiVersion": "external-secrets.io/v1", "spec": {"provider": {"infisical": {}}}}
+    yield {**api, "kind": "SecretStore", "metadata": {"name": "infisical"}}
+    if is_cluster_scoped:
+        yield {**api, "kind": "ClusterSecretStore", "metadata": {"name": "shared"}}
+        yield manifests.external_secret(
+            "shared", SHOP, secretStoreRef={"name": "shared", "kind": "ClusterSecretStore"}
+        )
+
+
+def config_map() -> Manifest:
+    """Return a ConfigMap that a workload uses."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"A": "1"}}
 
 
 def foreign_secret() -> Manifest:
@@ -117,12 +135,13 @@ def federated(sandbox: Sandbox) -> Manifest:
     return subscription(sandbox, "federated", authentication={"kubernetesAuth": login})
 
 
-def exercise_everything(harness: ClusterHarness, kubeconfig: Path) -> None:
+def exercise_everything(harness: ClusterHarness, kubeconfig: Path, *, is_cluster_scoped: bool) -> None:
     """Let the operator make every kind of request to the API server."""
     upstream = {"DB_PASSWORD": "first"}
     with controller_runner(kubeconfig) as runner:
         runner.start(lambda api: Rollouts(api, SHOP))
         harness.kubectl("apply", "-n", HOME, "-f", "-", stdin=json.dumps(lease_of_a_dead_replica()))
+        harness.apply(*stores(is_cluster_scoped=is_cluster_scoped), config_map())
         harness.apply(credentials(harness.sandbox), foreign_secret(), *workloads())
         for kind, (controller, manifest) in FOREIGN.items():
             runner.start(lambda api, made=controller: made(api, SHOP, holding(upstream)))  # type: ignore[misc, call-arg]
@@ -197,7 +216,7 @@ def test_what_is_granted_is_what_is_used(
     found = charts.objects(charts.helm(binary, *release, kubeconfig=kubeconfig))
     harness.operator = OperatorProcess.from_chart(found, harness.kubectl, kubeconfig, tmp_path)
 
-    exercise_everything(harness, kubeconfig)
+    exercise_everything(harness, kubeconfig, is_cluster_scoped=not served)
 
     user = f"system:serviceaccount:{HOME}:{charts.RELEASE}"
     asked = rbac.requests(private_cluster.audit_log.read_text(), user)

@@ -238,5 +238,5 @@ def test_kinds_that_nobody_here_knows_hold_up_no_other(harness: ClusterHarness) 
     assert harness.generation("bare", "replicaset") == 1
     messages = _events(harness, "payments", "Restarted")
     change = "secret:update prod:/payments DB_PASSWORD"
-    assert f"Restarted deployment/sealed: {change} (no managed Secret to sync first)." in messages
+    assert f"Restarted deployment/sealed: {change} (no known provider to sync first)." in messages
     assert f"Restarted deployment/good: {change} (secret/good)." in messages

@@ -157,7 +157,7 @@ class Writer:
     def _write(self, stored: Mapping[str, Any], content: Mapping[str, str], seen: int) -> None:
         """The Secret, with a fingerprint that changes with its content alone."""
         copied = dict(stored["metadata"].get("annotations") or {}) if self.plan.kind is STATIC_SECRET else {}
-        words = copied | {CONTENT_ANNOTATIONS[self.plan.kind]: _digest(content)}
+        words = copied | {CONTENT_ANNOTATIONS[self.plan.kind.kind]: _digest(content)}
         self._cluster.write_secret(self.plan.name, content, words, seen)
 
     def _acknowledge(self, stored: Mapping[str, Any], begun_at: float, *, is_stale: bool) -> None:

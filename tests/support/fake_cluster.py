@@ -26,6 +26,12 @@ from infisical_events.api.resources import (
 from infisical_events.api.specs import CreationPolicy, ManagedSecret, SecretKeyRef
 from infisical_events.core.restarts.pod_states import PodState
 from infisical_events.core.restarts.rollout_progress import RolloutProgress
+from infisical_events.core.restarts.workload_pairs import (
+    paired,
+    template_owner_of,
+    with_annotations_of,
+    with_template_of,
+)
 from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.status.kube_events import KubeEvent
@@ -33,6 +39,7 @@ from infisical_events.core.subscriptions import ListedSubscription, StoredSubscr
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_ownership import denial_reason, is_claimable, other_writer_of
 from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
+from infisical_events.core.sync.secret_stores import StoreReference, secret_store_of
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.kube.credential_reader import MissingKeyError
 from infisical_events.kube.kubernetes_errors import (
@@ -43,6 +50,7 @@ from infisical_events.kube.kubernetes_errors import (
     UnknownOutcomeError,
 )
 from infisical_events.kube.provider_client import PROVIDER_KINDS
+from infisical_events.kube.secret_client import config_map_metadata_of, managers_of
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.subscription_context import SubscriptionContext
 from support.virtual_time import virtual_now
@@ -87,6 +95,7 @@ class FakeCluster:
         self._accounts: dict[tuple[str, str], str] = {}
         self._sources: dict[tuple[str, str, str], JSONObject] = {}
         self._kept: dict[tuple[str, str], SecretMetadata] = {}
+        self._config_maps: dict[tuple[str, str], SecretMetadata] = {}
         self._data: dict[tuple[str, str], dict[str, str]] = {}
         self._births: dict[tuple[str, str], tuple[datetime, ...]] = {}
         self._progress: dict[tuple[str, str], RolloutProgress] = {}
@@ -245,6 +254,19 @@ class FakeCluster:
         """An object of another operator was made by this owner."""
         self._sources[namespace, kind.kind, name]["metadata"]["ownerReferences"] = [owner]
 
+    def annotate_source(
+        self, namespace: str, kind: ResourceKind, name: str, annotations: Mapping[str, str | None]
+    ) -> None:
+        """An edit of annotations by another client; None removes one."""
+        self._patch(
+            self._sources, (namespace, kind.kind, name), {"metadata": {"annotations": dict(annotations)}}
+        )
+
+    def manage_source(self, namespace: str, kind: ResourceKind, name: str, manager: str) -> None:
+        """The object was last written by this field manager."""
+        entry = {"manager": manager, "operation": "Update", "time": "2029-12-31T00:00:00Z"}
+        self._sources[namespace, kind.kind, name]["metadata"]["managedFields"] = [entry]
+
     def source_of(self, namespace: str, kind: ResourceKind, name: str) -> JSONObject:
         """The object as it is stored."""
         return self._sources[namespace, kind.kind, name]
@@ -294,6 +316,25 @@ class FakeCluster:
         """The metadata of a Secret; None if it does not exist."""
         return self._kept.get((namespace, name))
 
+    def mark_secret(self, namespace: str, name: str, **fields: Any) -> None:  # noqa: ANN401 - of SecretMetadata
+        """Other metadata of a Secret that is kept."""
+        self._kept[namespace, name] = replace(self._kept[namespace, name], **fields)
+
+    def keep_config_map(
+        self, namespace: str, name: str, data: Mapping[str, str], annotations: Mapping[str, str] | None = None
+    ) -> None:
+        """A ConfigMap with these data."""
+        body = {
+            "metadata": {
+                "name": name,
+                "uid": f"uid-of-configmap-{name}",
+                "resourceVersion": str(next(self._versions)),
+                "annotations": dict(annotations or {}),
+            },
+            "data": dict(data),
+        }
+        self._config_maps[namespace, name] = config_map_metadata_of(body)
+
     def put_secret(self, namespace: str, name: str, values: Mapping[str, str]) -> None:
         """A Secret with these values, encoded as the API server keeps them."""
         self._secrets[namespace, name] = {
@@ -334,8 +375,8 @@ class FakeCluster:
         """As in `kube.workloads`."""
         await self._called("list_workloads")
         kinds = {kind.kind: kind for kind in WORKLOAD_KINDS}
-        found = tuple(
-            _workload(kinds[kind], raw["metadata"])
+        found = paired(
+            _workload(kinds[kind], raw)
             for (place, kind, _), raw in self._workloads.items()
             if place == namespace and kind not in self._unlisted
         )
@@ -348,7 +389,11 @@ class FakeCluster:
         if raw is None:
             return None
         known = next(entry for entry in WORKLOAD_KINDS if entry.kind == kind)
-        state = workload_state_of(_workload(known, raw["metadata"]), raw)
+        workload = _workload(known, raw)
+        deployment = self._workloads.get((namespace, DEPLOYMENT.kind, workload.template_owner))
+        if deployment is not None:
+            workload = with_annotations_of(workload, _workload(DEPLOYMENT, deployment))
+        state = workload_state_of(workload, with_template_of(raw, deployment))
         progress = self._progress.get((namespace, name))
         if progress is None and "status" in raw:
             return state
@@ -372,10 +417,15 @@ class FakeCluster:
         """As in `kube.sources`."""
         await self._called("list_providers")
         kinds = {kind.kind: kind for kind in PROVIDER_KINDS}
+        stores = {
+            StoreReference(kind, name): store
+            for (place, kind, name), raw in self._sources.items()
+            if kind.endswith("SecretStore") and place in {namespace, ""} and (store := secret_store_of(raw))
+        }
         return tuple(
-            provider_of(kinds[kind], raw)
+            replace(provider_of(kinds[kind], raw, stores), managers=managers_of(raw["metadata"]))
             for (place, kind, _), raw in self._sources.items()
-            if place == namespace
+            if place == namespace and kind in kinds
         )
 
     async def request_sync(
@@ -391,6 +441,11 @@ class FakeCluster:
         """As in `kube.secrets`."""
         await self._called("secret_metadata")
         return self._kept.get((namespace, name))
+
+    async def config_map(self, namespace: str, name: str) -> SecretMetadata | None:
+        """As in `kube.secrets`."""
+        await self._called("config_map")
+        return self._config_maps.get((namespace, name))
 
     async def apply_secret(
         self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
@@ -569,7 +624,8 @@ def _stored(raw: JSONObject) -> StoredSubscription:
     )
 
 
-def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
+def _workload(kind: WorkloadKind, raw: JSONObject) -> Workload:
+    metadata = raw["metadata"]
     return Workload(
         uid=metadata["uid"],
         kind=kind,
@@ -577,4 +633,5 @@ def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
         resource_version=metadata["resourceVersion"],
         annotations=dict(metadata["annotations"]),
         created_at=metadata.get("created"),
+        template_owner=template_owner_of(raw),
     )

@@ -77,6 +77,9 @@ def test_rights(render: Render) -> None:
 
 
 TOKENS = ("", "serviceaccounts/token", "create")
+STORE, CLUSTER_STORE = (
+    ("external-secrets.io", resource, "get") for resource in ("secretstores", "clustersecretstores")
+)
 
 
 @pytest.mark.parametrize("namespaces", [[], ["shop"]])
@@ -85,6 +88,8 @@ TOKENS = ("", "serviceaccounts/token", "create")
     [
         ({"serviceAccountTokens": False}, {TOKENS}, set[tuple[str, str, str]]()),
         ({"writeSecrets": False}, {("", "secrets", "get create patch")}, {("", "secrets", "get")}),
+        ({"readConfigMaps": False}, {("", "configmaps", "get")}, set[tuple[str, str, str]]()),
+        ({"readSecretStores": False}, {STORE, CLUSTER_STORE}, set[tuple[str, str, str]]()),
     ],
 )
 def test_rights_that_nobody_uses(
@@ -94,11 +99,12 @@ def test_rights_that_nobody_uses(
     lost: set[tuple[str, str, str]],
     left: set[tuple[str, str, str]],
 ) -> None:
-    """Tokens of ServiceAccounts and the writing of Secrets can be left out, and nothing else goes."""
+    """Each right of a feature can be left out, and nothing else goes with it."""
     found = render(rbac=rbac, scopedNamespaces=namespaces)
     role = found[Key("Role", NAME, "shop") if namespaces else Key("ClusterRole", NAME)]
 
-    assert granted(role) == documented(1) - lost | left
+    scoped = {CLUSTER_STORE} if namespaces else set()
+    assert granted(role) == documented(1) - scoped - lost | left
 
 
 def test_rights_at_home(render: Render) -> None:
@@ -155,7 +161,7 @@ def test_chosen_namespaces(render: Render) -> None:
     assert {key for key in found if "Role" in key.kind} == {
         Key(kind, name, namespace) for kind in ("Role", "RoleBinding") for name, namespace in places
     }
-    assert granted(found[Key("Role", NAME, "shop")]) == documented(1)
+    assert granted(found[Key("Role", NAME, "shop")]) == documented(1) - {CLUSTER_STORE}
     assert charts.operator_command(found)[2:4] == ["--namespace=shop", "--namespace=mail"]
 
 

@@ -49,6 +49,7 @@ def calls_of(cluster: KubeCluster, name: str) -> list[Callable[[], Awaitable[obj
         lambda: cluster.secret_value(HOME, ref),
         lambda: cluster.service_account_token(HOME, name, ()),
         lambda: cluster.secret_metadata(HOME, name),
+        lambda: cluster.config_map(HOME, name),
         lambda: cluster.apply_secret(key, managed, {}, "token"),
         lambda: cluster.list_workloads(HOME),
         *(lambda kind=kind: cluster.read_workload(HOME, kind.kind, name) for kind in WORKLOAD_KINDS),
@@ -85,7 +86,7 @@ async def test_every_request_stays_in_the_namespace(name: str) -> None:
 def _is_at_home(path: str, name: str) -> bool:
     """Whether it is the discovery's, or below the namespace with the name as one segment at most."""
     segments = path.strip("/").split("/")
-    if segments[0] == "apis" and len(segments) == 3:
+    if segments[0] == "apis" and len(segments) in {2, 3}:
         return True
     *_, namespace = segments[: segments.index("namespaces") + 2]
     behind = [unquote(segment) for segment in segments[segments.index("namespaces") + 2 :]]

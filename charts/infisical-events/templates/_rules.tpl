@@ -30,11 +30,23 @@ it has no right to list or watch Secrets.
 - apiGroups: [external-secrets.io]
   resources: [externalsecrets]
   verbs: [list, patch]
+{{- if .Values.rbac.readSecretStores }}
+# Whether an ExternalSecret reads from Infisical. A Role cannot grant the cluster-scoped kind.
+- apiGroups: [external-secrets.io]
+  resources: [secretstores{{ if not .Values.scopedNamespaces }}, clustersecretstores{{ end }}]
+  verbs: [get]
+{{- end }}
 # By name: the credentials of a subscription, the metadata of the Secrets that its workloads use, and the
 # Secrets that the operator writes for it (spec.resync.secrets).
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get{{ if .Values.rbac.writeSecrets }}, create, patch{{ end }}]
+{{- if .Values.rbac.readConfigMaps }}
+# By name: the ConfigMaps that workloads use and that the Infisical operator writes.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+{{- end }}
 {{- if .Values.rbac.serviceAccountTokens }}
 # Tokens for spec.authentication.kubernetesAuth.
 - apiGroups: [""]

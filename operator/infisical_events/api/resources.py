@@ -18,7 +18,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 
 @dataclass(frozen=True, slots=True)
 class ResourceKind:
-    """A kind of namespaced object."""
+    """A kind of object, in the version that is preferred."""
 
     kind: str
     plural: str
@@ -74,3 +74,5 @@ STATIC_SECRET = ResourceKind(
     "InfisicalStaticSecret", "infisicalstaticsecrets", "secrets.infisical.com", "v1beta1"
 )
 EXTERNAL_SECRET = ResourceKind("ExternalSecret", "externalsecrets", "external-secrets.io", "v1")
+SECRET_STORE = ResourceKind("SecretStore", "secretstores", "external-secrets.io", "v1")
+CLUSTER_SECRET_STORE = ResourceKind("ClusterSecretStore", "clustersecretstores", "external-secrets.io", "v1")

@@ -3,13 +3,21 @@
 import asyncio
 from datetime import datetime
 
-from infisical_events.api.resources import WORKLOAD_KINDS, WorkloadKind
+from infisical_events.api.resources import WORKLOAD_KINDS, Restarting, WorkloadKind
 from infisical_events.core.restarts.pod_states import PodState, pod_state_of
+from infisical_events.core.restarts.workload_pairs import (
+    paired,
+    template_owner_of,
+    with_annotations_of,
+    with_template_of,
+)
 from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
 from infisical_events.core.restarts.workloads import Workload, WorkloadList
-from infisical_events.kube.api_client import METADATA_LIST, JSONObject, KubeApi, path_of, time_of
+from infisical_events.kube.api_client import JSON, METADATA_LIST, JSONObject, KubeApi, path_of, time_of
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
+
+_DEPLOYMENT = WORKLOAD_KINDS[0]
 
 
 class WorkloadClient:
@@ -38,7 +46,7 @@ class WorkloadClient:
             raise failures[WORKLOAD_KINDS[0].kind]
         found = (result for result in results if not isinstance(result, KubernetesError))
         return WorkloadList(
-            tuple(workload for workloads in found for workload in workloads),
+            paired(workload for workloads in found for workload in workloads),
             {kind: str(error) for kind, error in failures.items()},
         )
 
@@ -51,8 +59,10 @@ class WorkloadClient:
     async def _list_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...]:
         if not (kind.is_builtin or await self._discovery.has(kind)):
             return ()
-        found = [metadata async for metadata in self._kube.list_metadata(_path(kind, namespace))]
-        return tuple(_workload(kind, metadata) for metadata in found if "deletionTimestamp" not in metadata)
+        # Of an Argo Rollout, the spec says whose pod template it uses.
+        accept = JSON if kind.restarting is Restarting.BY_RESTART_AT else METADATA_LIST
+        found = [item async for item in self._kube.list(_path(kind, namespace), accept=accept)]
+        return tuple(_workload(kind, item) for item in found if "deletionTimestamp" not in item["metadata"])
 
     async def read(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
         """The current state of one workload; None if it does not exist; raises KubernetesError."""
@@ -64,9 +74,22 @@ class WorkloadClient:
         except NotFoundError:
             return None
         try:
-            return workload_state_of(_workload(known, stored["metadata"]), stored)
+            workload = _workload(known, stored)
+            deployment = await self._template_owner(namespace, workload)
+            if deployment is not None:
+                workload = with_annotations_of(workload, _workload(_DEPLOYMENT, deployment))
+            return workload_state_of(workload, with_template_of(stored, deployment))
         except (KeyError, TypeError, AttributeError, ValueError):
             raise KubernetesError(f"the API server's response is not a {kind}") from None
+
+    async def _template_owner(self, namespace: str, workload: Workload) -> JSONObject | None:
+        """The stored Deployment whose pod template the workload uses; None if there is none."""
+        if not workload.template_owner:
+            return None
+        try:
+            return await self._kube.get(_path(_DEPLOYMENT, namespace, workload.template_owner))
+        except NotFoundError:
+            return None
 
     async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
         """The creation time of each pod with these labels, in whole seconds; raises KubernetesError."""
@@ -92,7 +115,8 @@ def _path(kind: WorkloadKind, namespace: str, *name: str) -> str:
     return path_of("apis", kind.group, kind.version, "namespaces", namespace, kind.plural, *name)
 
 
-def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
+def _workload(kind: WorkloadKind, stored: JSONObject) -> Workload:
+    metadata = stored["metadata"]
     created = metadata.get("creationTimestamp")
     return Workload(
         uid=metadata["uid"],
@@ -101,4 +125,5 @@ def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:
         resource_version=metadata["resourceVersion"],
         annotations=metadata.get("annotations") or {},
         created_at=time_of(created) if created else None,
+        template_owner=template_owner_of(stored),
     )

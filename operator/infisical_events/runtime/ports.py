@@ -72,6 +72,9 @@ class Cluster(Protocol):
     async def secret_metadata(  # noqa: D102
         self, namespace: str, name: str
     ) -> SecretMetadata | None: ...
+    async def config_map(  # noqa: D102
+        self, namespace: str, name: str
+    ) -> SecretMetadata | None: ...
     async def apply_secret(  # noqa: D102
         self, key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str], token: str
     ) -> SecretMetadata: ...

@@ -43,6 +43,6 @@ ROLLOUT = Resource("argoproj.io", "v1alpha1", "Rollout", "rollouts")
 
 
 def serve(kubectl: Callable[..., str]) -> None:
-    """Apply the CRDs of all four kinds and wait for them; idempotent."""
+    """Apply the CRDs of these kinds and of the stores and wait for them; idempotent."""
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
     kubectl("wait", "--for=condition=Established", "-f", str(CRDS), "--timeout=30s")

@@ -336,6 +336,8 @@ def _argo_restart(rollout: _Rollout) -> RolloutProgress:
 
 def _argo_rollout(rollout: _Rollout) -> RolloutProgress:
     """A canary that is paused at a step replaces no pods until a person or its timer promotes it."""
+    if not rollout.status:  # no controller has seen it: nothing rolls out
+        return RolloutProgress.COMPLETE
     restart = _argo_restart(rollout)
     if restart not in {RolloutProgress.COMPLETE, RolloutProgress.UNAVAILABLE}:
         return restart

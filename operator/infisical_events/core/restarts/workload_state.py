@@ -4,10 +4,15 @@ It is read one by one and only for a pending restart; lists stay metadata-only.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infisical_events.core.restarts.pod_references import (
+    config_maps_of,
+    secrets_of,
+    untracked_volumes_of,
+)
 from infisical_events.core.restarts.pod_states import PodState
 from infisical_events.core.restarts.rollout_progress import (
     RolloutDetails,
@@ -19,6 +24,8 @@ from infisical_events.core.restarts.rollout_progress import (
 )
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import object_name
+from infisical_events.core.sync.secret_metadata import config_map_reference
 
 JSONObject = Mapping[str, Any]
 
@@ -32,8 +39,9 @@ _LISTS = (f"secret.{_RELOADER}/reload",)
 class WorkloadState:
     """One workload as it was read.
 
-    `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle` is why pods
-    would keep the old template after a change of it; `selector` finds the workload's pods.
+    `secrets` and `config_maps` are those that its pods use, by name; `untracked_volumes` names what brings
+    secrets into the pods without a Secret; `obstacle` is why pods would keep the old template after a change
+    of it; `selector` finds the workload's pods.
     """
 
     workload: Workload
@@ -44,6 +52,12 @@ class WorkloadState:
     obstacle: Reason | None = None
     template_annotations: Mapping[str, str] = field(default_factory=dict)
     selector: str = ""
+    config_maps: frozenset[str] = frozenset()
+
+    @property
+    def references(self) -> frozenset[str]:
+        """Its Secrets and ConfigMaps, as `SecretMetadata` names them."""
+        return self.secrets.union(map(config_map_reference, self.config_maps))
 
     @property
     def other_reloader(self) -> str:
@@ -86,8 +100,9 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
     pod_spec = template.get("spec") or {}
     return WorkloadState(
         workload=workload,
-        secrets=frozenset(_secrets(pod_spec)),
-        untracked_volumes=tuple(sorted(_untracked_volumes(pod_spec))),
+        secrets=frozenset(secrets_of(pod_spec)),
+        config_maps=frozenset(config_maps_of(pod_spec)),
+        untracked_volumes=tuple(sorted((*untracked_volumes_of(pod_spec), *_unread_template(spec)))),
         progress=progress_of(workload.kind.kind, stored),
         rollout=details_of(workload.kind.kind, stored),
         obstacle=obstacle_of(workload.kind.kind, spec),
@@ -101,6 +116,13 @@ def _template(kind: str, spec: JSONObject) -> JSONObject:
     return template
 
 
+def _unread_template(spec: JSONObject) -> Iterator[str]:
+    """The template of another object that an Argo Rollout uses, if that object was not read."""
+    reference = spec.get("workloadRef") or {}
+    if reference and not spec.get("template"):
+        yield f"the pod template of {object_name(str(reference.get('kind')), str(reference.get('name')))}"
+
+
 def _selector(spec: JSONObject) -> str:
     """Empty where labels alone do not find the pods."""
     selector = spec.get("selector") or {}
@@ -108,37 +130,3 @@ def _selector(spec: JSONObject) -> str:
     if selector.get("matchExpressions") or not labels:
         return ""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-
-
-def _secrets(pod_spec: JSONObject) -> Iterable[str]:
-    """The names of the Secrets which the pods mount, read into their environment, or pull images with."""
-    for container in _each(pod_spec, "initContainers", "containers", "ephemeralContainers"):
-        for variable in _each(container, "env"):
-            yield from _named(variable.get("valueFrom") or {}, "secretKeyRef", "name")
-        for source in _each(container, "envFrom"):
-            yield from _named(source, "secretRef", "name")
-    for volume in _each(pod_spec, "volumes"):
-        yield from _named(volume, "secret", "secretName")
-        for source in _each(volume.get("projected") or {}, "sources"):
-            yield from _named(source, "secret", "name")
-    for reference in _each(pod_spec, "imagePullSecrets"):
-        yield from _named({"reference": reference}, "reference", "name")
-
-
-def _untracked_volumes(pod_spec: JSONObject) -> Iterable[str]:
-    """Volumes of the Secrets Store CSI driver: the driver fetches secrets without a Secret."""
-    for volume in _each(pod_spec, "volumes"):
-        attributes = (volume.get("csi") or {}).get("volumeAttributes") or {}
-        if name := attributes.get("secretProviderClass"):
-            yield f"SecretProviderClass {name}"
-
-
-def _each(holder: JSONObject, *fields: str) -> Iterable[JSONObject]:
-    for name in fields:
-        yield from holder.get(name) or ()
-
-
-def _named(holder: JSONObject, field_name: str, name: str) -> Iterable[str]:
-    found = (holder.get(field_name) or {}).get(name)
-    if isinstance(found, str) and found:
-        yield found

@@ -27,7 +27,10 @@ def listed(annotations: Mapping[str, str], key: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Identity, version and annotations of a Deployment, StatefulSet or the like."""
+    """Identity, version and annotations of a Deployment, StatefulSet or the like.
+
+    `template_owner` is the name of the Deployment whose pod template a Rollout uses; empty otherwise.
+    """
 
     uid: str
     kind: WorkloadKind
@@ -35,6 +38,7 @@ class Workload:
     resource_version: str
     annotations: Mapping[str, str]
     created_at: datetime | None = None
+    template_owner: str = ""
 
     @property
     def own_annotations(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ _HINTS: Final = {
     ),
     Reason.DRY_RUN: "spec.mode is DryRun",
     Reason.APPLIES_TO_NEXT_RUN: "its Secrets are up to date and apply to the next run",
-    Reason.NO_SECRET_PROVIDER: "no managed Secret to sync",
+    Reason.NO_SECRET_PROVIDER: "no Secret with a known provider",
 }
 
 

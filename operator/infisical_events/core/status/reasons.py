@@ -74,6 +74,7 @@ class Reason(StrEnum):
     ROLLOUT_BLOCKED = "RolloutBlocked"
     ROLLOUT_RESUMED = "RolloutResumed"
     WOULD_RESTART = "WouldRestart"
+    SYNC_REQUEST_REMOVED = "SyncRequestRemoved"
     SECRET_SYNCED = "SecretSynced"  # noqa: S105 - a reason, no secret
     SECRET_REJECTED = "SecretRejected"  # noqa: S105 - a reason, no secret
     SECRET_RESTORED = "SecretRestored"  # noqa: S105 - a reason, no secret

@@ -1,4 +1,4 @@
-"""The metadata of a Kubernetes Secret, never its values."""
+"""The metadata of a Kubernetes Secret or ConfigMap, never its values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,37 @@ _DATA = "f:data/f:"
 _MOST_NAMES = 5
 """Keys that one sentence names."""
 
+_CONFIG_MAP = "configmap/"
+
+
+def config_map_reference(name: str) -> str:
+    """How a ConfigMap is named beside Secrets: `configmap/NAME`, which no Secret's name can be."""
+    return f"{_CONFIG_MAP}{name}"
+
+
+def config_map_of(reference: str) -> str:
+    """The name of the ConfigMap; empty if the reference is the name of a Secret."""
+    return reference.removeprefix(_CONFIG_MAP) if reference.startswith(_CONFIG_MAP) else ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FieldManager:
+    """Who wrote fields of an object, and when last; `writes_data` tells whether the data are among them.
+
+    `time` is the API server's, in whole seconds: of the manager's last write that changed its fields.
+    """
+
+    name: str
+    time: datetime
+    writes_data: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class SecretMetadata:
     """Who owns a Secret, who wrote it when, and what its writer says of its content.
+
+    `name` is the reference of a ConfigMap, whose `data_digest` is a plain digest of its data: it is stored
+    elsewhere only under a key.
 
     Attributes:
         written_at: The newest time of a write by the API server's clock, in whole seconds.
@@ -21,8 +48,10 @@ class SecretMetadata:
             paths of `managedFields`: `f:data/f:PASSWORD`.
         other_managers: The field managers of fields that other clients wrote, by their paths.
         controller_uid: The owner that manages it (`controller: true`); empty if there is none.
+        controller_kind: The kind of that owner.
         is_owned_by_subscription: Whether that owner is a subscription.
         is_deleting: Whether it is deleted and only waits for finalizers.
+        managers: The field managers apart from this operator.
     """
 
     name: str
@@ -35,13 +64,23 @@ class SecretMetadata:
     other_managers: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     controller_uid: str = ""
+    controller_kind: str = ""
     is_owned_by_subscription: bool = False
     is_deleting: bool = False
+    created_at: datetime | None = None
+    managers: tuple[FieldManager, ...] = ()
+    data_digest: str = ""
 
     @property
     def our_keys(self) -> frozenset[str]:
         """The data keys among our fields."""
         return frozenset(path.removeprefix(_DATA) for path in self.our_fields if path.startswith(_DATA))
+
+    @property
+    def data_written_at(self) -> datetime | None:
+        """When the data were last written, as far as that is known."""
+        times = [manager.time for manager in self.managers if manager.writes_data]
+        return max(times, default=self.written_at)
 
 
 def drift_of(found: SecretMetadata | None, written: SecretMetadata) -> str:

@@ -1,7 +1,10 @@
-"""Secret providers: the three kinds of objects by which other controllers write Kubernetes Secrets."""
+"""Secret providers: objects by which other controllers write Kubernetes Secrets and ConfigMaps.
+
+`external_secrets` reads the spec of an ExternalSecret; `unlisted_writers` stands in where no object is found.
+"""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,14 +12,16 @@ from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, ST
 from infisical_events.core.paths.scopes import Folder, Scope, canonical
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.text import object_name, single_line
-from infisical_events.core.sync.secret_metadata import SecretMetadata
+from infisical_events.core.sync.external_secrets import content_of_spec, names_change, target_of
+from infisical_events.core.sync.secret_metadata import FieldManager, SecretMetadata, config_map_reference
+from infisical_events.core.sync.secret_stores import NO_STORES, Stores
 
 JSONObject = Mapping[str, Any]
 
 CONTENT_ANNOTATIONS = {
-    INFISICAL_SECRET: "secrets.infisical.com/version",
-    STATIC_SECRET: "secrets.infisical.com/version",
-    EXTERNAL_SECRET: "reconcile.external-secrets.io/data-hash",
+    INFISICAL_SECRET.kind: "secrets.infisical.com/version",
+    STATIC_SECRET.kind: "secrets.infisical.com/version",
+    EXTERNAL_SECRET.kind: "reconcile.external-secrets.io/data-hash",
 }
 """The annotation of a Secret that changes with its data alone, by kind of provider."""
 
@@ -29,12 +34,20 @@ _LONGEST_TROUBLE = 200
 
 @dataclass(frozen=True, slots=True)
 class SecretProvider:
-    """One object that writes Secrets.
+    """One object that writes Secrets or ConfigMaps into its namespace.
 
-    `acknowledged` changes with each sync that the provider acknowledges, None if it never acknowledges
-    any: then its content alone shows a sync. `reads` is what it reads from Infisical, None if that is
-    unknown. `error_message` is its own message; `disabled_reason` is why it never syncs again,
-    `unrequestable_reason` why it cannot be requested and syncs by itself.
+    Attributes:
+        acknowledged: Changes with each sync that the provider acknowledges; None if it never acknowledges
+            any: then its content alone shows a sync.
+        refreshed: When it last synced, in its own words; changes with each sync, the requested ones or not.
+        reads: What it reads from Infisical; None if that is unknown.
+        remote_keys: The keys in its spec, where folders are unknown; None if it does not read by keys.
+        error_message: Its own message.
+        disabled_reason: Why it never syncs again; empty if it does.
+        unaffected_reason: Why its data do not come from Infisical; empty if they may.
+        unrequestable_reason: Why it cannot be requested and syncs by itself.
+        is_waited_for: Whether a restart waits for it: not if nothing says that somebody writes its Secret.
+        managers: The field managers of the object, apart from this operator and status updates.
     """
 
     kind: ResourceKind
@@ -45,10 +58,16 @@ class SecretProvider:
     annotations: Mapping[str, str]
     acknowledged: str | None = None
     copies_annotations: bool = False
+    refreshed: str = ""
     reads: tuple[Scope, ...] | None = None
+    remote_keys: tuple[str, ...] | None = None
     error_message: str = ""
     disabled_reason: str = ""
+    unaffected_reason: str = ""
     unrequestable_reason: str = ""
+    is_waited_for: bool = True
+    managers: tuple[FieldManager, ...] = ()
+    config_maps: frozenset[str] = frozenset()
     sync_trigger: Mapping[str, Any] = field(default_factory=dict)
     """What has to be patched in its spec to start a sync, besides the annotation."""
 
@@ -57,66 +76,93 @@ class SecretProvider:
         return object_name(self.kind.kind, self.name)
 
     @property
+    def references(self) -> frozenset[str]:
+        """What it writes: its Secrets and ConfigMaps, as `SecretMetadata` names them."""
+        return self.secrets.union(map(config_map_reference, self.config_maps))
+
+    @property
     def is_acknowledging(self) -> bool:
         """Whether it acknowledges syncs, so that its content is as new as requested."""
         return self.acknowledged is not None and not self.unrequestable_reason
 
     @property
+    def uninvolved_reason(self) -> str:
+        """Why no change in Infisical reaches its Secrets; empty if one may."""
+        return self.unaffected_reason or self.disabled_reason
+
+    @property
+    def is_presumed(self) -> bool:
+        """Whether it is not known to read anything from Infisical."""
+        return self.reads == ()
+
+    @property
     def max_wait(self) -> timedelta:
         """How long after the timeout a sync may still come."""
-        if self.disabled_reason:
-            return timedelta()
         return _LONGEST_SILENCE if self.acknowledged is None else timedelta.max
 
     def may_read(self, changes: Iterable[Change]) -> bool:
         """Whether some of the changes may be in what it reads from Infisical."""
-        return self.reads is None or any(
-            scope.overlaps(change.scope) for scope in self.reads for change in changes
-        )
+        if self.reads is not None:
+            return any(scope.overlaps(change.scope) for scope in self.reads for change in changes)
+        keys = self.remote_keys
+        return keys is None or any(names_change(key, change) for key in keys for change in changes)
 
 
 def content_marker_of(provider: SecretProvider, secret: SecretMetadata | None) -> str:
     """The content of a Secret in its provider's terms; empty when there is no such annotation.
 
-    It may be a plain digest of values, so it is compared and stored elsewhere only under a key.
+    It may be a plain digest of values, so it is compared and stored elsewhere only under a key. The
+    annotation of a ConfigMap may be missing until its first update, so its data count.
     """
-    return secret.annotations.get(CONTENT_ANNOTATIONS[provider.kind], "") if secret else ""
+    if secret is None:
+        return ""
+    return secret.data_digest or secret.annotations.get(CONTENT_ANNOTATIONS[provider.kind.kind], "")
 
 
-def provider_of(kind: ResourceKind, stored: JSONObject) -> SecretProvider:
-    """Read a stored object of one of the three kinds.
+def provider_of(kind: ResourceKind, stored: JSONObject, stores: Stores = NO_STORES) -> SecretProvider:
+    """Read a stored object of one of the three kinds, in any version; `stores` are those that could be read.
 
     Raises:
         KeyError, TypeError, AttributeError, ValueError: it does not have the shape of its kind.
     """
     metadata, spec = stored["metadata"], stored.get("spec") or {}
     status = stored.get("status") or {}
-    fields = _READERS[kind](metadata["name"], spec, status, metadata.get("namespace", ""))
-    return SecretProvider(
+    if kind.kind == EXTERNAL_SECRET.kind:
+        fields = _external_secret(metadata["name"], spec, status, stores)
+    else:
+        read = _infisical_secret if kind.kind == INFISICAL_SECRET.kind else _static_secret
+        fields = read(spec, status, metadata.get("namespace", ""))
+    provider = SecretProvider(
         kind=kind,
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         annotations=metadata.get("annotations") or {},
-        unrequestable_reason=_unrequestable_reason(metadata),
         **fields,
     )
+    reason = _unrequestable_reason(metadata)
+    return replace(provider, unrequestable_reason=reason) if reason else provider
 
 
 def _conditions(status: JSONObject) -> dict[str, JSONObject]:
     return {condition["type"]: condition for condition in status.get("conditions") or ()}
 
 
-def _infisical_secret(_name: str, spec: JSONObject, _status: JSONObject, namespace: str) -> dict[str, Any]:
+def _infisical_secret(spec: JSONObject, _status: JSONObject, namespace: str) -> dict[str, Any]:
     """The official operator's v1alpha1: only a changed spec starts a sync, which it never acknowledges.
 
     The same interval in another notation is a changed spec.
     """
     single = spec.get("managedSecretReference")
     targets = [*([single] if single else []), *(spec.get("managedKubeSecretReferences") or ())]
-    names = (t["secretName"] for t in targets if t.get("secretNamespace", namespace) == namespace)
+    maps = spec.get("managedKubeConfigMapReferences") or ()
     return {
-        "secrets": frozenset(names),
+        "secrets": frozenset(
+            each["secretName"] for each in targets if each.get("secretNamespace", namespace) == namespace
+        ),
+        "config_maps": frozenset(
+            each["configMapName"] for each in maps if each.get("configMapNamespace", namespace) == namespace
+        ),
         "reads": _scopes(spec),
         "sync_trigger": {"spec": {"syncConfig": _changed_sync_config(spec)}},
     }
@@ -162,33 +208,48 @@ def reworded(interval: str) -> str:
     return interval[1:] if is_padded else f"0{interval}"
 
 
-def _static_secret(_name: str, spec: JSONObject, status: JSONObject, namespace: str) -> dict[str, Any]:
+def _static_secret(spec: JSONObject, status: JSONObject, namespace: str) -> dict[str, Any]:
     """The official operator's v1beta1: any annotation starts a sync; the time of success acknowledges it."""
-    targets = [
-        target
-        for target in spec.get("targets") or ()
-        if target.get("kind", "Secret") == "Secret" and target.get("namespace", namespace) == namespace
-    ]
+    all_targets = spec.get("targets") or ()
+    targets = [target for target in all_targets if target.get("namespace", namespace) == namespace]
     conditions = _conditions(status)
     success = conditions.get("secrets.infisical.com/LastSuccessfulReconcileAt", {})
     last = conditions.get("secrets.infisical.com/LastReconcileStatus", {})
     return {
-        "secrets": frozenset(target["name"] for target in targets),
+        "secrets": frozenset(t["name"] for t in targets if t.get("kind", "Secret") == "Secret"),
+        "config_maps": frozenset(t["name"] for t in targets if t.get("kind") == "ConfigMap"),
+        "reads": _source_scopes(spec),
         "acknowledged": str(success.get("message") or ""),
         "copies_annotations": not any(target.get("metadata") for target in targets),
         "error_message": _error_message(last),
     }
 
 
-def _external_secret(name: str, spec: JSONObject, status: JSONObject, _namespace: str) -> dict[str, Any]:
+def _source_scopes(spec: JSONObject) -> tuple[Scope, ...] | None:
+    sources = spec.get("sources") or ()
+    read = (
+        Scope(Folder(str(s["environmentSlug"]), canonical(str(s["secretPath"]))), bool(s.get("recursive")))
+        for s in sources
+    )
+    return tuple(read) or None
+
+
+def _external_secret(name: str, spec: JSONObject, status: JSONObject, stores: Stores) -> dict[str, Any]:
     """External Secrets: any annotation starts a sync, and it acknowledges by the synced resourceVersion."""
     ready = _conditions(status).get("Ready", {})
     is_ready = ready.get("status") == "True"
+    content, (target_kind, target) = content_of_spec(spec, stores), target_of(name, spec)
     return {
-        "secrets": frozenset({(spec.get("target") or {}).get("name") or name}),
+        "secrets": frozenset({target} if target_kind == "Secret" else ()),
+        "config_maps": frozenset({target} if target_kind == "ConfigMap" else ()),
         "acknowledged": str(status.get("syncedResourceVersion") or "") if is_ready else "",
+        "refreshed": str(status.get("refreshTime") or "") if is_ready else "",
+        "reads": content.reads,
+        "remote_keys": content.remote_keys,
         "error_message": _error_message(ready),
-        "disabled_reason": _disabled_reason(spec),
+        "disabled_reason": content.disabled_reason,
+        "unaffected_reason": content.unaffected_reason,
+        "unrequestable_reason": content.unrequestable_reason,
     }
 
 
@@ -203,24 +264,8 @@ def _unrequestable_reason(metadata: JSONObject) -> str:
     )
 
 
-def _disabled_reason(spec: JSONObject) -> str:
-    policy, interval = spec.get("refreshPolicy", "Periodic"), str(spec.get("refreshInterval", "1h"))
-    if policy == "CreatedOnce":
-        return "refreshPolicy CreatedOnce never syncs again"
-    if policy == "Periodic" and interval.strip("0hms.") == "":
-        return f"refreshInterval {interval} never syncs again: use refreshPolicy OnChange"
-    return ""
-
-
 def _error_message(condition: JSONObject) -> str:
     """The message of a condition that is not true: foreign text, on one line and cut."""
     if condition.get("status") != "False":
         return ""
     return single_line(str(condition.get("message") or ""))[:_LONGEST_TROUBLE]
-
-
-_READERS = {
-    INFISICAL_SECRET: _infisical_secret,
-    STATIC_SECRET: _static_secret,
-    EXTERNAL_SECRET: _external_secret,
-}

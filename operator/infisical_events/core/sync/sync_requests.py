@@ -11,8 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infisical_events.api import annotations
+from infisical_events.core.ledger.revisions import is_revision_at_least
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.sync.secret_providers import SecretProvider
+
+_CLOCK_TOLERANCE = timedelta(seconds=2)
+"""The API server's times are whole seconds, and its clock is another one."""
 
 _MOST_AHEAD = timedelta(minutes=1)
 """A request further in the future was written by a wrong clock or by hand."""
@@ -35,10 +39,14 @@ def fingerprint_key_id(token: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SecretContent:
-    """One Secret: the fingerprint of its content, under the operator's key, and its annotations."""
+    """One Secret: the fingerprint of its content, under the operator's key, and its annotations.
+
+    `written_at` is when its data were last written, by the API server's clock; None if that is unknown.
+    """
 
     fingerprint: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,17 @@ class SyncRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class SentRequest:
+    """The request that this process sent last, whatever has become of its annotation since.
+
+    `refreshed` is the provider's last sync at that time, in its own words.
+    """
+
+    request: SyncRequest
+    refreshed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SyncContext:
     """Everything that is known of a provider when it is evaluated for one pending restart."""
 
@@ -91,6 +110,8 @@ class SyncContext:
     """Whether a user requested the restart, whatever the content is."""
     is_confirmation_only: bool = False
     """Whether the restart was made with unconfirmed content: the provider is only watched."""
+    sent: SentRequest | None = None
+    """What this process sent for this revision or a later one; None if it sent nothing."""
 
     @property
     def content_fingerprints(self) -> dict[str, str]:
@@ -103,6 +124,33 @@ class SyncContext:
         return self.is_requested or any(
             self.known.differs(*held) for held in self.content_fingerprints.items()
         )
+
+    @property
+    def has_newer_content(self) -> bool:
+        """As `has_new_content`; where the pods' content is unknown, a write since the change counts."""
+        return self.has_new_content or any(
+            content.fingerprint
+            and name not in self.known.content_fingerprints
+            and content.written_at is not None
+            and self._is_since(content.written_at)
+            for name, content in self.contents.items()
+        )
+
+    @property
+    def has_changed_beside(self) -> bool:
+        """Whether content that no change should reach was written since the change, and differs."""
+        return any(
+            self.known.differs(name, content.fingerprint)
+            and (content.written_at is None or self._is_since(content.written_at))
+            for name, content in self.contents.items()
+        )
+
+    def _is_since(self, moment: datetime) -> bool:
+        return moment >= self.since - _CLOCK_TOLERANCE
+
+    def is_for(self, request: SyncRequest) -> bool:
+        """Whether a request is for the restart's revision or a later one."""
+        return is_revision_at_least(request.revision, self.epoch, self.seq)
 
 
 def sync_request_of(provider: SecretProvider, subscription: str, now: datetime) -> SyncRequest | None:
@@ -122,6 +170,20 @@ def sync_request_of(provider: SecretProvider, subscription: str, now: datetime) 
     return request if max(request.at, request.since) <= now + _MOST_AHEAD else None
 
 
+def request_in_force(context: SyncContext, now: datetime) -> SyncRequest | None:
+    """The request by the provider's annotation; if another client removed that, the one that was sent."""
+    shown = sync_request_of(context.provider, context.subscription, now)
+    if shown is not None and context.is_for(shown):
+        return shown
+    return context.sent.request if context.sent else shown
+
+
+def is_removed(context: SyncContext, now: datetime) -> bool:
+    """Whether another client removed the request that this process sent."""
+    shown = sync_request_of(context.provider, context.subscription, now)
+    return context.sent is not None and not (shown is not None and context.is_for(shown))
+
+
 def sync_request_patch(context: SyncContext, revision: str, now: datetime) -> dict[str, Any]:
     """The merge patch that requests a sync, under the resourceVersion that the provider was read with.
 
@@ -130,7 +192,7 @@ def sync_request_patch(context: SyncContext, revision: str, now: datetime) -> di
     time always starts again.
     """
     provider, subscription = context.provider, context.subscription
-    before = sync_request_of(provider, subscription, now)
+    before = request_in_force(context, now)
     is_again = before is not None and before.revision == revision
     is_pending = before is not None and (
         is_again
@@ -168,6 +230,17 @@ def has_moved(context: SyncContext, asker: str, request: SyncRequest) -> bool:
         )
         return any(is_different_content(before, token) or (token and not before) for before, token in held)
     return has_answered(provider, request) or (provider.copies_annotations and is_copied(context, asker))
+
+
+def has_synced_since_sent(context: SyncContext) -> bool:
+    """Whether the provider has synced since this process sent a request, although that was removed.
+
+    External Secrets acknowledges by a digest of the annotations: without the request, the old one is back.
+    """
+    provider, sent = context.provider, context.sent
+    if sent is None or provider.acknowledged is None:
+        return False
+    return has_answered(provider, sent.request) or provider.refreshed not in {"", sent.refreshed}
 
 
 def has_answered(provider: SecretProvider, request: SyncRequest) -> bool:

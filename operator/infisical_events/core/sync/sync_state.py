@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from infisical_events.api import annotations
-from infisical_events.core.ledger.revisions import is_revision_at_least
 from infisical_events.core.sync.secret_providers import SecretProvider
 from infisical_events.core.sync.sync_requests import (
     SyncContext,
@@ -12,7 +11,10 @@ from infisical_events.core.sync.sync_requests import (
     fingerprint_key_id,
     has_answered,
     has_moved,
+    has_synced_since_sent,
     is_copied,
+    is_removed,
+    request_in_force,
     sync_request_of,
 )
 
@@ -39,6 +41,8 @@ class SyncState(Enum):
     TIMED_OUT = auto()
     REJECTED = auto()
     """The Secret is not written until a person changes something: it has neither old nor new data to show."""
+    ASIDE = auto()
+    """Nothing is known of its provider, so no restart waits for it; its content is watched afterwards."""
 
 
 def evaluate(context: SyncContext, now: datetime) -> SyncState:
@@ -63,10 +67,10 @@ def _is_busy(context: SyncContext, now: datetime) -> bool:
 
 def _evaluated(context: SyncContext, now: datetime) -> SyncState:
     provider = context.provider
-    if provider.disabled_reason:
-        return SyncState.TIMED_OUT
     if context.is_confirmation_only:
         return SyncState.CHANGED if context.has_new_content else _state_after_restart(provider)
+    if not provider.is_waited_for:
+        return SyncState.ASIDE
     return (
         _state_of_unrequestable(context, now)
         if provider.unrequestable_reason
@@ -77,25 +81,20 @@ def _evaluated(context: SyncContext, now: datetime) -> SyncState:
 def _state_of_request(context: SyncContext, now: datetime) -> SyncState:
     """The state by its response, as far as it responds."""
     provider = context.provider
-    request = sync_request_of(provider, context.subscription, now)
+    request = request_in_force(context, now)
     if request is None or not _is_for(context, request):
         return SyncState.NOT_REQUESTED
-    if _has_synced(context, request):
-        has_changed = any(context.known.has_changed(*held) for held in context.content_fingerprints.items())
-        return (
-            SyncState.CHANGED
-            if context.is_requested or has_changed
-            else _state_of_unchanged(provider, request, now)
-        )
+    is_gone = is_removed(context, now)
+    if _has_synced(context, request, is_gone=is_gone):
+        return _state_by_content(context) or _state_of_unchanged(provider, request, now)
     if provider.acknowledged is None and context.has_new_content and now >= request.at + _EARLY_CONTENT_WAIT:
         return SyncState.CHANGED
-    return _state_without_answer(context, request, now)
+    return SyncState.NOT_REQUESTED if is_gone else _state_without_answer(context, request, now)
 
 
 def _is_for(context: SyncContext, request: SyncRequest) -> bool:
     """Whether the request is for this revision or a later one, and its response is recognisable."""
-    is_asked = is_revision_at_least(request.revision, context.epoch, context.seq)
-    return is_asked and _can_tell(context, request)
+    return context.is_for(request) and _can_tell(context, request)
 
 
 def _can_tell(context: SyncContext, request: SyncRequest) -> bool:
@@ -116,10 +115,16 @@ def _state_after_restart(provider: SecretProvider) -> SyncState:
 
 
 def _state_of_unrequestable(context: SyncContext, now: datetime) -> SyncState:
-    """A provider that cannot be requested syncs by itself, which its content shows."""
-    if context.has_new_content:
+    """A provider that cannot be requested syncs by itself, which its content shows.
+
+    The time runs from the change, or from the first request that was removed: no attempt extends it.
+    """
+    if context.has_newer_content:
         return SyncState.CHANGED
-    return SyncState.TIMED_OUT if now >= context.since + context.timeout else SyncState.WAITING
+    if has_synced_since_sent(context):
+        return _state_by_content(context) or SyncState.UNCHANGED
+    begun = context.sent.request.since if context.sent else context.since
+    return SyncState.TIMED_OUT if now >= begun + context.timeout else SyncState.WAITING
 
 
 def _state_of_unchanged(provider: SecretProvider, request: SyncRequest, now: datetime) -> SyncState:
@@ -140,10 +145,18 @@ def _state_without_answer(context: SyncContext, request: SyncRequest, now: datet
     return SyncState.UNRESPONSIVE if is_silent else SyncState.TIMED_OUT
 
 
-def _has_synced(context: SyncContext, request: SyncRequest) -> bool:
+def _state_by_content(context: SyncContext) -> SyncState | None:
+    """After a sync: whether the pods lack its content, as far as theirs is known; None if they have it."""
+    has_changed = any(context.known.has_changed(*held) for held in context.content_fingerprints.items())
+    return SyncState.CHANGED if context.is_requested or has_changed else None
+
+
+def _has_synced(context: SyncContext, request: SyncRequest, *, is_gone: bool) -> bool:
     provider = context.provider
     if provider.acknowledged is None:
         return has_moved(context, context.subscription, request)
+    if is_gone:
+        return has_synced_since_sent(context)
     if provider.copies_annotations:
         # A sync that was under way answers as well; and an answer in whole seconds may be that of before.
         return is_copied(context, context.subscription)

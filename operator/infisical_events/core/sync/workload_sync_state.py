@@ -1,7 +1,7 @@
 """The sync state of one workload: the states of all providers that write its Secrets, taken together."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -25,6 +25,17 @@ _ORDER = (
     SyncState.UNCHANGED,
 )
 """The first state that a provider is in speaks for the whole workload."""
+
+_ORDER_AFTER_RESTART = (
+    SyncState.NOT_REQUESTED,
+    SyncState.WAITING,
+    SyncState.CHANGED,
+    SyncState.TIMED_OUT,
+    SyncState.REJECTED,
+    SyncState.UNRESPONSIVE,
+    SyncState.UNCHANGED,
+)
+"""The order after a restart with unconfirmed content: new content of one provider waits for no other."""
 
 _SYNCED = (SyncState.CHANGED, SyncState.UNCHANGED)
 """States after a sync."""
@@ -83,6 +94,28 @@ class WorkloadSecrets:
         """Whether the time for a sync is over."""
         return now >= self.pending.since + self.timeout
 
+    @property
+    def counted(self) -> tuple[SyncContext, ...]:
+        """The providers that are requested and waited for: those that a change may reach.
+
+        One that reads other folders may still show the change, by a reference or an import. So it counts
+        unless another provider reads the folder of the change.
+        """
+        affected = tuple(context for context in self.providers if not context.provider.uninvolved_reason)
+        if self.pending.is_confirmation_only or self.pending.is_requested:
+            return affected
+        known = [context for context in affected if context.provider.is_waited_for]
+        reading = [context for context in known if context.provider.may_read(context.changes)]
+        if not reading:
+            return affected
+        return tuple(context for context in affected if context in reading or context not in known)
+
+    @property
+    def beside(self) -> tuple[SyncContext, ...]:
+        """The other providers: only content that did change counts."""
+        counted = self.counted
+        return tuple(context for context in self.providers if context not in counted)
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
@@ -90,7 +123,8 @@ class ProviderState:
 
     `max_wait` is how long an acknowledgement may still come after the timeout; `is_proven` tells whether the
     provider acknowledges syncs, so that its content is no guess; `is_rejected` tells whether it lacks the
-    changes until a person acts, whatever its state is.
+    changes until a person acts, whatever its state is. With `is_watched_once`, another restart is the last
+    one: what a controller writes may be anything, and must not restart pods without an end.
     """
 
     name: str
@@ -99,6 +133,7 @@ class ProviderState:
     max_wait: timedelta = timedelta.max
     is_proven: bool = True
     is_rejected: bool = False
+    is_watched_once: bool = False
 
     def __str__(self) -> str:
         """`externalsecret/payments (could not get secret data)`."""
@@ -111,8 +146,9 @@ class WorkloadSyncState:
 
     `note` names the providers that the state is about, `max_wait` is the longest wait among those that may
     still sync; `content_fingerprints` is the content now, by the Secrets' names. With `is_guess` the content
-    of a provider that never acknowledges was taken for the newest. With `has_rejected` a Secret is missing
-    that the changes may be in.
+    of a provider that never acknowledges, or is not known, was taken for the newest. With `has_rejected` a
+    Secret is missing that the changes may be in; with `is_late` another provider has timed out and may still
+    sync.
     """
 
     state: SyncState | None
@@ -121,6 +157,7 @@ class WorkloadSyncState:
     max_wait: timedelta = timedelta()
     is_guess: bool = False
     has_rejected: bool = False
+    is_late: bool = False
 
     @property
     def known_fingerprints(self) -> dict[str, str]:
@@ -132,7 +169,7 @@ class WorkloadSyncState:
         """Why pods that start now may have to be replaced."""
         if self.state is SyncState.TIMED_OUT:
             return Unconfirmed.PROVIDER_TIMED_OUT if self.max_wait else None
-        if self.has_rejected:
+        if self.has_rejected or self.is_late:
             return Unconfirmed.PROVIDER_TIMED_OUT
         return Unconfirmed.PROVIDER_SILENT if self.is_guess else None
 
@@ -145,19 +182,68 @@ def sync_state_of(
     `requests` has the providers, by uid, that were requested to sync in this round: an empty text for a
     request that was accepted or is repeated in the next round, otherwise the API server's message.
     """
-    states = [_managed_state(managed, secrets, now) for managed in secrets.managed]
-    states += [_provider_state(context, secrets, now, requests or {}) for context in secrets.providers]
+    states = _known_states(secrets, now, requests or {}) or _disabled_states(secrets)
+    order = _ORDER_AFTER_RESTART if secrets.pending.unconfirmed else _ORDER
+    together = combine(states, _fingerprints(secrets, states), _not_tracked(secrets), order)
+    if not secrets.pending.is_confirmation_only:
+        return together
+    return replace(together, is_guess=together.is_guess or together.is_late, is_late=False)
+
+
+def _known_states(
+    secrets: WorkloadSecrets, now: datetime, requests: Mapping[str, str]
+) -> list[ProviderState]:
+    """The states of all that a change may reach, and of the others whose content changed."""
+    return [
+        *(_managed_state(managed, secrets, now) for managed in secrets.managed),
+        *(_provider_state(context, secrets, now, requests) for context in secrets.counted),
+        *(
+            ProviderState(str(context.provider), SyncState.CHANGED)
+            for context in secrets.beside
+            if _has_changed_beside(context)
+        ),
+    ]
+
+
+def _disabled_states(secrets: WorkloadSecrets) -> list[ProviderState]:
+    """Providers that never sync again have the content that they had."""
+    return [
+        ProviderState(str(context.provider), SyncState.UNCHANGED, context.provider.disabled_reason)
+        for context in secrets.beside
+        if context.provider.disabled_reason
+    ]
+
+
+def _fingerprints(secrets: WorkloadSecrets, states: Iterable[ProviderState]) -> dict[str, str]:
+    """The content that a restart record keeps; that of Secrets that are only watched if no other is known."""
+    is_known = any(state.state is not SyncState.ASIDE for state in states)
     fingerprints = {managed.name: managed.fingerprint for managed in secrets.managed}
     for context in secrets.providers:
-        fingerprints |= context.content_fingerprints
-    return combine(states, fingerprints, secrets.untracked_volumes)
+        if context.provider.is_waited_for or not is_known:
+            fingerprints |= context.content_fingerprints
+    return fingerprints
+
+
+def _has_changed_beside(context: SyncContext) -> bool:
+    if context.provider.uninvolved_reason:
+        return not context.is_confirmation_only and context.has_changed_beside
+    return context.has_new_content
+
+
+def _not_tracked(secrets: WorkloadSecrets) -> tuple[str, ...]:
+    """What brings secrets into the pods and is not waited for, with the reason."""
+    volumes = (f"{volume} is not tracked" for volume in secrets.untracked_volumes)
+    unaffected = (
+        f"{context.provider}: {context.provider.uninvolved_reason}"
+        for context in secrets.providers
+        if context.provider.uninvolved_reason
+    )
+    return (*volumes, *unaffected)
 
 
 def providers_to_request(secrets: WorkloadSecrets, now: datetime) -> tuple[SyncContext, ...]:
     """The providers that have to be requested to sync for this restart, which none was before."""
-    return tuple(
-        context for context in secrets.providers if evaluate(context, now) is SyncState.NOT_REQUESTED
-    )
+    return tuple(context for context in secrets.counted if evaluate(context, now) is SyncState.NOT_REQUESTED)
 
 
 def may_affect(folder: Folder, pending: PendingRestart, ledger: Ledger) -> bool:
@@ -202,11 +288,12 @@ def _provider_state(
     context: SyncContext, secrets: WorkloadSecrets, now: datetime, requests: Mapping[str, str]
 ) -> ProviderState:
     provider = context.provider
-    message = provider.disabled_reason or provider.error_message or provider.unrequestable_reason
+    message = provider.error_message or provider.unrequestable_reason
     state = evaluate(context, now)
     if state is not SyncState.NOT_REQUESTED:
-        is_proven = provider.is_acknowledging or not context.changes
-        return ProviderState(str(provider), state, message, provider.max_wait, is_proven)
+        is_watched_once = provider.is_presumed and context.is_confirmation_only
+        is_proven = provider.is_acknowledging or not context.changes or is_watched_once
+        return ProviderState(str(provider), state, message, provider.max_wait, is_proven, is_watched_once)
     if failure := requests.get(provider.uid):
         state = SyncState.TIMED_OUT if secrets.is_timed_out(now) else SyncState.WAITING
         return ProviderState(str(provider), state, failure)
@@ -216,7 +303,10 @@ def _provider_state(
 
 
 def combine(
-    states: Iterable[ProviderState], fingerprints: Mapping[str, str], untracked_volumes: Iterable[str]
+    states: Iterable[ProviderState],
+    fingerprints: Mapping[str, str],
+    not_tracked: Iterable[str],
+    order: Iterable[SyncState] = _ORDER,
 ) -> WorkloadSyncState:
     """One state of many: every provider must have synced, and one changed content is enough for a restart.
 
@@ -226,15 +316,27 @@ def combine(
     by_state: dict[SyncState, list[ProviderState]] = {}
     for provider_state in states:
         by_state.setdefault(provider_state.state, []).append(provider_state)
-    for state in _ORDER:
+    for state in order:
         if state in by_state:
-            shown = SyncState.TIMED_OUT if state is SyncState.UNRESPONSIVE else state
-            synced = [each for s in _SYNCED for each in by_state.get(s, ())]
-            guesses = [each for each in synced if not each.is_proven]
-            max_wait = max(each.max_wait for each in (*by_state[state], *guesses))
-            note = preview(by_state[state], _MAX_NAMED)
-            has_rejected = any(each.is_rejected for each in chain.from_iterable(by_state.values()))
-            return WorkloadSyncState(shown, note, fingerprints, max_wait, bool(guesses), has_rejected)
-    aside = ", ".join(untracked_volumes)
-    note = "no managed Secret to sync first"
-    return WorkloadSyncState(None, f"{note}; {aside} is not tracked" if aside else note, fingerprints)
+            return _combined(state, by_state, fingerprints)
+    note = "; ".join(["no known provider to sync first", *not_tracked])
+    return WorkloadSyncState(None, note, fingerprints, is_guess=SyncState.ASIDE in by_state)
+
+
+def _combined(
+    state: SyncState, by_state: Mapping[SyncState, list[ProviderState]], fingerprints: Mapping[str, str]
+) -> WorkloadSyncState:
+    """The state that speaks for the workload, and what the others add to it."""
+    is_timed_out = state in {SyncState.TIMED_OUT, SyncState.UNRESPONSIVE}
+    guesses = [each for s in _SYNCED for each in by_state.get(s, ()) if not each.is_proven]
+    max_wait = max(each.max_wait for each in (*by_state[state], *guesses))
+    late = [each for each in by_state.get(SyncState.TIMED_OUT, ()) if not each.is_watched_once]
+    return WorkloadSyncState(
+        state=SyncState.TIMED_OUT if is_timed_out else state,
+        note=preview(by_state[state], _MAX_NAMED),
+        content_fingerprints=fingerprints,
+        max_wait=max_wait,
+        is_guess=bool(guesses),
+        has_rejected=any(each.is_rejected for each in chain.from_iterable(by_state.values())),
+        is_late=not is_timed_out and any(each.max_wait for each in late),
+    )

@@ -42,6 +42,7 @@ class KubeCluster:
         self.list_providers = self._providers.list_namespace
         self.request_sync = self._providers.request_sync
         self.secret_metadata = self._secrets.metadata
+        self.config_map = self._secrets.config_map
         self.apply_secret = self._managed.apply
         self.claim_secret = self._managed.claim
         self.secret_value = self._credentials.secret_value

@@ -170,6 +170,7 @@ class _Assembly:
             key=context.key,
             timeout=timedelta(seconds=spec.resync.timeout_seconds),
             clock=context.clock,
+            reporter=self.loaded.reporter,
             digest_key=self.dependencies.digest_key,
             writer=secret_writer,
         )

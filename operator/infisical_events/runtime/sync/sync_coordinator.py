@@ -11,6 +11,8 @@ from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.ledger.revisions import revision_of
 from infisical_events.core.restarts.restart_records import pod_content_of
 from infisical_events.core.restarts.workload_state import WorkloadState
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import escaped
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_ownership import is_released, other_writer_of
 from infisical_events.core.sync.secret_providers import SecretProvider
@@ -33,10 +35,15 @@ from infisical_events.kube.kubernetes_errors import (
 )
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster
+from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter
 from infisical_events.runtime.sync.secret_cache import SecretCache
+from infisical_events.runtime.sync.sync_request_log import SyncRequestLog
 
 log = logging.getLogger(__name__)
+
+_LONGEST_NAME = 128
+"""Characters of a field manager's name: the API server accepts no more."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -48,11 +55,18 @@ class SyncCoordinator:
     timeout: timedelta
     clock: Clock
     digest_key: DigestKeySource
+    reporter: Reporter
     writer: ManagedSecretWriter | None = None
+    requests: SyncRequestLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The log of requests lasts as long as the coordinator."""
+        self.requests = SyncRequestLog(self.key.name)
 
     async def begin(self, ledger: Ledger) -> "SyncRound":
         """List the namespace's secret providers for one round; raises KubernetesError."""
-        providers = await self.cluster.list_providers(self.key.namespace)
+        listed = await self.cluster.list_providers(self.key.namespace)
+        providers = tuple([await self._observed(provider) for provider in listed])
         return SyncRound(
             cluster=self.cluster,
             key=self.key,
@@ -62,7 +76,19 @@ class SyncCoordinator:
             secrets=self._cache(),
             ledger=ledger,
             providers=providers,
+            requests=self.requests,
         )
+
+    async def _observed(self, provider: SecretProvider) -> SecretProvider:
+        """The provider; one whose owner removes each request is not requested any more, and that is said."""
+        is_last = self.requests.observe(provider, self.clock())
+        if not self.requests.is_refused(provider):
+            return provider
+        reason = f"the sync request was removed twice{_by(provider)}: waiting for its own sync interval"
+        if is_last:
+            message = f"{provider}: {reason}."
+            await self.reporter.emit_event(Reason.SYNC_REQUEST_REMOVED, message, is_warning=True)
+        return replace(provider, unrequestable_reason=provider.unrequestable_reason or reason)
 
     async def content_fingerprints(self, states: tuple[WorkloadState, ...]) -> dict[str, str]:
         """Fingerprints of the Secrets that these workloads use and a provider or the operator writes.
@@ -70,10 +96,13 @@ class SyncCoordinator:
         Raises:
             KubernetesError: a Secret or the providers cannot be read.
         """
-        used = frozenset[str]().union(*(state.secrets for state in states))
+        used = frozenset[str]().union(*(state.references for state in states))
         listed = await self.cluster.list_providers(self.key.namespace)
-        providers = [provider for provider in listed if provider.secrets & used]
         secrets, found = self._cache(), {}
+        own = self.writer.names if self.writer is not None else frozenset[str]()
+        providers = [provider for provider in listed if provider.references & used]
+        unclaimed = used.difference(own, *(provider.references for provider in providers))
+        providers += [each for each in await secrets.unlisted(unclaimed) if each.is_waited_for]
         for provider in providers if providers and await self._has_key() else ():
             for name, content in (await secrets.contents(provider, used)).items():
                 found[name] = content.fingerprint
@@ -115,6 +144,7 @@ class SyncRound:
     secrets: SecretCache
     ledger: Ledger
     providers: tuple[SecretProvider, ...]
+    requests: SyncRequestLog
     siblings: dict[str, StoredSubscription | None] = field(default_factory=dict)
 
     async def gather(self, state: WorkloadState, pending: PendingRestart) -> WorkloadSecrets:
@@ -124,24 +154,29 @@ class SyncRound:
             KubernetesError: a Secret cannot be read.
         """
         pod_content = pod_content_of(state.workload, self.ledger)
-        if not state.secrets:
+        if not state.references:
             return WorkloadSecrets(
                 pending, pod_content, self.timeout, untracked_volumes=state.untracked_volumes
             )
-        managed = await self._managed(state, pending)
+        managed = (*await self._managed(state, pending), *await self._of_siblings(state, pending))
+        writers = [provider for provider in self.providers if provider.references & state.references]
+        own = (each.name for each in managed)
+        unclaimed = state.references.difference(own, *(provider.references for provider in writers))
+        writers += await self.secrets.unlisted(unclaimed)
         contexts = [
-            self._context(provider, contents, pod_content, pending)
-            for provider in self.providers
-            if (contents := await self.secrets.contents(provider, state.secrets))
+            self._context(
+                provider, await self.secrets.contents(provider, state.references), pod_content, pending
+            )
+            for provider in writers
         ]
         return WorkloadSecrets(
             pending=pending,
             pod_content=pod_content,
             timeout=self.timeout,
-            managed=(*managed, *await self._of_siblings(state, pending)),
+            managed=managed,
             providers=tuple(contexts),
             untracked_volumes=state.untracked_volumes,
-            written_at=self.secrets.written_at(state.secrets),
+            written_at=self.secrets.written_at(state.references),
         )
 
     async def request_sync(self, context: SyncContext) -> str:
@@ -150,21 +185,26 @@ class SyncRound:
         Returns the API server's message if it refused; empty if it accepted, or if the provider was modified
         or no response came: the next round reads it and requests again if necessary.
         """
+        uid = context.provider.uid
+        if message := self.requests.failure_of(uid, self.clock()):
+            return message
         try:
             await self._request(context)
         except (ConflictError, UnknownOutcomeError):
-            return ""
+            return self.requests.record_conflict(uid, self.clock())
         except KubernetesError as error:
+            self.requests.record_failure(uid, str(error), self.clock())
             return str(error)
         return ""
 
     async def _request(self, context: SyncContext) -> None:
         provider, revision = context.provider, revision_of(self.ledger.epoch, self.ledger.seq)
-        contents = await self.secrets.contents(provider, provider.secrets)
+        contents = await self.secrets.contents(provider, provider.references)
         patch = sync_request_patch(replace(context, contents=contents), revision, self.clock())
         fields = self.key.log_fields(provider=str(provider))
         log.info("requesting sync", extra=fields)
         await self.cluster.request_sync(self.key.namespace, provider, patch)
+        self.requests.record_sent(provider, patch, self.clock())
 
     async def _managed(self, state: WorkloadState, pending: PendingRestart) -> tuple[ManagedSecretState, ...]:
         if self.writer is None:
@@ -240,4 +280,11 @@ class SyncRound:
             since=pending.since,
             is_requested=pending.is_requested,
             is_confirmation_only=pending.is_confirmation_only,
+            sent=self.requests.sent_for(provider.uid, self.ledger.epoch, pending.seq),
         )
+
+
+def _by(provider: SecretProvider) -> str:
+    """The field manager that wrote the object last; the API server does not say who removed a field."""
+    newest = max(provider.managers, key=lambda manager: manager.time, default=None)
+    return f" (field manager {escaped(newest.name, _LONGEST_NAME)})" if newest else ""

@@ -179,7 +179,7 @@ def test_a_restart_without_a_provider() -> None:
     made = decision(gathered(secrets()))
 
     assert isinstance(made, Restart)
-    assert made.note == "no managed Secret to sync first"
+    assert made.note == "no known provider to sync first"
 
 
 def test_a_provider_to_request() -> None:
@@ -293,7 +293,7 @@ def test_an_unconfirmed_restart_whose_provider_is_disabled() -> None:
 
     made = decision(gathered(disabled, pending=TIMED_OUT))
 
-    assert (type(made), reason(made)) == (Resolve, Reason.RESYNC_TIMED_OUT)
+    assert (type(made), reason(made)) == (Resolve, Reason.NO_DATA_CHANGE)
 
 
 def test_an_unconfirmed_restart_without_a_provider() -> None:

@@ -346,11 +346,6 @@ def test_an_answer_of_the_same_second() -> None:
     assert judged(provider, NEW, **{ASKED: mine}) is SyncState.CHANGED
 
 
-def test_who_cannot_be_asked_is_late_at_once() -> None:
-    """Nobody waits for it."""
-    assert judged(a_source(disabled_reason="it never syncs again"), NEW) is SyncState.TIMED_OUT
-
-
 def test_two_subscriptions_ask_apart() -> None:
     """The question of one is none of the other's; a sync that answers one might pass for both answers."""
     context = replace(a_sync_context(a_source(), OLD), subscription="mail")

@@ -93,6 +93,7 @@ class Team:
             timeout=timedelta(seconds=spec.resync.timeout_seconds),
             clock=virtual_now,
             digest_key=a_digest_key,
+            reporter=reporter,
         )
         lister = WorkloadLister(cluster=self.cluster, reporter=reporter)
         reconciler = Reconciler(

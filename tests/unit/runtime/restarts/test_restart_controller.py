@@ -237,10 +237,9 @@ async def test_a_silent_source_beside_one_that_changed() -> None:
     team.write_silently("old", path="/elsewhere")
     async with team:
         await team.change()
-        team.sync("new")
-        await asyncio.sleep(20.0)
         assert (team.rollouts("web"), team.settled) == ([0], "Resyncing")
-        await asyncio.sleep(10.0)
+        team.sync("new")
+        await asyncio.sleep(5.0)
         assert (team.rollouts("web"), team.settled) == ([1], "NoPendingRestarts")
 
 
