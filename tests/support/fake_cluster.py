@@ -366,7 +366,8 @@ class FakeCluster:
     async def emit_event(self, notice: KubeEvent) -> None:
         """As in `kube.recording`."""
         await self._called("emit_event")
-        self.notices.append(notice)
+        if not (notice.is_once and notice.digest in {each.digest for each in self.notices}):
+            self.notices.append(notice)
 
     # -- the server's own rules -----------------------------------------------------------------------
 

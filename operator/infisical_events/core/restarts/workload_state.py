@@ -1,23 +1,18 @@
-"""A workload in full: the Secrets of its pods, its rollout, and other controllers that restart it.
+"""A workload in full: the Secrets of its pods and its rollout.
 
 It is read one by one and only for a pending restart; lists stay metadata-only.
 """
 
-import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from infisical_events.api.resources import WorkloadKind
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
 
 JSONObject = Mapping[str, Any]
-
-_RELOADED_BY_INFISICAL = "secrets.infisical.com/auto-reload"
-_RELOADER = "reloader.stakater.com"
-_SWITCHES = (f"{_RELOADER}/auto", f"{_RELOADER}/search", f"secret.{_RELOADER}/auto")
-_LISTS = (f"secret.{_RELOADER}/reload",)
 
 
 class RolloutProgress(Enum):
@@ -32,27 +27,19 @@ class RolloutProgress(Enum):
 class WorkloadState:
     """One workload as it was read.
 
+    `read_secrets` are the Secrets that the containers read, without those for pulling images.
     `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle` is why a
     changed template would roll out nothing; `selector` finds the workload's pods.
     """
 
     workload: Workload
     secrets: frozenset[str] = frozenset()
+    read_secrets: frozenset[str] = frozenset()
     untracked_volumes: tuple[str, ...] = ()
     progress: RolloutProgress = RolloutProgress.COMPLETE
     obstacle: Reason | None = None
     template_annotations: Mapping[str, str] = field(default_factory=dict)
     selector: str = ""
-
-    @property
-    def other_reloader(self) -> str:
-        """The annotation by which another controller restarts this workload; empty if none does."""
-        marks = {**self.template_annotations, **self.workload.annotations}
-        if marks.get(_RELOADED_BY_INFISICAL) == "true":
-            return _RELOADED_BY_INFISICAL
-        switched = (key for key in _SWITCHES if marks.get(key) == "true")
-        listed = (key for key in _LISTS if marks.get(key))
-        return next(itertools.chain(switched, listed), "")
 
 
 def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
@@ -67,14 +54,24 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
     return WorkloadState(
         workload=workload,
         secrets=frozenset(_secrets(pod_spec)),
+        read_secrets=frozenset(_read_secrets(pod_spec)),
         untracked_volumes=tuple(sorted(_untracked_volumes(pod_spec))),
         progress=_PROGRESS.get(workload.kind.kind, _always_complete)(
             spec, stored.get("status") or {}, stored["metadata"]
         ),
         obstacle=_obstacle(workload.kind.kind, spec),
-        template_annotations=(template.get("metadata") or {}).get("annotations") or {},
+        template_annotations=_annotations(template),
         selector=_selector(spec),
     )
+
+
+def template_annotations_of(kind: WorkloadKind, stored: JSONObject) -> Mapping[str, str]:
+    """The annotations of the pod template of a stored object; raises as `workload_state_of`."""
+    return _annotations(_template(kind.kind, stored["spec"]))
+
+
+def _annotations(template: JSONObject) -> Mapping[str, str]:
+    return (template.get("metadata") or {}).get("annotations") or {}
 
 
 def _template(kind: str, spec: JSONObject) -> JSONObject:
@@ -93,6 +90,12 @@ def _selector(spec: JSONObject) -> str:
 
 def _secrets(pod_spec: JSONObject) -> Iterable[str]:
     """The names of the Secrets which the pods mount, read into their environment, or pull images with."""
+    yield from _read_secrets(pod_spec)
+    for reference in _each(pod_spec, "imagePullSecrets"):
+        yield from _named({"reference": reference}, "reference", "name")
+
+
+def _read_secrets(pod_spec: JSONObject) -> Iterable[str]:
     for container in _each(pod_spec, "initContainers", "containers", "ephemeralContainers"):
         for variable in _each(container, "env"):
             yield from _named(variable.get("valueFrom") or {}, "secretKeyRef", "name")
@@ -102,8 +105,6 @@ def _secrets(pod_spec: JSONObject) -> Iterable[str]:
         yield from _named(volume, "secret", "secretName")
         for source in _each(volume.get("projected") or {}, "sources"):
             yield from _named(source, "secret", "name")
-    for reference in _each(pod_spec, "imagePullSecrets"):
-        yield from _named({"reference": reference}, "reference", "name")
 
 
 def _untracked_volumes(pod_spec: JSONObject) -> Iterable[str]:

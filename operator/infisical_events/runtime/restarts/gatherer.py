@@ -5,7 +5,12 @@ from dataclasses import dataclass, field, replace
 
 from infisical_events.api.specs import Action
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.restarts.decisions import GatheredWorkload, needs_pod_times, needs_secrets
+from infisical_events.core.restarts.decisions import (
+    GatheredWorkload,
+    needs_pod_times,
+    needs_read_secrets,
+    needs_secrets,
+)
 from infisical_events.core.restarts.planner import PlannedAction, RestartNow
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.subscriptions import SubscriptionKey
@@ -63,10 +68,13 @@ class Gatherer:
         state = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
         is_rolling_out = any(rollout.uid == workload.uid for rollout in ledger.rollouts)
         gathered = GatheredWorkload(planned, state, is_rolling_out=is_rolling_out)
-        if state is None or sync_round is None or not needs_secrets(gathered):
+        if state is None:
             return gathered
-        secrets = await sync_round.gather(state, planned.pending)
-        gathered = replace(gathered, secrets=secrets)
+        if sync_round is not None and needs_secrets(gathered):
+            gathered = replace(gathered, secrets=await sync_round.gather(state, planned.pending))
+        if needs_read_secrets(gathered):
+            read_secrets = await self.sync_coordinator.read_secrets(state, sync_round)
+            gathered = replace(gathered, read_secrets=read_secrets)
         if needs_pod_times(gathered, self.clock()):
             times = await self.cluster.pod_creation_times(namespace, state.selector)
             return replace(gathered, pod_creation_times=times)

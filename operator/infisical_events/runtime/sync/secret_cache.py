@@ -1,6 +1,6 @@
 """The Secrets of a namespace as of one round: each is read once, metadata only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -30,6 +30,11 @@ class SecretCache:
     async def contents(self, provider: SecretProvider, names: frozenset[str]) -> dict[str, SecretContent]:
         """The content of those of these Secrets that the provider writes, by name."""
         return {name: await self._content(provider, name) for name in sorted(provider.secrets & names)}
+
+    async def annotations_of(self, name: str) -> Mapping[str, str]:
+        """The annotations of a Secret; none if it does not exist."""
+        secret = await self._secret(name)
+        return secret.annotations if secret else {}
 
     async def written_fingerprint(self, name: str) -> str:
         """The fingerprint of what the operator last wrote into one of its own Secrets; empty if nothing."""
