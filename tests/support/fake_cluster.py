@@ -10,7 +10,7 @@ import base64
 import copy
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,13 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import WORKLOAD_KINDS, ResourceKind, WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef
-from infisical_events.core.restarts.workload_state import RolloutProgress, WorkloadState, workload_state_of
+from infisical_events.core.restarts.annotation_checks import AnnotatedWorkload, WorkloadEvent
+from infisical_events.core.restarts.workload_state import (
+    RolloutProgress,
+    WorkloadState,
+    template_annotations_of,
+    workload_state_of,
+)
 from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
@@ -275,6 +281,28 @@ class FakeCluster:
             if place == namespace
         )
 
+    async def watch_workloads(
+        self,
+        kind: WorkloadKind,
+        namespace: str,
+        version: str,  # noqa: ARG002 - every watch begins with all that exist
+    ) -> AsyncGenerator[WorkloadEvent, None]:
+        """As in `kube.workloads`: each existing object first, then what changes, within a second."""
+        await self._called("watch_workloads")
+        known: dict[tuple[str, str, str], JSONObject] = {}
+        while True:
+            now = {
+                place: raw
+                for place, raw in self._workloads.items()
+                if place[1] == kind.kind and namespace in {"", place[0]}
+            }
+            for place in [
+                place for place, raw in {**known, **now}.items() if known.get(place) is not now.get(place)
+            ]:
+                yield _event(kind, now.get(place) or known[place], is_deleted=place not in now)
+            known = now
+            await asyncio.sleep(1.0)
+
     async def read_workload(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
         """As in `kube.workloads`."""
         await self._called("read_workload")
@@ -450,6 +478,17 @@ def _stored(raw: JSONObject) -> StoredSubscription:
         status=raw.get("status", {}),
         annotations=metadata.get("annotations", {}),
     )
+
+
+def _event(kind: WorkloadKind, raw: JSONObject, *, is_deleted: bool) -> WorkloadEvent:
+    metadata = raw["metadata"]
+    found = AnnotatedWorkload(
+        metadata["namespace"],
+        _workload(kind, metadata),
+        metadata.get("labels", {}),
+        template_annotations_of(kind, raw),
+    )
+    return WorkloadEvent(metadata["resourceVersion"], found, is_deleted)
 
 
 def _workload(kind: WorkloadKind, metadata: JSONObject) -> Workload:

@@ -77,6 +77,8 @@ def test_rights(render: Render) -> None:
 
 
 TOKENS = ("", "serviceaccounts/token", "create")
+WATCHED = {right for right in documented(1) if right[0] in {"apps", "argoproj.io", "batch"}}
+NOT_WATCHED = {(group, resource, verbs.removesuffix(" watch")) for group, resource, verbs in WATCHED}
 
 
 @pytest.mark.parametrize("namespaces", [[], ["shop"]])
@@ -85,6 +87,7 @@ TOKENS = ("", "serviceaccounts/token", "create")
     [
         ({"serviceAccountTokens": False}, {TOKENS}, set[tuple[str, str, str]]()),
         ({"writeSecrets": False}, {("", "secrets", "get create patch")}, {("", "secrets", "get")}),
+        ({"watchWorkloads": False}, WATCHED, NOT_WATCHED),
     ],
 )
 def test_rights_that_nobody_uses(
@@ -94,7 +97,7 @@ def test_rights_that_nobody_uses(
     lost: set[tuple[str, str, str]],
     left: set[tuple[str, str, str]],
 ) -> None:
-    """Tokens of ServiceAccounts and the writing of Secrets can be left out, and nothing else goes."""
+    """Tokens, the writing of Secrets and the watch of workloads can be left out, and nothing else goes."""
     found = render(rbac=rbac, scopedNamespaces=namespaces)
     role = found[Key("Role", NAME, "shop") if namespaces else Key("ClusterRole", NAME)]
 

@@ -60,6 +60,8 @@ class Reason(StrEnum):
     RESTART_FAILED = "RestartFailed"
     MISSED_CHANGES_FOUND = "MissedChangesFound"
     INVALID_ANNOTATION = "InvalidAnnotation"
+    SUBSCRIPTION_NOT_FOUND = "SubscriptionNotFound"
+    NO_MATCHING_SECRET = "NoMatchingSecret"  # noqa: S105 - a reason, no secret
 
     RESYNCED = "Resynced"
     ROLLED_OUT = "RolledOut"
