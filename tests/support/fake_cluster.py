@@ -10,7 +10,7 @@ import base64
 import copy
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from infisical_events.api.resources import (
     WorkloadKind,
 )
 from infisical_events.api.specs import CreationPolicy, ManagedSecret, SecretKeyRef
+from infisical_events.core.restarts.annotation_checks import AnnotatedWorkload, WorkloadEvent
 from infisical_events.core.restarts.pod_states import PodState
 from infisical_events.core.restarts.rollout_progress import RolloutProgress
 from infisical_events.core.restarts.workload_pairs import (
@@ -32,7 +33,11 @@ from infisical_events.core.restarts.workload_pairs import (
     with_annotations_of,
     with_template_of,
 )
-from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
+from infisical_events.core.restarts.workload_state import (
+    WorkloadState,
+    template_annotations_of,
+    workload_state_of,
+)
 from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
@@ -382,6 +387,28 @@ class FakeCluster:
         )
         return WorkloadList(found, dict(self._unlisted))
 
+    async def watch_workloads(
+        self,
+        kind: WorkloadKind,
+        namespace: str,
+        version: str,  # noqa: ARG002 - every watch begins with all that exist
+    ) -> AsyncGenerator[WorkloadEvent, None]:
+        """As in `kube.workloads`: each existing object first, then what changes, within a second."""
+        await self._called("watch_workloads")
+        known: dict[tuple[str, str, str], JSONObject] = {}
+        while True:
+            now = {
+                place: raw
+                for place, raw in self._workloads.items()
+                if place[1] == kind.kind and namespace in {"", place[0]}
+            }
+            for place in [
+                place for place, raw in {**known, **now}.items() if known.get(place) is not now.get(place)
+            ]:
+                yield _event(kind, now.get(place) or known[place], is_deleted=place not in now)
+            known = now
+            await asyncio.sleep(1.0)
+
     async def read_workload(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
         """As in `kube.workloads`."""
         await self._called("read_workload")
@@ -531,7 +558,8 @@ class FakeCluster:
     async def emit_event(self, notice: KubeEvent) -> None:
         """As in `kube.recording`."""
         await self._called("emit_event")
-        self.notices.append(notice)
+        if not (notice.is_once and notice.digest in {each.digest for each in self.notices}):
+            self.notices.append(notice)
 
     # -- the server's own rules -----------------------------------------------------------------------
 
@@ -622,6 +650,17 @@ def _stored(raw: JSONObject) -> StoredSubscription:
         status=raw.get("status", {}),
         annotations=metadata.get("annotations", {}),
     )
+
+
+def _event(kind: WorkloadKind, raw: JSONObject, *, is_deleted: bool) -> WorkloadEvent:
+    metadata = raw["metadata"]
+    found = AnnotatedWorkload(
+        metadata["namespace"],
+        _workload(kind, raw),
+        metadata.get("labels", {}),
+        template_annotations_of(kind, raw),
+    )
+    return WorkloadEvent(metadata["resourceVersion"], found, is_deleted)
 
 
 def _workload(kind: WorkloadKind, raw: JSONObject) -> Workload:

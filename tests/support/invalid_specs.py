@@ -64,8 +64,18 @@ _ID = "use the id as Infisical shows it, of letters, digits and '-'"
 _SLUG = (
     "use the slug as Infisical shows it, of letters, digits, '-' and '_', beginning with a letter or digit"
 )
-_PATH = "begin the path with '/' and write it in ASCII without blanks, such as /payments/**"
-_ADDRESS = "write the address as https://host, without blanks and without credentials"
+_PATH = (
+    "begin the path with '/' and use letters, digits, '-', '_' and the characters of globs, "
+    "such as /payments/**"
+)
+_FOLDER = "begin the path with '/' and write one folder, of letters, digits, '-' and '_', without a glob"
+_FINAL_SLASH = "remove the last '/': no event has a path that ends with it"
+_EMPTY_FOLDER = "write one '/' instead of two: a folder has a name"
+_KEY_GLOB = "use plain characters, *, ?, [abc], [a-z] and [^abc], and one pattern for each alternative"
+_MERGED = "remove type: a Secret with creationPolicy Merge keeps its own type"
+_OWN_LABEL = "remove app.kubernetes.io/managed-by: the operator writes it"
+_OWN_ANNOTATION = "remove the annotations of events.infisical.com: the operator writes them"
+_ADDRESS = "write the address as https://host or https://host:port, without a path, blanks or credentials"
 _METHODS = "set exactly one of universalAuth, kubernetesAuth or accessTokenRef"
 _PROJECTS = "set exactly one of projectId or projectSlug"
 _TOKEN_TYPE = (
@@ -78,6 +88,9 @@ MISTAKES = (
     Mistake("address", "ftp://infisical.example", _ADDRESS),
     Mistake("address", "https://user:password@infisical.example", _ADDRESS),
     Mistake("address", "https://infisical.example/a b", _ADDRESS),
+    Mistake("address", "https://infisical.example/api", _ADDRESS),
+    Mistake("address", "https://infisical.example:443/?a=b", _ADDRESS),
+    Mistake("address", "https://infisical..example", _ADDRESS),
     Mistake("address", "https://" + "a" * 300, "256"),
     Mistake("authentication", REMOVED, "Required value"),
     Mistake("authentication", {}, _METHODS),
@@ -107,6 +120,14 @@ MISTAKES = (
             "spec.events[0].conditions.secretPath"),
     Mistake("events.0.conditions.secretPath", "/pay ments", _PATH,
             "spec.events[0].conditions.secretPath"),
+    Mistake("events.0.conditions.secretPath", "/pay.ments", _PATH,
+            "spec.events[0].conditions.secretPath"),
+    Mistake("events.0.conditions.secretPath", "/payments/", _FINAL_SLASH,
+            "spec.events[0].conditions.secretPath"),
+    Mistake("events.0.conditions.secretPath", "/pay//ments", _EMPTY_FOLDER,
+            "spec.events[0].conditions.secretPath"),
+    Mistake("events.0.conditions.secretKeys", ["DB_*", "A|B"], _KEY_GLOB,
+            "spec.events[0].conditions.secretKeys[1]"),
     Mistake("events.0.conditions.secretKeys", [""], "at least 1 chars",
             "spec.events[0].conditions.secretKeys[0]"),
     Mistake("action", "restart", 'supported values: "Restart", "Resync", "ResyncThenRestart"'),
@@ -116,8 +137,22 @@ MISTAKES = (
     Mistake("resync", {"secrets": [_SECRET | {"name": "../other"}]}, _NAME, "spec.resync.secrets[0].name"),
     Mistake("resync", {"secrets": [_SECRET | {"environmentSlug": "prod/../dev"}]}, _SLUG,
             "spec.resync.secrets[0].environmentSlug"),
-    Mistake("resync", {"secrets": [_SECRET | {"secretPath": "a"}]}, _PATH,
+    Mistake("resync", {"secrets": [_SECRET | {"secretPath": "a"}]}, _FOLDER,
             "spec.resync.secrets[0].secretPath"),
+    Mistake("resync", {"secrets": [_SECRET | {"secretPath": "/a/**"}]}, _FOLDER,
+            "spec.resync.secrets[0].secretPath"),
+    Mistake("resync", {"secrets": [_SECRET | {"secretPath": "/a/"}]}, _FINAL_SLASH,
+            "spec.resync.secrets[0].secretPath"),
+    Mistake("resync", {"secrets": [_SECRET | {"secretPath": "/a//b"}]}, _EMPTY_FOLDER,
+            "spec.resync.secrets[0].secretPath"),
+    Mistake("resync", {"secrets": [_SECRET | {"secretKeys": ["DB PASSWORD"]}]}, _KEY_GLOB,
+            "spec.resync.secrets[0].secretKeys[0]"),
+    Mistake("resync", {"secrets": [_SECRET | {"creationPolicy": "Merge", "type": "kubernetes.io/tls"}]},
+            _MERGED, "spec.resync.secrets[0]"),
+    Mistake("resync", {"secrets": [_SECRET | {"labels": {"app.kubernetes.io/managed-by": "me"}}]},
+            _OWN_LABEL, "spec.resync.secrets[0].labels"),
+    Mistake("resync", {"secrets": [_SECRET | {"annotations": {"events.infisical.com/content": "x"}}]},
+            _OWN_ANNOTATION, "spec.resync.secrets[0].annotations"),
     Mistake("resync", {"secrets": [_SECRET | {"creationPolicy": "Mine"}]},
             'supported values: "Owner", "Orphan", "Merge"', "spec.resync.secrets[0].creationPolicy"),
     Mistake("resync", {"secrets": [_SECRET | {"type": "kubernetes.io/service-account-token"}]}, _TOKEN_TYPE,

@@ -80,6 +80,8 @@ TOKENS = ("", "serviceaccounts/token", "create")
 STORE, CLUSTER_STORE = (
     ("external-secrets.io", resource, "get") for resource in ("secretstores", "clustersecretstores")
 )
+WATCHED = {right for right in documented(1) if right[0] in {"apps", "argoproj.io", "batch"}}
+NOT_WATCHED = {(group, resource, verbs.removesuffix(" watch")) for group, resource, verbs in WATCHED}
 
 
 @pytest.mark.parametrize("namespaces", [[], ["shop"]])
@@ -90,6 +92,7 @@ STORE, CLUSTER_STORE = (
         ({"writeSecrets": False}, {("", "secrets", "get create patch")}, {("", "secrets", "get")}),
         ({"readConfigMaps": False}, {("", "configmaps", "get")}, set[tuple[str, str, str]]()),
         ({"readSecretStores": False}, {STORE, CLUSTER_STORE}, set[tuple[str, str, str]]()),
+        ({"watchWorkloads": False}, WATCHED, NOT_WATCHED),
     ],
 )
 def test_rights_that_nobody_uses(

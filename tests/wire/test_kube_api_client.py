@@ -5,6 +5,7 @@ import base64
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -578,3 +579,18 @@ async def test_event_is_recorded() -> None:
         "Warning",
         "2030-01-01T00:00:00Z",
     )
+
+
+async def test_event_that_exists() -> None:
+    """An Event that is written once has a name of its content: the API server rejects a second one."""
+    about = InvolvedObject("apps/v1", "Deployment", "team", "web", "uid-1")
+    once = KubeEvent(about, "InvalidAnnotation", "Annotation x.", is_once=True)
+    async with reached(always(status(409, "already exists"))) as (kube, server):
+        for event in (once, once, replace(once, note="Annotation y.")):
+            await EventRecorder(kube).record(event, datetime(2030, 1, 1, tzinfo=UTC))
+        with pytest.raises(ConflictError):
+            await EventRecorder(kube).record(replace(once, is_once=False), datetime(2030, 1, 1, tzinfo=UTC))
+
+    first, second, another, _ = (request.json()["metadata"]["name"] for request in server.requests)
+    assert first == second
+    assert first != another

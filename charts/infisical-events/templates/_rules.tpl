@@ -11,14 +11,14 @@ it has no right to list or watch Secrets.
   verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
-  verbs: [get, list, patch]
+  verbs: [get, list, patch{{ if .Values.rbac.watchWorkloads }}, watch{{ end }}]
 - apiGroups: [argoproj.io]
   resources: [rollouts]
-  verbs: [get, list, patch]
+  verbs: [get, list, patch{{ if .Values.rbac.watchWorkloads }}, watch{{ end }}]
 # Read only: their next run uses the current secrets, so the operator never changes them.
 - apiGroups: [batch]
   resources: [cronjobs, jobs]
-  verbs: [get, list]
+  verbs: [get, list{{ if .Values.rbac.watchWorkloads }}, watch{{ end }}]
 # To compare the creation time of pods with their Secrets, and to name the pods that a rollout waits for.
 - apiGroups: [""]
   resources: [pods]

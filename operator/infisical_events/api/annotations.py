@@ -15,7 +15,7 @@ PAUSED = f"{GROUP}/paused"
 ACTION = f"{GROUP}/action"
 WAVE = f"{GROUP}/wave"
 IGNORE_OTHERS = f"{GROUP}/ignore-other-reloaders"
-"""`"true"` on a workload: restart it although an annotation asks another operator to restart it as well."""
+"""True on a workload: restart it although an annotation asks another tool to restart it as well."""
 
 RECONCILE_AT = f"{GROUP}/reconcile-at"
 RESTART_AT = f"{GROUP}/restart-at"
@@ -26,6 +26,34 @@ CONTENT = f"{GROUP}/content"
 """On a managed Secret: a keyed digest of its data."""
 
 LAST_RESTART = f"{GROUP}/last-restart"
+
+INFISICAL_GROUP = "secrets.infisical.com"
+"""The group of the Infisical operator's annotations."""
+
+OF_WORKLOADS = frozenset(
+    key.removeprefix(f"{GROUP}/")
+    for key in (
+        AUTO_RELOAD,
+        SUBSCRIPTION,
+        ENVIRONMENT,
+        SECRET_PATH,
+        SECRET_KEYS,
+        EVENTS,
+        PAUSED,
+        ACTION,
+        WAVE,
+        IGNORE_OTHERS,
+    )
+)
+"""The names, without the group, that users write on workloads."""
+
+OF_SUBSCRIPTIONS = frozenset({RECONCILE_AT, RESTART_AT, RESUME_AT})
+"""The annotations that users write on subscriptions."""
+
+WRITTEN = frozenset({"last-restart", "content"})
+"""The names, without the group, that the operator writes, besides those of `WRITTEN_PREFIXES`."""
+WRITTEN_PREFIXES = (f"{GROUP}/revision-", f"{GROUP}/resync-")
+"""Beginnings of annotations that the operator writes, which end with the name of a subscription."""
 
 _NAME_LIMIT = 63
 """Maximum length of the part of an annotation key behind the slash in Kubernetes, in characters."""

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from infisical_events.api.resources import TOKEN_TYPES
+from infisical_events.api.resources import GROUP, MANAGED_BY, TOKEN_TYPES
 
 
 class EventType(StrEnum):
@@ -104,6 +104,9 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
 
 
+_LABEL = "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+"""A label of a host name."""
+
 _PATTERN_MESSAGES = {
     (_OBJECT_NAME := r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"): (
         "use the name of an object, of lower-case letters, digits, '-' and '.'"
@@ -116,15 +119,23 @@ _PATTERN_MESSAGES = {
         "letter or digit"
     ),
     (_IDENTIFIER := r"^[a-zA-Z0-9-]+$"): ("use the id as Infisical shows it, of letters, digits and '-'"),
-    (_SECRET_PATH := r"^/[!-~]*$"): (
-        "begin the path with '/' and write it in ASCII without blanks, such as /payments/**"
+    (_PATH_GLOB := r"^/[\]\[a-zA-Z0-9_/@?+*(){}|,^-]*$"): (
+        "begin the path with '/' and use letters, digits, '-', '_' and the characters of globs, such as "
+        "/payments/**"
     ),
+    (_FOLDER_PATH := r"^/[a-zA-Z0-9_/-]*$"): (
+        "begin the path with '/' and write one folder, of letters, digits, '-' and '_', without a glob"
+    ),
+    (
+        _KEY_PATTERN := r"^!?(\[\^?[A-Za-z0-9_-]+\]"
+        r"|[^\]\[(){}!|,\\ \t\n\v\f\r])+$"
+    ): "use plain characters, *, ?, [abc], [a-z] and [^abc], and one pattern for each alternative",
     (_METADATA_KEY := r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?$"): (
         "use a key that labels and annotations can have, such as app.kubernetes.io/name"
     ),
-    (_ADDRESS := r"^https?://[!-?A-~]+$"): (
-        "write the address as https://host, without blanks and without credentials"
-    ),
+    (
+        _ADDRESS := rf"^https?://({_LABEL}(\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(:[0-9]{{1,5}})?/*$"
+    ): "write the address as https://host or https://host:port, without a path, blanks or credentials",
 }
 """The message for a text that does not match a pattern, as in the CRD."""
 
@@ -139,12 +150,47 @@ def _reject_token_type(secret_type: str) -> str:
     return secret_type
 
 
+def _reject_final_slash(path: str) -> str:
+    if path.endswith("/") and path != "/":
+        raise ValueError("remove the last '/': no event has a path that ends with it")
+    return path
+
+
+def _reject_empty_folder(path: str) -> str:
+    if "//" in path:
+        raise ValueError("write one '/' instead of two: a folder has a name")
+    return path
+
+
+def _reject_own_label(labels: dict[str, str]) -> dict[str, str]:
+    if MANAGED_BY in labels:
+        raise ValueError(f"remove {MANAGED_BY}: the operator writes it")
+    return labels
+
+
+def _reject_own_annotations(annotations: dict[str, str]) -> dict[str, str]:
+    if any(key.startswith(f"{GROUP}/") for key in annotations):
+        raise ValueError(f"remove the annotations of {GROUP}: the operator writes them")
+    return annotations
+
+
 # A name becomes a part of a path in the Kubernetes API: a name with '/' or '..' could change the path.
 ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_OBJECT_NAME)]
 DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_DATA_KEY)]
 Slug = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_SLUG)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_IDENTIFIER)]
-SecretPath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_SECRET_PATH)]
+PathGlobText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512, pattern=_PATH_GLOB),
+    AfterValidator(_reject_final_slash),
+    AfterValidator(_reject_empty_folder),
+]
+FolderPath = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512, pattern=_FOLDER_PATH),
+    AfterValidator(_reject_final_slash),
+    AfterValidator(_reject_empty_folder),
+]
 SecretType = Annotated[
     str, StringConstraints(min_length=1, max_length=253), AfterValidator(_reject_token_type)
 ]
@@ -154,7 +200,7 @@ AnnotationText = Annotated[str, StringConstraints(max_length=16384)]
 TemplateText = Annotated[str, StringConstraints(max_length=16384)]
 Address = Annotated[str, StringConstraints(max_length=256, pattern=_ADDRESS)]
 Audience = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-KeyPattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+KeyPattern = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_KEY_PATTERN)]
 
 
 class SecretKeyRef(Model):
@@ -198,7 +244,7 @@ class EventConditions(Model):
     """The location of a change; the operator matches `secretKeys` and never sends them to Infisical."""
 
     environment_slug: Slug
-    secret_path: SecretPath = "/"  # noqa: S105 - a folder, no secret
+    secret_path: PathGlobText = "/"  # noqa: S105 - a folder, no secret
     secret_keys: Annotated[tuple[KeyPattern, ...], Field(max_length=100)] = ()
 
 
@@ -218,13 +264,23 @@ class ManagedSecret(Model):
 
     name: ObjectName
     environment_slug: Slug
-    secret_path: SecretPath = "/"  # noqa: S105 - a folder, no secret
+    secret_path: FolderPath = "/"  # noqa: S105 - a folder, no secret
     secret_keys: Annotated[tuple[KeyPattern, ...], Field(max_length=100)] = ()
     template: dict[DataKey, TemplateText] = Field(default_factory=dict, max_length=256)
     type: SecretType = "Opaque"
     creation_policy: CreationPolicy = CreationPolicy.OWNER
-    labels: dict[MetadataKey, LabelText] = Field(default_factory=dict, max_length=64)
-    annotations: dict[MetadataKey, AnnotationText] = Field(default_factory=dict, max_length=64)
+    labels: Annotated[dict[MetadataKey, LabelText], AfterValidator(_reject_own_label)] = Field(
+        default_factory=dict, max_length=64
+    )
+    annotations: Annotated[dict[MetadataKey, AnnotationText], AfterValidator(_reject_own_annotations)] = (
+        Field(default_factory=dict, max_length=64)
+    )
+
+    @model_validator(mode="after")
+    def _reject_type_of_merged(self) -> Self:
+        if self.creation_policy is CreationPolicy.MERGE and self.type != "Opaque":
+            raise ValueError("remove type: a Secret with creationPolicy Merge keeps its own type")
+        return self
 
 
 class Resync(Model):

@@ -6,7 +6,8 @@ configuration and authentication are used unchanged.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.api_client import RequestSerialized
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.resources import FIELD_MANAGER
@@ -39,6 +41,14 @@ _MAX_QUOTE_LENGTH = 500
 """Characters of the API server's message that are quoted."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds for a whole request."""
+
+_WATCH_SECONDS = 290
+"""How long one watch lasts; a connection that died without a word is noticed after it."""
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=DEFAULT_TIMEOUT / 3, sock_read=_WATCH_SECONDS + 30)
+_ALWAYS_PARSED = (b'"BOOKMARK"', b'"ERROR"')
+_TYPE_LENGTH = 24
+"""Characters at the beginning of an event that contain its type."""
+_OK = 200
 
 _FIELD_MANAGER_QUERY = {"fieldManager": FIELD_MANAGER}
 _IDENTITY = {"name", "uid", "resourceVersion"}
@@ -204,6 +214,46 @@ class KubeApi:
                 return
             query = {**query, "continue": continue_token}
 
+    async def watch(self, path: str, version: str, needle: bytes) -> AsyncGenerator[JSONObject, None]:
+        """The events of one watch until the server ends it; of objects, those whose text has `needle`.
+
+        Without a version it begins with an event for each existing object. Other objects are not even parsed:
+        most of a large cluster is none of the operator's business.
+
+        Raises:
+            KubernetesError: the watch was rejected, was interrupted, or its version has expired.
+        """
+        query = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCH_SECONDS)}
+        query |= {"resourceVersion": version} if version else {}
+        async with aclosing(self._lines(_Request(method="GET", path=path, query=query))) as lines:
+            async for line in lines:
+                if needle in line or any(kind in line[:_TYPE_LENGTH] for kind in _ALWAYS_PARSED):
+                    yield _watch_event(line)
+
+    async def _lines(self, request: _Request) -> AsyncGenerator[bytes, None]:
+        client = self._client
+        prepared = await _prepared(client, request)
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await client.call_api(*prepared, _request_timeout=_WATCH_TIMEOUT)
+            try:
+                await self._check_watch(client, response)
+                async for line in response.response.content:
+                    yield line
+            finally:
+                response.response.close()
+        except (aiohttp.ClientError, OSError, ApiException, ValueError) as error:
+            raise KubernetesError(f"the watch was interrupted ({type(error).__name__})") from None
+
+    async def _check_watch(self, client: ApiClient, response: RESTResponse) -> None:
+        """Raise the error of a rejected watch; the next one has new credentials, if there are any."""
+        try:
+            if response.status != _OK:
+                _decoded(response.status, await response.read())  # type: ignore[no-untyped-call] # theirs
+        except UnauthorizedError:
+            self._client = await self._renewed(client)
+            raise
+
     async def _call(self, request: _Request) -> JSONObject:
         client = self._client
         try:
@@ -271,6 +321,19 @@ def _decoded(status: int, data: bytes) -> JSONObject:
     if not isinstance(body, dict):
         raise KubernetesError("the API server's response is not an object")
     return body
+
+
+def _watch_event(line: bytes) -> JSONObject:
+    """One event of a watch; raises KubernetesError for an error, and when the line is no event."""
+    try:
+        event: JSONObject = json.loads(line)
+        stored = event["object"]
+        version = str(stored["metadata"]["resourceVersion"]) if event["type"] != "ERROR" else ""
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise KubernetesError("the API server's response is no event of a watch") from None
+    if not version:
+        raise KubernetesError(_message_of(stored) or "the API server ended the watch")
+    return event
 
 
 def _message_of(body: object) -> str:

@@ -122,22 +122,25 @@ async def load_connection(access: ClusterAccess) -> Connection:
 
 @asynccontextmanager
 async def open_kube_api(
-    access: ClusterAccess, user_agent: str, seconds: float = DEFAULT_TIMEOUT
+    access: ClusterAccess, user_agent: str, seconds: float = DEFAULT_TIMEOUT, connections: int = 100
 ) -> AsyncIterator[KubeApi]:
-    """The API server; leaving the context closes its connections. `seconds` is the time-out of one request.
+    """The API server; leaving the context closes its connections.
+
+    `seconds` is the time-out of one request, `connections` how many there are at once.
 
     Raises:
         KubernetesError: there is no usable configuration.
     """
-    clients = _Clients(access, user_agent, await _opened_client(access, user_agent))
+    clients = _Clients(access, user_agent, await _opened_client(access, user_agent, connections), connections)
     try:
         yield KubeApi(clients.current, seconds, clients.renewed)
     finally:
         await clients.close()
 
 
-async def _opened_client(access: ClusterAccess, user_agent: str) -> ApiClient:
+async def _opened_client(access: ClusterAccess, user_agent: str, connections: int) -> ApiClient:
     configuration = await load_configuration(access)
+    configuration.connection_pool_maxsize = connections
     try:
         client = ApiClient(configuration)
     except OSError as error:  # unreadable or malformed certificates
@@ -153,11 +156,12 @@ class _Clients:
     so the whole client is replaced and not only a header.
     """
 
-    def __init__(self, access: ClusterAccess, user_agent: str, client: ApiClient) -> None:
+    def __init__(self, access: ClusterAccess, user_agent: str, client: ApiClient, connections: int) -> None:
         self.current = client
         self._previous: ApiClient | None = None
         self._access = access
         self._user_agent = user_agent
+        self._connections = connections
         self._lock = asyncio.Lock()
         self._last_renewal = -math.inf
 
@@ -171,7 +175,7 @@ class _Clients:
             now = asyncio.get_running_loop().time()
             if rejected is self.current and now - self._last_renewal >= _RENEWAL_PAUSE:
                 self._last_renewal = now
-                client = await _opened_client(self._access, self._user_agent)
+                client = await _opened_client(self._access, self._user_agent, self._connections)
                 # Other requests may still be using the previous client.
                 previous, self._previous, self.current = self._previous, self.current, client
                 if previous is not None:

@@ -1,9 +1,12 @@
 """Workloads: listed by metadata, read completely for pending restarts, changed by one patch each."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 
 from infisical_events.api.resources import WORKLOAD_KINDS, Restarting, WorkloadKind
+from infisical_events.core.restarts.annotation_checks import AnnotatedWorkload, WorkloadEvent
 from infisical_events.core.restarts.pod_states import PodState, pod_state_of
 from infisical_events.core.restarts.workload_pairs import (
     paired,
@@ -11,7 +14,11 @@ from infisical_events.core.restarts.workload_pairs import (
     with_annotations_of,
     with_template_of,
 )
-from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
+from infisical_events.core.restarts.workload_state import (
+    WorkloadState,
+    template_annotations_of,
+    workload_state_of,
+)
 from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.kube.api_client import JSON, METADATA_LIST, JSONObject, KubeApi, path_of, time_of
 from infisical_events.kube.discovery import Discovery
@@ -64,6 +71,24 @@ class WorkloadClient:
         found = [item async for item in self._kube.list(_path(kind, namespace), accept=accept)]
         return tuple(_workload(kind, item) for item in found if "deletionTimestamp" not in item["metadata"])
 
+    async def watch(
+        self, kind: WorkloadKind, namespace: str, version: str
+    ) -> AsyncGenerator[WorkloadEvent, None]:
+        """The workloads with annotations of this operator that appear or change, until the watch ends.
+
+        An empty namespace stands for all, an empty version for the beginning. Pod templates are not in the
+        metadata, so whole objects are watched; those without `infisical` in their text are skipped.
+
+        Raises:
+            NotFoundError: the API server does not serve the kind.
+            KubernetesError: any other error.
+        """
+        place = ("namespaces", namespace) if namespace else ()
+        path = path_of("apis", kind.group, kind.version, *place, kind.plural)
+        async with aclosing(self._kube.watch(path, version, b"infisical")) as events:
+            async for event in events:
+                yield _event(kind, event)
+
     async def read(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
         """The current state of one workload; None if it does not exist; raises KubernetesError."""
         known = next((entry for entry in WORKLOAD_KINDS if entry.kind == kind), None)
@@ -113,6 +138,31 @@ class WorkloadClient:
 
 def _path(kind: WorkloadKind, namespace: str, *name: str) -> str:
     return path_of("apis", kind.group, kind.version, "namespaces", namespace, kind.plural, *name)
+
+
+def _event(kind: WorkloadKind, event: JSONObject) -> WorkloadEvent:
+    stored, version = event["object"], event["object"]["metadata"]["resourceVersion"]
+    if event["type"] == "BOOKMARK" or _is_of_cron_job(stored["metadata"]):
+        return WorkloadEvent(version)
+    return WorkloadEvent(version, _annotated(kind, stored), is_deleted=event["type"] == "DELETED")
+
+
+def _is_of_cron_job(metadata: JSONObject) -> bool:
+    """Whether the CronJob has what a person wrote, and each Job only a copy."""
+    return any(owner.get("kind") == "CronJob" for owner in metadata.get("ownerReferences") or ())
+
+
+def _annotated(kind: WorkloadKind, stored: JSONObject) -> AnnotatedWorkload:
+    try:
+        metadata = stored["metadata"]
+        return AnnotatedWorkload(
+            namespace=metadata["namespace"],
+            workload=_workload(kind, stored),
+            labels=metadata.get("labels") or {},
+            template_annotations=template_annotations_of(kind, stored),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise KubernetesError(f"the API server's response is not a {kind.kind}") from None
 
 
 def _workload(kind: WorkloadKind, stored: JSONObject) -> Workload:

@@ -1,6 +1,7 @@
 """Tasks, timers and I/O around the decisions of `core`.
 
-In reading order, from the process to one subscription: `app` is the composition root; `sharding` holds
+In reading order, from the process to one subscription: `app` is the composition root; `inspection` reports
+mistakes in the annotations of workloads; `sharding` holds
 shards by Leases and runs a task for each subscription; `subscription` assembles and runs one of them;
 `stream` keeps its event stream open; `triggers` is the queue of its events and requests; `reconcile`
 reads snapshots upon a trigger and records changes; `restarts` decides on pending restarts and patches

@@ -3,14 +3,16 @@
 Subscriptions get both as arguments, so that all of their code runs in virtual time against models as well.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
+from infisical_events.api.resources import WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.paths.scopes import Folder, Scope
+from infisical_events.core.restarts.annotation_checks import WorkloadEvent
 from infisical_events.core.restarts.pod_states import PodState
 from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.restarts.workloads import Workload, WorkloadList
@@ -45,6 +47,14 @@ class InfisicalOpener(Protocol):
     def __call__(  # noqa: D102
         self, address: str, spec: Spec, credentials: CredentialsSource
     ) -> AbstractAsyncContextManager[Infisical]: ...
+
+
+class WorkloadWatch(Protocol):
+    """Watches the workloads of one kind, in one namespace or in all; raises KubernetesError."""
+
+    def __call__(  # noqa: D102 - as kube.workload_client.WorkloadClient.watch
+        self, kind: WorkloadKind, namespace: str, version: str
+    ) -> AsyncGenerator[WorkloadEvent, None]: ...
 
 
 class Cluster(Protocol):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.api.annotations import revision_key
-from infisical_events.core.restarts.workloads import is_true, listed
+from infisical_events.core.restarts.workloads import listed, switch_of
 
 KEY = re.compile(r"events\.infisical\.com/(?=.{1,63}\Z)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 """What Kubernetes accepts as the key of an annotation: at most 63 characters behind the slash."""
@@ -45,12 +45,13 @@ def test_two_subscriptions_have_two_keys(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("true", True), ("True", False), ("1", False), ("", False), (" true", False)]
+    ("value", "expected"),
+    [("true", True), ("True", True), ("1", True), (" oN ", True), ("no", False), ("", None), ("truth", None)],
 )
-def test_only_true_is_true(value: str, expected: bool) -> None:  # noqa: FBT001 - a table
-    """One spelling switches something on."""
-    assert is_true({"key": value}, "key") is expected
-    assert not is_true({"another": value}, "key")
+def test_a_boolean_as_users_of_yaml_write_it(value: str, expected: bool | None) -> None:  # noqa: FBT001 - a table
+    """In any case, with blanks around it; everything else is no boolean."""
+    assert switch_of({"key": value}, "key") is expected
+    assert switch_of({"another": value}, "key") is None
 
 
 @pytest.mark.parametrize(

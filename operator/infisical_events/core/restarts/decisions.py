@@ -19,6 +19,12 @@ from datetime import datetime, timedelta
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import Action, OnTimeout
 from infisical_events.core.ledger.ledger import PendingRestart, Rollout, Unconfirmed
+from infisical_events.core.restarts.other_reloaders import (
+    OtherReloader,
+    ReadSecret,
+    is_marked,
+    other_reloader,
+)
 from infisical_events.core.restarts.planner import (
     Deferred,
     PlannedAction,
@@ -71,6 +77,7 @@ class GatheredWorkload:
         state: The workload in full; None when it is not there, or could not be read.
         error_message: Why it could not be read, in the API server's words; empty if it could.
         secrets: Its Secrets; None when nothing has to be synced.
+        read_secrets: The Secrets that its pods read, by name, if another tool may restart it.
         is_rolling_out: Whether a restart by this subscription is still rolling out.
         pod_creation_times: When its pods were made; empty when nothing hangs on that.
         requests: The sync requests of this round, as `sync_state_of` takes them.
@@ -80,6 +87,7 @@ class GatheredWorkload:
     state: WorkloadState | None = None
     error_message: str = ""
     secrets: WorkloadSecrets | None = None
+    read_secrets: Mapping[str, ReadSecret] = field(default_factory=dict)
     is_rolling_out: bool = False
     pod_creation_times: tuple[datetime, ...] = ()
     requests: Mapping[str, str] = field(default_factory=dict)
@@ -168,16 +176,12 @@ def decide(gathered: GatheredWorkload, policy: RestartPolicy, now: datetime) -> 
         return Defer(pending=pending, workload=planned.workload, reason=reason, note=note)
     if state is None or not _is_same_workload(state.workload, planned.workload):
         return Defer(pending=pending, workload=planned.workload, reason=Reason.WORKLOAD_MODIFIED)
-    other = other_reloader_of(gathered)
-    if other and planned.action is Action.RESTART:
-        return Resolve(
-            pending=pending,
-            workload=planned.workload,
-            reason=Reason.MANAGED_BY_OTHER_CONTROLLER,
-            note=f"annotation {other}",
-            state=state,
-        )
     if gathered.secrets is None:
+        if other := other_reloader_of(gathered):
+            reason = Reason.MANAGED_BY_OTHER_CONTROLLER
+            return Resolve(
+                pending=pending, workload=planned.workload, reason=reason, note=str(other), state=state
+            )
         return Restart(pending=pending, workload=state.workload, state=state)
     sync = sync_state_of(gathered.secrets, now, gathered.requests)
     return (
@@ -208,6 +212,17 @@ def needs_pods(gathered: GatheredWorkload, now: datetime) -> bool:
     return sync.state is SyncState.CHANGED and state.may_be_stuck
 
 
+def needs_read_secrets(gathered: GatheredWorkload) -> bool:
+    """Whether the decision hangs on the rules of another tool for the Secrets that the pods read."""
+    state, planned = gathered.state, gathered.planned
+    return (
+        state is not None
+        and is_marked(state)
+        and planned.action is not Action.RESYNC
+        and not (planned.workload.ignores_other_reloaders or planned.pending.is_requested)
+    )
+
+
 def needs_pod_times(gathered: GatheredWorkload, now: datetime) -> bool:
     """Whether the decision hangs on when the workload's pods were made."""
     state, secrets, sync = gathered.state, gathered.secrets, _sync_of_restart(gathered, now)
@@ -219,18 +234,35 @@ def needs_pod_times(gathered: GatheredWorkload, now: datetime) -> bool:
 def _sync_of_restart(gathered: GatheredWorkload, now: datetime) -> WorkloadSyncState | None:
     """The sync state where a restart may follow from it; else None."""
     state, secrets, planned = gathered.state, gathered.secrets, gathered.planned
-    if state is None or secrets is None or planned.action is Action.RESYNC or other_reloader_of(gathered):
+    if state is None or secrets is None or planned.action is Action.RESYNC:
         return None
     if not _is_same_workload(state.workload, planned.workload):
         return None
-    return sync_state_of(secrets, now, gathered.requests)
+    sync = sync_state_of(secrets, now, gathered.requests)
+    return None if other_reloader_of(gathered, sync) else sync
 
 
-def other_reloader_of(gathered: GatheredWorkload) -> str:
-    """The annotation by which another controller restarts this workload; empty if none counts."""
-    if gathered.state is None or gathered.planned.workload.ignores_other_reloaders:
-        return ""
-    return gathered.state.other_reloader
+def other_reloader_of(
+    gathered: GatheredWorkload, sync: WorkloadSyncState | None = None
+) -> OtherReloader | None:
+    """The tool that restarts the workload for every Secret that may carry the change; None if none does.
+
+    What a user requested restarts here: without new content, no other tool acts. With action `Resync` there
+    is no restart to leave.
+    """
+    if gathered.state is None or not needs_read_secrets(gathered):
+        return None
+    names, read = _carriers(gathered, sync), gathered.read_secrets
+    return other_reloader(gathered.state, map(read.__getitem__, names)) if names <= read.keys() else None
+
+
+def _carriers(gathered: GatheredWorkload, sync: WorkloadSyncState | None) -> frozenset[str]:
+    """The Secrets that may carry the change: those with new content, or whose provider is known, or all."""
+    if sync is None or gathered.secrets is None or not sync.content_fingerprints:
+        return frozenset(gathered.read_secrets)
+    known, pod_content = sync.content_fingerprints, gathered.secrets.pod_content
+    changed = frozenset(name for name, text in known.items() if pod_content.has_changed(name, text))
+    return changed if sync.state is SyncState.CHANGED and changed else frozenset(known)
 
 
 def is_waiting(decision: RestartDecision) -> bool:
@@ -304,12 +336,12 @@ def _wait_for_sync(
     now: datetime,
 ) -> Defer | None:
     """Providers get their time; one that timed out may still bring what a restart was too early for."""
-    pending, other = gathered.planned.pending, other_reloader_of(gathered)
+    pending, other = gathered.planned.pending, other_reloader_of(gathered, sync)
     deferred = Defer(
         pending=pending,
         workload=state.workload,
         reason=Reason.RESYNCING,
-        note=f"annotation {other}" if other else sync.note,
+        note=str(other) if other else sync.note,
         state=state,
         sync=sync,
     )
@@ -338,7 +370,7 @@ def _covered_by_neighbour(
     return Resolve(pending=pending, workload=state.workload, reason=reason, state=state, sync=sync)
 
 
-def _may_be_restarted_later(planned: RestartNow, other: str) -> bool:
+def _may_be_restarted_later(planned: RestartNow, other: OtherReloader | None) -> bool:
     """Whether a Secret that a person has to make possible first leads to a restart then.
 
     Its data has not changed, so a restart now would bring nothing, unless a user requested it.
@@ -350,7 +382,7 @@ def _resolve_by_content(
     gathered: GatheredWorkload, state: WorkloadState, sync: WorkloadSyncState
 ) -> Resolve | None:
     """Why no restart is necessary although the Secrets are as fresh as they get."""
-    other = other_reloader_of(gathered)
+    other = other_reloader_of(gathered, sync)
     reason = _resolution(gathered.planned, sync, other)
     if reason is None:
         return None
@@ -358,13 +390,13 @@ def _resolve_by_content(
         pending=gathered.planned.pending,
         workload=state.workload,
         reason=reason,
-        note=f"annotation {other}" if other else sync.note,
+        note=str(other) if other else sync.note,
         state=state,
         sync=sync,
     )
 
 
-def _resolution(planned: RestartNow, sync: WorkloadSyncState, other: str) -> Reason | None:
+def _resolution(planned: RestartNow, sync: WorkloadSyncState, other: OtherReloader | None) -> Reason | None:
     pending = planned.pending
     if sync.state is SyncState.UNCHANGED and not pending.is_requested:
         return Reason.NO_DATA_CHANGE

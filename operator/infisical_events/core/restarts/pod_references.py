@@ -16,22 +16,28 @@ _SECRET_IN_VOLUME = {
     "iscsi": ("secretRef", "name"),
     "rbd": ("secretRef", "name"),
     "scaleIO": ("secretRef", "name"),
-    "secret": ("secretName",),
     "storageos": ("secretRef", "name"),
 }
-"""Where each kind of volume names its Secret (VolumeSource of the Kubernetes API)."""
+"""Where a volume that is mounted with the help of a Secret names it (VolumeSource of the Kubernetes API)."""
 
 
 def secrets_of(pod_spec: JSONObject) -> Iterator[str]:
     """The names of the Secrets that the pods use."""
-    yield from _in_environment(pod_spec, "secretKeyRef", "secretRef")
+    yield from read_secrets_of(pod_spec)
     for volume in entries_of(pod_spec, "volumes"):
         for kind, path in _SECRET_IN_VOLUME.items():
             yield from _named(volume, kind, *path)
-        for source in entries_of(volume.get("projected") or {}, "sources"):
-            yield from _named(source, "secret", "name")
     for reference in entries_of(pod_spec, "imagePullSecrets"):
         yield from _named(reference, "name")
+
+
+def read_secrets_of(pod_spec: JSONObject) -> Iterator[str]:
+    """The names of the Secrets that containers read, in their environment or as files."""
+    yield from _in_environment(pod_spec, "secretKeyRef", "secretRef")
+    for volume in entries_of(pod_spec, "volumes"):
+        yield from _named(volume, "secret", "secretName")
+        for source in entries_of(volume.get("projected") or {}, "sources"):
+            yield from _named(source, "secret", "name")
 
 
 def config_maps_of(pod_spec: JSONObject) -> Iterator[str]:

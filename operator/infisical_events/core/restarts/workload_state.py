@@ -1,15 +1,16 @@
-"""A workload in full: the Secrets of its pods, its rollout, and other controllers that restart it.
+"""A workload in full: the Secrets of its pods and its rollout.
 
 It is read one by one and only for a pending restart; lists stay metadata-only.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infisical_events.api.resources import WorkloadKind
 from infisical_events.core.restarts.pod_references import (
     config_maps_of,
+    read_secrets_of,
     secrets_of,
     untracked_volumes_of,
 )
@@ -29,23 +30,19 @@ from infisical_events.core.sync.secret_metadata import config_map_reference
 
 JSONObject = Mapping[str, Any]
 
-_RELOADED_BY_INFISICAL = "secrets.infisical.com/auto-reload"
-_RELOADER = "reloader.stakater.com"
-_SWITCHES = (f"{_RELOADER}/auto", f"{_RELOADER}/search", f"secret.{_RELOADER}/auto")
-_LISTS = (f"secret.{_RELOADER}/reload",)
-
 
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
     """One workload as it was read.
 
-    `secrets` and `config_maps` are those that its pods use, by name; `untracked_volumes` names what brings
-    secrets into the pods without a Secret; `obstacle` is why pods would keep the old template after a change
-    of it; `selector` finds the workload's pods.
+    `secrets` and `config_maps` are those that its pods use, by name; `read_secrets` are the Secrets that the
+    containers read. `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle`
+    is why pods would keep the old template after a change of it; `selector` finds the workload's pods.
     """
 
     workload: Workload
     secrets: frozenset[str] = frozenset()
+    read_secrets: frozenset[str] = frozenset()
     untracked_volumes: tuple[str, ...] = ()
     progress: RolloutProgress = RolloutProgress.COMPLETE
     rollout: RolloutDetails = field(default_factory=RolloutDetails)
@@ -58,16 +55,6 @@ class WorkloadState:
     def references(self) -> frozenset[str]:
         """Its Secrets and ConfigMaps, as `SecretMetadata` names them."""
         return self.secrets.union(map(config_map_reference, self.config_maps))
-
-    @property
-    def other_reloader(self) -> str:
-        """The annotation by which another controller restarts this workload; empty if none does."""
-        marks = {**self.template_annotations, **self.workload.annotations}
-        if marks.get(_RELOADED_BY_INFISICAL) == "true":
-            return _RELOADED_BY_INFISICAL
-        switched = (key for key in _SWITCHES if marks.get(key) == "true")
-        listed = (key for key in _LISTS if marks.get(key))
-        return next(itertools.chain(switched, listed), "")
 
     @property
     def may_be_stuck(self) -> bool:
@@ -101,14 +88,24 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
     return WorkloadState(
         workload=workload,
         secrets=frozenset(secrets_of(pod_spec)),
+        read_secrets=frozenset(read_secrets_of(pod_spec)),
         config_maps=frozenset(config_maps_of(pod_spec)),
         untracked_volumes=tuple(sorted((*untracked_volumes_of(pod_spec), *_unread_template(spec)))),
         progress=progress_of(workload.kind.kind, stored),
         rollout=details_of(workload.kind.kind, stored),
         obstacle=obstacle_of(workload.kind.kind, spec),
-        template_annotations=(template.get("metadata") or {}).get("annotations") or {},
+        template_annotations=_annotations(template),
         selector=_selector(spec),
     )
+
+
+def template_annotations_of(kind: WorkloadKind, stored: JSONObject) -> Mapping[str, str]:
+    """The annotations of the pod template of a stored object; raises as `workload_state_of`."""
+    return _annotations(_template(kind.kind, stored["spec"]))
+
+
+def _annotations(template: JSONObject) -> Mapping[str, str]:
+    return (template.get("metadata") or {}).get("annotations") or {}
 
 
 def _template(kind: str, spec: JSONObject) -> JSONObject:

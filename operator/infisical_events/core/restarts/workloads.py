@@ -14,10 +14,18 @@ from infisical_events.core.snapshots.selectors import ALL_TYPES, Selector, selec
 
 T = TypeVar("T")
 
+_FILTERS = (annotations.EVENTS, annotations.ENVIRONMENT, annotations.SECRET_PATH, annotations.SECRET_KEYS)
 
-def is_true(annotations: Mapping[str, str], key: str) -> bool:
-    """Whether the annotation is `"true"`, the only spelling that switches something on."""
-    return annotations.get(key) == "true"
+
+_SWITCH_WORDS = dict.fromkeys(("true", "yes", "on", "y", "t", "1"), True) | dict.fromkeys(
+    ("false", "no", "off", "n", "f", "0"), False
+)
+"""Booleans as users of YAML 1.1 write them, in any case."""
+
+
+def switch_of(annotations: Mapping[str, str], key: str) -> bool | None:
+    """The boolean of an annotation; None if there is none, or none that is understood."""
+    return _SWITCH_WORDS.get(annotations.get(key, "").strip().lower())
 
 
 def listed(annotations: Mapping[str, str], key: str) -> tuple[str, ...]:
@@ -47,13 +55,13 @@ class Workload:
 
     @property
     def is_paused(self) -> bool:
-        """Whether its owner defers restarts; they are made after release."""
-        return is_true(self.annotations, annotations.PAUSED)
+        """Whether its owner defers restarts; they are made after release. What is not understood defers."""
+        return annotations.PAUSED in self.annotations and self._switch(annotations.PAUSED) is not False
 
     @property
     def ignores_other_reloaders(self) -> bool:
         """Whether to restart it although another controller is configured to restart it."""
-        return is_true(self.annotations, annotations.IGNORE_OTHERS)
+        return self._switch(annotations.IGNORE_OTHERS) is True
 
     @property
     def wave(self) -> int:
@@ -73,11 +81,27 @@ class Workload:
             return otherwise
 
     def is_subscribed_to(self, subscription: str) -> bool:
-        """Whether it opted in to this subscription by name, or to all of its namespace."""
-        names = listed(self.annotations, annotations.SUBSCRIPTION)
-        if names:
+        """Whether it opted in to this subscription by name, or to all of its namespace.
+
+        An explicit `auto-reload: "false"` opts out, whatever subscriptions are named.
+        """
+        names, auto_reload = self.subscriptions, self._switch(annotations.AUTO_RELOAD)
+        if names and auto_reload is not False:
             return subscription in names
-        return is_true(self.annotations, annotations.AUTO_RELOAD)
+        return auto_reload is True
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether only some changes of its subscriptions restart it."""
+        return any(key in self.annotations for key in _FILTERS)
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """The subscriptions that it names; it opts in to no other one then."""
+        return listed(self.annotations, annotations.SUBSCRIPTION)
+
+    def _switch(self, key: str) -> bool | None:
+        return switch_of(self.annotations, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +118,7 @@ class WorkloadList:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadFilter:
-    """Which changes affect one workload, and which of its annotations are invalid.
+    """Which changes affect one workload, and which of its filter annotations are invalid.
 
     An invalid filter annotation filters nothing: an unnecessary restart is better than a missing one.
     """
@@ -121,17 +145,7 @@ def workload_filter_of(workload: Workload) -> WorkloadFilter:
         path=read(annotations.SECRET_PATH, lambda values: compile_path_glob(",".join(values)), None),
         keys=read(annotations.SECRET_KEYS, KeyFilter, KeyFilter(())),
     )
-    mistakes += _other_mistakes(workload)
     return WorkloadFilter(selector, tuple(mistakes))
-
-
-def _other_mistakes(workload: Workload) -> Iterable[str]:
-    action = workload.annotations.get(annotations.ACTION)
-    if action is not None and action not in set(Action):
-        yield f"annotation {annotations.ACTION}: write one of {', '.join(Action)}"
-    wave = workload.annotations.get(annotations.WAVE)
-    if wave is not None and str(workload.wave) != wave.strip():
-        yield f"annotation {annotations.WAVE}: write a whole number such as 1"
 
 
 def matching_changes(workload: Workload, changes: Iterable[Change]) -> tuple[Change, ...]:

@@ -1,5 +1,6 @@
 """Kubernetes Events as values: the input of the event recorder."""
 
+import hashlib
 from dataclasses import dataclass
 
 
@@ -16,9 +17,18 @@ class InvolvedObject:
 
 @dataclass(frozen=True, slots=True)
 class KubeEvent:
-    """One Event: `reason` in CamelCase, `note` a sentence."""
+    """One Event: `reason` in CamelCase, `note` a sentence.
+
+    With `is_once`, an equal Event that still exists is not repeated, whichever process wrote it.
+    """
 
     about: InvolvedObject
     reason: str
     note: str
     is_warning: bool = False
+    is_once: bool = False
+
+    @property
+    def digest(self) -> str:
+        """What two equal Events on one object have in common."""
+        return hashlib.sha256(f"{self.about.uid} {self.reason} {self.note}".encode()).hexdigest()

@@ -63,6 +63,8 @@ class Reason(StrEnum):
     MISSED_CHANGES_FOUND = "MissedChangesFound"
     INVALID_ANNOTATION = "InvalidAnnotation"
     SERVED_BY_OTHER_INSTALLATION = "ServedByOtherInstallation"
+    SUBSCRIPTION_NOT_FOUND = "SubscriptionNotFound"
+    NO_MATCHING_SECRET = "NoMatchingSecret"  # noqa: S105 - a reason, no secret
 
     RESYNCED = "Resynced"
     ROLLED_OUT = "RolledOut"

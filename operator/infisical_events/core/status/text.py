@@ -17,6 +17,11 @@ def escaped(text: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:limit])
 
 
+def sentence(clause: str) -> str:
+    """`Annotation x: write a number.`: a clause with a capital letter and a full stop."""
+    return f"{clause[:1].upper()}{clause[1:]}{'' if clause.endswith(('.', '?')) else '.'}"
+
+
 def preview(things: Sequence[object], limit: int, separator: str = ", ") -> str:
     """`a, b, c and 4 more`: at most `limit` things, and the number of the others."""
     shown = separator.join(map(str, things[:limit]))

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from infisical_events.api.resources import GROUP, MANAGED_BY
-from infisical_events.api.specs import CreationPolicy, ManagedSecret, Spec
+from infisical_events.api.specs import ManagedSecret, Spec
 from infisical_events.core.ledger.acceptance import MAX_READ_LAG
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.paths.path_globs import KeyFilter, compile_path_glob
+from infisical_events.core.paths.path_globs import KeyFilter
 from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState
 from infisical_events.core.status.text import counted, preview
@@ -27,7 +26,6 @@ _MOST_BYTES: Final = 1024 * 1024
 """Kubernetes' `MaxSecretSize`: all values together, decoded."""
 _LONGEST_KEY: Final = 253
 _DATA_KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
-_DEFAULT_TYPE: Final = "Opaque"
 _MOST_NAMES: Final = 5
 """Names that one sentence has."""
 
@@ -222,21 +220,9 @@ def _mistakes(managed: ManagedSecret) -> Iterator[str]:
     for key in sorted(managed.template):
         if not _is_data_key(key):
             yield f"template: {key[:64]!a} is not a valid Secret key: it would lead out of a volume"
-    if managed.creation_policy is CreationPolicy.MERGE and managed.type != _DEFAULT_TYPE:
-        yield "type: remove it: a Secret with creationPolicy Merge keeps its own type"
-    if MANAGED_BY in managed.labels:
-        yield f"labels: remove {MANAGED_BY}: the operator writes it"
-    for key in sorted(managed.annotations):
-        if key.startswith(f"{GROUP}/"):
-            yield f"annotations: remove {key[:64]!a}: the operator writes it"
 
 
 def _mistakes_of_selection(managed: ManagedSecret) -> Iterator[str]:
-    try:
-        if not compile_path_glob(managed.secret_path).is_literal:
-            yield "secretPath: write the path of one folder, without a glob"
-    except ValueError as error:
-        yield f"secretPath: {error}"
     try:
         keys = KeyFilter(managed.secret_keys)
     except ValueError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import kopf
 
-from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.api.resources import FIELD_MANAGER, WORKLOAD_KINDS
 from infisical_events.api.specs import Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
@@ -20,9 +20,11 @@ from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session, SessionDependencies
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.digest_key_secret import DigestKeySecret
+from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.kubeconfig import open_kube_api
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
 from infisical_events.kube.lease_client import LeaseClient
+from infisical_events.kube.workload_client import WorkloadClient
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, watchdog
 from infisical_events.runtime.app.http_server import Health, http_server
@@ -31,6 +33,7 @@ from infisical_events.runtime.app.kube_cluster import KubeCluster
 from infisical_events.runtime.app.memory_trim import trim_forever, trimmer
 from infisical_events.runtime.app.settings import Settings
 from infisical_events.runtime.clock import utc_now
+from infisical_events.runtime.inspection.annotation_inspector import AnnotationInspector
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
@@ -79,9 +82,18 @@ async def run(settings: Settings) -> None:
         open_kube_api(settings.access, FIELD_MANAGER) as kube,
         # A separate client: a renewal must not queue behind the requests of hundreds of subscriptions.
         open_kube_api(settings.access, FIELD_MANAGER, timing.answer) as lease_api,
+        # And another one, whose connections are all in use for as long as the watches are open.
+        open_kube_api(settings.access, FIELD_MANAGER, connections=_watches(settings)) as watch_api,
     ):
         dependencies = _dependencies(settings, kube, metrics)
         supervisor = Supervisor(dependencies, settings.namespaces, settings.shards, held=())
+        inspector = AnnotationInspector(
+            cluster=dependencies.cluster,
+            watch=WorkloadClient(watch_api, Discovery(watch_api)).watch,
+            namespaces=settings.namespaces,
+            is_active=lambda: supervisor.holds(0),
+            scheduler=dependencies.scheduler,
+        )
         lease_manager = _lease_manager(settings, timing, lease_api, supervisor, metrics)
         dependencies.budget.share = lambda: lease_manager.share
         health = Health(
@@ -96,11 +108,17 @@ async def run(settings: Settings) -> None:
                     _wait_for(flags.stop),
                     heartbeat.run(),
                     lease_manager.run(),
+                    inspector.run(),
                     trim_forever(trimmer()),
                     # The last one: kopf cancels all tasks that were started after it.
                     _watch_forever(settings, dependencies.cluster, supervisor, flags),
                 )
     log.info("operator stopped")
+
+
+def _watches(settings: Settings) -> int:
+    """How many watches of workloads are open at once."""
+    return len(WORKLOAD_KINDS) * max(1, len(settings.namespaces))
 
 
 def _dependencies(settings: Settings, kube: KubeApi, metrics: Metrics) -> Dependencies:

@@ -16,12 +16,13 @@ from infisical_events.core.ledger.event_correlation import without_event
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.ledger.observation_modes import ReadResult
 from infisical_events.core.restarts.affected_workloads import MatchedChanges
+from infisical_events.core.restarts.annotation_checks import annotation_mistakes
 from infisical_events.core.restarts.user_requests import UserRequests
-from infisical_events.core.restarts.workloads import Workload, workload_filter_of
+from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import Change, compacted, summarize
 from infisical_events.core.snapshots.snapshots import Partition
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import counted, escaped, object_name
+from infisical_events.core.status.text import counted, escaped, object_name, sentence
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.status.reporter import Reporter
@@ -250,12 +251,15 @@ class ReconcileReporter:
     # -- what users wrote -----------------------------------------------------------------------------
 
     async def _report_invalid_annotations(self, workloads: Iterable[Workload]) -> None:
-        """Annotations that are ignored since they cannot be parsed, once each, on their workload."""
+        """Mistakes that the annotations alone show, once each, on their workload.
+
+        `runtime.inspection` reports them earlier, where the operator may watch workloads.
+        """
         found = {
             workload.uid: (workload, mistakes)
             for workload in workloads
             if workload.is_subscribed_to(self.context.key.name)
-            and (mistakes := workload_filter_of(workload).mistakes)
+            and (mistakes := annotation_mistakes(workload))
         }
         new = [entry for uid, entry in found.items() if self.mistakes.get(uid) != entry[1]]
         for workload, mistakes in new[:_MAX_WORKLOADS]:
@@ -263,13 +267,11 @@ class ReconcileReporter:
             fields = self.context.key.log_fields(
                 workload=object_name(workload.kind.kind, workload.name), detail=detail
             )
-            log.warning("ignoring invalid annotation", extra=fields)
-            await self.reporter.emit_workload_event(
-                workload,
-                Reason.INVALID_ANNOTATION,
-                f"Ignoring invalid annotation: {detail}.",
-                is_warning=True,
-            )
+            log.warning("mistake in the annotations of a workload", extra=fields)
+            for mistake in mistakes:
+                await self.reporter.emit_workload_event(
+                    workload, Reason.INVALID_ANNOTATION, sentence(mistake), is_warning=True, is_once=True
+                )
             self.mistakes[workload.uid] = mistakes
         self.mistakes = {uid: mistakes for uid, mistakes in self.mistakes.items() if uid in found}
 

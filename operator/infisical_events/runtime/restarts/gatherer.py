@@ -9,6 +9,7 @@ from infisical_events.core.restarts.decisions import (
     GatheredWorkload,
     needs_pod_times,
     needs_pods,
+    needs_read_secrets,
     needs_secrets,
 )
 from infisical_events.core.restarts.planner import PlannedAction, RestartNow
@@ -63,10 +64,13 @@ class Gatherer:
         state = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
         is_rolling_out = any(rollout.uid == workload.uid for rollout in ledger.rollouts)
         gathered = GatheredWorkload(planned, state, is_rolling_out=is_rolling_out)
-        if state is None or sync_round is None or not needs_secrets(gathered):
+        if state is None:
             return gathered
-        secrets = await sync_round.gather(state, planned.pending)
-        gathered = replace(gathered, secrets=secrets)
+        if sync_round is not None and needs_secrets(gathered):
+            gathered = replace(gathered, secrets=await sync_round.gather(state, planned.pending))
+        if needs_read_secrets(gathered):
+            read_secrets = await self.sync_coordinator.read_secrets(state, sync_round)
+            gathered = replace(gathered, read_secrets=read_secrets)
         if needs_pods(gathered, self.clock()):
             state = state.with_pods(await self.cluster.list_pods(namespace, state.selector))
             gathered = replace(gathered, state=state)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from infisical_events.api.annotations import IGNORE_OTHERS
 from infisical_events.api.statuses import ConditionType, WorkloadResult
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts.outcomes import RestartOutcome
@@ -144,10 +145,24 @@ class RestartReporter:
         reason, name = outcome.reported_reason, _name(outcome)
         note = _in_parentheses(outcome.note)
         self.reporter.record_skip(reason, f"{name}: {outcome.cause}{note}.")
+        if reason is Reason.MANAGED_BY_OTHER_CONTROLLER:
+            await self._report_other_reloader(outcome)
         if reason in {Reason.RESYNCED, Reason.APPLIES_TO_NEXT_RUN}:
             self.reporter.count_resync()
         if reason in ALARMING and outcome.pending.unconfirmed is None:
             await self.reporter.emit_event(reason, f"Restart of {name} is waiting{note}.", is_warning=True)
+
+    async def _report_other_reloader(self, outcome: RestartOutcome) -> None:
+        """Who looks at a workload that this operator never restarts reads why there."""
+        if outcome.decision.state is not None:
+            message = (
+                f"Subscription {self.reporter.key.name} leaves the restart of this workload to another tool "
+                f"({outcome.note}). To restart it by this operator as well, annotate the workload with "
+                f'{IGNORE_OTHERS}: "true".'
+            )
+            await self.reporter.emit_workload_event(
+                outcome.decision.state.workload, outcome.reported_reason, message, is_once=True
+            )
 
     async def _report_timeout(self, outcome: RestartOutcome) -> None:
         """A restart that did not wait any longer may have to be made again."""

@@ -109,6 +109,10 @@ class Supervisor:
         for watched in self._objects_of(shard):
             self._cancel(watched.key.uid)
 
+    def holds(self, shard: int) -> bool:
+        """Whether this replica serves a shard."""
+        return shard in self._held
+
     async def wait_revoked(self, shard: int) -> None:
         """Wait until all tasks of a revoked shard have ended."""
         ours = [tasks for uid, tasks in self._ending.items() if shard_of(uid, self._shards) == shard]

@@ -77,12 +77,18 @@ class Reporter:
         await self._emit(KubeEvent(about, reason, escaped(note), is_warning))
 
     async def emit_workload_event(
-        self, workload: Workload, reason: Reason, note: str, *, is_warning: bool = False
+        self,
+        workload: Workload,
+        reason: Reason,
+        note: str,
+        *,
+        is_warning: bool = False,
+        is_once: bool = False,
     ) -> None:
-        """Write a Kubernetes Event on a workload; a failure is logged."""
+        """Write a Kubernetes Event on a workload, or leave one that is there; a failure is logged."""
         kind = workload.kind
         about = InvolvedObject(kind.api_version, kind.kind, self.key.namespace, workload.name, workload.uid)
-        await self._emit(KubeEvent(about, reason, escaped(note), is_warning))
+        await self._emit(KubeEvent(about, reason, escaped(note), is_warning, is_once))
 
     async def _emit(self, event: KubeEvent) -> None:
         """Kubernetes Events are best effort: no restart waits for one."""

@@ -1,7 +1,7 @@
 """The Secrets and ConfigMaps of a namespace as of one round: each is read once, without its values."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -36,6 +36,11 @@ class SecretCache:
     async def contents(self, provider: SecretProvider, names: frozenset[str]) -> dict[str, SecretContent]:
         """The content of those of these Secrets that the provider writes, by name."""
         return {name: await self._content(provider, name) for name in sorted(provider.references & names)}
+
+    async def annotations_of(self, name: str) -> Mapping[str, str]:
+        """The annotations of a Secret; none if it does not exist."""
+        secret = await self.secret(name)
+        return secret.annotations if secret else {}
 
     async def written_fingerprint(self, name: str) -> str:
         """The fingerprint of what the operator last wrote into one of its own Secrets; empty if nothing."""

@@ -7,8 +7,10 @@ import logging
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from infisical_events.api.resources import INFISICAL_SECRET, STATIC_SECRET
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.ledger.revisions import revision_of
+from infisical_events.core.restarts.other_reloaders import ReadSecret, is_marked_for_infisical
 from infisical_events.core.restarts.restart_records import pod_content_of
 from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
@@ -44,6 +46,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 128
 """Characters of a field manager's name: the API server accepts no more."""
+_INFISICAL_KINDS = {INFISICAL_SECRET, STATIC_SECRET}
+"""Providers whose controller is the Infisical operator."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -89,6 +93,29 @@ class SyncCoordinator:
             message = f"{provider}: {reason}."
             await self.reporter.emit_event(Reason.SYNC_REQUEST_REMOVED, message, is_warning=True)
         return replace(provider, unrequestable_reason=provider.unrequestable_reason or reason)
+
+    async def read_secrets(
+        self, state: WorkloadState, sync_round: "SyncRound | None"
+    ) -> dict[str, ReadSecret]:
+        """The Secrets that the pods of a workload read, as other tools see them, by name.
+
+        Raises:
+            KubernetesError: a Secret or the providers cannot be read.
+        """
+        secrets = sync_round.secrets if sync_round else self._cache()
+        names = await self._names_from_infisical(sync_round) if is_marked_for_infisical(state) else ()
+        return {
+            name: ReadSecret(name, await secrets.annotations_of(name), name in names)
+            for name in sorted(state.read_secrets)
+        }
+
+    async def _names_from_infisical(self, sync_round: "SyncRound | None") -> frozenset[str]:
+        """The Secrets of the namespace that the Infisical operator writes."""
+        providers = (
+            sync_round.providers if sync_round else await self.cluster.list_providers(self.key.namespace)
+        )
+        ours = (provider.secrets for provider in providers if provider.kind in _INFISICAL_KINDS)
+        return frozenset[str]().union(*ours)
 
     async def content_fingerprints(self, states: tuple[WorkloadState, ...]) -> dict[str, str]:
         """Fingerprints of the Secrets that these workloads use and a provider or the operator writes.

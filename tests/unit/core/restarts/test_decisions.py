@@ -22,6 +22,7 @@ from infisical_events.core.restarts.decisions import (
     is_waiting,
     needs_pod_times,
 )
+from infisical_events.core.restarts.other_reloaders import ReadSecret
 from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow, RestartPolicy
 from infisical_events.core.restarts.rollout_progress import RolloutProgress
 from infisical_events.core.restarts.workload_state import WorkloadState
@@ -133,27 +134,82 @@ def test_a_workload_that_is_gone() -> None:
     assert (type(made), reason(made)) == (Defer, Reason.WORKLOAD_MODIFIED)
 
 
-@pytest.mark.parametrize("action", [Action.RESTART, Action.RESYNC_THEN_RESTART])
-def test_a_workload_that_another_controller_restarts(action: Action) -> None:
-    """It is left to that controller, after a sync where one is asked for, and the annotation is named."""
-    marked = a_workload()
-    marked = replace(marked, annotations={**marked.annotations, "reloader.stakater.com/auto": "true"})
-    facts = gathered(
-        secrets(NEW) if action is not Action.RESTART else None,
-        action=action,
-        state=WorkloadState(marked),
-    )
-    made = decision(facts)
+MARKED = replace(WORKLOAD, annotations={**WORKLOAD.annotations, "secret.reloader.stakater.com/reload": "env"})
+ENV, TLS = ReadSecret("env"), ReadSecret("tls")
 
-    assert (type(made), reason(made)) == (Resolve, Reason.MANAGED_BY_OTHER_CONTROLLER)
-    assert made.note == "annotation reloader.stakater.com/auto"
+
+def left_to_reloader(
+    found: WorkloadSecrets | None,
+    *read: ReadSecret,
+    action: Action = Action.RESYNC_THEN_RESTART,
+    **fields: Any,  # noqa: ANN401 - of GatheredWorkload
+) -> bool:
+    """Whether a workload that Reloader restarts for its Secret `env` alone is left to it."""
+    facts = gathered(
+        found,
+        action=action,
+        state=WorkloadState(MARKED),
+        read_secrets={secret.name: secret for secret in read},
+        **fields,
+    )
+    return reason(decision(facts)) is Reason.MANAGED_BY_OTHER_CONTROLLER
+
+
+def test_a_workload_that_another_tool_restarts() -> None:
+    """It is left to that tool, with and without a sync."""
+    assert left_to_reloader(secrets(NEW), ENV)
+    assert left_to_reloader(None, ENV, action=Action.RESTART)
+
+
+def test_two_secrets_of_which_another_tool_acts_on_one() -> None:
+    """Content decides which of them carries the change; where it is unknown, either may."""
+    tls = ManagedSecretState("tls", "new", is_written=True)
+
+    assert left_to_reloader(secrets(NEW), ENV, TLS)
+    assert not left_to_reloader(secrets(SAME, tls), ENV, TLS)
+    assert not left_to_reloader(secrets(NEW, tls), ENV, TLS)
+    assert not left_to_reloader(secrets(), ENV, TLS)
+    assert not left_to_reloader(None, ENV, TLS, action=Action.RESTART)
+
+
+def test_a_workload_without_a_secret_is_left_to_no_other_tool() -> None:
+    """Other tools act on Secrets: without one, none of them restarts it."""
+    assert not left_to_reloader(secrets())
+
+
+def test_new_content_that_the_pods_do_not_read() -> None:
+    """A Secret for pulling images is none that other tools act on."""
+    assert not left_to_reloader(secrets(ManagedSecretState("pull", "new", is_written=True)), ENV)
+
+
+def test_a_requested_restart_is_left_to_no_other_tool() -> None:
+    """The Secrets may be unchanged, and then no other tool acts."""
+    assert not left_to_reloader(secrets(NEW, pending=REQUESTED), ENV, pending=REQUESTED)
+
+
+def test_a_workload_that_is_only_synced_is_left_to_nobody() -> None:
+    """There is no restart that another tool could make."""
+    assert not left_to_reloader(secrets(NEW), ENV, action=Action.RESYNC)
+
+
+def test_the_other_tool_is_named() -> None:
+    """With its annotation and the Secret on which it acts."""
+    facts = gathered(secrets(NEW), state=WorkloadState(MARKED), read_secrets={"env": ENV})
+
+    assert decision(facts).note == (
+        "annotation secret.reloader.stakater.com/reload, on which Stakater Reloader acts for secret/env"
+    )
 
 
 def test_a_workload_that_ignores_other_reloaders() -> None:
     """It is restarted here as well."""
-    own = a_workload(ignore_other_reloaders="true")
-    marked = replace(own, annotations={**own.annotations, "reloader.stakater.com/auto": "true"})
-    facts = replace(gathered(state=WorkloadState(marked)), planned=RestartNow(own, PENDING, Action.RESTART))
+    own = replace(
+        MARKED, annotations=MARKED.annotations | a_workload(ignore_other_reloaders="true").annotations
+    )
+    facts = replace(
+        gathered(state=WorkloadState(own), read_secrets={"env": ENV}),
+        planned=RestartNow(own, PENDING, Action.RESTART),
+    )
 
     assert isinstance(decision(facts), Restart)
 

@@ -8,7 +8,6 @@ from hypothesis import given
 from infisical_events.api.resources import WorkloadKind
 from infisical_events.core.restarts.rollout_progress import RolloutProgress
 from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
-from infisical_events.core.restarts.workloads import Workload
 from support.builders import CRON_JOB, DAEMON_SET, DEPLOYMENT, JOB, ROLLOUT, STATEFUL_SET, a_workload
 from support.strategies import json_values
 
@@ -110,48 +109,6 @@ def test_what_a_driver_fetches_is_not_followed() -> None:
 def test_how_its_pods_are_found(selector: object, text: str) -> None:
     """By labels alone, or not at all: too many pods would be a wrong answer."""
     assert read(stored(selector=selector)).selector == text
-
-
-# -- who else restarts it -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("marks", "by"),
-    [
-        ({}, ""),
-        ({"secrets.infisical.com/auto-reload": "true"}, "secrets.infisical.com/auto-reload"),
-        ({"secrets.infisical.com/auto-reload": "false"}, ""),
-        ({"reloader.stakater.com/auto": "true"}, "reloader.stakater.com/auto"),
-        ({"reloader.stakater.com/search": "true"}, "reloader.stakater.com/search"),
-        ({"secret.reloader.stakater.com/auto": "true"}, "secret.reloader.stakater.com/auto"),
-        ({"secret.reloader.stakater.com/reload": "a,b"}, "secret.reloader.stakater.com/reload"),
-        ({"secret.reloader.stakater.com/reload": ""}, ""),
-        ({"configmap.reloader.stakater.com/reload": "a"}, ""),
-        ({"reloader.stakater.com/auto": "false"}, ""),
-    ],
-)
-def test_who_else_restarts_it(marks: dict[str, str], by: str) -> None:
-    """By its own annotations or by those of its pods: the annotation is named."""
-    workload = a_workload()
-    own = Workload(
-        workload.uid,
-        workload.kind,
-        workload.name,
-        workload.resource_version,
-        {**workload.annotations, **marks},
-    )
-
-    assert workload_state_of(own, stored()).other_reloader == by
-    assert workload_state_of(workload, stored(marks=marks)).other_reloader == by
-
-
-def test_the_workload_has_the_last_word() -> None:
-    """What its own annotations switch off is off, whatever its pods say."""
-    marks = {"reloader.stakater.com/auto": "true"}
-    workload = a_workload()
-    own = Workload(workload.uid, workload.kind, workload.name, "41", {"reloader.stakater.com/auto": "false"})
-
-    assert workload_state_of(own, stored(marks=marks)).other_reloader == ""
 
 
 # -- what makes no sense --------------------------------------------------------------------------

@@ -13,10 +13,15 @@ CHANGE = a_change("DB_URL", UPDATE, path="/a/b")
     ("annotations", "expected"),
     [
         ({"auto_reload": "true"}, True),
-        ({"auto_reload": "True"}, False),
-        ({"auto_reload": "yes"}, False),
+        ({"auto_reload": "True"}, True),
+        ({"auto_reload": "yes"}, True),
+        ({"auto_reload": " ON "}, True),
+        ({"auto_reload": "1"}, True),
+        ({"auto_reload": "ture"}, False),
         ({"auto_reload": ""}, False),
-        ({"auto_reload": "false", "subscription": "payments"}, True),
+        ({"auto_reload": "ture", "subscription": "payments"}, True),
+        ({"auto_reload": "false", "subscription": "payments"}, False),
+        ({"auto_reload": "No", "subscription": "payments"}, False),
         ({"auto_reload": "true", "subscription": "mail"}, False),
         ({"auto_reload": "true", "subscription": " mail , payments "}, True),
         ({"auto_reload": "true", "subscription": " , "}, True),
@@ -24,14 +29,27 @@ CHANGE = a_change("DB_URL", UPDATE, path="/a/b")
     ],
 )
 def test_a_workload_opts_in(annotations: dict[str, str], expected: bool) -> None:  # noqa: FBT001 - a table
-    """To all subscriptions by `auto-reload: "true"`, or by name to some, which means these alone."""
+    """To all subscriptions by `auto-reload: "true"`, or by name to some alone; a false opts out of all."""
     assert a_workload(**annotations).is_subscribed_to("payments") is expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [("true", True), ("false", False), ("", False), ("1", False)])
-def test_a_workload_is_held(text: str, expected: bool) -> None:  # noqa: FBT001 - a table
-    """By one spelling only."""
-    assert a_workload(paused=text).is_paused is expected
+@pytest.mark.parametrize("text", ["true", "True", "TRUE", "yes", "y", "on", "1", "t", " true", "Yes\n"])
+def test_a_workload_is_paused(text: str) -> None:
+    """By every boolean that users of YAML write."""
+    assert a_workload(paused=text).is_paused
+
+
+@pytest.mark.parametrize("text", ["false", "False", "no", "N", "off", "0", "f", " false "])
+def test_a_workload_is_not_paused(text: str) -> None:
+    """By every opposite, and without the annotation."""
+    assert not a_workload(paused=text).is_paused
+    assert not a_workload().is_paused
+
+
+@pytest.mark.parametrize("text", ["", "ture", "2", "until Friday", "null"])
+def test_a_pause_that_is_not_understood_holds(text: str) -> None:
+    """A person meant to hold restarts: none is made until the text is understood."""
+    assert a_workload(paused=text).is_paused
 
 
 @pytest.mark.parametrize(

@@ -462,7 +462,7 @@ async def test_an_argo_rollout_keeps_its_template() -> None:
 # -- who else restarts it -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mark", ["reloader.stakater.com/auto", "secrets.infisical.com/auto-reload"])
+@pytest.mark.parametrize("mark", ["reloader.stakater.com/auto", "wave.pusher.com/update-on-config-change"])
 @in_virtual_time
 async def test_somebody_else_restarts_it(mark: str) -> None:
     """It is left to them when its Secret is fresh; with the annotation against that it is not."""
