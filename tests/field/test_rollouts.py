@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, GROUP, WorkloadKind
-from infisical_events.core.restarts.pod_states import GENERATION_LABEL, REVISION_LABEL, PodState
+from infisical_events.core.workloads.pod_states import GENERATION_LABEL, REVISION_LABEL, PodState
 from infisical_events.kube.kubernetes_errors import ForbiddenError
 from support.builders import DAEMON_SET, DEPLOYMENT, ROLLOUT, STATEFUL_SET
 from support.harness import NAMESPACE, SubscriptionHarness

@@ -17,12 +17,12 @@ from infisical_events.api.resources import WorkloadKind
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.ledger.codec import decode
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.restarts.workload_state import WorkloadState
-from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.workloads.workload_state import WorkloadState
+from infisical_events.core.workloads.workloads import Workload
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     KubernetesError,

@@ -18,8 +18,8 @@ from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts import planner, restart_records
 from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow, RestartPolicy
 from infisical_events.core.restarts.restart_records import RestartCause
-from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.runtime.reconcile import missing_scope_resolver, reconciler, snapshot_reader
 from infisical_events.runtime.restarts import restart_controller, workload_patcher
 from infisical_events.runtime.status import subscription_store

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 
-from infisical_events.core.restarts.rollout_progress import RolloutProgress
+from infisical_events.core.workloads.rollout_progress import RolloutProgress
 
 FIRST_POD = 0.2
 """Seconds from a changed template to the first pod of it."""

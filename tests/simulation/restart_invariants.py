@@ -13,8 +13,8 @@ from infisical_events.api.specs import Action, OnFailure, OnTimeout, Order, Spec
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.ledger.revisions import is_revision_at_least
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.restarts.rollout_progress import RolloutProgress
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition
+from infisical_events.core.workloads.rollout_progress import RolloutProgress
 from simulation.cluster_model import Asked, Rollout, SecretWrite
 from simulation.environment import ManagedPlan, WriterPlan
 from simulation.histories import TROUBLE_SECONDS

@@ -14,10 +14,10 @@ from infisical_events.api.specs import EventType, Grade, Spec, parse_spec
 from infisical_events.core.ledger.acceptance import AcceptedState, ReceivedEvent
 from infisical_events.core.ledger.ledger import Header, Ledger, PendingRestart
 from infisical_events.core.paths.scopes import Folder, Scope
-from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion, Snapshot
+from infisical_events.core.workloads.workloads import Workload
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DEPLOYMENT, STATEFUL_SET, DAEMON_SET, CRON_JOB, JOB, ROLLOUT = WORKLOAD_KINDS

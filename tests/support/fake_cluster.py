@@ -24,21 +24,6 @@ from infisical_events.api.resources import (
     WorkloadKind,
 )
 from infisical_events.api.specs import CreationPolicy, ManagedSecret, SecretKeyRef
-from infisical_events.core.restarts.annotation_checks import AnnotatedWorkload, WorkloadEvent
-from infisical_events.core.restarts.pod_states import PodState
-from infisical_events.core.restarts.rollout_progress import RolloutProgress
-from infisical_events.core.restarts.workload_pairs import (
-    paired,
-    template_owner_of,
-    with_annotations_of,
-    with_template_of,
-)
-from infisical_events.core.restarts.workload_state import (
-    WorkloadState,
-    template_annotations_of,
-    workload_state_of,
-)
-from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
@@ -46,6 +31,21 @@ from infisical_events.core.sync.secret_ownership import denial_reason, is_claima
 from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
 from infisical_events.core.sync.secret_stores import StoreReference, secret_store_of
 from infisical_events.core.sync.value_digests import DigestKey
+from infisical_events.core.workloads.annotation_checks import AnnotatedWorkload, WorkloadEvent
+from infisical_events.core.workloads.pod_states import PodState
+from infisical_events.core.workloads.rollout_progress import RolloutProgress
+from infisical_events.core.workloads.workload_pairs import (
+    paired,
+    template_owner_of,
+    with_annotations_of,
+    with_template_of,
+)
+from infisical_events.core.workloads.workload_state import (
+    WorkloadState,
+    template_annotations_of,
+    workload_state_of,
+)
+from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from infisical_events.kube.credential_reader import MissingKeyError
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,

@@ -11,10 +11,10 @@ from typing import Any, Self
 from infisical_events.api import annotations
 from infisical_events.api.resources import GROUP, WorkloadKind
 from infisical_events.core.egress.address_allowlist import EgressPolicy
-from infisical_events.core.restarts.rollout_progress import RolloutProgress
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.value_digests import DigestKey
+from infisical_events.core.workloads.rollout_progress import RolloutProgress
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.kube.subscription_client import SubscriptionKey
 from infisical_events.runtime.limits.restart_budget import RestartBudget

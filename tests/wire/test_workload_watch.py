@@ -10,7 +10,7 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.api.resources import WorkloadKind
-from infisical_events.core.restarts.annotation_checks import WorkloadEvent
+from infisical_events.core.workloads.annotation_checks import WorkloadEvent
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError

@@ -12,10 +12,6 @@ from infisical_events.api.resources import WorkloadKind
 from infisical_events.api.specs import ManagedSecret, SecretKeyRef, Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.paths.scopes import Folder, Scope
-from infisical_events.core.restarts.annotation_checks import WorkloadEvent
-from infisical_events.core.restarts.pod_states import PodState
-from infisical_events.core.restarts.workload_state import WorkloadState
-from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.snapshots.snapshots import Snapshot
 from infisical_events.core.status.kube_events import KubeEvent
@@ -23,6 +19,10 @@ from infisical_events.core.subscriptions import ListedSubscription, StoredSubscr
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.workloads.annotation_checks import WorkloadEvent
+from infisical_events.core.workloads.pod_states import PodState
+from infisical_events.core.workloads.workload_state import WorkloadState
+from infisical_events.core.workloads.workloads import Workload, WorkloadList
 
 
 class Infisical(Protocol):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.api.annotations import revision_key
-from infisical_events.core.restarts.workloads import listed, switch_of
+from infisical_events.core.workloads.workloads import listed, switch_of
 
 KEY = re.compile(r"events\.infisical\.com/(?=.{1,63}\Z)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 """What Kubernetes accepts as the key of an annotation: at most 63 characters behind the slash."""

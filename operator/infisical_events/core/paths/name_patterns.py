@@ -1,6 +1,6 @@
 """Names matched by regular expressions that a user wrote for another tool, in bounded time.
 
-`core.restarts.other_reloaders` uses it for the lists of Stakater Reloader, which anchors each value as
+`core.workloads.other_reloaders` uses it for the lists of Stakater Reloader, which anchors each value as
 `^value$` without a group around it: `a|b` means "begins with a, or ends with b". Python's `re` backtracks, so
 a value could block the event loop; the steps of `glob_matcher` do not.
 """

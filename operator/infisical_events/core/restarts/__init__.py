@@ -1,14 +1,9 @@
 """Which workloads are restarted, when, and how this is recorded.
 
-`workloads` reads the metadata of a workload and its filters, `workload_pairs` joins an Argo Rollout with the
-Deployment of its pod template, `annotation_checks` finds mistakes in annotations. `pod_references` finds the
-Secrets and ConfigMaps of a pod template, `pod_states` reads one pod, `rollout_progress` how far the rollout
-of a workload is, and `workload_state` the workload in full; `other_reloaders` tells whether another tool
-restarts it. `affected_workloads` matches changes to workloads, `user_requests` reads manual triggers,
-`planner` keeps the pending restarts of the ledger and plans an action for each; `late_workloads` adds those
-of workloads that did not exist, or could not be listed, when a change was found. `decisions` is the pure
-decision about one workload from everything that was gathered; `admission` orders restarts by wave and
-concurrency; `rollouts` judges the rollouts of restarts; `outcomes` is what became of each decision, and the
-next ledger. `restart_records` is the annotation `last-restart`, and `pending_summary` sums up what is pending
-and why.
+`affected_workloads` matches changes to workloads, `user_requests` reads manual triggers, `planner` keeps the
+pending restarts of the ledger and plans an action for each; `late_workloads` adds those of workloads that did
+not exist, or could not be listed, when a change was found. `decisions` is the pure decision about one
+workload from everything that was gathered; `admission` orders restarts by wave and concurrency; `rollouts`
+judges the rollouts of restarts; `outcomes` is what became of each decision, and the next ledger.
+`restart_records` is the annotation `last-restart`, and `pending_summary` sums up what is pending and why.
 """

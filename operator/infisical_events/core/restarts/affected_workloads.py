@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from infisical_events.core.interruptible import Interruptible
 from infisical_events.core.ledger.ledger import UnmatchedImportEvent
-from infisical_events.core.restarts.workloads import Workload, workload_filter_of
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.selectors import select, select_in_steps
+from infisical_events.core.workloads.workloads import Workload, workload_filter_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,6 @@ from datetime import datetime, timedelta
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import Action, OnTimeout
 from infisical_events.core.ledger.ledger import PendingRestart, Rollout, Unconfirmed
-from infisical_events.core.restarts.other_reloaders import (
-    OtherReloader,
-    ReadSecret,
-    is_marked,
-    other_reloader,
-)
 from infisical_events.core.restarts.planner import (
     Deferred,
     PlannedAction,
@@ -33,9 +27,6 @@ from infisical_events.core.restarts.planner import (
     RestartPolicy,
 )
 from infisical_events.core.restarts.restart_records import restarted_at
-from infisical_events.core.restarts.rollout_progress import RolloutProgress
-from infisical_events.core.restarts.workload_state import WorkloadState
-from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.sync_requests import SyncContext
 from infisical_events.core.sync.sync_state import SyncState
@@ -45,6 +36,15 @@ from infisical_events.core.sync.workload_sync_state import (
     providers_to_request,
     sync_state_of,
 )
+from infisical_events.core.workloads.other_reloaders import (
+    OtherReloader,
+    ReadSecret,
+    is_marked,
+    other_reloader,
+)
+from infisical_events.core.workloads.rollout_progress import RolloutProgress
+from infisical_events.core.workloads.workload_state import WorkloadState
+from infisical_events.core.workloads.workloads import Workload
 
 _LONGEST_WAIT = timedelta(minutes=5)
 """How long a rollout that another party started is waited for: it may be stuck for want of this restart."""

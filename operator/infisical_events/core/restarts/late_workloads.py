@@ -14,9 +14,9 @@ from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfir
 from infisical_events.core.restarts.affected_workloads import AffectedWorkload, MatchedChanges
 from infisical_events.core.restarts.planner import add_pending, add_requested
 from infisical_events.core.restarts.restart_records import restart_record_of
-from infisical_events.core.restarts.workload_state import WorkloadState
-from infisical_events.core.restarts.workloads import Workload, WorkloadList, matching_changes
 from infisical_events.core.snapshots.changes import ANY_KEY, Change, compacted
+from infisical_events.core.workloads.workload_state import WorkloadState
+from infisical_events.core.workloads.workloads import Workload, WorkloadList, matching_changes
 
 _JOINING = timedelta(minutes=10)
 """How long after a change a new workload may have started with the content of before."""

@@ -14,11 +14,11 @@ from infisical_events.core.restarts.decisions import (
     rollout_of,
 )
 from infisical_events.core.restarts.planner import remove_done, requeue_unconfirmed
-from infisical_events.core.restarts.rollout_progress import OBSTACLES
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.snapshots.changes import summarize
 from infisical_events.core.status.reason_hints import hint_for
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.workloads.rollout_progress import OBSTACLES
 
 
 @dataclass(frozen=True, slots=True)

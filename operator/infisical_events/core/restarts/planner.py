@@ -8,9 +8,9 @@ from infisical_events.api.specs import Action, OnTimeout
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Rollout, Unconfirmed
 from infisical_events.core.restarts.affected_workloads import AffectedWorkload
 from infisical_events.core.restarts.restart_records import is_restarted, restart_record_of, restarted_at
-from infisical_events.core.restarts.workloads import Workload, WorkloadList, matching_changes
 from infisical_events.core.snapshots.changes import Change, compacted
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.workloads.workloads import Workload, WorkloadList, matching_changes
 
 _RECREATION = timedelta(minutes=1)
 """How long after a change a deleted workload is expected back, as `kubectl replace --force` does it."""

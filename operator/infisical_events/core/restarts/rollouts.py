@@ -13,13 +13,13 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.core.ledger.ledger import Rollout
 from infisical_events.core.ledger.revisions import is_revision_at_least
-from infisical_events.core.restarts.pod_states import PodState, first_not_ready
 from infisical_events.core.restarts.restart_records import is_restarted
-from infisical_events.core.restarts.rollout_progress import RolloutProgress, counts_text, joined
-from infisical_events.core.restarts.workload_state import WorkloadState
-from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import object_name, preview
+from infisical_events.core.workloads.pod_states import PodState, first_not_ready
+from infisical_events.core.workloads.rollout_progress import RolloutProgress, counts_text, joined
+from infisical_events.core.workloads.workload_state import WorkloadState
+from infisical_events.core.workloads.workloads import Workload
 
 STALL = timedelta(minutes=10)
 """Without progress for so long a rollout has failed: the default deadline of a Deployment."""

@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.specs import InvalidSpecError, parse_spec
 from infisical_events.core.ledger.codec import UnreadableLedgerError, decode
-from infisical_events.core.restarts.annotation_checks import (
+from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import escaped, object_name, sentence
+from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.core.workloads.annotation_checks import (
     AnnotatedWorkload,
     WatchedSecrets,
     WorkloadEvent,
@@ -24,10 +28,6 @@ from infisical_events.core.restarts.annotation_checks import (
     unmatched_names,
     watched_secrets,
 )
-from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
-from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import escaped, object_name, sentence
-from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
 from infisical_events.runtime.inspection.workload_watcher import WorkloadWatcher
 from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler

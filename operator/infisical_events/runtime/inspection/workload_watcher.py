@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from infisical_events.api.resources import WorkloadKind
-from infisical_events.core.restarts.annotation_checks import WorkloadEvent
+from infisical_events.core.workloads.annotation_checks import WorkloadEvent
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError
 from infisical_events.runtime.backoff import Backoff
 from infisical_events.runtime.ports import WorkloadWatch

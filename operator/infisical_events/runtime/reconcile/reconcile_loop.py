@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.reconcile_schedule import CompletedRead, ReconcileSchedule
-from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.backoff import Backoff, is_user_error

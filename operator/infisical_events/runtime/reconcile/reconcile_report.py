@@ -16,13 +16,13 @@ from infisical_events.core.ledger.event_correlation import without_event
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.ledger.observation_modes import ReadResult
 from infisical_events.core.restarts.affected_workloads import MatchedChanges
-from infisical_events.core.restarts.annotation_checks import annotation_mistakes
 from infisical_events.core.restarts.user_requests import UserRequests
-from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.snapshots.changes import Change, compacted, summarize
 from infisical_events.core.snapshots.snapshots import Partition
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, escaped, object_name, sentence
+from infisical_events.core.workloads.annotation_checks import annotation_mistakes
+from infisical_events.core.workloads.workloads import Workload
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.status.reporter import Reporter

@@ -17,9 +17,9 @@ from infisical_events.core.restarts.affected_workloads import MatchedChanges, af
 from infisical_events.core.restarts.late_workloads import record_unlisted, watch_after_baseline
 from infisical_events.core.restarts.planner import add_pending, add_requested
 from infisical_events.core.restarts.user_requests import UserRequests, is_new
-from infisical_events.core.restarts.workload_state import WorkloadState
-from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.snapshots.selectors import Selection, Selector, select, select_in_steps
+from infisical_events.core.workloads.workload_state import WorkloadState
+from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.reconcile.reconcile_report import ReadReport, ReconcileReporter
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader

@@ -27,8 +27,8 @@ from infisical_events.core.restarts.late_workloads import NewList, SubscribedWor
 from infisical_events.core.restarts.outcomes import RestartOutcome, next_ledger
 from infisical_events.core.restarts.planner import PlannedAction, RestartPolicy, plan
 from infisical_events.core.restarts.rollouts import RolloutUpdate
-from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.restart_budget import RestartBudget

@@ -14,12 +14,12 @@ from infisical_events.core.restarts.pending_summary import (
     pending_by_reason,
     restarts_condition,
 )
-from infisical_events.core.restarts.rollout_progress import OBSTACLES
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.snapshots.changes import compacted
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, object_name
 from infisical_events.core.sync.sync_state import SyncState
+from infisical_events.core.workloads.rollout_progress import OBSTACLES
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.status.reporter import Reporter

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from infisical_events.core.ledger.ledger import Ledger, Rollout
-from infisical_events.core.restarts.pod_states import PodState
 from infisical_events.core.restarts.rollouts import (
     RolloutUpdate,
     TrackedRevision,
     needs_pods,
     rollout_update,
 )
-from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.text import object_name
 from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.core.workloads.pod_states import PodState
+from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster

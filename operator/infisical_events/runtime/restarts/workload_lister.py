@@ -4,8 +4,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infisical_events.core.restarts.workloads import WorkloadList
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.status.reporter import Reporter
 

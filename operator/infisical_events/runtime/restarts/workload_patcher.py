@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from infisical_events.core.restarts.decisions import Defer, RecordCoverage, Restart, RestartDecision
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.restarts.restart_records import RestartCause, coverage_patch, restart_patch
-from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.restart_budget import RestartBudget

@@ -4,10 +4,10 @@ import logging
 
 from infisical_events.api.resources import API_VERSION, KIND
 from infisical_events.api.statuses import ConditionType
-from infisical_events.core.restarts.workloads import Workload
 from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
+from infisical_events.core.workloads.workloads import Workload
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.subscription_context import SubscriptionContext

@@ -22,11 +22,11 @@ from infisical_events.api.statuses import (
     WorkloadResult,
 )
 from infisical_events.core.restarts.restart_records import described_changes
-from infisical_events.core.restarts.rollout_progress import OBSTACLES
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.conditions import ConditionUpdate, ready, with_condition, without
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
+from infisical_events.core.workloads.rollout_progress import OBSTACLES
 from infisical_events.runtime.clock import Clock
 
 _OBSERVED_NEWS = timedelta(minutes=1)

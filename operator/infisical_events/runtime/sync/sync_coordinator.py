@@ -10,9 +10,7 @@ from datetime import timedelta
 from infisical_events.api.resources import INFISICAL_SECRET, STATIC_SECRET
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.ledger.revisions import revision_of
-from infisical_events.core.restarts.other_reloaders import ReadSecret, is_marked_for_infisical
 from infisical_events.core.restarts.restart_records import pod_content_of
-from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
@@ -27,6 +25,8 @@ from infisical_events.core.sync.sync_requests import (
 )
 from infisical_events.core.sync.value_digests import DigestKeySource
 from infisical_events.core.sync.workload_sync_state import ManagedSecretState, WorkloadSecrets, may_affect
+from infisical_events.core.workloads.other_reloaders import ReadSecret, is_marked_for_infisical
+from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from infisical_events.core.interruptible import run_to_end
 from infisical_events.core.ledger.ledger import UnmatchedImportEvent
 from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
-from infisical_events.core.restarts.workloads import Workload, matching_changes
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
+from infisical_events.core.workloads.workloads import Workload, matching_changes
 from support.builders import IMPORT, UPDATE, a_change, a_folder, a_record, a_workload, at
 
 _KEYS = ("DB_URL", "DB_PASSWORD", "API_KEY", ANY_KEY)

@@ -22,14 +22,14 @@ from infisical_events.core.restarts.decisions import (
     is_waiting,
     needs_pod_times,
 )
-from infisical_events.core.restarts.other_reloaders import ReadSecret
 from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow, RestartPolicy
-from infisical_events.core.restarts.rollout_progress import RolloutProgress
-from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.secret_providers import SecretProvider
 from infisical_events.core.sync.sync_requests import PodContent, SecretContent, SyncContext
 from infisical_events.core.sync.workload_sync_state import ManagedSecretState, WorkloadSecrets
+from infisical_events.core.workloads.other_reloaders import ReadSecret
+from infisical_events.core.workloads.rollout_progress import RolloutProgress
+from infisical_events.core.workloads.workload_state import WorkloadState
 from support.builders import START, a_pending_restart, a_workload, at
 
 NOW = at(10)

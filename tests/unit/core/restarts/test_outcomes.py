@@ -17,12 +17,12 @@ from infisical_events.core.restarts.decisions import (
 )
 from infisical_events.core.restarts.outcomes import RestartOutcome, next_ledger
 from infisical_events.core.restarts.pending_summary import restarts_condition
-from infisical_events.core.restarts.rollout_progress import PodCounts, RolloutDetails
 from infisical_events.core.restarts.rollouts import RolloutUpdate
-from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.core.sync.workload_sync_state import WorkloadSyncState
+from infisical_events.core.workloads.rollout_progress import PodCounts, RolloutDetails
+from infisical_events.core.workloads.workload_state import WorkloadState
 from support.builders import a_ledger, a_pending_restart, a_workload, at
 
 NOW = at(10)

@@ -25,9 +25,9 @@ from infisical_events.core.restarts.planner import (
     requeue_unconfirmed,
 )
 from infisical_events.core.restarts.restart_records import RestartCause, restart_patch
-from infisical_events.core.restarts.workloads import Workload, WorkloadList
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from support.builders import (
     CRON_JOB,
     DEPLOYMENT,

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from infisical_events.api.resources import WorkloadKind
 from infisical_events.core.ledger.ledger import Rollout
-from infisical_events.core.restarts.pod_states import REVISION_LABEL, PodRevision, PodState
-from infisical_events.core.restarts.rollout_progress import PodCounts, RolloutDetails, RolloutProgress
 from infisical_events.core.restarts.rollouts import (
     STALL,
     RolloutUpdate,
@@ -19,8 +17,10 @@ from infisical_events.core.restarts.rollouts import (
     needs_pods,
     rollout_update,
 )
-from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.workloads.pod_states import REVISION_LABEL, PodRevision, PodState
+from infisical_events.core.workloads.rollout_progress import PodCounts, RolloutDetails, RolloutProgress
+from infisical_events.core.workloads.workload_state import WorkloadState
 from support.builders import DEPLOYMENT, ROLLOUT, START, STATEFUL_SET, a_record, a_workload, at
 
 COMPLETE, UNAVAILABLE, UNDER_WAY, HELD, FAILED = RolloutProgress

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WorkloadKind
-from infisical_events.core.restarts.rollout_progress import RolloutProgress
 from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.core.workloads.rollout_progress import RolloutProgress
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from support.builders import (

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 
 from infisical_events.api.resources import WorkloadKind
-from infisical_events.core.restarts.rollout_progress import RolloutProgress
-from infisical_events.core.restarts.workload_state import WorkloadState, workload_state_of
+from infisical_events.core.workloads.rollout_progress import RolloutProgress
+from infisical_events.core.workloads.workload_state import WorkloadState, workload_state_of
 from support.builders import CRON_JOB, DAEMON_SET, DEPLOYMENT, JOB, ROLLOUT, STATEFUL_SET, a_workload
 from support.strategies import json_values
 

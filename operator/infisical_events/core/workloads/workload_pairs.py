@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from infisical_events.api import annotations
-from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.workloads.workloads import Workload
 
 JSONObject = Mapping[str, Any]
 

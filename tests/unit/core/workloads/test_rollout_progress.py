@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from infisical_events.api.resources import WorkloadKind
-from infisical_events.core.restarts.rollout_progress import (
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.workloads.rollout_progress import (
     RolloutDetails,
     RolloutProgress,
     details_of,
@@ -13,7 +14,6 @@ from infisical_events.core.restarts.rollout_progress import (
     obstacle_of,
     progress_of,
 )
-from infisical_events.core.status.reasons import Reason
 from support.builders import CRON_JOB, DAEMON_SET, DEPLOYMENT, JOB, ROLLOUT, STATEFUL_SET
 
 COMPLETE, UNAVAILABLE, UNDER_WAY, HELD, FAILED = RolloutProgress

@@ -1,6 +1,6 @@
 """The Secrets and ConfigMaps that a pod template names, in every place where the API has such a name.
 
-`core.restarts.workload_state` reads them.
+`core.workloads.workload_state` reads them.
 """
 
 from collections.abc import Iterator, Mapping

@@ -15,10 +15,10 @@ from infisical_events.core.interruptible import Interruptible
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.paths.path_globs import KeyFilter
 from infisical_events.core.paths.scopes import scopes_of
-from infisical_events.core.restarts.workloads import Workload, listed, switch_of, workload_filter_of
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.selectors import ALL_TYPES, Selector, selectors_of
 from infisical_events.core.status.text import counted, object_name, preview
+from infisical_events.core.workloads.workloads import Workload, listed, switch_of, workload_filter_of
 
 _SWITCHES = {
     annotations.AUTO_RELOAD: "the annotation opts in to nothing",

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from infisical_events.api import annotations
-from infisical_events.core.restarts.workload_pairs import paired, template_owner_of, with_template_of
-from infisical_events.core.restarts.workload_state import workload_state_of
+from infisical_events.core.workloads.workload_pairs import paired, template_owner_of, with_template_of
+from infisical_events.core.workloads.workload_state import workload_state_of
 from support.builders import ROLLOUT, a_workload
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from infisical_events.api.resources import WorkloadKind
-from infisical_events.core.restarts.other_reloaders import (
+from infisical_events.core.workloads.other_reloaders import (
     ReadSecret,
     acting_annotation,
     is_marked,
     other_reloader,
 )
-from infisical_events.core.restarts.workload_state import WorkloadState
+from infisical_events.core.workloads.workload_state import WorkloadState
 from support.builders import DEPLOYMENT, ROLLOUT, a_workload
 
 AUTO = "reloader.stakater.com/auto"

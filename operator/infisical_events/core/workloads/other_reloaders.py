@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from infisical_events.core.paths.name_patterns import matches_anchored
-from infisical_events.core.restarts.workload_state import WorkloadState
 from infisical_events.core.status.text import object_name, preview
+from infisical_events.core.workloads.workload_state import WorkloadState
 
 _RELOADER = "reloader.stakater.com"
 _AUTO = f"{_RELOADER}/auto"

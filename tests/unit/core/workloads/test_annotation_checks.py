@@ -7,7 +7,7 @@ import pytest
 from infisical_events.api.resources import GROUP
 from infisical_events.api.specs import parse_spec
 from infisical_events.core.interruptible import run_to_end
-from infisical_events.core.restarts.annotation_checks import (
+from infisical_events.core.workloads.annotation_checks import (
     AnnotatedWorkload,
     WatchedSecrets,
     annotation_mistakes,
@@ -16,7 +16,7 @@ from infisical_events.core.restarts.annotation_checks import (
     unmatched_names,
     watched_secrets,
 )
-from infisical_events.core.restarts.workloads import Workload
+from infisical_events.core.workloads.workloads import Workload
 from support.builders import (
     DELETE,
     a_ledger,

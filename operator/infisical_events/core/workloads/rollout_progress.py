@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, Final
 
-from infisical_events.core.restarts.pod_states import GENERATION_LABEL, REVISION_LABEL, PodRevision
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, single_line
+from infisical_events.core.workloads.pod_states import GENERATION_LABEL, REVISION_LABEL, PodRevision
 
 JSONObject = Mapping[str, Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from infisical_events.core.restarts.pod_states import (
+from infisical_events.core.workloads.pod_states import (
     PodRevision,
     PodState,
     first_not_ready,

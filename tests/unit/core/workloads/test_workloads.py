@@ -2,8 +2,8 @@
 
 import pytest
 
-from infisical_events.core.restarts.workloads import matching_changes, workload_filter_of
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
+from infisical_events.core.workloads.workloads import matching_changes, workload_filter_of
 from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_change, a_workload
 
 CHANGE = a_change("DB_URL", UPDATE, path="/a/b")

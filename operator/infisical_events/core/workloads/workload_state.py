@@ -8,14 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infisical_events.api.resources import WorkloadKind
-from infisical_events.core.restarts.pod_references import (
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import object_name
+from infisical_events.core.sync.secret_metadata import config_map_reference
+from infisical_events.core.workloads.pod_references import (
     config_maps_of,
     read_secrets_of,
     secrets_of,
     untracked_volumes_of,
 )
-from infisical_events.core.restarts.pod_states import PodState
-from infisical_events.core.restarts.rollout_progress import (
+from infisical_events.core.workloads.pod_states import PodState
+from infisical_events.core.workloads.rollout_progress import (
     RolloutDetails,
     RolloutProgress,
     details_of,
@@ -23,10 +26,7 @@ from infisical_events.core.restarts.rollout_progress import (
     obstacle_of,
     progress_of,
 )
-from infisical_events.core.restarts.workloads import Workload
-from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import object_name
-from infisical_events.core.sync.secret_metadata import config_map_reference
+from infisical_events.core.workloads.workloads import Workload
 
 JSONObject = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_events.core.restarts.pod_references import config_maps_of, secrets_of, untracked_volumes_of
+from infisical_events.core.workloads.pod_references import config_maps_of, secrets_of, untracked_volumes_of
 
 
 @pytest.mark.parametrize(
