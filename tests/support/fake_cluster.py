@@ -88,6 +88,7 @@ class FakeCluster:
 
     Attributes:
         notices: The Kubernetes Events that were written.
+        strips_templates: Whether an admission policy removes what patches change in pod templates.
         interpose: Awaited with the method's name before each call of the port: latency, crashes, races.
     """
 
@@ -105,6 +106,7 @@ class FakeCluster:
         self._births: dict[tuple[str, str], tuple[datetime, ...]] = {}
         self._progress: dict[tuple[str, str], RolloutProgress] = {}
         self._unlisted: dict[str, str] = {}
+        self.strips_templates = False
         self._pods: dict[tuple[str, str], tuple[PodState, ...]] = {}
         self._failures: dict[str, deque[KubernetesError]] = defaultdict(deque)
         self._lost_answers: dict[str, int] = defaultdict(int)
@@ -534,11 +536,24 @@ class FakeCluster:
         self._data[namespace, name] = dict(data)
         self.keep_secret(namespace, name, {})
 
-    async def patch_workload(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
+    async def patch_workload(
+        self, namespace: str, workload: Workload, body: dict[str, Any]
+    ) -> Mapping[str, str]:
         """As in `kube.workloads`."""
         await self._called("patch_workload")
-        self._patch(self._workloads, (namespace, workload.kind.kind, workload.name), body)
+        if self.strips_templates and "spec" in body:
+            body = {**body, "spec": {}}
+        place = namespace, workload.kind.kind, workload.name
+        self._patch(self._workloads, place, body)
         self._answer("patch_workload")
+        return template_annotations_of(workload.kind, self._workloads[place])
+
+    async def evict_pod(self, namespace: str, name: str) -> None:
+        """As in `kube.workloads`; nothing replaces the pod."""
+        await self._called("evict_pod")
+        for place, pods in self._pods.items():
+            if place[0] == namespace:
+                self._pods[place] = tuple(pod for pod in pods if pod.name != name)
 
     async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str:
         """As in `kube.credentials`."""

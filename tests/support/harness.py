@@ -179,6 +179,11 @@ class SubscriptionHarness:
         """Status and reason of a stored condition."""
         return condition_of(self.cluster, self.key, kind)
 
+    def message(self, kind: str) -> str:
+        """The message of a stored condition; empty if there is none."""
+        conditions = self.status.get("conditions", [])
+        return next((str(each["message"]) for each in conditions if each["type"] == kind), "")
+
     @property
     def event_reasons(self) -> list[str]:
         """The reasons of the Kubernetes Events on the subscription."""

@@ -22,6 +22,7 @@ from infisical_events.core.ledger.ledger import (
     PendingRestart,
     RecentlyRemoved,
     Rollout,
+    UnlistedKind,
     UnmatchedImportChange,
     UnmatchedImportEvent,
 )
@@ -102,8 +103,11 @@ LEDGER = Ledger(
             since=PRECISE,
             changes=(Change(TREE, "DB_PASSWORD", frozenset({EventType.UPDATE})),),
             is_requested=True,
+            not_covered_until=MOMENT,
+            reverts=2,
         ),
     ),
+    unlisted=(UnlistedKind("Rollout", MOMENT, (Change(TREE, "KEY", frozenset({EventType.UPDATE})),)),),
     unmatched_events=(UnmatchedImportEvent(FOLDER, PRECISE),),
     rollouts=(
         Rollout(
@@ -119,6 +123,10 @@ LEDGER = Ledger(
             unavailable=1,
             was_failed=True,
             is_held=True,
+            changes=(Change(TREE, "KEY", frozenset({EventType.UPDATE})),),
+            is_requested=True,
+            reverts=1,
+            reverted_at=MOMENT,
         ),
     ),
     content_fingerprints={"payments-env": "t0k3n"},

@@ -23,6 +23,12 @@ it has no right to list or watch Secrets.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+{{- if .Values.rbac.evictPods }}
+# For spec.rollout.onReverted: DeletePods.
+- apiGroups: [""]
+  resources: [pods/eviction]
+  verbs: [create]
+{{- end }}
 # Sync requests to the providers of the workloads' Secrets.
 - apiGroups: [secrets.infisical.com]
   resources: [infisicalsecrets, infisicalstaticsecrets]

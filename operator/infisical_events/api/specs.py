@@ -78,6 +78,13 @@ class OnFailure(StrEnum):
     CONTINUE = "Continue"
 
 
+class OnReverted(StrEnum):
+    """What happens to pods that keep the old template because another client took the restart back."""
+
+    WARN = "Warn"
+    DELETE_PODS = "DeletePods"
+
+
 class CreationPolicy(StrEnum):
     """Ownership of a managed Secret.
 
@@ -305,6 +312,7 @@ class Rollout(Model):
     max_concurrent: Annotated[StrictInt, Field(ge=1, le=1000)] | None = None
     order: Order = Order.PARALLEL
     on_failure: OnFailure = OnFailure.CONTINUE
+    on_reverted: OnReverted = OnReverted.WARN
 
 
 class Spec(Model):

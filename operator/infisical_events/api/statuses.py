@@ -129,6 +129,7 @@ class Status(StatusModel):
     last_action: Acted | None = None
     last_skip: LastSkip | None = None
     history: tuple[Acted, ...] = ()
+    installation: str | None = None
     last_handled_reconcile_at: str | None = None
     last_handled_restart_at: str | None = None
     last_handled_resume_at: str | None = None

@@ -6,6 +6,6 @@ Single modules: `subscriptions` (object keys and stored subscriptions), `credent
 Packages, in the order in which data flows: `paths` (folders, scopes, path globs), `snapshots` (events,
 snapshots, diffs, selectors), `ledger` (accepted state, pending restarts, transitions), `sync` (secret
 providers, sync requests, managed Secrets), `workloads` (annotations, pod templates, rollout progress),
-`restarts` (plans, decisions, admission, restart records), `status` (reasons, conditions, texts), `sharding` (Leases, shard assignment, leader election) and `egress`
-(where connections and tokens may go).
+`restarts` (plans, decisions, admission, restart records), `status` (reasons, conditions, texts), `sharding`
+(Leases, shard assignment, leader election) and `egress` (where connections and tokens may go).
 """

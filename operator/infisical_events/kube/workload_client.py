@@ -1,7 +1,8 @@
 """Workloads: listed by metadata, read completely for pending restarts, changed by one patch each."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import datetime
 
@@ -22,7 +23,7 @@ from infisical_events.core.workloads.workload_state import (
 from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from infisical_events.kube.api_client import JSON, METADATA_LIST, JSONObject, KubeApi, path_of, time_of
 from infisical_events.kube.discovery import Discovery
-from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
+from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError, UnknownOutcomeError
 
 _DEPLOYMENT = WORKLOAD_KINDS[0]
 
@@ -131,9 +132,30 @@ class WorkloadClient:
         except (KeyError, TypeError, AttributeError, ValueError):
             raise KubernetesError("the API server's response is not a list of pods") from None
 
-    async def patch(self, namespace: str, workload: Workload, body: JSONObject) -> None:
-        """Apply a merge patch; raises KubernetesError."""
-        await self._kube.merge_patch(_path(workload.kind, namespace, workload.name), body)
+    async def patch(self, namespace: str, workload: Workload, body: JSONObject) -> Mapping[str, str]:
+        """Apply a merge patch; return the annotations of the pod template as they are stored then.
+
+        A mutating admission plugin may store something else than was sent.
+
+        Raises:
+            KubernetesError: the patch failed, or its outcome is not known.
+        """
+        stored = await self._kube.merge_patch(_path(workload.kind, namespace, workload.name), body)
+        try:
+            return template_annotations_of(workload.kind, stored)
+        except (KeyError, TypeError, AttributeError):
+            raise UnknownOutcomeError(f"the API server's response is not a {workload.kind.kind}") from None
+
+    async def evict_pod(self, namespace: str, name: str) -> None:
+        """Evict a pod; raises KubernetesError, also if its PodDisruptionBudget forbids it."""
+        path = path_of("api", "v1", "namespaces", namespace, "pods", name, "eviction")
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        with contextlib.suppress(NotFoundError):
+            await self._kube.create(path, body)
 
 
 def _path(kind: WorkloadKind, namespace: str, *name: str) -> str:

@@ -93,7 +93,8 @@ class Cluster(Protocol):
     ) -> SecretMetadata | None: ...
     async def patch_workload(  # noqa: D102
         self, namespace: str, workload: Workload, body: dict[str, Any]
-    ) -> None: ...
+    ) -> Mapping[str, str]: ...
+    async def evict_pod(self, namespace: str, name: str) -> None: ...  # noqa: D102
     async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str: ...  # noqa: D102
     async def service_account_token(  # noqa: D102
         self, namespace: str, name: str, audiences: tuple[str, ...]

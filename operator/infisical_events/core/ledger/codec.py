@@ -32,6 +32,9 @@ _READABLE = frozenset({1, 2, FORMAT})
 _MAX_STATE_LENGTH = 900_000
 """Characters of JSON for the accepted state: the API server stores objects of up to about 1.5 MB."""
 
+_MAX_ROLLOUT_CHANGES = 5
+"""Changes of one rollout that are stored; of more, their folders."""
+
 _MAX_PENDING_LENGTH = 300_000
 """Characters of JSON for pending restarts, if compaction suffices: enough for 1,400 workloads."""
 
@@ -203,12 +206,14 @@ def _encode_pending(pending: PendingRestart, limit: int) -> dict[str, Any]:
         "requested": pending.is_requested,
         "late": pending.unconfirmed is not None,
         "early": pending.is_confirmation_only,
-    } | _encode_not_covered(pending)
+    } | _encode_later_fields(pending)
 
 
-def _encode_not_covered(pending: PendingRestart) -> dict[str, Any]:
+def _encode_later_fields(pending: PendingRestart) -> dict[str, Any]:
+    """What earlier versions did not store, where it differs from its default."""
     moment = pending.not_covered_until
-    return {} if moment is None else {"notCoveredUntil": _encode_time(moment)}
+    fields = {"notCoveredUntil": moment and _encode_time(moment), "reverts": pending.reverts}
+    return {name: value for name, value in fields.items() if value}
 
 
 def _decode_pending(raw: Mapping[str, Any]) -> PendingRestart:
@@ -222,6 +227,7 @@ def _decode_pending(raw: Mapping[str, Any]) -> PendingRestart:
         is_requested=raw.get("requested") is True,
         unconfirmed=_decode_unconfirmed(raw),
         not_covered_until=_decode_time(raw["notCoveredUntil"]) if "notCoveredUntil" in raw else None,
+        reverts=int(raw.get("reverts", 0)),
     )
 
 
@@ -243,7 +249,7 @@ def _encode_unlisted(unlisted: UnlistedKind) -> dict[str, Any]:
 def _decode_unlisted(raw: Mapping[str, Any]) -> UnlistedKind:
     changes = tuple(map(Change.parse, raw["changes"]))
     return UnlistedKind(
-        str(raw["kind"]), _decode_time(raw["since"]), changes, is_requested=raw["requested"] is True
+        str(raw["kind"]), _decode_time(raw["since"]), changes, is_requested=raw.get("requested") is True
     )
 
 
@@ -269,6 +275,10 @@ def _encode_progress(rollout: Rollout) -> dict[str, Any]:
         "unavailable": rollout.unavailable,
         "wasFailed": rollout.was_failed,
         "held": rollout.is_held,
+        "changes": [str(change) for change in compacted(rollout.changes, _MAX_ROLLOUT_CHANGES)],
+        "requested": rollout.is_requested,
+        "reverts": rollout.reverts,
+        "revertedAt": rollout.reverted_at and _encode_time(rollout.reverted_at),
     }
     return {name: value for name, value in fields.items() if value}
 
@@ -287,6 +297,10 @@ def _decode_rollout(raw: Mapping[str, Any]) -> Rollout:
         unavailable=int(raw.get("unavailable", 0)),
         was_failed=raw.get("wasFailed") is True,
         is_held=raw.get("held") is True,
+        changes=tuple(map(Change.parse, raw.get("changes", ()))),
+        is_requested=raw.get("requested") is True,
+        reverts=int(raw.get("reverts", 0)),
+        reverted_at=_decode_time(raw["revertedAt"]) if "revertedAt" in raw else None,
     )
 
 

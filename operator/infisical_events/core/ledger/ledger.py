@@ -53,7 +53,7 @@ class PendingRestart:
     `is_requested` marks a restart that a user requested, whatever has changed. With `unconfirmed`, the
     workload was restarted with content that may be outdated, and is restarted again if that content changes.
     `not_covered_until` is the time of the workload's newest restart if that was recorded by a clock ahead of
-    `since`: it covers nothing.
+    `since`: it covers nothing. `reverts` is how often another client took the restart back.
     """
 
     uid: str
@@ -65,6 +65,7 @@ class PendingRestart:
     is_requested: bool = False
     unconfirmed: Unconfirmed | None = None
     not_covered_until: datetime | None = None
+    reverts: int = 0
 
     @property
     def covered_after(self) -> datetime:
@@ -88,6 +89,10 @@ class Rollout:
         unavailable: How many pods were not available before the restart.
         was_failed: Whether an Argo Rollout was degraded before the restart, and still is.
         is_held: Whether the spec of the workload keeps the old template on pods, so that nothing moves.
+        changes: What it is made for: it is pending again if another client takes it back.
+        is_requested: Whether a user requested it.
+        reverts: How often another client took it back.
+        reverted_at: When that was found the last time; None if it has the template that it was made with.
     """
 
     uid: str
@@ -102,11 +107,16 @@ class Rollout:
     unavailable: int = 0
     was_failed: bool = False
     is_held: bool = False
+    changes: tuple[Change, ...] = ()
+    is_requested: bool = False
+    reverts: int = 0
+    reverted_at: datetime | None = None
 
     @property
     def is_rolling(self) -> bool:
         """Whether it counts among the rollouts at a time: one that failed does while pods still move."""
-        return not self.is_held and (not self.has_failed or self.progressed_at is not None)
+        is_stopped = self.is_held or self.reverted_at is not None
+        return not is_stopped and (not self.has_failed or self.progressed_at is not None)
 
 
 @dataclass(frozen=True, slots=True)

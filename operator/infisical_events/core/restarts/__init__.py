@@ -4,6 +4,7 @@
 pending restarts of the ledger and plans an action for each; `late_workloads` adds those of workloads that did
 not exist, or could not be listed, when a change was found. `decisions` is the pure decision about one
 workload from everything that was gathered; `admission` orders restarts by wave and concurrency; `rollouts`
-judges the rollouts of restarts; `outcomes` is what became of each decision, and the next ledger.
-`restart_records` is the annotation `last-restart`, and `pending_summary` sums up what is pending and why.
+judges the rollouts of restarts, `reverted_restarts` those that another client takes back; `outcomes` is what
+became of each decision, and the next ledger. `restart_records` is the annotation `last-restart`, and
+`pending_summary` sums up what is pending and why.
 """

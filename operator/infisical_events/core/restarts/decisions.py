@@ -25,6 +25,7 @@ from infisical_events.core.restarts.planner import (
     Resolved,
     RestartNow,
     RestartPolicy,
+    begun_rollout,
 )
 from infisical_events.core.restarts.restart_records import restarted_at
 from infisical_events.core.status.reasons import Reason
@@ -200,6 +201,7 @@ def needs_secrets(gathered: GatheredWorkload) -> bool:
     return (
         state is not None
         and planned.action is not Action.RESTART
+        and not planned.pending.reverts  # its Secrets were in sync when the restart was made before
         and _is_same_workload(state.workload, planned.workload)
     )
 
@@ -277,9 +279,7 @@ def is_waiting(decision: RestartDecision) -> bool:
 def rollout_of(decision: RestartDecision, now: datetime) -> Rollout:
     """The rollout of a restart that was made for this decision."""
     pending, workload, state = decision.pending, decision.workload, decision.state
-    begun = Rollout(
-        pending.uid, pending.kind, pending.name, pending.seq, now, workload.wave if workload else 0
-    )
+    begun = begun_rollout(pending, now, workload.wave if workload else 0)
     if state is None:
         return begun
     counts, is_degraded = state.rollout.counts, state.progress is RolloutProgress.FAILED

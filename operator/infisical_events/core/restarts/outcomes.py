@@ -13,12 +13,14 @@ from infisical_events.core.restarts.decisions import (
     RestartDecision,
     rollout_of,
 )
-from infisical_events.core.restarts.planner import remove_done, requeue_unconfirmed
+from infisical_events.core.restarts.planner import add_reverted, remove_done, requeue_unconfirmed
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.snapshots.changes import summarize
 from infisical_events.core.status.reason_hints import hint_for
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.workloads.rollout_progress import OBSTACLES
+
+_STARTED = {Reason.RESTARTED, Reason.ALREADY_RESTARTED, Reason.RESTART_REVERTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class RestartOutcome:
 
     Attributes:
         decision: What was decided.
-        made: The result of a patch that restarts: `Restarted`, an obstacle, or `RestartFailed`.
+        made: The result of a patch that restarts: `Restarted`, an obstacle, `RestartFailed`, or
+            `RestartReverted` if the API server accepted the patch without its revision.
         error_message: The API server's message where a patch failed.
         is_conflict: Whether the workload was modified after it was read; it is read again.
         is_unanswered: Whether the patch may have been applied although no response came.
@@ -66,7 +69,7 @@ class RestartOutcome:
     @property
     def has_started_rollout(self) -> bool:
         """Whether a rollout of this restart has to be tracked from now on."""
-        return self.is_held or self.result in {Reason.RESTARTED, Reason.ALREADY_RESTARTED}
+        return self.is_held or self.result in _STARTED
 
     @property
     def is_held(self) -> bool:
@@ -112,14 +115,21 @@ def next_ledger(
     ledger: Ledger, updates: Iterable[RolloutUpdate], outcomes: Iterable[RestartOutcome], now: datetime
 ) -> Ledger:
     """The ledger without the pending restarts that are done, and with their rollouts instead."""
-    outcomes = tuple(outcomes)
+    outcomes, updates = tuple(outcomes), tuple(updates)
     remaining = remove_done(ledger, (each.pending for each in outcomes if not each.is_pending))
     rollouts = {update.rollout.uid: update.rollout for update in updates if update.is_kept}
     for outcome in outcomes:
         if outcome.has_started_rollout:
             begun = rollout_of(outcome.decision, now)
-            rollouts[outcome.pending.uid] = replace(begun, is_held=outcome.is_held)
+            is_reverted = outcome.result is Reason.RESTART_REVERTED
+            rollouts[outcome.pending.uid] = replace(
+                begun,
+                is_held=outcome.is_held,
+                reverts=begun.reverts + is_reverted,
+                reverted_at=now if is_reverted else None,
+            )
     kept = tuple(rollouts.values())
     written = remaining if kept == remaining.rollouts else replace(remaining, rollouts=kept)
+    written = add_reverted(written, (each.rollout for each in updates if each.is_repeated), now)
     unconfirmed = {each.pending: why for each in outcomes if (why := each.unconfirmed)}
     return requeue_unconfirmed(written, unconfirmed, now)

@@ -106,6 +106,8 @@ def _rollout_line(update: RolloutUpdate) -> str:
 
 
 def _rollout_reason(update: RolloutUpdate) -> Reason:
+    if update.rollout.reverted_at is not None:
+        return Reason.RESTART_REVERTED
     if update.rollout.is_held and update.obstacle:
         return update.obstacle
     if update.rollout.has_failed:
@@ -116,5 +118,5 @@ def _rollout_reason(update: RolloutUpdate) -> Reason:
 def _worst(rolling: Sequence[RolloutUpdate]) -> Reason:
     """The reason that needs a person most."""
     reasons = [_rollout_reason(update) for update in rolling]
-    order = (Reason.ROLLOUT_FAILED, Reason.ROLLOUT_BLOCKED, Reason.ROLLING_OUT)
+    order = (Reason.RESTART_REVERTED, Reason.ROLLOUT_FAILED, Reason.ROLLOUT_BLOCKED, Reason.ROLLING_OUT)
     return next((reason for reason in order if reason in reasons), reasons[0])

@@ -130,14 +130,50 @@ def _with_found_done(ledger: Ledger, subscription: str, workloads: Iterable[Work
             continue
         record = restart_record_of(workload)
         begun = record.time or pending.since
-        rollouts[pending.uid] = Rollout(
-            pending.uid, pending.kind, pending.name, pending.seq, begun, workload.wave
-        )
+        rollouts[pending.uid] = begun_rollout(pending, begun, workload.wave)
         if unconfirmed := record.unconfirmed.get(subscription):
             all_pending.append(_unconfirmed(pending, unconfirmed))
     if tuple(all_pending) == ledger.pending:
         return ledger
     return replace(ledger, pending=tuple(all_pending), rollouts=tuple(rollouts.values()))
+
+
+def begun_rollout(pending: PendingRestart, begun_at: datetime, wave: int) -> Rollout:
+    """The rollout that a pending restart becomes."""
+    return Rollout(
+        uid=pending.uid,
+        kind=pending.kind,
+        name=pending.name,
+        seq=pending.seq,
+        begun_at=begun_at,
+        wave=wave,
+        changes=pending.changes,
+        is_requested=pending.is_requested,
+        reverts=pending.reverts,
+    )
+
+
+def add_reverted(ledger: Ledger, reverted: Iterable[Rollout], now: datetime) -> Ledger:
+    """Add the restarts that another client took back as pending again, under a new revision.
+
+    A newer pending restart of the workload replaces the pods as well.
+    """
+    pending_uids = {pending.uid for pending in ledger.pending}
+    again = tuple(
+        PendingRestart(
+            uid=rollout.uid,
+            kind=rollout.kind,
+            name=rollout.name,
+            seq=ledger.seq + 1,
+            since=now,
+            changes=rollout.changes,
+            is_requested=rollout.is_requested,
+            reverts=rollout.reverts,
+        )
+        for rollout in reverted
+        if rollout.uid not in pending_uids
+    )
+    return replace(ledger, seq=ledger.seq + 1, pending=(*ledger.pending, *again)) if again else ledger
 
 
 def add_requested(ledger: Ledger, subscription: str, workloads: Iterable[Workload], now: datetime) -> Ledger:

@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
+from infisical_events.api.specs import OnReverted
 from infisical_events.core.ledger.ledger import Rollout
 from infisical_events.core.ledger.revisions import is_revision_at_least
 from infisical_events.core.restarts.restart_records import is_restarted
+from infisical_events.core.restarts.reverted_restarts import reverted_restart
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import object_name, preview
 from infisical_events.core.workloads.pod_states import PodState, first_not_ready
@@ -46,6 +48,8 @@ class RolloutUpdate:
         is_blocked: Whether its controller replaces no pod until a person acts.
         obstacle: What in the spec of the workload keeps the old template on pods; None if nothing does.
         workload: The workload; None if it is gone or could not be read.
+        is_repeated: Whether the restart was taken back and becomes pending again now.
+        old_pods: The pods that a restart which was taken back did not replace.
     """
 
     rollout: Rollout
@@ -55,14 +59,20 @@ class RolloutUpdate:
     is_blocked: bool = False
     obstacle: Reason | None = None
     workload: Workload | None = None
+    is_repeated: bool = False
+    old_pods: tuple[PodState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedRevision:
-    """By what the rollouts of one subscription are recognised: its name and the ledger's epoch."""
+    """By what the rollouts of one subscription are recognised: its name and the ledger's epoch.
+
+    `on_reverted` is what its spec asks for where another client takes a restart back.
+    """
 
     subscription: str
     epoch: str
+    on_reverted: OnReverted = OnReverted.WARN
 
 
 def rollout_update(
@@ -70,7 +80,7 @@ def rollout_update(
     state: WorkloadState | None,
     tracked: TrackedRevision,
     now: datetime,
-    pods: Sequence[PodState] = (),
+    pods: Sequence[PodState] | None = (),
 ) -> RolloutUpdate:
     """What has become of a rollout.
 
@@ -79,13 +89,14 @@ def rollout_update(
         state: Its workload; None if that is gone.
         tracked: By what it is recognised.
         now: The time.
-        pods: The workload's pods, if `needs_pods`; without them less can be said.
+        pods: The workload's pods, if `needs_pods`; None if they cannot be listed. Without them less is known.
     """
     if state is None or state.workload.uid != rollout.uid:
         return RolloutUpdate(rollout, Reason.WORKLOAD_GONE, is_kept=False)
-    if not _has_revision(state, rollout, tracked):
-        return RolloutUpdate(rollout, Reason.ROLLOUT_SUPERSEDED, is_kept=False, workload=state.workload)
-    seen = _with_progress(rollout, state, pods, now)
+    if not has_revision(state, rollout, tracked):
+        return _without_revision(rollout, state, tracked, now, pods)
+    pods = pods or ()
+    seen = _with_progress(replace(rollout, reverted_at=None), state, pods, now)
     progress = _progress(seen, state, pods, now)
     if progress is RolloutProgress.COMPLETE:
         result = Reason.ROLLOUT_RESUMED if rollout.has_failed else Reason.ROLLED_OUT
@@ -95,16 +106,48 @@ def rollout_update(
     return _unfinished(seen, state, progress, pods, now)
 
 
-def needs_pods(rollout: Rollout, state: WorkloadState | None, now: datetime) -> bool:
+def _without_revision(
+    rollout: Rollout,
+    state: WorkloadState,
+    tracked: TrackedRevision,
+    now: datetime,
+    pods: Sequence[PodState] | None,
+) -> RolloutUpdate:
+    """Another template took the place of the restart's: done if no pod is older than the restart."""
+    if state.progress is RolloutProgress.UNDER_WAY and rollout.reverted_at is None:
+        return RolloutUpdate(rollout, cause="another template rolls out", workload=state.workload)
+    reverted = reverted_restart(rollout, state, pods, tracked.subscription, tracked.on_reverted)
+    if reverted.is_done or state.workload.kind.restarting is not Restarting.BY_TEMPLATE:
+        return RolloutUpdate(rollout, Reason.ROLLOUT_SUPERSEDED, is_kept=False, workload=state.workload)
+    retry_at = reverted.retry_at(rollout)
+    if retry_at is not None and now >= retry_at:
+        return RolloutUpdate(rollout, is_kept=False, workload=state.workload, is_repeated=True)
+    is_new = rollout.reverted_at is None
+    if is_new:
+        rollout = replace(rollout, reverts=rollout.reverts + 1, reverted_at=now, has_failed=False)
+    return RolloutUpdate(
+        rollout,
+        Reason.RESTART_REVERTED if is_new else None,
+        cause=reverted.cause(rollout),
+        workload=state.workload,
+        old_pods=reverted.old_pods or (),
+    )
+
+
+def needs_pods(
+    rollout: Rollout, state: WorkloadState | None, tracked: TrackedRevision, now: datetime
+) -> bool:
     """Whether the pods would say more than the workload: it does not move, or its counts cannot show it."""
     if state is None or not state.selector:
         return False
+    if not has_revision(state, rollout, tracked):
+        return True
     progress = state.rollout.restart or state.progress
     is_over = progress in {RolloutProgress.COMPLETE, RolloutProgress.HELD}
     return not is_over and now >= _last_progress(rollout, now) + _PRECISION / 2
 
 
-def _has_revision(state: WorkloadState, rollout: Rollout, tracked: TrackedRevision) -> bool:
+def has_revision(state: WorkloadState, rollout: Rollout, tracked: TrackedRevision) -> bool:
     """Whether the pods that roll out are those of the restart."""
     if state.workload.kind.restarting is not Restarting.BY_TEMPLATE:
         return is_restarted(state.workload, tracked.subscription, tracked.epoch, rollout.seq)

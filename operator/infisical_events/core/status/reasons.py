@@ -69,6 +69,7 @@ class Reason(StrEnum):
     RESYNCED = "Resynced"
     ROLLED_OUT = "RolledOut"
     ROLLOUT_FAILED = "RolloutFailed"
+    RESTART_REVERTED = "RestartReverted"
     ROLLOUT_SUPERSEDED = "RolloutSuperseded"
     ROLLOUT_PAUSED = "RolloutPaused"
     ROLLOUT_ON_DELETE = "RolloutOnDelete"

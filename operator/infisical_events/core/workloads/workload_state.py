@@ -5,9 +5,10 @@ It is read one by one and only for a pending restart; lists stay metadata-only.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from infisical_events.api.resources import WorkloadKind
+from infisical_events.api.resources import FIELD_MANAGER, WorkloadKind
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import object_name
 from infisical_events.core.sync.secret_metadata import config_map_reference
@@ -38,6 +39,8 @@ class WorkloadState:
     `secrets` and `config_maps` are those that its pods use, by name; `read_secrets` are the Secrets that the
     containers read. `untracked_volumes` names what brings secrets into the pods without a Secret; `obstacle`
     is why pods would keep the old template after a change of it; `selector` finds the workload's pods.
+    `template_manager` is the other field manager that wrote the pod template last, as far as the API server
+    records it; `patched_at` is when this operator last patched the workload, by the API server's clock.
     """
 
     workload: Workload
@@ -50,6 +53,8 @@ class WorkloadState:
     template_annotations: Mapping[str, str] = field(default_factory=dict)
     selector: str = ""
     config_maps: frozenset[str] = frozenset()
+    template_manager: str = ""
+    patched_at: datetime | None = None
 
     @property
     def references(self) -> frozenset[str]:
@@ -96,6 +101,8 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
         obstacle=obstacle_of(workload.kind.kind, spec),
         template_annotations=_annotations(template),
         selector=_selector(spec),
+        template_manager=_template_manager(stored["metadata"]),
+        patched_at=max((time for _, time, _ in _managers(stored["metadata"], own=True)), default=None),
     )
 
 
@@ -121,9 +128,41 @@ def _unread_template(spec: JSONObject) -> Iterator[str]:
 
 
 def _selector(spec: JSONObject) -> str:
-    """Empty where labels alone do not find the pods."""
+    """The label selector of the pods as a query; empty if there is none."""
     selector = spec.get("selector") or {}
     labels = selector.get("matchLabels") or {}
-    if selector.get("matchExpressions") or not labels:
-        return ""
-    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return ",".join(
+        (
+            *(f"{key}={value}" for key, value in sorted(labels.items())),
+            *map(_requirement, selector.get("matchExpressions") or ()),
+        )
+    )
+
+
+def _requirement(expression: JSONObject) -> str:
+    """One of `matchExpressions` as a query; raises KeyError for an operator that Kubernetes does not have."""
+    values = ",".join(expression.get("values") or ())
+    forms = {"In": "{} in ({})", "NotIn": "{} notin ({})", "Exists": "{}", "DoesNotExist": "!{}"}
+    return forms[expression["operator"]].format(expression["key"], values)
+
+
+def _template_manager(metadata: JSONObject) -> str:
+    managers = [
+        (time, name) for name, time, fields in _managers(metadata, own=False) if _has_template(fields)
+    ]
+    return max(managers, default=(None, ""))[1]
+
+
+def _has_template(fields: JSONObject) -> bool:
+    return "f:template" in (fields.get("f:spec") or {})
+
+
+def _managers(metadata: JSONObject, *, own: bool) -> Iterator[tuple[str, datetime, JSONObject]]:
+    """Name, time and fields of this operator's, or of the other, entries of `managedFields`.
+
+    Controllers write the status by entries of their own.
+    """
+    for entry in metadata.get("managedFields") or ():
+        name, time = str(entry.get("manager")), entry.get("time")
+        if time and not entry.get("subresource") and (name == FIELD_MANAGER) is own:
+            yield name, datetime.fromisoformat(time).astimezone(UTC), entry.get("fieldsV1") or {}

@@ -39,6 +39,7 @@ class KubeCluster:
         self.pod_creation_times = self._workloads.pod_creation_times
         self.list_pods = self._workloads.list_pods
         self.patch_workload = self._workloads.patch
+        self.evict_pod = self._workloads.evict_pod
         self.list_providers = self._providers.list_namespace
         self.request_sync = self._providers.request_sync
         self.secret_metadata = self._secrets.metadata

@@ -20,6 +20,7 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, object_name
 from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.core.workloads.rollout_progress import OBSTACLES
+from infisical_events.core.workloads.workloads import Workload
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.status.reporter import Reporter
@@ -123,6 +124,9 @@ class RestartReporter:
         if outcome.reported_reason is Reason.RESTART_FAILED:
             message = f"Failed to restart {_name(outcome)}: {outcome.error_message}"
             await self.reporter.emit_event(Reason.RESTART_FAILED, message, is_warning=True)
+        elif outcome.reported_reason is Reason.RESTART_REVERTED:
+            message = f"The restart of {_name(outcome)} has no effect: {outcome.error_message}."
+            await self._warn_of(outcome.decision.workload, Reason.RESTART_REVERTED, message)
         elif outcome.reported_reason in _ACTED:
             await self._report_restart(outcome)
         else:
@@ -182,6 +186,8 @@ class RestartReporter:
         if result is Reason.ROLLOUT_FAILED:
             cause = update.cause or "its new pods do not become ready"
             await self._warn(update, result, f"Rollout of {name} failed: {cause}.")
+        elif result is Reason.RESTART_REVERTED:
+            await self._warn(update, result, f"The restart of {name} was taken back: {update.cause}.")
         elif result in OBSTACLES:
             await self._warn(update, result, f"Rollout of {name} is incomplete: {update.cause}.")
         elif result is Reason.ROLLOUT_RESUMED:
@@ -199,10 +205,13 @@ class RestartReporter:
         self.blocked = set(blocked)
 
     async def _warn(self, update: RolloutUpdate, reason: Reason, message: str) -> None:
+        await self._warn_of(update.workload, reason, message)
+
+    async def _warn_of(self, workload: Workload | None, reason: Reason, message: str) -> None:
         """A Warning on the subscription and on the workload."""
         await self.reporter.emit_event(reason, message, is_warning=True)
-        if update.workload is not None:
-            await self.reporter.emit_workload_event(update.workload, reason, message, is_warning=True)
+        if workload is not None:
+            await self.reporter.emit_workload_event(workload, reason, message, is_warning=True)
 
     def _fields(self, outcome: RestartOutcome) -> dict[str, object]:
         about = {"workload": _name(outcome), "reason": outcome.reported_reason, "change": outcome.cause}

@@ -5,9 +5,10 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from infisical_events.api.specs import OnReverted
 from infisical_events.core.ledger.ledger import Ledger, Rollout
 from infisical_events.core.restarts.rollouts import (
     RolloutUpdate,
@@ -32,7 +33,7 @@ _POD_PAUSE = timedelta(seconds=10)
 @dataclass(frozen=True, slots=True)
 class _ListedPods:
     at: datetime
-    pods: Sequence[PodState] = ()
+    pods: Sequence[PodState] | None = ()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,11 +43,12 @@ class RolloutTracker:
     cluster: Cluster
     key: SubscriptionKey
     clock: Clock
+    on_reverted: OnReverted = OnReverted.WARN
     listed: dict[str, _ListedPods] = field(default_factory=dict)
 
     async def follow(self, ledger: Ledger) -> list[RolloutUpdate]:
         """One update per rollout of the ledger; an unreadable workload leaves its rollout as it is."""
-        tracked = TrackedRevision(self.key.name, ledger.epoch)
+        tracked = TrackedRevision(self.key.name, ledger.epoch, self.on_reverted)
         updates = [await self._follow(rollout, tracked) for rollout in ledger.rollouts]
         left = {update.rollout.uid for update in updates if update.is_kept}
         self.listed = {uid: listed for uid, listed in self.listed.items() if uid in left}
@@ -58,13 +60,35 @@ class RolloutTracker:
         except KubernetesError as error:
             self._warn("rollout not read", rollout, error)
             return RolloutUpdate(rollout)
-        pods = await self._pods(rollout, state)
-        return rollout_update(rollout, state, tracked, self.clock(), pods)
+        pods = await self._pods(rollout, state, tracked)
+        update = rollout_update(rollout, state, tracked, self.clock(), pods)
+        if self.on_reverted is OnReverted.DELETE_PODS and update.old_pods:
+            return await self._evict(update, pods or ())
+        return update
 
-    async def _pods(self, rollout: Rollout, state: WorkloadState | None) -> Sequence[PodState]:
-        """The pods if they are needed: what was listed shortly before, or listed now."""
+    async def _evict(self, update: RolloutUpdate, pods: Sequence[PodState]) -> RolloutUpdate:
+        """Evict one pod that kept the old template, as soon as all others are ready."""
+        oldest = min(update.old_pods, key=lambda pod: pod.created_at)
+        if not all(pod.is_serving for pod in pods if pod != oldest):
+            return update
+        try:
+            await self.cluster.evict_pod(self.key.namespace, oldest.name)
+        except KubernetesError as error:
+            self._warn("pod not evicted", update.rollout, error)
+            return replace(
+                update, cause=f"{update.cause}; {object_name('Pod', oldest.name)} is not evicted: {error}"
+            )
+        self.listed.pop(update.rollout.uid, None)
+        return update
+
+    async def _pods(
+        self, rollout: Rollout, state: WorkloadState | None, tracked: TrackedRevision
+    ) -> Sequence[PodState] | None:
+        """The pods if they are needed, listed shortly before or now; None if they cannot be listed."""
         now = self.clock()
-        if state is None or not needs_pods(rollout, state, now):
+        if state is not None and not state.selector:
+            return None
+        if state is None or not needs_pods(rollout, state, tracked, now):
             self.listed.pop(rollout.uid, None)
             return ()
         last = self.listed.get(rollout.uid)
@@ -73,13 +97,13 @@ class RolloutTracker:
             self.listed[rollout.uid] = last
         return last.pods
 
-    async def _list(self, rollout: Rollout, state: WorkloadState) -> Sequence[PodState]:
+    async def _list(self, rollout: Rollout, state: WorkloadState) -> Sequence[PodState] | None:
         """None if the pods cannot be listed: the workload alone says less, and nothing wrong."""
         try:
             return await self.cluster.list_pods(self.key.namespace, state.selector)
         except KubernetesError as error:
             self._warn("pods of rollout not listed", rollout, error)
-            return ()
+            return None
 
     def _warn(self, message: str, rollout: Rollout, error: KubernetesError) -> None:
         workload = object_name(rollout.kind, rollout.name)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from infisical_events.api.annotations import revision_key
+from infisical_events.api.resources import Restarting
 from infisical_events.core.restarts.decisions import Defer, RecordCoverage, Restart, RestartDecision
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.restarts.restart_records import RestartCause, coverage_patch, restart_patch
@@ -12,6 +14,11 @@ from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesErr
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.ports import Cluster
+
+_STRIPPED = (
+    "the API server accepted it without the annotation of the pod template: let the admission webhook or "
+    "policy that removes it keep annotations of events.infisical.com"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +56,17 @@ class WorkloadPatcher:
         cause = RestartCause(pending, key.name, epoch, sync.known_fingerprints, sync.unconfirmed)
         patch = restart_patch(workload, cause, self.clock())
         try:
-            await self.cluster.patch_workload(key.namespace, workload, patch)
+            template_annotations = await self.cluster.patch_workload(key.namespace, workload, patch)
         except ConflictError:  # modified since it was read: the next round reads it again
             return RestartOutcome(decision, Reason.RESTART_FAILED, is_conflict=True)
         except UnknownOutcomeError as error:  # applied or not: its restart record will show
             return RestartOutcome(decision, Reason.RESTART_FAILED, str(error), is_unanswered=True)
         except KubernetesError as error:
             return RestartOutcome(decision, Reason.RESTART_FAILED, str(error))
+        if workload.kind.restarting is Restarting.BY_TEMPLATE:
+            revision = template_annotations.get(revision_key(key.name), "")
+            if revision != cause.revision:
+                return RestartOutcome(decision, Reason.RESTART_REVERTED, _STRIPPED)
         return RestartOutcome(decision, _result(decision.state))
 
 

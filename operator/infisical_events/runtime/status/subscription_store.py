@@ -142,10 +142,10 @@ class SubscriptionStore:
     async def _write_once(self, ledger: Ledger | None) -> StoredSubscription:
         self._status.changed.clear()
         self._status.urgent.clear()
-        status = self._status.render().as_patch()
+        rendered = self._status.render().model_copy(update={"installation": self._installation or None})
+        status = rendered.as_patch()
         if ledger is not None:
             status["ledger"] = encode(ledger)
-        status["installation"] = self._installation
         try:
             stored = await self._cluster.write_status(self.key, self._version, status)
         except KubernetesError:

@@ -194,7 +194,9 @@ class _Assembly:
             lister=lister,
             gatherer=Gatherer(cluster=cluster, key=key, sync_coordinator=sync_coordinator, clock=clock),
             patcher=WorkloadPatcher(cluster=cluster, key=key, budget=budget, clock=clock),
-            tracker=RolloutTracker(cluster=cluster, key=key, clock=clock),
+            tracker=RolloutTracker(
+                cluster=cluster, key=key, clock=clock, on_reverted=spec.rollout.on_reverted
+            ),
             reporter=RestartReporter(reporter=self.loaded.reporter, metrics=context.metrics),
             budget=budget,
             clock=clock,

@@ -20,7 +20,7 @@ from infisical_events.core.ledger.transitions import (
 )
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.snapshots.diffs import diff
+from infisical_events.core.snapshots.diffs import content_changes
 from infisical_events.core.snapshots.snapshots import PartitionState, Snapshot, is_covered
 from support.builders import (
     IMPORT,
@@ -103,13 +103,13 @@ def test_an_accepted_state_never_goes_back_within_the_read_lag(
 def test_reported_changes_are_the_difference_of_accepted_states(
     meeting: tuple[Ledger, Snapshot], told: tuple[ReceivedEvent, ...]
 ) -> None:
-    """A change is reported for exactly the keys whose accepted version differs."""
+    """A change is reported for exactly the keys whose accepted version and value differ."""
     ledger, snapshot = meeting
     found = apply_snapshot(ledger, snapshot, told, snapshot.finished)
     moved = {
         (change.scope, change.key)
         for partition in {*ledger.accepted, *snapshot.partitions}
-        for change in diff(
+        for change in content_changes(
             partition, ledger.accepted_for(partition).state, found.ledger.accepted_for(partition).state
         )
     }

@@ -97,7 +97,8 @@ def test_a_restart_becomes_a_rollout() -> None:
     written = next_ledger(ledger, [], [RestartOutcome(RESTART, Reason.RESTARTED)], NOW)
 
     assert written.pending == ()
-    assert written.rollouts == (Rollout(PENDING.uid, "Deployment", "web", PENDING.seq, NOW, wave=2),)
+    begun = Rollout(PENDING.uid, "Deployment", "web", PENDING.seq, NOW, wave=2, changes=PENDING.changes)
+    assert written.rollouts == (begun,)
 
 
 def test_a_restart_behind_an_obstacle_is_tracked_as_held() -> None:

@@ -86,7 +86,7 @@ def test_in_progress() -> None:
     [
         (None, Reason.WORKLOAD_GONE),
         (replace(a_state(), workload=replace(a_workload(), uid="another")), Reason.WORKLOAD_GONE),
-        (a_state(seq=2), Reason.ROLLOUT_SUPERSEDED),
+        (a_state(COMPLETE, seq=2), Reason.ROLLOUT_SUPERSEDED),
         (a_state(COMPLETE), Reason.ROLLED_OUT),
         (a_state(COMPLETE, seq=4), Reason.ROLLED_OUT),
     ],
@@ -388,9 +388,10 @@ def test_what_a_rollout_waits_for() -> None:
         (a_state(), at(1), False),
         (a_state(), at(5), True),
         (a_state(FAILED), at(60), True),
+        (a_state(COMPLETE, seq=2), at(1), True),
         (replace(a_state(), selector=""), at(60), False),
     ],
 )
 def test_when_pods_are_read(state: WorkloadState | None, now: datetime, *, is_needed: bool) -> None:
     """When the rollout does not move, and its pods can be found."""
-    assert needs_pods(BEGUN, state, now) is is_needed
+    assert needs_pods(BEGUN, state, TRACKED, now) is is_needed

@@ -101,7 +101,17 @@ def test_what_a_driver_fetches_is_not_followed() -> None:
     ("selector", "text"),
     [
         ({"matchLabels": {"b": "2", "a": "1"}}, "a=1,b=2"),
-        ({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]}, ""),
+        ({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]}, "a=1,b"),
+        (
+            {
+                "matchExpressions": [
+                    {"key": "a", "operator": "In", "values": ["1", "2"]},
+                    {"key": "b", "operator": "NotIn", "values": ["3"]},
+                    {"key": "c", "operator": "DoesNotExist"},
+                ]
+            },
+            "a in (1,2),b notin (3),!c",
+        ),
         ({}, ""),
         (None, ""),
     ],
