@@ -10,7 +10,7 @@ call before. The figures depend on no clock: a reader follows the same way.
 import asyncio
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
@@ -86,10 +86,11 @@ class _Cluster(FakeCluster):
         self._path = path
         self.patched = asyncio.Event()
 
-    async def patch_workload(self, *arguments: object) -> None:
-        await super().patch_workload(*arguments)  # type: ignore[arg-type]
+    async def patch_workload(self, *arguments: object) -> Mapping[str, str]:
+        stored = await super().patch_workload(*arguments)  # type: ignore[arg-type]
         self._path.end()
         self.patched.set()
+        return stored
 
 
 def _subscribe(cluster: FakeCluster, sandbox: Sandbox) -> SubscriptionKey:

@@ -145,17 +145,19 @@ class ClusterModel(FakeCluster):
 
         return await self._unreliable(apply, "write_status")
 
-    async def patch_workload(self, namespace: str, workload: Workload, body: dict[str, Any]) -> None:
+    async def patch_workload(
+        self, namespace: str, workload: Workload, body: dict[str, Any]
+    ) -> Mapping[str, str]:
         """May be applied and its answer lost, now or later."""
         patch = super().patch_workload
 
-        async def apply() -> None:
+        async def apply() -> Mapping[str, str]:
             before = self._template(namespace, workload)
-            await patch(namespace, workload, body)
+            stored = await patch(namespace, workload, body)
             self._note("workload", workload.name, body)
             after = self._template(namespace, workload)
             if "spec" not in body:
-                return  # a note of what another client has rolled out
+                return stored  # a note of what another client has rolled out
             restart_record = json.loads(body["metadata"]["annotations"][annotations.LAST_RESTART])
             recorded_at = datetime.fromisoformat(restart_record["time"])
             version = int(self.workload_of(namespace, workload.name)["metadata"]["resourceVersion"])
@@ -164,8 +166,10 @@ class ClusterModel(FakeCluster):
                     _now(), recorded_at, workload.uid, workload.name, stamp, version, SERVED.get()
                 )
                 self.rollouts.append(rollout)
+            return stored
 
-        await self._unreliable(apply, "patch_workload")
+        stored: Mapping[str, str] = await self._unreliable(apply, "patch_workload")
+        return stored
 
     async def request_sync(
         self, namespace: str, source: SecretProvider, body: dict[str, Any]

@@ -380,14 +380,14 @@ def _list_first() -> Iterator[None]:
 def _by_name() -> Iterator[None]:
     real = restart_controller.plan
 
-    def plan(ledger: Ledger, subscription: str, workloads: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
-        named = {(workload.kind.kind, workload.name): workload for workload in workloads}
+    def plan(ledger: Ledger, subscription: str, listed: Any, *rest: Any) -> Any:  # noqa: ANN401 - as planned
+        named = {(workload.kind.kind, workload.name): workload for workload in listed.workloads}
         heirs = {
             pending.uid: replace(named[pending.kind, pending.name], uid=pending.uid)
             for pending in ledger.pending
             if (pending.kind, pending.name) in named
         }
-        steps = real(ledger, subscription, heirs.values(), *rest)
+        steps = real(ledger, subscription, WorkloadList(tuple(heirs.values())), *rest)
         return tuple(
             replace(step, workload=named[step.pending.kind, step.pending.name])
             if isinstance(step, RestartNow)

@@ -219,11 +219,11 @@ def is_overdue(
     pending: PendingRestart,
     plan: WriterPlan | ManagedPlan,
 ) -> bool:
-    """Whether the source had its time, or will never sync, and the spec says to restart all the same."""
-    if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
-        return False
+    """Whether the source will never sync, or had its time and the spec says to restart all the same."""
     if isinstance(plan, WriterPlan) and plan.is_unable:
         return True
+    if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
+        return False
     asked = [entry.since for entry in _asked_for(record, subject, rollout, plan)]
     since = min([_seconds(pending), *asked])
     return rollout.at >= since + subject.spec.resync.timeout_seconds
@@ -410,6 +410,10 @@ def _is_failed_itself(record: RunRecord, rollout: Rollout) -> bool:
 # -- budgets -------------------------------------------------------------------------------------------------
 
 
+_START = 5.0
+"""Seconds in which a process reads its subscriptions: until then it does not know of all rollouts."""
+
+
 def _overspent(record: RunRecord) -> Iterator[str]:
     """No process makes more restarts a minute, or has more rolling out, than its budget."""
     environment = record.environment
@@ -425,6 +429,7 @@ def _overspent(record: RunRecord) -> Iterator[str]:
             if (
                 environment.most_rolling
                 and len(rolling) >= environment.most_rolling
+                and rollout.at > record.lifetimes[number - 1].begun + _START
                 and _is_alone(record, rollout.at)
             ):
                 yield (
@@ -487,6 +492,9 @@ def missing(record: RunRecord, subject: Subject, name: str, due: list[TrueChange
         if not mine:
             continue
         begun_with = _content(record, plan.name, at=oldest.first_created_at)
+        if begun_with is None and isinstance(plan, ManagedPlan):
+            # The first content of a Secret counts as the one that its pods started with.
+            begun_with = next((w for w in record.cluster.secret_writes if w.name == plan.name), None)
         expected = record.infisical.past[-1].content(plan.folder)
         own_content = {
             k: v for k, v in (begun_with.content if begun_with else {}).items() if k not in FOREIGN

@@ -78,7 +78,7 @@ _SCRIPTED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "workloads are listed before the look": (
-        4,
+        2,
         (
             _faults(79, slow_call=1.0),
             Step(80, "write", (PAYMENTS, "A")),
@@ -96,7 +96,7 @@ _SCRIPTED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a pending restart that was made is merged into the next one": (
-        54,
+        16,
         (
             _faults(69, crash=0.15),
             Step(70, "write", (PAYMENTS, "A")),
@@ -105,7 +105,7 @@ _SCRIPTED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a merged pending restart keeps its old number": (
-        1,
+        30,
         (
             _faults(69, lost_answer=0.7, slow_call=0.3),
             Step(70, "write", (PAYMENTS, "A")),
@@ -125,7 +125,7 @@ _SCRIPTED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a newer pending restart is cleared with an older one": (
-        1340,
+        559,
         (
             Step(5, "start_operator"),
             Step(10, "start_operator"),

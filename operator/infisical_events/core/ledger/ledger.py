@@ -50,6 +50,8 @@ class Unconfirmed(StrEnum):
 class PendingRestart:
     """A pending restart of one workload (by uid) for `changes`, of which the newest was found at `since`.
 
+    Without changes it is for whatever happened before the baseline.
+
     `is_requested` marks a restart that a user requested, whatever has changed. With `unconfirmed`, the
     workload was restarted with content that may be outdated, and is restarted again if that content changes.
     `not_covered_until` is the time of the workload's newest restart if that was recorded by a clock ahead of

@@ -229,7 +229,7 @@ def pending_within(
     scopes, remaining = tuple(scopes), []
     for pending in all_pending:
         kept = tuple(c for c in pending.changes if any(scope.overlaps(c.scope) for scope in scopes))
-        if kept or pending.is_requested:
+        if kept or pending.is_requested or not pending.changes:
             remaining.append(replace(pending, changes=kept))
     return tuple(remaining)
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from infisical_events.api.specs import Action, EventType
+from infisical_events.api.specs import Action
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed, UnlistedKind
 from infisical_events.core.restarts.affected_workloads import AffectedWorkload, MatchedChanges
 from infisical_events.core.restarts.planner import add_pending, add_requested
 from infisical_events.core.restarts.restart_records import restart_record_of
-from infisical_events.core.snapshots.changes import ANY_KEY, Change, compacted
+from infisical_events.core.snapshots.changes import Change, compacted
 from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.core.workloads.workloads import Workload, WorkloadList, matching_changes
 
@@ -55,7 +55,6 @@ def watch_after_baseline(
         for state in states
         if restart_record_of(state.workload).content_fingerprints or state.secrets & known_secrets
     ]
-    changes = compacted(Change(scope, ANY_KEY, frozenset({EventType.UPDATE})) for scope in ledger.scopes)
     pending = tuple(
         PendingRestart(
             workload.uid,
@@ -63,7 +62,7 @@ def watch_after_baseline(
             workload.name,
             ledger.seq + 1,
             now,
-            changes,
+            changes=(),
             unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT,
         )
         for workload in watched

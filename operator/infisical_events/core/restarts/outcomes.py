@@ -101,7 +101,9 @@ class RestartOutcome:
     @property
     def cause(self) -> str:
         """What changed, for people."""
-        return "requested by restart-at" if self.pending.is_requested else summarize(self.pending.changes)
+        if self.pending.is_requested:
+            return "requested by restart-at"
+        return summarize(self.pending.changes) or "content from before the baseline"
 
     @property
     def note(self) -> str:

@@ -269,7 +269,8 @@ def _resolution(
     if is_restarted(workload, terms.subscription, terms.epoch, pending.seq):
         return Reason.ALREADY_RESTARTED
     is_subscribed = workload.is_subscribed_to(terms.subscription)
-    if not (is_subscribed and (pending.is_requested or matching_changes(workload, pending.changes))):
+    is_for_anything = pending.is_requested or not pending.changes
+    if not (is_subscribed and (is_for_anything or matching_changes(workload, pending.changes))):
         return Reason.NO_LONGER_MATCHING
     # A neighbour's restart may have come before the secrets were fresh: then their content decides.
     if action is Action.RESTART and restarted is not None and restarted > pending.covered_after:
