@@ -28,7 +28,7 @@ from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_ownership import denial_reason, is_claimable, other_writer_of
-from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
+from infisical_events.core.sync.secret_providers import ProviderList, SecretProvider, provider_of
 from infisical_events.core.sync.secret_stores import StoreReference, secret_store_of
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.core.workloads.annotation_checks import AnnotatedWorkload, WorkloadEvent
@@ -120,7 +120,7 @@ class FakeCluster:
         self._failures[method].extend([error] * times)
 
     def refuse_kind(self, kind: str, message: str | None) -> None:
-        """Let lists of workloads lack a kind with this message of the API server; None lets them have it."""
+        """Let lists of workloads and providers lack a kind, with this message; None lets them have it."""
         self._unlisted.pop(kind, None)
         if message is not None:
             self._unlisted[kind] = message
@@ -387,7 +387,7 @@ class FakeCluster:
             for (place, kind, _), raw in self._workloads.items()
             if place == namespace and kind not in self._unlisted
         )
-        return WorkloadList(found, dict(self._unlisted))
+        return WorkloadList(found, {kind: why for kind, why in self._unlisted.items() if kind in kinds})
 
     async def watch_workloads(
         self,
@@ -442,7 +442,7 @@ class FakeCluster:
         await self._called("pod_creation_times")
         return self._births.get((namespace, selector), ())
 
-    async def list_providers(self, namespace: str) -> tuple[SecretProvider, ...]:
+    async def list_providers(self, namespace: str) -> ProviderList:
         """As in `kube.sources`."""
         await self._called("list_providers")
         kinds = {kind.kind: kind for kind in PROVIDER_KINDS}
@@ -451,11 +451,12 @@ class FakeCluster:
             for (place, kind, name), raw in self._sources.items()
             if kind.endswith("SecretStore") and place in {namespace, ""} and (store := secret_store_of(raw))
         }
-        return tuple(
+        found = tuple(
             replace(provider_of(kinds[kind], raw, stores), managers=managers_of(raw["metadata"]))
             for (place, kind, _), raw in self._sources.items()
-            if place == namespace and kind in kinds
+            if place == namespace and kind in kinds and kind not in self._unlisted
         )
+        return ProviderList(found, {kind: why for kind, why in self._unlisted.items() if kind in kinds})
 
     async def request_sync(
         self, namespace: str, provider: SecretProvider, body: dict[str, Any]

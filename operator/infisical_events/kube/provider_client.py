@@ -19,7 +19,7 @@ from infisical_events.api.resources import (
 )
 from infisical_events.core.status.text import object_name
 from infisical_events.core.sync.external_secrets import stores_of
-from infisical_events.core.sync.secret_providers import SecretProvider, provider_of
+from infisical_events.core.sync.secret_providers import ProviderList, SecretProvider, provider_of
 from infisical_events.core.sync.secret_stores import (
     NO_STORES,
     SecretStore,
@@ -57,10 +57,27 @@ class ProviderClient:
 
         self._stores: dict[tuple[str, StoreReference], _CachedStore] = {}
 
-    async def list_namespace(self, namespace: str) -> tuple[SecretProvider, ...]:
-        """All current providers; raises KubernetesError."""
-        per_kind = await asyncio.gather(*(self._list_kind(kind, namespace) for kind in PROVIDER_KINDS))
-        return tuple(provider for providers in per_kind for provider in providers)
+    async def list_namespace(self, namespace: str) -> ProviderList:
+        """All current providers.
+
+        A kind that cannot be listed (a half-installed CRD, a broken conversion webhook) is reported in the
+        result and holds up only workloads whose Secrets it may write.
+        """
+        results = await asyncio.gather(*(self._try_kind(kind, namespace) for kind in PROVIDER_KINDS))
+        return ProviderList(
+            tuple(each for result in results if not isinstance(result, KubernetesError) for each in result),
+            {
+                kind.kind: str(result)
+                for kind, result in zip(PROVIDER_KINDS, results, strict=True)
+                if isinstance(result, KubernetesError)
+            },
+        )
+
+    async def _try_kind(self, kind: ResourceKind, namespace: str) -> list[SecretProvider] | KubernetesError:
+        try:
+            return await self._list_kind(kind, namespace)
+        except KubernetesError as error:
+            return error
 
     async def _list_kind(self, preferred: ResourceKind, namespace: str) -> list[SecretProvider]:
         kind = await self._discovery.served(preferred)

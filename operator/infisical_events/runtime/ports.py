@@ -18,7 +18,7 @@ from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.secret_metadata import SecretMetadata
-from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.sync.secret_providers import ProviderList, SecretProvider
 from infisical_events.core.workloads.annotation_checks import WorkloadEvent
 from infisical_events.core.workloads.pod_states import PodState
 from infisical_events.core.workloads.workload_state import WorkloadState
@@ -75,7 +75,7 @@ class Cluster(Protocol):
         self, namespace: str, selector: str
     ) -> tuple[datetime, ...]: ...
     async def list_pods(self, namespace: str, selector: str) -> tuple[PodState, ...]: ...  # noqa: D102
-    async def list_providers(self, namespace: str) -> tuple[SecretProvider, ...]: ...  # noqa: D102
+    async def list_providers(self, namespace: str) -> ProviderList: ...  # noqa: D102
     async def request_sync(  # noqa: D102
         self, namespace: str, provider: SecretProvider, body: dict[str, Any]
     ) -> SecretProvider: ...

@@ -15,7 +15,12 @@ from infisical_events.core.status.text import object_name, preview
 PENDING: Final = "Pending"
 """The reason of what was not tried yet, or is tried again at once."""
 
-ALARMING: Final = {Reason.RESYNC_TIMED_OUT, Reason.ROLLOUT_HALTED, Reason.RESTART_BUDGET_EXHAUSTED}
+ALARMING: Final = {
+    Reason.RESYNC_TIMED_OUT,
+    Reason.ROLLOUT_HALTED,
+    Reason.RESTART_BUDGET_EXHAUSTED,
+    Reason.KUBERNETES_API_ERROR,
+}
 """Reasons for a deferral that a Warning reports, and that the condition names first."""
 
 _MAX_LINES: Final = 5

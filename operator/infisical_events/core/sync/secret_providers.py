@@ -269,3 +269,20 @@ def _error_message(condition: JSONObject) -> str:
     if condition.get("status") != "False":
         return ""
     return single_line(str(condition.get("message") or ""))[:_LONGEST_TROUBLE]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderList:
+    """The providers of a namespace at one moment.
+
+    `failures` has the API server's message for each kind that could not be listed: a Secret whose provider is
+    not among the others may have one of these kinds.
+    """
+
+    providers: tuple[SecretProvider, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+def not_listed_text(failures: Mapping[str, str]) -> str:
+    """Which kinds of providers could not be listed, in the API server's words."""
+    return "; ".join(f"cannot list providers of kind {kind}: {why}" for kind, why in failures.items())

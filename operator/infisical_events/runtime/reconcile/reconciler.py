@@ -4,6 +4,7 @@ The order is the protocol: workloads are listed after the snapshot, and pending 
 the restart controller acts on them. `core.ledger.transitions` and `core.restarts.planner` decide.
 """
 
+import logging
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,8 +19,9 @@ from infisical_events.core.restarts.late_workloads import record_unlisted, watch
 from infisical_events.core.restarts.planner import add_pending, add_requested
 from infisical_events.core.restarts.user_requests import UserRequests, is_new
 from infisical_events.core.snapshots.selectors import Selection, Selector, select, select_in_steps
+from infisical_events.core.status.text import object_name
 from infisical_events.core.workloads.workload_state import WorkloadState
-from infisical_events.core.workloads.workloads import WorkloadList
+from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.reconcile.reconcile_report import ReadReport, ReconcileReporter
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
@@ -30,6 +32,8 @@ from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
 from infisical_events.runtime.triggers import PendingUserRequests
 
 _EPOCH_BYTES = 6
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +122,24 @@ class Reconciler:
 
     async def _workload_states(self) -> tuple[WorkloadState, ...]:
         """The workloads whose Secrets are known by their content, before the first read of Infisical."""
-        namespace, name = self.context.key.namespace, self.context.key.name
+        name = self.context.key.name
         workloads = (await self.lister.list()).workloads
-        workload_states = [
-            await self.context.cluster.read_workload(namespace, workload.kind.kind, workload.name)
+        states = [
+            await self._workload_state(workload)
             for workload in workloads
             if workload.is_subscribed_to(name) and workload.action(self.spec.action) is not Action.RESTART
         ]
-        return tuple(workload_state for workload_state in workload_states if workload_state)
+        return tuple(state for state in states if state)
+
+    async def _workload_state(self, workload: Workload) -> WorkloadState | None:
+        """None if it is gone, or cannot be read: the baseline does not wait for one workload."""
+        namespace, kind = self.context.key.namespace, workload.kind.kind
+        try:
+            return await self.context.cluster.read_workload(namespace, kind, workload.name)
+        except KubernetesError as error:
+            fields = self.context.key.log_fields(workload=object_name(kind, workload.name), error=str(error))
+            log.warning("content unknown at the baseline", extra=fields)
+            return None
 
     async def _record_baseline(
         self,

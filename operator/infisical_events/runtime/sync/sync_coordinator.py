@@ -4,6 +4,8 @@
 """
 
 import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -15,7 +17,7 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_ownership import is_released, other_writer_of
-from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.sync.secret_providers import SecretProvider, not_listed_text
 from infisical_events.core.sync.sibling_secrets import sibling_secret_state
 from infisical_events.core.sync.sync_requests import (
     PodContent,
@@ -70,7 +72,7 @@ class SyncCoordinator:
     async def begin(self, ledger: Ledger) -> "SyncRound":
         """List the namespace's secret providers for one round; raises KubernetesError."""
         listed = await self.cluster.list_providers(self.key.namespace)
-        providers = tuple([await self._observed(provider) for provider in listed])
+        providers = tuple([await self._observed(provider) for provider in listed.providers])
         return SyncRound(
             cluster=self.cluster,
             key=self.key,
@@ -80,6 +82,7 @@ class SyncCoordinator:
             secrets=self._cache(),
             ledger=ledger,
             providers=providers,
+            not_listed=listed.failures,
             requests=self.requests,
         )
 
@@ -111,31 +114,50 @@ class SyncCoordinator:
 
     async def _names_from_infisical(self, sync_round: "SyncRound | None") -> frozenset[str]:
         """The Secrets of the namespace that the Infisical operator writes."""
-        providers = (
-            sync_round.providers if sync_round else await self.cluster.list_providers(self.key.namespace)
-        )
+        if sync_round:
+            providers, not_listed = sync_round.providers, sync_round.not_listed
+        else:
+            listed = await self.cluster.list_providers(self.key.namespace)
+            providers, not_listed = listed.providers, listed.failures
+        if failed := not_listed.keys() & {kind.kind for kind in _INFISICAL_KINDS}:
+            raise KubernetesError(not_listed_text({kind: not_listed[kind] for kind in sorted(failed)}))
         ours = (provider.secrets for provider in providers if provider.kind in _INFISICAL_KINDS)
         return frozenset[str]().union(*ours)
 
     async def content_fingerprints(self, states: tuple[WorkloadState, ...]) -> dict[str, str]:
         """Fingerprints of the Secrets that these workloads use and a provider or the operator writes.
 
+        A Secret of another client that cannot be read has none: its content is unknown, and the baseline of
+        the others does not wait for it.
+
         Raises:
-            KubernetesError: a Secret or the providers cannot be read.
+            KubernetesError: a Secret of this operator cannot be read.
         """
         used = frozenset[str]().union(*(state.references for state in states))
         listed = await self.cluster.list_providers(self.key.namespace)
         secrets, found = self._cache(), {}
         own = self.writer.names if self.writer is not None else frozenset[str]()
-        providers = [provider for provider in listed if provider.references & used]
+        providers = [provider for provider in listed.providers if provider.references & used]
         unclaimed = used.difference(own, *(provider.references for provider in providers))
-        providers += [each for each in await secrets.unlisted(unclaimed) if each.is_waited_for]
+        for name in sorted(unclaimed):
+            with self._skipping(name):
+                providers += [each for each in await secrets.unlisted({name}) if each.is_waited_for]
         for provider in providers if providers and await self._has_key() else ():
-            for name, content in (await secrets.contents(provider, used)).items():
-                found[name] = content.fingerprint
+            with self._skipping(str(provider)):
+                for name, content in (await secrets.contents(provider, used)).items():
+                    found[name] = content.fingerprint
         for name in sorted(used - found.keys()):
             found[name] = await self._written_fingerprint(secrets, name)
         return {name: text for name, text in found.items() if text}
+
+    @contextmanager
+    def _skipping(self, name: str) -> Iterator[None]:
+        """Leave out what cannot be read."""
+        try:
+            yield
+        except KubernetesError as error:
+            fields = self.key.log_fields(secret=name, error=str(error))
+            log.warning("content unknown at the baseline", extra=fields)
 
     def _cache(self) -> SecretCache:
         return SecretCache(cluster=self.cluster, namespace=self.key.namespace, digest_key=self.digest_key)
@@ -171,6 +193,7 @@ class SyncRound:
     secrets: SecretCache
     ledger: Ledger
     providers: tuple[SecretProvider, ...]
+    not_listed: Mapping[str, str]
     requests: SyncRequestLog
     siblings: dict[str, StoredSubscription | None] = field(default_factory=dict)
 
@@ -178,7 +201,8 @@ class SyncRound:
         """What is known of a workload's Secrets; those that the operator writes are brought up to date.
 
         Raises:
-            KubernetesError: a Secret cannot be read.
+            KubernetesError: a Secret cannot be read, or a kind of provider that may write it cannot be listed
+                and the time for a sync is not over.
         """
         pod_content = pod_content_of(state.workload, self.ledger)
         if not state.references:
@@ -189,6 +213,8 @@ class SyncRound:
         writers = [provider for provider in self.providers if provider.references & state.references]
         own = (each.name for each in managed)
         unclaimed = state.references.difference(own, *(provider.references for provider in writers))
+        if unclaimed and self.not_listed and self.clock() < pending.since + self.timeout:
+            raise KubernetesError(not_listed_text(self.not_listed))
         writers += await self.secrets.unlisted(unclaimed)
         contexts = [
             self._context(
