@@ -409,8 +409,9 @@ async def test_workloads() -> None:
         **others(),
     }
     async with reached(routed(routes)) as (kube, _):
-        workloads = await WorkloadClient(kube, Discovery(kube)).list("team")
-    assert [(w.kind.kind, w.name, w.annotations) for w in workloads] == [
+        listed = await WorkloadClient(kube, Discovery(kube)).list("team")
+    assert listed.failures == {}
+    assert [(w.kind.kind, w.name, w.annotations) for w in listed.workloads] == [
         ("Deployment", "web", {"a": "b"}),
         ("StatefulSet", "db", {}),
     ]
@@ -420,7 +421,7 @@ _BATCH = ("cronjobs", "jobs")
 
 
 async def test_one_kind_cannot_be_listed() -> None:
-    """When one kind cannot be listed there is no list: no workload may be taken for gone."""
+    """A kind that cannot be listed is named with the API server's words, and the others are listed."""
     routes = {
         LIST: always(page(["web"])),
         LIST.replace("deployments", "daemonsets"): always(page([])),
@@ -428,6 +429,15 @@ async def test_one_kind_cannot_be_listed() -> None:
         **{LIST.replace("apps", "batch").replace("deployments", kind): always(page([])) for kind in _BATCH},
     }
     async with reached(routed(routes)) as (kube, _):
+        listed = await WorkloadClient(kube, Discovery(kube)).list("team")
+    assert [workload.name for workload in listed.workloads] == ["web"]
+    assert listed.failures.keys() >= {"StatefulSet"}
+    assert "no" in listed.failures["StatefulSet"]
+
+
+async def test_no_kind_can_be_listed() -> None:
+    """Without any list nothing is known: that is an error."""
+    async with reached(always(status(403, "no"))) as (kube, _):
         with pytest.raises(ForbiddenError):
             await WorkloadClient(kube, Discovery(kube)).list("team")
 
@@ -452,11 +462,13 @@ async def test_pods_that_are_none() -> None:
 
 
 async def test_workload_is_patched() -> None:
-    """A restart is one merge patch of the workload."""
-    async with reached(always(answer(200, {}))) as (kube, server):
+    """A restart is one merge patch of the workload; the result is the template as it is stored then."""
+    stored = {"spec": {"template": {"metadata": {"annotations": {"a": "b"}}}}}
+    async with reached(always(answer(200, stored))) as (kube, server):
         workload = a_workload()
-        await WorkloadClient(kube, Discovery(kube)).patch("team", workload, {"spec": {}})
+        found = await WorkloadClient(kube, Discovery(kube)).patch("team", workload, {"spec": {}})
         last = server.requests[-1]
+    assert found == {"a": "b"}
     assert (last.method, last.path, last.json()) == ("PATCH", f"{LIST}/web", {"spec": {}})
 
 

@@ -683,6 +683,9 @@ async def test_a_rollout_that_somebody_overtakes() -> None:
         marks = {f"{GROUP}/revision-app": None}
         team.cluster.edit_workload("team", "web", {"template": {"metadata": {"annotations": marks}}})
         await asyncio.sleep(20.0)
+        assert team.results() == [("web", "Restarted")]  # the other template still rolls out
+        team.roll(RolloutProgress.COMPLETE, "web")
+        await asyncio.sleep(20.0)
         assert team.results() == [("web", "RolloutSuperseded")]
 
 
