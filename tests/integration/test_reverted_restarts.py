@@ -38,7 +38,7 @@ def pods(harness: ClusterHarness) -> set[str]:
 
 
 def test_a_client_that_does_not_know_the_restart(harness: ClusterHarness) -> None:
-    """One write without the annotation during the rollout: told, made again, and all pods are new in the end."""
+    """One write without the annotation during the rollout: told, and all pods are new in the end."""
     serve(harness)
     before = pods(harness)
     harness.change(DB_PASSWORD="second")

@@ -252,7 +252,7 @@ def other_reloader_of(
     What a user requested restarts here: without new content, no other tool acts. With action `Resync` there
     is no restart to leave.
     """
-    if gathered.state is None or not needs_read_secrets(gathered):
+    if gathered.state is None or not gathered.read_secrets or not needs_read_secrets(gathered):
         return None
     names, read = _carriers(gathered, sync), gathered.read_secrets
     return other_reloader(gathered.state, map(read.__getitem__, names)) if names <= read.keys() else None

@@ -102,7 +102,7 @@ class WorkloadSecrets:
         unless another provider reads the folder of the change.
         """
         affected = tuple(context for context in self.providers if not context.provider.uninvolved_reason)
-        if self.pending.is_confirmation_only or self.pending.is_requested:
+        if not affected or self.pending.is_confirmation_only or self.pending.is_requested:
             return affected
         known = [context for context in affected if context.provider.is_waited_for]
         reading = [context for context in known if context.provider.may_read(context.changes)]
