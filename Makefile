@@ -58,7 +58,7 @@ cluster-down: $(installed) ## Stop the local control plane and remove its state.
 
 ##@ Check it
 
-.PHONY: test check lint types layers unit simulation simulate simulate-small fuzz wire integration
+.PHONY: test check lint types layers unit field simulation simulate simulate-small fuzz wire integration
 test: lint types layers programs ## Everything that has to hold: checks and all tests, against a real control plane.
 	$(pytest) $(parallel) $(ARGS)
 
@@ -77,6 +77,9 @@ layers: $(installed) ## Imports point down.
 
 unit: $(installed) ## Tests of pure decisions and of single parts.
 	$(pytest) tests/unit $(ARGS)
+
+field: $(installed) ## Situations from the field: other controllers, odd servers, half-broken clusters.
+	$(pytest) $(parallel) tests/field $(ARGS)
 
 simulation: $(installed) ## Whole histories in virtual time, crashes included.
 	$(pytest) $(parallel) tests/simulation $(ARGS)
