@@ -67,10 +67,9 @@ def restarts_condition(
 ) -> RestartsCondition | None:
     """The condition after a round; None when nothing is left that it could name.
 
-    A restart that was just made is named in the next round, when its rollout is tracked. `not_listed` has why
-    kinds whose workloads may be affected could not be listed.
-    A rollout that failed or that its spec holds is named until all its pods are new.
-    A restart that was just made is named in the next round, when its rollout is tracked.
+    A restart that was just made is named in the next round, when its rollout is tracked. One that failed,
+    that the spec holds or that was taken back is named until all its pods are new. `not_listed` has why kinds
+    whose workloads may be affected could not be listed.
     """
     if not_listed:
         message = not_listed_message(not_listed)
