@@ -75,6 +75,7 @@ STATUS = Status(
     last_action=ACTED,
     last_skip=LastSkip(time=MOMENT, reason="Unmatched", message="No entry matches."),
     history=(ACTED,),
+    installation="infisical-events/infisical-events",
     last_handled_reconcile_at="1",
     last_handled_restart_at="2",
     last_handled_resume_at="3",

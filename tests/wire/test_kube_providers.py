@@ -59,7 +59,7 @@ async def test_every_served_version_of_a_kind_is_found(version: str) -> None:
     }
     async with api_server(objects) as (kube, server):
         client = ProviderClient(kube, Discovery(kube))
-        (provider,) = await client.list_namespace("team")
+        (provider,) = (await client.list_namespace("team")).providers
         await client.request_sync("team", provider, {})
 
         assert provider.kind == ResourceKind(
@@ -106,7 +106,7 @@ async def test_the_store_of_an_external_secret(
     async with api_server(objects) as (kube, server):
         client = ProviderClient(kube, Discovery(kube))
         for _ in range(3):
-            (provider,) = await client.list_namespace("team")
+            (provider,) = (await client.list_namespace("team")).providers
             assert bool(provider.unaffected_reason) is is_unaffected
         assert len([each for each in server.requests if each.path.endswith(place)]) == 1
 
@@ -162,7 +162,7 @@ async def test_a_rollout_with_the_template_of_a_deployment() -> None:
     }
     async with api_server(objects) as (kube, _):
         client = WorkloadClient(kube, Discovery(kube))
-        (listed,) = await client.list("team")
+        (listed,) = (await client.list("team")).workloads
         state = await client.read("team", "Rollout", "app")
 
     assert (listed.kind.kind, listed.annotations) == ("Rollout", {"a": "b"})
