@@ -228,7 +228,7 @@ def pending_within(
     """The pending restarts that have changes in these scopes, or that a user requested."""
     scopes, remaining = tuple(scopes), []
     for pending in all_pending:
-        kept = tuple(c for c in pending.changes if any(scope.overlaps(c.scope) for scope in scopes))
+        kept = _changes_within(pending.changes, scopes)
         if kept or pending.is_requested or not pending.changes:
             remaining.append(replace(pending, changes=kept))
     return tuple(remaining)
@@ -240,10 +240,14 @@ def unlisted_within(
     """The kinds that have to be listed for changes in these scopes, or because a user requested a restart."""
     scopes, remaining = tuple(scopes), []
     for unlisted in all_unlisted:
-        kept = tuple(c for c in unlisted.changes if any(scope.overlaps(c.scope) for scope in scopes))
+        kept = _changes_within(unlisted.changes, scopes)
         if kept or unlisted.is_requested:
             remaining.append(replace(unlisted, changes=kept))
     return tuple(remaining)
+
+
+def _changes_within(changes: Iterable[Change], scopes: tuple[Scope, ...]) -> tuple[Change, ...]:
+    return tuple(change for change in changes if any(scope.overlaps(change.scope) for scope in scopes))
 
 
 def _carried_over(ledger: Ledger, snapshot: Snapshot) -> dict[Partition, AcceptedState]:

@@ -34,19 +34,13 @@ def secrets_of(pod_spec: JSONObject) -> Iterator[str]:
 def read_secrets_of(pod_spec: JSONObject) -> Iterator[str]:
     """The names of the Secrets that containers read, in their environment or as files."""
     yield from _in_environment(pod_spec, "secretKeyRef", "secretRef")
-    for volume in entries_of(pod_spec, "volumes"):
-        yield from _named(volume, "secret", "secretName")
-        for source in entries_of(volume.get("projected") or {}, "sources"):
-            yield from _named(source, "secret", "name")
+    yield from _in_files(pod_spec, "secret", "secretName")
 
 
 def config_maps_of(pod_spec: JSONObject) -> Iterator[str]:
     """The names of the ConfigMaps that the pods use."""
     yield from _in_environment(pod_spec, "configMapKeyRef", "configMapRef")
-    for volume in entries_of(pod_spec, "volumes"):
-        yield from _named(volume, "configMap", "name")
-        for source in entries_of(volume.get("projected") or {}, "sources"):
-            yield from _named(source, "configMap", "name")
+    yield from _in_files(pod_spec, "configMap", "name")
 
 
 def untracked_volumes_of(pod_spec: JSONObject) -> Iterator[str]:
@@ -69,6 +63,14 @@ def _in_environment(pod_spec: JSONObject, of_variable: str, of_all: str) -> Iter
             yield from _named(variable, "valueFrom", of_variable, "name")
         for source in entries_of(container, "envFrom"):
             yield from _named(source, of_all, "name")
+
+
+def _in_files(pod_spec: JSONObject, kind: str, name_field: str) -> Iterator[str]:
+    """The objects of a kind whose data are mounted, alone or projected with others."""
+    for volume in entries_of(pod_spec, "volumes"):
+        yield from _named(volume, kind, name_field)
+        for source in entries_of(volume.get("projected") or {}, "sources"):
+            yield from _named(source, kind, "name")
 
 
 def _named(holder: JSONObject, *path: str) -> Iterator[str]:
