@@ -88,11 +88,12 @@ class StateFolder:
     def spawn(
         self, name: str, executable: Path, arguments: tuple[str, ...], environ: dict[str, str]
     ) -> Process:
-        """Start a process and record it; signals wait until both are done."""
-        with processes.uninterrupted():
-            process = processes.spawn(executable, arguments, environ, self.log(name))
+        """Start a recorded process."""
+
+        def record(process: Process) -> None:
             self.save((self.record or Record()).with_process(name, process))
-        return process
+
+        return processes.spawn(executable, arguments, environ, self.log(name), record)
 
     def log(self, name: str) -> Path:
         """Return the output file of a process."""

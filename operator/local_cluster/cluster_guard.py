@@ -19,13 +19,7 @@ def start(layout: Layout, watched: Process) -> None:
         return
     arguments = ("-m", __name__, str(layout.state), watched.model_dump_json())
     environ = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    component_runner.spawn_recorded(
-        layout,
-        component_runner.GUARDIAN,
-        lambda: processes.spawn(
-            Path(sys.executable), arguments, environ, layout.log(component_runner.GUARDIAN)
-        ),
-    )
+    component_runner.spawn(layout, component_runner.GUARDIAN, Path(sys.executable), arguments, environ)
 
 
 def watch(layout: Layout, watched: Process) -> None:

@@ -7,7 +7,8 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import filelock
 import httpx
@@ -127,18 +128,21 @@ def launch(layout: Layout, component: Component, say: program_provider.Say) -> N
     record, name = current(layout), component.name
     if is_alive(record, name):
         return
-    process = spawn_recorded(
-        layout, name, lambda: _spawn(layout, record, component.name, component.arguments)
-    )
+    # Without the caller's environment: no proxies and no credentials. HOME keeps kwok from ~/.kwok.
+    environ = {"HOME": str(layout.state), "PATH": os.defpath}
+    process = spawn(layout, name, record.binaries / name, component.arguments, environ)
     say(f"{name}: started, pid {process.pid}")
 
 
-def spawn_recorded(layout: Layout, name: str, spawn: Callable[[], Process]) -> Process:
-    """Start a process and record it; signals wait until both are done."""
-    with processes.uninterrupted():
-        process = spawn()
+def spawn(
+    layout: Layout, name: str, executable: Path, arguments: Iterable[str], environ: Mapping[str, str]
+) -> Process:
+    """Start a recorded process."""
+
+    def record(process: Process) -> None:
         cluster_record.save(layout.record, current(layout).with_process(name, process))
-    return process
+
+    return processes.spawn(executable, arguments, environ, layout.log(name), record)
 
 
 def wait_healthy(layout: Layout, component: Component, *, needed: Sequence[Component] = ()) -> None:
@@ -193,12 +197,6 @@ def _clear(layout: Layout) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-def _spawn(layout: Layout, record: Record, name: str, arguments: Iterable[str]) -> Process:
-    # Without the caller's environment: no proxies and no credentials. HOME keeps kwok from ~/.kwok.
-    environ = {"HOME": str(layout.state), "PATH": os.defpath}
-    return processes.spawn(record.binaries / name, arguments, environ, layout.log(name))
 
 
 def _wait_until_usable(layout: Layout, everything: Sequence[Component], nodes: int) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pydantic
@@ -20,6 +20,10 @@ _STATE, _USER_TICKS, _SYSTEM_TICKS, _THREADS, _START_TIME, _RESIDENT_PAGES = 0, 
 _TERMINATE_SECONDS = 5.0
 _KILL_SECONDS = 10.0
 _POLL_MILLISECONDS = 1000
+
+_SHELL = "/bin/sh"
+_RUN_WHEN_TOLD = 'read -r _ && exec "$@" </dev/null'
+"""Waits for a line; the end of its input instead means that the caller is gone."""
 
 
 class Process(pydantic.BaseModel):
@@ -41,31 +45,59 @@ class Usage(pydantic.BaseModel):
     processor: float
 
 
-def spawn(executable: Path, arguments: Iterable[str], environ: Mapping[str, str], log: Path) -> Process:
+def spawn(
+    executable: Path,
+    arguments: Iterable[str],
+    environ: Mapping[str, str],
+    log: Path,
+    record: Callable[[Process], None] = lambda _: None,
+) -> Process:
     """Start a program in a session of its own, appending its output to `log`.
+
+    The program is executed after `record` has returned, and never if the caller is killed before: no
+    process exists that is not recorded.
 
     Raises:
         ClusterError: the program cannot be executed.
     """
+    if not os.access(executable, os.X_OK):
+        raise errors.ClusterError(f"cannot run {executable}: it does not exist or is not executable")
     log.parent.mkdir(parents=True, exist_ok=True)
-    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    try:
-        pid = os.posix_spawn(
-            executable,
-            (str(executable), *arguments),
-            environ,
-            file_actions=(
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, append, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ),
-            setsid=True,
-            setsigmask=(),
-            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
+    with uninterrupted(), _pipe() as (reader, writer):
+        pid = _posix_spawn(
+            (_SHELL, "-c", _RUN_WHEN_TOLD, _SHELL, str(executable), *arguments), environ, log, reader
         )
-    except OSError as error:
-        raise errors.ClusterError(f"cannot run {executable}: {error.strerror}") from error
-    return identify(pid)
+        process = identify(pid)
+        record(process)
+        os.write(writer, b"\n")
+    return process
+
+
+def _posix_spawn(command: tuple[str, ...], environ: Mapping[str, str], log: Path, stdin: int) -> int:
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawn(
+        command[0],
+        command,
+        environ,
+        file_actions=(
+            (os.POSIX_SPAWN_DUP2, stdin, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, append, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ),
+        setsid=True,
+        setsigmask=(),
+        setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
+    )
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    try:
+        yield reader, writer
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def identify(pid: int) -> Process:

@@ -100,6 +100,21 @@ def test_a_missing_program_is_an_error(tmp_path: Path) -> None:
         processes.spawn(tmp_path / "missing", (), {}, tmp_path / "log")
 
 
+def test_a_process_that_cannot_be_recorded_never_runs(tmp_path: Path) -> None:
+    """A caller that dies before it recorded the process leaves nothing behind that nobody knows of."""
+    left, log = [], tmp_path / "log"
+
+    def die(process: Process) -> None:
+        left.append(process)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        processes.spawn(Path("/bin/echo"), ("ran",), {}, log, die)
+
+    processes.wait_gone(left[0], 5)
+    assert log.read_text() == ""
+
+
 def test_usage_is_measured(sleeper: Process) -> None:
     """Memory in MiB and processor seconds come from the kernel; a process that has ended has none."""
     usage = processes.usage(processes.identify(os.getpid()))
