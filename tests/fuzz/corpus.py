@@ -1,6 +1,7 @@
 """Payloads that a server may send on a stream, and their decoding without a network, for fuzzer and tests."""
 
 import json
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -12,7 +13,8 @@ from infisical_events.api.specs import EventType
 from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.infisical.authorized_client import AuthorizedClient
-from infisical_events.infisical.event_stream import StreamItem, open_stream
+from infisical_events.infisical.event_stream import StreamItem, StreamLimits, open_stream
+from infisical_events.infisical.fair_reads import StreamPace
 from infisical_events.infisical.infisical_errors import StreamEndedError
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.tokens import TokenProvider
@@ -66,7 +68,10 @@ async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[
     transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=told, content=body()))
     async with httpx.AsyncClient(transport=transport, base_url="http://i.example") as http:
         client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
-        async with open_stream(client, PROJECT, []) as received_events:
+        # What is beyond the pace would wait, in real time.
+        async with open_stream(
+            client, PROJECT, [], StreamLimits(StreamPace(burst=math.inf))
+        ) as received_events:
             yield received_events
 
 

@@ -13,7 +13,8 @@ from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.authorized_client import AuthorizedClient
-from infisical_events.infisical.event_stream import StreamItem, open_stream
+from infisical_events.infisical.event_stream import StreamItem, StreamLimits, open_stream
+from infisical_events.infisical.fair_reads import StreamPace
 from infisical_events.infisical.http_client import new_client
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
@@ -244,7 +245,7 @@ async def listening(url: str, watchdog: float) -> AsyncIterator[AsyncIterator[St
     """A stream under a short watchdog."""
     async with new_client(url, LOOPBACK) as http:
         client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
-        async with open_stream(client, PROJECT, [], watchdog) as received_events:
+        async with open_stream(client, PROJECT, [], StreamLimits(StreamPace(), watchdog)) as received_events:
             yield received_events
 
 

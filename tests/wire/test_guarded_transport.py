@@ -13,7 +13,7 @@ from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.egress.network_policy import parse_network
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.guarded_transport import GuardedBackend, proxy_to
-from infisical_events.infisical.http_client import new_client, request_json
+from infisical_events.infisical.http_client import NamespaceSharing, new_client, request_json
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.name_resolver import Resolve
 from support.builders import a_spec
@@ -35,11 +35,17 @@ def names(*answers: tuple[str, ...]) -> Resolve:
     return resolve
 
 
+async def no_turns() -> None:
+    """Nobody else reads."""
+
+
 async def asked(server: ScriptedServer, boundary: EgressPolicy, resolve: Resolve, times: int = 1) -> object:
     """The answer to the last of so many requests, each over a connection of its own."""
     port = server.url.rpartition(":")[2]
     for _ in range(times):
-        async with new_client(f"http://infisical.example:{port}", boundary, resolve) as client:
+        async with new_client(
+            f"http://infisical.example:{port}", boundary, NamespaceSharing(resolve)
+        ) as client:
             found = await request_json(client, "GET", "/")
     return found
 
@@ -107,7 +113,7 @@ async def test_an_address_where_nobody_answers_holds_up_nothing() -> None:
 
     async with serving(always(answer(200, {}))) as server:
         port = int(server.url.rpartition(":")[2])
-        backend = GuardedBackend(lambda _: "", names((DOCUMENTATION, "127.0.0.1")))
+        backend = GuardedBackend(lambda _: "", names((DOCUMENTATION, "127.0.0.1")), no_turns)
         begun = time.monotonic()
         with mock.patch.object(backend._plain, "connect_tcp", connect):
             stream = await backend.connect_tcp("infisical.example", port, timeout=10.0)
@@ -136,7 +142,7 @@ async def test_all_addresses_are_tried() -> None:
 async def test_a_name_that_is_not_resolved(failure: OSError, reason: Reason) -> None:
     """It is told apart from a host that does not answer."""
     resolve = mock.AsyncMock(side_effect=failure)
-    async with new_client("http://infisical.example", TENANTS, resolve) as client:
+    async with new_client("http://infisical.example", TENANTS, NamespaceSharing(resolve)) as client:
         with pytest.raises(InfisicalError) as error:
             await request_json(client, "GET", "/")
     assert error.value.reason is reason
@@ -148,7 +154,7 @@ async def test_a_resolver_that_never_answers() -> None:
     async def resolve(_: str, __: int) -> tuple[str, ...]:
         return await asyncio.get_running_loop().create_future()
 
-    backend = GuardedBackend(lambda _: "", resolve)
+    backend = GuardedBackend(lambda _: "", resolve, no_turns)
     with pytest.raises(httpcore.ConnectTimeout):
         await backend.connect_tcp("infisical.example", 443, timeout=0.01)
 
@@ -169,7 +175,7 @@ async def test_tls_is_for_the_name() -> None:
         boundary = EgressPolicy(("https://infisical.example:*",))
         with mock.patch("httpcore._backends.anyio.AnyIOStream.start_tls", start_tls):
             async with new_client(
-                f"https://infisical.example:{port}", boundary, names(("127.0.0.1",))
+                f"https://infisical.example:{port}", boundary, NamespaceSharing(names(("127.0.0.1",)))
             ) as client:
                 with pytest.raises(InfisicalError):
                     await request_json(client, "GET", "/")
@@ -205,12 +211,16 @@ async def test_a_proxy_of_the_environment_is_asked(proxied: pytest.MonkeyPatch, 
     """It resolves the name, so it is it that has to bound where that leads; NO_PROXY leaves hosts out."""
     async with serving(always(answer(200, {"by": "proxy"}))) as proxy:
         proxied.setenv(variable, proxy.url.removeprefix("http://"))
-        async with new_client("http://infisical.example", TENANTS, names(("10.0.0.1",))) as client:
+        async with new_client(
+            "http://infisical.example", TENANTS, NamespaceSharing(names(("10.0.0.1",)))
+        ) as client:
             assert await request_json(client, "GET", "/x") == {"by": "proxy"}
         assert [request.target for request in proxy.requests] == ["http://infisical.example/x"]
 
         proxied.setenv("NO_PROXY", "other.example,.example")
-        async with new_client("http://infisical.example", TENANTS, names(("10.0.0.1",))) as client:
+        async with new_client(
+            "http://infisical.example", TENANTS, NamespaceSharing(names(("10.0.0.1",)))
+        ) as client:
             with pytest.raises(InfisicalError, match="--allowed-network"):
                 await request_json(client, "GET", "/x")
 

@@ -13,7 +13,8 @@ from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical import http_client
 from infisical_events.infisical.authorized_client import AuthorizedClient
-from infisical_events.infisical.event_stream import open_stream
+from infisical_events.infisical.event_stream import StreamLimits, open_stream
+from infisical_events.infisical.fair_reads import StreamPace
 from infisical_events.infisical.http_client import new_client
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.login_guard import LoginGuard
@@ -100,7 +101,7 @@ async def test_subscription_that_drips(slow: Answer) -> None:
 
 
 async def _entered(client: AuthorizedClient) -> None:
-    async with open_stream(client, PROJECT, [], connecting=0.2):
+    async with open_stream(client, PROJECT, [], StreamLimits(StreamPace(), connecting=0.2)):
         pass
 
 

@@ -24,6 +24,7 @@ from infisical_events.core.snapshots.events import (
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.authorized_client import AuthorizedClient, bearer
 from infisical_events.infisical.error_responses import error_body, error_for
+from infisical_events.infisical.fair_reads import StreamPace
 from infisical_events.infisical.http_client import translated_errors
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
@@ -76,24 +77,38 @@ def register_of(spec: Spec) -> list[dict[str, object]]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """How long a stream may say nothing, and how fast it is read.
+
+    Attributes:
+        pace: Shared by the streams of a namespace.
+        watchdog: Seconds without a byte after which the stream is closed.
+        connecting: Seconds from the request to the headers of the response.
+    """
+
+    pace: StreamPace
+    watchdog: float = WATCHDOG
+    connecting: float = _CONNECT_TIMEOUT
+
+
 @asynccontextmanager
 async def open_stream(
     client: AuthorizedClient,
     project_id: str,
     register: Iterable[Mapping[str, object]],
-    watchdog: float = WATCHDOG,
-    connecting: float = _CONNECT_TIMEOUT,
+    limits: StreamLimits,
 ) -> AsyncIterator[AsyncIterator[StreamItem]]:
-    """An open stream; leaving the context closes it. `watchdog` and `connecting` are in seconds.
+    """An open stream; leaving the context closes it.
 
     Raises:
         InfisicalError: the server rejected the subscription, or it failed.
         StreamEndedError: while iterating, at any end of the stream.
     """
     body = {"projectId": project_id, "register": list(register)}
-    request = _SubscribeRequest(body, httpx.Timeout(_TIMEOUT, read=watchdog), connecting)
+    request = _SubscribeRequest(body, httpx.Timeout(_TIMEOUT, read=limits.watchdog), limits.connecting)
     async with AsyncExitStack() as stack:
-        yield _items(await _connected(client, request, stack))
+        yield _items(await _connected(client, request, stack), limits.pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,19 +203,20 @@ def _is_connection_limit(response: Response) -> bool:
 class _LinewiseResponse:
     """A response that yields one whole line at a time to httpx-sse, which would only split them."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, pace: StreamPace) -> None:
         self._response = response
+        self._pace = pace
         self.headers = response.headers
 
     def aiter_text(self) -> AsyncIterator[str]:
-        return lines_of(decompressed(self._response))
+        return lines_of(decompressed(self._response), self._pace)
 
 
-async def _items(response: httpx.Response) -> AsyncIterator[StreamItem]:
+async def _items(response: httpx.Response, pace: StreamPace) -> AsyncIterator[StreamItem]:
+    linewise = cast("httpx.Response", _LinewiseResponse(response, pace))
     try:
-        async for sse in httpx_sse.EventSource(
-            cast("httpx.Response", _LinewiseResponse(response))
-        ).aiter_sse():
+        async for sse in httpx_sse.EventSource(linewise).aiter_sse():
+            await pace.event()
             for frame in _frames(sse):
                 if isinstance(frame, ErrorFrame):
                     cause = "the server withdrew the permission or could not check it"

@@ -25,6 +25,7 @@ import httpx
 from infisical_events.core.egress.address_allowlist import ip_of
 from infisical_events.core.egress.network_policy import Address
 from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical.fair_reads import FairStream, TakeTurn
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.name_resolver import Resolve
 
@@ -43,12 +44,12 @@ log = logging.getLogger(__name__)
 
 
 def new_transport(
-    address: str, context: ssl.SSLContext, denial_reason: DenialReason, resolve: Resolve
+    address: str, context: ssl.SSLContext, denial_reason: DenialReason, resolve: Resolve, take_turn: TakeTurn
 ) -> httpx.AsyncBaseTransport:
     """The transport to one origin: by the environment's proxy for it, or directly to allowed addresses."""
     if proxy := proxy_to(address):
         return httpx.AsyncHTTPTransport(verify=context, proxy=proxy)
-    return _DirectTransport(context, GuardedBackend(denial_reason, resolve))
+    return _DirectTransport(context, GuardedBackend(denial_reason, resolve, take_turn))
 
 
 def proxy_to(address: str) -> str | None:
@@ -88,9 +89,10 @@ class _DirectTransport(httpx.AsyncHTTPTransport):
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Opens TCP connections to allowed IP addresses only."""
 
-    def __init__(self, denial_reason: DenialReason, resolve: Resolve) -> None:
+    def __init__(self, denial_reason: DenialReason, resolve: Resolve, take_turn: TakeTurn) -> None:
         self._denial_reason = denial_reason
         self._resolve = resolve
+        self._take_turn = take_turn
         self._plain = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -114,7 +116,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         try:
             async with asyncio.timeout(timeout):
                 addresses = self._admitted(host, await self._resolve(host, port))
-                return await _first_of(addresses, connecting)
+                return FairStream(await _first_of(addresses, connecting), self._take_turn)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error)) from error
         except OSError as error:

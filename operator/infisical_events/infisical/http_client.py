@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -19,6 +20,7 @@ from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.address_backoff import AddressBackoffs, BackoffTransport
 from infisical_events.infisical.error_responses import error_for
+from infisical_events.infisical.fair_reads import ReadTurns, StreamPace, TakeTurn
 from infisical_events.infisical.guarded_transport import new_transport
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.name_resolver import NameResolver, Resolve
@@ -39,25 +41,39 @@ MAX_REQUEST_SECONDS = 60.0
 """Seconds for a whole ordinary request with its body: a byte now and then must not extend it."""
 
 
+@dataclass(frozen=True, slots=True)
+class NamespaceSharing:
+    """What the clients of a namespace share with one another and with other namespaces.
+
+    Attributes:
+        resolve: Resolves host names.
+        take_turn: Waits until a connection may take in data.
+        backoffs: The waits that servers demand.
+        pace: The pace at which event streams are read.
+    """
+
+    resolve: Resolve = field(default_factory=lambda: NameResolver().for_namespace(""))
+    take_turn: TakeTurn = field(default_factory=lambda: ReadTurns().for_namespace(""))
+    backoffs: AddressBackoffs = field(default_factory=AddressBackoffs)
+    pace: StreamPace = field(default_factory=StreamPace)
+
+
 def new_client(
     address: str,
     egress: EgressPolicy,
-    resolve: Resolve | None = None,
-    backoffs: AddressBackoffs | None = None,
+    sharing: "NamespaceSharing | None" = None,
 ) -> httpx.AsyncClient:
     """A client for one subscription, which connects to that origin only.
 
     It follows no redirects, so that no token is sent elsewhere, and it checks the addresses that the origin
     resolves to. One client per subscription keeps httpcore's pool small, whose cost is quadratic in streams.
-    Clients with the same `backoffs` share the waits that their servers demand.
     """
+    sharing = sharing or NamespaceSharing()
     denial_reason = functools.partial(egress.denial_reason, address)
-    transport = new_transport(
-        address, tls_context(), denial_reason, resolve or NameResolver().for_namespace("")
-    )
+    transport = new_transport(address, tls_context(), denial_reason, sharing.resolve, sharing.take_turn)
     return httpx.AsyncClient(
         base_url=address,
-        transport=BackoffTransport(transport, backoffs or AddressBackoffs()),
+        transport=BackoffTransport(transport, sharing.backoffs),
         timeout=TIMEOUT,
         follow_redirects=False,
         headers={

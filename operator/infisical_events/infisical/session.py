@@ -14,17 +14,15 @@ from infisical_events.core.snapshots.snapshots import Partition, PartitionState,
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey, DigestKeySource
-from infisical_events.infisical.address_backoff import AddressBackoffs
 from infisical_events.infisical.authorized_client import AuthorizedClient
-from infisical_events.infisical.event_stream import StreamItem, open_stream, register_of
-from infisical_events.infisical.http_client import new_client
+from infisical_events.infisical.event_stream import StreamItem, StreamLimits, open_stream, register_of
+from infisical_events.infisical.http_client import NamespaceSharing, new_client
 from infisical_events.infisical.infisical_errors import (
     FolderMissingError,
     InfisicalError,
     UnknownRouteError,
 )
 from infisical_events.infisical.login_guard import LoginGuard
-from infisical_events.infisical.name_resolver import Resolve
 from infisical_events.infisical.responses import decoded
 from infisical_events.infisical.secret_list_parser import parse_environments, parse_subfolders
 from infisical_events.infisical.secret_lists import SecretLists
@@ -40,28 +38,29 @@ _PROJECT_ERRORS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
 @dataclass(frozen=True, slots=True)
 class SessionDependencies:
-    """Shared by all sessions: login guard, key of value digests, egress policy, waits for servers, and names.
-
-    `resolve` may be shared by the sessions of one namespace.
-    """
+    """Shared by all sessions of a namespace, and most of it by all namespaces."""
 
     login_guard: LoginGuard
     digest_key: DigestKeySource
     egress: EgressPolicy
-    backoffs: AddressBackoffs = field(default_factory=AddressBackoffs)
-    resolve: Resolve | None = None
+    sharing: NamespaceSharing = field(default_factory=NamespaceSharing)
 
 
 class Session:
     """A project of one Infisical, read with the permissions of one machine identity."""
 
     def __init__(
-        self, client: AuthorizedClient, spec: Spec, now: Callable[[], datetime], digest_key: DigestKeySource
+        self,
+        client: AuthorizedClient,
+        spec: Spec,
+        now: Callable[[], datetime],
+        shared: "SessionDependencies",
     ) -> None:
         self._client = client
         self._spec = spec
         self._now = now
-        self._digest_key = digest_key
+        self._digest_key = shared.digest_key
+        self._stream_limits = StreamLimits(shared.sharing.pace)
         self._reads_values = spec.observe is Grade.VALUES
         self._lists: SecretLists | None = None
         self._project_id = spec.project_id
@@ -77,9 +76,9 @@ class Session:
         shared: "SessionDependencies",
     ) -> AsyncIterator["Session"]:
         """A session; leaving the context closes its connections."""
-        async with new_client(address, shared.egress, shared.resolve, shared.backoffs) as http:
+        async with new_client(address, shared.egress, shared.sharing) as http:
             tokens = TokenProvider(http, credentials, shared.login_guard)
-            yield cls(AuthorizedClient(http, tokens), spec, now, shared.digest_key)
+            yield cls(AuthorizedClient(http, tokens), spec, now, shared)
 
     async def login(self) -> None:
         """Ensure that there is an access token.
@@ -177,7 +176,9 @@ class Session:
         register = register_of(self._spec)
         async with AsyncExitStack() as stack:
             with self._forgetting_project():
-                subscribing = open_stream(self._client, await self.project_id(), register)
+                subscribing = open_stream(
+                    self._client, await self.project_id(), register, self._stream_limits
+                )
                 items = await stack.enter_async_context(subscribing)
             yield items
 

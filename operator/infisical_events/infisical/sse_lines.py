@@ -9,8 +9,10 @@ import io
 import re
 from collections.abc import AsyncIterator, Iterator
 
-MAX_EVENT_LENGTH = 16 * 1024 * 1024
-"""Characters; enough for an event with a quarter of a million keys."""
+from infisical_events.infisical.fair_reads import StreamPace
+
+MAX_EVENT_LENGTH = 1024 * 1024
+"""Characters; enough for an event with 10,000 keys. Infisical changes 1,000 at once, at most."""
 
 _LINE_COST = 64
 """Characters added per line, for the memory that even a short line takes."""
@@ -65,15 +67,17 @@ class LineDecoder:
         return line[glued.end() :] if glued else line
 
 
-async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The lines of a whole stream.
+async def lines_of(chunks: AsyncIterator[bytes], pace: StreamPace) -> AsyncIterator[str]:
+    """The lines of a whole stream, at this pace.
 
     Raises:
         EndlessEventError: too much came since the last empty line.
     """
     decoder = LineDecoder()
     async for chunk in chunks:
+        await pace.chunk()
         for line in decoder.feed(chunk):
+            await pace.line(line)
             yield line
     for line in decoder.close():
         yield line

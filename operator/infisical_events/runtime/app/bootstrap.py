@@ -4,9 +4,10 @@ import asyncio
 import logging
 import secrets
 import signal
+from collections import defaultdict
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import kopf
@@ -16,6 +17,9 @@ from infisical_events.api.specs import Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
+from infisical_events.infisical.address_backoff import AddressBackoffs
+from infisical_events.infisical.fair_reads import ReadTurns, StreamPace
+from infisical_events.infisical.http_client import NamespaceSharing
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.name_resolver import NameResolver
 from infisical_events.infisical.session import Session, SessionDependencies
@@ -154,13 +158,17 @@ def _lease_manager(
 
 def infisical_opener(keys: DigestKeys, egress: EgressPolicy) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
-    shared, resolver = SessionDependencies(LoginGuard(), keys.current, egress), NameResolver()
+    guard, backoffs, resolver, turns = LoginGuard(), AddressBackoffs(), NameResolver(), ReadTurns()
+    paces: defaultdict[str, StreamPace] = defaultdict(StreamPace)
 
     def open_infisical(
         namespace: str, address: str, spec: Spec, credentials: CredentialsSource
     ) -> AbstractAsyncContextManager[Infisical]:
-        of_namespace = replace(shared, resolve=resolver.for_namespace(namespace))
-        return Session.opened(address, spec, credentials, utc_now, of_namespace)
+        sharing = NamespaceSharing(
+            resolver.for_namespace(namespace), turns.for_namespace(namespace), backoffs, paces[namespace]
+        )
+        shared = SessionDependencies(guard, keys.current, egress, sharing)
+        return Session.opened(address, spec, credentials, utc_now, shared)
 
     return open_infisical
 

@@ -1,0 +1,139 @@
+"""Fairness between connections: a server that sends without pause delays nobody else.
+
+Whatever a server sends costs processor time of the one event loop. So one connection at a time takes in data,
+a few KiB per turn, and namespaces take turns in rotation. If the streams of a namespace still send more than
+any Infisical would, they are read slowly, and TCP stops their servers.
+"""
+
+import asyncio
+import ssl
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import httpcore
+
+TakeTurn = Callable[[], Awaitable[None]]
+"""Waits until a connection may take in data."""
+
+_READ_BYTES = 16 * 1024
+"""Bytes per turn: the worst of them, such as chunks of one byte, are parsed within 50 ms."""
+
+_BURST = 200_000.0
+_PER_SECOND = 10_000.0
+"""Units of a namespace at once, and per second after that: 4,400 and 220 small events in chunks of their own.
+
+A unit is the work for one short line, about 5 microseconds. So the streams of a hostile namespace take a
+second of the event loop, a millisecond at a time, and then a twentieth of it.
+"""
+
+_CHUNK_UNITS = 20.0
+_EVENT_UNITS = 20.0
+_CHARACTERS_PER_UNIT = 512
+_UNITS_IN_ONE_PIECE = 200.0
+"""After so many units other tasks run: about a millisecond."""
+
+
+class ReadTurns:
+    """Admits one connection per iteration of the event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._is_taken = False
+
+    def for_namespace(self, namespace: str) -> TakeTurn:
+        """The turns of a namespace's connections."""
+        return partial(self.take, namespace)
+
+    async def take(self, namespace: str) -> None:
+        """Wait for the turn of the namespace."""
+        loop = asyncio.get_running_loop()
+        if self._is_taken:
+            turn = loop.create_future()
+            self._waiting.setdefault(namespace, deque()).append(turn)
+            await turn
+            return
+        self._is_taken = True
+        loop.call_soon(self._admit_next)
+
+    def _admit_next(self) -> None:
+        while self._waiting:
+            namespace, turns = self._waiting.popitem(last=False)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[namespace] = turns
+            if not turn.done():  # cancelled while it waited
+                turn.set_result(None)
+                asyncio.get_running_loop().call_soon(self._admit_next)
+                return
+        self._is_taken = False
+
+
+class FairStream(httpcore.AsyncNetworkStream):
+    """A network stream that takes in data in turns."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, take_turn: TakeTurn) -> None:
+        self._stream = stream
+        self._take_turn = take_turn
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the interface
+        """At most `_READ_BYTES` of what has arrived, as soon as it is this connection's turn."""
+        data = await self._stream.read(min(max_bytes, _READ_BYTES), timeout)
+        await self._take_turn()
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Send all of it."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        """The same connection with TLS."""
+        secured = await self._stream.start_tls(ssl_context, server_hostname=server_hostname, timeout=timeout)
+        return FairStream(secured, self._take_turn)
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - of the interface
+        """As the stream below."""
+        return self._stream.get_extra_info(info)
+
+
+class StreamPace:
+    """The pace at which the event streams of a namespace are read: a burst is free, the rest waits."""
+
+    def __init__(self, burst: float = _BURST, per_second: float = _PER_SECOND) -> None:
+        self._burst, self._per_second = burst, per_second
+        self._left, self._at = burst, 0.0
+        self._since_pause = 0.0
+
+    async def chunk(self) -> None:
+        """Account for a chunk, of any size."""
+        await self._spend(_CHUNK_UNITS)
+
+    async def line(self, line: str) -> None:
+        """Account for a line."""
+        await self._spend(1 + len(line) / _CHARACTERS_PER_UNIT)
+
+    async def event(self) -> None:
+        """Account for an event."""
+        await self._spend(_EVENT_UNITS)
+
+    async def _spend(self, units: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_second) - units
+        self._at = now
+        self._since_pause += units
+        if self._left < 0:
+            self._since_pause = 0.0
+            await asyncio.sleep(-self._left / self._per_second)
+        elif self._since_pause >= _UNITS_IN_ONE_PIECE:
+            self._since_pause = 0.0
+            await asyncio.sleep(0)
