@@ -149,8 +149,9 @@ def _shared(secrets: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]
 
 
 def _secret_version(secret: Mapping[str, Any], key: DigestKey | None) -> SecretVersion:
-    identifier = str(secret["id"])
-    return SecretVersion(short_id(identifier), int(secret["version"]), _digest(secret, identifier, key))
+    identifier, version = str(secret["id"]), int(secret["version"])
+    digest = _digest(secret, identifier, key)
+    return SecretVersion(short_id(identifier), version, digest)
 
 
 def _digest(secret: Mapping[str, Any], identifier: str, key: DigestKey | None) -> str:
