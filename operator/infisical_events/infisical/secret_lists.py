@@ -16,8 +16,9 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.authorized_client import AuthorizedClient
+from infisical_events.infisical.http_client import decoded
 from infisical_events.infisical.infisical_errors import FolderMissingError, InfisicalError, UnknownRouteError
-from infisical_events.infisical.responses import Response, decoded
+from infisical_events.infisical.responses import Response
 from infisical_events.infisical.secret_list_parser import PartitionStates, parse_list, parse_values
 
 

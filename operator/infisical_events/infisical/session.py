@@ -17,14 +17,13 @@ from infisical_events.core.sync.value_digests import DigestKey, DigestKeySource
 from infisical_events.infisical.address_backoff import AddressBackoffs
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamItem, open_stream, register_of
-from infisical_events.infisical.http_client import new_client
+from infisical_events.infisical.http_client import decoded, new_client
 from infisical_events.infisical.infisical_errors import (
     FolderMissingError,
     InfisicalError,
     UnknownRouteError,
 )
 from infisical_events.infisical.login_guard import LoginGuard
-from infisical_events.infisical.responses import decoded
 from infisical_events.infisical.secret_list_parser import parse_environments, parse_subfolders
 from infisical_events.infisical.secret_lists import SecretLists
 from infisical_events.infisical.tokens import TokenProvider
@@ -82,7 +81,7 @@ class Session:
         Raises:
             LoginError: the credentials cannot be read or are rejected.
         """
-        await self._client.tokens.current()
+        await self._client.token()
 
     async def project_id(self) -> str:
         """The project's id; a slug is resolved once, and again if the project is not found any more.
