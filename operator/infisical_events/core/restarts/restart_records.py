@@ -13,8 +13,14 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
-from infisical_events.core.ledger.ledger import CLOCK_SKEW, Ledger, PendingRestart, Unconfirmed
-from infisical_events.core.ledger.revisions import is_revision_at_least, revision_of
+from infisical_events.core.ledger.ledger import (
+    CLOCK_SKEW,
+    Ledger,
+    PendingRestart,
+    Unconfirmed,
+    is_revision_at_least,
+    revision_of,
+)
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.text import escaped
 from infisical_events.core.sync.sync_requests import PodContent

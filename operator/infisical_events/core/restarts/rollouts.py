@@ -12,8 +12,7 @@ from datetime import datetime, timedelta
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import OnReverted
-from infisical_events.core.ledger.ledger import Rollout
-from infisical_events.core.ledger.revisions import is_revision_at_least
+from infisical_events.core.ledger.ledger import Rollout, is_revision_at_least
 from infisical_events.core.restarts.restart_records import is_restarted
 from infisical_events.core.restarts.reverted_restarts import reverted_restart
 from infisical_events.core.status.reasons import Reason

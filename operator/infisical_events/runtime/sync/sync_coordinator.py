@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from infisical_events.api.resources import INFISICAL_SECRET, STATIC_SECRET
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart
-from infisical_events.core.ledger.revisions import revision_of
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, revision_of
 from infisical_events.core.restarts.restart_records import pod_content_of
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
