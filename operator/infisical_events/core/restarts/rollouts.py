@@ -13,7 +13,7 @@ from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import OnReverted
 from infisical_events.core.ledger.ledger import Rollout, is_revision_at_least
-from infisical_events.core.restarts.restart_records import is_restarted
+from infisical_events.core.restarts.restart_records import restart_record_of
 from infisical_events.core.restarts.reverted_restarts import reverted_restart
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import object_name, preview
@@ -149,7 +149,8 @@ def needs_pods(
 def has_revision(state: WorkloadState, rollout: Rollout, tracked: TrackedRevision) -> bool:
     """Whether the pods that roll out are those of the restart."""
     if state.workload.kind.restarting is not Restarting.BY_TEMPLATE:
-        return is_restarted(state.workload, tracked.subscription, tracked.epoch, rollout.seq)
+        record = restart_record_of(state.workload)
+        return record.has_revision(tracked.subscription, tracked.epoch, rollout.seq)
     revision = state.template_annotations.get(annotations.revision_key(tracked.subscription), "")
     return is_revision_at_least(revision, tracked.epoch, rollout.seq)
 

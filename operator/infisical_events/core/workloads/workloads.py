@@ -150,6 +150,8 @@ def workload_filter_of(workload: Workload) -> WorkloadFilter:
 
 def matching_changes(workload: Workload, changes: Iterable[Change]) -> tuple[Change, ...]:
     """The changes that affect the workload."""
+    if not workload.has_filters:
+        return tuple(changes)
     return select((workload_filter_of(workload).selector,), changes).selected
 
 
