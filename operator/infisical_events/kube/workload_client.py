@@ -9,18 +9,19 @@ from datetime import datetime
 from infisical_events.api.resources import WORKLOAD_KINDS, Restarting, WorkloadKind
 from infisical_events.core.workloads.annotation_checks import AnnotatedWorkload, WorkloadEvent
 from infisical_events.core.workloads.pod_states import PodState, pod_state_of
-from infisical_events.core.workloads.workload_pairs import (
-    paired,
-    template_owner_of,
-    with_annotations_of,
-    with_template_of,
-)
 from infisical_events.core.workloads.workload_state import (
     WorkloadState,
     template_annotations_of,
+    with_template_of,
     workload_state_of,
 )
-from infisical_events.core.workloads.workloads import Workload, WorkloadList
+from infisical_events.core.workloads.workloads import (
+    Workload,
+    WorkloadList,
+    paired,
+    template_owner_of,
+    with_annotations_of,
+)
 from infisical_events.kube.api_client import JSON, METADATA_LIST, JSONObject, KubeApi, path_of, time_of
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError, UnknownOutcomeError
