@@ -5,6 +5,6 @@ allowed IP addresses, `responses` quotes a response, and `error_responses` tells
 those of something in between. `address_backoff` shares the waits that a server demands, and `http_client`
 makes one request and reads its response within bounds. `login_guard` shares failed logins between
 subscriptions, `tokens` logs in, and `authorized_client` has the token and sends requests with it.
-`secret_lists` reads the state of folders and `secret_list_parser` parses it. `event_stream` reads the stream,
-whose bytes `sse_lines` splits into lines. `session` combines all of this for one subscription.
+`secret_lists` reads the state of folders. `event_stream` reads the stream, whose bytes `sse_lines` splits
+into lines. `session` combines all of this for one subscription.
 """

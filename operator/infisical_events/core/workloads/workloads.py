@@ -169,9 +169,9 @@ def _event_types(values: tuple[str, ...]) -> frozenset[EventType]:
 
 # -- an Argo Rollout and the Deployment of its pod template --------------------------------------------
 #
-# With `spec.workloadRef` both are one workload. The Rollout owns the pods, so it is the one that is restarted:
-# a change of the Deployment's template would start a canary of it. Annotations may be on either of them; those
-# of the Rollout come first.
+# With `spec.workloadRef` both are one workload. The Rollout owns the pods, so it is the one that is
+# restarted: a change of the Deployment's template would start a canary of it. Annotations may be on either
+# of them; those of the Rollout come first.
 
 
 def template_owner_of(stored: JSONObject) -> str:
