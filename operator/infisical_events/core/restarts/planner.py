@@ -105,24 +105,17 @@ def affected_workloads(
     for workload in workloads:
         if not workload.is_subscribed_to(subscription):
             continue
-        if mine := (yield from _let_through(workload, selected)):
+        selector = workload_filter_of(workload).selector
+        changes = (yield from select_in_steps((selector,), selected.changes)).selected
+        import_events = tuple(
+            import_event
+            for import_event in selected.import_events
+            if select((selector,), (import_event.change,)).selected
+        )
+        if mine := MatchedChanges(changes, import_events):
             all_affected.append(AffectedWorkload(workload, mine))
         yield
     return tuple(all_affected)
-
-
-def _let_through(workload: Workload, selected: MatchedChanges) -> Interruptible[MatchedChanges]:
-    """What the annotations of a workload let through."""
-    if not workload.has_filters:
-        return selected
-    selector = workload_filter_of(workload).selector
-    changes = (yield from select_in_steps((selector,), selected.changes)).selected
-    import_events = tuple(
-        import_event
-        for import_event in selected.import_events
-        if select((selector,), (import_event.change,)).selected
-    )
-    return MatchedChanges(changes, import_events)
 
 
 def add_pending(

@@ -131,8 +131,13 @@ class WorkloadFilter:
     mistakes: tuple[str, ...]
 
 
+_NO_FILTER = WorkloadFilter(Selector(ALL_TYPES, None, None, KeyFilter()), ())
+
+
 def workload_filter_of(workload: Workload) -> WorkloadFilter:
-    """Read the filter annotations of a workload."""
+    """Read the filter annotations of a workload; most have none."""
+    if not workload.has_filters:
+        return _NO_FILTER
     mistakes: list[str] = []
 
     def read(key: str, parse: Callable[[tuple[str, ...]], T], otherwise: T) -> T:
@@ -154,8 +159,6 @@ def workload_filter_of(workload: Workload) -> WorkloadFilter:
 
 def matching_changes(workload: Workload, changes: Iterable[Change]) -> tuple[Change, ...]:
     """The changes that affect the workload."""
-    if not workload.has_filters:
-        return tuple(changes)
     return select((workload_filter_of(workload).selector,), changes).selected
 
 
