@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from infisical_events.api.specs import OnFailure, Order
 from infisical_events.api.specs import Rollout as RolloutSpec
 from infisical_events.core.ledger.ledger import Rollout
-from infisical_events.core.restarts.decisions import Defer, RequestSync, Restart, RestartDecision
+from infisical_events.core.restarts.decision_kinds import Defer, RequestSync, Restart, RestartDecision
 from infisical_events.core.status.reasons import Reason
 
 _NOT_WAITING = {

@@ -1,12 +1,6 @@
 """What to do about one pending restart now: one pure function of what was gathered for it.
 
-`runtime.restarts.gatherer` reads everything first; `decide` answers with exactly one of
-
-* `RequestSync`: providers of the workload's Secrets have to sync first;
-* `Restart`: the Secrets are as fresh as they get, or nothing has to be synced;
-* `RecordCoverage`: somebody's rollout has started the pods with the newest content;
-* `Defer`: not now, with the reason;
-* `Resolve`: no restart is necessary any more, with the reason.
+`runtime.restarts.gatherer` reads everything first; `decide` answers with one of `decision_kinds`.
 
 The rules stand in `decide` in the order in which they apply. A new rule is a function from `GatheredWorkload`
 (and the policy and the time) to a decision or None, with a place in that order and a plain-value test.
@@ -18,7 +12,15 @@ from datetime import datetime, timedelta
 
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import Action, OnTimeout
-from infisical_events.core.ledger.ledger import PendingRestart, Rollout, Unconfirmed
+from infisical_events.core.ledger.ledger import Rollout
+from infisical_events.core.restarts.decision_kinds import (
+    Defer,
+    RecordCoverage,
+    RequestSync,
+    Resolve,
+    Restart,
+    RestartDecision,
+)
 from infisical_events.core.restarts.planner import (
     Deferred,
     PlannedAction,
@@ -29,7 +31,6 @@ from infisical_events.core.restarts.planner import (
 )
 from infisical_events.core.restarts.restart_records import restart_record_of
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync.sync_requests import SyncContext
 from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.core.sync.workload_sync_state import (
     WorkloadSecrets,
@@ -83,60 +84,6 @@ class GatheredWorkload:
     is_rolling_out: bool = False
     pod_creation_times: tuple[datetime, ...] = ()
     requests: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Decided:
-    """A decision about one pending restart, with what people should know besides its reason."""
-
-    pending: PendingRestart
-    workload: Workload | None = None
-    note: str = ""
-    state: WorkloadState | None = None
-    sync: WorkloadSyncState = field(default_factory=lambda: WorkloadSyncState(None))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RequestSync(_Decided):
-    """Request these providers to sync, and decide again."""
-
-    contexts: tuple[SyncContext, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Restart(_Decided):
-    """Patch the workload under the resourceVersion that it was read with."""
-
-    workload: Workload
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordCoverage(_Decided):
-    """Record with which content another rollout started the pods; this resolves the pending restart."""
-
-    state: WorkloadState
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Defer(_Decided):
-    """Keep the pending restart, until a time if one is known."""
-
-    reason: Reason
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resolve(_Decided):
-    """Remove the pending restart.
-
-    `unconfirmed` is what the restart record says of a restart whose response was lost.
-    """
-
-    reason: Reason
-    unconfirmed: Unconfirmed | None = None
-
-
-RestartDecision = RequestSync | Restart | RecordCoverage | Defer | Resolve
 
 
 def decided_by_plan(action: PlannedAction) -> Defer | Resolve | None:

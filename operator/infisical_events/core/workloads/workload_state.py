@@ -10,14 +10,13 @@ from typing import Any
 
 from infisical_events.api.resources import FIELD_MANAGER, WorkloadKind
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import object_name
+from infisical_events.core.status.text import counted, object_name
 from infisical_events.core.sync.secret_metadata import config_map_reference
 from infisical_events.core.workloads.pod_states import PodState
 from infisical_events.core.workloads.rollout_progress import (
     RolloutDetails,
     RolloutProgress,
     details_of,
-    kept_text,
     obstacle_of,
     progress_of,
 )
@@ -83,8 +82,18 @@ class WorkloadState:
 
     @property
     def obstacle_text(self) -> str:
-        """How many pods keep the old template, why, and what to do; empty without an obstacle."""
-        return kept_text(self.progress, self.rollout) if self.obstacle else ""
+        """`5 of 6 pods keep the old template: partition 5; …`, with what to do; empty without an obstacle.
+
+        The pods are those that keep it now, or after the next change of the template.
+        """
+        if not self.obstacle:
+            return ""
+        details, counts, kept = self.rollout, self.rollout.counts, self.rollout.kept
+        if self.progress is RolloutProgress.HELD and counts is not None and details.restart is None:
+            kept = counts.wanted - counts.updated
+        noun = counted(details.wanted, "pod").partition(" ")[2]
+        verb = "keeps" if kept == 1 else "keep"
+        return f"{kept} of {details.wanted} {noun} {verb} the old template: {details.kept_by}"
 
 
 def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:

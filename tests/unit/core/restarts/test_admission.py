@@ -10,7 +10,13 @@ from infisical_events.api.specs import OnFailure, Order
 from infisical_events.api.specs import Rollout as Rules
 from infisical_events.core.ledger.ledger import Rollout, Unconfirmed
 from infisical_events.core.restarts.admission import Candidate, admit, is_waiting
-from infisical_events.core.restarts.decisions import Defer, RequestSync, Resolve, Restart, RestartDecision
+from infisical_events.core.restarts.decision_kinds import (
+    Defer,
+    RequestSync,
+    Resolve,
+    Restart,
+    RestartDecision,
+)
 from infisical_events.core.status.reasons import Reason
 from support.builders import START, a_pending_restart, a_workload
 

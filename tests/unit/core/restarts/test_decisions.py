@@ -9,14 +9,16 @@ import pytest
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WORKLOAD_KINDS
 from infisical_events.api.specs import Action, OnTimeout
 from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
-from infisical_events.core.restarts.decisions import (
+from infisical_events.core.restarts.decision_kinds import (
     Defer,
-    GatheredWorkload,
     RecordCoverage,
     RequestSync,
     Resolve,
     Restart,
     RestartDecision,
+)
+from infisical_events.core.restarts.decisions import (
+    GatheredWorkload,
     decide,
     decided_by_plan,
     needs_pod_times,
