@@ -166,6 +166,7 @@ class FakeInfisical:
     @asynccontextmanager
     async def open_session(
         self,
+        namespace: str,  # noqa: ARG002 - of the port
         address: str,
         spec: Spec,
         credentials: CredentialsSource,  # noqa: ARG002 - of the port

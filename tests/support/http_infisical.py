@@ -141,7 +141,11 @@ class HttpInfisical:
 
     @asynccontextmanager
     async def open_session(
-        self, address: str, spec: Spec, credentials: CredentialsSource
+        self,
+        namespace: str,  # noqa: ARG002 - of the port
+        address: str,
+        spec: Spec,
+        credentials: CredentialsSource,
     ) -> AsyncIterator[Session]:
         """A real session whose requests come here."""
         original = http_client.new_transport

@@ -1,6 +1,5 @@
 """No error ever repeats a confidence, and foreign words stay short and on one line."""
 
-import asyncio
 import socket
 import ssl
 import traceback
@@ -208,10 +207,10 @@ async def test_name_that_nobody_knows(
 ) -> None:
     """A name without an address is told apart from a server that is away."""
 
-    async def unknown(*_: object, **__: object) -> None:
+    def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     async with a_session("http://infisical.invalid", credentials=UNIVERSAL) as session:
         with pytest.raises(InfisicalError, match="cannot be resolved") as error:
             await do(session)

@@ -11,7 +11,6 @@ the name itself, and has to restrict the addresses itself.
 import asyncio
 import itertools
 import logging
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
@@ -27,9 +26,7 @@ from infisical_events.core.egress.address_allowlist import ip_of
 from infisical_events.core.egress.network_policy import Address
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
-
-Resolve = Callable[[str, int], Awaitable[tuple[str, ...]]]
-"""Resolves a host and port to IP addresses, in order of preference; raises OSError."""
+from infisical_events.infisical.name_resolver import Resolve
 
 DenialReason = Callable[[Address], str]
 """Why an IP address is denied, as the end of a sentence; empty if it is allowed."""
@@ -45,14 +42,8 @@ _STAGGER = 0.25
 log = logging.getLogger(__name__)
 
 
-async def resolved(host: str, port: int) -> tuple[str, ...]:
-    """The IP addresses of a host from the system's resolver; raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
 def new_transport(
-    address: str, context: ssl.SSLContext, denial_reason: DenialReason, resolve: Resolve = resolved
+    address: str, context: ssl.SSLContext, denial_reason: DenialReason, resolve: Resolve
 ) -> httpx.AsyncBaseTransport:
     """The transport to one origin: by the environment's proxy for it, or directly to allowed addresses."""
     if proxy := proxy_to(address):
@@ -97,7 +88,7 @@ class _DirectTransport(httpx.AsyncHTTPTransport):
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Opens TCP connections to allowed IP addresses only."""
 
-    def __init__(self, denial_reason: DenialReason, resolve: Resolve = resolved) -> None:
+    def __init__(self, denial_reason: DenialReason, resolve: Resolve) -> None:
         self._denial_reason = denial_reason
         self._resolve = resolve
         self._plain = httpcore.AnyIOBackend()

@@ -26,8 +26,9 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted
 from infisical_events.infisical.address_backoff import AddressBackoffs, BackoffTransport
 from infisical_events.infisical.error_responses import error_for
-from infisical_events.infisical.guarded_transport import Resolve, new_transport, resolved
+from infisical_events.infisical.guarded_transport import new_transport
 from infisical_events.infisical.infisical_errors import InfisicalError
+from infisical_events.infisical.name_resolver import NameResolver, Resolve
 from infisical_events.infisical.responses import Response, described
 from infisical_events.infisical.tls import tls_context
 
@@ -58,7 +59,7 @@ _CHUNK_BYTES = 64 * 1024
 def new_client(
     address: str,
     egress: EgressPolicy,
-    resolve: Resolve = resolved,
+    resolve: Resolve | None = None,
     backoffs: AddressBackoffs | None = None,
 ) -> httpx.AsyncClient:
     """A client for one subscription, which connects to that origin only.
@@ -68,7 +69,9 @@ def new_client(
     Clients with the same `backoffs` share the waits that their servers demand.
     """
     denial_reason = functools.partial(egress.denial_reason, address)
-    transport = new_transport(address, tls_context(), denial_reason, resolve)
+    transport = new_transport(
+        address, tls_context(), denial_reason, resolve or NameResolver().for_namespace("")
+    )
     return httpx.AsyncClient(
         base_url=address,
         transport=BackoffTransport(transport, backoffs or AddressBackoffs()),

@@ -24,6 +24,7 @@ from infisical_events.infisical.infisical_errors import (
     UnknownRouteError,
 )
 from infisical_events.infisical.login_guard import LoginGuard
+from infisical_events.infisical.name_resolver import Resolve
 from infisical_events.infisical.secret_lists import SecretLists
 from infisical_events.infisical.tokens import TokenProvider
 
@@ -37,12 +38,16 @@ _PROJECT_ERRORS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 
 @dataclass(frozen=True, slots=True)
 class SessionDependencies:
-    """Shared by all sessions: login guard, key of value digests, egress policy, and waits for servers."""
+    """Shared by all sessions: login guard, key of value digests, egress policy, waits for servers, and names.
+
+    `resolve` may be shared by the sessions of one namespace.
+    """
 
     login_guard: LoginGuard
     digest_key: DigestKeySource
     egress: EgressPolicy
     backoffs: AddressBackoffs = field(default_factory=AddressBackoffs)
+    resolve: Resolve | None = None
 
 
 class Session:
@@ -70,7 +75,7 @@ class Session:
         shared: "SessionDependencies",
     ) -> AsyncIterator["Session"]:
         """A session; leaving the context closes its connections."""
-        async with new_client(address, shared.egress, backoffs=shared.backoffs) as http:
+        async with new_client(address, shared.egress, shared.resolve, shared.backoffs) as http:
             tokens = TokenProvider(http, credentials, shared.login_guard)
             yield cls(AuthorizedClient(http, tokens), spec, now, shared.digest_key)
 

@@ -42,10 +42,10 @@ class Infisical(Protocol):
 
 
 class InfisicalOpener(Protocol):
-    """Opens a session for an address that was validated before."""
+    """Opens a session of a namespace's subscription, for an address that was validated before."""
 
     def __call__(  # noqa: D102
-        self, address: str, spec: Spec, credentials: CredentialsSource
+        self, namespace: str, address: str, spec: Spec, credentials: CredentialsSource
     ) -> AbstractAsyncContextManager[Infisical]: ...
 
 

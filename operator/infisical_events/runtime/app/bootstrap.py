@@ -6,7 +6,7 @@ import secrets
 import signal
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import kopf
@@ -17,6 +17,7 @@ from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
 from infisical_events.infisical.login_guard import LoginGuard
+from infisical_events.infisical.name_resolver import NameResolver
 from infisical_events.infisical.session import Session, SessionDependencies
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.digest_key_secret import DigestKeySecret
@@ -153,12 +154,13 @@ def _lease_manager(
 
 def infisical_opener(keys: DigestKeys, egress: EgressPolicy) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
-    shared = SessionDependencies(LoginGuard(), keys.current, egress)
+    shared, resolver = SessionDependencies(LoginGuard(), keys.current, egress), NameResolver()
 
     def open_infisical(
-        address: str, spec: Spec, credentials: CredentialsSource
+        namespace: str, address: str, spec: Spec, credentials: CredentialsSource
     ) -> AbstractAsyncContextManager[Infisical]:
-        return Session.opened(address, spec, credentials, utc_now, shared)
+        of_namespace = replace(shared, resolve=resolver.for_namespace(namespace))
+        return Session.opened(address, spec, credentials, utc_now, of_namespace)
 
     return open_infisical
 

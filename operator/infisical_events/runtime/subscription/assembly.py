@@ -73,8 +73,9 @@ async def serve(
 ) -> None:
     """Serve one spec until cancelled; raises what ends one of its tasks."""
     spec, context = serving.spec, loaded.context
-    credentials = credentials_source(context.cluster, context.key.namespace, spec)
-    async with dependencies.open_infisical(serving.address, spec, credentials) as infisical:
+    namespace = context.key.namespace
+    credentials = credentials_source(context.cluster, namespace, spec)
+    async with dependencies.open_infisical(namespace, serving.address, spec, credentials) as infisical:
         assembly = _Assembly(
             loaded=loaded,
             serving=serving,

@@ -82,8 +82,11 @@ class DriftCorrector:
     async def _may_be_written(self, managed: ManagedSecret, known: WriteResult) -> bool:
         """Whether a Secret that was not written may be now, as far as the cluster shows.
 
-        What its content or Infisical forbids, a change there or an edited spec corrects: both lead to a read.
+        What its content forbids, a change in Infisical or an edited spec corrects: both lead to a read.
+        A read that Infisical refuses is tried with every check.
         """
+        if known.is_read_refused:
+            return True
         try:
             found = await self.cluster.claim_secret(self.reporter.key, managed)
         except KubernetesError:

@@ -56,6 +56,7 @@ class WriteResult:
         server_wait: How long the server has demanded that requests wait, under this revision.
         is_rejected: Whether only a person can correct the error.
         is_owned: Whether the error is that it has another owner, which the metadata show.
+        is_read_refused: Whether Infisical refuses the read, which a person corrects there without a trace.
         version: The resourceVersion of the Secret that was rejected; empty if there is none.
         omission: Which keys it was written without, as a clause.
     """
@@ -68,6 +69,7 @@ class WriteResult:
     server_wait: ServerWait = NO_SERVER_WAIT
     is_rejected: bool = False
     is_owned: bool = False
+    is_read_refused: bool = False
     version: str = ""
     omission: str = ""
 
@@ -127,11 +129,12 @@ class ManagedSecretWriter:
         try:
             result = await self._write(managed, ledger)
         except (InfisicalError, ContentError) as error:
-            is_rejected = isinstance(error, ContentError) or error.reason in _FINAL_REASONS
+            is_read_refused = isinstance(error, InfisicalError) and error.reason in _FINAL_REASONS
             result = WriteResult(
                 ledger.seq,
                 error_message=str(error),
-                is_rejected=is_rejected,
+                is_rejected=is_read_refused or isinstance(error, ContentError),
+                is_read_refused=is_read_refused,
                 server_wait=self._server_wait(before, ledger, error),
             )
         except SecretRejectedError as error:
