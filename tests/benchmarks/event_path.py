@@ -56,7 +56,7 @@ class EventPath:
     def _called(self, frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
         is_ours = code.co_filename.startswith(_PACKAGE)
-        if event != "call" or self._is_over or not is_ours or not _is_entered(frame):
+        if event != "call" or self._is_over or not is_ours or not _is_entered(frame) or _is_import(frame):
             return
         self._is_begun = self._is_begun or code is decode_frame.__code__
         if self._is_begun:
@@ -81,6 +81,11 @@ def _is_entered(frame: FrameType) -> bool:
     """
     instruction, argument = frame.f_code.co_code[frame.f_lasti : frame.f_lasti + 2]
     return instruction == opmap["RESUME"] and argument == 0
+
+
+def _is_import(frame: FrameType) -> bool:
+    """Whether the import system calls: a finder is asked for all that any library imports meanwhile."""
+    return frame.f_back is not None and "importlib" in frame.f_back.f_code.co_filename
 
 
 class _Cluster(FakeCluster):
