@@ -32,7 +32,7 @@ async def _a_world(team: FakeInfisical) -> AsyncIterator[tuple[FakeCluster, Supe
     cluster, hog = FakeCluster(), FakeInfisical(clock=utc_now)
 
     @asynccontextmanager
-    async def opened(_: str, spec: Spec, __: CredentialsSource) -> AsyncIterator[FakeInfisical]:
+    async def opened(_: str, __: str, spec: Spec, ___: CredentialsSource) -> AsyncIterator[FakeInfisical]:
         yield team if spec.project_id == "team" else hog
 
     world = Dependencies(

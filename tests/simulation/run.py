@@ -283,7 +283,9 @@ class SimulationRun:
                 asyncio.get_running_loop().call_later(self._rng.uniform(0.1, 20), self.start_operator)
 
     @asynccontextmanager
-    async def _open(self, _address: str, spec: Spec, _credentials: object) -> AsyncIterator[SessionModel]:
+    async def _open(
+        self, _namespace: str, _address: str, spec: Spec, _credentials: object
+    ) -> AsyncIterator[SessionModel]:
         yield SessionModel(self.record.infisical, spec)
 
     # -- people in Infisical ----------------------------------------------------------------------------
