@@ -12,6 +12,7 @@ import itertools
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dis import opmap
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -55,7 +56,7 @@ class EventPath:
     def _called(self, frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
         is_ours = code.co_filename.startswith(_PACKAGE)
-        if event != "call" or self._is_over or not is_ours or _is_resumed(frame):
+        if event != "call" or self._is_over or not is_ours or not _is_entered(frame) or _is_import(frame):
             return
         self._is_begun = self._is_begun or code is decode_frame.__code__
         if self._is_begun:
@@ -73,9 +74,18 @@ class EventPath:
         return sum(before != after for before, after in itertools.pairwise(files))
 
 
-def _is_resumed(frame: FrameType) -> bool:
-    """Whether a coroutine or generator goes on, which is no call: its `RESUME` has an argument then."""
-    return frame.f_code.co_code[frame.f_lasti + 1] != 0
+def _is_entered(frame: FrameType) -> bool:
+    """Whether a function begins, rather than a coroutine or generator that goes on or is closed.
+
+    What goes on has an argument in its `RESUME`; what is closed is at another instruction, its last `yield`.
+    """
+    instruction, argument = frame.f_code.co_code[frame.f_lasti : frame.f_lasti + 2]
+    return instruction == opmap["RESUME"] and argument == 0
+
+
+def _is_import(frame: FrameType) -> bool:
+    """Whether the import system calls: a finder is asked for all that any library imports meanwhile."""
+    return frame.f_back is not None and "importlib" in frame.f_back.f_code.co_filename
 
 
 class _Cluster(FakeCluster):

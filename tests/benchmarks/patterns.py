@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 
 from infisical_events.core.interruptible import Interruptible, run_to_end
-from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
+from infisical_events.core.restarts.planner import MatchedChanges, affected_workloads
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.selectors import select_in_steps, selectors_of
 from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler

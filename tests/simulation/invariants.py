@@ -10,8 +10,7 @@ from dataclasses import replace
 
 from infisical_events.api.annotations import revision_key
 from infisical_events.api.specs import Action, EventType, Grade
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart
-from infisical_events.core.ledger.revisions import revision_of
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, revision_of
 from infisical_events.core.paths.scopes import scopes_of
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.selectors import select, selectors_of

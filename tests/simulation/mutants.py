@@ -327,7 +327,7 @@ def _pause_race() -> Iterator[None]:
 
 @_mutation("an unmade restart counts as made when another is merged")
 def _merge_forgets() -> AbstractContextManager[Any]:
-    return mock.patch.object(planner, "is_restarted", return_value=True)
+    return mock.patch.object(restart_records.RestartRecord, "has_revision", return_value=True)
 
 
 @_mutation("a 304 is taken for unchanged")
@@ -444,7 +444,7 @@ def _merge_done() -> Iterator[None]:
     real = reconciler.add_pending
 
     def add_pending(*arguments: Any) -> Ledger:  # noqa: ANN401 - as added
-        with mock.patch.object(planner, "is_restarted", return_value=False):
+        with mock.patch.object(restart_records.RestartRecord, "has_revision", return_value=False):
             return real(*arguments)
 
     with mock.patch.object(reconciler, "add_pending", add_pending):

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from infisical_events.api.annotations import resync_key, revision_key
 from infisical_events.api.resources import INFISICAL_SECRET
 from infisical_events.api.specs import Action, OnFailure, OnTimeout, Order, Spec
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart
-from infisical_events.core.ledger.revisions import is_revision_at_least
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, is_revision_at_least
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition
 from infisical_events.core.workloads.rollout_progress import RolloutProgress

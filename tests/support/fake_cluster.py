@@ -34,18 +34,19 @@ from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.core.workloads.annotation_checks import AnnotatedWorkload, WorkloadEvent
 from infisical_events.core.workloads.pod_states import PodState
 from infisical_events.core.workloads.rollout_progress import RolloutProgress
-from infisical_events.core.workloads.workload_pairs import (
-    paired,
-    template_owner_of,
-    with_annotations_of,
-    with_template_of,
-)
 from infisical_events.core.workloads.workload_state import (
     WorkloadState,
     template_annotations_of,
+    with_template_of,
     workload_state_of,
 )
-from infisical_events.core.workloads.workloads import Workload, WorkloadList
+from infisical_events.core.workloads.workloads import (
+    Workload,
+    WorkloadList,
+    paired,
+    template_owner_of,
+    with_annotations_of,
+)
 from infisical_events.kube.credential_reader import MissingKeyError
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,

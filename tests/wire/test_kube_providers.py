@@ -59,7 +59,7 @@ async def test_every_served_version_of_a_kind_is_found(version: str) -> None:
     }
     async with api_server(objects) as (kube, server):
         client = ProviderClient(kube, Discovery(kube))
-        (provider,) = (await client.list_namespace("team")).providers
+        (provider,) = (await client.list("team")).providers
         await client.request_sync("team", provider, {})
 
         assert provider.kind == ResourceKind(
@@ -106,7 +106,7 @@ async def test_the_store_of_an_external_secret(
     async with api_server(objects) as (kube, server):
         client = ProviderClient(kube, Discovery(kube))
         for _ in range(3):
-            (provider,) = (await client.list_namespace("team")).providers
+            (provider,) = (await client.list("team")).providers
             assert bool(provider.unaffected_reason) is is_unaffected
         assert len([each for each in server.requests if each.path.endswith(place)]) == 1
 

@@ -48,9 +48,10 @@ class AddressBackoffs:
 
     def record(self, url: httpx.URL, status: int, headers: Mapping[str, str]) -> None:
         """Begin a wait if this response demands one; a longer one stays. Ended waits are removed."""
-        reason, seconds, now = _REASONS.get(status), retry_after(headers), _now()
-        if reason is None or not seconds:
+        reason = _REASONS.get(status)
+        if reason is None or not (seconds := retry_after(headers)):
             return
+        now = _now()
         waits = {origin: wait for origin, wait in self._waits.items() if now < wait.until}
         known = waits.get(_origin(url))
         if known is None or known.until < now + seconds:

@@ -1,5 +1,6 @@
-"""Requests with the access token; a rejected token is replaced once."""
+"""Requests with the access token: there is a valid one at any time, and a rejected one is replaced once."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,15 +9,34 @@ import httpx
 from infisical_events.infisical.http_client import send
 from infisical_events.infisical.infisical_errors import TokenRejectedError
 from infisical_events.infisical.responses import Response
-from infisical_events.infisical.tokens import TokenProvider
+from infisical_events.infisical.tokens import HeldToken, TokenProvider
 
 
 class AuthorizedClient:
-    """An HTTP client and its token provider."""
+    """An HTTP client and its access token; logs in when necessary, once for all concurrent requests."""
 
     def __init__(self, client: httpx.AsyncClient, tokens: TokenProvider) -> None:
         self.http = client
-        self.tokens = tokens
+        self._tokens = tokens
+        self._token: HeldToken | None = None
+        self._lock = asyncio.Lock()
+
+    async def token(self) -> str:
+        """A token with a good part of its lifetime left.
+
+        Raises:
+            LoginError: the credentials cannot be read or are rejected.
+        """
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if self._token is None or now >= self._token.replace_at:
+                self._token = await self._tokens.new_token(now)
+            return self._token.text
+
+    def invalidate(self, token: str) -> None:
+        """Drop a token that the server rejected: the next request logs in again."""
+        if self._token is not None and self._token.text == token:
+            self._token = None
 
     async def send(
         self,
@@ -39,11 +59,11 @@ class AuthorizedClient:
     async def _send_once(
         self, method: str, path: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
     ) -> Response:
-        token = await self.tokens.current()
+        token = await self.token()
         try:
             return await send(self.http, method, path, headers={**headers, **bearer(token)}, **arguments)
         except TokenRejectedError:
-            self.tokens.invalidate(token)
+            self.invalidate(token)
             raise
 
 

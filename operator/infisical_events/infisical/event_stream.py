@@ -25,7 +25,13 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.authorized_client import AuthorizedClient, bearer
 from infisical_events.infisical.error_responses import error_body, error_for
 from infisical_events.infisical.fair_reads import StreamPace
-from infisical_events.infisical.http_client import translated_errors
+from infisical_events.infisical.http_client import (
+    MAX_ERROR_BYTES,
+    content_encoding_of,
+    decompressed,
+    read_response,
+    translated_errors,
+)
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
     StreamEndedError,
@@ -34,14 +40,7 @@ from infisical_events.infisical.infisical_errors import (
     TokenRejectedError,
     UnknownRouteError,
 )
-from infisical_events.infisical.responses import (
-    MAX_ERROR_BYTES,
-    Response,
-    content_encoding_of,
-    decompressed,
-    described,
-    read_response,
-)
+from infisical_events.infisical.responses import Response, described
 from infisical_events.infisical.sse_lines import EventTooLongError, lines_of
 
 SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
@@ -132,7 +131,7 @@ async def _connected_once(
     client: AuthorizedClient, request: _SubscribeRequest, stack: AsyncExitStack
 ) -> httpx.Response:
     """The response, which the stack closes; one that is not a stream is closed immediately."""
-    token = await client.tokens.current()
+    token = await client.token()
     connecting = httpx_sse.aconnect_sse(
         client.http,
         "POST",
@@ -147,7 +146,7 @@ async def _connected_once(
             await _check(source.response)
             stack.push_async_exit(attempt.pop_all())
     except TokenRejectedError:
-        client.tokens.invalidate(token)
+        client.invalidate(token)
         raise
     return source.response
 

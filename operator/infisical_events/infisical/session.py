@@ -16,15 +16,13 @@ from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey, DigestKeySource
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamItem, StreamLimits, open_stream, register_of
-from infisical_events.infisical.http_client import NamespaceSharing, new_client
+from infisical_events.infisical.http_client import NamespaceSharing, decoded, new_client
 from infisical_events.infisical.infisical_errors import (
     FolderMissingError,
     InfisicalError,
     UnknownRouteError,
 )
 from infisical_events.infisical.login_guard import LoginGuard
-from infisical_events.infisical.responses import decoded
-from infisical_events.infisical.secret_list_parser import parse_environments, parse_subfolders
 from infisical_events.infisical.secret_lists import SecretLists
 from infisical_events.infisical.tokens import TokenProvider
 
@@ -86,7 +84,7 @@ class Session:
         Raises:
             LoginError: the credentials cannot be read or are rejected.
         """
-        await self._client.tokens.current()
+        await self._client.token()
 
     async def project_id(self) -> str:
         """The project's id; a slug is resolved once, and again if the project is not found any more.
@@ -129,7 +127,7 @@ class Session:
         project_id = await self.project_id()
         with self._forgetting_project():
             routes = (f"/api/v1/projects/{project_id}", f"/api/v1/workspace/{project_id}")
-            return parse_environments(await self._get(*routes))
+            return _environments_in(await self._get(*routes))
 
     async def subfolders(self, folder: Folder) -> frozenset[str]:
         """The names of the folders directly in this one.
@@ -145,7 +143,7 @@ class Session:
             urlencode({"workspaceId": project_id, **where}),
         )
         with self._forgetting_project():
-            return parse_subfolders(await self._get(f"/api/v2/folders?{newer}", f"/api/v1/folders?{older}"))
+            return _subfolders_in(await self._get(f"/api/v2/folders?{newer}", f"/api/v1/folders?{older}"))
 
     async def read_values(self, folder: Folder) -> FolderValues:
         """Read one folder and its imports with values, and with their digests in every observation mode.
@@ -225,3 +223,32 @@ def _with_advice(advice: str) -> Iterator[None]:
         if not advice or error.reason is not Reason.PERMISSION_DENIED:
             raise
         raise InfisicalError(error.reason, f"{error} {advice}", error.retry_after, error.quote) from None
+
+
+def _environments_in(body: object) -> frozenset[str]:
+    """The slugs of the environments in the body of a project's response; raises InfisicalError."""
+    project = _member(body, "project") or _member(body, "workspace")
+    return _names(_member(project, "environments"), "slug")
+
+
+def _subfolders_in(body: object) -> frozenset[str]:
+    """The names in the body of a list of folders; raises InfisicalError."""
+    return _names(_member(body, "folders"), "name")
+
+
+def _member(body: object, name: str) -> object:
+    return body.get(name) if isinstance(body, dict) else None
+
+
+def _names(entries: object, name: str) -> frozenset[str]:
+    """This member of each entry; raises InfisicalError unless each entry has it as a text."""
+    try:
+        names = [entry[name] for entry in entries]  # type: ignore[attr-defined] # caught
+    except (KeyError, TypeError):
+        names = [None]
+    if all(isinstance(each, str) for each in names):
+        return frozenset(names)
+    raise InfisicalError(
+        Reason.UNEXPECTED_RESPONSE,
+        "The response for a project or its folders has an unexpected structure: check spec.address.",
+    )

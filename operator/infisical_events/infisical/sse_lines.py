@@ -51,7 +51,8 @@ class LineDecoder:
         for end in ends:
             self._buffer(end)
             yield self._take_line() + "\n"
-        self._buffer(rest)
+        if rest:
+            self._buffer(rest)
 
     def _buffer(self, text: str) -> None:
         self._buffered += len(text)

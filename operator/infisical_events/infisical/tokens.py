@@ -1,13 +1,13 @@
-"""Access tokens: a valid one at any time.
+"""Access tokens: logins, and for how long their tokens are used.
 
-A new login replaces a token well before it expires. Tokens are not renewed: on older servers, a renewal
-beyond the maximum lifetime of a token deletes the token while it is still valid, and with the default
-settings (TTL = maximum TTL) every renewal does that. A login costs one request and has no such side effect.
+`authorized_client` has a valid token at any time by these. A new login replaces a token well before it
+expires. Tokens are not renewed: on older servers, a renewal beyond the maximum lifetime of a token deletes
+the token while it is still valid, and with the default settings (TTL = maximum TTL) every renewal does that.
+A login costs one request and has no such side effect.
 
 After a rejected login the next one waits: three failures within 30 s lock the identity out.
 """
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,13 +41,15 @@ _MAX_TOKEN_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class _HeldToken:
+class HeldToken:
+    """A token, and when it is to be replaced, on the event loop's clock."""
+
     text: str = field(repr=False)
     replace_at: float
 
 
 class TokenProvider:
-    """Logs in when necessary, once for all concurrent requests; waits after a rejected login."""
+    """Logs in with the credentials of one subscription; waits after a rejected login."""
 
     def __init__(
         self, client: httpx.AsyncClient, credentials: CredentialsSource, login_guard: LoginGuard
@@ -55,28 +57,14 @@ class TokenProvider:
         self._client = client
         self._credentials = credentials
         self._login_guard = login_guard
-        self._token: _HeldToken | None = None
         self._rejection: Rejection | None = None
-        self._lock = asyncio.Lock()
 
-    async def current(self) -> str:
-        """A token with a good part of its lifetime left.
+    async def new_token(self, now: float) -> HeldToken:
+        """The token of a new login.
 
         Raises:
             LoginError: the credentials cannot be read or are rejected.
         """
-        async with self._lock:
-            now = asyncio.get_running_loop().time()
-            if self._token is None or now >= self._token.replace_at:
-                self._token = await self._new_token(now)
-            return self._token.text
-
-    def invalidate(self, token: str) -> None:
-        """Drop a token that the server rejected: the next call logs in again."""
-        if self._token is not None and self._token.text == token:
-            self._token = None
-
-    async def _new_token(self, now: float) -> _HeldToken:
         if self._rejection is not None:
             self._rejection.raise_if_active(now)
         try:
@@ -87,7 +75,7 @@ class TokenProvider:
         self._rejection = None
         return token
 
-    async def _log_in(self, credentials: Credentials, now: float) -> _HeldToken:
+    async def _log_in(self, credentials: Credentials, now: float) -> HeldToken:
         """Log in; with client secrets through the shared guard, since wrong ones lock their identity out."""
         if not isinstance(credentials, UniversalCredentials):
             return await _login(self._client, credentials, now)
@@ -95,7 +83,7 @@ class TokenProvider:
         return await self._login_guard.make(shared, lambda: _login(self._client, credentials, now))
 
 
-async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float) -> _HeldToken:
+async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float) -> HeldToken:
     if isinstance(credentials, AccessToken):
         return _static_token(credentials.token, now)
     method, body = _login_request(credentials)
@@ -106,11 +94,11 @@ async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float
     return _token_from(response, now)
 
 
-def _static_token(token: str, now: float) -> _HeldToken:
+def _static_token(token: str, now: float) -> HeldToken:
     if not _TOKEN_TEXT.fullmatch(token):
         sentence = "The access token has invalid characters: check the content of the Secret."
         raise LoginError(Reason.CREDENTIALS_REJECTED, sentence)
-    return _HeldToken(token, now + _REREAD_PAUSE)
+    return HeldToken(token, now + _REREAD_PAUSE)
 
 
 def _login_request(
@@ -141,7 +129,7 @@ _REJECTIONS = {
 }
 
 
-def _token_from(response: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
+def _token_from(response: Any, now: float) -> HeldToken:  # noqa: ANN401 - JSON
     try:
         text, seconds = response["accessToken"], float(response.get("expiresIn") or 0)
         is_token = _TOKEN_TEXT.fullmatch(text) is not None
@@ -155,4 +143,4 @@ def _token_from(response: Any, now: float) -> _HeldToken:  # noqa: ANN401 - JSON
         )
     # expiresIn 0 means that the token never expires. A third of its lifetime is left as a reserve.
     life = min(seconds * 2 / 3, _MAX_TOKEN_SECONDS) if seconds > 0 else _MAX_TOKEN_SECONDS
-    return _HeldToken(text, now + life)
+    return HeldToken(text, now + life)

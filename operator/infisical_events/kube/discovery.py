@@ -1,11 +1,16 @@
-"""Discovery of the kinds of other projects, whose CRDs may be installed or removed at any time."""
+"""Kinds of other projects, whose CRDs may be installed or removed, or break, at any time."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from infisical_events.api.resources import ResourceKind
 from infisical_events.kube.api_client import KubeApi, path_of
-from infisical_events.kube.kubernetes_errors import NotFoundError
+from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
+
+Kind = TypeVar("Kind", bound=ResourceKind)
+T = TypeVar("T")
 
 _CACHE_SECONDS = 30.0
 """Seconds for which a response is cached: a namespace without such objects costs few requests."""
@@ -63,3 +68,26 @@ class Discovery:
             return ()
         served = (str(entry.get("version")) for entry in found.get("versions") or ())
         return tuple(version for version in served if version != kind.version)
+
+
+async def list_each(
+    kinds: Iterable[Kind], list_kind: Callable[[Kind], Awaitable[tuple[T, ...]]]
+) -> tuple[tuple[T, ...], dict[str, KubernetesError]]:
+    """The objects of all kinds, and the error of each kind that cannot be listed.
+
+    A kind that cannot be listed (no right, a half-installed CRD, a broken conversion webhook) holds up no
+    other.
+    """
+    kinds = tuple(kinds)
+
+    async def tried(kind: Kind) -> tuple[T, ...] | KubernetesError:
+        try:
+            return await list_kind(kind)
+        except KubernetesError as error:
+            return error
+
+    results = await asyncio.gather(*map(tried, kinds))
+    found = (each for result in results if not isinstance(result, KubernetesError) for each in result)
+    by_kind = zip(kinds, results, strict=True)
+    failures = {kind.kind: result for kind, result in by_kind if isinstance(result, KubernetesError)}
+    return tuple(found), failures

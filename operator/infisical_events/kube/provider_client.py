@@ -28,7 +28,7 @@ from infisical_events.core.sync.secret_stores import (
     secret_store_of,
 )
 from infisical_events.kube.api_client import JSONObject, KubeApi, path_of
-from infisical_events.kube.discovery import Discovery
+from infisical_events.kube.discovery import Discovery, list_each
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.kube.secret_client import managers_of
 
@@ -57,41 +57,26 @@ class ProviderClient:
 
         self._stores: dict[tuple[str, StoreReference], _CachedStore] = {}
 
-    async def list_namespace(self, namespace: str) -> ProviderList:
+    async def list(self, namespace: str) -> ProviderList:
         """All current providers.
 
-        A kind that cannot be listed (a half-installed CRD, a broken conversion webhook) is reported in the
-        result and holds up only workloads whose Secrets it may write.
+        A kind that cannot be listed is reported in the result, and holds up only workloads whose Secrets it
+        may write.
         """
-        results = await asyncio.gather(*(self._try_kind(kind, namespace) for kind in PROVIDER_KINDS))
-        return ProviderList(
-            tuple(each for result in results if not isinstance(result, KubernetesError) for each in result),
-            {
-                kind.kind: str(result)
-                for kind, result in zip(PROVIDER_KINDS, results, strict=True)
-                if isinstance(result, KubernetesError)
-            },
-        )
+        found, failures = await list_each(PROVIDER_KINDS, lambda kind: self._list_kind(kind, namespace))
+        return ProviderList(found, {kind: str(error) for kind, error in failures.items()})
 
-    async def _try_kind(self, kind: ResourceKind, namespace: str) -> list[SecretProvider] | KubernetesError:
-        try:
-            return await self._list_kind(kind, namespace)
-        except KubernetesError as error:
-            return error
-
-    async def _list_kind(self, preferred: ResourceKind, namespace: str) -> list[SecretProvider]:
+    async def _list_kind(self, preferred: ResourceKind, namespace: str) -> tuple[SecretProvider, ...]:
         kind = await self._discovery.served(preferred)
         if kind is None:
-            return []
+            return ()
         try:
             found = [item async for item in self._kube.list(_path(kind, namespace))]
-        except (
-            ForbiddenError
-        ) as error:  # then no sync can be requested for this kind, which the status reports
+        except ForbiddenError as error:  # no sync can be requested for this kind, which the status reports
             log.warning("cannot list %s, ignoring these providers: %s", kind.kind, error)
-            return []
+            return ()
         stores = await self._stores_of(found, namespace) if preferred is EXTERNAL_SECRET else NO_STORES
-        return [provider for item in found if (provider := _parsed(kind, item, stores)) is not None]
+        return tuple(provider for item in found if (provider := _parsed(kind, item, stores)) is not None)
 
     async def _stores_of(self, external_secrets: Iterable[JSONObject], namespace: str) -> Stores:
         """The stores that these ExternalSecrets read from, as far as they can be read."""

@@ -1,6 +1,5 @@
 """Workloads: listed by metadata, read completely for pending restarts, changed by one patch each."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -9,20 +8,21 @@ from datetime import datetime
 from infisical_events.api.resources import WORKLOAD_KINDS, Restarting, WorkloadKind
 from infisical_events.core.workloads.annotation_checks import AnnotatedWorkload, WorkloadEvent
 from infisical_events.core.workloads.pod_states import PodState, pod_state_of
-from infisical_events.core.workloads.workload_pairs import (
-    paired,
-    template_owner_of,
-    with_annotations_of,
-    with_template_of,
-)
 from infisical_events.core.workloads.workload_state import (
     WorkloadState,
     template_annotations_of,
+    with_template_of,
     workload_state_of,
 )
-from infisical_events.core.workloads.workloads import Workload, WorkloadList
+from infisical_events.core.workloads.workloads import (
+    Workload,
+    WorkloadList,
+    paired,
+    template_owner_of,
+    with_annotations_of,
+)
 from infisical_events.kube.api_client import JSON, METADATA_LIST, JSONObject, KubeApi, path_of, time_of
-from infisical_events.kube.discovery import Discovery
+from infisical_events.kube.discovery import Discovery, list_each
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError, UnknownOutcomeError
 
 _DEPLOYMENT = WORKLOAD_KINDS[0]
@@ -38,31 +38,15 @@ class WorkloadClient:
     async def list(self, namespace: str) -> WorkloadList:
         """All current workloads: no cache, no `resourceVersion=0`.
 
-        A kind that cannot be listed (no right, a half-installed CRD, a broken conversion webhook) is reported
-        in the result and holds up no other.
+        A kind that cannot be listed is reported in the result.
 
         Raises:
             KubernetesError: no kind can be listed.
         """
-        results = await asyncio.gather(*(self._try_kind(kind, namespace) for kind in WORKLOAD_KINDS))
-        failures = {
-            kind.kind: result
-            for kind, result in zip(WORKLOAD_KINDS, results, strict=True)
-            if isinstance(result, KubernetesError)
-        }
+        found, failures = await list_each(WORKLOAD_KINDS, lambda kind: self._list_kind(kind, namespace))
         if len(failures) == len(WORKLOAD_KINDS):
             raise failures[WORKLOAD_KINDS[0].kind]
-        found = (result for result in results if not isinstance(result, KubernetesError))
-        return WorkloadList(
-            paired(workload for workloads in found for workload in workloads),
-            {kind: str(error) for kind, error in failures.items()},
-        )
-
-    async def _try_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...] | KubernetesError:
-        try:
-            return await self._list_kind(kind, namespace)
-        except KubernetesError as error:
-            return error
+        return WorkloadList(paired(found), {kind: str(error) for kind, error in failures.items()})
 
     async def _list_kind(self, kind: WorkloadKind, namespace: str) -> tuple[Workload, ...]:
         if not (kind.is_builtin or await self._discovery.has(kind)):

@@ -5,16 +5,15 @@ within MAX_READ_LAG of its acceptance; a real roll-back is accepted after that t
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from infisical_events.api.specs import EventType
-from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.snapshots.diffs import diff
+from infisical_events.core.snapshots.changes import Change, diff
 from infisical_events.core.snapshots.events import SecretEvent
-from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, Snapshot, is_covered
 
 MAX_READ_LAG = timedelta(seconds=60)
 """How far a read may lag behind the database, by replication and caches of the server."""
@@ -83,6 +82,20 @@ def assess(
     later = [entry.event for entry in received if entry.received_at > current.accepted_at]
     is_newer = any(steps) or _is_corroborated(partition, current.state, seen, later)
     return Assessment.ACCEPTED if is_newer else Assessment.SUSPECT
+
+
+def unconfirmed_removals(
+    accepted: Mapping[Partition, AcceptedState], snapshot: Snapshot, received: tuple[ReceivedEvent, ...]
+) -> dict[Partition, str]:
+    """The partitions that seem to have lost most keys, each with a key whose removal has to be confirmed."""
+    keys = {
+        partition: unconfirmed_removal(
+            partition, held, snapshot.partitions.get(partition, ABSENT), snapshot.started, received
+        )
+        for partition, held in accepted.items()
+        if is_covered(partition, snapshot.scopes) and partition not in snapshot.unverified
+    }
+    return {partition: key for partition, key in keys.items() if key is not None}
 
 
 def unconfirmed_removal(

@@ -96,7 +96,7 @@ def _fitting(accepted: Mapping[Partition, AcceptedState]) -> tuple[list[dict[str
     entries = {partition: _encode_accepted(partition, held) for partition, held in accepted.items()}
     size = {partition: len(json.dumps(entry)) for partition, entry in entries.items()}
     room_left = _MAX_STATE_LENGTH - sum(size.values())
-    for partition in sorted(size, key=lambda partition: (-size[partition], str(partition))):
+    for partition in sorted(size, key=lambda partition: (-size[partition], entries[partition]["part"])):
         if room_left >= 0:
             break
         entries[partition] = _encode_accepted(
@@ -106,7 +106,7 @@ def _fitting(accepted: Mapping[Partition, AcceptedState]) -> tuple[list[dict[str
             ),
         )
         room_left += size[partition] - len(json.dumps(entries[partition]))
-    return [entries[partition] for partition in sorted(entries, key=str)], room_left
+    return sorted(entries.values(), key=lambda entry: str(entry["part"])), room_left
 
 
 def _encode_recently_removed(

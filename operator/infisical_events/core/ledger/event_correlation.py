@@ -70,8 +70,8 @@ def _open_events(ledger: Ledger, received: tuple[ReceivedEvent, ...]) -> tuple[U
     open_events = {import_event.folder: import_event for import_event in ledger.unmatched_events}
     for entry in received:
         folder = entry.event.folder
-        in_scope = any(scope.covers(folder) for scope in ledger.scopes)
-        if entry.event.type is EventType.IMPORT_MUTATION and in_scope:
+        is_import = entry.event.type is EventType.IMPORT_MUTATION
+        if is_import and any(scope.covers(folder) for scope in ledger.scopes):
             open_events.setdefault(folder, UnmatchedImportEvent(folder, entry.received_at))
     return tuple(open_events.values())
 

@@ -5,6 +5,7 @@ event or a change of replica the operator continues from it. `docs/ledger.md` de
 the JSON.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,10 +15,12 @@ from infisical_events.api.specs import EventType, Grade
 from infisical_events.core.ledger.acceptance import AcceptedState
 from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
-from infisical_events.core.snapshots.snapshots import Partition, PartitionState
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition
 
 CLOCK_SKEW = timedelta(seconds=10)
 """The tolerated difference between the clocks of two machines: a time further ahead of now proves nothing."""
+
+_SEQ = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +197,22 @@ class Ledger:
 
     def accepted_for(self, partition: Partition) -> AcceptedState:
         """The accepted state of a partition; ABSENT since the baseline if there is none."""
-        absent = AcceptedState(PartitionState.of({}), self.baselined_at)
-        return self.accepted.get(partition, absent)
+        return self.accepted.get(partition, AcceptedState(ABSENT, self.baselined_at))
+
+
+def revision_of(epoch: str, seq: int) -> str:
+    """The revision of pending restarts up to `seq` in the ledger's `epoch`: `<epoch>.<seq>`.
+
+    It is an idempotency key: an object that carries a revision of the same epoch with at least this sequence
+    number needs no further restart or sync for it.
+    """
+    return f"{epoch}.{seq}"
+
+
+def is_revision_at_least(revision: str, epoch: str, seq: int) -> bool:
+    """Whether a revision, which may have been edited by hand, is of this epoch and covers `seq`."""
+    stamped_epoch, _, stamped_seq = revision.rpartition(".")
+    return stamped_epoch == epoch and _SEQ.fullmatch(stamped_seq) is not None and int(stamped_seq) >= seq
 
 
 def without_future_times(ledger: Ledger, now: datetime) -> Ledger:

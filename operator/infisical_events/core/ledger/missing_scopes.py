@@ -8,11 +8,10 @@ deletion is confirmed. `runtime.reconcile.missing_scope_resolver` reads what is 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from infisical_events.core.ledger.acceptance import AcceptedState, ReceivedEvent, is_removal_reported
+from infisical_events.core.ledger.acceptance import ReceivedEvent, is_removal_reported
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.paths.scopes import Folder, Scope
-from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.snapshots.diffs import diff
+from infisical_events.core.snapshots.changes import Change, diff
 from infisical_events.core.snapshots.snapshots import (
     ABSENT,
     Partition,
@@ -109,32 +108,3 @@ def under_old_name(scope: Scope, moved: Scope, seen: PartitionStates) -> dict[Pa
 def with_found(snapshot: Snapshot, found: PartitionStates) -> Snapshot:
     """The snapshot with partitions that were read under another name."""
     return replace(snapshot, partitions={**snapshot.partitions, **found})
-
-
-def renamed_partitions(
-    accepted: Mapping[Partition, AcceptedState], snapshot: Snapshot
-) -> dict[Partition, Partition]:
-    """The partitions that vanished from their scope while the same secrets appeared in it elsewhere.
-
-    So a renamed folder in a recursive scope, and a renamed folder or environment that is imported, are
-    neither a deletion nor a creation. A secret keeps its id then, and only then.
-    """
-    vanished = [
-        partition
-        for partition in accepted.keys() - snapshot.partitions.keys() - snapshot.unverified
-        if accepted[partition].state.ids and is_covered(partition, snapshot.scopes)
-    ]
-    appeared = [partition for partition in snapshot.partitions if partition not in accepted]
-    return {
-        old: new
-        for old in vanished
-        for new in appeared
-        if _is_same_kind(old, new) and accepted[old].state.ids & snapshot.partitions[new].ids
-    }
-
-
-def _is_same_kind(old: Partition, new: Partition) -> bool:
-    """Whether both are own secrets, or both are imports of one scope."""
-    if old.source is None or new.source is None:
-        return old.source is new.source
-    return old.scope == new.scope

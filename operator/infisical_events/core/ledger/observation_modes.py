@@ -4,14 +4,14 @@
 no accepted state, and every event counts as the change that it reports.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from infisical_events.api.specs import EventType, Grade
-from infisical_events.core.ledger.acceptance import ReceivedEvent
+from infisical_events.core.ledger.acceptance import AcceptedState, ReceivedEvent
 from infisical_events.core.ledger.ledger import Header, Ledger, UnmatchedImportEvent, with_header
-from infisical_events.core.ledger.missing_scopes import MissingScope, renamed_partitions
+from infisical_events.core.ledger.missing_scopes import MissingScope
 from infisical_events.core.ledger.transitions import (
     AppliedSnapshots,
     SnapshotRole,
@@ -23,7 +23,7 @@ from infisical_events.core.ledger.transitions import (
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.changes import merged
 from infisical_events.core.snapshots.selectors import changes_of
-from infisical_events.core.snapshots.snapshots import Partition, Snapshot
+from infisical_events.core.snapshots.snapshots import Partition, Snapshot, is_covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,9 @@ def apply_read(
     ledger: Ledger, read_result: ReadResult, received: tuple[ReceivedEvent, ...], now: datetime
 ) -> AppliedSnapshots:
     """Apply a read, and the events received around it, to a ledger about the same project."""
+    is_events_only = read_result.is_events_only
     if ledger.header.grade is not Grade.EVENTS:
-        last = SnapshotRole.LAST_OF_ALL if read_result.is_events_only else SnapshotRole.REPEATABLE
+        last = SnapshotRole.LAST_OF_ALL if is_events_only else SnapshotRole.REPEATABLE
         renamed = _renamed(ledger, read_result.snapshots)
         accepted = {renamed.get(part, part): held for part, held in ledger.accepted.items()}
         ledger = with_header(replace(ledger, accepted=accepted) if renamed else ledger, read_result.header)
@@ -72,11 +73,11 @@ def apply_read(
         applied = replace(applied, renamed=tuple(renamed.items()))
         return (
             replace(applied, ledger=_without_state(applied.ledger, read_result.scopes))
-            if read_result.is_events_only
+            if is_events_only
             else applied
         )
     applied = _apply_events_only(replace(ledger, header=read_result.header), read_result.scopes, received)
-    if read_result.is_events_only:
+    if is_events_only:
         return applied
     return replace(applied, ledger=_with_first_state(applied.ledger, read_result.snapshots[-1]))
 
@@ -86,6 +87,35 @@ def _renamed(ledger: Ledger, snapshots: tuple[Snapshot, ...]) -> dict[Partition,
     if not snapshots or snapshots[-1].scopes != ledger.scopes:
         return {}
     return renamed_partitions(ledger.accepted, snapshots[-1])
+
+
+def renamed_partitions(
+    accepted: Mapping[Partition, AcceptedState], snapshot: Snapshot
+) -> dict[Partition, Partition]:
+    """The partitions that vanished from their scope while the same secrets appeared in it elsewhere.
+
+    So a renamed folder in a recursive scope, and a renamed folder or environment that is imported, are
+    neither a deletion nor a creation. A secret keeps its id then, and only then.
+    """
+    vanished = [
+        partition
+        for partition in accepted.keys() - snapshot.partitions.keys() - snapshot.unverified
+        if accepted[partition].state.ids and is_covered(partition, snapshot.scopes)
+    ]
+    appeared = [partition for partition in snapshot.partitions if partition not in accepted]
+    return {
+        old: new
+        for old in vanished
+        for new in appeared
+        if _is_same_kind(old, new) and accepted[old].state.ids & snapshot.partitions[new].ids
+    }
+
+
+def _is_same_kind(old: Partition, new: Partition) -> bool:
+    """Whether both are own secrets, or both are imports of one scope."""
+    if old.source is None or new.source is None:
+        return old.source is new.source
+    return old.scope == new.scope
 
 
 def _apply_events_only(

@@ -16,7 +16,6 @@ from infisical_events.core.ledger.acceptance import (
     Assessment,
     ReceivedEvent,
     assess,
-    unconfirmed_removal,
 )
 from infisical_events.core.ledger.event_correlation import (
     UNMATCHED_EVENT_WAIT,
@@ -33,8 +32,7 @@ from infisical_events.core.ledger.ledger import (
     without_future_times,
 )
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.changes import Change, merged
-from infisical_events.core.snapshots.diffs import content_changes, diff
+from infisical_events.core.snapshots.changes import Change, diff, diff_by_content, merged
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState, Snapshot, is_covered
 
 EVENT_WAIT = timedelta(seconds=8)
@@ -167,27 +165,11 @@ def apply_snapshots(
         is_left = following is not None and following.scopes != snapshot.scopes
         role = SnapshotRole.LAST_OF_SCOPES if is_left else SnapshotRole.REPEATABLE if following else last
         new = apply_snapshot(applied.ledger, snapshot, applied.unshown_events, now, role)
-        changes, import_events = (
-            merged((*applied.changes, *new.changes)),
-            (*applied.expired_import_events, *new.expired_import_events),
-        )
+        changes = merged((*applied.changes, *new.changes)) if applied.changes else new.changes
+        import_events = (*applied.expired_import_events, *new.expired_import_events)
         same_values = (*applied.same_values, *new.same_values)
         applied = replace(new, changes=changes, expired_import_events=import_events, same_values=same_values)
     return applied
-
-
-def unconfirmed_removals(
-    ledger: Ledger, snapshot: Snapshot, received: tuple[ReceivedEvent, ...]
-) -> dict[Partition, str]:
-    """The partitions that seem to have lost most keys, each with a key whose removal has to be confirmed."""
-    keys = {
-        partition: unconfirmed_removal(
-            partition, held, snapshot.partitions.get(partition, ABSENT), snapshot.started, received
-        )
-        for partition, held in ledger.accepted.items()
-        if is_covered(partition, snapshot.scopes) and partition not in snapshot.unverified
-    }
-    return {partition: key for partition, key in keys.items() if key is not None}
 
 
 def _rescoped(ledger: Ledger, snapshot: Snapshot, now: datetime) -> Ledger:
@@ -305,8 +287,9 @@ def _assess_all(
         if assessment is Assessment.SUSPECT:
             suspects[partition] = current.accepted_at + MAX_READ_LAG
     kept = {partition: held for partition, held in accepted.items() if not _is_forgettable(held, snapshot)}
-    changes = tuple(change for step in steps for change in content_changes(*step))
-    same_values = tuple(change for step in steps for change in diff(*step) if change not in changes)
+    found = [diff_by_content(*step) for step in steps]
+    changes = tuple(change for new, _ in found for change in new)
+    same_values = tuple(change for _, same in found for change in same if change not in changes)
     return _AssessedPartitions(kept, changes, suspects, same_values)
 
 

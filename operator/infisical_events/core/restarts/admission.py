@@ -6,8 +6,17 @@ from dataclasses import dataclass
 from infisical_events.api.specs import OnFailure, Order
 from infisical_events.api.specs import Rollout as RolloutSpec
 from infisical_events.core.ledger.ledger import Rollout
-from infisical_events.core.restarts.decisions import Restart, RestartDecision, is_waiting
+from infisical_events.core.restarts.decision_kinds import Defer, RequestSync, Restart, RestartDecision
 from infisical_events.core.status.reasons import Reason
+
+_NOT_WAITING = {
+    Reason.PAUSED,
+    Reason.RESYNC_TIMED_OUT,
+    Reason.SECRET_REJECTED,
+    Reason.WORKLOAD_GONE,
+    Reason.WORKLOADS_NOT_LISTED,
+}
+"""Reasons for a deferral that may last without an end: such a workload holds up no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,15 @@ def candidates(decisions: Iterable[RestartDecision]) -> list[Candidate]:
         for decision in decisions
         if isinstance(decision, Restart) or is_waiting(decision)
     ]
+
+
+def is_waiting(decision: RestartDecision) -> bool:
+    """Whether the workload has a place in the order of restarts although it is not ready."""
+    if decision.pending.unconfirmed:
+        return False
+    return isinstance(decision, RequestSync) or (
+        isinstance(decision, Defer) and decision.reason not in _NOT_WAITING
+    )
 
 
 def admit(

@@ -1,12 +1,6 @@
 """What to do about one pending restart now: one pure function of what was gathered for it.
 
-`runtime.restarts.gatherer` reads everything first; `decide` answers with exactly one of
-
-* `RequestSync`: providers of the workload's Secrets have to sync first;
-* `Restart`: the Secrets are as fresh as they get, or nothing has to be synced;
-* `RecordCoverage`: somebody's rollout has started the pods with the newest content;
-* `Defer`: not now, with the reason;
-* `Resolve`: no restart is necessary any more, with the reason.
+`runtime.restarts.gatherer` reads everything first; `decide` answers with one of `decision_kinds`.
 
 The rules stand in `decide` in the order in which they apply. A new rule is a function from `GatheredWorkload`
 (and the policy and the time) to a decision or None, with a place in that order and a plain-value test.
@@ -18,7 +12,15 @@ from datetime import datetime, timedelta
 
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import Action, OnTimeout
-from infisical_events.core.ledger.ledger import PendingRestart, Rollout, Unconfirmed
+from infisical_events.core.ledger.ledger import Rollout
+from infisical_events.core.restarts.decision_kinds import (
+    Defer,
+    RecordCoverage,
+    RequestSync,
+    Resolve,
+    Restart,
+    RestartDecision,
+)
 from infisical_events.core.restarts.planner import (
     Deferred,
     PlannedAction,
@@ -27,9 +29,8 @@ from infisical_events.core.restarts.planner import (
     RestartPolicy,
     begun_rollout,
 )
-from infisical_events.core.restarts.restart_records import restarted_at
+from infisical_events.core.restarts.restart_records import restart_record_of
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.sync.sync_requests import SyncContext
 from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.core.sync.workload_sync_state import (
     WorkloadSecrets,
@@ -59,15 +60,6 @@ _CLOCK_TOLERANCE = timedelta(seconds=2)
 _NOT_ROLLING = {RolloutProgress.COMPLETE, RolloutProgress.UNAVAILABLE}
 """Progress of a workload whose pods all have the newest template, available or not."""
 
-_NOT_WAITING = {
-    Reason.PAUSED,
-    Reason.RESYNC_TIMED_OUT,
-    Reason.SECRET_REJECTED,
-    Reason.WORKLOAD_GONE,
-    Reason.WORKLOADS_NOT_LISTED,
-}
-"""Reasons for a deferral that may last without an end: such a workload holds up no other."""
-
 
 @dataclass(frozen=True, slots=True)
 class GatheredWorkload:
@@ -92,60 +84,6 @@ class GatheredWorkload:
     is_rolling_out: bool = False
     pod_creation_times: tuple[datetime, ...] = ()
     requests: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Decided:
-    """A decision about one pending restart, with what people should know besides its reason."""
-
-    pending: PendingRestart
-    workload: Workload | None = None
-    note: str = ""
-    state: WorkloadState | None = None
-    sync: WorkloadSyncState = field(default_factory=lambda: WorkloadSyncState(None))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RequestSync(_Decided):
-    """Request these providers to sync, and decide again."""
-
-    contexts: tuple[SyncContext, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Restart(_Decided):
-    """Patch the workload under the resourceVersion that it was read with."""
-
-    workload: Workload
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordCoverage(_Decided):
-    """Record with which content another rollout started the pods; this resolves the pending restart."""
-
-    state: WorkloadState
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Defer(_Decided):
-    """Keep the pending restart, until a time if one is known."""
-
-    reason: Reason
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resolve(_Decided):
-    """Remove the pending restart.
-
-    `unconfirmed` is what the restart record says of a restart whose response was lost.
-    """
-
-    reason: Reason
-    unconfirmed: Unconfirmed | None = None
-
-
-RestartDecision = RequestSync | Restart | RecordCoverage | Defer | Resolve
 
 
 def decided_by_plan(action: PlannedAction) -> Defer | Resolve | None:
@@ -208,10 +146,9 @@ def needs_secrets(gathered: GatheredWorkload) -> bool:
 
 def needs_pods(gathered: GatheredWorkload, now: datetime) -> bool:
     """Whether the decision hangs on which pods a rollout of another party has left."""
-    state, sync = gathered.state, _sync_of_restart(gathered, now)
-    if state is None or sync is None or gathered.is_rolling_out:
-        return False
-    return sync.state is SyncState.CHANGED and state.may_be_stuck
+    state = gathered.state
+    is_stuck = state is not None and not gathered.is_rolling_out and state.may_be_stuck
+    return is_stuck and _is_for_new_content(gathered, now)
 
 
 def needs_read_secrets(gathered: GatheredWorkload) -> bool:
@@ -219,6 +156,7 @@ def needs_read_secrets(gathered: GatheredWorkload) -> bool:
     state, planned = gathered.state, gathered.planned
     return (
         state is not None
+        and bool(state.read_secrets)
         and is_marked(state)
         and planned.action is not Action.RESYNC
         and not (planned.workload.ignores_other_reloaders or planned.pending.is_requested)
@@ -227,21 +165,15 @@ def needs_read_secrets(gathered: GatheredWorkload) -> bool:
 
 def needs_pod_times(gathered: GatheredWorkload, now: datetime) -> bool:
     """Whether the decision hangs on when the workload's pods were made."""
-    state, secrets, sync = gathered.state, gathered.secrets, _sync_of_restart(gathered, now)
-    if state is None or secrets is None or sync is None:
+    return _may_be_covered(gathered) and _is_for_new_content(gathered, now)
+
+
+def _is_for_new_content(gathered: GatheredWorkload, now: datetime) -> bool:
+    """Whether new content of its Secrets may lead to a restart."""
+    if gathered.secrets is None or gathered.planned.action is Action.RESYNC:
         return False
-    return _may_be_covered(gathered, secrets, state, sync)
-
-
-def _sync_of_restart(gathered: GatheredWorkload, now: datetime) -> WorkloadSyncState | None:
-    """The sync state where a restart may follow from it; else None."""
-    state, secrets, planned = gathered.state, gathered.secrets, gathered.planned
-    if state is None or secrets is None or planned.action is Action.RESYNC:
-        return None
-    if not _is_same_workload(state.workload, planned.workload):
-        return None
-    sync = sync_state_of(secrets, now, gathered.requests)
-    return None if other_reloader_of(gathered, sync) else sync
+    sync = sync_state_of(gathered.secrets, now, gathered.requests)
+    return sync.state is SyncState.CHANGED and not other_reloader_of(gathered, sync)
 
 
 def other_reloader_of(
@@ -265,15 +197,6 @@ def _carriers(gathered: GatheredWorkload, sync: WorkloadSyncState | None) -> fro
     known, pod_content = sync.content_fingerprints, gathered.secrets.pod_content
     changed = frozenset(name for name, text in known.items() if pod_content.has_changed(name, text))
     return changed if sync.state is SyncState.CHANGED and changed else frozenset(known)
-
-
-def is_waiting(decision: RestartDecision) -> bool:
-    """Whether the workload has a place in the order of restarts although it is not ready."""
-    if decision.pending.unconfirmed:
-        return False
-    return isinstance(decision, RequestSync) or (
-        isinstance(decision, Defer) and decision.reason not in _NOT_WAITING
-    )
 
 
 def rollout_of(decision: RestartDecision, now: datetime) -> Rollout:
@@ -362,9 +285,11 @@ def _covered_by_neighbour(
     gathered: GatheredWorkload, state: WorkloadState, sync: WorkloadSyncState, now: datetime
 ) -> Resolve | None:
     """Another subscription's restart covers a workload that has nothing to be synced first."""
-    pending, restarted = gathered.planned.pending, restarted_at(state.workload, now)
-    is_covered = restarted is not None and restarted > pending.covered_after
-    if sync.state is not None or pending.is_requested or not is_covered:
+    pending = gathered.planned.pending
+    if sync.state is not None or pending.is_requested:
+        return None
+    restarted = restart_record_of(state.workload).time_as_of(now)
+    if restarted is None or restarted <= pending.covered_after:
         return None
     reason = Reason.COVERED_BY_OTHER_SUBSCRIPTION
     return Resolve(pending=pending, workload=state.workload, reason=reason, state=state, sync=sync)
@@ -446,22 +371,20 @@ def _with_other_rollout(
             state=state,
             sync=sync,
         )
-    if _may_be_covered(gathered, secrets, state, sync) and _is_newer(
-        gathered.pod_creation_times, secrets.written_at
-    ):
+    if _may_be_covered(gathered) and _is_newer(gathered.pod_creation_times, secrets.written_at):
         return RecordCoverage(pending=pending, workload=state.workload, state=state, sync=sync)
     return None
 
 
-def _may_be_covered(
-    gathered: GatheredWorkload, secrets: WorkloadSecrets, state: WorkloadState, sync: WorkloadSyncState
-) -> bool:
-    """Whether pods that are all younger than the Secrets would make the restart unnecessary."""
+def _may_be_covered(gathered: GatheredWorkload) -> bool:
+    """Whether pods that are all younger than the Secrets would make a restart for new content unnecessary."""
+    state, secrets = gathered.state, gathered.secrets
     return (
-        sync.state is SyncState.CHANGED
+        state is not None
+        and secrets is not None
+        and secrets.written_at is not None
         and not gathered.is_rolling_out
         and not gathered.planned.pending.is_requested
-        and secrets.written_at is not None
         and bool(state.selector)
         and state.progress in _NOT_ROLLING
     )

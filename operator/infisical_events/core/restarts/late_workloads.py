@@ -11,8 +11,12 @@ from datetime import datetime, timedelta
 
 from infisical_events.api.specs import Action
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed, UnlistedKind
-from infisical_events.core.restarts.affected_workloads import AffectedWorkload, MatchedChanges
-from infisical_events.core.restarts.planner import add_pending, add_requested
+from infisical_events.core.restarts.planner import (
+    AffectedWorkload,
+    MatchedChanges,
+    add_pending,
+    add_requested,
+)
 from infisical_events.core.restarts.restart_records import restart_record_of
 from infisical_events.core.snapshots.changes import Change, compacted
 from infisical_events.core.workloads.workload_state import WorkloadState

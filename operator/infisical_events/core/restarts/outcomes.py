@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed
-from infisical_events.core.restarts.decisions import (
+from infisical_events.core.restarts.decision_kinds import (
     Defer,
     RecordCoverage,
     RequestSync,
     Resolve,
     RestartDecision,
-    rollout_of,
 )
+from infisical_events.core.restarts.decisions import rollout_of
 from infisical_events.core.restarts.planner import add_reverted, remove_done, requeue_unconfirmed
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.snapshots.changes import summarize

@@ -1,19 +1,54 @@
-"""Plans pending restarts from the ledger and the workloads' metadata, before anything is gathered."""
+"""Plans pending restarts from the ledger and the workloads' metadata, before anything is gathered.
+
+Changes affect workloads, which become pending restarts of the ledger; each of these has an action.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.specs import Action, OnTimeout
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Rollout, Unconfirmed
-from infisical_events.core.restarts.affected_workloads import AffectedWorkload
-from infisical_events.core.restarts.restart_records import is_restarted, restart_record_of, restarted_at
+from infisical_events.core.interruptible import Interruptible
+from infisical_events.core.ledger.ledger import (
+    Ledger,
+    PendingRestart,
+    Rollout,
+    Unconfirmed,
+    UnmatchedImportEvent,
+)
+from infisical_events.core.restarts.restart_records import restart_record_of
 from infisical_events.core.snapshots.changes import Change, compacted
+from infisical_events.core.snapshots.selectors import select, select_in_steps
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.workloads.workloads import Workload, WorkloadList, matching_changes
+from infisical_events.core.workloads.workloads import (
+    Workload,
+    WorkloadList,
+    matching_changes,
+    workload_filter_of,
+)
 
 _RECREATION = timedelta(minutes=1)
 """How long after a change a deleted workload is expected back, as `kubectl replace --force` does it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedChanges:
+    """What the spec selects: changes, and import events whose change never showed."""
+
+    changes: tuple[Change, ...]
+    import_events: tuple[UnmatchedImportEvent, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything matched."""
+        return bool(self.changes or self.import_events)
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedWorkload:
+    """A workload, and the matched changes that its annotations let through."""
+
+    workload: Workload
+    matched: MatchedChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +92,30 @@ class RestartPolicy:
     action: Action = Action.RESTART
     cooldown: timedelta = timedelta()
     on_timeout: OnTimeout = OnTimeout.RESTART
+
+
+def affected_workloads(
+    subscription: str, selected: MatchedChanges, workloads: Iterable[Workload]
+) -> Interruptible[tuple[AffectedWorkload, ...]]:
+    """The workloads of a subscription that the matched changes affect.
+
+    In steps: changes and workloads may be many, and a workload may have many key patterns.
+    """
+    all_affected = []
+    for workload in workloads:
+        if not workload.is_subscribed_to(subscription):
+            continue
+        selector = workload_filter_of(workload).selector
+        changes = (yield from select_in_steps((selector,), selected.changes)).selected
+        import_events = tuple(
+            import_event
+            for import_event in selected.import_events
+            if select((selector,), (import_event.change,)).selected
+        )
+        if mine := MatchedChanges(changes, import_events):
+            all_affected.append(AffectedWorkload(workload, mine))
+        yield
+    return tuple(all_affected)
 
 
 def add_pending(
@@ -107,7 +166,10 @@ def _new_pending(
 
 
 def _changes_for(affected: AffectedWorkload, now: datetime) -> tuple[Change, ...]:
-    restarted, selected = restarted_at(affected.workload, now), affected.matched
+    selected = affected.matched
+    if not selected.import_events:
+        return selected.changes
+    restarted = restart_record_of(affected.workload).time_as_of(now)
     import_events = (
         import_event
         for import_event in selected.import_events
@@ -125,10 +187,11 @@ def _with_found_done(ledger: Ledger, subscription: str, workloads: Iterable[Work
     by_uid = {workload.uid: workload for workload in workloads}
     for pending in ledger.pending:
         workload = by_uid.get(pending.uid)
-        if workload is None or not is_restarted(workload, subscription, ledger.epoch, pending.seq):
+        if workload is None or not (record := restart_record_of(workload)).has_revision(
+            subscription, ledger.epoch, pending.seq
+        ):
             all_pending.append(pending)
             continue
-        record = restart_record_of(workload)
         begun = record.time or pending.since
         rollouts[pending.uid] = begun_rollout(pending, begun, workload.wave)
         if unconfirmed := record.unconfirmed.get(subscription):
@@ -248,10 +311,16 @@ class _PlanContext:
 
 
 def _planned_action(pending: PendingRestart, workload: Workload, terms: _PlanContext) -> PlannedAction:
-    restarted, action = restarted_at(workload, terms.now), workload.action(terms.rules.action)
-    if reason := _resolution(pending, workload, terms, restarted, action):
-        unconfirmed = restart_record_of(workload).unconfirmed if reason is Reason.ALREADY_RESTARTED else {}
-        return Resolved(pending, reason, workload, unconfirmed.get(terms.subscription))
+    record = restart_record_of(workload)
+    if record.has_revision(terms.subscription, terms.epoch, pending.seq):
+        unconfirmed = record.unconfirmed.get(terms.subscription)
+        return Resolved(pending, Reason.ALREADY_RESTARTED, workload, unconfirmed)
+    restarted, action = record.time_as_of(terms.now), workload.action(terms.rules.action)
+    if not _is_matching(pending, workload, terms.subscription):
+        return Resolved(pending, Reason.NO_LONGER_MATCHING, workload)
+    # A neighbour's restart may have come before the secrets were fresh: then their content decides.
+    if action is Action.RESTART and restarted is not None and restarted > pending.covered_after:
+        return Resolved(pending, Reason.COVERED_BY_OTHER_SUBSCRIPTION, workload)
     cooled = _cooldown_end(restarted, terms) if action is not Action.RESYNC else None
     if workload.is_paused or cooled:
         reason = Reason.PAUSED if workload.is_paused else Reason.COOLING_DOWN
@@ -259,23 +328,12 @@ def _planned_action(pending: PendingRestart, workload: Workload, terms: _PlanCon
     return RestartNow(workload, pending, action)
 
 
-def _resolution(
-    pending: PendingRestart,
-    workload: Workload,
-    terms: _PlanContext,
-    restarted: datetime | None,
-    action: Action,
-) -> Reason | None:
-    if is_restarted(workload, terms.subscription, terms.epoch, pending.seq):
-        return Reason.ALREADY_RESTARTED
-    is_subscribed = workload.is_subscribed_to(terms.subscription)
+def _is_matching(pending: PendingRestart, workload: Workload, subscription: str) -> bool:
+    """Whether the pending restart is for this workload as it is annotated now."""
     is_for_anything = pending.is_requested or not pending.changes
-    if not (is_subscribed and (is_for_anything or matching_changes(workload, pending.changes))):
-        return Reason.NO_LONGER_MATCHING
-    # A neighbour's restart may have come before the secrets were fresh: then their content decides.
-    if action is Action.RESTART and restarted is not None and restarted > pending.covered_after:
-        return Reason.COVERED_BY_OTHER_SUBSCRIPTION
-    return None
+    return workload.is_subscribed_to(subscription) and (
+        is_for_anything or bool(matching_changes(workload, pending.changes))
+    )
 
 
 def _cooldown_end(restarted: datetime | None, terms: _PlanContext) -> datetime | None:

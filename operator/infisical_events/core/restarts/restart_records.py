@@ -13,8 +13,14 @@ from typing import Any
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.statuses import rfc3339
-from infisical_events.core.ledger.ledger import CLOCK_SKEW, Ledger, PendingRestart, Unconfirmed
-from infisical_events.core.ledger.revisions import is_revision_at_least, revision_of
+from infisical_events.core.ledger.ledger import (
+    CLOCK_SKEW,
+    Ledger,
+    PendingRestart,
+    Unconfirmed,
+    is_revision_at_least,
+    revision_of,
+)
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.text import escaped
 from infisical_events.core.sync.sync_requests import PodContent
@@ -37,6 +43,18 @@ class RestartRecord:
     content_fingerprints: dict[str, str] = field(default_factory=dict)
     unconfirmed: Mapping[str, Unconfirmed] = field(default_factory=dict)
 
+    def time_as_of(self, now: datetime) -> datetime | None:
+        """When the workload was last restarted; None if never.
+
+        The time is a claim of another process: one that lies ahead of now, by a clock that was ahead or
+        edited by hand, is no cooldown and covers nothing.
+        """
+        return None if self.time is None or self.time > now + CLOCK_SKEW else self.time
+
+    def has_revision(self, subscription: str, epoch: str, seq: int) -> bool:
+        """Whether the workload carries a revision of this epoch with at least this sequence number."""
+        return is_revision_at_least(self.revisions.get(subscription, ""), epoch, seq)
+
 
 def restart_record_of(workload: Workload) -> RestartRecord:
     """Read `last-restart`; an unreadable annotation (edited by hand) counts as never restarted."""
@@ -56,16 +74,6 @@ def restart_record_of(workload: Workload) -> RestartRecord:
     return RestartRecord(in_utc, revisions, secrets, unconfirmed)
 
 
-def restarted_at(workload: Workload, now: datetime) -> datetime | None:
-    """When a restart record says that the workload was last restarted; None if never.
-
-    The time is a claim of another process: one that lies ahead of now, by a clock that was ahead or edited by
-    hand, is no cooldown and covers nothing.
-    """
-    moment = restart_record_of(workload).time
-    return None if moment is None or moment > now + CLOCK_SKEW else moment
-
-
 def _recorded_json(workload: Workload) -> dict[str, Any]:
     """The annotation as JSON; empty if it is missing or unreadable."""
     try:
@@ -73,11 +81,6 @@ def _recorded_json(workload: Workload) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return raw if isinstance(raw, dict) else {}
-
-
-def is_restarted(workload: Workload, subscription: str, epoch: str, seq: int) -> bool:
-    """Whether the workload carries a revision of this epoch with at least this sequence number."""
-    return is_revision_at_least(restart_record_of(workload).revisions.get(subscription, ""), epoch, seq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,10 @@ def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dic
     template and starts no second rollout. An Argo Rollout's template stays as it is, or it would start a
     canary: `restartAt` restarts its older pods.
     """
-    record = restart_record_of(workload)
+    record, revision = restart_record_of(workload), cause.revision
     fields = {
         "time": now.astimezone(UTC).isoformat(),
-        "stamps": record.revisions | {cause.subscription: cause.revision},
+        "stamps": record.revisions | {cause.subscription: revision},
         "subscription": cause.subscription,
         **described_changes(cause.pending.changes),
     }
@@ -121,8 +124,8 @@ def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dic
     if unconfirmed:
         fields["doubts"] = dict(sorted(unconfirmed.items()))
     if workload.kind.restarting is Restarting.BY_TEMPLATE:
-        revision = {annotations.revision_key(cause.subscription): cause.revision}
-        spec: dict[str, Any] = {"template": {"metadata": {"annotations": revision}}}
+        key = annotations.revision_key(cause.subscription)
+        spec: dict[str, Any] = {"template": {"metadata": {"annotations": {key: revision}}}}
     else:
         # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
         spec = {"restartAt": rfc3339(now + timedelta(seconds=1))}
@@ -155,10 +158,12 @@ def described_changes(changes: tuple[Change, ...]) -> dict[str, Any]:
     keys = sorted({escaped(change.key, _LONGEST_KEY) for change in changes})
     if len(keys) > _MAX_KEYS:
         keys = [*keys[:_MAX_KEYS], ANY_KEY]
+    environments = sorted({change.scope.folder.environment for change in changes})
+    paths = sorted({str(change.scope).partition(":")[2] for change in changes})
     return {
         "event": ",".join(sorted({kind for change in changes for kind in change.types})),
-        "environmentSlug": escaped(",".join(sorted({c.scope.folder.environment for c in changes}))),
-        "secretPath": escaped(",".join(sorted({str(c.scope).partition(":")[2] for c in changes}))),
+        "environmentSlug": escaped(",".join(environments)),
+        "secretPath": escaped(",".join(paths)),
         "keys": keys,
     }
 

@@ -12,14 +12,13 @@ from datetime import datetime, timedelta
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
 from infisical_events.api.specs import OnReverted
-from infisical_events.core.ledger.ledger import Rollout
-from infisical_events.core.ledger.revisions import is_revision_at_least
-from infisical_events.core.restarts.restart_records import is_restarted
+from infisical_events.core.ledger.ledger import Rollout, is_revision_at_least
+from infisical_events.core.restarts.restart_records import restart_record_of
 from infisical_events.core.restarts.reverted_restarts import reverted_restart
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import object_name, preview
+from infisical_events.core.status.text import counted, object_name, preview
 from infisical_events.core.workloads.pod_states import PodState, first_not_ready
-from infisical_events.core.workloads.rollout_progress import RolloutProgress, counts_text, joined
+from infisical_events.core.workloads.rollout_progress import PodCounts, RolloutProgress
 from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.core.workloads.workloads import Workload
 
@@ -150,7 +149,8 @@ def needs_pods(
 def has_revision(state: WorkloadState, rollout: Rollout, tracked: TrackedRevision) -> bool:
     """Whether the pods that roll out are those of the restart."""
     if state.workload.kind.restarting is not Restarting.BY_TEMPLATE:
-        return is_restarted(state.workload, tracked.subscription, tracked.epoch, rollout.seq)
+        record = restart_record_of(state.workload)
+        return record.has_revision(tracked.subscription, tracked.epoch, rollout.seq)
     revision = state.template_annotations.get(annotations.revision_key(tracked.subscription), "")
     return is_revision_at_least(revision, tracked.epoch, rollout.seq)
 
@@ -281,11 +281,22 @@ def _cause(state: WorkloadState, progress: RolloutProgress, pods: Sequence[PodSt
     remaining = [pod for pod in pods if details.restart and not details.newest.includes(pod)]
     old = preview([object_name("Pod", pod.name) for pod in remaining], _MAX_PODS)
     is_counted = details.counts is not None and details.restart is None
-    return joined(
-        (
-            details.message,
-            waiting,
-            f"not restarted yet: {old}" if old and progress is not RolloutProgress.UNAVAILABLE else "",
-            counts_text(details.counts) if is_counted and details.counts else "",
-        )
+    parts = (
+        details.message,
+        waiting,
+        f"not restarted yet: {old}" if old and progress is not RolloutProgress.UNAVAILABLE else "",
+        _counts_text(details.counts) if is_counted and details.counts else "",
     )
+    return "; ".join(filter(None, parts))
+
+
+def _counts_text(counts: PodCounts) -> str:
+    """`2 of 3 pods are updated, 2 are available`."""
+    return (
+        f"{counts.updated} of {counted(counts.wanted, 'pod')} {_be(counts.wanted)} updated, "
+        f"{counts.available} {_be(counts.available)} available"
+    )
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"

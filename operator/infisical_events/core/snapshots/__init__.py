@@ -1,6 +1,6 @@
 """What Infisical reports, as values: events from the stream, snapshots from reads, and changes from both.
 
 `events` decodes frames of the stream. `snapshots` holds the state of folders by ids, versions and keyed
-digests. `changes` is the value that flows to the workloads, `diffs` computes it from two states of one
-partition, and `selectors` tells which changes a spec or a workload selects.
+digests. `changes` computes from two states of one partition the value that flows to the workloads, and
+`selectors` tells which changes a spec or a workload selects.
 """

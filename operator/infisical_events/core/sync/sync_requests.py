@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infisical_events.api import annotations
-from infisical_events.core.ledger.revisions import is_revision_at_least
+from infisical_events.core.ledger.ledger import is_revision_at_least
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.sync.secret_providers import SecretProvider
 

@@ -6,14 +6,14 @@ rules are those of kubectl (`polymorphichelpers/rollout_status.go`), of the cont
 (`utils/rollout/rolloututil.go`, `rollout/restart.go`). `workload_state` reads them for one workload.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, Final
 
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import counted, single_line
+from infisical_events.core.status.text import single_line
 from infisical_events.core.workloads.pod_states import GENERATION_LABEL, REVISION_LABEL, PodRevision
 
 JSONObject = Mapping[str, Any]
@@ -377,30 +377,3 @@ _RULES: Final = {
     "DaemonSet": _Rules(_daemon_set, _daemon_set_details),
     "Rollout": _Rules(_argo_rollout, _argo_rollout_details),
 }
-
-
-def kept_text(progress: RolloutProgress, details: RolloutDetails) -> str:
-    """`5 of 6 pods keep the old template: partition 5; …`, now or after the next change of the template."""
-    counts, kept = details.counts, details.kept
-    if progress is RolloutProgress.HELD and counts is not None and details.restart is None:
-        kept = counts.wanted - counts.updated
-    noun = counted(details.wanted, "pod").partition(" ")[2]
-    verb = "keeps" if kept == 1 else "keep"
-    return f"{kept} of {details.wanted} {noun} {verb} the old template: {details.kept_by}"
-
-
-def counts_text(counts: PodCounts) -> str:
-    """`2 of 3 pods are updated, 1 is old, 2 are available`."""
-    return (
-        f"{counts.updated} of {counted(counts.wanted, 'pod')} {_be(counts.wanted)} updated, "
-        f"{counts.available} {_be(counts.available)} available"
-    )
-
-
-def _be(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
-def joined(parts: Iterable[str]) -> str:
-    """The parts that say something, as clauses of one sentence."""
-    return "; ".join(part for part in parts if part)

@@ -10,26 +10,31 @@ from typing import Any
 
 from infisical_events.api.resources import FIELD_MANAGER, WorkloadKind
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import object_name
+from infisical_events.core.status.text import counted, object_name
 from infisical_events.core.sync.secret_metadata import config_map_reference
-from infisical_events.core.workloads.pod_references import (
-    config_maps_of,
-    read_secrets_of,
-    secrets_of,
-    untracked_volumes_of,
-)
 from infisical_events.core.workloads.pod_states import PodState
 from infisical_events.core.workloads.rollout_progress import (
     RolloutDetails,
     RolloutProgress,
     details_of,
-    kept_text,
     obstacle_of,
     progress_of,
 )
 from infisical_events.core.workloads.workloads import Workload
 
 JSONObject = Mapping[str, Any]
+
+_SECRET_IN_VOLUME = {
+    "azureFile": ("secretName",),
+    "cephfs": ("secretRef", "name"),
+    "csi": ("nodePublishSecretRef", "name"),
+    "flexVolume": ("secretRef", "name"),
+    "iscsi": ("secretRef", "name"),
+    "rbd": ("secretRef", "name"),
+    "scaleIO": ("secretRef", "name"),
+    "storageos": ("secretRef", "name"),
+}
+"""Where a volume that is mounted with the help of a Secret names it (VolumeSource of the Kubernetes API)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,18 @@ class WorkloadState:
 
     @property
     def obstacle_text(self) -> str:
-        """How many pods keep the old template, why, and what to do; empty without an obstacle."""
-        return kept_text(self.progress, self.rollout) if self.obstacle else ""
+        """`5 of 6 pods keep the old template: partition 5; …`, with what to do; empty without an obstacle.
+
+        The pods are those that keep it now, or after the next change of the template.
+        """
+        if not self.obstacle:
+            return ""
+        details, counts, kept = self.rollout, self.rollout.counts, self.rollout.kept
+        if self.progress is RolloutProgress.HELD and counts is not None and details.restart is None:
+            kept = counts.wanted - counts.updated
+        noun = counted(details.wanted, "pod").partition(" ")[2]
+        verb = "keeps" if kept == 1 else "keep"
+        return f"{kept} of {details.wanted} {noun} {verb} the old template: {details.kept_by}"
 
 
 def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
@@ -104,6 +119,15 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
         template_manager=_template_manager(stored["metadata"]),
         patched_at=max((time for _, time, _ in _managers(stored["metadata"], own=True)), default=None),
     )
+
+
+def with_template_of(rollout: JSONObject, deployment: JSONObject | None) -> JSONObject:
+    """The stored Rollout with the pod template and the selector of its stored Deployment."""
+    if deployment is None:
+        return rollout
+    theirs = deployment.get("spec") or {}
+    inherited = {name: theirs[name] for name in ("template", "selector") if theirs.get(name)}
+    return {**rollout, "spec": {**inherited, **(rollout.get("spec") or {})}}
 
 
 def template_annotations_of(kind: WorkloadKind, stored: JSONObject) -> Mapping[str, str]:
@@ -166,3 +190,66 @@ def _managers(metadata: JSONObject, *, own: bool) -> Iterator[tuple[str, datetim
         name, time = str(entry.get("manager")), entry.get("time")
         if time and not entry.get("subresource") and (name == FIELD_MANAGER) is own:
             yield name, datetime.fromisoformat(time).astimezone(UTC), entry.get("fieldsV1") or {}
+
+
+# -- the Secrets and ConfigMaps that a pod template names, in every place where the API has such a name --
+
+
+def secrets_of(pod_spec: JSONObject) -> Iterator[str]:
+    """The names of the Secrets that the pods use."""
+    yield from read_secrets_of(pod_spec)
+    for volume in _entries_of(pod_spec, "volumes"):
+        for kind, path in _SECRET_IN_VOLUME.items():
+            yield from _named(volume, kind, *path)
+    for reference in _entries_of(pod_spec, "imagePullSecrets"):
+        yield from _named(reference, "name")
+
+
+def read_secrets_of(pod_spec: JSONObject) -> Iterator[str]:
+    """The names of the Secrets that containers read, in their environment or as files."""
+    yield from _in_environment(pod_spec, "secretKeyRef", "secretRef")
+    yield from _in_files(pod_spec, "secret", "secretName")
+
+
+def config_maps_of(pod_spec: JSONObject) -> Iterator[str]:
+    """The names of the ConfigMaps that the pods use."""
+    yield from _in_environment(pod_spec, "configMapKeyRef", "configMapRef")
+    yield from _in_files(pod_spec, "configMap", "name")
+
+
+def untracked_volumes_of(pod_spec: JSONObject) -> Iterator[str]:
+    """Volumes of the Secrets Store CSI driver: the driver fetches secrets without a Secret."""
+    for volume in _entries_of(pod_spec, "volumes"):
+        attributes = (volume.get("csi") or {}).get("volumeAttributes") or {}
+        if name := attributes.get("secretProviderClass"):
+            yield f"SecretProviderClass {name}"
+
+
+def _entries_of(holder: JSONObject, *fields: str) -> Iterator[JSONObject]:
+    """The entries of these lists, of which any may be missing or null."""
+    for name in fields:
+        yield from holder.get(name) or ()
+
+
+def _in_environment(pod_spec: JSONObject, of_variable: str, of_all: str) -> Iterator[str]:
+    for container in _entries_of(pod_spec, "initContainers", "containers", "ephemeralContainers"):
+        for variable in _entries_of(container, "env"):
+            yield from _named(variable, "valueFrom", of_variable, "name")
+        for source in _entries_of(container, "envFrom"):
+            yield from _named(source, of_all, "name")
+
+
+def _in_files(pod_spec: JSONObject, kind: str, name_field: str) -> Iterator[str]:
+    """The objects of a kind whose data are mounted, alone or projected with others."""
+    for volume in _entries_of(pod_spec, "volumes"):
+        yield from _named(volume, kind, name_field)
+        for source in _entries_of(volume.get("projected") or {}, "sources"):
+            yield from _named(source, kind, "name")
+
+
+def _named(holder: JSONObject, *path: str) -> Iterator[str]:
+    found: Any = holder
+    for step in path:
+        found = (found or {}).get(step)
+    if isinstance(found, str) and found:
+        yield found

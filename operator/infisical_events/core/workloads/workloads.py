@@ -1,9 +1,9 @@
 """The metadata of a workload, and what its annotations say."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from infisical_events.api import annotations
 from infisical_events.api.resources import GROUP, Restarting, WorkloadKind
@@ -13,6 +13,10 @@ from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.selectors import ALL_TYPES, Selector, select
 
 T = TypeVar("T")
+
+JSONObject = Mapping[str, Any]
+
+_DEPLOYMENT = "Deployment"
 
 _FILTERS = (annotations.EVENTS, annotations.ENVIRONMENT, annotations.SECRET_PATH, annotations.SECRET_KEYS)
 
@@ -127,8 +131,13 @@ class WorkloadFilter:
     mistakes: tuple[str, ...]
 
 
+_NO_FILTER = WorkloadFilter(Selector(ALL_TYPES, None, None, KeyFilter()), ())
+
+
 def workload_filter_of(workload: Workload) -> WorkloadFilter:
-    """Read the filter annotations of a workload."""
+    """Read the filter annotations of a workload; most have none."""
+    if not workload.has_filters:
+        return _NO_FILTER
     mistakes: list[str] = []
 
     def read(key: str, parse: Callable[[tuple[str, ...]], T], otherwise: T) -> T:
@@ -159,3 +168,36 @@ def _event_types(values: tuple[str, ...]) -> frozenset[EventType]:
         return frozenset(map(EventType, values))
     except ValueError:
         raise ValueError(f"write some of {known}, separated by commas") from None
+
+
+# -- an Argo Rollout and the Deployment of its pod template --------------------------------------------
+#
+# With `spec.workloadRef` both are one workload. The Rollout owns the pods, so it is the one that is
+# restarted: a change of the Deployment's template would start a canary of it. Annotations may be on either
+# of them; those of the Rollout come first.
+
+
+def template_owner_of(stored: JSONObject) -> str:
+    """The name of the Deployment whose pod template a stored workload uses; empty if it has its own."""
+    reference = (stored.get("spec") or {}).get("workloadRef") or {}
+    return str(reference.get("name") or "") if reference.get("kind") == _DEPLOYMENT else ""
+
+
+def paired(workloads: Iterable[Workload]) -> tuple[Workload, ...]:
+    """The workloads with each pair as its Rollout."""
+    workloads = tuple(workloads)
+    deployments = {each.name: each for each in workloads if each.kind.kind == _DEPLOYMENT}
+    used = {each.template_owner for each in workloads if each.template_owner}
+    return tuple(
+        with_annotations_of(each, deployments.get(each.template_owner))
+        for each in workloads
+        if not (each.kind.kind == _DEPLOYMENT and each.name in used)
+    )
+
+
+def with_annotations_of(rollout: Workload, deployment: Workload | None) -> Workload:
+    """The Rollout with the annotations of its Deployment, apart from the restart record."""
+    if deployment is None:
+        return rollout
+    others = {key: text for key, text in deployment.annotations.items() if key != annotations.LAST_RESTART}
+    return replace(rollout, annotations={**others, **rollout.annotations})

@@ -40,7 +40,7 @@ class KubeCluster:
         self.list_pods = self._workloads.list_pods
         self.patch_workload = self._workloads.patch
         self.evict_pod = self._workloads.evict_pod
-        self.list_providers = self._providers.list_namespace
+        self.list_providers = self._providers.list
         self.request_sync = self._providers.request_sync
         self.secret_metadata = self._secrets.metadata
         self.config_map = self._secrets.config_map

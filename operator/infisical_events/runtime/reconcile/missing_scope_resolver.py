@@ -50,8 +50,8 @@ class MissingScopeResolver:
     async def resolve(
         self, ledger: Ledger | None, snapshot: Snapshot, received: tuple[ReceivedEvent, ...]
     ) -> ResolvedSnapshot:
-        """Decide about every missing scope: its secrets are found elsewhere, or removed, or kept."""
-        environments = await self._or_none(self.infisical.environments()) if snapshot.missing else None
+        """Decide about the missing scopes of a snapshot: their secrets are elsewhere, or removed, or kept."""
+        environments = await self._or_none(self.infisical.environments())
         missing: list[MissingScope] = []
         for scope in snapshot.missing:
             known = known_states(ledger, scope, received)

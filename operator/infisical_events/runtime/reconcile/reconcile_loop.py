@@ -49,26 +49,25 @@ class ReconcileLoop:
             self._schedule_secret_check()
         while True:
             trigger = await self.triggers.get(self._schedule.wake_at)
-            result = None
-            if self._schedule.is_read_due(_now(), is_triggered=trigger.is_new):
-                result = await self._reconcile(trigger)
+            result, now = None, _now()
+            if self._schedule.is_read_due(now, is_triggered=trigger.is_new):
+                result = await self._reconcile(trigger, now)
             else:
                 self.triggers.put_back(trigger)
-            if self._schedule.is_secret_check_due(_now()):
-                await self._check_secrets()
+            if self.drift_corrector is not None and self._schedule.is_secret_check_due(_now()):
+                await self._check_secrets(self.drift_corrector)
             await self._restart(result.workloads if result else None)
             await self.reconcile_reporter.report_other_installation(self.store.other_installation)
             if result:
                 self._backoff.reset()
                 await self.reconcile_reporter.report(result.report)
 
-    async def _reconcile(self, trigger: Trigger) -> ReconcileResult | None:
+    async def _reconcile(self, trigger: Trigger, now: float) -> ReconcileResult | None:
         """Read once; None if the read failed."""
-        self._schedule = self._schedule.begun(_now(), is_triggered=trigger.is_new, is_full=trigger.is_full)
+        self._schedule = self._schedule.begun(now, is_triggered=trigger.is_new, is_full=trigger.is_full)
+        is_full = self._schedule.is_full_read_due(now)
         try:
-            result = await self.reconciler.reconcile(
-                trigger.events, is_full=self._schedule.is_full_read_due(_now())
-            )
+            result = await self.reconciler.reconcile(trigger.events, is_full=is_full)
         except InfisicalError as error:
             self.triggers.requeue(trigger.events)
             await self.reconcile_reporter.report_failure(error)
@@ -85,7 +84,8 @@ class ReconcileLoop:
             self.reconcile_reporter.count_read(Reason.KUBERNETES_API_ERROR)
             self._schedule = self._schedule.not_stored(_now(), self._backoff.pause())
             return None
-        self.triggers.requeue(result.unshown_events)
+        if result.unshown_events:
+            self.triggers.requeue(result.unshown_events)
         self._schedule = self._schedule.completed(_now(), self._completed(result))
         await self._write_secrets(result)
         return result
@@ -120,10 +120,10 @@ class ReconcileLoop:
         except (KubernetesError, LedgerConflictError) as error:
             log.warning("Secret contents not recorded", extra=self.context.key.log_fields(error=str(error)))
 
-    async def _check_secrets(self) -> None:
+    async def _check_secrets(self, drift_corrector: DriftCorrector) -> None:
         """Correct what other clients did to managed Secrets."""
-        if self.drift_corrector is not None and self.store.ledger is not None:
-            await self.drift_corrector.correct_all(self.store.ledger)
+        if self.store.ledger is not None:
+            await drift_corrector.correct_all(self.store.ledger)
         self._schedule_secret_check()
 
     def _schedule_secret_check(self) -> None:

@@ -15,7 +15,7 @@ from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.ledger.event_correlation import without_event
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.ledger.observation_modes import ReadResult
-from infisical_events.core.restarts.affected_workloads import MatchedChanges
+from infisical_events.core.restarts.planner import MatchedChanges
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.snapshots.changes import Change, compacted, summarize
 from infisical_events.core.snapshots.snapshots import Partition

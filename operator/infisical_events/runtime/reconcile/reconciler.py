@@ -14,9 +14,13 @@ from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.ledger.observation_modes import ReadResult, apply_read, first_ledger
 from infisical_events.core.ledger.transitions import AppliedSnapshots
-from infisical_events.core.restarts.affected_workloads import MatchedChanges, affected_workloads
 from infisical_events.core.restarts.late_workloads import record_unlisted, watch_after_baseline
-from infisical_events.core.restarts.planner import add_pending, add_requested
+from infisical_events.core.restarts.planner import (
+    MatchedChanges,
+    add_pending,
+    add_requested,
+    affected_workloads,
+)
 from infisical_events.core.restarts.user_requests import UserRequests, is_new
 from infisical_events.core.snapshots.selectors import Selection, Selector, select, select_in_steps
 from infisical_events.core.status.text import object_name
@@ -238,11 +242,13 @@ class Reconciler:
         planned = add_pending(ledger, key.name, all_affected, self.context.clock(), since)
         if planned is ledger and not listed.failures:
             self.reconcile_reporter.report_no_workload(matched)
-        if self.spec.mode is Mode.ENFORCE:
+        if self.spec.mode is Mode.DRY_RUN:
+            self.reconcile_reporter.report_dry_run(planned)
+            return ledger
+        if listed.failures:
             changes = (*matched.changes, *(event.change for event in matched.import_events))
-            return record_unlisted(planned, listed.failures, changes, self.context.clock())
-        self.reconcile_reporter.report_dry_run(planned)
-        return ledger
+            planned = record_unlisted(planned, listed.failures, changes, self.context.clock())
+        return planned
 
     def _has_new_request(self, ledger: Ledger | None) -> bool:
         """Whether a user requested something that was not handled yet."""

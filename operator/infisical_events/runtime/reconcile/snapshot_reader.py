@@ -8,10 +8,9 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from infisical_events.api.specs import EventType, Grade, Spec
-from infisical_events.core.ledger.acceptance import ReceivedEvent
+from infisical_events.core.ledger.acceptance import ReceivedEvent, unconfirmed_removals
 from infisical_events.core.ledger.ledger import Header, Ledger
 from infisical_events.core.ledger.observation_modes import ReadResult
-from infisical_events.core.ledger.transitions import unconfirmed_removals
 from infisical_events.core.paths.scopes import Scope, scopes_of
 from infisical_events.core.snapshots.selectors import selectors_of
 from infisical_events.core.snapshots.snapshots import Partition, Snapshot
@@ -65,9 +64,11 @@ class SnapshotReader:
         """The result in which neither missing folders nor hidden keys count as removed."""
         snapshots, missing = [], read_result.missing
         for snapshot in read_result.snapshots:
-            resolved = await self._resolver.resolve(ledger, snapshot, received)
-            snapshots.append(await self._verified(ledger, resolved.snapshot, received))
-            missing = resolved.missing
+            found, missing = snapshot, ()
+            if snapshot.missing:
+                resolved = await self._resolver.resolve(ledger, snapshot, received)
+                found, missing = resolved.snapshot, resolved.missing
+            snapshots.append(await self._verified(ledger, found, received))
         return replace(read_result, snapshots=tuple(snapshots), missing=missing)
 
     async def read_folders(
@@ -139,7 +140,7 @@ class SnapshotReader:
         Raises:
             InfisicalError: the identity may not describe them any more.
         """
-        unconfirmed = unconfirmed_removals(ledger, snapshot, received) if ledger else {}
+        unconfirmed = unconfirmed_removals(ledger.accepted, snapshot, received) if ledger else {}
         hidden: list[Partition] = [
             partition
             for partition, key in unconfirmed.items()

@@ -13,16 +13,8 @@ from infisical_events.api.specs import Mode
 from infisical_events.api.specs import Rollout as RolloutSpec
 from infisical_events.core.ledger.ledger import Ledger, Rollout, without_future_times
 from infisical_events.core.restarts.admission import admit, candidates
-from infisical_events.core.restarts.decisions import (
-    Defer,
-    RequestSync,
-    Restart,
-    RestartDecision,
-    decide,
-    decided_by_plan,
-    found_rollouts,
-    rollout_of,
-)
+from infisical_events.core.restarts.decision_kinds import Defer, RequestSync, Restart, RestartDecision
+from infisical_events.core.restarts.decisions import decide, decided_by_plan, found_rollouts, rollout_of
 from infisical_events.core.restarts.late_workloads import NewList, SubscribedWorkloads, add_late_workloads
 from infisical_events.core.restarts.outcomes import RestartOutcome, next_ledger
 from infisical_events.core.restarts.planner import PlannedAction, RestartPolicy, plan

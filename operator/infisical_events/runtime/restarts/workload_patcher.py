@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from infisical_events.api.annotations import revision_key
 from infisical_events.api.resources import Restarting
-from infisical_events.core.restarts.decisions import Defer, RecordCoverage, Restart, RestartDecision
+from infisical_events.core.restarts.decision_kinds import Defer, RecordCoverage, Restart, RestartDecision
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.restarts.restart_records import RestartCause, coverage_patch, restart_patch
 from infisical_events.core.status.reasons import Reason

@@ -164,7 +164,7 @@ class StreamController:
             self.context.key, event.type, self.context.clock(), is_matched=bool(selection.selected)
         )
         if selection.selected:
-            log.info("received event", extra=self.context.key.log_fields(change=describe_event(event)))
+            log.info("received event", extra=self.reporter.extra | {"change": describe_event(event)})
             self.triggers.add(received)
         elif selection.rejection_reason:
             self.reporter.record_skip(

@@ -175,7 +175,7 @@ class StreamHandover:
                 self._closed(notification.connection)
                 if notification.connection.is_replaced:
                     yield REPLACED  # only now all of its items are delivered
-            elif self._is_news(notification):
+            elif self._former is None or self._is_news(notification, self._former):
                 yield notification.item
 
     def _open(self) -> StreamConnection:
@@ -213,11 +213,9 @@ class StreamHandover:
         retry = min(_RETRY, max(_RETRY_SHARE * self._life(), _SOONEST_RETRY))
         self._due = asyncio.get_running_loop().time() + retry
 
-    def _is_news(self, received: Received) -> bool:
+    def _is_news(self, received: Received, former: StreamConnection) -> bool:
         """Whether the other one of two open streams has not delivered it already."""
-        if self._former is None:
-            return True
-        side = 1 if received.connection is self._former else -1
+        side = 1 if received.connection is former else -1
         is_news = self._ahead[received.item] * side >= 0
         self._ahead[received.item] += side
         return is_news

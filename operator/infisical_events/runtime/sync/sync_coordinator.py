@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from infisical_events.api.resources import INFISICAL_SECRET, STATIC_SECRET
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart
-from infisical_events.core.ledger.revisions import revision_of
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart, revision_of
 from infisical_events.core.restarts.restart_records import pod_content_of
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
@@ -204,11 +203,10 @@ class SyncRound:
             KubernetesError: a Secret cannot be read, or a kind of provider that may write it cannot be listed
                 and the time for a sync is not over.
         """
-        pod_content = pod_content_of(state.workload, self.ledger)
         if not state.references:
-            return WorkloadSecrets(
-                pending, pod_content, self.timeout, untracked_volumes=state.untracked_volumes
-            )
+            nothing = PodContent({})
+            return WorkloadSecrets(pending, nothing, self.timeout, untracked_volumes=state.untracked_volumes)
+        pod_content = pod_content_of(state.workload, self.ledger)
         managed = (*await self._managed(state, pending), *await self._of_siblings(state, pending))
         writers = [provider for provider in self.providers if provider.references & state.references]
         own = (each.name for each in managed)

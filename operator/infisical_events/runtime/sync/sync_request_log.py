@@ -7,7 +7,7 @@ it. `sync_coordinator` keeps one log per subscription; it ends with the process.
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from infisical_events.core.ledger.revisions import is_revision_at_least
+from infisical_events.core.ledger.ledger import is_revision_at_least
 from infisical_events.core.sync.secret_providers import SecretProvider
 from infisical_events.core.sync.sync_requests import SentRequest, sync_request_of
 

@@ -14,7 +14,7 @@ from infisical_events.api.specs import Grade
 from infisical_events.core.ledger.acceptance import AcceptedState
 from infisical_events.core.ledger.codec import FORMAT, UnreadableLedgerError, decode, encode, is_stored_as
 from infisical_events.core.ledger.ledger import Header, Ledger, RecentlyRemoved, Rollout, UnmatchedImportEvent
-from infisical_events.core.snapshots.diffs import diff
+from infisical_events.core.snapshots.changes import diff
 from infisical_events.core.snapshots.snapshots import PartitionState, SecretVersion, short_id
 from support import reports
 from support.builders import (

@@ -8,11 +8,10 @@ from infisical_events.core.ledger.missing_scopes import (
     known_states,
     moved_folder,
     removal_of,
-    renamed_partitions,
     under_old_name,
 )
 from infisical_events.core.paths.scopes import Folder, Scope
-from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion, Snapshot
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion
 from support.builders import DELETE, a_folder, a_ledger, a_partition, a_scope, an_event, at, received
 
 SHOP = a_scope("/shop/**")
@@ -91,19 +90,6 @@ def test_keys_that_events_reported_as_deleted_are_not_kept() -> None:
     known = known_states(a_ledger(held, scopes=[SHOP]), SHOP, told)
     assert known.keys() == {a_partition("/shop/pay")}
     assert [change.key for change in removal_of(known)] == ["B", "C"]
-
-
-def test_a_partition_is_renamed_when_its_secrets_are_elsewhere() -> None:
-    """It has vanished, and another one has appeared with its ids."""
-    held = {a_partition("/shop/a"): AcceptedState(a_state("a"), at(0))}
-    here, there = {a_partition("/shop/a"): a_state("a")}, {a_partition("/shop/b"): a_state("a")}
-
-    def renamed(seen: dict[Partition, PartitionState]) -> dict[Partition, Partition]:
-        return renamed_partitions(held, Snapshot((SHOP,), seen, at(1), at(1)))
-
-    assert renamed(there) == {a_partition("/shop/a"): a_partition("/shop/b")}
-    assert renamed(here | there) == {}
-    assert renamed({a_partition("/shop/b"): a_state("z")}) == {}
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,13 @@ from dataclasses import replace
 from infisical_events.api.specs import Grade
 from infisical_events.core.ledger.acceptance import MAX_READ_LAG, AcceptedState
 from infisical_events.core.ledger.ledger import Header, Ledger, UnmatchedImportEvent
-from infisical_events.core.ledger.observation_modes import ReadResult, apply_read, first_ledger
-from infisical_events.core.snapshots.snapshots import PartitionState, Snapshot
+from infisical_events.core.ledger.observation_modes import (
+    ReadResult,
+    apply_read,
+    first_ledger,
+    renamed_partitions,
+)
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, Snapshot
 from support.builders import (
     CREATE,
     HEADER,
@@ -201,3 +206,17 @@ def test_a_value_that_is_hidden_for_once_is_no_change() -> None:
 
     assert taken.changes == ()
     assert taken.ledger.accepted_for(OWN).state == a_partition_state(A=("A", 1, "d1"))
+
+
+def test_a_partition_is_renamed_when_its_secrets_are_elsewhere() -> None:
+    """It has vanished, and another one has appeared with its ids."""
+    shop, old, new = a_scope("/shop/**"), a_partition("/shop/a"), a_partition("/shop/b")
+    here, there = {old: a_partition_state(A=("a", 1))}, {new: a_partition_state(A=("a", 1))}
+    held = {old: AcceptedState(here[old], at(0))}
+
+    def renamed(seen: dict[Partition, PartitionState]) -> dict[Partition, Partition]:
+        return renamed_partitions(held, Snapshot((shop,), seen, at(1), at(1)))
+
+    assert renamed(there) == {old: new}
+    assert renamed(here | there) == {}
+    assert renamed({new: a_partition_state(Z=("z", 1))}) == {}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.core.ledger.acceptance import MAX_READ_LAG, ReceivedEvent
+from infisical_events.core.ledger.acceptance import MAX_READ_LAG, ReceivedEvent, unconfirmed_removals
 from infisical_events.core.ledger.event_correlation import (
     without_event,
 )
@@ -14,13 +14,9 @@ from infisical_events.core.ledger.ledger import (
     Ledger,
     UnmatchedImportEvent,
 )
-from infisical_events.core.ledger.transitions import (
-    apply_snapshot,
-    unconfirmed_removals,
-)
+from infisical_events.core.ledger.transitions import apply_snapshot
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.changes import Change
-from infisical_events.core.snapshots.diffs import content_changes
+from infisical_events.core.snapshots.changes import Change, diff_by_content
 from infisical_events.core.snapshots.snapshots import PartitionState, Snapshot, is_covered
 from support.builders import (
     IMPORT,
@@ -109,9 +105,9 @@ def test_reported_changes_are_the_difference_of_accepted_states(
     moved = {
         (change.scope, change.key)
         for partition in {*ledger.accepted, *snapshot.partitions}
-        for change in content_changes(
+        for change in diff_by_content(
             partition, ledger.accepted_for(partition).state, found.ledger.accepted_for(partition).state
-        )
+        )[0]
     }
 
     assert {(change.scope, change.key) for change in found.changes} == moved
@@ -171,7 +167,7 @@ def test_an_unverified_partition_keeps_its_accepted_state() -> None:
 
     taken = applied(ledger, late.with_unverified([OWN]))
 
-    assert list(unconfirmed_removals(ledger, late, ())) == [OWN]
+    assert list(unconfirmed_removals(ledger.accepted, late, ())) == [OWN]
     assert (taken.changes, taken.read_again_at) == ((), None)
     assert taken.ledger.accepted_for(OWN).state == a_partition_state(A=1)
 

@@ -8,11 +8,20 @@ from hypothesis import strategies as st
 
 from infisical_events.api.specs import OnFailure, Order
 from infisical_events.api.specs import Rollout as Rules
-from infisical_events.core.ledger.ledger import Rollout
-from infisical_events.core.restarts.admission import Candidate, admit
+from infisical_events.core.ledger.ledger import Rollout, Unconfirmed
+from infisical_events.core.restarts.admission import Candidate, admit, is_waiting
+from infisical_events.core.restarts.decision_kinds import (
+    Defer,
+    RequestSync,
+    Resolve,
+    Restart,
+    RestartDecision,
+)
 from infisical_events.core.status.reasons import Reason
-from support.builders import START
+from support.builders import START, a_pending_restart, a_workload
 
+PENDING = a_pending_restart()
+UNCONFIRMED = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)
 FREE = Rules()
 HALTING = Rules(on_failure=OnFailure.HALT)
 BY_WAVE = Rules(order=Order.BY_WAVE)
@@ -150,3 +159,22 @@ def test_somebody_is_let_in(waiting: list[Candidate], begun: list[Rollout], rule
     assert admit(ready, begun, Rules(on_failure=OnFailure.CONTINUE)) == dict.fromkeys(
         admit(ready, begun, rules)
     )
+
+
+@pytest.mark.parametrize(
+    ("made", "has_place"),
+    [
+        (RequestSync(pending=PENDING), True),
+        (Defer(pending=PENDING, reason=Reason.RESYNCING), True),
+        (Defer(pending=PENDING, reason=Reason.COOLING_DOWN), True),
+        (Defer(pending=PENDING, reason=Reason.PAUSED), False),
+        (Defer(pending=PENDING, reason=Reason.SECRET_REJECTED), False),
+        (Defer(pending=PENDING, reason=Reason.RESYNC_TIMED_OUT), False),
+        (Defer(pending=UNCONFIRMED, reason=Reason.RESYNCING), False),
+        (Resolve(pending=PENDING, reason=Reason.NO_DATA_CHANGE), False),
+        (Restart(pending=PENDING, workload=a_workload()), False),
+    ],
+)
+def test_who_waits_in_the_order_of_restarts(made: RestartDecision, has_place: bool) -> None:  # noqa: FBT001
+    """What may last without an end, and what was restarted already, holds up no other workload."""
+    assert is_waiting(made) is has_place

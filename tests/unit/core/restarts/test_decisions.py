@@ -9,17 +9,18 @@ import pytest
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WORKLOAD_KINDS
 from infisical_events.api.specs import Action, OnTimeout
 from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
-from infisical_events.core.restarts.decisions import (
+from infisical_events.core.restarts.decision_kinds import (
     Defer,
-    GatheredWorkload,
     RecordCoverage,
     RequestSync,
     Resolve,
     Restart,
     RestartDecision,
+)
+from infisical_events.core.restarts.decisions import (
+    GatheredWorkload,
     decide,
     decided_by_plan,
-    is_waiting,
     needs_pod_times,
 )
 from infisical_events.core.restarts.planner import Deferred, Resolved, RestartNow, RestartPolicy
@@ -148,7 +149,7 @@ def left_to_reloader(
     facts = gathered(
         found,
         action=action,
-        state=WorkloadState(MARKED),
+        state=WorkloadState(MARKED, read_secrets=frozenset(secret.name for secret in read)),
         read_secrets={secret.name: secret for secret in read},
         **fields,
     )
@@ -194,7 +195,8 @@ def test_a_workload_that_is_only_synced_is_left_to_nobody() -> None:
 
 def test_the_other_tool_is_named() -> None:
     """With its annotation and the Secret on which it acts."""
-    facts = gathered(secrets(NEW), state=WorkloadState(MARKED), read_secrets={"env": ENV})
+    state = WorkloadState(MARKED, read_secrets=frozenset({"env"}))
+    facts = gathered(secrets(NEW), state=state, read_secrets={"env": ENV})
 
     assert decision(facts).note == (
         "annotation secret.reloader.stakater.com/reload, on which Stakater Reloader acts for secret/env"
@@ -207,7 +209,7 @@ def test_a_workload_that_ignores_other_reloaders() -> None:
         MARKED, annotations=MARKED.annotations | a_workload(ignore_other_reloaders="true").annotations
     )
     facts = replace(
-        gathered(state=WorkloadState(own), read_secrets={"env": ENV}),
+        gathered(state=WorkloadState(own, read_secrets=frozenset({"env"})), read_secrets={"env": ENV}),
         planned=RestartNow(own, PENDING, Action.RESTART),
     )
 
@@ -296,7 +298,7 @@ def test_an_own_secret_that_is_rejected(now: datetime, on_timeout: OnTimeout) ->
     """Its data has not changed, so nothing is restarted, however long it takes until a person acts."""
     made = decision(gathered(secrets(REJECTED)), now, on_timeout)
 
-    assert (type(made), reason(made), is_waiting(made)) == (Defer, Reason.SECRET_REJECTED, False)
+    assert (type(made), reason(made)) == (Defer, Reason.SECRET_REJECTED)
 
 
 def test_an_own_secret_that_is_rejected_beside_one_that_changed() -> None:
@@ -460,21 +462,3 @@ def test_what_the_plan_decides() -> None:
     assert deferred == Defer(pending=PENDING, workload=WORKLOAD, reason=Reason.COOLING_DOWN, until=LATE)
     assert resolved == Resolve(pending=PENDING, workload=WORKLOAD, reason=Reason.ALREADY_RESTARTED)
     assert decided_by_plan(RestartNow(WORKLOAD, PENDING, Action.RESTART)) is None
-
-
-@pytest.mark.parametrize(
-    ("made", "has_place"),
-    [
-        (RequestSync(pending=PENDING), True),
-        (Defer(pending=PENDING, reason=Reason.RESYNCING), True),
-        (Defer(pending=PENDING, reason=Reason.COOLING_DOWN), True),
-        (Defer(pending=PENDING, reason=Reason.PAUSED), False),
-        (Defer(pending=PENDING, reason=Reason.RESYNC_TIMED_OUT), False),
-        (Defer(pending=TIMED_OUT, reason=Reason.RESYNCING), False),
-        (Resolve(pending=PENDING, reason=Reason.NO_DATA_CHANGE), False),
-        (Restart(pending=PENDING, workload=WORKLOAD), False),
-    ],
-)
-def test_who_waits_in_the_order_of_restarts(made: RestartDecision, has_place: bool) -> None:  # noqa: FBT001
-    """What may last without an end, and what was restarted already, holds up no other workload."""
-    assert is_waiting(made) is has_place

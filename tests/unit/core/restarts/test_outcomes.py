@@ -6,15 +6,8 @@ from datetime import timedelta
 import pytest
 
 from infisical_events.core.ledger.ledger import Rollout, Unconfirmed
-from infisical_events.core.restarts.decisions import (
-    Defer,
-    RecordCoverage,
-    RequestSync,
-    Resolve,
-    Restart,
-    found_rollouts,
-    rollout_of,
-)
+from infisical_events.core.restarts.decision_kinds import Defer, RecordCoverage, RequestSync, Resolve, Restart
+from infisical_events.core.restarts.decisions import found_rollouts, rollout_of
 from infisical_events.core.restarts.outcomes import RestartOutcome, next_ledger
 from infisical_events.core.restarts.pending_summary import restarts_condition
 from infisical_events.core.restarts.rollouts import RolloutUpdate

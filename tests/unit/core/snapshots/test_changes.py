@@ -1,14 +1,19 @@
-"""Changes: their stored form, and how many of them are kept."""
+"""Changes: their stored form, how many of them are kept, and which ones two states differ by."""
+
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.core.paths.path_globs import KeyFilter, compile_path_glob
-from infisical_events.core.snapshots.changes import ANY_KEY, Change, compacted, merged
+from infisical_events.core.snapshots.changes import ANY_KEY, Change, compacted, diff, diff_by_content, merged
 from infisical_events.core.snapshots.selectors import Selector, select
-from support.builders import CREATE, DELETE, UPDATE, a_change
-from support.strategies import changes, event_types, few_changes, few_keys
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion
+from support.builders import CREATE, DELETE, IMPORT, UPDATE, a_change, a_partition, a_partition_state
+from support.strategies import changes, event_types, few_changes, few_keys, own_states, states
+
+OWN, IMPORTED = a_partition("/a"), a_partition("/a", source="/shared")
 
 selectors = st.builds(
     Selector,
@@ -95,3 +100,144 @@ def test_folding_loses_nobody(selector: Selector, few: list[Change], keys: int, 
     assert bool(select([selector], several).selected) <= bool(select([selector], compacted(several)).selected)
     assert compacted(compacted(several)) == compacted(several)
     assert len(compacted(several)) <= 50
+
+
+# -- the difference of two states, as the events that Infisical would send -----------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (a_partition_state(), a_partition_state(A=1), [a_change("A", CREATE)]),
+        (a_partition_state(), a_partition_state(A=3), [a_change("A", CREATE, UPDATE)]),
+        (a_partition_state(A=1), a_partition_state(A=2), [a_change("A", UPDATE)]),
+        (a_partition_state(A=2), a_partition_state(A=1), [a_change("A", UPDATE)]),
+        (a_partition_state(A=1), a_partition_state(), [a_change("A", DELETE)]),
+        (a_partition_state(A=("x", 1)), a_partition_state(A=("y", 1)), [a_change("A", DELETE, CREATE)]),
+        (
+            a_partition_state(A=("x", 1)),
+            a_partition_state(A=("y", 2)),
+            [a_change("A", DELETE, CREATE, UPDATE)],
+        ),
+        (
+            a_partition_state(A=1, B=1),
+            a_partition_state(A=1, C=1),
+            [a_change("B", DELETE), a_change("C", CREATE)],
+        ),
+    ],
+    ids=["create", "create-update", "update", "roll-back", "delete", "replace", "replace-update", "two"],
+)
+def test_a_change_is_attributed(
+    before: PartitionState, after: PartitionState, expected: list[Change]
+) -> None:
+    """A key that comes is a create, one that goes a delete, another version an update."""
+    assert list(diff(OWN, before, after)) == expected
+
+
+def test_a_rename_is_an_update_of_both_names() -> None:
+    """The server reports one secret under another key as `secret:update`."""
+    before, after = a_partition_state(OLD=("x", 1)), a_partition_state(NEW=("x", 2))
+
+    assert diff(OWN, before, after) == (a_change("NEW", UPDATE), a_change("OLD", UPDATE))
+
+
+def test_renames_in_a_circle_are_updates() -> None:
+    """Two secrets that swap their names were renamed; none was created or deleted."""
+    before, after = a_partition_state(A=("x", 1), B=("y", 1)), a_partition_state(A=("y", 1), B=("x", 1))
+
+    assert diff(OWN, before, after) == (a_change("A", UPDATE), a_change("B", UPDATE))
+
+
+def test_a_rename_onto_a_deleted_name_is_both() -> None:
+    """Entries for deletes and entries for updates both match it."""
+    before, after = a_partition_state(A=("x", 1), B=("y", 1)), a_partition_state(B=("x", 2))
+
+    assert diff(OWN, before, after) == (a_change("A", UPDATE), a_change("B", DELETE, UPDATE))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "keys"),
+    [
+        (a_partition_state(A=1, B=1), a_partition_state(A=2, B=1), ["A"]),
+        (a_partition_state(A=1), a_partition_state(), ["A"]),
+        (a_partition_state(0, A=1, B=1), a_partition_state(1, A=1, B=1), ["A", "B"]),
+        (a_partition_state(0, A=1), a_partition_state(1, B=1), ["A", "B"]),
+        (a_partition_state(0), a_partition_state(1), ["*"]),
+    ],
+    ids=["an imported key", "an import gone", "another rank", "rank and keys", "rank of nothing"],
+)
+def test_an_import_is_mutated(before: PartitionState, after: PartitionState, keys: list[str]) -> None:
+    """Whatever changes in an import mutates the importing folder; its rank concerns all of its keys."""
+    assert list(diff(IMPORTED, before, after)) == [a_change(key, IMPORT) for key in keys]
+
+
+def test_an_import_of_a_recursive_read_belongs_to_its_whole_scope() -> None:
+    """The list does not name the importing folder, so the change may be of any of them."""
+    partition = a_partition("/a/**", source="/shared")
+
+    assert diff(partition, a_partition_state(), a_partition_state(A=1)) == (
+        a_change("A", IMPORT, path="/a/**"),
+    )
+
+
+@given(own_states, own_states)
+def test_own_bodies_differ_if_they_do_not_agree(before: PartitionState, after: PartitionState) -> None:
+    """There is a change if and only if the bodies do not agree, one for each key that differs."""
+    changes = diff(OWN, before, after)
+
+    assert (not changes) == before.agrees(after)
+    assert [change.key for change in changes] == sorted(
+        key
+        for key in before.versions.keys() | after.versions.keys()
+        if not _agree(before.versions.get(key), after.versions.get(key))
+    )
+
+
+def _agree(old: SecretVersion | None, new: SecretVersion | None) -> bool:
+    return old is not None and new is not None and old.agrees(new)
+
+
+@given(states, states)
+def test_imports_differ_if_they_do_not_agree(before: PartitionState, after: PartitionState) -> None:
+    """There is a mutation if and only if the bodies do not agree."""
+    changes = diff(IMPORTED, before, after)
+
+    assert (not changes) == before.agrees(after)
+    assert all(change.types == {IMPORT} for change in changes)
+
+
+@given(own_states, own_states)
+def test_what_comes_one_way_goes_the_other(before: PartitionState, after: PartitionState) -> None:
+    """A key created in one direction is deleted in the other one, and a rename stays a rename."""
+    there = {change.key: change.types for change in diff(OWN, before, after)}
+    back = {change.key: change.types for change in diff(OWN, after, before)}
+
+    assert there.keys() == back.keys()
+    assert {key for key in there if CREATE in there[key]} == {key for key in back if DELETE in back[key]}
+
+
+# -- a version is not content -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("partition", "before", "after", "keys"),
+    [
+        (OWN, {"A": ("a", 1, "x")}, {"A": ("a", 2, "x")}, []),
+        (OWN, {"A": ("a", 1, "x")}, {"A": ("a", 2, "y")}, ["A"]),
+        (OWN, {"A": ("a", 1, "x")}, {"A": ("a", 2)}, ["A"]),
+        (OWN, {"A": ("a", 1)}, {"A": ("a", 2, "x")}, ["A"]),
+        (OWN, {"A": ("a", 1, "x")}, {"A": ("b", 1, "x")}, ["A"]),
+        (OWN, {"A": ("a", 1, "x")}, {"B": ("a", 2, "x")}, ["A", "B"]),
+        (OWN, {"A": ("a", 1, "x"), "B": 1}, {"A": ("a", 2, "x"), "B": 2}, ["B"]),
+        (IMPORTED, {"A": ("a", 1, "x")}, {"A": ("a", 2, "x")}, []),
+        (IMPORTED, {"A": ("a", 1, "x"), "B": 1}, {"A": ("a", 2, "x"), "B": 2}, ["B"]),
+        (IMPORTED, {"A": ("a", 1, "x")}, {"rank": 1, "A": ("a", 2, "x")}, ["A"]),
+    ],
+)
+def test_a_new_version_with_the_same_value_is_no_change(
+    partition: Partition, before: dict[str, Any], after: dict[str, Any], keys: list[str]
+) -> None:
+    """As far as digests show it; a renamed secret or another place in the list of imports is a change."""
+    changes, _ = diff_by_content(partition, a_partition_state(**before), a_partition_state(**after))
+
+    assert [change.key for change in changes] == keys

@@ -10,11 +10,11 @@ from infisical_events.core.workloads.rollout_progress import (
     RolloutDetails,
     RolloutProgress,
     details_of,
-    kept_text,
     obstacle_of,
     progress_of,
 )
-from support.builders import CRON_JOB, DAEMON_SET, DEPLOYMENT, JOB, ROLLOUT, STATEFUL_SET
+from infisical_events.core.workloads.workload_state import WorkloadState
+from support.builders import CRON_JOB, DAEMON_SET, DEPLOYMENT, JOB, ROLLOUT, STATEFUL_SET, a_workload
 
 COMPLETE, UNAVAILABLE, UNDER_WAY, HELD, FAILED = RolloutProgress
 ON_DELETE = {"updateStrategy": {"type": "OnDelete"}}
@@ -327,4 +327,10 @@ def test_why_pods_keep_the_old_template(
 )
 def test_how_many_pods_keep_it(kind: WorkloadKind, status: object, spec: Any, text: str) -> None:  # noqa: ANN401
     """The number, why, and what to do; before a change it is what will be kept."""
-    assert kept_text(progress(kind, status, **spec), details(kind, status, **spec)) == text
+    state = WorkloadState(
+        a_workload(),
+        progress=progress(kind, status, **spec),
+        rollout=details(kind, status, **spec),
+        obstacle=Reason.ROLLOUT_PAUSED,
+    )
+    assert state.obstacle_text == text

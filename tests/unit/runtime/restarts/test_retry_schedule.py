@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from infisical_events.core.ledger.ledger import Ledger, Unconfirmed
-from infisical_events.core.restarts.decisions import Defer, Resolve, Restart, rollout_of
+from infisical_events.core.restarts.decision_kinds import Defer, Resolve, Restart
+from infisical_events.core.restarts.decisions import rollout_of
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.restarts.retry_schedule import RetrySchedule
