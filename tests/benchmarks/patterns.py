@@ -14,7 +14,7 @@ from infisical_events.core.interruptible import Interruptible, run_to_end
 from infisical_events.core.restarts.planner import MatchedChanges, affected_workloads
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.snapshots.selectors import select_in_steps, selectors_of
-from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
+from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler
 from support.builders import UPDATE, a_change, a_spec, a_workload, an_entry
 
 _ENTRIES, _PATTERNS = 10, 100

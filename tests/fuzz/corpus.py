@@ -14,10 +14,10 @@ from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamItem, StreamLimits, open_stream
-from infisical_events.infisical.fair_reads import StreamPace
 from infisical_events.infisical.infisical_errors import StreamEndedError
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.tokens import TokenProvider
+from infisical_events.infisical.transport.fair_reads import StreamPace
 from support.infisical_sessions import BY_HAND, PROJECT, given
 
 

@@ -18,7 +18,7 @@ from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
+from infisical_events.runtime.limits.fair_scheduling import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.subscription.dependencies import Dependencies

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.address_backoff import AddressBackoffs
 from infisical_events.infisical.infisical_errors import InfisicalError
+from infisical_events.infisical.transport.address_backoff import AddressBackoffs
 from support.virtual_time import in_virtual_time
 
 LIMITED = httpx.URL("https://app.infisical.com/api/v4/secrets")

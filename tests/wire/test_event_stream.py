@@ -14,7 +14,6 @@ from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFram
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamItem, StreamLimits, open_stream
-from infisical_events.infisical.fair_reads import StreamPace
 from infisical_events.infisical.http_client import new_client
 from infisical_events.infisical.infisical_errors import (
     InfisicalError,
@@ -26,6 +25,7 @@ from infisical_events.infisical.infisical_errors import (
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session
 from infisical_events.infisical.tokens import TokenProvider
+from infisical_events.infisical.transport.fair_reads import StreamPace
 from infisical_sandbox.server import Controls, Ending, Options, Sandbox
 from infisical_sandbox.server.domain import generations
 from support.builders import a_spec, an_entry

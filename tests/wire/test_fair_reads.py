@@ -8,17 +8,18 @@ import pytest
 
 from fuzz.corpus import A, B, hearings_of
 from infisical_events.infisical.event_stream import StreamItem
-from infisical_events.infisical.fair_reads import ReadTurns, StreamPace
 from infisical_events.infisical.infisical_errors import StreamEndedError
+from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.runtime.limits.fair_scheduling import FairQueue
 from support.virtual_time import in_virtual_time
 
 
 async def test_a_namespace_with_many_connections_does_not_go_first() -> None:
     """Two hundred connections of one namespace wait; the first one of another is the second in turn."""
-    turns, order = ReadTurns(), list[str]()
+    turns, order = FairQueue(0, 0), list[str]()
 
     async def read(namespace: str) -> None:
-        await turns.take(namespace)
+        await turns.acquire(namespace)
         order.append(namespace)
 
     async with asyncio.TaskGroup() as tasks:
@@ -32,10 +33,10 @@ async def test_a_namespace_with_many_connections_does_not_go_first() -> None:
 
 async def test_a_cancelled_turn_is_the_next_ones() -> None:
     """A stream that is closed while it waits holds up nobody."""
-    turns = ReadTurns()
-    await turns.take("a")
-    cancelled = asyncio.create_task(turns.take("a"))
-    after = asyncio.create_task(turns.take("a"))
+    turns = FairQueue(0, 0)
+    await turns.acquire("a")
+    cancelled = asyncio.create_task(turns.acquire("a"))
+    after = asyncio.create_task(turns.acquire("a"))
     await asyncio.sleep(0)
     cancelled.cancel()
 
@@ -45,7 +46,7 @@ async def test_a_cancelled_turn_is_the_next_ones() -> None:
 
 async def test_turns_are_one_per_iteration_of_the_loop() -> None:
     """Whatever each of them costs, other tasks run in between."""
-    turns, iterations, taken = ReadTurns(), 0, list[int]()
+    turns, iterations, taken = FairQueue(0, 0), 0, list[int]()
 
     async def count() -> None:
         nonlocal iterations
@@ -54,7 +55,7 @@ async def test_turns_are_one_per_iteration_of_the_loop() -> None:
             await asyncio.sleep(0)
 
     async def read() -> None:
-        await turns.take("a")
+        await turns.acquire("a")
         taken.append(iterations)
 
     async with asyncio.TaskGroup() as tasks:

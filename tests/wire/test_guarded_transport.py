@@ -12,10 +12,10 @@ import pytest
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.egress.network_policy import parse_network
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.guarded_transport import GuardedBackend, proxy_to
 from infisical_events.infisical.http_client import NamespaceSharing, new_client, request_json
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.infisical.name_resolver import Resolve
+from infisical_events.infisical.transport.guarded_transport import GuardedBackend, proxy_to
+from infisical_events.infisical.transport.name_resolver import Resolve
 from support.builders import a_spec
 from support.infisical_sessions import PROJECT, a_session, logged_in
 from support.scripted_server import ScriptedServer, always, answer, serving

@@ -14,12 +14,12 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical import http_client
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamLimits, open_stream
-from infisical_events.infisical.fair_reads import StreamPace
 from infisical_events.infisical.http_client import new_client
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session
 from infisical_events.infisical.tokens import TokenProvider
+from infisical_events.infisical.transport.fair_reads import StreamPace
 from support.infisical_sessions import (
     BY_HAND,
     LOOPBACK,

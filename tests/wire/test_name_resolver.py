@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from infisical_events.infisical import name_resolver
-from infisical_events.infisical.name_resolver import NameResolver
+from infisical_events.infisical.transport import name_resolver
+from infisical_events.infisical.transport.name_resolver import NameResolver
 
 GOOD = ("192.0.2.7",)
 

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from infisical_events.core.egress.address_allowlist import DEFAULT_ALLOWED
 from infisical_events.core.egress.network_policy import Network, parse_network
-from infisical_events.infisical.tls import TrustError, check_trust
+from infisical_events.infisical.transport.tls import TrustError, check_trust
 from infisical_events.kube.kubeconfig import ClusterAccess, own_namespace
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.app import bootstrap, logging_setup

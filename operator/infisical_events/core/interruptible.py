@@ -1,6 +1,6 @@
 """Computations that can be interrupted: generators that yield between pieces of work and return their result.
 
-For computations whose length a tenant controls; `runtime.limits.cooperative_scheduler` runs them without
+For computations whose length a tenant controls; `runtime.limits.fair_scheduling` runs them without
 blocking the event loop.
 """
 

@@ -1,9 +1,7 @@
 """A client of Infisical's HTTP API; the only package that imports httpx.
 
-`infisical_errors` classifies failures. `tls` builds the TLS context, `name_resolver` resolves host names in
-threads of its own, `fair_reads` lets connections take turns, `guarded_transport` connects only to allowed IP
-addresses, `responses` quotes a response, and `error_responses` tells Infisical's own errors from those of
-something in between. `address_backoff` shares the waits that a server demands, and `http_client` makes one
+`infisical_errors` classifies failures. The subpackage `transport` connects. `responses` quotes a response,
+and `error_responses` tells Infisical's own errors from those of something in between. `http_client` makes one
 request and reads its response within bounds. `login_guard` shares failed logins between subscriptions,
 `tokens` logs in, and `authorized_client` has the token and sends requests with it. `secret_lists` reads the
 state of folders. `event_stream` reads the stream, whose bytes `sse_lines` splits into lines. `session`

@@ -24,7 +24,6 @@ from infisical_events.core.snapshots.events import (
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.authorized_client import AuthorizedClient, bearer
 from infisical_events.infisical.error_responses import error_body, error_for
-from infisical_events.infisical.fair_reads import StreamPace
 from infisical_events.infisical.http_client import (
     MAX_ERROR_BYTES,
     content_encoding_of,
@@ -42,6 +41,7 @@ from infisical_events.infisical.infisical_errors import (
 )
 from infisical_events.infisical.responses import Response, described
 from infisical_events.infisical.sse_lines import EventTooLongError, lines_of
+from infisical_events.infisical.transport.fair_reads import StreamPace
 
 SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
 

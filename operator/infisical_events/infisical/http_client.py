@@ -25,14 +25,14 @@ import httpx
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted
-from infisical_events.infisical.address_backoff import AddressBackoffs, BackoffTransport
 from infisical_events.infisical.error_responses import error_for
-from infisical_events.infisical.fair_reads import ReadTurns, StreamPace, TakeTurn
-from infisical_events.infisical.guarded_transport import new_transport
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.infisical.name_resolver import NameResolver, Resolve
 from infisical_events.infisical.responses import Response, described
-from infisical_events.infisical.tls import tls_context
+from infisical_events.infisical.transport.address_backoff import AddressBackoffs, BackoffTransport
+from infisical_events.infisical.transport.fair_reads import StreamPace, TakeTurn
+from infisical_events.infisical.transport.guarded_transport import new_transport
+from infisical_events.infisical.transport.name_resolver import NameResolver, Resolve
+from infisical_events.infisical.transport.tls import tls_context
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds for each step of an ordinary request: httpx limits each wait for bytes separately."""
@@ -58,6 +58,10 @@ _CHUNK_BYTES = 64 * 1024
 """Bytes that are decompressed at a time."""
 
 
+async def _no_turns() -> None:
+    """Nobody else reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class NamespaceSharing:
     """What the clients of a namespace share with one another and with other namespaces.
@@ -70,7 +74,7 @@ class NamespaceSharing:
     """
 
     resolve: Resolve = field(default_factory=lambda: NameResolver().for_namespace(""))
-    take_turn: TakeTurn = field(default_factory=lambda: ReadTurns().for_namespace(""))
+    take_turn: TakeTurn = _no_turns
     backoffs: AddressBackoffs = field(default_factory=AddressBackoffs)
     pace: StreamPace = field(default_factory=StreamPace)
 

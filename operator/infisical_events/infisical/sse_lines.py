@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import AsyncIterator, Iterator
 
-from infisical_events.infisical.fair_reads import StreamPace
+from infisical_events.infisical.transport.fair_reads import StreamPace
 
 MAX_EVENT_LENGTH = 1024 * 1024
 """Characters; enough for an event with 10,000 keys. Infisical changes 1,000 at once, at most."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.clock import Clock
-from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
+from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster

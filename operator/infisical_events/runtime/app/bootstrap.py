@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import kopf
@@ -17,12 +18,12 @@ from infisical_events.api.specs import Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
-from infisical_events.infisical.address_backoff import AddressBackoffs
-from infisical_events.infisical.fair_reads import ReadTurns, StreamPace
 from infisical_events.infisical.http_client import NamespaceSharing
 from infisical_events.infisical.login_guard import LoginGuard
-from infisical_events.infisical.name_resolver import NameResolver
 from infisical_events.infisical.session import Session, SessionDependencies
+from infisical_events.infisical.transport.address_backoff import AddressBackoffs
+from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.infisical.transport.name_resolver import NameResolver
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.digest_key_secret import DigestKeySecret
 from infisical_events.kube.discovery import Discovery
@@ -39,6 +40,7 @@ from infisical_events.runtime.app.memory_trim import trim_forever, trimmer
 from infisical_events.runtime.app.settings import Settings
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.inspection.annotation_inspector import AnnotationInspector
+from infisical_events.runtime.limits.fair_scheduling import FairQueue
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
@@ -158,14 +160,14 @@ def _lease_manager(
 
 def infisical_opener(keys: DigestKeys, egress: EgressPolicy) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
-    guard, backoffs, resolver, turns = LoginGuard(), AddressBackoffs(), NameResolver(), ReadTurns()
+    guard, backoffs, resolver, turns = LoginGuard(), AddressBackoffs(), NameResolver(), FairQueue(0, 0)
     paces: defaultdict[str, StreamPace] = defaultdict(StreamPace)
 
     def open_infisical(
         namespace: str, address: str, spec: Spec, credentials: CredentialsSource
     ) -> AbstractAsyncContextManager[Infisical]:
         sharing = NamespaceSharing(
-            resolver.for_namespace(namespace), turns.for_namespace(namespace), backoffs, paces[namespace]
+            resolver.for_namespace(namespace), partial(turns.acquire, namespace), backoffs, paces[namespace]
         )
         shared = SessionDependencies(guard, keys.current, egress, sharing)
         return Session.opened(address, spec, credentials, utc_now, shared)

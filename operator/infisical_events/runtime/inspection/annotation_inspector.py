@@ -30,7 +30,7 @@ from infisical_events.core.workloads.annotation_checks import (
 )
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
 from infisical_events.runtime.inspection.workload_watcher import WorkloadWatcher
-from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
+from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler
 from infisical_events.runtime.ports import Cluster, WorkloadWatch
 from infisical_events.runtime.tasks import race
 

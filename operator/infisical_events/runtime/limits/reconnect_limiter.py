@@ -9,7 +9,7 @@ import math
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
-from infisical_events.runtime.limits.fair_queue import FairQueue
+from infisical_events.runtime.limits.fair_scheduling import FairQueue
 
 _STEP, _BURST = 0.04, 4
 """Seconds between two connects, and how many need not wait: at most 29 start in any second.

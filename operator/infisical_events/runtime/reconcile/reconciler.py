@@ -29,7 +29,7 @@ from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.reconcile.reconcile_report import ReadReport, ReconcileReporter
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
-from infisical_events.runtime.restarts.workload_lister import WorkloadLister
+from infisical_events.runtime.restarts.gatherer import WorkloadLister
 from infisical_events.runtime.status.subscription_store import SubscriptionStore
 from infisical_events.runtime.subscription_context import SubscriptionContext
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator

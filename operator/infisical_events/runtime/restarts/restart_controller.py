@@ -24,11 +24,10 @@ from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.restart_budget import RestartBudget
-from infisical_events.runtime.restarts.gatherer import GatheredRound, Gatherer
+from infisical_events.runtime.restarts.gatherer import GatheredRound, Gatherer, WorkloadLister
 from infisical_events.runtime.restarts.restart_report import RestartReporter
 from infisical_events.runtime.restarts.retry_schedule import RetrySchedule
 from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
-from infisical_events.runtime.restarts.workload_lister import WorkloadLister
 from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
 from infisical_events.runtime.status.subscription_store import SubscriptionStore
 

@@ -15,7 +15,7 @@ from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.sharding.assignment import shard_of
 from infisical_events.core.subscriptions import ListedSubscription, SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.limits.fair_queue import FairQueue
+from infisical_events.runtime.limits.fair_scheduling import FairQueue
 from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
 

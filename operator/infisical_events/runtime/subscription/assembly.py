@@ -11,11 +11,10 @@ from infisical_events.runtime.reconcile.reconcile_loop import ReconcileLoop
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
 from infisical_events.runtime.reconcile.reconciler import Reconciler
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
-from infisical_events.runtime.restarts.gatherer import Gatherer
+from infisical_events.runtime.restarts.gatherer import Gatherer, WorkloadLister
 from infisical_events.runtime.restarts.restart_controller import RestartController
 from infisical_events.runtime.restarts.restart_report import RestartReporter
 from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
-from infisical_events.runtime.restarts.workload_lister import WorkloadLister
 from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
 from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder

@@ -6,7 +6,7 @@ from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.core.sync.value_digests import DigestKeySource
 from infisical_events.runtime.clock import Clock
-from infisical_events.runtime.limits.cooperative_scheduler import CooperativeScheduler
+from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.limits.reconnect_limiter import ReconnectLimiters
 from infisical_events.runtime.limits.restart_budget import RestartBudget

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from infisical_events.core.interruptible import Interruptible
-from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
+from infisical_events.runtime.limits.fair_scheduling import SLICE, CooperativeScheduler
 from support.virtual_time import in_virtual_time
 
 

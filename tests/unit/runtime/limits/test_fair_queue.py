@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from infisical_events.runtime.limits.fair_queue import FairQueue
+from infisical_events.runtime.limits.fair_scheduling import FairQueue
 from support.virtual_time import in_virtual_time
 
 

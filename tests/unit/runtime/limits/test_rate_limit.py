@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_events.runtime.limits.fair_queue import RateLimit, reserve
+from infisical_events.runtime.limits.fair_scheduling import RateLimit, reserve
 
 
 def waits(moments: list[float]) -> list[float]:

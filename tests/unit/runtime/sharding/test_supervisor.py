@@ -19,7 +19,7 @@ from infisical_events.kube.kubernetes_errors import (
     UnauthorizedError,
     UnknownOutcomeError,
 )
-from infisical_events.runtime.limits.cooperative_scheduler import SLICE, CooperativeScheduler
+from infisical_events.runtime.limits.fair_scheduling import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.sharding.supervisor import WatchBehindError
 from support.builders import a_ledger, a_raw_spec

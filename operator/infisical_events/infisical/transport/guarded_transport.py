@@ -25,9 +25,9 @@ import httpx
 from infisical_events.core.egress.address_allowlist import ip_of
 from infisical_events.core.egress.network_policy import Address
 from infisical_events.core.status.reasons import Reason
-from infisical_events.infisical.fair_reads import FairStream, TakeTurn
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.infisical.name_resolver import Resolve
+from infisical_events.infisical.transport.fair_reads import FairStream, TakeTurn
+from infisical_events.infisical.transport.name_resolver import Resolve
 
 DenialReason = Callable[[Address], str]
 """Why an IP address is denied, as the end of a sentence; empty if it is allowed."""

@@ -7,9 +7,7 @@ any Infisical would, they are read slowly, and TCP stops their servers.
 
 import asyncio
 import ssl
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import httpcore
@@ -33,41 +31,6 @@ _EVENT_UNITS = 20.0
 _CHARACTERS_PER_UNIT = 512
 _UNITS_IN_ONE_PIECE = 200.0
 """After so many units other tasks run: about a millisecond."""
-
-
-class ReadTurns:
-    """Admits one connection per iteration of the event loop."""
-
-    def __init__(self) -> None:
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._is_taken = False
-
-    def for_namespace(self, namespace: str) -> TakeTurn:
-        """The turns of a namespace's connections."""
-        return partial(self.take, namespace)
-
-    async def take(self, namespace: str) -> None:
-        """Wait for the turn of the namespace."""
-        loop = asyncio.get_running_loop()
-        if self._is_taken:
-            turn = loop.create_future()
-            self._waiting.setdefault(namespace, deque()).append(turn)
-            await turn
-            return
-        self._is_taken = True
-        loop.call_soon(self._admit_next)
-
-    def _admit_next(self) -> None:
-        while self._waiting:
-            namespace, turns = self._waiting.popitem(last=False)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[namespace] = turns
-            if not turn.done():  # cancelled while it waited
-                turn.set_result(None)
-                asyncio.get_running_loop().call_soon(self._admit_next)
-                return
-        self._is_taken = False
 
 
 class FairStream(httpcore.AsyncNetworkStream):

@@ -1,12 +1,25 @@
-"""A rate-limited queue in which namespaces take turns.
+"""Scheduling in which namespaces take turns: of starts, of reads, and of long computations.
 
 A namespace with ten thousand waiting starts delays its own starts and not those of other namespaces: a
 new start waits for at most one start of each other namespace.
+
+All subscriptions share one event loop. A computation that does not end within a slice is queued by its
+namespace: one slice runs at a time, with at least as much time for all other tasks in between.
 """
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from infisical_events.core.interruptible import Interruptible
+
+T = TypeVar("T")
+
+SLICE = 0.01
+"""Seconds of work without a pause; the last step that starts in a slice may take longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,10 @@ def reserve(limit: RateLimit, now: float) -> tuple[RateLimit, float]:
 
 
 class FairQueue:
-    """Admits starts at a rate: a `burst` without waiting, then one every `step` seconds."""
+    """Admits starts at a rate: a `burst` without waiting, then one every `step` seconds.
+
+    Without a step and a burst it admits one per iteration of the event loop.
+    """
 
     def __init__(self, step: float, burst: int) -> None:
         self._limit = RateLimit(step, burst)
@@ -66,3 +82,28 @@ class FairQueue:
                 admitted.set_result(None)
                 break
         self._schedule()
+
+
+class CooperativeScheduler:
+    """Schedules the slices of all computations of the process; `now` is a clock in seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._queue = FairQueue(2 * SLICE, 1)
+
+    async def run(self, namespace: str, steps: Interruptible[T]) -> T:
+        """Run a computation to its end and return its result; a short one never waits.
+
+        Raises:
+            Exception: what the computation raises.
+        """
+        while True:
+            until = self._now() + SLICE
+            try:
+                next(steps)
+                while self._now() < until:
+                    next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            await self._queue.acquire(namespace)
