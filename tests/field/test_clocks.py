@@ -32,6 +32,18 @@ async def test_a_restart_recorded_in_the_future_is_no_cooldown(ahead: timedelta)
         assert harness.rollouts("web") == [1]
 
 
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+@in_virtual_time
+async def test_a_time_at_the_end_of_all_times_holds_up_nobody(time: str) -> None:
+    """Whoever may edit one workload ends the restarts of no other one."""
+    harness = SubscriptionHarness("web", "api", cooldownSeconds=20)
+    record = json.dumps({"time": time, "stamps": {}})
+    harness.cluster.annotate_workload(NAMESPACE, "web", {annotations.LAST_RESTART: record})
+    async with harness:
+        await harness.change()
+        assert harness.rollouts("web", "api") == [1, 1]
+
+
 @in_virtual_time
 async def test_a_restart_in_the_past_is_a_cooldown() -> None:
     """The cooldown after a restart with a believable time is kept."""

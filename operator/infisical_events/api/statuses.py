@@ -12,10 +12,25 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.alias_generators import to_camel
 
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
+
 
 def rfc3339(moment: datetime) -> str:
     """A time in UTC with a precision of seconds, as `metav1.Time` of Kubernetes."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    """An RFC 3339 time in UTC; one without a time zone is in UTC.
+
+    Raises:
+        ValueError: it is none, or so far away that it can only be a mistake or an attack: sums of it and a
+            duration could not be represented.
+    """
+    moment = datetime.fromisoformat(text)
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError("the year of a time is out of range")
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]

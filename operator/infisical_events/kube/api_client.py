@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.api.statuses import parse_time
 from infisical_events.core.status.text import single_line
 from infisical_events.kube.kubernetes_errors import (
     KubernetesError,
@@ -58,7 +59,7 @@ JSONObject = dict[str, Any]
 
 def time_of(text: str) -> datetime:
     """A time as the API server writes it, in UTC; raises ValueError."""
-    return datetime.fromisoformat(text).astimezone(UTC)
+    return parse_time(text)
 
 
 def path_of(*segments: str) -> str:

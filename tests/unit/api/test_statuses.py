@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_events.api.resources import WORKLOAD_KINDS
-from infisical_events.api.statuses import Status, rfc3339
+from infisical_events.api.statuses import Status, parse_time, rfc3339
 from support import reports
 
 zones = st.integers(-23, 23).map(lambda hours: timezone(timedelta(hours=hours)))
@@ -55,3 +55,18 @@ def test_the_kinds_of_workloads() -> None:
         ("batch/v1", "Job"),
         ("argoproj.io/v1alpha1", "Rollout"),
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2201-01-01T00:00:00Z"]
+)
+def test_what_is_no_time_or_too_far_away_is_no_time(text: str) -> None:
+    """Sums with such a time could not be represented."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("text", ["2026-01-01T12:00:00", "2026-01-01T12:00:00Z", "2026-01-01T14:00:00+02:00"])
+def test_a_time_is_in_utc(text: str) -> None:
+    """Also one without a time zone."""
+    assert parse_time(text) == datetime(2026, 1, 1, 12, tzinfo=UTC)

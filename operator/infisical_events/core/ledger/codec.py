@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infisical_events.api.specs import Grade
+from infisical_events.api.statuses import parse_time
 from infisical_events.core.ledger.acceptance import AcceptedState
 from infisical_events.core.ledger.ledger import (
     Header,
@@ -314,7 +315,6 @@ def _encode_time(moment: datetime) -> str:
 
 
 def _decode_time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+    if datetime.fromisoformat(text).tzinfo is None:
         raise ValueError("a time has no time zone")
-    return moment.astimezone(UTC)
+    return parse_time(text)

@@ -12,7 +12,7 @@ from typing import Any
 
 from infisical_events.api import annotations
 from infisical_events.api.resources import Restarting
-from infisical_events.api.statuses import rfc3339
+from infisical_events.api.statuses import parse_time, rfc3339
 from infisical_events.core.ledger.ledger import (
     CLOCK_SKEW,
     Ledger,
@@ -63,15 +63,14 @@ def restart_record_of(workload: Workload) -> RestartRecord:
         secrets = {str(name): str(token) for name, token in dict(raw.get("secrets") or {}).items()}
         if "time" not in raw:  # never restarted by this operator, and covered by somebody's rollout
             return RestartRecord(None, {}, secrets)
-        moment = datetime.fromisoformat(raw["time"])
-        in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = parse_time(raw["time"])
         revisions = {str(name): str(revision) for name, revision in dict(raw["stamps"]).items()}
         unconfirmed = {
             str(name): Unconfirmed(unconfirmed) for name, unconfirmed in dict(raw.get("doubts") or {}).items()
         }
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return RestartRecord(None, {})
-    return RestartRecord(in_utc, revisions, secrets, unconfirmed)
+    return RestartRecord(moment, revisions, secrets, unconfirmed)
 
 
 def _recorded_json(workload: Workload) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infisical_events.api import annotations
+from infisical_events.api.statuses import parse_time
 from infisical_events.core.ledger.ledger import is_revision_at_least
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.sync.secret_providers import SecretProvider
@@ -159,9 +160,9 @@ def sync_request_of(provider: SecretProvider, subscription: str, now: datetime) 
         raw = json.loads(provider.annotations.get(annotations.resync_key(subscription), ""))
         request = SyncRequest(
             revision=str(raw["stamp"]),
-            since=datetime.fromisoformat(raw["since"]).astimezone(UTC),
+            since=parse_time(raw["since"]),
             attempt=int(raw["attempt"]),
-            at=datetime.fromisoformat(raw["at"]).astimezone(UTC),
+            at=parse_time(raw["at"]),
             acknowledged=str(raw["acknowledged"]),
             content_fingerprints={str(name): str(token) for name, token in dict(raw["tokens"]).items()},
         )

@@ -6,9 +6,10 @@ Nothing else of a pod is kept: its environment may contain secrets.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
+from infisical_events.api.statuses import parse_time
 from infisical_events.core.status.text import object_name, single_line
 
 JSONObject = Mapping[str, Any]
@@ -85,7 +86,7 @@ def pod_state_of(stored: JSONObject) -> PodState:
     labels = metadata.get("labels") or {}
     return PodState(
         name=metadata["name"],
-        created_at=datetime.fromisoformat(metadata["creationTimestamp"]).astimezone(UTC),
+        created_at=parse_time(metadata["creationTimestamp"]),
         labels={label: labels[label] for label in _LABELS if label in labels},
         is_ready=is_ready,
         is_terminating="deletionTimestamp" in metadata,

@@ -8,10 +8,11 @@ rules are those of kubectl (`polymorphichelpers/rollout_status.go`), of the cont
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Final
 
+from infisical_events.api.statuses import parse_time
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import single_line
 from infisical_events.core.workloads.pod_states import GENERATION_LABEL, REVISION_LABEL, PodRevision
@@ -359,10 +360,11 @@ def _argo_rollout_details(rollout: _Rollout) -> RolloutDetails:
 
 
 def _time(text: object) -> datetime | None:
-    """In whole seconds, as Argo Rollouts compares them."""
-    if not text:
+    """In whole seconds, as Argo Rollouts compares them; None for what is no time."""
+    try:
+        return parse_time(str(text)).replace(microsecond=0) if text else None
+    except ValueError:
         return None
-    return datetime.fromisoformat(str(text)).astimezone(UTC).replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ It is read one by one and only for a pending restart; lists stay metadata-only.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from infisical_events.api.resources import FIELD_MANAGER, WorkloadKind
+from infisical_events.api.statuses import parse_time
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, object_name
 from infisical_events.core.sync.secret_metadata import config_map_reference
@@ -189,7 +191,8 @@ def _managers(metadata: JSONObject, *, own: bool) -> Iterator[tuple[str, datetim
     for entry in metadata.get("managedFields") or ():
         name, time = str(entry.get("manager")), entry.get("time")
         if time and not entry.get("subresource") and (name == FIELD_MANAGER) is own:
-            yield name, datetime.fromisoformat(time).astimezone(UTC), entry.get("fieldsV1") or {}
+            with suppress(ValueError):
+                yield name, parse_time(time), entry.get("fieldsV1") or {}
 
 
 # -- the Secrets and ConfigMaps that a pod template names, in every place where the API has such a name --
