@@ -1,5 +1,6 @@
 """Reports on one subscription: conditions and counters in its status, Kubernetes Events, logs."""
 
+import asyncio
 import logging
 
 from infisical_events.api.resources import API_VERSION, KIND
@@ -9,10 +10,14 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped
 from infisical_events.core.workloads.workloads import Workload
 from infisical_events.kube.kubernetes_errors import KubernetesError
+from infisical_events.runtime.limits.fair_scheduling import RateLimit, reserve
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.subscription_context import SubscriptionContext
 
 log = logging.getLogger(__name__)
+
+_EVENT_BURST, _EVENT_STEP = 200, 6.0
+"""Kubernetes Events at once, and seconds between two after that: enough for a restart of 100 workloads."""
 
 
 class Reporter:
@@ -24,6 +29,8 @@ class Reporter:
     def __init__(self, context: SubscriptionContext, status: StatusBuilder) -> None:
         self._context = context
         self._status = status
+        self._event_limit = RateLimit(_EVENT_STEP, _EVENT_BURST)
+        self._is_cut = False
         self.key = context.key
         self.extra = context.key.log_fields()
         self.update_condition = status.set_condition
@@ -91,9 +98,20 @@ class Reporter:
         await self._emit(KubeEvent(about, reason, escaped(note), is_warning, is_once))
 
     async def _emit(self, event: KubeEvent) -> None:
-        """Kubernetes Events are best effort: no restart waits for one."""
+        """Kubernetes Events are best effort: no restart waits for one, and a flood is cut."""
+        if not self._may_emit():
+            return
         try:
             await self._context.cluster.emit_event(event)
         except KubernetesError as error:
             fields = self._context.key.log_fields(reason=event.reason, error=str(error))
             log.warning("failed to write Kubernetes Event", extra=fields)
+
+    def _may_emit(self) -> bool:
+        limit, wait = reserve(self._event_limit, asyncio.get_running_loop().time())
+        if not wait:
+            self._event_limit = limit
+        elif not self._is_cut:
+            log.warning("too many Kubernetes Events, leaving some out", extra=self.extra)
+        self._is_cut = bool(wait)
+        return not wait

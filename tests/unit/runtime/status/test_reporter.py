@@ -1,5 +1,7 @@
 """People are told of what turned, once, and of nothing that did not."""
 
+import asyncio
+
 import pytest
 
 from infisical_events.api.statuses import ConditionType
@@ -9,7 +11,7 @@ from infisical_events.runtime.status.reporter import Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from support.builders import a_workload
 from support.fake_cluster import FakeCluster, a_context
-from support.virtual_time import EPOCH
+from support.virtual_time import EPOCH, in_virtual_time
 
 
 @pytest.fixture
@@ -138,3 +140,19 @@ async def test_quiet_update(cluster: FakeCluster, reporter: Reporter) -> None:
         for _ in range(2)
     ]
     assert (found, cluster.notices) == ([True, False], [])
+
+
+@in_virtual_time
+async def test_a_flood_of_events_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """Two minutes with a hundred Events a second: enough for a large restart, then ten a minute."""
+    cluster = FakeCluster()
+    key = cluster.create_subscription("team", "app", {})
+    reporter = Reporter(a_context(cluster, key), StatusBuilder({}, 1, lambda: EPOCH))
+    for _ in range(120):
+        for _ in range(100):
+            await reporter.emit_workload_event(a_workload(), Reason.RESTART_BUDGET_EXHAUSTED, "Held.")
+        await asyncio.sleep(1)
+
+    assert 200 <= len(cluster.notices) <= 221
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("too many Kubernetes Events, leaving some out") <= 21
