@@ -30,7 +30,8 @@ class WriterPlan:
     """An object of another operator that writes the Secret of its own name from one folder.
 
     `takes` is the longest time of a sync and `every` its own interval, in seconds; an instant one receives
-    changes by itself; a dead one never syncs again; an unable one says so in its spec.
+    changes by itself; a dead one never syncs again; an unable one says so in its spec. A foreign one has its
+    data from a generator; the object of a hidden one is in another namespace.
     """
 
     kind: ResourceKind
@@ -41,10 +42,14 @@ class WriterPlan:
     is_instant: bool = False
     is_dead: bool = False
     is_unable: bool = False
+    is_foreign: bool = False
+    is_hidden: bool = False
 
     def __str__(self) -> str:
         """`ExternalSecret ext of prod:/payments (dead)`."""
-        marks = [mark for mark in ("instant", "dead", "unable") if getattr(self, f"is_{mark}")]
+        marks = [
+            mark for mark in ("instant", "dead", "unable", "foreign", "hidden") if getattr(self, f"is_{mark}")
+        ]
         suffix = f" ({', '.join(marks)})" if marks else ""
         timing = f"{self.takes:.1f} s each {self.every:.0f} s"
         return f"{self.kind.kind} {self.name} of {self.folder}, {timing}{suffix}"
@@ -78,7 +83,8 @@ class Environment:
     """How a run begins.
 
     `fields` are those of the spec that stay as they are; `per_minute` and `most_rolling` are the budget of
-    each process; with `stays_failing` a workload whose pods failed once never becomes available again.
+    each process; with `stays_failing` a workload whose pods failed once never becomes available again;
+    `more_patience` are seconds that the work of an adversary takes longer.
     """
 
     fields: Mapping[str, Any] = field(default_factory=lambda: {"action": "Restart", "cooldownSeconds": 0})
@@ -88,6 +94,7 @@ class Environment:
     per_minute: int = 0
     most_rolling: int = 0
     stays_failing: bool = False
+    more_patience: float = 0.0
 
     def workload(self, name: str) -> WorkloadPlan:
         """Its plan."""
@@ -103,7 +110,7 @@ class Environment:
     @property
     def patience(self) -> float:
         """Seconds that all of it takes longer than restarts alone: waves, budgets, cooldowns, timeouts."""
-        return 0.0 if self.is_plain else RESTART_PATIENCE
+        return 0.0 if self.is_plain else RESTART_PATIENCE + self.more_patience
 
     @property
     def is_plain(self) -> bool:

@@ -5,7 +5,7 @@ fails any more, the system reaches its goal, and from then on leaves it alone.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from infisical_events.api.annotations import revision_key
@@ -24,10 +24,11 @@ from infisical_events.core.snapshots.snapshots import (
 )
 from simulation.cluster_model import Rollout, StoredLedger
 from simulation.environment import WORKLOADS
+from simulation.field_invariants import field_violations
 from simulation.histories import TROUBLE_SECONDS
 from simulation.infisical_model import StoredState, TrueChange
 from simulation.restart_invariants import excuse, may_stay_pending, missing, restart_violations
-from simulation.run import MAIN, QUIET_SECONDS, RunRecord, Subject
+from simulation.run import MAIN, QUIET_SECONDS, RunRecord, SpecInForce, Subject
 
 BOUND = 280.0
 """Seconds from the end of all trouble within which every restart is made and nothing is written any more.
@@ -49,6 +50,7 @@ def violations(record: RunRecord) -> list[str]:
         *_lost(record),
         *_not_pending(record),
         *_unstable(record),
+        *field_violations(record),
         *(() if record.environment.is_plain else restart_violations(record)),
         *(broken for subject in record.subjects for broken in _violations_of(record, subject)),
     ]
@@ -98,8 +100,16 @@ def _lost(record: RunRecord) -> Iterator[str]:
         after = [
             r for r in record.cluster.rollouts if r.uid == workloads[-1].uid and last.at <= r.at <= until
         ]
-        if not after and not excuse(record, subject, name, last, None):
+        is_replaced = bool(after) or _is_replaced_by_others(record, workloads[-1].uid, last.at)
+        if not is_replaced and not excuse(record, subject, name, last, None):
             yield f"lost: {name} was not restarted after {last.change} at {last.at:.2f} ({subject.name})"
+
+
+def _is_replaced_by_others(record: RunRecord, uid: str, since: float) -> bool:
+    """Whether a template whose revisions somebody removes has replaced the pods all the same."""
+    is_meddled = bool(record.adversary.stripped) or record.adversary.count_taken_back(uid) > 0
+    rolls = record.cluster.pods.rolls[uid]
+    return is_meddled and any(roll.at >= since and roll.kept_since is None for roll in rolls)
 
 
 def _since(record: RunRecord, subject: Subject, name: str) -> float:
@@ -122,7 +132,9 @@ def _must_be_found(record: RunRecord, subject: Subject, true: TrueChange) -> boo
     in_force = [*before[-1:], *later]
     if ledger is None or not all(select(selectors_of(s.spec), (true.change,)).selected for s in in_force):
         return False
-    if not all(_can_show(entry.spec.observe, true) for entry in in_force):
+    if not all(_can_show(entry.spec.observe, true) for entry in in_force) or _is_other_version(
+        in_force, true
+    ):
         return False
     folder = true.change.scope.folder
     later_creations = [created_at for created_at in subject.creation_times if created_at >= true.at]
@@ -134,6 +146,12 @@ def _must_be_found(record: RunRecord, subject: Subject, true: TrueChange) -> boo
     if any(one.header.grade is Grade.EVENTS for one in ledgers):
         return False
     return not _may_cancel(record, true, ledger)
+
+
+def _is_other_version(specs: Iterable[SpecInForce], true: TrueChange) -> bool:
+    """Whether only the version is another one, and some spec compares values."""
+    is_same = true.before is not None and true.after is not None and true.before.has_same_value(true.after)
+    return is_same and any(entry.spec.observe is Grade.VALUES for entry in specs)
 
 
 def _can_show(grade: Grade | None, true: TrueChange) -> bool:
@@ -207,6 +225,7 @@ def _superfluous(record: RunRecord, subject: Subject) -> Iterator[str]:
             if len(stamps) != len(set(stamps)):
                 yield f"twice: {name} was restarted twice for one of {stamps}"
             allowance = _allowance(record, subject, name) + _belated(record, subject, uid)
+            allowance += record.adversary.count_taken_back(uid)
             for number, rollout in enumerate(rollouts, start=1):
                 causes = {
                     c.at for c in record.infisical.changes if c.at <= rollout.at and _may_concern(subject, c)
@@ -222,6 +241,10 @@ def _rollouts_of(record: RunRecord, subject: Subject) -> list[Rollout]:
 
 
 def _may_concern(subject: Subject, true: TrueChange) -> bool:
+    if all(entry.spec.observe is Grade.VALUES for entry in subject.specs) and _is_other_version(
+        subject.specs, true
+    ):
+        return False
     return any(select(selectors_of(entry.spec), (true.change,)).selected for entry in subject.specs)
 
 
@@ -253,6 +276,8 @@ def _not_pending(record: RunRecord) -> Iterator[str]:
                 yield f"not pending: {rollout.name} was restarted at {rollout.at:.2f} and no ledger had it"
                 continue
             if subject.spec.action is not Action.RESTART:  # then the content of its Secrets decides
+                continue
+            if record.jumps or record.adversary.stamped:  # the recorded times are of other clocks
                 continue
             others = [
                 other
@@ -358,6 +383,7 @@ def _unfounded(record: RunRecord, subject: Subject, ledgers: list[StoredLedger])
             if (
                 pending.seq == new.seq > old.seq
                 and pending.unconfirmed is None
+                and not (pending.reverts or old.unlisted)  # it was found before
                 and old.header.grade is not Grade.EVENTS
             ):
                 for change in set(pending.changes) - pending_changes.get(pending.uid, set()):

@@ -29,8 +29,17 @@ _AT_LAST = 1e9
 _LATE = 12.0
 """Seconds by which a write may come late: a slow call, and a slow answer before it."""
 
+_FOUND_AGAIN = 65.0
+"""Seconds until the next full read, after which a Secret that was rejected is written."""
+
+_IN_FLIGHT = 0.5
+"""Seconds after the end of a process in which others do not know its last write."""
+
 WAS_FIRST = 10.0
 """Seconds that a source which never answers is given to move again, as `docs/resync.md` tells."""
+
+GIVEN_UP_AFTER = 2
+"""Removed sync requests after which a source counts as one that cannot be asked, as `docs/field.md` tells."""
 
 _SLOW = frozenset({"slow_call", "late_write"})
 
@@ -94,14 +103,14 @@ def _was_injected(record: RunRecord, names: frozenset[str], since: float, until:
 
 def _is_alone(record: RunRecord, at: float) -> bool:
     """Whether one operator alone could have written anything at that moment."""
-    alive = [life for life in record.lifetimes if life.begun <= at < life.ended]
+    alive = [life for life in record.lifetimes if life.begun <= at < life.ended + _IN_FLIGHT]
     return len(alive) == 1 and not _was_injected(record, frozenset({"late_write"}), at - _LATE, at)
 
 
 def _sources(record: RunRecord, subject: Subject, name: str) -> Iterator[WriterPlan | ManagedPlan]:
     """The providers of a workload's Secrets that the subscription tracks."""
     used = record.environment.workload(name).secrets
-    plans: list[WriterPlan | ManagedPlan] = [*record.environment.writers]
+    plans: list[WriterPlan | ManagedPlan] = [w for w in record.environment.writers if not w.is_foreign]
     if subject is record.subjects[0]:
         plans += record.environment.managed
     return (plan for plan in plans if plan.name in used)
@@ -143,7 +152,7 @@ def _is_fresh(
     pending, ledger = pending_entry
     needed = _needed(record, pending, ledger, plan)
     held = _content(record, plan.name, version=rollout.version)
-    if needed is None or (held is not None and _index(record, plan, held) >= needed):
+    if needed is None or (held is not None and _has_state(record, plan, held, needed)):
         return True
     if isinstance(plan, WriterPlan) and (
         _has_answered(record, subject, rollout, plan) or _seemed_first(record, subject, rollout, plan)
@@ -167,6 +176,13 @@ def _needed(
     )
 
 
+def _has_state(record: RunRecord, plan: WriterPlan | ManagedPlan, held: SecretWrite, needed: int) -> bool:
+    """Whether a Secret has the content of a state or of a later one; another version may have the same."""
+    own_content = {key: value for key, value in held.content.items() if key not in FOREIGN}
+    is_equal = own_content == record.infisical.past[needed].content(plan.folder)
+    return is_equal or _index(record, plan, held) >= needed
+
+
 def _index(record: RunRecord, plan: WriterPlan | ManagedPlan, held: SecretWrite) -> int:
     """The newest state up to that write in which the folder had this content."""
     own_content = {key: value for key, value in held.content.items() if key not in FOREIGN}
@@ -188,15 +204,20 @@ def _has_answered(record: RunRecord, subject: Subject, rollout: Rollout, plan: W
 
 
 def _seemed_first(record: RunRecord, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
-    """Whether it never answers, had another content than the pods, and was given time to move again."""
+    """Whether it never answers, had another content than the pods, and was given time to move again.
+
+    One that cannot be asked gets no time: its content is all that it shows.
+    """
     asked = _asked_for(record, subject, rollout, plan)
     before = [roll for roll in record.cluster.pods.rolls[rollout.uid] if roll.at < rollout.at]
-    if plan.kind is not INFISICAL_SECRET or not asked or not before:
+    is_silent = plan.is_hidden or _is_given_up(record, plan)
+    if not before or not (is_silent or (plan.kind is INFISICAL_SECRET and asked)):
         return False
     begun_with = _content(record, plan.name, at=before[-1].first_created_at)
     held = _content(record, plan.name, version=rollout.version)
     is_other = begun_with is not None and held is not None and begun_with.content != held.content
-    return is_other and rollout.at >= min(entry.at for entry in asked) + WAS_FIRST
+    had_time = is_silent or rollout.at >= min(entry.at for entry in asked) + WAS_FIRST
+    return is_other and had_time
 
 
 def _asked_for(
@@ -222,11 +243,28 @@ def is_overdue(
     """Whether the source will never sync, or had its time and the spec says to restart all the same."""
     if isinstance(plan, WriterPlan) and plan.is_unable:
         return True
+    if isinstance(plan, ManagedPlan) and _is_rejected(record, plan, rollout.at):
+        return True
     if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
         return False
+    if any(_seconds(pending) <= at <= rollout.at for at in record.jumps):
+        return True  # a time of the clock before the jump
     asked = [entry.since for entry in _asked_for(record, subject, rollout, plan)]
     since = min([_seconds(pending), *asked])
     return rollout.at >= since + subject.spec.resync.timeout_seconds
+
+
+def _is_rejected(record: RunRecord, plan: ManagedPlan, at: float) -> bool:
+    """Whether its folder was not found, or its write was refused, so that it was not waited for."""
+    lost = [
+        until
+        for folder, until in record.infisical.lost.items()
+        if Scope(folder, recursive=True).covers(plan.folder)
+    ]
+    renamed = record.infisical.renamed.get(plan.folder.environment)
+    untils = [*lost, *([] if renamed is None else [renamed])]
+    is_missing = any(at <= until + _FOUND_AGAIN for until in untils)
+    return is_missing or record.adversary.was_refused({"apply_secret"}, at - _FOUND_AGAIN, at)
 
 
 # -- one restart -----------------------------------------------------------------------------------------
@@ -243,6 +281,8 @@ def _repeated(record: RunRecord) -> Iterator[str]:
             if not (plans and pending_entry and _is_syncing(subject.spec) and _knows_all(before, after)):
                 continue
             if any(is_overdue(record, subject, after, pending_entry[0], plan) for plan in plans):
+                continue
+            if record.adversary.count_taken_back(uid, before.at, after.at):
                 continue
             same = all(_is_same_content(record, plan.name, before, after) for plan in plans)
             if same:
@@ -276,12 +316,19 @@ def _hurried(record: RunRecord) -> Iterator[str]:
         mine = [rollout for rollout in record.cluster.rollouts if rollout.uid == uid]
         for before, after in itertools.pairwise(mine):
             cooldown = _subject_of(record, after).spec.cooldown_seconds
+            if any(before.at <= at <= after.at for at in record.jumps) or _is_stamped(record, uid):
+                continue
             is_slow = _was_injected(record, _SLOW, before.at - _LATE, after.at)
             if after.at - before.at < cooldown - (_LATE if is_slow else 0.5):
                 yield (
                     f"hurried: {after.name} was restarted at {before.at:.2f} and at {after.at:.2f}, and the "
                     f"cooldown is {cooldown} s"
                 )
+
+
+def _is_stamped(record: RunRecord, uid: str) -> bool:
+    """Whether another client put its own restart record in place of ours."""
+    return any(each.uid == uid for each in record.adversary.stamped)
 
 
 # -- in order ----------------------------------------------------------------------------------------------
@@ -521,11 +568,27 @@ def excuse(
     """Why the pods may lack a change in the end: a choice of the spec, or a pending restart."""
     if is_pending(record, subject, name):
         return may_stay_pending(record, subject, name)
+    if why := _taken_back_at_last(record, name):
+        return why
+    if record.adversary.is_unlisted_for_ever("Deployment"):
+        return "its kind cannot be listed"
     if record.cluster.pods.is_failing(record.workloads[name][-1].uid, _AT_LAST):
         return "its new pods never get ready"
     if plan is None:
         return ""
     return _excuse_of(record, change, plan) if isinstance(plan, WriterPlan) else ""
+
+
+def _taken_back_at_last(record: RunRecord, name: str) -> str:
+    """Whether its restarts are always taken back, or a person rolled it back after the last one."""
+    if record.adversary.is_owned_for_ever(name):
+        return "another controller takes each restart back"
+    uid = record.workloads[name][-1].uid
+    made = [rollout.at for rollout in record.cluster.rollouts if rollout.uid == uid]
+    is_back = any(
+        each.uid == uid and each.at > max(made, default=0.0) for each in record.adversary.rolled_back
+    )
+    return "a person rolled it back" if is_back else ""
 
 
 def _excuse_of(record: RunRecord, change: TrueChange, plan: WriterPlan) -> str:
@@ -540,15 +603,28 @@ def _excuse_of(record: RunRecord, change: TrueChange, plan: WriterPlan) -> str:
 
 def may_stay_pending(record: RunRecord, subject: Subject, name: str) -> str:
     """Why a pending restart may be left in the end; empty if it may not."""
+    if record.adversary.is_unlisted_for_ever("Deployment"):
+        return "its kind cannot be listed"
     for plan in _sources(record, subject, name) if _is_syncing(subject.spec) else ():
-        if isinstance(plan, WriterPlan) and (plan.is_dead or plan.is_unable):
-            return "its source never syncs again"
-        if isinstance(plan, WriterPlan) and plan.kind is INFISICAL_SECRET:
-            return "its source never answers, and has the same data"
+        if isinstance(plan, WriterPlan) and (why := _may_wait_for(record, plan)):
+            return why
     used = record.environment.workload(name).secrets
     is_writer = subject is record.subjects[0]
     if not is_writer and any(plan.name in used for plan in record.environment.managed):
         return "another subscription writes its Secret, and is watched for a late write"
-    if record.environment.stays_failing:
-        return "another workload keeps failing"
-    return ""
+    return "another workload keeps failing" if record.environment.stays_failing else ""
+
+
+def _may_wait_for(record: RunRecord, plan: WriterPlan) -> str:
+    """Why a source may be waited for in the end; empty if it may not."""
+    if plan.is_dead or plan.is_unable:
+        return "its source never syncs again"
+    if plan.kind is INFISICAL_SECRET:
+        return "its source never answers, and has the same data"
+    is_silent = plan.is_hidden or _is_given_up(record, plan)
+    return "its source cannot be asked, and syncs by its interval" if is_silent else ""
+
+
+def _is_given_up(record: RunRecord, plan: WriterPlan) -> bool:
+    """Whether requests were removed so often that the source is not asked any more."""
+    return record.adversary.count_unasked(plan.name) >= GIVEN_UP_AFTER
