@@ -52,7 +52,7 @@ def pending_by_reason(
     """
     waiting: dict[str, list[datetime]] = defaultdict(list)
     for pending in all_pending:
-        if pending.unconfirmed is None:
+        if not pending.is_watch:
             seq, reason = reasons.get(pending.uid, (pending.seq, Reason.PENDING))
             waiting[str(reason) if seq == pending.seq else Reason.PENDING].append(pending.since)
     return {reason: PendingCount(len(since), min(since)) for reason, since in waiting.items()}

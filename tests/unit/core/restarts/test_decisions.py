@@ -478,3 +478,13 @@ def test_what_the_plan_decides() -> None:
 def test_who_waits_in_the_order_of_restarts(made: RestartDecision, has_place: bool) -> None:  # noqa: FBT001
     """What may last without an end, and what was restarted already, holds up no other workload."""
     assert is_waiting(made) is has_place
+
+
+@pytest.mark.parametrize("unconfirmed", [None, *Unconfirmed])
+def test_a_restart_that_is_made_again_is_watched_as_before(unconfirmed: Unconfirmed | None) -> None:
+    """Its Secrets are not evaluated, so what was unconfirmed of them stays so."""
+    pending = replace(PENDING, reverts=1, unconfirmed=unconfirmed)
+    decision = decide(gathered(pending=pending), RestartPolicy(), NOW)
+
+    assert isinstance(decision, Restart)
+    assert decision.sync.unconfirmed == unconfirmed
