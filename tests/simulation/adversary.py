@@ -18,6 +18,7 @@ from infisical_events.kube.kubernetes_errors import (
     ForbiddenError,
     KubernetesError,
     NotFoundError,
+    SecretRejectedError,
     UnknownOutcomeError,
 )
 from infisical_events.kube.provider_client import PROVIDER_KINDS
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 FOR_EVER = 99
 """Times that a history does not reach."""
 
+BY_HAND = "by hand"
+"""The value that a person writes into a Secret."""
+
+_RELOADS_AFTER = 1.0
+"""Seconds from the change of a Secret to the restart by Reloader."""
+
 ERRORS: Mapping[str, KubernetesError] = {
     "403": ForbiddenError("the API server answered 403: forbidden"),
     "404": NotFoundError("the API server answered 404: the server could not find the requested resource"),
@@ -38,6 +45,9 @@ ERRORS: Mapping[str, KubernetesError] = {
     "timeout": UnknownOutcomeError("no answer in time"),
 }
 """The errors of calls that are refused."""
+
+_REJECTED = SecretRejectedError("a quota rejects the Secret")
+"""What only a person can mend."""
 
 
 @dataclass(slots=True)
@@ -90,6 +100,7 @@ class Adversary:
         self.stripped: list[Refused] = []
         self.stamped: list[TakenBack] = []
         cluster.on_restart, cluster.on_asked = self._restarted, self._asked
+        cluster.on_written = self._reload
 
     # -- restarts that are taken back -------------------------------------------------------------------
 
@@ -180,7 +191,7 @@ class Adversary:
 
     def refuse_calls(self, method: str, error: str, seconds: float) -> None:
         """A method of the API server fails each time."""
-        self._cluster.refused_calls[method] = ERRORS[error]
+        self._cluster.refused_calls[method] = ERRORS.get(error, _REJECTED)
         self.refused.append(Refused(method, _now(), _now() + seconds))
         self._later(seconds, self._call_again, method)
 
@@ -212,7 +223,7 @@ class Adversary:
         held = self._cluster.secret_of(NAMESPACE, name)
         if held is not None and key in held.our_keys:
             self.edited.append(TakenBack(_now(), name))
-            self._cluster.edit_secret(NAMESPACE, name, **{key: "by hand"})
+            self._cluster.edit_secret(NAMESPACE, name, **{key: BY_HAND})
             self._journal(name)
 
     def delete_managed(self, name: str) -> None:
@@ -227,6 +238,19 @@ class Adversary:
         data = dict(self._cluster.data_of(NAMESPACE, name))
         write = SecretWrite(_now(), int(held.resource_version), name, data, seen=-1)
         self._cluster.secret_writes.append(write)
+
+    # -- another tool that restarts workloads -----------------------------------------------------------------
+
+    def _reload(self, secret: str) -> None:
+        """Reloader restarts the workloads that use a Secret, by its own rules."""
+        for name, plan in self._cluster.environment.workloads.items():
+            if plan.is_reloaded and secret in plan.secrets and _now() > 0.0:
+                self._later(_RELOADS_AFTER, self._roll, name)
+
+    def _roll(self, name: str) -> None:
+        if (NAMESPACE, "Deployment", name) in self._cluster._workloads:
+            marks = {"reloader.stakater.com/last-reloaded-from": str(_now())}
+            self._cluster.edit_workload(NAMESPACE, name, {"template": {"metadata": {"annotations": marks}}})
 
     # -- Infisical, and stamps of others ----------------------------------------------------------------
 

@@ -153,6 +153,8 @@ class ClusterModel(FakeCluster):
         """Called with the name of a workload after each restart that the API server accepted."""
         self.on_asked: Callable[[str], None] = _ignored
         """Called with the name of a writer after each sync request that the API server accepted."""
+        self.on_written: Callable[[str], None] = _ignored
+        """Called with the name of a Secret after each change of its data."""
         self.pods = Pods()
 
     async def _interposed(self, method: str) -> None:
@@ -330,6 +332,7 @@ class ClusterModel(FakeCluster):
     def _journal(self, name: str, content: Mapping[str, str], seen: int, *, is_ours: bool = False) -> None:
         version = int(self._kept[NAMESPACE, name].resource_version)
         self.secret_writes.append(SecretWrite(_now(), version, name, dict(content), seen, is_ours))
+        self.on_written(name)
 
     def _note_status(self, uid: str, status: Mapping[str, Any]) -> None:
         if "ledger" not in status:

@@ -20,6 +20,8 @@ PAYMENTS, CARDS, SHARED, OTHER = (
 RESTART_PATIENCE = 120.0
 """Seconds beyond those that a plain history needs to come to rest."""
 
+RELOADER_AUTO = "reloader.stakater.com/auto"
+
 KEYS = ("A", "B", "C")
 WORKLOADS = ("api", "web", "job")
 """The first two are there from the beginning; the last one is created in some histories."""
@@ -71,11 +73,20 @@ class ManagedPlan:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadPlan:
-    """Which Secrets the pods of a workload use, its wave, and how many seconds its rollouts take."""
+    """Which Secrets the pods of a workload use, its wave, and how many seconds its rollouts take.
+
+    `marks` are annotations of Stakater Reloader, which is installed as well.
+    """
 
     secrets: tuple[str, ...] = ()
     wave: int = 0
     takes: float = 0.0
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_reloaded(self) -> bool:
+        """Whether Reloader restarts it: by `search`, or for other Secrets, it does not."""
+        return RELOADER_AUTO in self.marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,7 @@ class Environment:
         lines += [f"managed: {plan.name} of {plan.folder} ({plan.policy})" for plan in self.managed]
         lines += [
             f"workload: {name} {', '.join(plan.secrets) or 'no Secret'}, wave {plan.wave}, {plan.takes:.1f} s"
+            f"{''.join(f', {mark}' for mark in plan.marks)}"
             for name, plan in self.workloads.items()
         ]
         budget = f"budget: {self.per_minute} a minute, {self.most_rolling} at a time (0: no bound)"

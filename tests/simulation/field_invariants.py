@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from infisical_events.api.annotations import resync_key, revision_key
 from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.status.reasons import Reason
 from simulation.cluster_model import StoredStatus
 from simulation.run import RunRecord, Subject
 
@@ -19,8 +20,8 @@ _MOST_REQUESTS = 5
 _RESTORED_WITHIN = 60.0
 """Seconds in which a Secret that somebody edited or deleted is put right."""
 
-_SAID_WITHIN = 15.0
-"""Seconds after which the condition says what is pending."""
+_KNOWN_WITHIN = 20.0
+"""Seconds in which the end of a rollout is known, and said."""
 
 
 def field_violations(record: RunRecord) -> Iterator[str]:
@@ -29,6 +30,7 @@ def field_violations(record: RunRecord) -> Iterator[str]:
     yield from _not_restored(record)
     for subject in record.subjects:
         yield from _unsaid(record, subject)
+        yield from _held_up(record, subject)
         yield from _fought(record, subject)
 
 
@@ -40,6 +42,29 @@ def _unsaid(record: RunRecord, subject: Subject) -> Iterator[str]:
         yield f"unsaid: complete at {told.at:.2f} with {_owed_text(told)} ({subject.name})"
     if statuses and _is_owed(statuses[-1].ledger) and statuses[-1].complete != "False":
         yield f"unsaid: {_owed_text(statuses[-1])} in the end ({subject.name})"
+
+
+def _held_up(record: RunRecord, subject: Subject) -> Iterator[str]:
+    """Only pods that are being replaced are waited for, and not pods that are not available."""
+    statuses = [each for each in record.cluster.statuses if each.subscription in subject.uids]
+    for status in statuses:
+        since, uids = status.at - _KNOWN_WITHIN, {pending.uid for pending in status.ledger.pending}
+        is_waiting = status.reason == Reason.ROLLOUT_IN_PROGRESS
+        is_true = any(_has_rolled(record, uid, since, status.at) for uid in uids)
+        if is_waiting and uids and not is_true and not _has_failed_calls(record, since, status.at):
+            yield f"held up: no rollout is in progress at {status.at:.2f} ({subject.name})"
+            return
+
+
+def _has_rolled(record: RunRecord, uid: str, since: float, until: float) -> bool:
+    newest = record.cluster.pods.newest(uid, until)
+    return newest is not None and record.cluster.pods.end_of(uid, newest) >= since
+
+
+def _has_failed_calls(record: RunRecord, since: float, until: float) -> bool:
+    injected = record.faults.injected if record.faults else []
+    is_refused = any(each.since <= until and since <= each.until for each in record.adversary.refused)
+    return is_refused or any(since - 10.0 <= at <= until for at, _ in injected)
 
 
 def _is_owed(ledger: Ledger) -> bool:
@@ -98,12 +123,10 @@ def _not_restored(record: RunRecord) -> Iterator[str]:
 
 def _is_calm(record: RunRecord, since: float, until: float) -> bool:
     """Whether one operator worked all the time, and nothing else went wrong."""
-    injected = record.faults.injected if record.faults else []
     is_served = any(life.begun < since and life.ended > until for life in record.lifetimes)
-    is_hurt = any(since - 10.0 <= at <= until for at, _ in injected)
-    is_refused = any(each.since <= until and since <= each.until for each in record.adversary.refused)
+    is_hurt = _has_failed_calls(record, since, until)
     is_missing = any(
         at >= since for at in (*record.infisical.lost.values(), *record.infisical.renamed.values())
     )
     is_edited = any(each.at <= until for each in record.subjects[0].specs[1:])
-    return is_served and not (is_hurt or is_refused or is_missing or is_edited)
+    return is_served and not (is_hurt or is_missing or is_edited)

@@ -15,6 +15,7 @@ from simulation.environment import (
     KEYS,
     OTHER,
     PAYMENTS,
+    RELOADER_AUTO,
     WORKLOADS,
     Environment,
     ManagedPlan,
@@ -178,7 +179,10 @@ def _by_values(rng: _Rng, environment: Environment) -> Environment:
 
 
 def _managed(rng: _Rng, environment: Environment) -> Environment:
-    """With a Secret that the operator writes, used by some workload."""
+    """With a Secret that the operator writes, used by some workload, and rare reads in some histories."""
+    if rng.random() < 0.5:
+        fields = {**environment.fields, "resyncIntervalSeconds": 300}
+        environment = replace(environment, fields=fields)
     if environment.managed:
         return environment
     plan = ManagedPlan("own0", rng.choice((PAYMENTS, CARDS)), rng.choice(("Owner", "Orphan")))
@@ -201,7 +205,7 @@ def _edited(rng: _Rng, environment: Environment, __: _Steps) -> _Steps:
         verb, *more = rng.choice((("edit_managed", rng.choice(KEYS[:2])), ("delete_managed",)))
         steps.append(Step(_moment(rng), verb, (name, *more)))
     if rng.random() < 0.3:
-        step = ("apply_secret", rng.choice(sorted(ERRORS)), rng.uniform(2, 60))
+        step = ("apply_secret", rng.choice(("rejected", *sorted(ERRORS))), rng.uniform(2, 60))
         steps.append(Step(_moment(rng), "refuse_calls", step))
     return steps
 
@@ -228,6 +232,20 @@ def _nothing(_: _Rng, __: Environment, ___: _Steps) -> _Steps:
     return []
 
 
+def _other_tools(rng: _Rng, environment: Environment) -> Environment:
+    """With Reloader on some workload: it acts on its Secrets, or is only mentioned."""
+    marks = rng.choice(
+        (
+            {RELOADER_AUTO: "true"},
+            {"reloader.stakater.com/search": "true"},
+            {"secret.reloader.stakater.com/reload": "another"},
+        )
+    )
+    name = rng.choice(WORKLOADS[:2])
+    marked = replace(environment.workload(name), marks=marks)
+    return replace(environment, workloads={**environment.workloads, name: marked})
+
+
 def _words(rng: _Rng, _: Environment, __: _Steps) -> _Steps:
     name = rng.choice(WORKLOADS[:2])
     steps = [Step(rng.uniform(0, 60), "opt_in", (name, rng.choice(_TRUE_TEXTS)))]
@@ -242,6 +260,7 @@ THEMES: Mapping[str, Theme] = {
     "newcomers": Theme(_newcomers),
     "not found": Theme(_not_found),
     "odd writers": Theme(_nothing, _odd_writers),
+    "other tools": Theme(_nothing, _other_tools),
     "refused": Theme(_refused),
     "same values": Theme(_same_values, _by_values),
     "siblings": Theme(_siblings, _managed),

@@ -150,8 +150,12 @@ def _must_be_found(record: RunRecord, subject: Subject, true: TrueChange) -> boo
 
 def _is_other_version(specs: Iterable[SpecInForce], true: TrueChange) -> bool:
     """Whether only the version is another one, and some spec compares values."""
-    is_same = true.before is not None and true.after is not None and true.before.has_same_value(true.after)
+    is_same = _has_same_value(true.before, true.after)
     return is_same and any(entry.spec.observe is Grade.VALUES for entry in specs)
+
+
+def _has_same_value(one: SecretVersion | None, other: SecretVersion | None) -> bool:
+    return bool(one and other and one.digest) and one.id == other.id and one.digest == other.digest
 
 
 def _can_show(grade: Grade | None, true: TrueChange) -> bool:
@@ -428,6 +432,8 @@ def _is_by_value(before: SecretVersion | None, after: SecretVersion | None) -> b
 
 def _differs(before: PartitionState, after: PartitionState, key: str) -> bool:
     old, new = before.versions.get(key), after.versions.get(key)
+    if _has_same_value(old, new):
+        return before.rank != after.rank
     return before.rank != after.rank or not _is_same(old, new)
 
 

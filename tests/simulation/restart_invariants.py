@@ -5,7 +5,7 @@ operator reports.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from infisical_events.api.annotations import resync_key, revision_key
 from infisical_events.api.resources import INFISICAL_SECRET
@@ -15,6 +15,7 @@ from infisical_events.core.ledger.revisions import is_revision_at_least
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition
 from infisical_events.core.workloads.rollout_progress import RolloutProgress
+from simulation.adversary import BY_HAND
 from simulation.cluster_model import Asked, Rollout, SecretWrite
 from simulation.environment import ManagedPlan, WriterPlan
 from simulation.histories import TROUBLE_SECONDS
@@ -92,6 +93,11 @@ def _content(record: RunRecord, name: str, *, at: float = 1e9, version: int = 10
     return next((w for w in reversed(held) if w.at <= at and w.version < version), None)
 
 
+def _own(content: Mapping[str, str]) -> dict[str, str]:
+    """What is made from Infisical; a key that somebody edited and that is deleted there is left to them."""
+    return {key: value for key, value in content.items() if key not in FOREIGN and value != BY_HAND}
+
+
 def _seconds(pending: PendingRestart) -> float:
     return (pending.since - EPOCH).total_seconds()
 
@@ -111,8 +117,7 @@ def _sources(record: RunRecord, subject: Subject, name: str) -> Iterator[WriterP
     """The providers of a workload's Secrets that the subscription tracks."""
     used = record.environment.workload(name).secrets
     plans: list[WriterPlan | ManagedPlan] = [w for w in record.environment.writers if not w.is_foreign]
-    if subject is record.subjects[0]:
-        plans += record.environment.managed
+    plans += record.environment.managed
     return (plan for plan in plans if plan.name in used)
 
 
@@ -131,6 +136,7 @@ def _unfresh(record: RunRecord) -> Iterator[str]:
             if (
                 pending_entry is None
                 or pending_entry[0].is_confirmation_only
+                or pending_entry[0].reverts  # its Secrets were in sync when it was made before
                 or not _is_syncing(subject.spec)
             ):
                 continue  # what is watched is restarted because its content has moved again
@@ -158,7 +164,8 @@ def _is_fresh(
         _has_answered(record, subject, rollout, plan) or _seemed_first(record, subject, rollout, plan)
     ):
         return True
-    return is_overdue(record, subject, rollout, pending, plan)
+    is_rejected = isinstance(plan, ManagedPlan) and _is_rejected(record, plan, rollout.at)
+    return is_rejected or is_overdue(record, subject, rollout, pending, plan)
 
 
 def _needed(
@@ -178,14 +185,14 @@ def _needed(
 
 def _has_state(record: RunRecord, plan: WriterPlan | ManagedPlan, held: SecretWrite, needed: int) -> bool:
     """Whether a Secret has the content of a state or of a later one; another version may have the same."""
-    own_content = {key: value for key, value in held.content.items() if key not in FOREIGN}
+    own_content = _own(held.content)
     is_equal = own_content == record.infisical.past[needed].content(plan.folder)
     return is_equal or _index(record, plan, held) >= needed
 
 
 def _index(record: RunRecord, plan: WriterPlan | ManagedPlan, held: SecretWrite) -> int:
     """The newest state up to that write in which the folder had this content."""
-    own_content = {key: value for key, value in held.content.items() if key not in FOREIGN}
+    own_content = _own(held.content)
     past = record.infisical.past
     known = (n for n in reversed(range(len(past))) if past[n].at <= held.at)
     return next((n for n in known if past[n].content(plan.folder) == own_content), -1)
@@ -242,8 +249,6 @@ def is_overdue(
 ) -> bool:
     """Whether the source will never sync, or had its time and the spec says to restart all the same."""
     if isinstance(plan, WriterPlan) and plan.is_unable:
-        return True
-    if isinstance(plan, ManagedPlan) and _is_rejected(record, plan, rollout.at):
         return True
     if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
         return False
@@ -510,7 +515,7 @@ def _mismanaged(record: RunRecord) -> Iterator[str]:
                 yield f"mismanaged: {plan.name} at {write.at:.2f}: older than what was accepted"
         expected = record.infisical.past[-1].content(plan.folder) | foreign
         data = record.cluster.data_of(record.cluster.namespace, plan.name)
-        if data != expected:
+        if _own(data) | foreign != expected:
             yield f"mismanaged: {plan.name} has {dict(data)}, and Infisical {expected}"
 
 
@@ -543,9 +548,7 @@ def missing(record: RunRecord, subject: Subject, name: str, due: list[TrueChange
             # The first content of a Secret counts as the one that its pods started with.
             begun_with = next((w for w in record.cluster.secret_writes if w.name == plan.name), None)
         expected = record.infisical.past[-1].content(plan.folder)
-        own_content = {
-            k: v for k, v in (begun_with.content if begun_with else {}).items() if k not in FOREIGN
-        }
+        own_content = _own(begun_with.content if begun_with else {})
         since = (state for state in record.infisical.past if state.at >= mine[-1].at)
         is_new = any(state.content(plan.folder) == own_content for state in since)
         if own_content != expected and not is_new and not excuse(record, subject, name, mine[-1], plan):
@@ -575,7 +578,8 @@ def excuse(
     if record.cluster.pods.is_failing(record.workloads[name][-1].uid, _AT_LAST):
         return "its new pods never get ready"
     if plan is None:
-        return ""
+        workload = record.environment.workload(name)
+        return "Reloader restarts it" if workload.is_reloaded and workload.secrets else ""
     return _excuse_of(record, change, plan) if isinstance(plan, WriterPlan) else ""
 
 

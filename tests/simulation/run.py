@@ -399,7 +399,7 @@ class SimulationRun:
 
     def _create(self, name: str) -> None:
         plan = self._environment.workload(name)
-        words = {annotations.AUTO_RELOAD: "true", annotations.WAVE: str(plan.wave)}
+        words = {annotations.AUTO_RELOAD: "true", annotations.WAVE: str(plan.wave), **plan.marks}
         self.record.cluster.create_workload(NAMESPACE, name, words, secrets=plan.secrets)
 
     def bind(self, name: str) -> None:
