@@ -431,7 +431,9 @@ async def test_no_pods_start_with_what_a_person_wrote_into_an_own_secret() -> No
         content = shop.data()
         shop.cluster.edit_secret(NAMESPACE, "env", **dict.fromkeys(content, "by hand"))
         shop.cluster.annotate_workload(NAMESPACE, "web", {"events.infisical.com/paused": None})
-        while not any(shop.rollouts("web")):
+        for _ in range(300):
             await asyncio.sleep(0.1)
+            if any(shop.rollouts("web")):
+                break
 
-        assert shop.data() == content
+        assert (shop.rollouts("web"), shop.data()) == ([1], content)

@@ -140,9 +140,10 @@ class Adversary:
         grip = self._owners.get(name)
         if grip is not None and grip.times > 0:
             grip.times -= 1
-            self._later(grip.delay, self._take_back, name)
+            self._later(grip.delay, self.take_back, name)
 
-    def _take_back(self, name: str) -> None:
+    def take_back(self, name: str) -> None:
+        """Somebody writes the pod template without annotations."""
         self._put_template(name, {})
 
     def _put_template(self, name: str, marks: Mapping[str, str]) -> None:
@@ -239,7 +240,7 @@ class Adversary:
         write = SecretWrite(_now(), int(held.resource_version), name, data, seen=-1)
         self._cluster.secret_writes.append(write)
 
-    # -- another tool that restarts workloads -----------------------------------------------------------------
+    # -- another tool that restarts workloads -----------------------------------------------------------
 
     def _reload(self, secret: str) -> None:
         """Reloader restarts the workloads that use a Secret, by its own rules."""

@@ -1,13 +1,12 @@
 """Mutants of what the field does to the operator: each simpler, and wrong for one kind of faults."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest import mock
 
-from infisical_events.core.ledger import transitions
 from infisical_events.core.restarts import decisions, planner, restart_records, reverted_restarts
 from infisical_events.core.snapshots.snapshots import SecretVersion
 from infisical_events.core.sync import workload_sync_state
@@ -69,8 +68,17 @@ def _told_complete() -> Patch:
 
 
 @_mutation("pods that are not available are a rollout of others")
-def _unavailable_rolls() -> Patch:
-    return mock.patch.object(decisions, "_NOT_ROLLING", {RolloutProgress.COMPLETE})
+@contextmanager
+def _unavailable_rolls() -> Iterator[None]:
+    real = decisions._with_other_rollout
+
+    def with_other(gathered: Any, secrets: Any, state: Any, *rest: Any) -> Any:  # noqa: ANN401 - as decided
+        is_unavailable = state.progress is RolloutProgress.UNAVAILABLE
+        seen = replace(state, progress=RolloutProgress.UNDER_WAY) if is_unavailable else state
+        return real(gathered, secrets, seen, *rest)
+
+    with mock.patch.object(decisions, "_with_other_rollout", with_other):
+        yield
 
 
 @_mutation("a mark of another tool is its deed")

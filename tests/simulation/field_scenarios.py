@@ -22,7 +22,7 @@ from simulation.environment import (
     WorkloadPlan,
     WriterPlan,
 )
-from simulation.histories import TROUBLE_SECONDS, History, Step
+from simulation.histories import TROUBLE_SECONDS, History, Step, plain_of
 from simulation.restart_scenarios import restart_history_of
 
 _PATIENCE = 420.0
@@ -269,3 +269,13 @@ THEMES: Mapping[str, Theme] = {
     "words": Theme(_words),
 }
 """By the kind of fault."""
+
+SHARE = 5
+"""Of so many seeds one is of the whole restart order, and every other one of these has an adversary."""
+
+
+def history_of(seed: int) -> History:
+    """The history of a seed: of restarts alone, of the whole restart order, or with an adversary as well."""
+    if seed % SHARE != SHARE - 1:
+        return plain_of(seed)
+    return field_history_of(seed) if seed % (2 * SHARE) == SHARE - 1 else restart_history_of(seed)

@@ -88,6 +88,15 @@ class StoredState:
         return partitions
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A folder that reads did not find, with what is below it, although it existed."""
+
+    folder: Folder
+    since: float
+    until: float
+
+
 @dataclass(eq=False, slots=True)
 class _Stream:
     """One open stream; None in the queue is its end."""
@@ -111,6 +120,7 @@ class InfisicalModel:
         self.listeners: list[Callable[[Folder], None]] = []
         self.lost: dict[Folder, float] = {}
         """Until when reads do not find a folder, and what is below it."""
+        self.losses: list[Loss] = []
         self.renamed: dict[str, float] = {}
         """Until when an environment has another slug."""
 
@@ -172,6 +182,7 @@ class InfisicalModel:
     def lose(self, folder: Folder, seconds: float) -> None:
         """Answer 404 for a folder that exists, for a while."""
         self.lost[folder] = _now() + seconds
+        self.losses.append(Loss(folder, _now(), _now() + seconds))
 
     def rename_environment(self, slug: str, seconds: float) -> None:
         """Give an environment another slug, and the old one back after a while."""

@@ -12,7 +12,7 @@ from infisical_events.api.annotations import revision_key
 from infisical_events.api.specs import Action, EventType, Grade
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.ledger.revisions import revision_of
-from infisical_events.core.paths.scopes import scopes_of
+from infisical_events.core.paths.scopes import Folder, Scope, scopes_of
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.selectors import select, selectors_of
 from infisical_events.core.snapshots.snapshots import (
@@ -26,7 +26,7 @@ from simulation.cluster_model import Rollout, StoredLedger
 from simulation.environment import WORKLOADS
 from simulation.field_invariants import field_violations
 from simulation.histories import TROUBLE_SECONDS
-from simulation.infisical_model import StoredState, TrueChange
+from simulation.infisical_model import Loss, StoredState, TrueChange
 from simulation.restart_invariants import excuse, may_stay_pending, missing, restart_violations
 from simulation.run import MAIN, QUIET_SECONDS, RunRecord, SpecInForce, Subject
 
@@ -39,6 +39,12 @@ their jitter and the pauses of looks and settlements.
 
 _RACE = 15.0
 """Seconds: what happened longer ago than this was known to whoever listed; a slow call takes 5 s."""
+
+_LONGER_THAN_A_ROUND = 2.5
+"""Seconds: whoever appeared so long ago was listed while others still waited."""
+
+_AT_ONCE = 60.0
+"""Seconds in which faults meet: a read may be as late as that before it is believed."""
 
 _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 
@@ -72,11 +78,43 @@ def is_unavoidable(record: RunRecord, broken: list[str]) -> bool:
     like the same change again. So do events that report the deletion of every known key of a folder which
     the server wrongly does not find, while it has a new key.
     """
-    injected = {name for _, name in record.faults.injected} if record.faults else set()
-    is_hostile = "stale_read" in injected and not injected.isdisjoint({"late_event", "duplicate_event"})
-    return (is_hostile or bool(record.infisical.lost)) and all(
-        text.startswith(("regress", "superfluous")) for text in broken
+    is_deceived = _is_late_and_stale(record) or any(
+        _is_emptied(record, loss, folder)
+        for loss in record.infisical.losses
+        for folder in record.infisical.past[-1].folders
+        if Scope(loss.folder, recursive=True).covers(folder)
     )
+    return is_deceived and all(text.startswith(("regress", "superfluous")) for text in broken)
+
+
+def _is_late_and_stale(record: RunRecord) -> bool:
+    """Whether an event came late or twice, and a read lagged, at about the same time."""
+    injected = record.faults.injected if record.faults else []
+    stale = [at for at, name in injected if name == "stale_read"]
+    late = [at for at, name in injected if name in {"late_event", "duplicate_event"}]
+    return any(abs(one - other) <= _AT_ONCE for one, other in itertools.product(stale, late))
+
+
+def _is_emptied(record: RunRecord, loss: Loss, folder: Folder) -> bool:
+    """Whether all keys that a lost folder had were deleted by then, by events, and it has another one."""
+    before, *after = _ids_during(record, loss, folder)
+    deleted = {
+        each.before.id
+        for each in record.infisical.changes
+        if each.change.scope.folder == folder
+        and each.before is not None
+        and each.after is None
+        and loss.since - _AT_ONCE <= each.at <= loss.until
+    }
+    return bool(before) and before <= deleted and any(ids - before for ids in after)
+
+
+def _ids_during(record: RunRecord, loss: Loss, folder: Folder) -> list[frozenset[str]]:
+    """The ids of a folder's keys a while before reads did not find it, and in all states until they did."""
+    past = record.infisical.past
+    known = max((n for n, state in enumerate(past) if state.at <= loss.since - _AT_ONCE), default=0)
+    states = [state.folders.get(folder, {}) for state in past[known:] if state.at <= loss.until]
+    return [frozenset(secret.id for secret in held.values()) for held in states]
 
 
 # -- nothing is lost ------------------------------------------------------------------------------
@@ -89,7 +127,11 @@ def _lost(record: RunRecord) -> Iterator[str]:
         if not workloads or subject.name not in workloads[-1].opted_in:
             continue
         since = _since(record, subject, name)
-        due = [c for c in record.infisical.changes if c.at > since and _must_be_found(record, subject, c)]
+        due = [
+            c
+            for c in record.infisical.changes
+            if (c.at > since or _is_joined(record, subject, since, c)) and _must_be_found(record, subject, c)
+        ]
         if not due:
             continue
         last = due[-1]
@@ -103,6 +145,35 @@ def _lost(record: RunRecord) -> Iterator[str]:
         is_replaced = bool(after) or _is_replaced_by_others(record, workloads[-1].uid, last.at)
         if not is_replaced and not excuse(record, subject, name, last, None):
             yield f"lost: {name} was not restarted after {last.change} at {last.at:.2f} ({subject.name})"
+
+
+def _is_joined(record: RunRecord, subject: Subject, since: float, true: TrueChange) -> bool:
+    """Whether a workload that appeared then has to join a change for which others waited, and went on to."""
+    if subject.spec.action is Action.RESTART or not _is_calm(record, since - _RACE, since + _RACE):
+        return False
+    ledgers = [_ledger_at(record, subject, at) for at in (since, since + _LONGER_THAN_A_ROUND)]
+    return all(
+        ledger is not None
+        and any(
+            pending.unconfirmed is None and not pending.is_requested and _is_for(pending, true)
+            for pending in ledger.pending
+        )
+        for ledger in ledgers
+    )
+
+
+def _is_for(pending: PendingRestart, true: TrueChange) -> bool:
+    place = true.change.scope, true.change.key
+    return any((change.scope, change.key) == place for change in pending.changes)
+
+
+def _is_calm(record: RunRecord, since: float, until: float) -> bool:
+    """Whether one process remembers the workloads of all that time, and nothing fails."""
+    alive = [life for life in record.lifetimes if life.begun < until and life.ended > since]
+    is_served = len(alive) == 1 and alive[0].begun < since and alive[0].ended > until
+    injected = record.faults.injected if record.faults else []
+    is_refused = any(each.since < until and each.until > since for each in record.adversary.refused)
+    return is_served and not (is_refused or any(since < at < until for at, _ in injected))
 
 
 def _is_replaced_by_others(record: RunRecord, uid: str, since: float) -> bool:

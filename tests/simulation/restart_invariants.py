@@ -22,6 +22,7 @@ from simulation.histories import TROUBLE_SECONDS
 from simulation.infisical_model import TrueChange
 from simulation.pods import PROGRESS_DEADLINE
 from simulation.run import FOREIGN, QUIET_SECONDS, RunRecord, Subject
+from simulation.secret_writers import ANSWERS_WITHIN
 from support.virtual_time import EPOCH
 
 _AT_LAST = 1e9
@@ -113,8 +114,8 @@ def _is_alone(record: RunRecord, at: float) -> bool:
     return len(alive) == 1 and not _was_injected(record, frozenset({"late_write"}), at - _LATE, at)
 
 
-def _sources(record: RunRecord, subject: Subject, name: str) -> Iterator[WriterPlan | ManagedPlan]:
-    """The providers of a workload's Secrets that the subscription tracks."""
+def _sources(record: RunRecord, name: str) -> Iterator[WriterPlan | ManagedPlan]:
+    """The providers of a workload's Secrets; each subscription tracks those of all others."""
     used = record.environment.workload(name).secrets
     plans: list[WriterPlan | ManagedPlan] = [w for w in record.environment.writers if not w.is_foreign]
     plans += record.environment.managed
@@ -140,7 +141,7 @@ def _unfresh(record: RunRecord) -> Iterator[str]:
                 or not _is_syncing(subject.spec)
             ):
                 continue  # what is watched is restarted because its content has moved again
-            for plan in _sources(record, subject, rollout.name):
+            for plan in _sources(record, rollout.name):
                 if not _is_fresh(record, subject, rollout, pending_entry, plan):
                     yield (
                         f"unfresh: {rollout.name} was restarted at {rollout.at:.2f} ({subject.name}) before "
@@ -207,7 +208,7 @@ def _has_answered(record: RunRecord, subject: Subject, rollout: Rollout, plan: W
         writes = [w for w in record.cluster.secret_writes if w.name == plan.name]
         return any(w.at >= min(asked) and w.version < rollout.version for w in writes)
     syncs = record.cluster.writers[plan.name].syncs
-    return any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs)
+    return any(s.begun_at >= min(asked) and s.seen_at - ANSWERS_WITHIN <= rollout.at for s in syncs)
 
 
 def _seemed_first(record: RunRecord, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
@@ -281,7 +282,7 @@ def _repeated(record: RunRecord) -> Iterator[str]:
         mine = [rollout for rollout in record.cluster.rollouts if rollout.uid == uid]
         for before, after in itertools.pairwise(mine):
             subject = _subject_of(record, after)
-            plans = [*_sources(record, subject, after.name)]
+            plans = [*_sources(record, after.name)]
             pending_entry = pending_of(record, subject, after)
             if not (plans and pending_entry and _is_syncing(subject.spec) and _knows_all(before, after)):
                 continue
@@ -420,7 +421,7 @@ def _was_due(record: RunRecord, subject: Subject, later: Rollout, rollout: Rollo
 def _may_time_out(record: RunRecord, subject: Subject, name: str) -> bool:
     """Whether its own provider may have delayed it: then it blocks no other workload."""
     is_skipping = subject.spec.resync.on_timeout is OnTimeout.SKIP and _is_syncing(subject.spec)
-    return is_skipping and any(True for _ in _sources(record, subject, name))
+    return is_skipping and any(True for _ in _sources(record, name))
 
 
 def _halted(record: RunRecord) -> Iterator[str]:
@@ -539,7 +540,7 @@ def missing(record: RunRecord, subject: Subject, name: str, due: list[TrueChange
     end = TROUBLE_SECONDS + QUIET_SECONDS + record.environment.patience
     # Pods of a workload that keeps failing are not replaced by any restart.
     oldest = pods.alive(uid, end)[-1 if pods.is_failing(uid, end) else 0]
-    for plan in _sources(record, subject, name):
+    for plan in _sources(record, name):
         mine = [c for c in due if c.change.scope.folder == plan.folder]
         if not mine:
             continue
@@ -609,7 +610,7 @@ def may_stay_pending(record: RunRecord, subject: Subject, name: str) -> str:
     """Why a pending restart may be left in the end; empty if it may not."""
     if record.adversary.is_unlisted_for_ever("Deployment"):
         return "its kind cannot be listed"
-    for plan in _sources(record, subject, name) if _is_syncing(subject.spec) else ():
+    for plan in _sources(record, name) if _is_syncing(subject.spec) else ():
         if isinstance(plan, WriterPlan) and (why := _may_wait_for(record, plan)):
             return why
     used = record.environment.workload(name).secrets

@@ -443,10 +443,7 @@ class SimulationRun:
 
     def undo(self, name: str) -> None:
         """`kubectl rollout undo`: the template loses our revision, the metadata keeps the restart record."""
-        marks = self.record.cluster.workload_of(NAMESPACE, name)["spec"]["template"]["metadata"][
-            "annotations"
-        ]
-        self._edit_template(name, dict.fromkeys(marks))
+        self.adversary.take_back(name)
         self.touch(name)
 
     def deploy(self, name: str) -> None:

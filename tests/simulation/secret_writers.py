@@ -28,7 +28,7 @@ _TRY_AGAIN = 10.0
 
 _GENERATED: Mapping[str, str] = {"PASSWORD": "generated"}
 
-_ANSWERS_WITHIN = 0.5
+ANSWERS_WITHIN = 0.5
 """Seconds between the write of the Secret and the acknowledgement, at most."""
 
 
@@ -130,7 +130,7 @@ class Writer:
                 self._report_failure()
                 return
             self._write(stored, content, seen)
-            self._later(self._rng.uniform(0.01, _ANSWERS_WITHIN), end)
+            self._later(self._rng.uniform(0.01, ANSWERS_WITHIN), end)
 
         def end() -> None:
             self._acknowledge(stored, begun_at, is_stale=is_stale)
