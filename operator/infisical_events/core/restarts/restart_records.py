@@ -18,6 +18,7 @@ from infisical_events.core.ledger.revisions import is_revision_at_least, revisio
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.text import escaped
 from infisical_events.core.sync.sync_requests import PodContent
+from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.core.workloads.workloads import Workload
 
 _LONGEST_KEY = 253
@@ -29,13 +30,21 @@ class RestartRecord:
     """When this operator last restarted a workload, and the revision of each subscription.
 
     `content_fingerprints` is the content of its Secrets at that time; `unconfirmed` says, by
-    subscription, why the restart may have to be made again.
+    subscription, why the restart may have to be made again. `subscription` is the one that made it.
     """
 
     time: datetime | None
     revisions: dict[str, str]
     content_fingerprints: dict[str, str] = field(default_factory=dict)
     unconfirmed: Mapping[str, Unconfirmed] = field(default_factory=dict)
+    subscription: str = ""
+
+    def is_taken_back(self, state: WorkloadState) -> bool:
+        """Whether the pod template lacks the revision: pods may be older than the restart."""
+        revision = self.revisions.get(self.subscription)
+        if revision is None or state.workload.kind.restarting is not Restarting.BY_TEMPLATE:
+            return False
+        return state.template_annotations.get(annotations.revision_key(self.subscription)) != revision
 
 
 def restart_record_of(workload: Workload) -> RestartRecord:
@@ -53,7 +62,7 @@ def restart_record_of(workload: Workload) -> RestartRecord:
         }
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return RestartRecord(None, {})
-    return RestartRecord(in_utc, revisions, secrets, unconfirmed)
+    return RestartRecord(in_utc, revisions, secrets, unconfirmed, str(raw.get("subscription") or ""))
 
 
 def restarted_at(workload: Workload, now: datetime) -> datetime | None:
@@ -163,12 +172,16 @@ def described_changes(changes: tuple[Change, ...]) -> dict[str, Any]:
     }
 
 
-def pod_content_of(workload: Workload, ledger: Ledger) -> PodContent:
+def pod_content_of(state: WorkloadState, ledger: Ledger) -> PodContent:
     """With which content of its Secrets a workload's pods were started.
 
-    For a workload that was made after the baseline, the content at the baseline says nothing.
+    For a workload that was made after the baseline, the content at the baseline says nothing. After a restart
+    that another client took back, nothing is known: some pods may be old, and others new.
     """
+    workload, record = state.workload, restart_record_of(state.workload)
+    if record.is_taken_back(state):
+        return PodContent({})
     created = workload.created_at
     is_older = created is None or created <= ledger.baselined_at
     before = ledger.content_fingerprints if is_older else {}
-    return PodContent({**before, **restart_record_of(workload).content_fingerprints})
+    return PodContent({**before, **record.content_fingerprints})

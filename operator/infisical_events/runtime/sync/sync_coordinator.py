@@ -213,7 +213,7 @@ class SyncRound:
             KubernetesError: a Secret cannot be read, or a kind of provider that may write it cannot be listed
                 and the time for a sync is not over.
         """
-        pod_content = pod_content_of(state.workload, self.ledger)
+        pod_content = pod_content_of(state, self.ledger)
         if not state.references:
             return WorkloadSecrets(
                 pending, pod_content, self.timeout, untracked_volumes=state.untracked_volumes
