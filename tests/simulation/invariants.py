@@ -552,13 +552,21 @@ def _unstable(record: RunRecord) -> Iterator[str]:
     if quiet >= TROUBLE_SECONDS + QUIET_SECONDS + record.environment.patience:
         raise AssertionError("the runs are too short to tell")
     for rollout in record.cluster.rollouts:
-        if rollout.at > quiet:
+        if rollout.at > quiet and not _is_synced_late(record, rollout.at):
             yield f"unstable: {rollout.name} was restarted at {rollout.at:.2f}"
     before: dict[str, Ledger] = {}
     for entry in record.cluster.ledgers:
-        if entry.at > quiet and not _ends_watch(before.get(entry.subscription), entry.ledger):
+        is_expected = _ends_watch(before.get(entry.subscription), entry.ledger)
+        if entry.at > quiet and not (is_expected or _is_synced_late(record, entry.at)):
             yield f"unstable: a ledger was written at {entry.at:.2f}"
         before[entry.subscription] = entry.ledger
+
+
+def _is_synced_late(record: RunRecord, at: float) -> bool:
+    """Whether a source that cannot be asked has just synced by its own interval."""
+    return any(
+        at - _RACE * 4 <= write.at <= at and not write.is_ours for write in record.cluster.secret_writes
+    )
 
 
 def _ends_watch(before: Ledger | None, after: Ledger) -> bool:
