@@ -89,7 +89,8 @@ def _fought(record: RunRecord, subject: Subject) -> Iterator[str]:
         metadata = write.body.get("metadata") or {}
         marks = ((write.body.get("spec") or {}).get("template") or {}).get("metadata") or {}
         if write.kind == "workload" and template in (marks.get("annotations") or {}):
-            patches[metadata["uid"]] = patches.get(metadata["uid"], 0) + 1
+            uid = metadata.get("uid", write.name)
+            patches[uid] = patches.get(uid, 0) + 1
         if write.kind == "sync request" and request in metadata["annotations"]:
             requests[write.name] = requests.get(write.name, 0) + 1
     for what, counted, most in (("patched", patches, _MOST_PATCHES), ("asked", requests, _MOST_REQUESTS)):
