@@ -8,15 +8,16 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+from simulation.deceptions import is_unavoidable
 from simulation.field_scenarios import field_history_of, history_of
 from simulation.histories import History
-from simulation.invariants import is_unavoidable, violations
+from simulation.invariants import violations
 from simulation.run import run_history
 from simulation.shrinking import shrunk
 from simulation.small_scope import Case, cases, scripts
 
 _UNAVOIDABLE_SHARE = 0.001
-"""More histories than this in which a late event and a stale read deceive are a defect all the same."""
+"""More histories than this in which the server deceives are a defect all the same."""
 
 _PROGRESS = 1000
 """Histories between two words about how far it is."""
@@ -93,7 +94,7 @@ def main() -> int:
         f"{options.seeds} histories, {totals['changes']} changes, {totals['restarts']} restarts, "
         f"{len(failed)} broken, {seconds:.0f} s"
     )
-    print(f"deceived by a late event and a stale read (superfluous restarts, no loss): {deceived}")
+    print(f"deceived by the server (superfluous restarts, no loss): {deceived}")
     if failed:
         print(f"the first one: make simulate SEED={failed[0]}{' ADVERSARY=1' if options.adversary else ''}")
         _replayed(failed[0], has_adversary=options.adversary)

@@ -259,6 +259,10 @@ class Adversary:
         """An environment has another slug for a while."""
         self._infisical.rename_environment(slug, seconds)
 
+    def back_off(self, seconds: float) -> None:
+        """Infisical demands that all requests wait."""
+        self._infisical.back_off(seconds)
+
     def stamp(self, name: str, ahead: float) -> None:
         """Another client, with another clock, writes a restart record on a workload."""
         if (NAMESPACE, "Deployment", name) not in self._cluster._workloads:

@@ -11,6 +11,7 @@ from infisical_events.core.restarts import decisions, planner, restart_records, 
 from infisical_events.core.snapshots.snapshots import SecretVersion
 from infisical_events.core.sync import workload_sync_state
 from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.sync.server_wait import NO_SERVER_WAIT, ServerWait
 from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.core.workloads import workloads
 from infisical_events.core.workloads.other_reloaders import OtherReloader
@@ -98,6 +99,11 @@ def _unlisted_nobody() -> Patch:
 @_mutation("a removed sync request is made again each time")
 def _ask_for_ever() -> Patch:
     return mock.patch.object(sync_request_log.SyncRequestLog, "is_refused", return_value=False)
+
+
+@_mutation("the wait that a server demands is the time of a source")
+def _wait_counts() -> Patch:
+    return mock.patch.object(ServerWait, "continued", return_value=NO_SERVER_WAIT)
 
 
 @_mutation("a generator is asked")

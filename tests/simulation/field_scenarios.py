@@ -216,6 +216,13 @@ def _siblings(rng: _Rng, _: Environment, steps: _Steps) -> _Steps:
     return [Step(rng.uniform(0, 40), "add_subscription", (rng.randint(0, 1),))]
 
 
+def _backing_off(rng: _Rng, _: Environment, steps: _Steps) -> _Steps:
+    """Right after the read of a change, before its Secrets are written, or at any time."""
+    writes = [step for step in steps if step.verb == "write"]
+    begun = rng.choice(writes).at + rng.uniform(1.2, 1.4) if writes else _moment(rng)
+    return [Step(rng.choice((begun, begun, _moment(rng))), "back_off", (rng.uniform(5, 90),))]
+
+
 def _odd_writers(rng: _Rng, environment: Environment) -> Environment:
     """With a source that must not be asked, or one whose object is in another namespace."""
     odd = WriterPlan(EXTERNAL_SECRET, "odd", OTHER, takes=1.0, every=3600.0, is_foreign=True)
@@ -255,6 +262,7 @@ def _words(rng: _Rng, _: Environment, __: _Steps) -> _Steps:
 
 
 THEMES: Mapping[str, Theme] = {
+    "back-off": Theme(_backing_off, _managed),
     "clocks": Theme(_clocks),
     "managed": Theme(_edited, _managed),
     "newcomers": Theme(_newcomers),

@@ -121,6 +121,8 @@ class InfisicalModel:
         self.lost: dict[Folder, float] = {}
         """Until when reads do not find a folder, and what is below it."""
         self.losses: list[Loss] = []
+        self.waits: list[tuple[float, float]] = []
+        """The times in which the server demands that requests wait."""
         self.renamed: dict[str, float] = {}
         """Until when an environment has another slug."""
 
@@ -183,6 +185,14 @@ class InfisicalModel:
         """Answer 404 for a folder that exists, for a while."""
         self.lost[folder] = _now() + seconds
         self.losses.append(Loss(folder, _now(), _now() + seconds))
+
+    def back_off(self, seconds: float) -> None:
+        """Answer 429 with Retry-After to everything that is sent, for a while; open streams go on."""
+        self.waits.append((_now(), _now() + seconds))
+
+    def wait_within(self, since: float, until: float) -> float:
+        """For how many seconds of a time the server demanded a wait; waits do not overlap."""
+        return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in self.waits)
 
     def rename_environment(self, slug: str, seconds: float) -> None:
         """Give an environment another slug, and the old one back after a while."""
@@ -399,6 +409,10 @@ class SessionModel:
         faults = self._server.faults
         await faults.crash_point("call")
         await asyncio.sleep(faults.latency())
+        for begin, end in self._server.waits:
+            if begin <= _now() < end:
+                sentence = "The server demanded a wait (Retry-After)."
+                raise InfisicalError(Reason.RATE_LIMITED, sentence, retry_after=end - _now())
         if faults.injects("infisical_error"):
             raise InfisicalError(Reason.UNREACHABLE, "No answer from the server.")
 

@@ -12,7 +12,7 @@ from infisical_events.api.annotations import revision_key
 from infisical_events.api.specs import Action, EventType, Grade
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.ledger.revisions import revision_of
-from infisical_events.core.paths.scopes import Folder, Scope, scopes_of
+from infisical_events.core.paths.scopes import scopes_of
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.selectors import select, selectors_of
 from infisical_events.core.snapshots.snapshots import (
@@ -26,7 +26,7 @@ from simulation.cluster_model import Rollout, StoredLedger
 from simulation.environment import WORKLOADS
 from simulation.field_invariants import field_violations
 from simulation.histories import TROUBLE_SECONDS
-from simulation.infisical_model import Loss, StoredState, TrueChange
+from simulation.infisical_model import StoredState, TrueChange
 from simulation.restart_invariants import excuse, may_stay_pending, missing, restart_violations
 from simulation.run import MAIN, QUIET_SECONDS, RunRecord, SpecInForce, Subject
 
@@ -42,9 +42,6 @@ _RACE = 15.0
 
 _LONGER_THAN_A_ROUND = 2.5
 """Seconds: whoever appeared so long ago was listed while others still waited."""
-
-_AT_ONCE = 60.0
-"""Seconds in which faults meet: a read may be as late as that before it is believed."""
 
 _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 
@@ -69,70 +66,6 @@ def _violations_of(record: RunRecord, subject: Subject) -> Iterator[str]:
     yield from _blinded(subject, ledgers)
     yield from _unobserved(record, ledgers)
     yield from _unfounded(record, subject, ledgers)
-
-
-def is_unavoidable(record: RunRecord, broken: list[str]) -> bool:
-    """Whether it is a case that no client can tell apart: no loss, but one or two restarts too many.
-
-    A late event of an earlier delete or create, received together with a stale read of that time, looks
-    like the same change again. So do events that report the deletion of every known key of a folder which
-    the server wrongly does not find, while it has a new key. And a folder that the server does not find from
-    the beginning may not exist yet: its keys are creates when it is found.
-    """
-    is_deceived = _is_late_and_stale(record) or any(
-        _is_unknown(record, loss)
-        or any(
-            _is_emptied(record, loss, folder)
-            for folder in record.infisical.past[-1].folders
-            if Scope(loss.folder, recursive=True).covers(folder)
-        )
-        for loss in record.infisical.losses
-    )
-    return is_deceived and all(
-        text.startswith(("regress", "superfluous")) or (text.startswith("unobserved") and "[0,{}]" in text)
-        for text in broken
-    )
-
-
-def _is_unknown(record: RunRecord, loss: Loss) -> bool:
-    """Whether a baseline, or a wider scope, was stored while reads did not find the folder."""
-    for subject in record.subjects:
-        known: tuple[object, ...] = ()
-        for entry in _ledgers_of(record, subject):
-            before, known = known, (entry.ledger.epoch, entry.ledger.scopes)
-            if before != known and loss.since <= entry.at <= loss.until + _RACE:
-                return True
-    return False
-
-
-def _is_late_and_stale(record: RunRecord) -> bool:
-    """Whether an event came late or twice, and a read lagged, at about the same time."""
-    injected = record.faults.injected if record.faults else []
-    stale = [at for at, name in injected if name == "stale_read"]
-    late = [at for at, name in injected if name in {"late_event", "duplicate_event"}]
-    return any(abs(one - other) <= _AT_ONCE for one, other in itertools.product(stale, late))
-
-
-def _is_emptied(record: RunRecord, loss: Loss, folder: Folder) -> bool:
-    """Whether all keys that a lost folder had were deleted by then, by events, and it has another one."""
-    before, *after = _ids_during(record, loss, folder)
-    deleted = {
-        each.before.id
-        for each in record.infisical.changes
-        if each.change.scope.folder == folder
-        and each.before is not None
-        and each.after is None
-        and loss.since - _AT_ONCE <= each.at <= loss.until
-    }
-    return bool(before) and before <= deleted and any(ids - before for ids in after)
-
-
-def _ids_during(record: RunRecord, loss: Loss, folder: Folder) -> list[frozenset[str]]:
-    """The ids of a folder's keys a while before reads did not find it, and in all states until they did."""
-    past = record.infisical.past
-    known = max((n for n, state in enumerate(past) if state.at <= loss.since - _AT_ONCE), default=0)
-    states = [state.folders.get(folder, {}) for state in past[known:] if state.at <= loss.until]
-    return [frozenset(secret.id for secret in held.values()) for held in states]
 
 
 # -- nothing is lost ------------------------------------------------------------------------------

@@ -257,7 +257,9 @@ def is_overdue(
         return True  # a time of the clock before the jump
     asked = [entry.since for entry in _asked_for(record, subject, rollout, plan)]
     since = min([_seconds(pending), *asked])
-    return rollout.at >= since + subject.spec.resync.timeout_seconds
+    is_own = isinstance(plan, ManagedPlan)  # its time does not pass while the server lets it wait
+    waited = record.infisical.wait_within(since + _LATE, rollout.at - _LATE) if is_own else 0.0
+    return rollout.at >= since + subject.spec.resync.timeout_seconds + waited
 
 
 def _is_rejected(record: RunRecord, plan: ManagedPlan, at: float) -> bool:

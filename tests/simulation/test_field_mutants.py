@@ -26,6 +26,7 @@ _FOUND_BY = {
     "own Secrets are not looked at again": ("managed", 20, "not restored"),
     "the Secrets of another subscription are nobody's": ("siblings", 1, "repeated"),
     "the time of a restart record is true": ("clocks", 9, "lost"),
+    "the wait that a server demands is the time of a source": ("back-off", 16, "unfresh"),
 }
 """By mutant: the kind of faults, a seed that found it before, and the invariant that it breaks."""
 
