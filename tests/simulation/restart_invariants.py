@@ -417,6 +417,10 @@ def _was_due(record: RunRecord, subject: Subject, later: Rollout, rollout: Rollo
         for pending in all_pending
     )
     is_held = later.name in record.held or _may_time_out(record, subject, later.name)
+    is_held = is_held or any(
+        isinstance(plan, ManagedPlan) and _is_rejected(record, plan, rollout.at)
+        for plan in _sources(record, later.name)
+    )
     return is_pending and later.at > rollout.at and not is_held
 
 
