@@ -149,9 +149,11 @@ def _with_record(workload: Workload, fields: Mapping[str, Any]) -> dict[str, Any
 def coverage_patch(workload: Workload, secrets: Mapping[str, str]) -> dict[str, Any]:
     """The merge patch that records with which content another party's rollout started the pods.
 
-    Without it, content that comes back later would count as the content that the pods have.
+    Without it, content that comes back later would count as the content that the pods have. From now on the
+    record is not about the restart by a subscription, whose revision the template may have lost.
     """
     fields = _recorded_json(workload)
+    fields.pop("subscription", None)
     fields["secrets"] = dict(sorted({**restart_record_of(workload).content_fingerprints, **secrets}.items()))
     return {"metadata": _with_record(workload, fields)}
 

@@ -194,7 +194,7 @@ def test_somebodys_rollout_is_noted_and_is_no_restart() -> None:
         patch = coverage_patch(workload, {"env": "2"})
         before, after = restart_record_of(workload), restart_record_of(patched(workload, patch))
         assert list(patch) == ["metadata"]
-        assert after == replace(before, content_fingerprints=secrets)
+        assert after == replace(before, content_fingerprints=secrets, subscription="")
 
 
 def test_a_receipt_names_few_keys() -> None:
@@ -230,3 +230,13 @@ def test_a_rollout_shows_its_restart_outside_of_the_template() -> None:
     restarted = patched(workload, restart_patch(workload, cause, at(5)))
 
     assert pod_content_of(WorkloadState(restarted), a_ledger()).content_fingerprints == {"env": "key:new"}
+
+
+def test_content_that_a_rollout_of_others_covers_is_known() -> None:
+    """Its template needs no revision: the covered restart was never made, or taken back before."""
+    cause = RestartCause(a_pending_restart(), "payments", "epoch", {"env": "key:new"})
+    restarted = patched(a_workload(), restart_patch(a_workload(), cause, at(5)))
+    covered = patched(restarted, coverage_patch(restarted, {"env": "key:newer"}))
+
+    known = pod_content_of(WorkloadState(covered), a_ledger()).content_fingerprints
+    assert known == {"env": "key:newer"}
