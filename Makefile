@@ -17,6 +17,7 @@ WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 SEEDS ?= 10000
 FIRST ?= 0
 SEED ?=
+ADVERSARY ?=
 BASE ?= HEAD
 CALM ?=
 FAULTS ?= 2
@@ -84,8 +85,9 @@ field: $(installed) ## Situations from the field: other controllers, odd servers
 simulation: $(installed) ## Whole histories in virtual time, crashes included.
 	$(pytest) $(parallel) tests/simulation $(ARGS)
 
-simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST=0; SEED=7 replays one, made short.
-	PYTHONPATH=tests $(bin)/python -m simulation --seeds $(SEEDS) --first $(FIRST) $(if $(SEED),--seed $(SEED))
+simulate: $(installed) ## As many random histories as wanted: SEEDS=100000 FIRST=0 ADVERSARY=1; SEED=7 replays one, made short.
+	PYTHONPATH=tests $(bin)/python -m simulation --seeds $(SEEDS) --first $(FIRST) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ADVERSARY),--adversary)
 
 simulate-small: $(installed) ## Every script of two steps with every placement of FAULTS=2 faults (about an hour).
 	PYTHONPATH=tests $(bin)/python -m simulation --small $(FAULTS)

@@ -424,3 +424,21 @@ async def test_a_failure_that_passes_is_waited_for_as_before() -> None:
         shop.cluster.fail("apply_secret", KubernetesError("etcdserver: request timed out"), times=3)
         await shop.change(20)
         assert (shop.rollouts("web"), shop.data()) == ([1], {"KEY": "KEY 2"})
+
+
+@in_virtual_time
+async def test_no_pods_start_with_what_a_person_wrote_into_an_own_secret() -> None:
+    """The Secret is edited after it was written, while the workload waits: it is put right before."""
+    shop = Shop(cooldownSeconds=0)
+    shop.create("web", uses=["env"], paused="true")
+    async with shop:
+        await shop.change(5.0)
+        content = shop.data()
+        shop.cluster.edit_secret(NAMESPACE, "env", **dict.fromkeys(content, "by hand"))
+        shop.cluster.annotate_workload(NAMESPACE, "web", {"events.infisical.com/paused": None})
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            if any(shop.rollouts("web")):
+                break
+
+        assert (shop.rollouts("web"), shop.data()) == ([1], content)

@@ -6,31 +6,38 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
-from simulation.invariants import is_unavoidable, violations
-from simulation.restart_scenarios import history_of
+from simulation.deceptions import is_unavoidable
+from simulation.field_scenarios import field_history_of, history_of
+from simulation.histories import History
+from simulation.invariants import violations
 from simulation.run import run_history
 from simulation.shrinking import shrunk
 from simulation.small_scope import Case, cases, scripts
 
 _UNAVOIDABLE_SHARE = 0.001
-"""More histories than this in which a late event and a stale read deceive are a defect all the same."""
+"""More histories than this in which the server deceives are a defect all the same."""
 
 _PROGRESS = 1000
 """Histories between two words about how far it is."""
 
 
-def checked(seed: int) -> tuple[int, list[str], bool, Counter[str]]:
+def _history_of(seed: int, *, has_adversary: bool) -> History:
+    return field_history_of(seed) if has_adversary else history_of(seed)
+
+
+def checked(seed: int, *, has_adversary: bool = False) -> tuple[int, list[str], bool, Counter[str]]:
     """One history: its seed, its violations, whether they cannot be avoided, and its figures."""
-    record = run_history(history_of(seed))
+    record = run_history(_history_of(seed, has_adversary=has_adversary))
     broken = violations(record)
     figures = Counter(changes=len(record.infisical.changes), restarts=len(record.cluster.rollouts))
     return seed, broken, bool(broken) and is_unavoidable(record, broken), figures
 
 
-def _replayed(seed: int) -> int:
+def _replayed(seed: int, *, has_adversary: bool) -> int:
     """One history, as short as it can be made, with all that goes wrong in it."""
-    history = history_of(seed)
+    history = _history_of(seed, has_adversary=has_adversary)
     if not violations(run_history(history)):
         print(f"seed {seed}: nothing is broken")
         return 0
@@ -62,16 +69,17 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="replay one history, as short as it can be made")
     parser.add_argument("--small", type=int, metavar="FAULTS", help="the small scope with so many faults")
+    parser.add_argument("--adversary", action="store_true", help="an adversary in every history")
     options = parser.parse_args()
     if options.seed is not None:
-        return _replayed(options.seed)
+        return _replayed(options.seed, has_adversary=options.adversary)
     if options.small is not None:
         return _small(options.small)
     begun, totals, failed, deceived = time.monotonic(), Counter[str](), [], []
     seeds = range(options.first, options.first + options.seeds)
     with ProcessPoolExecutor() as pool:
         for done, (seed, broken, is_deceived, figures) in enumerate(
-            pool.map(checked, seeds, chunksize=25), 1
+            pool.map(partial(checked, has_adversary=options.adversary), seeds, chunksize=25), 1
         ):
             totals.update(figures)
             if is_deceived:
@@ -86,10 +94,10 @@ def main() -> int:
         f"{options.seeds} histories, {totals['changes']} changes, {totals['restarts']} restarts, "
         f"{len(failed)} broken, {seconds:.0f} s"
     )
-    print(f"deceived by a late event and a stale read (superfluous restarts, no loss): {deceived}")
+    print(f"deceived by the server (superfluous restarts, no loss): {deceived}")
     if failed:
-        print(f"the first one: make simulate SEED={failed[0]}")
-        _replayed(failed[0])
+        print(f"the first one: make simulate SEED={failed[0]}{' ADVERSARY=1' if options.adversary else ''}")
+        _replayed(failed[0], has_adversary=options.adversary)
     return 1 if failed or len(deceived) > _UNAVOIDABLE_SHARE * options.seeds else 0
 
 

@@ -21,6 +21,7 @@ from infisical_events.core.status.kube_events import KubeEvent
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_providers import SecretProvider
+from infisical_events.core.workloads.pod_states import PodState
 from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.core.workloads.workloads import Workload
 from infisical_events.kube.kubernetes_errors import (
@@ -104,6 +105,29 @@ class AppliedWrite:
     body: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredStatus:
+    """What a stored status says of the restarts, beside the ledger that is stored with it.
+
+    `complete` is the status of condition `RestartsComplete`, empty before there is one.
+    """
+
+    at: float
+    subscription: str
+    complete: str
+    reason: str
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A Kubernetes Event of type Warning: when, its reason, and the kind and name that it is about."""
+
+    at: float
+    reason: str
+    about: str
+
+
 class ClusterModel(FakeCluster):
     """Implements `runtime.ports.Cluster` for any number of operators at once."""
 
@@ -118,9 +142,24 @@ class ClusterModel(FakeCluster):
         self.secret_writes: list[SecretWrite] = []
         self.asked: list[Asked] = []
         self.applied: list[AppliedWrite] = []
+        self.statuses: list[StoredStatus] = []
+        self._decoded: dict[str, tuple[Mapping[str, Any], Ledger]] = {}
+        self.warnings: list[Warned] = []
+        self.is_stripping = False
+        """Whether a mutating policy removes our revisions from pod templates."""
+        self.refused_calls: dict[str, KubernetesError] = {}
+        """Methods of the port that fail now."""
+        self.on_restart: Callable[[str], None] = _ignored
+        """Called with the name of a workload after each restart that the API server accepted."""
+        self.on_asked: Callable[[str], None] = _ignored
+        """Called with the name of a writer after each sync request that the API server accepted."""
+        self.on_written: Callable[[str], None] = _ignored
+        """Called with the name of a Secret after each change of its data."""
         self.pods = Pods()
 
     async def _interposed(self, method: str) -> None:
+        if error := self.refused_calls.get(method):
+            raise error
         await self.faults.crash_point(f"before {method}")
         await asyncio.sleep(self.faults.latency())
         if self.faults.injects("api_error"):
@@ -138,9 +177,10 @@ class ClusterModel(FakeCluster):
 
         async def apply() -> StoredSubscription:
             stored = await write(key, resource_version, status)
+            self._note_status(key.uid, stored.status)
             if "ledger" in status:
                 self._note("ledger", key.uid, status["ledger"])
-                self.ledgers.append(StoredLedger(_now(), key.uid, decode(stored.status["ledger"])))
+                self.ledgers.append(StoredLedger(_now(), key.uid, self.statuses[-1].ledger))
             return stored
 
         return await self._unreliable(apply, "write_status")
@@ -153,7 +193,8 @@ class ClusterModel(FakeCluster):
 
         async def apply() -> Mapping[str, str]:
             before = self._template(namespace, workload)
-            stored = await patch(namespace, workload, body)
+            sent = self._stripped(before, body) if self.is_stripping and "spec" in body else body
+            stored = await patch(namespace, workload, sent)
             self._note("workload", workload.name, body)
             after = self._template(namespace, workload)
             if "spec" not in body:
@@ -166,6 +207,7 @@ class ClusterModel(FakeCluster):
                     _now(), recorded_at, workload.uid, workload.name, stamp, version, SERVED.get()
                 )
                 self.rollouts.append(rollout)
+            self.on_restart(workload.name)
             return stored
 
         stored: Mapping[str, str] = await self._unreliable(apply, "patch_workload")
@@ -187,6 +229,7 @@ class ClusterModel(FakeCluster):
             since = (datetime.fromisoformat(request["since"]) - EPOCH).total_seconds()
             self.asked.append(Asked(_now(), source.name, key, request["stamp"], since))
             self.writers[source.name].noticed(is_of_spec=after["generation"] != before["generation"])
+            self.on_asked(source.name)
             return asked
 
         asked: SecretProvider = await self._unreliable(apply, "request_sync")
@@ -227,9 +270,24 @@ class ClusterModel(FakeCluster):
         creation_times = self.pods.creation_times(raw["metadata"]["uid"], _now()) if raw else []
         return tuple(EPOCH + timedelta(seconds=int(created_at)) for created_at in creation_times)
 
-    async def emit_event(self, notice: KubeEvent) -> None:  # noqa: ARG002 - the port's signature
-        """Events are not part of the simulation."""
-        self.notices.clear()
+    async def list_pods(self, namespace: str, selector: str) -> tuple[PodState, ...]:
+        """By their creation times, in whole seconds; those of a rollout that fails are not told apart."""
+        await super().list_pods(namespace, selector)
+        name = selector.removeprefix("app=")
+        raw = self._workloads.get((namespace, DEPLOYMENT.kind, name))
+        born = self.pods.creation_times(raw["metadata"]["uid"], _now()) if raw else []
+        return tuple(
+            PodState(f"{name}-{number}", EPOCH + timedelta(seconds=int(at)), {})
+            for number, at in enumerate(born)
+        )
+
+    async def emit_event(self, notice: KubeEvent) -> None:
+        """Takes no time; only Warnings are kept."""
+        if error := self.refused_calls.get("emit_event"):
+            raise error
+        if notice.is_warning:
+            about = f"{notice.about.kind}/{notice.about.name}"
+            self.warnings.append(Warned(_now(), notice.reason, about))
 
     # -- what controllers and people do -------------------------------------------------------------------
 
@@ -266,12 +324,26 @@ class ClusterModel(FakeCluster):
         return stored
 
     def _rolled(self, metadata: Mapping[str, Any], *, by: str) -> None:
-        takes = self.environment.workload(metadata["name"]).takes
-        self.pods.roll(metadata["uid"], Roll(_now(), int(metadata["resourceVersion"]), takes, by))
+        takes, version = self.environment.workload(metadata["name"]).takes, int(metadata["resourceVersion"])
+        marks = self.workload_of(NAMESPACE, metadata["name"])["spec"]["template"]["metadata"]["annotations"]
+        template = json.dumps(marks, sort_keys=True)
+        self.pods.roll(metadata["uid"], Roll(_now(), version, takes, by, template))
 
     def _journal(self, name: str, content: Mapping[str, str], seen: int, *, is_ours: bool = False) -> None:
         version = int(self._kept[NAMESPACE, name].resource_version)
         self.secret_writes.append(SecretWrite(_now(), version, name, dict(content), seen, is_ours))
+        self.on_written(name)
+
+    def _note_status(self, uid: str, status: Mapping[str, Any]) -> None:
+        if "ledger" not in status:
+            return
+        found = {each["type"]: each for each in status.get("conditions") or ()}.get("RestartsComplete", {})
+        complete, reason = str(found.get("status", "")), str(found.get("reason", ""))
+        raw, ledger = self._decoded.get(uid, ({}, None))
+        if ledger is None or raw is not status["ledger"]:
+            ledger = decode(status["ledger"])
+            self._decoded[uid] = status["ledger"], ledger
+        self.statuses.append(StoredStatus(_now(), uid, complete, reason, ledger))
 
     def _note(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
         self.applied.append(AppliedWrite(_now(), kind, name, body))
@@ -282,6 +354,12 @@ class ClusterModel(FakeCluster):
             return {}
         found: dict[str, str] = raw["spec"]["template"]["metadata"]["annotations"]
         return dict(found)
+
+    def _stripped(self, held: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
+        """The patch after a policy that removes our revisions, also those from before it."""
+        sent = body["spec"]["template"]["metadata"]["annotations"]
+        removed = dict.fromkeys(key for key in (*held, *sent) if key.startswith(_REVISION))
+        return {**body, "spec": {"template": {"metadata": {"annotations": {**sent, **removed}}}}}
 
     async def _unreliable(self, apply: Callable[[], Any], method: str) -> Any:  # noqa: ANN401 - as applied
         if self.faults.injects("lost_request"):
@@ -294,6 +372,10 @@ class ClusterModel(FakeCluster):
         if self.faults.injects("lost_answer"):
             raise UnknownOutcomeError("no answer")
         return applied
+
+
+def _ignored(_: str) -> None:
+    """Nobody reacts."""
 
 
 def _later(apply: Callable[[], Any]) -> None:

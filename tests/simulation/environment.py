@@ -20,6 +20,8 @@ PAYMENTS, CARDS, SHARED, OTHER = (
 RESTART_PATIENCE = 120.0
 """Seconds beyond those that a plain history needs to come to rest."""
 
+RELOADER_AUTO = "reloader.stakater.com/auto"
+
 KEYS = ("A", "B", "C")
 WORKLOADS = ("api", "web", "job")
 """The first two are there from the beginning; the last one is created in some histories."""
@@ -30,7 +32,8 @@ class WriterPlan:
     """An object of another operator that writes the Secret of its own name from one folder.
 
     `takes` is the longest time of a sync and `every` its own interval, in seconds; an instant one receives
-    changes by itself; a dead one never syncs again; an unable one says so in its spec.
+    changes by itself; a dead one never syncs again; an unable one says so in its spec. A foreign one has its
+    data from a generator; the object of a hidden one is in another namespace.
     """
 
     kind: ResourceKind
@@ -41,10 +44,14 @@ class WriterPlan:
     is_instant: bool = False
     is_dead: bool = False
     is_unable: bool = False
+    is_foreign: bool = False
+    is_hidden: bool = False
 
     def __str__(self) -> str:
         """`ExternalSecret ext of prod:/payments (dead)`."""
-        marks = [mark for mark in ("instant", "dead", "unable") if getattr(self, f"is_{mark}")]
+        marks = [
+            mark for mark in ("instant", "dead", "unable", "foreign", "hidden") if getattr(self, f"is_{mark}")
+        ]
         suffix = f" ({', '.join(marks)})" if marks else ""
         timing = f"{self.takes:.1f} s each {self.every:.0f} s"
         return f"{self.kind.kind} {self.name} of {self.folder}, {timing}{suffix}"
@@ -66,11 +73,20 @@ class ManagedPlan:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadPlan:
-    """Which Secrets the pods of a workload use, its wave, and how many seconds its rollouts take."""
+    """Which Secrets the pods of a workload use, its wave, and how many seconds its rollouts take.
+
+    `marks` are annotations of Stakater Reloader, which is installed as well.
+    """
 
     secrets: tuple[str, ...] = ()
     wave: int = 0
     takes: float = 0.0
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_reloaded(self) -> bool:
+        """Whether Reloader restarts it: by `search`, or for other Secrets, it does not."""
+        return RELOADER_AUTO in self.marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,8 @@ class Environment:
     """How a run begins.
 
     `fields` are those of the spec that stay as they are; `per_minute` and `most_rolling` are the budget of
-    each process; with `stays_failing` a workload whose pods failed once never becomes available again.
+    each process; with `stays_failing` a workload whose pods failed once never becomes available again;
+    `more_patience` are seconds that the work of an adversary takes longer.
     """
 
     fields: Mapping[str, Any] = field(default_factory=lambda: {"action": "Restart", "cooldownSeconds": 0})
@@ -88,6 +105,7 @@ class Environment:
     per_minute: int = 0
     most_rolling: int = 0
     stays_failing: bool = False
+    more_patience: float = 0.0
 
     def workload(self, name: str) -> WorkloadPlan:
         """Its plan."""
@@ -103,7 +121,7 @@ class Environment:
     @property
     def patience(self) -> float:
         """Seconds that all of it takes longer than restarts alone: waves, budgets, cooldowns, timeouts."""
-        return 0.0 if self.is_plain else RESTART_PATIENCE
+        return 0.0 if self.is_plain else RESTART_PATIENCE + self.more_patience
 
     @property
     def is_plain(self) -> bool:
@@ -116,6 +134,7 @@ class Environment:
         lines += [f"managed: {plan.name} of {plan.folder} ({plan.policy})" for plan in self.managed]
         lines += [
             f"workload: {name} {', '.join(plan.secrets) or 'no Secret'}, wave {plan.wave}, {plan.takes:.1f} s"
+            f"{''.join(f', {mark}' for mark in plan.marks)}"
             for name, plan in self.workloads.items()
         ]
         budget = f"budget: {self.per_minute} a minute, {self.most_rolling} at a time (0: no bound)"

@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import MappingProxyType
 
 from infisical_events.api.specs import EventType, Grade, Spec
@@ -27,6 +28,9 @@ from infisical_events.infisical.infisical_errors import FolderMissingError, Infi
 from simulation.environment import PAYMENTS, SHARED
 from simulation.faults import Faults
 from support.virtual_time import virtual_now
+
+RENAMED = "-renamed"
+"""The end of a slug that an environment got."""
 
 _FAN_OUT = 4.0
 """Seconds from a change to the import mutation of its importers."""
@@ -84,6 +88,15 @@ class StoredState:
         return partitions
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A folder that reads did not find, with what is below it, although it existed."""
+
+    folder: Folder
+    since: float
+    until: float
+
+
 @dataclass(eq=False, slots=True)
 class _Stream:
     """One open stream; None in the queue is its end."""
@@ -107,6 +120,11 @@ class InfisicalModel:
         self.listeners: list[Callable[[Folder], None]] = []
         self.lost: dict[Folder, float] = {}
         """Until when reads do not find a folder, and what is below it."""
+        self.losses: list[Loss] = []
+        self.waits: list[tuple[float, float]] = []
+        """The times in which the server demands that requests wait."""
+        self.renamed: dict[str, float] = {}
+        """Until when an environment has another slug."""
 
     def begin(self) -> None:
         """Forget the past: no read is older than this moment."""
@@ -126,6 +144,13 @@ class InfisicalModel:
             after, kind = SecretVersion(before.id, before.version + 1, self._value()), EventType.UPDATE
         held[key] = after
         self._happened(folder, key, kind, before, after, sends_event=sends_event)
+
+    def write_same(self, folder: Folder, key: str) -> None:
+        """Write the value that a secret has, or edit its comment: another version without another value."""
+        if before := self._folders.get(folder, {}).get(key):
+            after = replace(before, version=before.version + 1)
+            self._folders[folder][key] = after
+            self._happened(folder, key, EventType.UPDATE, before, after, sends_event=True)
 
     def remove(self, folder: Folder, key: str) -> None:
         """Delete a secret that may not be there."""
@@ -159,12 +184,39 @@ class InfisicalModel:
     def lose(self, folder: Folder, seconds: float) -> None:
         """Answer 404 for a folder that exists, for a while."""
         self.lost[folder] = _now() + seconds
+        self.losses.append(Loss(folder, _now(), _now() + seconds))
+
+    def back_off(self, seconds: float) -> None:
+        """Answer 429 with Retry-After to everything that is sent, for a while; open streams go on."""
+        self.waits.append((_now(), _now() + seconds))
+
+    def wait_within(self, since: float, until: float) -> float:
+        """For how many seconds of a time the server demanded a wait; waits do not overlap."""
+        return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in self.waits)
+
+    def rename_environment(self, slug: str, seconds: float) -> None:
+        """Give an environment another slug, and the old one back after a while."""
+        self.renamed[slug] = _now() + seconds
 
     def is_lost(self, folder: Folder) -> bool:
         """Whether reads do not find this folder now."""
+        if folder.environment in self._slugs_away():
+            return True
         return any(
             _now() < until and Scope(lost, recursive=True).covers(folder) for lost, until in self.lost.items()
         )
+
+    def slug_of(self, environment: str) -> str:
+        """The slug that an environment has now."""
+        return environment + RENAMED if environment in self._slugs_away() else environment
+
+    def environment_of(self, slug: str) -> str:
+        """The environment that has a slug now; empty if there is none."""
+        plain = slug.removesuffix(RENAMED)
+        return plain if self.slug_of(plain) == slug else ""
+
+    def _slugs_away(self) -> set[str]:
+        return {slug for slug, until in self.renamed.items() if _now() < until}
 
     def _value(self) -> str:
         """The digest of a value that nothing had before."""
@@ -220,7 +272,11 @@ class InfisicalModel:
         """Send an event after a delay to the streams that are open then, and to the writers of Secrets."""
         for listener in self.listeners:
             listener(event.folder)
+        event = replace(event, folder=self._shown(event.folder))
         asyncio.get_running_loop().call_later(after, self._emit, event)
+
+    def _shown(self, folder: Folder) -> Folder:
+        return Folder(self.slug_of(folder.environment), folder.path)
 
     def _emit(self, event: SecretEvent) -> None:
         loop = asyncio.get_running_loop()
@@ -254,8 +310,11 @@ class InfisicalModel:
 class SessionModel:
     """Implements `runtime.ports.Infisical` over the model."""
 
-    def __init__(self, server: InfisicalModel, spec: Spec) -> None:
+    def __init__(
+        self, server: InfisicalModel, spec: Spec, clock: Callable[[], datetime] = virtual_now
+    ) -> None:
         self._server = server
+        self._clock = clock
         self._reads_values = spec.observe is Grade.VALUES
 
     async def login(self) -> None:
@@ -268,20 +327,22 @@ class SessionModel:
 
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """Read scope by scope; each read may lag by another while."""
-        started = virtual_now()
+        started = self._clock()
         partitions: dict[Partition, PartitionState] = {}
         missing: list[Scope] = []
         for scope in scopes:
             await self._call()
             if self._server.faults.injects("odd_response"):
                 raise InfisicalError(Reason.UNEXPECTED_RESPONSE, "HTTP 403 is not from Infisical.")
-            if self._server.is_lost(scope.folder):
+            true_scope = self._true_scope(scope)
+            if true_scope is None:
                 missing.append(scope)
                 continue
-            partitions.update(self._server.read().partitions(scope, with_values=self._reads_values))
+            shown = self._server.read().partitions(true_scope, with_values=self._reads_values)
+            partitions.update({self._as_named(part, scope): body for part, body in shown.items()})
             await self._server.faults.crash_point("read")
         key_id = "key" if self._reads_values else ""
-        return Snapshot(scopes, partitions, started, virtual_now(), key_id=key_id, missing=tuple(missing))
+        return Snapshot(scopes, partitions, started, self._clock(), key_id=key_id, missing=tuple(missing))
 
     async def read_versions(self, scopes: tuple[Scope, ...]) -> Snapshot:
         """Read scope by scope without values."""
@@ -290,23 +351,23 @@ class SessionModel:
         return replace(snapshot, partitions=plain, key_id="")
 
     async def environments(self) -> frozenset[str]:
-        """All environments exist at all times."""
+        """All environments exist at all times, some under another slug."""
         await self._call()
-        return frozenset(folder.environment for folder in (PAYMENTS, SHARED))
+        return frozenset(self._server.slug_of(folder.environment) for folder in (PAYMENTS, SHARED))
 
     async def subfolders(self, folder: Folder) -> frozenset[str]:
         """The names of the folders with secrets directly in this one."""
         await self._call()
         below = folder.path.rstrip("/") + "/"
-        paths = [
-            found.path for found in self._server.read().folders if found.environment == folder.environment
-        ]
+        environment = self._server.environment_of(folder.environment)
+        paths = [found.path for found in self._server.read().folders if found.environment == environment]
         return frozenset(path.removeprefix(below).split("/")[0] for path in paths if path.startswith(below))
 
     async def is_gone(self, folder: Folder, key: str) -> bool:
         """Ask for one secret; the answer may lag as any read."""
         await self._call()
-        return key not in self._server.read().folders.get(folder, {})
+        true_folder = Folder(self._server.environment_of(folder.environment), folder.path)
+        return key not in self._server.read().folders.get(true_folder, {})
 
     async def read_values(self, folder: Folder) -> FolderValues:
         """Read one folder and its imports with their values; the read may lag as any."""
@@ -329,10 +390,29 @@ class SessionModel:
         finally:
             self._server.close_stream(stream)
 
+    def _true_scope(self, scope: Scope) -> Scope | None:
+        """The scope behind the slug of now; None if it is not found."""
+        environment = self._server.environment_of(scope.folder.environment)
+        is_named = scope.folder.environment == environment
+        if not environment or (is_named and self._server.is_lost(scope.folder)):
+            return None
+        return Scope(Folder(environment, scope.folder.path), scope.recursive)
+
+    def _as_named(self, part: Partition, scope: Scope) -> Partition:
+        """The partition under the slugs of now."""
+        if part.source is not None:
+            source = Folder(self._server.slug_of(part.source.environment), part.source.path)
+            return Partition(scope, source)
+        return Partition.own(Folder(scope.folder.environment, part.folder.path))
+
     async def _call(self) -> None:
         faults = self._server.faults
         await faults.crash_point("call")
         await asyncio.sleep(faults.latency())
+        for begin, end in self._server.waits:
+            if begin <= _now() < end:
+                sentence = "The server demanded a wait (Retry-After)."
+                raise InfisicalError(Reason.RATE_LIMITED, sentence, retry_after=end - _now())
         if faults.injects("infisical_error"):
             raise InfisicalError(Reason.UNREACHABLE, "No answer from the server.")
 

@@ -5,7 +5,7 @@ fails any more, the system reaches its goal, and from then on leaves it alone.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from infisical_events.api.annotations import revision_key
@@ -23,10 +23,11 @@ from infisical_events.core.snapshots.snapshots import (
 )
 from simulation.cluster_model import Rollout, StoredLedger
 from simulation.environment import WORKLOADS
+from simulation.field_invariants import field_violations
 from simulation.histories import TROUBLE_SECONDS
 from simulation.infisical_model import StoredState, TrueChange
 from simulation.restart_invariants import excuse, may_stay_pending, missing, restart_violations
-from simulation.run import MAIN, QUIET_SECONDS, RunRecord, Subject
+from simulation.run import MAIN, QUIET_SECONDS, RunRecord, SpecInForce, Subject
 
 BOUND = 280.0
 """Seconds from the end of all trouble within which every restart is made and nothing is written any more.
@@ -38,6 +39,9 @@ their jitter and the pauses of looks and settlements.
 _RACE = 15.0
 """Seconds: what happened longer ago than this was known to whoever listed; a slow call takes 5 s."""
 
+_LONGER_THAN_A_ROUND = 2.5
+"""Seconds: whoever appeared so long ago was listed while others still waited."""
+
 _IMPORT = frozenset({EventType.IMPORT_MUTATION})
 
 
@@ -48,6 +52,7 @@ def violations(record: RunRecord) -> list[str]:
         *_lost(record),
         *_not_pending(record),
         *_unstable(record),
+        *field_violations(record),
         *(() if record.environment.is_plain else restart_violations(record)),
         *(broken for subject in record.subjects for broken in _violations_of(record, subject)),
     ]
@@ -62,20 +67,6 @@ def _violations_of(record: RunRecord, subject: Subject) -> Iterator[str]:
     yield from _unfounded(record, subject, ledgers)
 
 
-def is_unavoidable(record: RunRecord, broken: list[str]) -> bool:
-    """Whether it is the one case that no client can tell apart: no loss, but one or two restarts too many.
-
-    A late event of an earlier delete or create, received together with a stale read of that time, looks
-    like the same change again. So do events that report the deletion of every known key of a folder which
-    the server wrongly does not find, while it has a new key.
-    """
-    injected = {name for _, name in record.faults.injected} if record.faults else set()
-    is_hostile = "stale_read" in injected and not injected.isdisjoint({"late_event", "duplicate_event"})
-    return (is_hostile or bool(record.infisical.lost)) and all(
-        text.startswith(("regress", "superfluous")) for text in broken
-    )
-
-
 # -- nothing is lost ------------------------------------------------------------------------------
 
 
@@ -86,7 +77,11 @@ def _lost(record: RunRecord) -> Iterator[str]:
         if not workloads or subject.name not in workloads[-1].opted_in:
             continue
         since = _since(record, subject, name)
-        due = [c for c in record.infisical.changes if c.at > since and _must_be_found(record, subject, c)]
+        due = [
+            c
+            for c in record.infisical.changes
+            if (c.at > since or _is_joined(record, subject, since, c)) and _must_be_found(record, subject, c)
+        ]
         if not due:
             continue
         last = due[-1]
@@ -97,8 +92,45 @@ def _lost(record: RunRecord) -> Iterator[str]:
         after = [
             r for r in record.cluster.rollouts if r.uid == workloads[-1].uid and last.at <= r.at <= until
         ]
-        if not after and not excuse(record, subject, name, last, None):
+        is_replaced = bool(after) or _is_replaced_by_others(record, workloads[-1].uid, last.at)
+        if not is_replaced and not excuse(record, subject, name, last, None):
             yield f"lost: {name} was not restarted after {last.change} at {last.at:.2f} ({subject.name})"
+
+
+def _is_joined(record: RunRecord, subject: Subject, since: float, true: TrueChange) -> bool:
+    """Whether a workload that appeared then has to join a change for which others waited, and went on to."""
+    if subject.spec.action is Action.RESTART or not _is_calm(record, since - _RACE, since + _RACE):
+        return False
+    ledgers = [_ledger_at(record, subject, at) for at in (since, since + _LONGER_THAN_A_ROUND)]
+    return all(
+        ledger is not None
+        and any(
+            pending.unconfirmed is None and not pending.is_requested and _is_for(pending, true)
+            for pending in ledger.pending
+        )
+        for ledger in ledgers
+    )
+
+
+def _is_for(pending: PendingRestart, true: TrueChange) -> bool:
+    place = true.change.scope, true.change.key
+    return any((change.scope, change.key) == place for change in pending.changes)
+
+
+def _is_calm(record: RunRecord, since: float, until: float) -> bool:
+    """Whether one process remembers the workloads of all that time, and nothing fails."""
+    alive = [life for life in record.lifetimes if life.begun < until and life.ended > since]
+    is_served = len(alive) == 1 and alive[0].begun < since and alive[0].ended > until
+    injected = record.faults.injected if record.faults else []
+    is_refused = any(each.since < until and each.until > since for each in record.adversary.refused)
+    return is_served and not (is_refused or any(since < at < until for at, _ in injected))
+
+
+def _is_replaced_by_others(record: RunRecord, uid: str, since: float) -> bool:
+    """Whether a template whose revisions somebody removes has replaced the pods all the same."""
+    is_meddled = bool(record.adversary.stripped) or record.adversary.count_taken_back(uid) > 0
+    rolls = record.cluster.pods.rolls[uid]
+    return is_meddled and any(roll.at >= since and roll.kept_since is None for roll in rolls)
 
 
 def _since(record: RunRecord, subject: Subject, name: str) -> float:
@@ -121,7 +153,9 @@ def _must_be_found(record: RunRecord, subject: Subject, true: TrueChange) -> boo
     in_force = [*before[-1:], *later]
     if ledger is None or not all(select(selectors_of(s.spec), (true.change,)).selected for s in in_force):
         return False
-    if not all(_can_show(entry.spec.observe, true) for entry in in_force):
+    if not all(_can_show(entry.spec.observe, true) for entry in in_force) or _is_other_version(
+        in_force, true
+    ):
         return False
     folder = true.change.scope.folder
     later_creations = [created_at for created_at in subject.creation_times if created_at >= true.at]
@@ -133,6 +167,16 @@ def _must_be_found(record: RunRecord, subject: Subject, true: TrueChange) -> boo
     if any(one.header.grade is Grade.EVENTS for one in ledgers):
         return False
     return not _may_cancel(record, true, ledger)
+
+
+def _is_other_version(specs: Iterable[SpecInForce], true: TrueChange) -> bool:
+    """Whether only the version is another one, and some spec compares values."""
+    is_same = _has_same_value(true.before, true.after)
+    return is_same and any(entry.spec.observe is Grade.VALUES for entry in specs)
+
+
+def _has_same_value(one: SecretVersion | None, other: SecretVersion | None) -> bool:
+    return bool(one and other and one.digest) and one.id == other.id and one.digest == other.digest
 
 
 def _can_show(grade: Grade | None, true: TrueChange) -> bool:
@@ -206,6 +250,7 @@ def _superfluous(record: RunRecord, subject: Subject) -> Iterator[str]:
             if len(stamps) != len(set(stamps)):
                 yield f"twice: {name} was restarted twice for one of {stamps}"
             allowance = _allowance(record, subject, name) + _belated(record, subject, uid)
+            allowance += record.adversary.count_taken_back(uid)
             for number, rollout in enumerate(rollouts, start=1):
                 causes = {
                     c.at for c in record.infisical.changes if c.at <= rollout.at and _may_concern(subject, c)
@@ -221,6 +266,10 @@ def _rollouts_of(record: RunRecord, subject: Subject) -> list[Rollout]:
 
 
 def _may_concern(subject: Subject, true: TrueChange) -> bool:
+    if all(entry.spec.observe is Grade.VALUES for entry in subject.specs) and _is_other_version(
+        subject.specs, true
+    ):
+        return False
     return any(select(selectors_of(entry.spec), (true.change,)).selected for entry in subject.specs)
 
 
@@ -252,6 +301,8 @@ def _not_pending(record: RunRecord) -> Iterator[str]:
                 yield f"not pending: {rollout.name} was restarted at {rollout.at:.2f} and no ledger had it"
                 continue
             if subject.spec.action is not Action.RESTART:  # then the content of its Secrets decides
+                continue
+            if record.jumps or record.adversary.stamped:  # the recorded times are of other clocks
                 continue
             others = [
                 other
@@ -357,6 +408,7 @@ def _unfounded(record: RunRecord, subject: Subject, ledgers: list[StoredLedger])
             if (
                 pending.seq == new.seq > old.seq
                 and pending.unconfirmed is None
+                and not (pending.reverts or old.unlisted)  # it was found before
                 and old.header.grade is not Grade.EVENTS
             ):
                 for change in set(pending.changes) - pending_changes.get(pending.uid, set()):
@@ -401,6 +453,8 @@ def _is_by_value(before: SecretVersion | None, after: SecretVersion | None) -> b
 
 def _differs(before: PartitionState, after: PartitionState, key: str) -> bool:
     old, new = before.versions.get(key), after.versions.get(key)
+    if _has_same_value(old, new):
+        return before.rank != after.rank
     return before.rank != after.rank or not _is_same(old, new)
 
 
@@ -430,13 +484,21 @@ def _unstable(record: RunRecord) -> Iterator[str]:
     if quiet >= TROUBLE_SECONDS + QUIET_SECONDS + record.environment.patience:
         raise AssertionError("the runs are too short to tell")
     for rollout in record.cluster.rollouts:
-        if rollout.at > quiet:
+        if rollout.at > quiet and not _is_synced_late(record, rollout.at):
             yield f"unstable: {rollout.name} was restarted at {rollout.at:.2f}"
     before: dict[str, Ledger] = {}
     for entry in record.cluster.ledgers:
-        if entry.at > quiet and not _ends_watch(before.get(entry.subscription), entry.ledger):
+        is_expected = _ends_watch(before.get(entry.subscription), entry.ledger)
+        if entry.at > quiet and not (is_expected or _is_synced_late(record, entry.at)):
             yield f"unstable: a ledger was written at {entry.at:.2f}"
         before[entry.subscription] = entry.ledger
+
+
+def _is_synced_late(record: RunRecord, at: float) -> bool:
+    """Whether a source that cannot be asked has just synced by its own interval."""
+    return any(
+        at - _RACE * 4 <= write.at <= at and not write.is_ours for write in record.cluster.secret_writes
+    )
 
 
 def _ends_watch(before: Ledger | None, after: Ledger) -> bool:

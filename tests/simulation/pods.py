@@ -6,7 +6,7 @@ until then pods of the rollout before are alive.
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infisical_events.core.workloads.rollout_progress import RolloutProgress
 
@@ -19,17 +19,23 @@ PROGRESS_DEADLINE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """A changed template: when, under which resourceVersion, by which revision annotation (or empty)."""
+    """A changed template: when, under which resourceVersion, by which revision annotation (or empty).
+
+    `template` identifies it, and `kept_since` is when the first pod was created that had it before: a
+    template that comes back while pods of it are alive keeps them.
+    """
 
     at: float
     version: int
     takes: float
     by: str = ""
+    template: str = ""
+    kept_since: float | None = None
 
     @property
     def first_created_at(self) -> float:
         """When its first pod was created."""
-        return self.at + FIRST_POD
+        return self.at + FIRST_POD if self.kept_since is None else self.kept_since
 
 
 class Pods:
@@ -41,7 +47,9 @@ class Pods:
 
     def roll(self, uid: str, roll: Roll) -> None:
         """The template was changed."""
-        self.rolls[uid].append(roll)
+        kept = [old for old in self.alive(uid, roll.at) if old.template == roll.template]
+        since = kept[0].first_created_at if kept and kept[0].first_created_at <= roll.at else None
+        self.rolls[uid].append(replace(roll, kept_since=since))
 
     def break_pods(self, uid: str, at: float) -> None:
         """From now on its pods do not become ready."""

@@ -5,7 +5,7 @@ operator reports.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from infisical_events.api.annotations import resync_key, revision_key
 from infisical_events.api.resources import INFISICAL_SECRET
@@ -14,12 +14,14 @@ from infisical_events.core.ledger.ledger import Ledger, PendingRestart, is_revis
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition
 from infisical_events.core.workloads.rollout_progress import RolloutProgress
+from simulation.adversary import BY_HAND
 from simulation.cluster_model import Asked, Rollout, SecretWrite
 from simulation.environment import ManagedPlan, WriterPlan
 from simulation.histories import TROUBLE_SECONDS
 from simulation.infisical_model import TrueChange
 from simulation.pods import PROGRESS_DEADLINE
 from simulation.run import FOREIGN, QUIET_SECONDS, RunRecord, Subject
+from simulation.secret_writers import ANSWERS_WITHIN
 from support.virtual_time import EPOCH
 
 _AT_LAST = 1e9
@@ -28,8 +30,17 @@ _AT_LAST = 1e9
 _LATE = 12.0
 """Seconds by which a write may come late: a slow call, and a slow answer before it."""
 
+_FOUND_AGAIN = 65.0
+"""Seconds until the next full read, after which a Secret that was rejected is written."""
+
+_IN_FLIGHT = 0.5
+"""Seconds after the end of a process in which others do not know its last write."""
+
 WAS_FIRST = 10.0
 """Seconds that a source which never answers is given to move again, as `docs/resync.md` tells."""
+
+GIVEN_UP_AFTER = 2
+"""Removed sync requests after which a source counts as one that cannot be asked, as `docs/field.md` tells."""
 
 _SLOW = frozenset({"slow_call", "late_write"})
 
@@ -82,6 +93,11 @@ def _content(record: RunRecord, name: str, *, at: float = 1e9, version: int = 10
     return next((w for w in reversed(held) if w.at <= at and w.version < version), None)
 
 
+def _own(content: Mapping[str, str]) -> dict[str, str]:
+    """What is made from Infisical; a key that somebody edited and that is deleted there is left to them."""
+    return {key: value for key, value in content.items() if key not in FOREIGN and value != BY_HAND}
+
+
 def _seconds(pending: PendingRestart) -> float:
     return (pending.since - EPOCH).total_seconds()
 
@@ -93,16 +109,15 @@ def _was_injected(record: RunRecord, names: frozenset[str], since: float, until:
 
 def _is_alone(record: RunRecord, at: float) -> bool:
     """Whether one operator alone could have written anything at that moment."""
-    alive = [life for life in record.lifetimes if life.begun <= at < life.ended]
+    alive = [life for life in record.lifetimes if life.begun <= at < life.ended + _IN_FLIGHT]
     return len(alive) == 1 and not _was_injected(record, frozenset({"late_write"}), at - _LATE, at)
 
 
-def _sources(record: RunRecord, subject: Subject, name: str) -> Iterator[WriterPlan | ManagedPlan]:
-    """The providers of a workload's Secrets that the subscription tracks."""
+def _sources(record: RunRecord, name: str) -> Iterator[WriterPlan | ManagedPlan]:
+    """The providers of a workload's Secrets; each subscription tracks those of all others."""
     used = record.environment.workload(name).secrets
-    plans: list[WriterPlan | ManagedPlan] = [*record.environment.writers]
-    if subject is record.subjects[0]:
-        plans += record.environment.managed
+    plans: list[WriterPlan | ManagedPlan] = [w for w in record.environment.writers if not w.is_foreign]
+    plans += record.environment.managed
     return (plan for plan in plans if plan.name in used)
 
 
@@ -121,10 +136,11 @@ def _unfresh(record: RunRecord) -> Iterator[str]:
             if (
                 pending_entry is None
                 or pending_entry[0].is_confirmation_only
+                or pending_entry[0].reverts  # its Secrets were in sync when it was made before
                 or not _is_syncing(subject.spec)
             ):
                 continue  # what is watched is restarted because its content has moved again
-            for plan in _sources(record, subject, rollout.name):
+            for plan in _sources(record, rollout.name):
                 if not _is_fresh(record, subject, rollout, pending_entry, plan):
                     yield (
                         f"unfresh: {rollout.name} was restarted at {rollout.at:.2f} ({subject.name}) before "
@@ -142,13 +158,14 @@ def _is_fresh(
     pending, ledger = pending_entry
     needed = _needed(record, pending, ledger, plan)
     held = _content(record, plan.name, version=rollout.version)
-    if needed is None or (held is not None and _index(record, plan, held) >= needed):
+    if needed is None or (held is not None and _has_state(record, plan, held, needed)):
         return True
     if isinstance(plan, WriterPlan) and (
         _has_answered(record, subject, rollout, plan) or _seemed_first(record, subject, rollout, plan)
     ):
         return True
-    return is_overdue(record, subject, rollout, pending, plan)
+    is_rejected = isinstance(plan, ManagedPlan) and _is_rejected(record, plan, rollout.at)
+    return is_rejected or is_overdue(record, subject, rollout, pending, plan)
 
 
 def _needed(
@@ -166,9 +183,16 @@ def _needed(
     )
 
 
+def _has_state(record: RunRecord, plan: WriterPlan | ManagedPlan, held: SecretWrite, needed: int) -> bool:
+    """Whether a Secret has the content of a state or of a later one; another version may have the same."""
+    own_content = _own(held.content)
+    is_equal = own_content == record.infisical.past[needed].content(plan.folder)
+    return is_equal or _index(record, plan, held) >= needed
+
+
 def _index(record: RunRecord, plan: WriterPlan | ManagedPlan, held: SecretWrite) -> int:
     """The newest state up to that write in which the folder had this content."""
-    own_content = {key: value for key, value in held.content.items() if key not in FOREIGN}
+    own_content = _own(held.content)
     past = record.infisical.past
     known = (n for n in reversed(range(len(past))) if past[n].at <= held.at)
     return next((n for n in known if past[n].content(plan.folder) == own_content), -1)
@@ -183,19 +207,24 @@ def _has_answered(record: RunRecord, subject: Subject, rollout: Rollout, plan: W
         writes = [w for w in record.cluster.secret_writes if w.name == plan.name]
         return any(w.at >= min(asked) and w.version < rollout.version for w in writes)
     syncs = record.cluster.writers[plan.name].syncs
-    return any(sync.begun_at >= min(asked) and sync.seen_at <= rollout.at for sync in syncs)
+    return any(s.begun_at >= min(asked) and s.seen_at - ANSWERS_WITHIN <= rollout.at for s in syncs)
 
 
 def _seemed_first(record: RunRecord, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
-    """Whether it never answers, had another content than the pods, and was given time to move again."""
+    """Whether it never answers, had another content than the pods, and was given time to move again.
+
+    One that cannot be asked gets no time: its content is all that it shows.
+    """
     asked = _asked_for(record, subject, rollout, plan)
     before = [roll for roll in record.cluster.pods.rolls[rollout.uid] if roll.at < rollout.at]
-    if plan.kind is not INFISICAL_SECRET or not asked or not before:
+    is_silent = plan.is_hidden or _is_given_up(record, plan)
+    if not before or not (is_silent or (plan.kind is INFISICAL_SECRET and asked)):
         return False
     begun_with = _content(record, plan.name, at=before[-1].first_created_at)
     held = _content(record, plan.name, version=rollout.version)
     is_other = begun_with is not None and held is not None and begun_with.content != held.content
-    return is_other and rollout.at >= min(entry.at for entry in asked) + WAS_FIRST
+    had_time = is_silent or rollout.at >= min(entry.at for entry in asked) + WAS_FIRST
+    return is_other and had_time
 
 
 def _asked_for(
@@ -223,9 +252,26 @@ def is_overdue(
         return True
     if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
         return False
+    if any(_seconds(pending) <= at <= rollout.at for at in record.jumps):
+        return True  # a time of the clock before the jump
     asked = [entry.since for entry in _asked_for(record, subject, rollout, plan)]
     since = min([_seconds(pending), *asked])
-    return rollout.at >= since + subject.spec.resync.timeout_seconds
+    is_own = isinstance(plan, ManagedPlan)  # its time does not pass while the server lets it wait
+    waited = record.infisical.wait_within(since + _LATE, rollout.at - _LATE) if is_own else 0.0
+    return rollout.at >= since + subject.spec.resync.timeout_seconds + waited
+
+
+def _is_rejected(record: RunRecord, plan: ManagedPlan, at: float) -> bool:
+    """Whether its folder was not found, or its write was refused, so that it was not waited for."""
+    lost = [
+        until
+        for folder, until in record.infisical.lost.items()
+        if Scope(folder, recursive=True).covers(plan.folder)
+    ]
+    renamed = record.infisical.renamed.get(plan.folder.environment)
+    untils = [*lost, *([] if renamed is None else [renamed])]
+    is_missing = any(at <= until + _FOUND_AGAIN for until in untils)
+    return is_missing or record.adversary.was_refused({"apply_secret"}, at - _FOUND_AGAIN, at)
 
 
 # -- one restart -----------------------------------------------------------------------------------------
@@ -237,11 +283,13 @@ def _repeated(record: RunRecord) -> Iterator[str]:
         mine = [rollout for rollout in record.cluster.rollouts if rollout.uid == uid]
         for before, after in itertools.pairwise(mine):
             subject = _subject_of(record, after)
-            plans = [*_sources(record, subject, after.name)]
+            plans = [*_sources(record, after.name)]
             pending_entry = pending_of(record, subject, after)
             if not (plans and pending_entry and _is_syncing(subject.spec) and _knows_all(before, after)):
                 continue
             if any(is_overdue(record, subject, after, pending_entry[0], plan) for plan in plans):
+                continue
+            if record.adversary.count_taken_back(uid, before.at, after.at):
                 continue
             same = all(_is_same_content(record, plan.name, before, after) for plan in plans)
             if same:
@@ -275,12 +323,19 @@ def _hurried(record: RunRecord) -> Iterator[str]:
         mine = [rollout for rollout in record.cluster.rollouts if rollout.uid == uid]
         for before, after in itertools.pairwise(mine):
             cooldown = _subject_of(record, after).spec.cooldown_seconds
+            if any(before.at <= at <= after.at for at in record.jumps) or _is_stamped(record, uid):
+                continue
             is_slow = _was_injected(record, _SLOW, before.at - _LATE, after.at)
             if after.at - before.at < cooldown - (_LATE if is_slow else 0.5):
                 yield (
                     f"hurried: {after.name} was restarted at {before.at:.2f} and at {after.at:.2f}, and the "
                     f"cooldown is {cooldown} s"
                 )
+
+
+def _is_stamped(record: RunRecord, uid: str) -> bool:
+    """Whether another client put its own restart record in place of ours."""
+    return any(each.uid == uid for each in record.adversary.stamped)
 
 
 # -- in order ----------------------------------------------------------------------------------------------
@@ -361,13 +416,17 @@ def _was_due(record: RunRecord, subject: Subject, later: Rollout, rollout: Rollo
         for pending in all_pending
     )
     is_held = later.name in record.held or _may_time_out(record, subject, later.name)
+    is_held = is_held or any(
+        isinstance(plan, ManagedPlan) and _is_rejected(record, plan, rollout.at)
+        for plan in _sources(record, later.name)
+    )
     return is_pending and later.at > rollout.at and not is_held
 
 
 def _may_time_out(record: RunRecord, subject: Subject, name: str) -> bool:
     """Whether its own provider may have delayed it: then it blocks no other workload."""
     is_skipping = subject.spec.resync.on_timeout is OnTimeout.SKIP and _is_syncing(subject.spec)
-    return is_skipping and any(True for _ in _sources(record, subject, name))
+    return is_skipping and any(True for _ in _sources(record, name))
 
 
 def _halted(record: RunRecord) -> Iterator[str]:
@@ -462,7 +521,7 @@ def _mismanaged(record: RunRecord) -> Iterator[str]:
                 yield f"mismanaged: {plan.name} at {write.at:.2f}: older than what was accepted"
         expected = record.infisical.past[-1].content(plan.folder) | foreign
         data = record.cluster.data_of(record.cluster.namespace, plan.name)
-        if data != expected:
+        if _own(data) | foreign != expected:
             yield f"mismanaged: {plan.name} has {dict(data)}, and Infisical {expected}"
 
 
@@ -486,7 +545,7 @@ def missing(record: RunRecord, subject: Subject, name: str, due: list[TrueChange
     end = TROUBLE_SECONDS + QUIET_SECONDS + record.environment.patience
     # Pods of a workload that keeps failing are not replaced by any restart.
     oldest = pods.alive(uid, end)[-1 if pods.is_failing(uid, end) else 0]
-    for plan in _sources(record, subject, name):
+    for plan in _sources(record, name):
         mine = [c for c in due if c.change.scope.folder == plan.folder]
         if not mine:
             continue
@@ -495,9 +554,7 @@ def missing(record: RunRecord, subject: Subject, name: str, due: list[TrueChange
             # The first content of a Secret counts as the one that its pods started with.
             begun_with = next((w for w in record.cluster.secret_writes if w.name == plan.name), None)
         expected = record.infisical.past[-1].content(plan.folder)
-        own_content = {
-            k: v for k, v in (begun_with.content if begun_with else {}).items() if k not in FOREIGN
-        }
+        own_content = _own(begun_with.content if begun_with else {})
         since = (state for state in record.infisical.past if state.at >= mine[-1].at)
         is_new = any(state.content(plan.folder) == own_content for state in since)
         if own_content != expected and not is_new and not excuse(record, subject, name, mine[-1], plan):
@@ -520,11 +577,28 @@ def excuse(
     """Why the pods may lack a change in the end: a choice of the spec, or a pending restart."""
     if is_pending(record, subject, name):
         return may_stay_pending(record, subject, name)
+    if why := _taken_back_at_last(record, name):
+        return why
+    if record.adversary.is_unlisted_for_ever("Deployment"):
+        return "its kind cannot be listed"
     if record.cluster.pods.is_failing(record.workloads[name][-1].uid, _AT_LAST):
         return "its new pods never get ready"
     if plan is None:
-        return ""
+        workload = record.environment.workload(name)
+        return "Reloader restarts it" if workload.is_reloaded and workload.secrets else ""
     return _excuse_of(record, change, plan) if isinstance(plan, WriterPlan) else ""
+
+
+def _taken_back_at_last(record: RunRecord, name: str) -> str:
+    """Whether its restarts are always taken back, or a person rolled it back after the last one."""
+    if record.adversary.is_owned_for_ever(name):
+        return "another controller takes each restart back"
+    uid = record.workloads[name][-1].uid
+    made = [rollout.at for rollout in record.cluster.rollouts if rollout.uid == uid]
+    is_back = any(
+        each.uid == uid and each.at > max(made, default=0.0) for each in record.adversary.rolled_back
+    )
+    return "a person rolled it back" if is_back else ""
 
 
 def _excuse_of(record: RunRecord, change: TrueChange, plan: WriterPlan) -> str:
@@ -539,15 +613,28 @@ def _excuse_of(record: RunRecord, change: TrueChange, plan: WriterPlan) -> str:
 
 def may_stay_pending(record: RunRecord, subject: Subject, name: str) -> str:
     """Why a pending restart may be left in the end; empty if it may not."""
-    for plan in _sources(record, subject, name) if _is_syncing(subject.spec) else ():
-        if isinstance(plan, WriterPlan) and (plan.is_dead or plan.is_unable):
-            return "its source never syncs again"
-        if isinstance(plan, WriterPlan) and plan.kind is INFISICAL_SECRET:
-            return "its source never answers, and has the same data"
+    if record.adversary.is_unlisted_for_ever("Deployment"):
+        return "its kind cannot be listed"
+    for plan in _sources(record, name) if _is_syncing(subject.spec) else ():
+        if isinstance(plan, WriterPlan) and (why := _may_wait_for(record, plan)):
+            return why
     used = record.environment.workload(name).secrets
     is_writer = subject is record.subjects[0]
     if not is_writer and any(plan.name in used for plan in record.environment.managed):
         return "another subscription writes its Secret, and is watched for a late write"
-    if record.environment.stays_failing:
-        return "another workload keeps failing"
-    return ""
+    return "another workload keeps failing" if record.environment.stays_failing else ""
+
+
+def _may_wait_for(record: RunRecord, plan: WriterPlan) -> str:
+    """Why a source may be waited for in the end; empty if it may not."""
+    if plan.is_dead or plan.is_unable:
+        return "its source never syncs again"
+    if plan.kind is INFISICAL_SECRET:
+        return "its source never answers, and has the same data"
+    is_silent = plan.is_hidden or _is_given_up(record, plan)
+    return "its source cannot be asked, and syncs by its interval" if is_silent else ""
+
+
+def _is_given_up(record: RunRecord, plan: WriterPlan) -> bool:
+    """Whether requests were removed so often that the source is not asked any more."""
+    return record.adversary.count_unasked(plan.name) >= GIVEN_UP_AFTER

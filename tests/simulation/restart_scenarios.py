@@ -15,7 +15,7 @@ from simulation.environment import (
     WorkloadPlan,
     WriterPlan,
 )
-from simulation.histories import TROUBLE_SECONDS, History, Step, changed, chosen_rates, plain_of
+from simulation.histories import TROUBLE_SECONDS, History, Step, changed, chosen_rates
 
 _KINDS = {"ext": EXTERNAL_SECRET, "static": STATIC_SECRET, "old": INFISICAL_SECRET}
 
@@ -130,12 +130,3 @@ def _trouble(rng: random.Random, environment: Environment) -> Step:
             for verb in ("stop_writer", "start_writer", "break_writer", "repair_writer")
         ]
     return Step(at, *rng.choice(choices))
-
-
-SHARE = 5
-"""One of so many seeds is such a history."""
-
-
-def history_of(seed: int) -> History:
-    """The history of a seed, of restarts alone or of the whole restart order."""
-    return restart_history_of(seed) if seed % SHARE == SHARE - 1 else plain_of(seed)

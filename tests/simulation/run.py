@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from infisical_events.api import annotations
@@ -18,11 +20,13 @@ from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.fair_scheduling import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
+from simulation.adversary import Adversary
 from simulation.cluster_model import NAMESPACE, SERVED, ClusterModel
 from simulation.environment import KEYS, PAYMENTS, PLAIN, SHARED, WORKLOADS, Environment
 from simulation.faults import Crash, Faults
@@ -105,6 +109,7 @@ class RunRecord:
 
     infisical: InfisicalModel
     cluster: ClusterModel
+    adversary: Adversary
     subjects: list[Subject] = field(default_factory=list)
     workloads: dict[str, list[WorkloadInForce]] = field(
         default_factory=lambda: {name: [] for name in WORKLOADS}
@@ -116,6 +121,8 @@ class RunRecord:
     resumed: list[float] = field(default_factory=list)
     held: dict[str, list[float]] = field(default_factory=dict)
     """When each workload was paused, also if it was soon released."""
+    jumps: list[float] = field(default_factory=list)
+    """When the clock of the operators' node jumped."""
 
 
 @dataclass(slots=True)
@@ -124,6 +131,11 @@ class ProcessLifetime:
 
     begun: float
     ended: float = math.inf
+
+
+def _ahead_by(time: timedelta) -> Clock:
+    """A clock that is ahead of the API server's."""
+    return (lambda: virtual_now() + time) if time else virtual_now
 
 
 def _shortest() -> CooperativeScheduler:
@@ -139,6 +151,7 @@ class _Process:
     number: int
     life: ProcessLifetime
     budget: RestartBudget
+    clock: Clock = virtual_now
     scheduler: CooperativeScheduler = field(default_factory=_shortest)
     runners: dict[str, SubscriptionRunner] = field(default_factory=dict)
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
@@ -163,7 +176,10 @@ class SimulationRun:
             infisical.write(PAYMENTS, key)
             infisical.write(SHARED, key)
         infisical.begin()
-        self.record = RunRecord(infisical, cluster, environment=environment, faults=self.faults)
+        self.adversary = Adversary(cluster, infisical)
+        self.record = RunRecord(
+            infisical, cluster, self.adversary, environment=environment, faults=self.faults
+        )
         for plan in environment.writers:
             writer = cluster.writers[plan.name] = Writer(plan, cluster, infisical, self.faults, rng)
             infisical.listeners.append(writer.received)
@@ -174,6 +190,7 @@ class SimulationRun:
         for name in WORKLOADS[:2]:
             self._create(name)
         self._variant = variant
+        self._ahead = timedelta()
         self._processes: list[_Process] = []
         self._subscribe(MAIN, variant)
         for name in WORKLOADS[:2]:
@@ -185,7 +202,8 @@ class SimulationRun:
         self.start_operator()
         for step in self._history.steps:
             await asyncio.sleep(max(0.0, step.at - loop.time()))
-            getattr(self, step.verb)(*step.arguments)
+            actor = self if hasattr(self, step.verb) else self.adversary
+            getattr(actor, step.verb)(*step.arguments)
         await asyncio.sleep(max(0.0, TROUBLE_SECONDS - loop.time()))
         self._end_faults()
         await asyncio.sleep(QUIET_SECONDS + self._environment.patience)
@@ -195,6 +213,8 @@ class SimulationRun:
 
     def _end_faults(self) -> None:
         self.faults.set({})
+        if self._ahead:
+            self.set_clock(0.0)
         for name in WORKLOADS:
             self.release(name)
             if not self._environment.stays_failing:
@@ -227,7 +247,7 @@ class SimulationRun:
         budget = RestartBudget(
             per_minute=self._environment.per_minute, most_rolling=self._environment.most_rolling
         )
-        process = _Process(len(self.record.lifetimes), life, budget)
+        process = _Process(len(self.record.lifetimes), life, budget, _ahead_by(self._ahead))
         self._processes.append(process)
         for subject in self.record.subjects:
             self._serve(process, subject)
@@ -235,8 +255,8 @@ class SimulationRun:
     def _serve(self, process: _Process, subject: Subject) -> None:
         dependencies = Dependencies(
             cluster=self.record.cluster,
-            open_infisical=self._open,
-            clock=virtual_now,
+            open_infisical=partial(self._open, process.clock),
+            clock=process.clock,
             metrics=Metrics(),
             default_address=_ADDRESS,
             egress=EgressPolicy((_ADDRESS,)),
@@ -259,6 +279,19 @@ class SimulationRun:
             self._end(process)
         self._processes.clear()
         asyncio.get_running_loop().call_later(away, self.start_operator)
+
+    def jump_clock(self, ahead: float, away: float) -> None:
+        """Kill all operators; the next one runs on a node whose clock is ahead by so many seconds."""
+        self.set_clock(ahead)
+        asyncio.get_running_loop().call_later(away, self.start_operator)
+
+    def set_clock(self, ahead: float) -> None:
+        """Kill all operators; those that start from now on have another clock."""
+        for process in self._processes:
+            self._end(process)
+        self._processes.clear()
+        self._ahead = timedelta(seconds=ahead)
+        self.record.jumps.append(asyncio.get_running_loop().time())
 
     def _end(self, process: _Process) -> None:
         tasks = tuple(process.tasks)
@@ -284,15 +317,19 @@ class SimulationRun:
 
     @asynccontextmanager
     async def _open(
-        self, _namespace: str, _address: str, spec: Spec, _credentials: object
+        self, clock: Clock, _namespace: str, _address: str, spec: Spec, _credentials: object
     ) -> AsyncIterator[SessionModel]:
-        yield SessionModel(self.record.infisical, spec)
+        yield SessionModel(self.record.infisical, spec, clock)
 
     # -- people in Infisical ----------------------------------------------------------------------------
 
     def write(self, folder: Folder, key: str) -> None:
         """Create or update."""
         self.record.infisical.write(folder, key)
+
+    def write_same(self, folder: Folder, key: str) -> None:
+        """Write the same value again."""
+        self.record.infisical.write_same(folder, key)
 
     def rotate(self, folder: Folder, key: str) -> None:
         """Create or update without an event."""
@@ -362,7 +399,7 @@ class SimulationRun:
 
     def _create(self, name: str) -> None:
         plan = self._environment.workload(name)
-        words = {annotations.AUTO_RELOAD: "true", annotations.WAVE: str(plan.wave)}
+        words = {annotations.AUTO_RELOAD: "true", annotations.WAVE: str(plan.wave), **plan.marks}
         self.record.cluster.create_workload(NAMESPACE, name, words, secrets=plan.secrets)
 
     def bind(self, name: str) -> None:
@@ -370,10 +407,10 @@ class SimulationRun:
         self.record.cluster.annotate_workload(NAMESPACE, name, {annotations.SUBSCRIPTION: MAIN})
         self._note_workload(name)
 
-    def pause(self, name: str) -> None:
+    def pause(self, name: str, text: str = "true") -> None:
         """Pause a workload."""
         self.record.held.setdefault(name, []).append(asyncio.get_running_loop().time())
-        self.record.cluster.annotate_workload(NAMESPACE, name, {annotations.PAUSED: "true"})
+        self.record.cluster.annotate_workload(NAMESPACE, name, {annotations.PAUSED: text})
 
     def release(self, name: str) -> None:
         """Remove the pause."""
@@ -387,9 +424,9 @@ class SimulationRun:
         self.record.cluster.annotate_workload(NAMESPACE, name, nothing)
         self._note_workload(name)
 
-    def opt_in(self, name: str) -> None:
+    def opt_in(self, name: str, text: str = "true") -> None:
         """Opt in again."""
-        anything = {annotations.AUTO_RELOAD: "true", annotations.SUBSCRIPTION: None}
+        anything = {annotations.AUTO_RELOAD: text, annotations.SUBSCRIPTION: None}
         self.record.cluster.annotate_workload(NAMESPACE, name, anything)
         self._note_workload(name)
 
@@ -406,10 +443,7 @@ class SimulationRun:
 
     def undo(self, name: str) -> None:
         """`kubectl rollout undo`: the template loses our revision, the metadata keeps the restart record."""
-        marks = self.record.cluster.workload_of(NAMESPACE, name)["spec"]["template"]["metadata"][
-            "annotations"
-        ]
-        self._edit_template(name, dict.fromkeys(marks))
+        self.adversary.take_back(name)
         self.touch(name)
 
     def deploy(self, name: str) -> None:
@@ -465,7 +499,7 @@ class SimulationRun:
     def _note_workload(self, name: str) -> None:
         raw = self.record.cluster._workloads[NAMESPACE, "Deployment", name]["metadata"]
         words = raw["annotations"]
-        everybody = {MAIN, SECOND} if words.get(annotations.AUTO_RELOAD) == "true" else set()
+        everybody = {MAIN, SECOND} if words.get(annotations.AUTO_RELOAD) else set()
         opted_in = frozenset({MAIN} if annotations.SUBSCRIPTION in words else everybody)
         self.record.workloads[name].append(
             WorkloadInForce(asyncio.get_running_loop().time(), raw["uid"], opted_in)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _TRY_AGAIN = 10.0
 """Seconds until a sync that failed is tried again."""
 
-_ANSWERS_WITHIN = 0.5
+_GENERATED: Mapping[str, str] = {"PASSWORD": "generated"}
+
+ANSWERS_WITHIN = 0.5
 """Seconds between the write of the Secret and the acknowledgement, at most."""
 
 
@@ -62,12 +64,13 @@ class Writer:
         self._is_busy = False
         self._is_dirty = False
         self._life = 0  # what was begun in an earlier one never comes to its end
+        self._namespace = "elsewhere" if plan.is_hidden else cluster.namespace
 
     def begin(self) -> None:
         """The object, and its Secret as of now; from then on it syncs by its interval."""
-        self._cluster.put_source(self._cluster.namespace, self.plan.kind, self.plan.name, spec=self._spec())
-        content, seen = self._infisical.past[-1].content(self.plan.folder), len(self._infisical.past) - 1
-        self._write(self._object(), content, seen)
+        self._cluster.put_source(self._namespace, self.plan.kind, self.plan.name, spec=self._spec())
+        seen = len(self._infisical.past) - 1
+        self._write(self._object(), self._content(seen), seen)
         self._acknowledge(self._object(), _now(), is_stale=False)
         if self.plan.is_dead or self.plan.is_unable:
             self._is_away = True
@@ -120,20 +123,24 @@ class Writer:
         stored, begun_at, is_stale = self._object(), _now(), self._faults.injects("stale_sync")
         seen = self._infisical.index_at(begun_at - self._rng.uniform(0, 5)) if is_stale else -1
         seen = seen if seen >= 0 else len(self._infisical.past) - 1
-        content = self._infisical.past[seen].content(self.plan.folder)
+        content = self._content(seen)
 
         def write() -> None:
             if self._is_broken:
                 self._report_failure()
                 return
             self._write(stored, content, seen)
-            self._later(self._rng.uniform(0.01, _ANSWERS_WITHIN), end)
+            self._later(self._rng.uniform(0.01, ANSWERS_WITHIN), end)
 
         def end() -> None:
             self._acknowledge(stored, begun_at, is_stale=is_stale)
             self._finish()
 
         self._later(self._rng.uniform(0.05, self.plan.takes), write)
+
+    def _content(self, seen: int) -> Mapping[str, str]:
+        """The data as of a state of Infisical; those of a generator have nothing to do with it."""
+        return _GENERATED if self.plan.is_foreign else self._infisical.past[seen].content(self.plan.folder)
 
     def _finish(self) -> None:
         self._is_busy = False
@@ -184,10 +191,13 @@ class Writer:
             }
         if self.plan.kind is STATIC_SECRET:
             return {"targets": [{"kind": "Secret", "name": self.plan.name}]}
+        if self.plan.is_foreign:
+            generator = {"apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Password"}
+            return {"dataFrom": [{"sourceRef": {"generatorRef": {**generator, "name": "password"}}}]}
         return {"refreshPolicy": "CreatedOnce" if self.plan.is_unable else "Periodic"}
 
     def _object(self) -> Mapping[str, Any]:
-        return self._cluster.source_of(self._cluster.namespace, self.plan.kind, self.plan.name)
+        return self._cluster.source_of(self._namespace, self.plan.kind, self.plan.name)
 
     def _status(self) -> Mapping[str, Any]:
         return self._object().get("status") or {}
@@ -196,7 +206,7 @@ class Writer:
         return list(self._status().get("conditions") or ())
 
     def _publish(self, status: Mapping[str, Any]) -> None:
-        self._cluster.put_source(self._cluster.namespace, self.plan.kind, self.plan.name, status=dict(status))
+        self._cluster.put_source(self._namespace, self.plan.kind, self.plan.name, status=dict(status))
 
     def _later(self, seconds: float, callback: Any, *, in_any_life: bool = False) -> None:  # noqa: ANN401 - callable
         life = self._life

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from simulation.field_scenarios import history_of
 from simulation.histories import TROUBLE_SECONDS, VARIANTS, History, Step, plain_of
 from simulation.invariants import final_accepted_state, violations
-from simulation.restart_scenarios import history_of
 from simulation.run import run_history
 from simulation.small_scope import Case, Script, cases, scripts
 

@@ -18,7 +18,7 @@ from functools import partial
 from unittest import mock
 
 from simulation.faults import Calm
-from simulation.restart_scenarios import history_of
+from simulation.field_scenarios import history_of
 from simulation.run import run_history
 
 

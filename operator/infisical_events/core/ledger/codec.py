@@ -206,7 +206,7 @@ def _encode_pending(pending: PendingRestart, limit: int) -> dict[str, Any]:
         "changes": [str(change) for change in changes],
         "requested": pending.is_requested,
         "late": pending.unconfirmed is not None,
-        "early": pending.is_confirmation_only,
+        "early": pending.unconfirmed is Unconfirmed.PROVIDER_SILENT,
     } | _encode_later_fields(pending)
 
 

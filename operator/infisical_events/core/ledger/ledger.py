@@ -58,7 +58,8 @@ class PendingRestart:
     `is_requested` marks a restart that a user requested, whatever has changed. With `unconfirmed`, the
     workload was restarted with content that may be outdated, and is restarted again if that content changes.
     `not_covered_until` is the time of the workload's newest restart if that was recorded by a clock ahead of
-    `since`: it covers nothing. `reverts` is how often another client took the restart back.
+    `since`: it covers nothing. `reverts` is how often another client took the restart back: it is made again
+    whatever the content is, and watched afterwards if it has `unconfirmed`.
     """
 
     uid: str
@@ -78,9 +79,14 @@ class PendingRestart:
         return max(self.since, self.not_covered_until or self.since)
 
     @property
+    def is_watch(self) -> bool:
+        """Whether the restart was made, and is made again only if the content changes."""
+        return self.unconfirmed is not None and not self.reverts
+
+    @property
     def is_confirmation_only(self) -> bool:
         """Whether it only waits for a late update: its pods most likely have the newest content."""
-        return self.unconfirmed is Unconfirmed.PROVIDER_SILENT
+        return self.is_watch and self.unconfirmed is Unconfirmed.PROVIDER_SILENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def candidates(decisions: Iterable[RestartDecision]) -> list[Candidate]:
 
 def is_waiting(decision: RestartDecision) -> bool:
     """Whether the workload has a place in the order of restarts although it is not ready."""
-    if decision.pending.unconfirmed:
+    if decision.pending.is_watch:
         return False
     return isinstance(decision, RequestSync) or (
         isinstance(decision, Defer) and decision.reason not in _NOT_WAITING

@@ -37,6 +37,7 @@ from infisical_events.core.sync.workload_sync_state import (
     WorkloadSyncState,
     providers_to_request,
     sync_state_of,
+    unconfirmed_sync,
 )
 from infisical_events.core.workloads.other_reloaders import (
     OtherReloader,
@@ -121,7 +122,8 @@ def decide(gathered: GatheredWorkload, policy: RestartPolicy, now: datetime) -> 
             return Resolve(
                 pending=pending, workload=planned.workload, reason=reason, note=str(other), state=state
             )
-        return Restart(pending=pending, workload=state.workload, state=state)
+        watched = unconfirmed_sync(pending.unconfirmed)
+        return Restart(pending=pending, workload=state.workload, state=state, sync=watched)
     sync = sync_state_of(gathered.secrets, now, gathered.requests)
     return (
         _sync_first(gathered, gathered.secrets, state, sync, now)
@@ -276,7 +278,7 @@ def _wait_for_sync(
         return None
     max_wait = min(sync.max_wait, _WATCH) if pending.is_confirmation_only else sync.max_wait
     may_still_sync = now - pending.since < max_wait
-    if may_still_sync if pending.unconfirmed else policy.on_timeout is OnTimeout.SKIP:
+    if may_still_sync if pending.is_watch else policy.on_timeout is OnTimeout.SKIP:
         return replace(deferred, reason=Reason.RESYNC_TIMED_OUT)
     return None
 
@@ -327,7 +329,7 @@ def _resolution(planned: RestartNow, sync: WorkloadSyncState, other: OtherReload
         return Reason.NO_DATA_CHANGE
     if other:
         return Reason.MANAGED_BY_OTHER_CONTROLLER
-    if pending.unconfirmed and sync.state is not SyncState.CHANGED:
+    if pending.is_watch and sync.state is not SyncState.CHANGED:
         if sync.state is None:
             return Reason.NO_SECRET_PROVIDER
         return Reason.NO_DATA_CHANGE if pending.is_confirmation_only else Reason.RESYNC_TIMED_OUT

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from infisical_events.core.ledger.ledger import PendingRestart
+from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.restarts.rollouts import RolloutUpdate
+from infisical_events.core.snapshots.changes import summarize
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import object_name, preview
-
-PENDING: Final = "Pending"
-"""The reason of what was not tried yet, or is tried again at once."""
 
 ALARMING: Final = {
     Reason.RESYNC_TIMED_OUT,
@@ -54,9 +52,9 @@ def pending_by_reason(
     """
     waiting: dict[str, list[datetime]] = defaultdict(list)
     for pending in all_pending:
-        if pending.unconfirmed is None:
-            seq, reason = reasons.get(pending.uid, (pending.seq, PENDING))
-            waiting[str(reason) if seq == pending.seq else PENDING].append(pending.since)
+        if not pending.is_watch:
+            seq, reason = reasons.get(pending.uid, (pending.seq, Reason.PENDING))
+            waiting[str(reason) if seq == pending.seq else Reason.PENDING].append(pending.since)
     return {reason: PendingCount(len(since), min(since)) for reason, since in waiting.items()}
 
 
@@ -89,6 +87,23 @@ def restarts_condition(
         reason=first.result if first else _worst(rolling),
         message=f"{preview(lines, _MAX_LINES, '; ')}.",
     )
+
+
+def found_condition(ledger: Ledger) -> RestartsCondition | None:
+    """The condition beside a ledger before its pending restarts are tried; None if it has none."""
+    if ledger.unlisted:
+        kinds = preview([each.kind for each in ledger.unlisted], _MAX_LINES)
+        message = f"Changes wait until workloads of these kinds can be listed: {kinds}."
+        return RestartsCondition(is_complete=False, reason=Reason.WORKLOADS_NOT_LISTED, message=message)
+    lines = [
+        f"{object_name(pending.kind, pending.name)}: {summarize(pending.changes) or 'to be compared'}"
+        for pending in ledger.pending
+        if not pending.is_confirmation_only
+    ]
+    if not lines:
+        return None
+    message = f"{preview(lines, _MAX_LINES, '; ')}."
+    return RestartsCondition(is_complete=False, reason=Reason.PENDING, message=message)
 
 
 def not_listed_message(failures: Mapping[str, str]) -> str:

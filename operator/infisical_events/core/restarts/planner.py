@@ -219,9 +219,11 @@ def begun_rollout(pending: PendingRestart, begun_at: datetime, wave: int) -> Rol
 def add_reverted(ledger: Ledger, reverted: Iterable[Rollout], now: datetime) -> Ledger:
     """Add the restarts that another client took back as pending again, under a new revision.
 
-    A newer pending restart of the workload replaces the pods as well.
+    A newer pending restart of the workload replaces the pods as well. One that is only watched does not: it
+    is watched again after the restart.
     """
-    pending_uids = {pending.uid for pending in ledger.pending}
+    watched = {pending.uid: pending.unconfirmed for pending in ledger.pending if pending.is_watch}
+    pending_uids = {pending.uid for pending in ledger.pending} - watched.keys()
     again = tuple(
         PendingRestart(
             uid=rollout.uid,
@@ -231,12 +233,17 @@ def add_reverted(ledger: Ledger, reverted: Iterable[Rollout], now: datetime) -> 
             since=now,
             changes=rollout.changes,
             is_requested=rollout.is_requested,
+            unconfirmed=watched.get(rollout.uid),
             reverts=rollout.reverts,
         )
         for rollout in reverted
         if rollout.uid not in pending_uids
     )
-    return replace(ledger, seq=ledger.seq + 1, pending=(*ledger.pending, *again)) if again else ledger
+    if not again:
+        return ledger
+    replaced = {pending.uid for pending in again}
+    kept = (pending for pending in ledger.pending if pending.uid not in replaced)
+    return replace(ledger, seq=ledger.seq + 1, pending=(*kept, *again))
 
 
 def add_requested(ledger: Ledger, subscription: str, workloads: Iterable[Workload], now: datetime) -> Ledger:
@@ -270,7 +277,7 @@ def requeue_unconfirmed(
 
 
 def _unconfirmed(pending: PendingRestart, unconfirmed: Unconfirmed) -> PendingRestart:
-    return replace(pending, is_requested=False, unconfirmed=unconfirmed)
+    return replace(pending, is_requested=False, unconfirmed=unconfirmed, reverts=0)
 
 
 def plan(

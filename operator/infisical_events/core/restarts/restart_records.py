@@ -24,6 +24,7 @@ from infisical_events.core.ledger.ledger import (
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.status.text import escaped
 from infisical_events.core.sync.sync_requests import PodContent
+from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.core.workloads.workloads import Workload
 
 _LONGEST_KEY = 253
@@ -35,13 +36,21 @@ class RestartRecord:
     """When this operator last restarted a workload, and the revision of each subscription.
 
     `content_fingerprints` is the content of its Secrets at that time; `unconfirmed` says, by
-    subscription, why the restart may have to be made again.
+    subscription, why the restart may have to be made again. `subscription` is the one that made it.
     """
 
     time: datetime | None
     revisions: dict[str, str]
     content_fingerprints: dict[str, str] = field(default_factory=dict)
     unconfirmed: Mapping[str, Unconfirmed] = field(default_factory=dict)
+    subscription: str = ""
+
+    def is_taken_back(self, state: WorkloadState) -> bool:
+        """Whether the pod template lacks the revision: pods may be older than the restart."""
+        revision = self.revisions.get(self.subscription)
+        if revision is None or state.workload.kind.restarting is not Restarting.BY_TEMPLATE:
+            return False
+        return state.template_annotations.get(annotations.revision_key(self.subscription)) != revision
 
     def time_as_of(self, now: datetime) -> datetime | None:
         """When the workload was last restarted; None if never.
@@ -70,7 +79,7 @@ def restart_record_of(workload: Workload) -> RestartRecord:
         }
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return RestartRecord(None, {})
-    return RestartRecord(moment, revisions, secrets, unconfirmed)
+    return RestartRecord(moment, revisions, secrets, unconfirmed, str(raw.get("subscription") or ""))
 
 
 def _recorded_json(workload: Workload) -> dict[str, Any]:
@@ -142,9 +151,11 @@ def _with_record(workload: Workload, fields: Mapping[str, Any]) -> dict[str, Any
 def coverage_patch(workload: Workload, secrets: Mapping[str, str]) -> dict[str, Any]:
     """The merge patch that records with which content another party's rollout started the pods.
 
-    Without it, content that comes back later would count as the content that the pods have.
+    Without it, content that comes back later would count as the content that the pods have. From now on the
+    record is not about the restart by a subscription, whose revision the template may have lost.
     """
     fields = _recorded_json(workload)
+    fields.pop("subscription", None)
     fields["secrets"] = dict(sorted({**restart_record_of(workload).content_fingerprints, **secrets}.items()))
     return {"metadata": _with_record(workload, fields)}
 
@@ -167,12 +178,16 @@ def described_changes(changes: tuple[Change, ...]) -> dict[str, Any]:
     }
 
 
-def pod_content_of(workload: Workload, ledger: Ledger) -> PodContent:
+def pod_content_of(state: WorkloadState, ledger: Ledger) -> PodContent:
     """With which content of its Secrets a workload's pods were started.
 
-    For a workload that was made after the baseline, the content at the baseline says nothing.
+    For a workload that was made after the baseline, the content at the baseline says nothing. After a restart
+    that another client took back, nothing is known: some pods may be old, and others new.
     """
+    workload, record = state.workload, restart_record_of(state.workload)
+    if record.is_taken_back(state):
+        return PodContent({})
     created = workload.created_at
     is_older = created is None or created <= ledger.baselined_at
     before = ledger.content_fingerprints if is_older else {}
-    return PodContent({**before, **restart_record_of(workload).content_fingerprints})
+    return PodContent({**before, **record.content_fingerprints})

@@ -84,6 +84,7 @@ class Reason(StrEnum):
 
     # RestartsComplete
     NO_PENDING_RESTARTS = "NoPendingRestarts"
+    PENDING = "Pending"
     RESYNCING = "Resyncing"
     RESYNC_TIMED_OUT = "ResyncTimedOut"
     WORKLOAD_MODIFIED = "WorkloadModified"

@@ -174,6 +174,15 @@ class WorkloadSyncState:
         return Unconfirmed.PROVIDER_SILENT if self.is_guess else None
 
 
+def unconfirmed_sync(unconfirmed: Unconfirmed | None) -> WorkloadSyncState:
+    """The state of Secrets that are not read: what was unconfirmed of them stays so."""
+    return WorkloadSyncState(
+        None,
+        is_guess=unconfirmed is Unconfirmed.PROVIDER_SILENT,
+        is_late=unconfirmed is Unconfirmed.PROVIDER_TIMED_OUT,
+    )
+
+
 def sync_state_of(
     secrets: WorkloadSecrets, now: datetime, requests: Mapping[str, str] | None = None
 ) -> WorkloadSyncState:
@@ -183,7 +192,7 @@ def sync_state_of(
     request that was accepted or is repeated in the next round, otherwise the API server's message.
     """
     states = _known_states(secrets, now, requests or {}) or _disabled_states(secrets)
-    order = _ORDER_AFTER_RESTART if secrets.pending.unconfirmed else _ORDER
+    order = _ORDER_AFTER_RESTART if secrets.pending.is_watch else _ORDER
     together = combine(states, _fingerprints(secrets, states), _not_tracked(secrets), order)
     if not secrets.pending.is_confirmation_only:
         return together

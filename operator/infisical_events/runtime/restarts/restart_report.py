@@ -153,7 +153,7 @@ class RestartReporter:
             await self._report_other_reloader(outcome)
         if reason in {Reason.RESYNCED, Reason.APPLIES_TO_NEXT_RUN}:
             self.reporter.count_resync()
-        if reason in ALARMING and outcome.pending.unconfirmed is None:
+        if reason in ALARMING and not outcome.pending.is_watch:
             await self.reporter.emit_event(reason, f"Restart of {name} is waiting{note}.", is_warning=True)
 
     async def _report_other_reloader(self, outcome: RestartOutcome) -> None:

@@ -21,6 +21,8 @@ from infisical_events.api.statuses import (
     Status,
     WorkloadResult,
 )
+from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.restarts.pending_summary import found_condition
 from infisical_events.core.restarts.restart_records import described_changes
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.conditions import ConditionUpdate, ready, with_condition, without
@@ -74,6 +76,13 @@ class StatusBuilder:
         self._put(conditions=conditions)
         old = before.get(kind)
         return old is None or (old.status, old.reason) != (finding.status, finding.reason)
+
+    def mark_found(self, ledger: Ledger) -> None:
+        """Take back that all restarts are complete, if the ledger has pending ones."""
+        found, kind = found_condition(ledger), ConditionType.RESTARTS_COMPLETE
+        is_told = any(c.type is kind and c.status is ConditionStatus.TRUE for c in self._status.conditions)
+        if found is not None and is_told:
+            self.set_condition(kind, ok=found.is_complete, reason=found.reason, message=found.message)
 
     def mark_inactive(self, why: ConditionType) -> None:
         """The spec is not served, as condition `why` is about to say: drop all others but Ready."""

@@ -26,6 +26,7 @@ class StatusSource(Protocol):
     @property
     def urgent(self) -> asyncio.Event: ...  # noqa: D102
     def render(self) -> Status: ...  # noqa: D102
+    def mark_found(self, ledger: Ledger) -> None: ...  # noqa: D102
 
 
 class SpecChangedError(Exception):
@@ -140,6 +141,9 @@ class SubscriptionStore:
         raise LedgerConflictError
 
     async def _write_once(self, ledger: Ledger | None) -> StoredSubscription:
+        """No status tells that all restarts are complete beside a ledger in which one is pending."""
+        if (beside := ledger or self.ledger) is not None:
+            self._status.mark_found(beside)
         self._status.changed.clear()
         self._status.urgent.clear()
         rendered = self._status.render().model_copy(update={"installation": self._installation or None})

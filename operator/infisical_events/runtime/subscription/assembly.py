@@ -128,7 +128,7 @@ class _Assembly:
             store=loaded.store,
             triggers=self.triggers,
             interval=float(self.serving.spec.resync_interval_seconds),
-            drift_corrector=self._drift_corrector(sync_coordinator.writer),
+            drift_corrector=sync_coordinator.drift_corrector,
         )
 
     def _reconciler(
@@ -173,6 +173,7 @@ class _Assembly:
             reporter=self.loaded.reporter,
             digest_key=self.dependencies.digest_key,
             writer=secret_writer,
+            drift_corrector=self._drift_corrector(secret_writer),
         )
 
     def _drift_corrector(self, secret_writer: ManagedSecretWriter | None) -> DriftCorrector | None:

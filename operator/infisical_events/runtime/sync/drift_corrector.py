@@ -56,6 +56,13 @@ class DriftCorrector:
             else:
                 await self.writer.write(managed, ledger)
 
+    async def correct(self, names: frozenset[str], ledger: Ledger) -> None:
+        """Write those of these Secrets that other clients changed: pods are about to start with them."""
+        for managed in self.writer.secrets:
+            drift = await self._drift(managed) if managed.name in names else ""
+            if drift and self._may_correct(managed.name):
+                await self._correct(managed, ledger, drift)
+
     async def correct_all(self, ledger: Ledger) -> None:
         """Write the Secrets that other clients changed, and those that may be written now."""
         for managed in self.writer.secrets:

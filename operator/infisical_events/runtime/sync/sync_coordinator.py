@@ -39,6 +39,7 @@ from infisical_events.kube.kubernetes_errors import (
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.ports import Cluster
 from infisical_events.runtime.status.reporter import Reporter
+from infisical_events.runtime.sync.drift_corrector import DriftCorrector
 from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter
 from infisical_events.runtime.sync.secret_cache import SecretCache
 from infisical_events.runtime.sync.sync_request_log import SyncRequestLog
@@ -53,7 +54,10 @@ _INFISICAL_KINDS = {INFISICAL_SECRET, STATIC_SECRET}
 
 @dataclass(kw_only=True, slots=True)
 class SyncCoordinator:
-    """Coordinates the syncs of one subscription; `writer` writes the Secrets of `spec.resync.secrets`."""
+    """Coordinates the syncs of one subscription.
+
+    `writer` writes the Secrets of `spec.resync.secrets`, and `drift_corrector` puts them right.
+    """
 
     cluster: Cluster
     key: SubscriptionKey
@@ -62,6 +66,7 @@ class SyncCoordinator:
     digest_key: DigestKeySource
     reporter: Reporter
     writer: ManagedSecretWriter | None = None
+    drift_corrector: DriftCorrector | None = None
     requests: SyncRequestLog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +83,7 @@ class SyncCoordinator:
             timeout=self.timeout,
             clock=self.clock,
             writer=self.writer,
+            drift_corrector=self.drift_corrector,
             secrets=self._cache(),
             ledger=ledger,
             providers=providers,
@@ -189,12 +195,15 @@ class SyncRound:
     timeout: timedelta
     clock: Clock
     writer: ManagedSecretWriter | None
+    drift_corrector: DriftCorrector | None
     secrets: SecretCache
     ledger: Ledger
     providers: tuple[SecretProvider, ...]
     not_listed: Mapping[str, str]
     requests: SyncRequestLog
     siblings: dict[str, StoredSubscription | None] = field(default_factory=dict)
+    checked: frozenset[str] = frozenset()
+    """The Secrets whose drift was corrected in this round."""
 
     async def gather(self, state: WorkloadState, pending: PendingRestart) -> WorkloadSecrets:
         """What is known of a workload's Secrets; those that the operator writes are brought up to date.
@@ -206,7 +215,7 @@ class SyncRound:
         if not state.references:
             nothing = PodContent({})
             return WorkloadSecrets(pending, nothing, self.timeout, untracked_volumes=state.untracked_volumes)
-        pod_content = pod_content_of(state.workload, self.ledger)
+        pod_content = pod_content_of(state, self.ledger)
         managed = (*await self._managed(state, pending), *await self._of_siblings(state, pending))
         writers = [provider for provider in self.providers if provider.references & state.references]
         own = (each.name for each in managed)
@@ -260,6 +269,9 @@ class SyncRound:
     async def _managed(self, state: WorkloadState, pending: PendingRestart) -> tuple[ManagedSecretState, ...]:
         if self.writer is None:
             return ()
+        if self.drift_corrector is not None:
+            await self.drift_corrector.correct(state.secrets - self.checked, self.ledger)
+            self.checked |= state.secrets
         results = await self.writer.results_for(state.secrets, self.ledger)
         managed = []
         for name, result in results.items():

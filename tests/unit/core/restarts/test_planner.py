@@ -20,7 +20,9 @@ from infisical_events.core.restarts.planner import (
     RestartPolicy,
     add_pending,
     add_requested,
+    add_reverted,
     affected_workloads,
+    begun_rollout,
     plan,
     remove_done,
     requeue_unconfirmed,
@@ -498,6 +500,27 @@ def test_a_debt_that_was_paid_is_followed_when_another_one_takes_its_place() -> 
     assert alone.pending[0].changes == (later,)
     assert set(both.pending[0].changes) == {*ledger.pending[0].changes, later}
     assert owed(ledger, workload, selected=MatchedChanges(()), seconds=90) is ledger
+
+
+@pytest.mark.parametrize("unconfirmed", list(Unconfirmed))
+def test_a_watch_gives_way_to_a_restart_that_was_taken_back(unconfirmed: Unconfirmed) -> None:
+    """A watch restarts nothing by itself; it goes on after the restart that is made again."""
+    watch = replace(a_pending_restart(), unconfirmed=unconfirmed)
+    rollout = replace(begun_rollout(a_pending_restart(), at(60), wave=0), reverts=1)
+    (again,) = add_reverted(a_ledger(None, watch), (rollout,), at(90)).pending
+
+    assert (again.uid, again.reverts, again.unconfirmed) == (watch.uid, 1, unconfirmed)
+    assert not again.is_watch
+    (after,) = requeue_unconfirmed(a_ledger(), {again: unconfirmed}, at(91)).pending
+    assert after.is_watch
+
+
+def test_a_newer_pending_restart_stays_when_one_is_taken_back() -> None:
+    """It replaces the pods as well."""
+    ledger = a_ledger(None, a_pending_restart())
+    rollout = replace(begun_rollout(a_pending_restart(), at(60), wave=0), reverts=1)
+
+    assert add_reverted(ledger, (rollout,), at(90)) is ledger
 
 
 # -- affected workloads --------------------------------------------------------------------------------

@@ -14,16 +14,20 @@ from infisical_events.core.restarts.restart_records import (
     Unconfirmed,
     coverage_patch,
     described_changes,
+    pod_content_of,
     restart_patch,
     restart_record_of,
     revision_of,
 )
+from infisical_events.core.workloads.workload_state import WorkloadState
 from support.builders import (
     CREATE,
     DELETE,
+    ROLLOUT,
     START,
     UPDATE,
     a_change,
+    a_ledger,
     a_pending_restart,
     a_record,
     a_workload,
@@ -156,7 +160,9 @@ def test_a_restart_keeps_the_stamps_of_its_neighbours() -> None:
         restart_patch(workload, RestartCause(a_pending_restart("web", 2), "payments", "epoch"), at(5)),
     )
 
-    assert restart_record_of(restarted) == RestartRecord(at(5), {"mail": "other.3", "payments": "epoch.2"})
+    assert restart_record_of(restarted) == RestartRecord(
+        at(5), {"mail": "other.3", "payments": "epoch.2"}, subscription="payments"
+    )
 
 
 def test_a_restart_before_the_secrets_were_fresh_says_so() -> None:
@@ -187,7 +193,7 @@ def test_somebodys_rollout_is_noted_and_is_no_restart() -> None:
         patch = coverage_patch(workload, {"env": "2"})
         before, after = restart_record_of(workload), restart_record_of(patched(workload, patch))
         assert list(patch) == ["metadata"]
-        assert after == replace(before, content_fingerprints=secrets)
+        assert after == replace(before, content_fingerprints=secrets, subscription="")
 
 
 def test_a_receipt_names_few_keys() -> None:
@@ -201,3 +207,35 @@ def test_a_receipt_names_few_keys() -> None:
     assert described_changes((a_change("A", UPDATE), a_change("A", UPDATE, environment="dev")))[
         "environmentSlug"
     ] == ("dev,prod")
+
+
+def test_the_content_of_a_restart_counts_while_the_template_has_its_revision() -> None:
+    """After it was taken back some pods may be old, whatever the record says."""
+    cause = RestartCause(a_pending_restart(), "payments", "epoch", {"env": "key:new"})
+    restarted = patched(a_workload(), restart_patch(a_workload(), cause, at(5)))
+    ledger = replace(a_ledger(), content_fingerprints={"env": "key:old"})
+    revision = {"events.infisical.com/revision-payments": cause.revision}
+
+    in_force = pod_content_of(WorkloadState(restarted, template_annotations=revision), ledger)
+    taken_back = pod_content_of(WorkloadState(restarted), ledger)
+
+    assert (in_force.content_fingerprints, taken_back.content_fingerprints) == ({"env": "key:new"}, {})
+
+
+def test_a_rollout_shows_its_restart_outside_of_the_template() -> None:
+    """The template of an Argo Rollout never has the revision."""
+    workload = a_workload(kind=ROLLOUT)
+    cause = RestartCause(a_pending_restart(), "payments", "epoch", {"env": "key:new"})
+    restarted = patched(workload, restart_patch(workload, cause, at(5)))
+
+    assert pod_content_of(WorkloadState(restarted), a_ledger()).content_fingerprints == {"env": "key:new"}
+
+
+def test_content_that_a_rollout_of_others_covers_is_known() -> None:
+    """Its template needs no revision: the covered restart was never made, or taken back before."""
+    cause = RestartCause(a_pending_restart(), "payments", "epoch", {"env": "key:new"})
+    restarted = patched(a_workload(), restart_patch(a_workload(), cause, at(5)))
+    covered = patched(restarted, coverage_patch(restarted, {"env": "key:newer"}))
+
+    known = pod_content_of(WorkloadState(covered), a_ledger()).content_fingerprints
+    assert known == {"env": "key:newer"}

@@ -26,6 +26,7 @@ from infisical_events.runtime.status.subscription_store import (
     ledger_of,
 )
 from infisical_events.runtime.triggers import TriggerQueue
+from support.builders import a_pending_restart
 from support.fake_cluster import FakeCluster, a_context
 from support.virtual_time import EPOCH, in_virtual_time, virtual_now
 
@@ -404,3 +405,19 @@ async def test_conditions_reach_the_cluster() -> None:
     await flushed_for(world, record, 10.0)
     reasons = {c["type"]: c["reason"] for c in world.cluster.status_of(world.key)["conditions"]}
     assert reasons["Observed"] == "Unreachable"
+
+
+@in_virtual_time
+async def test_no_status_is_complete_beside_a_pending_restart() -> None:
+    """A second replica may have stored pending restarts since this one told that all are complete."""
+    stored = Stored()
+    record = await stored.read()
+    await store(record, LEDGER)
+    kind, reason = ConditionType.RESTARTS_COMPLETE, Reason.NO_PENDING_RESTARTS
+    stored.status.set_condition(kind, ok=True, reason=reason, message="No pending restarts.")
+    await store(record, replace(NEXT, pending=(a_pending_restart(),)))
+    await record.write_status()
+
+    conditions = stored.cluster.status_of(stored.key)["conditions"]
+    complete = next(each for each in conditions if each["type"] == kind)
+    assert (complete["status"], complete["reason"]) == ("False", Reason.PENDING)

@@ -1,0 +1,132 @@
+"""The simulation with an adversary can fail: the mutant of each kind of faults is found."""
+
+import pytest
+
+from infisical_events.api.resources import EXTERNAL_SECRET
+from simulation.environment import PAYMENTS, Environment, ManagedPlan, WorkloadPlan, WriterPlan
+from simulation.field_mutants import FIELD_MUTATIONS
+from simulation.field_scenarios import field_history_of
+from simulation.histories import History, Step
+from simulation.invariants import violations
+from simulation.mutants import checked
+from simulation.run import run_history
+
+_FOUND_BY = {
+    "a generator is asked": ("odd writers", 0, "asked in vain"),
+    "a kind that cannot be listed has no workloads": ("refused", 11, "lost"),
+    "a mark of another tool is its deed": ("other tools", 4, "lost"),
+    "a removed sync request is made again each time": ("unasked", 33, "fought"),
+    "a renamed environment is empty": ("not found", 1, "unobserved"),
+    "a restart that is taken back is made again for ever": ("taken back", 1, "unstable"),
+    "a restart that was made is done": ("taken back", 37, "lost"),
+    "another version is another value": ("same values", 0, "unfounded"),
+    "complete is told beside a pending restart": ("words", 0, "unsaid"),
+    "nobody writes a Secret whose provider is not found": ("odd writers", 44, "lost"),
+    "only true and false are booleans": ("words", 1, "lost"),
+    "own Secrets are not looked at again": ("managed", 20, "not restored"),
+    "the Secrets of another subscription are nobody's": ("siblings", 1, "repeated"),
+    "the time of a restart record is true": ("clocks", 9, "lost"),
+    "the wait that a server demands is the time of a source": ("back-off", 16, "unfresh"),
+}
+"""By mutant: the kind of faults, a seed that found it before, and the invariant that it breaks."""
+
+_SEARCH = 300
+
+_FIELDS = {
+    "action": "ResyncThenRestart",
+    "cooldownSeconds": 0,
+    "resync": {"timeoutSeconds": 30, "onTimeout": "Skip"},
+}
+_ASKED = Environment(
+    fields=_FIELDS,
+    writers=(WriterPlan(EXTERNAL_SECRET, "ext", PAYMENTS, takes=8.0, every=3600.0),),
+    workloads={name: WorkloadPlan(("ext",), takes=1.0) for name in ("api", "job")},
+)
+"""An ExternalSecret that takes its time."""
+
+_OWN = Environment(
+    fields=_FIELDS,
+    managed=(ManagedPlan("own", PAYMENTS),),
+    workloads={"api": WorkloadPlan(("own",), takes=1.0)},
+)
+"""A Secret that the operator writes."""
+
+_WRITE = ("write", (PAYMENTS, "A"))
+
+_SCRIPTED = {
+    "a rejected Secret restarts its workloads": (
+        "repeated",
+        History(
+            0,
+            (
+                Step(30, *_WRITE),
+                Step(60, "refuse_calls", ("apply_secret", "rejected", 40.0)),
+                Step(61, *_WRITE),
+            ),
+            _OWN,
+        ),
+    ),
+    "pods that are not available are a rollout of others": (
+        "held up",
+        History(0, (Step(20, "break_pods", ("api",)), Step(60, *_WRITE)), _ASKED),
+    ),
+    "who starts between the change and the sync is fresh": (
+        "lost",
+        History(1, (Step(60, *_WRITE), Step(61.6, "create", ("job",))), _ASKED),
+    ),
+}
+"""For mutants that need several steps at once: the invariant, and a history."""
+
+_BLIND_BASELINE = "a new baseline compares nothing"
+
+
+def test_every_mutant_has_a_proof() -> None:
+    """No mutant is without its proof."""
+    assert _FOUND_BY.keys() | _SCRIPTED.keys() | {_BLIND_BASELINE} == FIELD_MUTATIONS.keys()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", sorted(_FOUND_BY))
+def test_a_mutant_breaks_its_invariant(name: str) -> None:
+    """Some history with that kind of faults breaks the invariant with the mutation, and none without it."""
+    kind, first, invariant = _FOUND_BY[name]
+    with FIELD_MUTATIONS[name]():
+        seeds = (first, *range(_SEARCH))
+        found = next((s for s in seeds if invariant in _broken(field_history_of(s, kind))), None)
+
+    assert found is not None, f"{name} was not found in {_SEARCH} histories"
+    assert _broken(field_history_of(found, kind)) == set()
+
+
+@pytest.mark.parametrize("name", sorted(_SCRIPTED))
+def test_a_mutant_breaks_its_invariant_in_a_scripted_history(name: str) -> None:
+    """With the mutation the scripted history breaks the invariant, and without it none."""
+    invariant, history = _SCRIPTED[name]
+    with FIELD_MUTATIONS[name]():
+        assert invariant in _broken(history)
+    assert _broken(history) == set()
+
+
+def test_a_baseline_compares_what_restart_records_say() -> None:
+    """The subscription is made anew while a restart is held: the record says that the pods are old."""
+    steps = (
+        Step(20, *_WRITE),
+        Step(40, "pause", ("api",)),
+        Step(60, *_WRITE),
+        Step(80, "recreate_subscription"),
+    )
+    history = History(0, steps, _OWN)
+
+    assert _broken(history) == set()
+    assert _restarts_of_api(history) == 2
+    with FIELD_MUTATIONS[_BLIND_BASELINE]():
+        assert _restarts_of_api(history) == 1
+
+
+def _restarts_of_api(history: History) -> int:
+    return sum(rollout.name == "api" for rollout in run_history(history).cluster.rollouts)
+
+
+def _broken(history: History) -> set[str]:
+    """The invariants that the history breaks, by the words that their sentences begin with."""
+    return {text.partition(":")[0] for text in checked(violations(run_history(history)))}
