@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
-from infisical_events.api.specs import Action
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts.decisions import (
     GatheredWorkload,
@@ -16,6 +16,8 @@ from infisical_events.core.restarts.decisions import (
 from infisical_events.core.restarts.planner import PlannedAction, RestartNow
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.core.sync.sync_requests import PodContent
+from infisical_events.core.sync.workload_sync_state import WorkloadSecrets
 from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.clock import Clock
@@ -79,30 +81,39 @@ class Gatherer:
             KubernetesError: the secret providers of the namespace cannot be listed.
         """
         planned = [action for action in actions if isinstance(action, RestartNow)]
-        needs_sync = any(action.action is not Action.RESTART for action in planned)
+        read = [await self._read(each, ledger) for each in planned]
+        needs_sync = any(each.state and each.state.references and needs_secrets(each) for each in read)
         sync_round = await self.sync_coordinator.begin(ledger) if needs_sync else None
-        gathered = {each.pending.uid: await self._try(each, ledger, sync_round) for each in planned}
+        gathered = {each.planned.pending.uid: await self._try(each, sync_round) for each in read}
         return GatheredRound(gathered, sync_round)
 
-    async def _try(
-        self, planned: RestartNow, ledger: Ledger, sync_round: SyncRound | None
-    ) -> GatheredWorkload:
+    async def _read(self, planned: RestartNow, ledger: Ledger) -> GatheredWorkload:
+        workload = planned.workload
+        is_rolling_out = any(rollout.uid == workload.uid for rollout in ledger.rollouts)
         try:
-            return await self._gather(planned, ledger, sync_round)
+            state = await self.cluster.read_workload(self.key.namespace, workload.kind.kind, workload.name)
         except KubernetesError as error:
             return GatheredWorkload(planned, error_message=str(error))
+        return GatheredWorkload(planned, state, is_rolling_out=is_rolling_out)
 
-    async def _gather(
-        self, planned: RestartNow, ledger: Ledger, sync_round: SyncRound | None
-    ) -> GatheredWorkload:
-        namespace, workload = self.key.namespace, planned.workload
-        state = await self.cluster.read_workload(namespace, workload.kind.kind, workload.name)
-        is_rolling_out = any(rollout.uid == workload.uid for rollout in ledger.rollouts)
-        gathered = GatheredWorkload(planned, state, is_rolling_out=is_rolling_out)
+    async def _try(self, gathered: GatheredWorkload, sync_round: SyncRound | None) -> GatheredWorkload:
+        try:
+            return await self._gather(gathered, sync_round)
+        except KubernetesError as error:
+            return GatheredWorkload(gathered.planned, error_message=str(error))
+
+    async def _gather(self, gathered: GatheredWorkload, sync_round: SyncRound | None) -> GatheredWorkload:
+        namespace, pending, state = self.key.namespace, gathered.planned.pending, gathered.state
         if state is None:
             return gathered
-        if sync_round is not None and needs_secrets(gathered):
-            gathered = replace(gathered, secrets=await sync_round.gather(state, planned.pending))
+        if needs_secrets(gathered):
+            if sync_round is not None and state.references:
+                secrets = await sync_round.gather(state, pending)
+            else:
+                secrets = WorkloadSecrets(
+                    pending, PodContent({}), timedelta(), untracked_volumes=state.untracked_volumes
+                )
+            gathered = replace(gathered, secrets=secrets)
         if needs_read_secrets(gathered):
             read_secrets = await self.sync_coordinator.read_secrets(state, sync_round)
             gathered = replace(gathered, read_secrets=read_secrets)

@@ -212,9 +212,6 @@ class SyncRound:
             KubernetesError: a Secret cannot be read, or a kind of provider that may write it cannot be listed
                 and the time for a sync is not over.
         """
-        if not state.references:
-            nothing = PodContent({})
-            return WorkloadSecrets(pending, nothing, self.timeout, untracked_volumes=state.untracked_volumes)
         pod_content = pod_content_of(state, self.ledger)
         managed = (*await self._managed(state, pending), *await self._of_siblings(state, pending))
         writers = [provider for provider in self.providers if provider.references & state.references]
