@@ -11,8 +11,9 @@ from simulation.invariants import final_accepted_state, violations
 from simulation.run import run_history
 from simulation.small_scope import Case, Script, cases, scripts
 
-_HISTORIES = 2000
-_CHUNK = 100
+_HISTORIES = 1000
+_CHUNK = 50
+_SINGLES_APART = 2
 _PAIRS_APART = 25
 
 
@@ -28,10 +29,10 @@ def test_no_history_loses_or_repeats_a_restart(first: int) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("script", scripts(2), ids=str)
-def test_every_short_script_survives_every_single_fault(script: Script) -> None:
-    """Two steps, and one fault of every kind at every place where it can happen."""
+def test_every_short_script_survives_a_fault(script: Script) -> None:
+    """Two steps, and one fault: at each second place here, at all of them by `make simulate-small`."""
     assert not Case(script, frozenset()).broken()
-    for case in cases(script, 1):
+    for case in cases(script, 1, _SINGLES_APART):
         assert not case.broken(), case
 
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart
+from infisical_events.core.ledger.ledger import PendingRestart
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.restarts.rollouts import RolloutUpdate
-from infisical_events.core.snapshots.changes import summarize
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import object_name, preview
 
@@ -87,23 +86,6 @@ def restarts_condition(
         reason=first.result if first else _worst(rolling),
         message=f"{preview(lines, _MAX_LINES, '; ')}.",
     )
-
-
-def found_condition(ledger: Ledger) -> RestartsCondition | None:
-    """The condition beside a ledger before its pending restarts are tried; None if it has none."""
-    if ledger.unlisted:
-        kinds = preview([each.kind for each in ledger.unlisted], _MAX_LINES)
-        message = f"Changes wait until workloads of these kinds can be listed: {kinds}."
-        return RestartsCondition(is_complete=False, reason=Reason.WORKLOADS_NOT_LISTED, message=message)
-    lines = [
-        f"{object_name(pending.kind, pending.name)}: {summarize(pending.changes) or 'to be compared'}"
-        for pending in ledger.pending
-        if not pending.is_confirmation_only
-    ]
-    if not lines:
-        return None
-    message = f"{preview(lines, _MAX_LINES, '; ')}."
-    return RestartsCondition(is_complete=False, reason=Reason.PENDING, message=message)
 
 
 def not_listed_message(failures: Mapping[str, str]) -> str:

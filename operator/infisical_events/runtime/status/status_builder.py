@@ -22,12 +22,11 @@ from infisical_events.api.statuses import (
     WorkloadResult,
 )
 from infisical_events.core.ledger.ledger import Ledger
-from infisical_events.core.restarts.pending_summary import found_condition
 from infisical_events.core.restarts.restart_records import described_changes
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.conditions import ConditionUpdate, ready, with_condition, without
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import escaped
+from infisical_events.core.status.text import escaped, preview
 from infisical_events.core.workloads.rollout_progress import OBSTACLES
 from infisical_events.runtime.clock import Clock
 
@@ -39,6 +38,7 @@ _UNFINISHED = {Reason.RESTARTED, *OBSTACLES}
 
 _MOST_HISTORY = 10
 _MOST_WORKLOADS = 50
+_MAX_NAMED = 5
 
 
 class StatusBuilder:
@@ -79,10 +79,13 @@ class StatusBuilder:
 
     def mark_found(self, ledger: Ledger) -> None:
         """Take back that all restarts are complete, if the ledger has pending ones."""
-        found, kind = found_condition(ledger), ConditionType.RESTARTS_COMPLETE
+        kind, waiting = ConditionType.RESTARTS_COMPLETE, [each.kind for each in ledger.unlisted]
+        reason = Reason.WORKLOADS_NOT_LISTED if waiting else Reason.PENDING
+        waiting += [f"{p.kind.lower()}/{p.name}" for p in ledger.pending if not p.is_confirmation_only]
         is_told = any(c.type is kind and c.status is ConditionStatus.TRUE for c in self._status.conditions)
-        if found is not None and is_told:
-            self.set_condition(kind, ok=found.is_complete, reason=found.reason, message=found.message)
+        if waiting and is_told:
+            message = f"Restarts are pending: {preview(waiting, _MAX_NAMED)}."
+            self.set_condition(kind, ok=False, reason=reason, message=message)
 
     def mark_inactive(self, why: ConditionType) -> None:
         """The spec is not served, as condition `why` is about to say: drop all others but Ready."""

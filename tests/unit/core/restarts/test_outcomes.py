@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from infisical_events.core.ledger.ledger import Rollout, Unconfirmed, UnlistedKind
+from infisical_events.core.ledger.ledger import Rollout, Unconfirmed
 from infisical_events.core.restarts.decision_kinds import Defer, RecordCoverage, RequestSync, Resolve, Restart
 from infisical_events.core.restarts.decisions import found_rollouts, rollout_of
 from infisical_events.core.restarts.outcomes import RestartOutcome, next_ledger
-from infisical_events.core.restarts.pending_summary import found_condition, restarts_condition
+from infisical_events.core.restarts.pending_summary import restarts_condition
 from infisical_events.core.restarts.rollouts import RolloutUpdate
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.sync.sync_state import SyncState
@@ -174,23 +174,3 @@ def test_the_condition_of_a_watched_provider() -> None:
 def test_the_condition_after_a_restart() -> None:
     """The next round names it, when its rollout is tracked."""
     assert restarts_condition([RestartOutcome(RESTART, Reason.RESTARTED)], []) is None
-
-
-def test_the_condition_beside_a_ledger() -> None:
-    """A pending restart that nobody tried yet is not complete; a watched one, or none, says nothing."""
-    found = found_condition(replace(a_ledger(), pending=(PENDING,)))
-
-    assert found is not None
-    assert (found.is_complete, found.reason) == (False, Reason.PENDING)
-    assert PENDING.name in found.message
-    assert found_condition(a_ledger()) is None
-    assert found_condition(replace(a_ledger(), pending=(WATCHED,))) is None
-
-
-def test_the_condition_beside_kinds_that_were_not_listed() -> None:
-    """Changes that may affect workloads of such a kind are not handled yet."""
-    found = found_condition(replace(a_ledger(), unlisted=(UnlistedKind("Rollout", NOW, ()),)))
-
-    assert found is not None
-    assert (found.is_complete, found.reason) == (False, Reason.WORKLOADS_NOT_LISTED)
-    assert "Rollout" in found.message

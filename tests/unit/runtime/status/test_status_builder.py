@@ -1,5 +1,6 @@
 """The status in the making: what it says, what survives, and when it is news."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 
 from infisical_events.api.specs import EventType
 from infisical_events.api.statuses import Condition, ConditionStatus, ConditionType, WorkloadResult
+from infisical_events.core.ledger.ledger import Ledger, Unconfirmed, UnlistedKind
 from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.status.status_builder import StatusBuilder
+from support.builders import a_ledger, a_pending_restart
 from support.virtual_time import EPOCH
 
 A, R, S, O, X = (  # noqa: E741 - conditions, by a letter each
@@ -303,3 +306,30 @@ def test_what_the_last_look_was_like(board: StatusBuilder, clock: HandSet) -> No
     board.record_observation("Versions", 8)
     assert board.changed.is_set()
     assert board.render().observation.last_observed_time == clock()
+
+
+PENDING = a_pending_restart()
+WATCHED = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_SILENT)
+NOT_LISTED = ("False", "WorkloadsNotListed")
+
+
+@pytest.mark.parametrize(
+    ("ledger", "expected", "named"),
+    [
+        (replace(a_ledger(), pending=(PENDING,)), ("False", "Pending"), "deployment/"),
+        (replace(a_ledger(), pending=(WATCHED,)), ("True", "NoPendingRestarts"), ""),
+        (a_ledger(), ("True", "NoPendingRestarts"), ""),
+        (replace(a_ledger(), unlisted=(UnlistedKind("Rollout", EPOCH, ()),)), NOT_LISTED, "Rollout"),
+    ],
+)
+def test_what_is_pending_is_not_complete(ledger: Ledger, expected: tuple[str, str], named: str) -> None:
+    """A pending restart that nobody tried yet is not complete; a watched one, or none, changes nothing."""
+    status = StatusBuilder({}, 1, lambda: EPOCH)
+    kind = ConditionType.RESTARTS_COMPLETE
+    status.set_condition(kind, ok=True, reason=Reason.NO_PENDING_RESTARTS, message="No pending restarts.")
+
+    status.mark_found(ledger)
+
+    (condition,) = [each for each in status.conditions if each.type is kind]
+    assert (condition.status, condition.reason) == expected
+    assert named in condition.message
