@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -352,6 +353,23 @@ def test_no_piece_of_a_value_is_quoted(value: str, before: str, start: int, leng
     error = error_for_managed_secret(InvalidError(f"{before}{piece} tail"), a_managed(), {"K": value})
 
     assert piece not in str(error)
+
+
+@given(st.text("ab -.", min_size=1, max_size=7), st.text("ab -.", max_size=12), st.text("ab -.", max_size=12))
+def test_a_short_value_is_no_word_of_a_quote(value: str, before: str, after: str) -> None:
+    """A value of less than eight characters counts where it is a word, as a regular expression finds it."""
+    said = f"{before}{value}{after}"
+    error = error_for_managed_secret(InvalidError(said), a_managed(), {"K": value})
+    is_word = re.search(rf"(?<!\w){re.escape(value)}(?!\w)", said) is not None
+
+    assert (f'"{said}"' in str(error)) <= (not is_word or not value.strip())
+
+
+def test_nothing_is_quoted_beside_too_many_values() -> None:
+    """The comparison with a hundred thousand values would keep all subscriptions waiting."""
+    data = {f"KEY_{number}": str(number) for number in range(130_000)}
+
+    assert "may contain a value" in str(error_for_managed_secret(InvalidError("no"), a_managed(), data))
 
 
 async def test_names_may_be_repeated() -> None:

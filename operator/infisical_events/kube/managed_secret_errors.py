@@ -8,7 +8,8 @@ can be part of a value.
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 from infisical_events.api.specs import CreationPolicy, ManagedSecret
 from infisical_events.core.status.text import single_line
@@ -24,6 +25,10 @@ _APPLY_CONFLICT: Final = "Apply failed with"
 _MANAGER: Final = re.compile(r'conflicts? with ("[^"]+")')
 _FIELD: Final = re.compile(r"(?<=[ :])\.((?:data|metadata|type)\S*)")
 _MAX_FIELDS: Final = 5
+_WORD: Final = re.compile(r"\w")
+
+_MAX_COMPARED: Final = 5_000
+"""Values; a message about a Secret with more of them is not quoted, because the comparison takes too long."""
 
 _MIN_COMMON_LENGTH: Final = 8
 """A text counts as containing a value if they have this number of consecutive characters in common."""
@@ -106,10 +111,13 @@ def _conflict_error(error: ConflictError, managed: ManagedSecret) -> KubernetesE
 
 def _quotable(message: str, managed: ManagedSecret, data: Mapping[str, str]) -> str:
     """The message; empty if it may contain a value. Names from the spec are not confidential."""
+    if len(data) > _MAX_COMPARED:
+        return ""
     foreign = message
     for known in sorted({managed.name, managed.type, *data}, key=len, reverse=True):
         foreign = foreign.replace(known, "\0")
-    return "" if any(_repeats(foreign, form) for form in _forms(data.values())) else message
+    pieces = _Pieces.of(foreign)
+    return "" if any(pieces.have(form) for form in _forms(data.values())) else message
 
 
 def _forms(values: Iterable[str]) -> Iterator[str]:
@@ -119,14 +127,46 @@ def _forms(values: Iterable[str]) -> Iterator[str]:
         yield b64encode(value.encode()).decode().rstrip("=")
 
 
-def _repeats(text: str, form: str) -> bool:
-    """Whether the text contains a short form as a whole word, or any part of a long form."""
-    if len(form) < _MIN_COMMON_LENGTH:
-        return bool(form.strip()) and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", text) is not None
-    pieces, grams = _windows(text, _MIN_COMMON_LENGTH), _windows(text, _GRAM_LENGTH)
-    starts = (at for at in range(0, len(form), _GRAM_LENGTH) if form[at : at + _GRAM_LENGTH] in grams)
-    around = (max(at - back, 0) for at in starts for back in range(_GRAM_LENGTH + 1))
-    return any(form[at : at + _MIN_COMMON_LENGTH] in pieces for at in around)
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """What a text contains, computed once for all values that it is compared with.
+
+    Attributes:
+        words: Its short parts between two borders of words.
+        grams: Its parts of `_GRAM_LENGTH`.
+        windows: Its parts of `_MIN_COMMON_LENGTH`.
+    """
+
+    words: frozenset[str]
+    grams: frozenset[str]
+    windows: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Of a text."""
+        begins = [at for at in range(len(text)) if not (at and _is_word(text[at - 1]))]
+        ends = frozenset(at for at in range(1, len(text) + 1) if not _is_word(text[at : at + 1]))
+        words = (
+            text[begin:end]
+            for begin in begins
+            for end in range(begin + 1, begin + _MIN_COMMON_LENGTH)
+            if end in ends
+        )
+        return cls(frozenset(words), _windows(text, _GRAM_LENGTH), _windows(text, _MIN_COMMON_LENGTH))
+
+    def have(self, form: str) -> bool:
+        """Whether the text contains a short form as a whole word, or any part of a long form."""
+        if len(form) < _MIN_COMMON_LENGTH:
+            return bool(form.strip()) and form in self.words
+        starts = (
+            at for at in range(0, len(form), _GRAM_LENGTH) if form[at : at + _GRAM_LENGTH] in self.grams
+        )
+        around = (max(at - back, 0) for at in starts for back in range(_GRAM_LENGTH + 1))
+        return any(form[at : at + _MIN_COMMON_LENGTH] in self.windows for at in around)
+
+
+def _is_word(character: str) -> bool:
+    return _WORD.match(character) is not None
 
 
 def _windows(text: str, length: int) -> frozenset[str]:

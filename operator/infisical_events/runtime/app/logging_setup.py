@@ -1,21 +1,30 @@
 """Log lines for people (text) or for machines (JSON): a constant message and fields.
 
-A caller passes the fields as `extra=`. In text they follow the message as `key=value`, in JSON they
-are keys of the object. Libraries log requests, headers and bodies at the levels info and debug. Their
-level is always warning, so that no token can get into a log.
+A caller passes the fields as `extra=`. In text they follow the message as `key=value`, in JSON they are keys
+of the object. A text is cut, and what is beyond a budget of bytes per minute is left out and counted: servers
+and users choose what is in them, and how often. Libraries log requests, headers and bodies at the levels info
+and debug. Their level is always warning, so that no token can get into a log.
 """
 
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-from infisical_events.core.status.text import escaped
+from infisical_events.core.status.text import MAX_MESSAGE_LENGTH, escaped
 
 _OURS = "infisical_events"
+_MAX_TRACEBACK_LENGTH = 16_384
+
+_MINUTE = 60.0
+
+_BUDGET, _DEBUG_BUDGET = 1_000_000, 10_000_000
+"""Characters per minute, and those at level debug."""
+
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What `logging` itself puts on a record; every other attribute was passed as `extra=`."""
 
@@ -58,6 +67,51 @@ class _JsonFormatter(_UtcTime, JsonFormatter):
         renamed = {"asctime": "timestamp", "levelname": "level", "name": "logger"}
         JsonFormatter.__init__(self, [*renamed, "message"], rename_fields=renamed)
 
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """Cut each text."""
+        return {key: _cut(key, value) for key, value in super().process_log_record(log_data).items()}
+
+
+def _cut(key: str, value: object) -> object:
+    """The begin of a text; of a traceback the end, which names the error."""
+    if not isinstance(value, str):
+        return value
+    return value[-_MAX_TRACEBACK_LENGTH:] if key == "exc_info" else value[:MAX_MESSAGE_LENGTH]
+
+
+class _BoundedHandler(logging.StreamHandler[TextIO]):
+    """Writes to stderr, at most so many characters per minute; a line says how many lines were left out."""
+
+    def __init__(self, budget: int) -> None:
+        super().__init__(sys.stderr)
+        self._budget = budget
+        self._spent = self._left_out = 0
+        self._until = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or leave it out."""
+        now = time.monotonic()
+        if now >= self._until:
+            self._until, self._spent = now + _MINUTE, 0
+            if left_out := self._left_out:
+                self._left_out = 0
+                super().emit(_left_out(left_out))
+        if self._spent >= self._budget:
+            self._left_out += 1
+            return
+        super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record, and count its characters."""
+        line = super().format(record)
+        self._spent += len(line)
+        return line
+
+
+def _left_out(lines: int) -> logging.LogRecord:
+    fields = {"name": _OURS, "levelname": "WARNING", "levelno": logging.WARNING, "lines": lines}
+    return logging.makeLogRecord(fields | {"msg": "too many log lines, some were left out"})
+
 
 def _fields(record: logging.LogRecord) -> list[str]:
     """`key=value` for each field of one of our records; those of libraries may be large or confidential."""
@@ -82,7 +136,7 @@ def configure(log_format: LogFormat, level: str) -> None:
         log_format: Text or JSON.
         level: `debug`, `info`, `warning` or `error`.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _BoundedHandler(_DEBUG_BUDGET if level.upper() == "DEBUG" else _BUDGET)
     handler.setFormatter(_JsonFormatter() if log_format is LogFormat.JSON else _TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(_OURS).setLevel(level.upper())

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from infisical_events.runtime.app import logging_setup
 from infisical_events.runtime.app.logging_setup import LogFormat, configure
 
 OURS = "infisical_events.runtime.stream.stream_controller"
@@ -146,3 +147,49 @@ def test_level(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger(OURS).warning("quiet")
     logging.getLogger(OURS).error("loud")
     assert [line.split()[-1] for line in lines(capsys)] == ["loud"]
+
+
+@FORMATS
+def test_a_long_text_is_cut(capsys: pytest.CaptureFixture[str], log_format: LogFormat) -> None:
+    """A server chose it: a line of megabytes would fill a disk."""
+    configure(log_format, "info")
+    logging.getLogger(OURS).warning("refused", extra={"error": "x" * 1_000_000})
+    [line] = lines(capsys)
+    assert len(line) < 5_000
+
+
+@FORMATS
+def test_a_flood_of_lines_is_cut_and_counted(
+    capsys: pytest.CaptureFixture[str], log_format: LogFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A megabyte per minute; the next minute begins with the number of lines that were left out."""
+    now = [0.0]
+    monkeypatch.setattr(logging_setup.time, "monotonic", lambda: now[0])
+    configure(log_format, "info")
+    logger = logging.getLogger(OURS)
+    for _ in range(3_000):
+        logger.warning("refused", extra={"error": "x" * 1_000})
+    written = lines(capsys)
+    now[0] = 61.0
+    logger.warning("refused")
+    left_out, after = lines(capsys)
+
+    assert 1_000_000 <= sum(map(len, written)) < 1_010_000
+    assert str(3_000 - len(written)) in left_out
+    assert "left out" in left_out
+    assert "refused" in after
+
+
+@FORMATS
+def test_the_end_of_a_traceback_is_kept(capsys: pytest.CaptureFixture[str], log_format: LogFormat) -> None:
+    """The last line names the error."""
+    configure(log_format, "info")
+    try:
+        _recurse(5_000)
+    except RecursionError:
+        logging.getLogger(OURS).exception("unexpected")
+    assert "RecursionError" in lines(capsys)[-1]
+
+
+def _recurse(depth: int) -> None:
+    _recurse(depth - 1)
