@@ -27,6 +27,9 @@ CONTENT = f"{GROUP}/content"
 
 LAST_RESTART = f"{GROUP}/last-restart"
 
+MAX_LENGTH = 65_536
+"""Characters of an annotation that the operator wrote: a longer one is somebody else's, and is not parsed."""
+
 INFISICAL_GROUP = "secrets.infisical.com"
 """The group of the Infisical operator's annotations."""
 

@@ -83,9 +83,12 @@ def restart_record_of(workload: Workload) -> RestartRecord:
 
 
 def _recorded_json(workload: Workload) -> dict[str, Any]:
-    """The annotation as JSON; empty if it is missing or unreadable."""
+    """The annotation as JSON; empty if it is missing, unreadable or far longer than what is written here."""
+    text = workload.annotations.get(annotations.LAST_RESTART, "{}")
+    if len(text) > annotations.MAX_LENGTH:
+        return {}
     try:
-        raw = json.loads(workload.annotations.get(annotations.LAST_RESTART, "{}"))
+        raw = json.loads(text)
     except (ValueError, RecursionError):
         return {}
     return raw if isinstance(raw, dict) else {}

@@ -155,9 +155,12 @@ class SyncContext:
 
 
 def sync_request_of(provider: SecretProvider, subscription: str, now: datetime) -> SyncRequest | None:
-    """The newest sync request; None if there is none, or if it is unreadable or in the future."""
+    """The newest sync request; None if there is none, or if it is unreadable, in the future or too long."""
+    text = provider.annotations.get(annotations.resync_key(subscription), "")
+    if len(text) > annotations.MAX_LENGTH:
+        return None
     try:
-        raw = json.loads(provider.annotations.get(annotations.resync_key(subscription), ""))
+        raw = json.loads(text)
         request = SyncRequest(
             revision=str(raw["stamp"]),
             since=parse_time(raw["since"]),

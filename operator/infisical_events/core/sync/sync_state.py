@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from itertools import islice
 
 from infisical_events.api import annotations
 from infisical_events.core.sync.secret_providers import SecretProvider
@@ -25,6 +26,9 @@ _REQUEST_AGAIN_AFTER = timedelta(seconds=1)
 """A provider that finds the same data is requested once more: its read may have been stale."""
 
 _MOST_ATTEMPTS = 2
+
+_MAX_ASKERS = 100
+"""Subscriptions whose requests are read from one provider: as many as may have one project."""
 
 
 class SyncState(Enum):
@@ -57,7 +61,8 @@ def evaluate(context: SyncContext, now: datetime) -> SyncState:
 
 def _is_busy(context: SyncContext, now: datetime) -> bool:
     provider, prefix = context.provider, annotations.resync_key("")
-    askers = [key.removeprefix(prefix) for key in provider.annotations if key.startswith(prefix)]
+    keys = (key for key in provider.annotations if key.startswith(prefix))
+    askers = [key.removeprefix(prefix) for key in islice(keys, _MAX_ASKERS)]
     return any(
         now < request.at + context.timeout and not has_moved(context, asker, request)
         for asker in askers
