@@ -257,11 +257,12 @@ class ClusterModel(FakeCluster):
         return written
 
     async def read_workload(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
-        """With the rollout as it goes on here."""
-        workload_in_force = await super().read_workload(namespace, kind, name)
-        if workload_in_force is None:
+        """With the rollout as it goes on here; the controller of a Deployment decides when it has failed."""
+        state = await super().read_workload(namespace, kind, name)
+        if state is None:
             return None
-        return replace(workload_in_force, progress=self.pods.progress(workload_in_force.workload.uid, _now()))
+        details = replace(state.rollout, has_deadline=True)
+        return replace(state, progress=self.pods.progress(state.workload.uid, _now()), rollout=details)
 
     async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
         """In whole seconds, as the API server reports them."""
