@@ -52,7 +52,10 @@ _REVISION = annotations.revision_key("")
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A pod template that our patch really changed; `recorded_at` is the time in its restart record."""
+    """A pod template that our patch really changed; `recorded_at` is the time in its restart record.
+
+    `is_unconfirmed` tells that the record doubts that its Secrets were in sync: it stays pending.
+    """
 
     at: float
     recorded_at: datetime
@@ -61,6 +64,7 @@ class Rollout:
     subscription_stamp: tuple[str, str]
     version: int = 0
     process: int = 0
+    is_unconfirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +206,17 @@ class ClusterModel(FakeCluster):
             restart_record = json.loads(body["metadata"]["annotations"][annotations.LAST_RESTART])
             recorded_at = datetime.fromisoformat(restart_record["time"])
             version = int(self.workload_of(namespace, workload.name)["metadata"]["resourceVersion"])
+            doubted = {annotations.revision_key(name) for name in restart_record.get("doubts") or ()}
             for stamp in after.items() - before.items():
                 rollout = Rollout(
-                    _now(), recorded_at, workload.uid, workload.name, stamp, version, SERVED.get()
+                    _now(),
+                    recorded_at,
+                    workload.uid,
+                    workload.name,
+                    stamp,
+                    version,
+                    SERVED.get(),
+                    is_unconfirmed=stamp[0] in doubted,
                 )
                 self.rollouts.append(rollout)
             self.on_restart(workload.name)

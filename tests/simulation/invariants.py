@@ -418,9 +418,9 @@ def _unfounded(record: RunRecord, subject: Subject, ledgers: list[StoredLedger])
 
 
 def _was_done(record: RunRecord, subject: Subject, epoch: str, pending: PendingRestart, at: float) -> bool:
-    """Whether a pending restart had long been made."""
+    """Whether a pending restart had long been made; one whose Secrets were not confirmed stays pending."""
     stamps = {revision_of(epoch, seq) for seq in range(pending.seq, pending.seq + 50)}
-    rollouts = _rollouts_of(record, subject)
+    rollouts = (r for r in _rollouts_of(record, subject) if not r.is_unconfirmed)
     return any(r.uid == pending.uid and r.subscription_stamp[1] in stamps and r.at <= at for r in rollouts)
 
 
