@@ -215,7 +215,7 @@ class SyncRound:
         if not state.references:
             nothing = PodContent({})
             return WorkloadSecrets(pending, nothing, self.timeout, untracked_volumes=state.untracked_volumes)
-        pod_content = pod_content_of(state, self.ledger)
+        pod_content = pod_content_of(state, pending, self.ledger)
         managed = (*await self._managed(state, pending), *await self._of_siblings(state, pending))
         writers = [provider for provider in self.providers if provider.references & state.references]
         own = (each.name for each in managed)
