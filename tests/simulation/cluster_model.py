@@ -340,6 +340,8 @@ class ClusterModel(FakeCluster):
         takes, version = self.environment.workload(metadata["name"]).takes, int(metadata["resourceVersion"])
         marks = self.workload_of(NAMESPACE, metadata["name"])["spec"]["template"]["metadata"]["annotations"]
         template = json.dumps(marks, sort_keys=True)
+        is_back = any(roll.template == template for roll in self.pods.rolls[metadata["uid"]])
+        by = "" if is_back else by  # somebody went back to the template of an earlier restart
         self.pods.roll(metadata["uid"], Roll(_now(), version, takes, by, template))
 
     def _journal(self, name: str, content: Mapping[str, str], seen: int, *, is_ours: bool = False) -> None:
