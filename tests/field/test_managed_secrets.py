@@ -442,3 +442,19 @@ async def test_no_pods_start_with_what_a_person_wrote_into_an_own_secret() -> No
                 break
 
         assert (shop.rollouts("web"), shop.data()) == ([1], content)
+
+
+@in_virtual_time
+async def test_a_server_that_lags_is_not_read_without_a_pause() -> None:
+    """A replica shows the state before the last change: the Secret waits, and Infisical is spared."""
+    shop = Shop()
+    async with shop:
+        await shop.change()
+        shop.infisical.version = 1
+        shop.cluster.delete_secret(NAMESPACE, "env")
+        before = len(shop.infisical.reads)
+        await asyncio.sleep(40.0)
+        assert 0 < len(shop.infisical.reads) - before < 10
+        shop.infisical.version = 2
+        await asyncio.sleep(30.0)
+        assert shop.data() == {"KEY": "KEY 2"}
