@@ -9,9 +9,10 @@ import pytest
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import FolderMissingError, InfisicalError
 from infisical_events.kube.kubernetes_errors import KubernetesError, SecretRejectedError
+from infisical_events.runtime.subscription.runner import SubscriptionRunner
 from support.builders import a_partition, a_partition_state, an_entry
-from support.fake_infisical import PARTITION
-from support.harness import NAMESPACE, SubscriptionHarness
+from support.fake_infisical import PARTITION, FakeInfisical
+from support.harness import NAMESPACE, SubscriptionHarness, dependencies_of
 from support.virtual_time import in_virtual_time
 
 A, B = a_partition("/a"), a_partition("/b")
@@ -442,3 +443,44 @@ async def test_no_pods_start_with_what_a_person_wrote_into_an_own_secret() -> No
                 break
 
         assert (shop.rollouts("web"), shop.data()) == ([1], content)
+
+
+@in_virtual_time
+async def test_a_server_that_lags_is_not_read_without_a_pause() -> None:
+    """A replica shows the state before the last change: the Secret waits, and Infisical is spared."""
+    shop = Shop()
+    async with shop:
+        await shop.change()
+        shop.infisical.version = 1
+        shop.cluster.delete_secret(NAMESPACE, "env")
+        before = len(shop.infisical.reads)
+        await asyncio.sleep(40.0)
+        assert 0 < len(shop.infisical.reads) - before < 10
+        shop.infisical.version = 2
+        await asyncio.sleep(30.0)
+        assert shop.data() == {"KEY": "KEY 2"}
+
+
+# -- two processes ------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_second_process_takes_no_secret_back() -> None:
+    """Its memory is older than the stored ledger, and so is what a replica that lags shows it."""
+    shop, lagging = Shop(resyncIntervalSeconds=30), FakeInfisical()
+    lagging.partitions = dict(shop.infisical.partitions)
+    async with shop:
+        second = SubscriptionRunner(
+            dependencies=dependencies_of(shop.cluster, lagging.open_session), key=shop.key
+        )
+        task = asyncio.create_task(second.run())
+        await asyncio.sleep(45.0)
+        await shop.change()
+        new = shop.data()
+        for _ in range(50):  # while the read may still lag
+            assert shop.data() == new
+            await asyncio.sleep(1.0)
+        task.cancel()
+
+    assert new == {"KEY": "KEY 2"}
+    assert shop.warnings(Reason.SECRET_RESTORED) == []

@@ -11,7 +11,7 @@ import pytest
 from infisical_events.api import resources
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.core.sync.secret_metadata import SecretMetadata, drift_of
+from infisical_events.core.sync.secret_metadata import Drift, SecretMetadata, drift_of
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.kubeconfig import ClusterAccess, open_kube_api
 from infisical_events.kube.kubernetes_errors import (
@@ -295,7 +295,7 @@ async def test_what_another_client_edits_shows_in_the_metadata(
     secret_harness.patch(patch)
     found = await SecretClient(secret_harness.kube).metadata(secret_harness.namespace, "env")
 
-    assert drift_of(found, written) == drift
+    assert drift_of(found, written) == Drift(drift)
 
 
 # -- an orphan, and from one to the other -------------------------------------------------------------

@@ -34,6 +34,9 @@ FOR_EVER = 99
 BY_HAND = "by hand"
 """The value that a person writes into a Secret."""
 
+STRANGER = annotations.revision_key("stranger")
+"""The revision of restarts by another operator."""
+
 _RELOADS_AFTER = 1.0
 """Seconds from the change of a Secret to the restart by Reloader."""
 
@@ -264,15 +267,18 @@ class Adversary:
         self._infisical.back_off(seconds)
 
     def stamp(self, name: str, ahead: float) -> None:
-        """Another client, with another clock, writes a restart record on a workload."""
+        """Another operator, with another clock, restarts a workload, in the two places of each restart."""
         if (NAMESPACE, "Deployment", name) not in self._cluster._workloads:
             return
         held = self._cluster.workload_of(NAMESPACE, name)["metadata"]["annotations"]
         record = json.loads(held.get(annotations.LAST_RESTART, "{}"))
+        revision = f"epoch.{len(self.stamped) + 1}"
         record["time"] = (virtual_now() + timedelta(seconds=ahead)).isoformat()
-        record.setdefault("stamps", {})["stranger"] = "epoch.1"
+        record.setdefault("stamps", {})["stranger"] = revision
         self.stamped.append(TakenBack(_now(), self._uid(name)))
         self._cluster.annotate_workload(NAMESPACE, name, {annotations.LAST_RESTART: json.dumps(record)})
+        template = {"metadata": {"annotations": {STRANGER: revision}}}
+        self._cluster.edit_workload(NAMESPACE, name, {"template": template})
 
     # -- inside ---------------------------------------------------------------------------------------------
 

@@ -52,7 +52,10 @@ _REVISION = annotations.revision_key("")
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A pod template that our patch really changed; `recorded_at` is the time in its restart record."""
+    """A pod template that our patch really changed; `recorded_at` is the time in its restart record.
+
+    `is_unconfirmed` tells that the record doubts that its Secrets were in sync: it stays pending.
+    """
 
     at: float
     recorded_at: datetime
@@ -61,6 +64,7 @@ class Rollout:
     subscription_stamp: tuple[str, str]
     version: int = 0
     process: int = 0
+    is_unconfirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +206,17 @@ class ClusterModel(FakeCluster):
             restart_record = json.loads(body["metadata"]["annotations"][annotations.LAST_RESTART])
             recorded_at = datetime.fromisoformat(restart_record["time"])
             version = int(self.workload_of(namespace, workload.name)["metadata"]["resourceVersion"])
+            doubted = {annotations.revision_key(name) for name in restart_record.get("doubts") or ()}
             for stamp in after.items() - before.items():
                 rollout = Rollout(
-                    _now(), recorded_at, workload.uid, workload.name, stamp, version, SERVED.get()
+                    _now(),
+                    recorded_at,
+                    workload.uid,
+                    workload.name,
+                    stamp,
+                    version,
+                    SERVED.get(),
+                    is_unconfirmed=stamp[0] in doubted,
                 )
                 self.rollouts.append(rollout)
             self.on_restart(workload.name)
@@ -257,11 +269,12 @@ class ClusterModel(FakeCluster):
         return written
 
     async def read_workload(self, namespace: str, kind: str, name: str) -> WorkloadState | None:
-        """With the rollout as it goes on here."""
-        workload_in_force = await super().read_workload(namespace, kind, name)
-        if workload_in_force is None:
+        """With the rollout as it goes on here; the controller of a Deployment decides when it has failed."""
+        state = await super().read_workload(namespace, kind, name)
+        if state is None:
             return None
-        return replace(workload_in_force, progress=self.pods.progress(workload_in_force.workload.uid, _now()))
+        details = replace(state.rollout, has_deadline=True)
+        return replace(state, progress=self.pods.progress(state.workload.uid, _now()), rollout=details)
 
     async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
         """In whole seconds, as the API server reports them."""
@@ -327,6 +340,8 @@ class ClusterModel(FakeCluster):
         takes, version = self.environment.workload(metadata["name"]).takes, int(metadata["resourceVersion"])
         marks = self.workload_of(NAMESPACE, metadata["name"])["spec"]["template"]["metadata"]["annotations"]
         template = json.dumps(marks, sort_keys=True)
+        is_back = any(roll.template == template for roll in self.pods.rolls[metadata["uid"]])
+        by = "" if is_back else by  # somebody went back to the template of an earlier restart
         self.pods.roll(metadata["uid"], Roll(_now(), version, takes, by, template))
 
     def _journal(self, name: str, content: Mapping[str, str], seen: int, *, is_ours: bool = False) -> None:

@@ -59,6 +59,18 @@ def _fight() -> Patch:
     return mock.patch.object(reverted_restarts.RevertedRestart, "retry_at", retry_at)
 
 
+@_mutation("a watched restart that is taken back has unknown pods")
+@contextmanager
+def _watch_knows_nothing() -> Iterator[None]:
+    real = sync_coordinator.pod_content_of
+
+    def content(state: Any, pending: Any, ledger: Any) -> Any:  # noqa: ANN401 - as gathered
+        return real(state, replace(pending, unconfirmed=None), ledger)
+
+    with mock.patch.object(sync_coordinator, "pod_content_of", content):
+        yield
+
+
 @_mutation("a kind that cannot be listed has no workloads")
 def _unlisted_is_empty() -> Patch:
     return mock.patch.object(reconciler, "record_unlisted", _unchanged)

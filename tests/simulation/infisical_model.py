@@ -360,6 +360,8 @@ class SessionModel:
         await self._call()
         below = folder.path.rstrip("/") + "/"
         environment = self._server.environment_of(folder.environment)
+        if not environment:
+            raise FolderMissingError(Reason.FOLDER_NOT_FOUND, "The environment does not exist.")
         paths = [found.path for found in self._server.read().folders if found.environment == environment]
         return frozenset(path.removeprefix(below).split("/")[0] for path in paths if path.startswith(below))
 

@@ -21,6 +21,7 @@ from infisical_events.core.snapshots.snapshots import (
     SecretVersion,
     is_covered,
 )
+from simulation.adversary import STRANGER
 from simulation.cluster_model import Rollout, StoredLedger
 from simulation.environment import WORKLOADS
 from simulation.field_invariants import field_violations
@@ -127,10 +128,10 @@ def _is_calm(record: RunRecord, since: float, until: float) -> bool:
 
 
 def _is_replaced_by_others(record: RunRecord, uid: str, since: float) -> bool:
-    """Whether a template whose revisions somebody removes has replaced the pods all the same."""
+    """Whether another operator, or a template whose revisions somebody removes, has replaced the pods."""
     is_meddled = bool(record.adversary.stripped) or record.adversary.count_taken_back(uid) > 0
-    rolls = record.cluster.pods.rolls[uid]
-    return is_meddled and any(roll.at >= since and roll.kept_since is None for roll in rolls)
+    rolls = (roll for roll in record.cluster.pods.rolls[uid] if is_meddled or roll.by == STRANGER)
+    return any(roll.at >= since and roll.kept_since is None for roll in rolls)
 
 
 def _since(record: RunRecord, subject: Subject, name: str) -> float:
@@ -417,9 +418,9 @@ def _unfounded(record: RunRecord, subject: Subject, ledgers: list[StoredLedger])
 
 
 def _was_done(record: RunRecord, subject: Subject, epoch: str, pending: PendingRestart, at: float) -> bool:
-    """Whether a pending restart had long been made."""
+    """Whether a pending restart had long been made; one whose Secrets were not confirmed stays pending."""
     stamps = {revision_of(epoch, seq) for seq in range(pending.seq, pending.seq + 50)}
-    rollouts = _rollouts_of(record, subject)
+    rollouts = (r for r in _rollouts_of(record, subject) if not r.is_unconfirmed)
     return any(r.uid == pending.uid and r.subscription_stamp[1] in stamps and r.at <= at for r in rollouts)
 
 

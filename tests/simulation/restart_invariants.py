@@ -247,18 +247,22 @@ def is_overdue(
     pending: PendingRestart,
     plan: WriterPlan | ManagedPlan,
 ) -> bool:
-    """Whether the source will never sync, or had its time and the spec says to restart all the same."""
+    """Whether the source will never sync, or had its time and the spec says to restart all the same.
+
+    The time is that of the operator's clock, by which all that it stores is.
+    """
     if isinstance(plan, WriterPlan) and plan.is_unable:
         return True
     if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
         return False
+    made_at = (rollout.recorded_at - EPOCH).total_seconds()
     if any(_seconds(pending) <= at <= rollout.at for at in record.jumps):
         return True  # a time of the clock before the jump
     asked = [entry.since for entry in _asked_for(record, subject, rollout, plan)]
     since = min([_seconds(pending), *asked])
     is_own = isinstance(plan, ManagedPlan)  # its time does not pass while the server lets it wait
     waited = record.infisical.wait_within(since + _LATE, rollout.at - _LATE) if is_own else 0.0
-    return rollout.at >= since + subject.spec.resync.timeout_seconds + waited
+    return made_at >= since + subject.spec.resync.timeout_seconds + waited
 
 
 def _is_rejected(record: RunRecord, plan: ManagedPlan, at: float) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_events.api.resources import EXTERNAL_SECRET
+from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET
 from simulation.environment import PAYMENTS, Environment, ManagedPlan, WorkloadPlan, WriterPlan
 from simulation.field_mutants import FIELD_MUTATIONS
 from simulation.field_scenarios import field_history_of
@@ -51,6 +51,14 @@ _OWN = Environment(
 )
 """A Secret that the operator writes."""
 
+_SILENT = Environment(
+    fields=_FIELDS,
+    writers=(WriterPlan(INFISICAL_SECRET, "old", PAYMENTS, every=30.0),),
+    managed=(ManagedPlan("own", PAYMENTS),),
+    workloads={"api": WorkloadPlan(("old", "own"), takes=1.0)},
+)
+"""A Secret that the operator writes, beside one whose controller never answers."""
+
 _WRITE = ("write", (PAYMENTS, "A"))
 
 _SCRIPTED = {
@@ -65,6 +73,10 @@ _SCRIPTED = {
             ),
             _OWN,
         ),
+    ),
+    "a watched restart that is taken back has unknown pods": (
+        "fought",
+        History(0, (Step(20, "strip_templates", (90.0,)), Step(30, *_WRITE)), _SILENT),
     ),
     "pods that are not available are a rollout of others": (
         "held up",

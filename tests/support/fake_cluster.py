@@ -645,7 +645,7 @@ def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
 
 def _fields_of(key: SubscriptionKey, managed: ManagedSecret, data: Mapping[str, str]) -> frozenset[str]:
     """The fields that an apply of this Secret makes the operator's."""
-    paths = {f"f:data/f:{name}" for name in data} | {"f:metadata/f:annotations/f:content"}
+    paths = {f"f:data/f:{name}" for name in data} | {f"f:metadata/f:annotations/f:{annotations.CONTENT}"}
     if managed.creation_policy is CreationPolicy.OWNER:
         paths.add(f"f:metadata/f:ownerReferences/{key.uid}")
     return frozenset(paths)

@@ -181,14 +181,15 @@ def described_changes(changes: tuple[Change, ...]) -> dict[str, Any]:
     }
 
 
-def pod_content_of(state: WorkloadState, ledger: Ledger) -> PodContent:
+def pod_content_of(state: WorkloadState, pending: PendingRestart, ledger: Ledger) -> PodContent:
     """With which content of its Secrets a workload's pods were started.
 
     For a workload that was made after the baseline, the content at the baseline says nothing. After a restart
-    that another client took back, nothing is known: some pods may be old, and others new.
+    that another client took back, nothing is known: some pods may be old, and others new. A restart that is
+    only watched waits for other content than its own: its rollout makes it again.
     """
     workload, record = state.workload, restart_record_of(state.workload)
-    if record.is_taken_back(state):
+    if record.is_taken_back(state) and not pending.is_watch:
         return PodContent({})
     created = workload.created_at
     is_older = created is None or created <= ledger.baselined_at

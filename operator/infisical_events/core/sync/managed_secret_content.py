@@ -108,12 +108,19 @@ def may_lack_import(folder_values: FolderValues, ledger: Ledger, now: datetime) 
     sources = {partition.source for partition in folder_values.partitions}
     folders = {partition.folder for partition in folder_values.partitions if partition.source is None}
     return any(
-        partition.source not in sources and held.state != ABSENT and any(map(partition.scope.covers, folders))
-        for partition, held in ledger.accepted.items()
-        if partition.scope.recursive
-        and ledger.baselined_at < held.accepted_at
-        and now <= held.accepted_at + MAX_READ_LAG
+        now <= until
+        for folder in folders
+        for source, until in doubtful_imports(folder, ledger)
+        if source not in sources
     )
+
+
+def doubtful_imports(folder: Folder, ledger: Ledger) -> Iterator[tuple[Folder | None, datetime]]:
+    """The imports that may be this folder's, and until when a read that does not show one may be stale."""
+    for partition, held in ledger.accepted.items():
+        is_new = partition.scope.recursive and ledger.baselined_at < held.accepted_at
+        if is_new and partition.source and held.state != ABSENT and partition.scope.covers(folder):
+            yield partition.source, held.accepted_at + MAX_READ_LAG
 
 
 def check_secrets(spec: Spec) -> None:

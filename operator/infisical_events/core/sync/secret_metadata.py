@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from infisical_events.api import annotations
 from infisical_events.core.status.text import preview
 
 _DATA = "f:data/f:"
+_CONTENT = f"f:metadata/f:annotations/f:{annotations.CONTENT}"
 _MOST_NAMES = 5
 """Keys that one sentence names."""
 
@@ -83,20 +85,35 @@ class SecretMetadata:
         return max(times, default=self.written_at)
 
 
-def drift_of(found: SecretMetadata | None, written: SecretMetadata) -> str:
-    """What other clients did to a Secret since it was written; empty if all that was written is there.
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What became of a Secret since this process wrote it.
+
+    `edit` is what other clients did to it, as a clause; empty if all that was written is there. With
+    `is_rewritten` another process of the operator has written other content, by a newer or an older ledger.
+    """
+
+    edit: str = ""
+    is_rewritten: bool = False
+
+
+def drift_of(found: SecretMetadata | None, written: SecretMetadata) -> Drift:
+    """The drift of a Secret, by its metadata.
 
     The API server takes a field away from its field manager when another one changes or removes it.
     """
     if found is None or found.is_deleting:
-        return "was deleted"
+        return Drift("was deleted")
     if found.uid != written.uid:
-        return "was replaced"
+        return Drift("was replaced")
+    is_other = found.annotations.get(annotations.CONTENT) != written.annotations.get(annotations.CONTENT)
+    if is_other and _CONTENT in found.our_fields:
+        return Drift(is_rewritten=True)
     lost = written.our_fields - found.our_fields
     if not lost:
-        return ""
+        return Drift()
     keys = sorted(written.our_keys - found.our_keys)
     fields = f"data {preview(keys, _MOST_NAMES)}" if keys else "metadata"
     managers = sorted({found.other_managers[path] for path in lost & found.other_managers.keys()})
     by = f" by field manager {preview(managers, _MOST_NAMES)}" if managers else ""
-    return f"was edited{by} ({fields})"
+    return Drift(f"was edited{by} ({fields})")

@@ -17,6 +17,7 @@ from infisical_events.core.snapshots.changes import ANY_KEY, Change
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState, SecretVersion
 from infisical_events.core.status.text import object_name
 from infisical_events.core.subscriptions import StoredSubscription
+from infisical_events.core.sync.managed_secret_content import doubtful_imports
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.workload_sync_state import ManagedSecretState
 
@@ -50,11 +51,14 @@ def sibling_secret_state(
     is_found = all(_has_reached(held.state, ours, change.key) for change, ours, held in pairs)
     accepted_at = max((held.accepted_at for _, _, held in pairs), default=pending.since)
     is_new = secret.written_at is not None and secret.written_at + _ONE_SECOND > accepted_at
-    is_over = bool(pairs) and now >= accepted_at + _LONGEST_WRITE
+    # The writer itself waits while the folder may lack an import.
+    doubts = [until + _LONGEST_WRITE for _, until in doubtful_imports(folder, theirs)] if theirs else []
+    is_over = bool(pairs) and now >= max([accepted_at + _LONGEST_WRITE, *doubts])
     return ManagedSecretState(
         name=secret.name,
         fingerprint=fingerprint,
         is_written=is_found and (is_new or is_over) and not pending.is_confirmation_only,
+        is_waiting_for_import=any(now < until for until in doubts),
         is_affected=bool(pairs) or any(change.scope.overlaps(Scope(folder)) for change in pending.changes),
         is_proven=is_new,
         error_message=f"written by {object_name(KIND, name)}",

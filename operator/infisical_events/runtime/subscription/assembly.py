@@ -181,7 +181,11 @@ class _Assembly:
             return None
         context, reporter = self.loaded.context, self.loaded.reporter
         return DriftCorrector(
-            writer=secret_writer, cluster=context.cluster, reporter=reporter, clock=context.clock
+            writer=secret_writer,
+            cluster=context.cluster,
+            reporter=reporter,
+            store=self.loaded.store,
+            clock=context.clock,
         )
 
     def _restart_controller(

@@ -8,6 +8,7 @@ import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.ledger.ledger import Ledger
@@ -39,6 +40,9 @@ _TRANSIENT = {_NOT_ACCEPTED_YET, _MAY_LACK_IMPORT}
 
 _FINAL_REASONS = {Reason.ENVIRONMENT_NOT_FOUND, Reason.FOLDER_NOT_FOUND, Reason.PERMISSION_DENIED}
 """Errors of Infisical that only a person can correct."""
+
+_READ_AGAIN_PAUSE = timedelta(seconds=5)
+"""Between two reads of all scopes because one folder does not show the accepted state."""
 
 _NUMBER = re.compile(r"\d+")
 
@@ -86,6 +90,7 @@ class ManagedSecretWriter:
     Attributes:
         results: The newest result of each Secret, by name.
         reported: The problem of each Secret that was reported last.
+        read_again_at: When a read of all scopes was last demanded.
     """
 
     secrets: tuple[ManagedSecret, ...]
@@ -97,6 +102,7 @@ class ManagedSecretWriter:
     digest_key: DigestKeySource
     results: dict[str, WriteResult] = field(default_factory=dict)
     reported: dict[str, str] = field(default_factory=dict)
+    read_again_at: datetime | None = None
 
     @property
     def names(self) -> frozenset[str]:
@@ -150,7 +156,7 @@ class ManagedSecretWriter:
     async def _write(self, managed: ManagedSecret, ledger: Ledger) -> WriteResult:
         folder_values = await self.infisical.read_values(folder_of(managed))
         if not matches_accepted(folder_values, {part: held.state for part, held in ledger.accepted.items()}):
-            self.triggers.add()
+            self._read_again(self.clock())
             return WriteResult(ledger.seq, error_message=_NOT_ACCEPTED_YET)
         if may_lack_import(folder_values, ledger, self.clock()):
             return WriteResult(ledger.seq, error_message=_MAY_LACK_IMPORT, is_waiting_for_import=True)
@@ -158,6 +164,13 @@ class ManagedSecretWriter:
         content = managed_secret_content_of(folder_values, managed, key.namespace, digest_key)
         secret = await self.cluster.apply_secret(key, managed, content.data, content.fingerprint)
         return WriteResult(ledger.seq, secret, content.fingerprint, omission=content.omission)
+
+    def _read_again(self, now: datetime) -> None:
+        """Demand a read of all scopes: it accepts a newer state, and is of no use while reads lag."""
+        last = self.read_again_at
+        if last is None or not last <= now < last + _READ_AGAIN_PAUSE:
+            self.read_again_at = now
+            self.triggers.add()
 
     def _server_wait(self, before: WriteResult | None, ledger: Ledger, error: Exception) -> ServerWait:
         known = before.server_wait if before and before.seq == ledger.seq else NO_SERVER_WAIT

@@ -212,7 +212,7 @@ class SyncRound:
             KubernetesError: a Secret cannot be read, or a kind of provider that may write it cannot be listed
                 and the time for a sync is not over.
         """
-        pod_content = pod_content_of(state, self.ledger)
+        pod_content = pod_content_of(state, pending, self.ledger)
         managed = (*await self._managed(state, pending), *await self._of_siblings(state, pending))
         writers = [provider for provider in self.providers if provider.references & state.references]
         own = (each.name for each in managed)

@@ -217,10 +217,23 @@ def test_the_content_of_a_restart_counts_while_the_template_has_its_revision() -
     ledger = replace(a_ledger(), content_fingerprints={"env": "key:old"})
     revision = {"events.infisical.com/revision-payments": cause.revision}
 
-    in_force = pod_content_of(WorkloadState(restarted, template_annotations=revision), ledger)
-    taken_back = pod_content_of(WorkloadState(restarted), ledger)
+    in_force = pod_content_of(WorkloadState(restarted, template_annotations=revision), cause.pending, ledger)
+    taken_back = pod_content_of(WorkloadState(restarted), cause.pending, ledger)
 
     assert (in_force.content_fingerprints, taken_back.content_fingerprints) == ({"env": "key:new"}, {})
+
+
+@pytest.mark.parametrize("unconfirmed", Unconfirmed)
+def test_a_watched_restart_that_is_taken_back_has_its_own_content(unconfirmed: Unconfirmed) -> None:
+    """It waits for other content. Else each patch that a policy strips would be made again at once."""
+    pending = replace(a_pending_restart(), unconfirmed=unconfirmed)
+    cause = RestartCause(pending, "payments", "epoch", {"env": "key:new"}, unconfirmed)
+    restarted = patched(a_workload(), restart_patch(a_workload(), cause, at(5)))
+
+    watched = pod_content_of(WorkloadState(restarted), pending, a_ledger())
+    made_again = pod_content_of(WorkloadState(restarted), replace(pending, reverts=1), a_ledger())
+
+    assert (watched.content_fingerprints, made_again.content_fingerprints) == ({"env": "key:new"}, {})
 
 
 def test_a_rollout_shows_its_restart_outside_of_the_template() -> None:
@@ -229,7 +242,8 @@ def test_a_rollout_shows_its_restart_outside_of_the_template() -> None:
     cause = RestartCause(a_pending_restart(), "payments", "epoch", {"env": "key:new"})
     restarted = patched(workload, restart_patch(workload, cause, at(5)))
 
-    assert pod_content_of(WorkloadState(restarted), a_ledger()).content_fingerprints == {"env": "key:new"}
+    known = pod_content_of(WorkloadState(restarted), cause.pending, a_ledger()).content_fingerprints
+    assert known == {"env": "key:new"}
 
 
 def test_content_that_a_rollout_of_others_covers_is_known() -> None:
@@ -238,5 +252,5 @@ def test_content_that_a_rollout_of_others_covers_is_known() -> None:
     restarted = patched(a_workload(), restart_patch(a_workload(), cause, at(5)))
     covered = patched(restarted, coverage_patch(restarted, {"env": "key:newer"}))
 
-    known = pod_content_of(WorkloadState(covered), a_ledger()).content_fingerprints
+    known = pod_content_of(WorkloadState(covered), cause.pending, a_ledger()).content_fingerprints
     assert known == {"env": "key:newer"}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_events.core.sync.secret_metadata import SecretMetadata, drift_of
+from infisical_events.core.sync.secret_metadata import Drift, SecretMetadata, drift_of
 
 WRITTEN = SecretMetadata(
     "env", "u", "1", {}, our_fields=frozenset({"f:data/f:A", "f:data/f:B", "f:metadata/f:labels/f:x"})
@@ -38,7 +38,22 @@ def without(*fields: str) -> SecretMetadata:
 )
 def test_what_other_clients_did(found: SecretMetadata | None, drift: str) -> None:
     """A field that was edited or removed is not ours any more; what others add is no drift."""
-    assert drift_of(found, WRITTEN) == drift
+    assert drift_of(found, WRITTEN) == Drift(drift)
+
+
+def test_another_process_writes_other_content() -> None:
+    """Its fingerprint is then another one, and still ours: keys that are gone are no edit by others."""
+    content = "events.infisical.com/content"
+    mine = replace(
+        WRITTEN,
+        annotations={content: "key:old"},
+        our_fields=WRITTEN.our_fields | {f"f:metadata/f:annotations/f:{content}"},
+    )
+    theirs = replace(mine, annotations={content: "key:new"}, our_fields=mine.our_fields - {"f:data/f:A"})
+    edited = replace(theirs, our_fields=WRITTEN.our_fields)
+
+    assert drift_of(theirs, mine) == Drift(is_rewritten=True)
+    assert drift_of(edited, mine) == Drift("was edited (metadata)")
 
 
 def test_our_keys_are_the_data_among_our_fields() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from infisical_events.core.ledger.codec import encode
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed
-from infisical_events.core.snapshots.snapshots import PartitionState
+from infisical_events.core.paths.scopes import Folder, Scope
+from infisical_events.core.snapshots.snapshots import Partition, PartitionState
 from infisical_events.core.subscriptions import StoredSubscription
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.sibling_secrets import sibling_secret_state
@@ -128,3 +129,14 @@ def test_a_restart_that_is_only_watched() -> None:
     watched = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_SILENT)
 
     assert not judged(seen(V2), imported(V2), at(12), at(13), watched).is_written
+
+
+@pytest.mark.parametrize(("now", "is_written"), [(at(45), False), (at(81), False), (at(82), True)])
+def test_a_writer_whose_folder_may_lack_an_import(now: datetime, *, is_written: bool) -> None:
+    """A recursive read does not say whose import it is: the writer waits a minute, and then has its time."""
+    recursive = Partition(Scope(Folder("prod", "/"), recursive=True), Folder("dev", "/shared"))
+    doubtful = an_accepted_state(a_partition_state(OTHER=1), 12)
+    theirs = replace(imported(V2), accepted={**imported(V2).accepted, recursive: doubtful})
+    judgement = judged(seen(V2), theirs, at(0), now)
+
+    assert (judgement.is_written, judgement.is_waiting_for_import) == (is_written, not is_written)
