@@ -47,7 +47,7 @@ def test_a_client_that_does_not_know_the_restart(harness: ClusterHarness) -> Non
     harness.kubectl("patch", "deployment", "api", "-n", harness.namespace, "--type=merge", "-p", stripped)
 
     reverted = harness.wait_reason("RestartsComplete", "RestartReverted")
-    assert "of 3 pods started before it" in reverted["message"]
+    assert "pods started before it" in reverted["message"]
     assert before & pods(harness)
 
     harness.eventually(lambda: not before & pods(harness), seconds=110)
