@@ -461,6 +461,21 @@ async def test_a_server_that_lags_is_not_read_without_a_pause() -> None:
         assert shop.data() == {"KEY": "KEY 2"}
 
 
+@in_virtual_time
+async def test_a_newer_state_after_a_demanded_wait_is_no_timeout() -> None:
+    """The first read after the wait shows a change that is not accepted yet: the wait is kept."""
+    shop = Shop(timeout=30)
+    shop.create("web", uses=["env"])
+    async with shop:
+        limit = InfisicalError(Reason.RATE_LIMITED, "Wait.", retry_after=60.0)
+        shop.infisical.fail("read_values", limit, 60.0)
+        await shop.change(50.0)
+        shop.infisical.version += 1
+        await asyncio.sleep(60.0)
+
+        assert (shop.rollouts("web"), shop.data()) == ([1], {"KEY": "KEY 3"})
+
+
 # -- two processes ------------------------------------------------------------------------------------
 
 

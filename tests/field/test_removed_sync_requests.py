@@ -123,6 +123,19 @@ async def test_an_admission_policy_refuses_the_sync_request() -> None:
 
 
 @in_virtual_time
+async def test_a_provider_that_syncs_after_all_its_requests_were_refused() -> None:
+    """The workload was restarted too early; the new content restarts it again, without a request."""
+    async with (team := a_team()):
+        refusal = ForbiddenError("admission webhook denied the request")
+        team.cluster.fail("request_sync", refusal, times=1000)
+        await team.change(60.0)
+        assert team.rollouts("web") == [1]
+        team.es_sync("app-env", "2")
+        await asyncio.sleep(600.0)
+        assert team.rollouts("web") == [2]
+
+
+@in_virtual_time
 async def test_a_provider_that_is_modified_all_the_time() -> None:
     """Conflicts do not hold a restart longer than the timeout."""
     async with (team := a_team()):

@@ -3,6 +3,7 @@
 They hold in every history, whether an adversary is in it or not.
 """
 
+import itertools
 from collections.abc import Iterator
 
 from infisical_events.api.annotations import resync_key, revision_key
@@ -45,10 +46,14 @@ def _unsaid(record: RunRecord, subject: Subject) -> Iterator[str]:
 
 
 def _held_up(record: RunRecord, subject: Subject) -> Iterator[str]:
-    """Only pods that are being replaced are waited for, and not pods that are not available."""
+    """Only pods that are being replaced are waited for, and not pods that are not available.
+
+    The write that removes a pending restart still says what it waited for.
+    """
     statuses = [each for each in record.cluster.statuses if each.subscription in subject.uids]
-    for status in statuses:
-        since, uids = status.at - _KNOWN_WITHIN, {pending.uid for pending in status.ledger.pending}
+    for before, status in itertools.pairwise(statuses):
+        pending_restarts = (*before.ledger.pending, *status.ledger.pending)
+        since, uids = status.at - _KNOWN_WITHIN, {pending.uid for pending in pending_restarts}
         is_waiting = status.reason == Reason.ROLLOUT_IN_PROGRESS
         is_true = any(_has_rolled(record, uid, since, status.at) for uid in uids)
         if is_waiting and uids and not is_true and not _has_failed_calls(record, since, status.at):

@@ -42,6 +42,9 @@ WAS_FIRST = 10.0
 GIVEN_UP_AFTER = 2
 """Removed sync requests after which a source counts as one that cannot be asked, as `docs/field.md` tells."""
 
+REFUSED_FOR = 40.0
+"""Seconds of refused sync requests, with their growing pauses, after which none is sent for an hour."""
+
 _SLOW = frozenset({"slow_call", "late_write"})
 
 
@@ -640,5 +643,9 @@ def _may_wait_for(record: RunRecord, plan: WriterPlan) -> str:
 
 
 def _is_given_up(record: RunRecord, plan: WriterPlan) -> bool:
-    """Whether requests were removed so often that the source is not asked any more."""
-    return record.adversary.count_unasked(plan.name) >= GIVEN_UP_AFTER
+    """Whether requests were removed or refused so often that the source is not asked any more."""
+    is_refused = any(
+        each.what == "request_sync" and each.until - each.since >= REFUSED_FOR
+        for each in record.adversary.refused
+    )
+    return is_refused or record.adversary.count_unasked(plan.name) >= GIVEN_UP_AFTER

@@ -304,8 +304,10 @@ def _provider_state(
         is_proven = provider.is_acknowledging or not context.changes or is_watched_once
         return ProviderState(str(provider), state, message, provider.max_wait, is_proven, is_watched_once)
     if failure := requests.get(provider.uid):
-        state = SyncState.TIMED_OUT if secrets.is_timed_out(now) else SyncState.WAITING
-        return ProviderState(str(provider), state, failure)
+        is_late = secrets.is_timed_out(now)
+        if is_late and secrets.pending.is_watch and context.has_new_content:  # it has synced by itself
+            return ProviderState(str(provider), SyncState.CHANGED, failure, is_proven=False)
+        return ProviderState(str(provider), SyncState.TIMED_OUT if is_late else SyncState.WAITING, failure)
     return ProviderState(
         str(provider), SyncState.WAITING if provider.uid in requests else SyncState.NOT_REQUESTED, message
     )

@@ -7,7 +7,7 @@ first, an older one is read again.
 import logging
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.specs import ManagedSecret
@@ -134,6 +134,8 @@ class ManagedSecretWriter:
         before = self.results.get(managed.name)
         try:
             result = await self._write(managed, ledger)
+            if result.secret is None:
+                result = replace(result, server_wait=self._server_wait(before, ledger))
         except (InfisicalError, ContentError) as error:
             is_read_refused = isinstance(error, InfisicalError) and error.reason in _FINAL_REASONS
             result = WriteResult(
@@ -172,7 +174,9 @@ class ManagedSecretWriter:
             self.read_again_at = now
             self.triggers.add()
 
-    def _server_wait(self, before: WriteResult | None, ledger: Ledger, error: Exception) -> ServerWait:
+    def _server_wait(
+        self, before: WriteResult | None, ledger: Ledger, error: Exception | None = None
+    ) -> ServerWait:
         known = before.server_wait if before and before.seq == ledger.seq else NO_SERVER_WAIT
         is_demanded = isinstance(error, InfisicalError) and error.is_backoff
         return known.continued(self.clock(), is_demanded=is_demanded)
