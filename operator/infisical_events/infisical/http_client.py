@@ -82,7 +82,7 @@ class NamespaceSharing:
 def new_client(
     address: str,
     egress: EgressPolicy,
-    sharing: "NamespaceSharing | None" = None,
+    sharing: NamespaceSharing | None = None,
 ) -> httpx.AsyncClient:
     """A client for one subscription, which connects to that origin only.
 

@@ -38,7 +38,7 @@ class LineDecoder:
         """The lines that these bytes complete.
 
         Raises:
-            EndlessEventError: too much came since the last empty line.
+            EventTooLongError: too much came since the last empty line.
         """
         return self._complete_lines(self._decoder.decode(chunk))
 
@@ -72,7 +72,7 @@ async def lines_of(chunks: AsyncIterator[bytes], pace: StreamPace) -> AsyncItera
     """The lines of a whole stream, at this pace.
 
     Raises:
-        EndlessEventError: too much came since the last empty line.
+        EventTooLongError: too much came since the last empty line.
     """
     decoder = LineDecoder()
     async for chunk in chunks:

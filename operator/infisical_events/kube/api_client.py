@@ -9,7 +9,6 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +20,6 @@ from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.resources import FIELD_MANAGER
-from infisical_events.api.statuses import parse_time
 from infisical_events.core.status.text import single_line
 from infisical_events.kube.kubernetes_errors import (
     KubernetesError,
@@ -55,11 +53,6 @@ _FIELD_MANAGER_QUERY = {"fieldManager": FIELD_MANAGER}
 _IDENTITY = {"name", "uid", "resourceVersion"}
 
 JSONObject = dict[str, Any]
-
-
-def time_of(text: str) -> datetime:
-    """A time as the API server writes it, in UTC; raises ValueError."""
-    return parse_time(text)
 
 
 def path_of(*segments: str) -> str:

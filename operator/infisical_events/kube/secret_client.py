@@ -9,8 +9,9 @@ from hashlib import sha256
 from typing import Any
 
 from infisical_events.api.resources import FIELD_MANAGER, GROUP, KIND
+from infisical_events.api.statuses import parse_time
 from infisical_events.core.sync.secret_metadata import FieldManager, SecretMetadata, config_map_reference
-from infisical_events.kube.api_client import METADATA, JSONObject, KubeApi, path_of, time_of
+from infisical_events.kube.api_client import METADATA, JSONObject, KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def config_map_metadata_of(body: JSONObject) -> SecretMetadata:
 def managers_of(metadata: JSONObject) -> tuple[FieldManager, ...]:
     """The field managers of an object, apart from this operator and those of subresources."""
     return tuple(
-        FieldManager(str(entry.get("manager")), time_of(entry["time"]), _writes_data(entry))
+        FieldManager(str(entry.get("manager")), parse_time(entry["time"]), _writes_data(entry))
         for entry in metadata.get("managedFields") or ()
         if entry.get("time") and not entry.get("subresource") and entry.get("manager") != FIELD_MANAGER
     )
@@ -135,5 +136,5 @@ def _leaves(fields: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _newest(times: Iterable[str | None]) -> datetime | None:
-    moments = [time_of(time) for time in times if time]
+    moments = [parse_time(time) for time in times if time]
     return max(moments, default=None)

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from datetime import datetime
 
 from infisical_events.api.resources import WORKLOAD_KINDS, Restarting, WorkloadKind
+from infisical_events.api.statuses import parse_time
 from infisical_events.core.workloads.annotation_checks import AnnotatedWorkload, WorkloadEvent
 from infisical_events.core.workloads.pod_states import PodState, pod_state_of
 from infisical_events.core.workloads.workload_state import (
@@ -21,7 +22,7 @@ from infisical_events.core.workloads.workloads import (
     template_owner_of,
     with_annotations_of,
 )
-from infisical_events.kube.api_client import JSON, METADATA_LIST, JSONObject, KubeApi, path_of, time_of
+from infisical_events.kube.api_client import JSON, METADATA_LIST, JSONObject, KubeApi, path_of
 from infisical_events.kube.discovery import Discovery, list_each
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError, UnknownOutcomeError
 
@@ -106,7 +107,7 @@ class WorkloadClient:
         path = path_of("api", "v1", "namespaces", namespace, "pods")
         pods = [item["metadata"] async for item in self._kube.list(path, selector, METADATA_LIST)]
         living = (pod for pod in pods if "deletionTimestamp" not in pod)
-        return tuple(time_of(pod["creationTimestamp"]) for pod in living)
+        return tuple(parse_time(pod["creationTimestamp"]) for pod in living)
 
     async def list_pods(self, namespace: str, selector: str) -> tuple[PodState, ...]:
         """The pods with these labels, and why they are not ready; raises KubernetesError."""
@@ -180,6 +181,6 @@ def _workload(kind: WorkloadKind, stored: JSONObject) -> Workload:
         name=metadata["name"],
         resource_version=metadata["resourceVersion"],
         annotations=metadata.get("annotations") or {},
-        created_at=time_of(created) if created else None,
+        created_at=parse_time(created) if created else None,
         template_owner=template_owner_of(stored),
     )

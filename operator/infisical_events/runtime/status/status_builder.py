@@ -26,7 +26,7 @@ from infisical_events.core.restarts.restart_records import described_changes
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.conditions import ConditionUpdate, ready, with_condition, without
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import escaped, preview
+from infisical_events.core.status.text import escaped, object_name, preview
 from infisical_events.core.workloads.rollout_progress import OBSTACLES
 from infisical_events.runtime.clock import Clock
 
@@ -81,7 +81,7 @@ class StatusBuilder:
         """Take back that all restarts are complete, if the ledger has pending ones."""
         kind, waiting = ConditionType.RESTARTS_COMPLETE, [each.kind for each in ledger.unlisted]
         reason = Reason.WORKLOADS_NOT_LISTED if waiting else Reason.PENDING
-        waiting += [f"{p.kind.lower()}/{p.name}" for p in ledger.pending if not p.is_confirmation_only]
+        waiting += [object_name(p.kind, p.name) for p in ledger.pending if not p.is_confirmation_only]
         is_told = any(c.type is kind and c.status is ConditionStatus.TRUE for c in self._status.conditions)
         if waiting and is_told:
             message = f"Restarts are pending: {preview(waiting, _MAX_NAMED)}."

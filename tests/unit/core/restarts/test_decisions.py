@@ -9,7 +9,6 @@ import pytest
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET, WORKLOAD_KINDS
 from infisical_events.api.specs import Action, OnTimeout
 from infisical_events.core.ledger.ledger import PendingRestart, Unconfirmed
-from infisical_events.core.restarts.admission import is_waiting
 from infisical_events.core.restarts.decision_kinds import (
     Defer,
     RecordCoverage,
@@ -463,24 +462,6 @@ def test_what_the_plan_decides() -> None:
     assert deferred == Defer(pending=PENDING, workload=WORKLOAD, reason=Reason.COOLING_DOWN, until=LATE)
     assert resolved == Resolve(pending=PENDING, workload=WORKLOAD, reason=Reason.ALREADY_RESTARTED)
     assert decided_by_plan(RestartNow(WORKLOAD, PENDING, Action.RESTART)) is None
-
-
-@pytest.mark.parametrize(
-    ("made", "has_place"),
-    [
-        (RequestSync(pending=PENDING), True),
-        (Defer(pending=PENDING, reason=Reason.RESYNCING), True),
-        (Defer(pending=PENDING, reason=Reason.COOLING_DOWN), True),
-        (Defer(pending=PENDING, reason=Reason.PAUSED), False),
-        (Defer(pending=PENDING, reason=Reason.RESYNC_TIMED_OUT), False),
-        (Defer(pending=TIMED_OUT, reason=Reason.RESYNCING), False),
-        (Resolve(pending=PENDING, reason=Reason.NO_DATA_CHANGE), False),
-        (Restart(pending=PENDING, workload=WORKLOAD), False),
-    ],
-)
-def test_who_waits_in_the_order_of_restarts(made: RestartDecision, has_place: bool) -> None:  # noqa: FBT001
-    """What may last without an end, and what was restarted already, holds up no other workload."""
-    assert is_waiting(made) is has_place
 
 
 @pytest.mark.parametrize("unconfirmed", [None, *Unconfirmed])
