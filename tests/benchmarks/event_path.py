@@ -22,6 +22,7 @@ from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.app.bootstrap import infisical_opener
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.clock import utc_now
+from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.sharding.supervisor import Supervisor
 from infisical_events.runtime.subscription.dependencies import Dependencies
@@ -145,7 +146,7 @@ async def _followed(sandbox: Sandbox) -> EventPath:
     cluster = _Cluster(path)
     world = Dependencies(
         cluster=cluster,
-        open_infisical=infisical_opener(DigestKeys(_no_key), LOOPBACK),
+        open_infisical=infisical_opener(DigestKeys(_no_key), LOOPBACK, CooperativeScheduler()),
         clock=utc_now,
         metrics=Metrics(),
         default_address="http://127.0.0.1",

@@ -129,8 +129,13 @@ BOMB = packed(gzip.compress(b" " * 500 * MEBI, 9))
 
 
 @pytest.mark.parametrize("vast", [ENDLESS, BOMB], ids=["plain", "packed"])
-@pytest.mark.parametrize(("do", "most"), [(read_result, 160), (Session.login, 4)])
-async def test_answer_that_is_vast(do: Callable[[Session], Awaitable[None]], most: int, vast: Answer) -> None:
+@pytest.mark.parametrize(
+    ("do", "most", "reason"),
+    [(read_result, 50, Reason.RESPONSE_TOO_LARGE), (Session.login, 4, Reason.UNEXPECTED_RESPONSE)],
+)
+async def test_answer_that_is_vast(
+    do: Callable[[Session], Awaitable[None]], most: int, reason: Reason, vast: Answer
+) -> None:
     """An answer that is too long for what was asked is told as such, and costs no more than its bound."""
     script = logged_in(v4=always(vast)) if do is read_result else always(vast)
     async with serving(script) as server, a_session(server.url, credentials=UNIVERSAL) as session:
@@ -140,24 +145,49 @@ async def test_answer_that_is_vast(do: Callable[[Session], Awaitable[None]], mos
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert error.reason is Reason.UNEXPECTED_RESPONSE
+    assert error.reason is reason
     assert "longer than" in str(error)
     assert peak < most * MEBI
 
 
-@pytest.mark.parametrize("value", [b"{}", b"[]", b'{"a":1}', b"1.5", b'"ab"'])
-async def test_answer_of_tiny_values(value: bytes) -> None:
-    """An answer within its bytes costs a few hundred MiB at most, whatever it is made of."""
-    body = b'{"secrets":[' + (value + b",") * (60 * MEBI // (len(value) + 1)) + b"{}]}"
+LONG_KEY = "\N{GRINNING FACE}".encode() + b"k" * 14 * MEBI
+"""A text of 56 MiB, because of its first character."""
+SMALL_SECRET = b'{"id":"i","version":1,"secretKey":"k"}'
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"{}", Reason.RESPONSE_TOO_LARGE),
+        (b"[]", Reason.RESPONSE_TOO_LARGE),
+        (b'{"a":1}', Reason.RESPONSE_TOO_LARGE),
+        (b"1.5", Reason.RESPONSE_TOO_LARGE),
+        (b'"ab"', Reason.UNEXPECTED_RESPONSE),
+        (SMALL_SECRET, Reason.RESPONSE_TOO_LARGE),
+        (SMALL_SECRET[:-1] + b',"secretValue":[[]]}', Reason.UNEXPECTED_RESPONSE),
+        (SMALL_SECRET[:-1] + b',"other":[[],[],[],{"a":[[]]}]}', Reason.RESPONSE_TOO_LARGE),
+        (b'{"id":"i","version":1,"secretKey":"' + b"k" * 600_000 + b'"}', Reason.RESPONSE_TOO_LARGE),
+        (
+            b'{"id":"i","version":1,"secretKey":"' + LONG_KEY + b'"}',
+            Reason.RESPONSE_TOO_LARGE,
+        ),
+        (b'{"id":"' + b"i" * 300 + b'","version":1,"secretKey":"k"}', Reason.UNEXPECTED_RESPONSE),
+    ],
+    ids=lambda value: value[:16] if isinstance(value, bytes) else None,
+)
+async def test_answer_of_odd_values(value: bytes, reason: Reason) -> None:
+    """An answer within its bytes costs twice or thrice as many at most, whatever it is made of."""
+    body = b'{"secrets":[' + (value + b",") * (31 * MEBI // (len(value) + 1)) + value + b"]}"
     tracemalloc.start()
     try:
         async with serving(always(answer(200, body))) as server, a_session(server.url) as session:
+            before = tracemalloc.get_traced_memory()[0]
             error = await failure(read_result(session))
-        peak = tracemalloc.get_traced_memory()[1]
+        peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
-    assert "too many values" in str(error)
-    assert peak < 400 * MEBI
+    assert error.reason is reason
+    assert peak < 120 * MEBI
 
 
 @pytest.mark.parametrize("do", [read_result, subscribe, Session.login])

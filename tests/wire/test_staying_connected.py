@@ -18,6 +18,7 @@ from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.runtime.app.bootstrap import infisical_opener
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from infisical_events.runtime.clock import utc_now
+from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler
 from infisical_events.runtime.stream.stream_handover import open_with_handover
 from infisical_sandbox.server import Controls, Ending, ResponseFault, Sandbox
 from support import leaks
@@ -54,7 +55,7 @@ class ConnectedSupervisor(SupervisorHarness):
 
     def __init__(self) -> None:
         super().__init__(
-            open_infisical=infisical_opener(DigestKeys(no_key), LOOPBACK),
+            open_infisical=infisical_opener(DigestKeys(no_key), LOOPBACK, CooperativeScheduler()),
             clock=utc_now,
             default_address="http://127.0.0.1",
             egress=LOOPBACK,

@@ -6,7 +6,7 @@ watchdog it counts as dead. Every end is a disconnect: a stream has no regular e
 
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -40,7 +40,7 @@ from infisical_events.infisical.infisical_errors import (
     UnknownRouteError,
 )
 from infisical_events.infisical.responses import Response, described
-from infisical_events.infisical.sse_lines import EventTooLongError, lines_of
+from infisical_events.infisical.sse_lines import EventMemory, EventPermit, EventTooLongError, lines_of
 from infisical_events.infisical.transport.fair_reads import StreamPace
 
 SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
@@ -82,11 +82,13 @@ class StreamLimits:
 
     Attributes:
         pace: Shared by the streams of a namespace.
+        event_permit: Admits one more long event into memory.
         watchdog: Seconds without a byte after which the stream is closed.
         connecting: Seconds from the request to the headers of the response.
     """
 
     pace: StreamPace
+    event_permit: EventPermit = nullcontext
     watchdog: float = WATCHDOG
     connecting: float = _CONNECT_TIMEOUT
 
@@ -107,7 +109,9 @@ async def open_stream(
     body = {"projectId": project_id, "register": list(register)}
     request = _SubscribeRequest(body, httpx.Timeout(_TIMEOUT, read=limits.watchdog), limits.connecting)
     async with AsyncExitStack() as stack:
-        yield _items(await _connected(client, request, stack), limits.pace)
+        response = await _connected(client, request, stack)
+        memory = await stack.enter_async_context(EventMemory(limits.event_permit))
+        yield _items(response, limits.pace, memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +206,20 @@ def _is_connection_limit(response: Response) -> bool:
 class _LinewiseResponse:
     """A response that yields one whole line at a time to httpx-sse, which would only split them."""
 
-    def __init__(self, response: httpx.Response, pace: StreamPace) -> None:
+    def __init__(self, response: httpx.Response, pace: StreamPace, memory: EventMemory) -> None:
         self._response = response
         self._pace = pace
+        self._memory = memory
         self.headers = response.headers
 
     def aiter_text(self) -> AsyncIterator[str]:
-        return lines_of(decompressed(self._response), self._pace)
+        return lines_of(decompressed(self._response), self._pace, self._memory)
 
 
-async def _items(response: httpx.Response, pace: StreamPace) -> AsyncIterator[StreamItem]:
-    linewise = cast("httpx.Response", _LinewiseResponse(response, pace))
+async def _items(
+    response: httpx.Response, pace: StreamPace, memory: EventMemory
+) -> AsyncIterator[StreamItem]:
+    linewise = cast("httpx.Response", _LinewiseResponse(response, pace, memory))
     try:
         async for sse in httpx_sse.EventSource(linewise).aiter_sse():
             await pace.event()
@@ -226,7 +233,7 @@ async def _items(response: httpx.Response, pace: StreamPace) -> AsyncIterator[St
     except httpx.HTTPError as error:
         raise _stream_ended(f"the connection failed ({type(error).__name__})") from None
     except EventTooLongError:
-        raise _stream_ended("an event is too large", StreamGivenUpError) from None
+        raise _stream_ended("an event is too large, or too slow", StreamGivenUpError) from None
     raise _stream_ended("the server closed it")
 
 

@@ -13,12 +13,13 @@ import functools
 import json
 import socket
 import ssl
+import weakref
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
@@ -28,6 +29,7 @@ from infisical_events.core.status.text import counted
 from infisical_events.infisical.error_responses import error_for
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.responses import Response, described
+from infisical_events.infisical.sse_lines import EventPermit
 from infisical_events.infisical.transport.address_backoff import AddressBackoffs, BackoffTransport
 from infisical_events.infisical.transport.fair_reads import StreamPace, TakeTurn
 from infisical_events.infisical.transport.guarded_transport import new_transport
@@ -43,23 +45,66 @@ MAX_REQUEST_SECONDS = 60.0
 ACCEPT_ENCODING = "gzip"
 """The value of `Accept-Encoding`, and the only supported encoding."""
 
-MAX_LIST_BYTES = 64 * 1024 * 1024
-"""Decompressed bytes: a list of 10,000 secrets with their imports has 3.3 million."""
+MAX_LIST_BYTES = 32 * 1024 * 1024
+"""Decompressed bytes of a list of secrets: 40,000 secrets with all that Infisical says of each have 30 MB."""
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Decompressed bytes of any other response, such as a list of the folders in a folder."""
 
 MAX_ERROR_BYTES = 64 * 1024
 """Decompressed bytes of a login response or of an error response."""
 
-_MAX_VALUES = 3_000_000
-"""JSON values in one response, counted by commas and brackets: enough for 100,000 secrets. A value takes up
-to 240 bytes of memory; 64 MiB of empty objects would take 1.5 GiB.
+_FREE_BYTES = 64 * 1024
+"""Bytes of a body that are read without a permit: the first 90 secrets of a list."""
+
+LARGE_BYTES = 1024 * 1024
+"""Bytes above which a body needs the permit of a large one, and is parsed in a thread of its own."""
+
+_MAX_VALUES = 200_000
+"""JSON values in a response that is no list of secrets, counted by commas and brackets. A value takes up to
+240 bytes of memory.
 """
 
 _CHUNK_BYTES = 64 * 1024
 """Bytes that are decompressed at a time."""
 
+T = TypeVar("T")
+
+
+class Permit(Protocol):
+    """Admits one more body that is not small into memory, for a block."""
+
+    def __call__(self, *, is_large: bool) -> AbstractAsyncContextManager[None]: ...  # noqa: D102
+
+
+class Admit(Protocol):
+    """Waits until a body that is not small may be in memory."""
+
+    async def __call__(self, *, is_large: bool) -> None: ...  # noqa: D102
+
+
+class RunLarge(Protocol):
+    """Runs a computation on frozen values; a large one without blocking the event loop."""
+
+    async def __call__(self, compute: Callable[[], T], *, is_large: bool) -> T: ...  # noqa: D102
+
 
 async def _no_turns() -> None:
     """Nobody else reads."""
+
+
+async def _run_at_once(compute: Callable[[], T], *, is_large: bool) -> T:  # noqa: ARG001 - of the protocol
+    """Nobody else waits."""
+    return compute()
+
+
+async def admit_all(*, is_large: bool) -> None:
+    """Nobody else needs the memory."""
+
+
+def _permit_all(*, is_large: bool) -> AbstractAsyncContextManager[None]:  # noqa: ARG001 - of the protocol
+    """Nobody else needs the memory."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +116,18 @@ class NamespaceSharing:
         take_turn: Waits until a connection may take in data.
         backoffs: The waits that servers demand.
         pace: The pace at which event streams are read.
+        permit: Admits one more body into memory.
+        event_permit: Admits one more long event into memory, for a block.
+        run_large: Runs large computations.
     """
 
     resolve: Resolve = field(default_factory=lambda: NameResolver().for_namespace(""))
     take_turn: TakeTurn = _no_turns
     backoffs: AddressBackoffs = field(default_factory=AddressBackoffs)
     pace: StreamPace = field(default_factory=StreamPace)
+    permit: Permit = _permit_all
+    event_permit: EventPermit = nullcontext
+    run_large: RunLarge = _run_at_once
 
 
 def new_client(
@@ -122,7 +173,8 @@ async def send(
     client: httpx.AsyncClient,
     method: str,
     path: str,
-    max_bytes: int = MAX_LIST_BYTES,
+    max_bytes: int = MAX_BODY_BYTES,
+    admit: Admit = admit_all,
     **arguments: Any,  # noqa: ANN401 - httpx's own
 ) -> Response:
     """Send a request and return its response with status 200 to 299 or 304, of `max_bytes` bytes at most.
@@ -130,24 +182,42 @@ async def send(
     Raises:
         InfisicalError: any error, of the network or from the server.
     """
-    async with translated_errors(MAX_REQUEST_SECONDS), client.stream(method, path, **arguments) as stream:
-        response = await read_response(stream, max_bytes)
+    async with translated_errors(MAX_REQUEST_SECONDS) as limit:
+        admit = functools.partial(_admit_outside, limit, admit)
+        async with client.stream(method, path, **arguments) as stream:
+            response = await read_response(stream, max_bytes, admit)
     if httpx.codes.is_success(response.status_code) or response.status_code == httpx.codes.NOT_MODIFIED:
         return response
     raise error_for(response)
 
 
 @asynccontextmanager
-async def translated_errors(seconds: float) -> AsyncIterator[None]:
-    """Limit the block to so many seconds; raise the time-out and all network errors as InfisicalError."""
+async def translated_errors(seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """Limit the block to so many seconds; raise the time-out and all network errors as InfisicalError.
+
+    A time-out knows its task, which may keep the error, which keeps this frame: it would never be freed.
+    """
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
-            yield
+        async with limit:
+            yield weakref.proxy(limit)
     except TimeoutError:
         sentence = f"No complete response within {seconds:g} s: check the network, proxies and the server."
         raise InfisicalError(Reason.UNREACHABLE, sentence) from None
     except httpx.HTTPError as error:
         raise connection_error(error) from None
+    finally:
+        del limit
+
+
+async def _admit_outside(limit: asyncio.Timeout, admit: Admit, *, is_large: bool) -> None:
+    """Wait for memory; this is not the server's time."""
+    now, until = asyncio.get_running_loop().time, limit.when()
+    begin = now()
+    limit.reschedule(None)
+    await admit(is_large=is_large)
+    if until is not None:
+        limit.reschedule(until + now() - begin)
 
 
 def connection_error(error: httpx.HTTPError) -> InfisicalError:
@@ -180,33 +250,42 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 # -- responses ----------------------------------------------------------------------------------------
 
 
-async def read_response(response: httpx.Response, max_bytes: int) -> Response:
+async def read_response(response: httpx.Response, max_bytes: int, admit: Admit = admit_all) -> Response:
     """Read a response completely; of an error response that is too long, only the status is kept.
 
     Raises:
-        InfisicalError: UNEXPECTED_RESPONSE, more than `max_bytes` bytes.
+        InfisicalError: RESPONSE_TOO_LARGE or UNEXPECTED_RESPONSE, more than `max_bytes` bytes.
         httpx.HTTPError: the connection failed, or the compressed data are malformed.
     """
     is_error = response.status_code >= httpx.codes.MULTIPLE_CHOICES
-    content = await _collected(response, MAX_ERROR_BYTES if is_error else max_bytes)
+    content = await _collected(response, MAX_ERROR_BYTES if is_error else max_bytes, admit)
     if content is None and not is_error:
-        sentence = (
-            f"The response is longer than {counted(max_bytes, 'byte')}: check that spec.address is an "
-            "Infisical server."
-        )
-        raise InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)
+        raise _too_long(max_bytes)
     return Response(response.request, response.status_code, response.headers, content or b"")
 
 
-async def _collected(response: httpx.Response, max_bytes: int) -> bytes | None:
+def _too_long(max_bytes: int) -> InfisicalError:
+    """Only a list of secrets may be long because the project is large."""
+    length = f"The response is longer than {counted(max_bytes, 'byte')}: "
+    if max_bytes < MAX_LIST_BYTES:
+        advice = "check that spec.address is an Infisical server."
+        return InfisicalError(Reason.UNEXPECTED_RESPONSE, length + advice)
+    advice = "watch fewer folders, or check that spec.address is an Infisical server."
+    return InfisicalError(Reason.RESPONSE_TOO_LARGE, length + advice)
+
+
+async def _collected(response: httpx.Response, max_bytes: int, admit: Admit) -> bytearray | None:
     """All decompressed bytes; None as soon as there are more than `max_bytes`."""
-    content = bytearray()
+    content, permits = bytearray(), [(_FREE_BYTES, False), (LARGE_BYTES, True)]
     async with aclosing(decompressed(response)) as chunks:
         async for chunk in chunks:
             content += chunk
             if len(content) > max_bytes:
                 return None
-    return bytes(content)
+            while permits and len(content) > permits[0][0]:
+                _, is_large = permits.pop(0)
+                await admit(is_large=is_large)
+    return content
 
 
 async def decompressed(response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -253,8 +332,13 @@ def decoded(response: Response) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):
-        sentence = (
-            f"The response is not JSON{described(response)}: check that spec.address is an Infisical server, "
-            "and whether a proxy in between demands a login."
-        )
-        raise InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence) from None
+        raise not_json(response) from None
+
+
+def not_json(response: Response) -> InfisicalError:
+    """The error for a body that is not JSON."""
+    sentence = (
+        f"The response is not JSON{described(response)}: check that spec.address is an Infisical server, "
+        "and whether a proxy in between demands a login."
+    )
+    return InfisicalError(Reason.UNEXPECTED_RESPONSE, sentence)

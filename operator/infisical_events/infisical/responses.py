@@ -16,6 +16,9 @@ from infisical_events.core.status.text import single_line
 _MAX_DESCRIPTION_LENGTH = 120
 """Characters that describe a body that Infisical did not write."""
 
+_MAX_DESCRIBED_BYTES = 64 * 1024
+"""Bytes of a body in which a title is searched."""
+
 _MIN_SECRET_LENGTH = 8
 """Characters; hiding shorter texts would make a message unreadable and protect nothing."""
 
@@ -29,7 +32,7 @@ class Response:
     request: httpx.Request = field(repr=False)
     status_code: int
     headers: httpx.Headers = field(repr=False)
-    content: bytes = field(repr=False)
+    content: bytes | bytearray = field(repr=False)
 
 
 def described(response: Response) -> str:
@@ -37,7 +40,7 @@ def described(response: Response) -> str:
     if not response.content:
         return " (empty)"
     media_type = response.headers.get("content-type", "").partition(";")[0].strip() or "no Content-Type"
-    text = response.content.decode(errors="replace")
+    text = response.content[:_MAX_DESCRIBED_BYTES].decode(errors="replace")
     quote = _title(text) if "<" in text else _first_line(text)
     return quoted(
         f'{media_type}, "{quote}"' if quote else media_type, response.request, _MAX_DESCRIPTION_LENGTH

@@ -58,7 +58,7 @@ class Session:
         self._spec = spec
         self._now = now
         self._digest_key = shared.digest_key
-        self._stream_limits = StreamLimits(shared.sharing.pace)
+        self._sharing = shared.sharing
         self._reads_values = spec.observe is Grade.VALUES
         self._lists: SecretLists | None = None
         self._project_id = spec.project_id
@@ -174,9 +174,8 @@ class Session:
         register = register_of(self._spec)
         async with AsyncExitStack() as stack:
             with self._forgetting_project():
-                subscribing = open_stream(
-                    self._client, await self.project_id(), register, self._stream_limits
-                )
+                limits = StreamLimits(self._sharing.pace, self._sharing.event_permit)
+                subscribing = open_stream(self._client, await self.project_id(), register, limits)
                 items = await stack.enter_async_context(subscribing)
             yield items
 
@@ -193,7 +192,7 @@ class Session:
     async def _opened_lists(self) -> SecretLists:
         project_id = await self.project_id()
         if self._lists is None or self._lists.project_id != project_id:
-            self._lists = SecretLists(self._client, project_id, scopes_of(self._spec))
+            self._lists = SecretLists(self._client, project_id, scopes_of(self._spec), self._sharing)
         return self._lists
 
     async def _resolve_slug(self, slug: str) -> str:

@@ -4,10 +4,14 @@
 mark and the three line endings, and bounds the memory of an event.
 """
 
+import asyncio
 import codecs
 import io
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Self
 
 from infisical_events.infisical.transport.fair_reads import StreamPace
 
@@ -17,12 +21,54 @@ MAX_EVENT_LENGTH = 1024 * 1024
 _LINE_COST = 64
 """Characters added per line, for the memory that even a short line takes."""
 
+_FREE_LENGTH = 32 * 1024
+"""Characters of an incomplete event that need no permit: an event with 300 keys."""
+
+_MAX_EVENT_SECONDS = 15.0
+"""Seconds in which a long event has to be complete, once it has its permit."""
+
+EventPermit = Callable[[], AbstractAsyncContextManager[None]]
+"""Admits one more long event into memory, for a block."""
+
 _GLUED_PINGS = re.compile(r"1+(?=(?:id|event|data|retry):)")
 """Pings of old servers, which have no line ending and so precede the first line of the next event."""
 
 
 class EventTooLongError(Exception):
-    """An event, or a line of it, is longer than MAX_EVENT_LENGTH."""
+    """An event is longer than MAX_EVENT_LENGTH, or a long one is not complete in time."""
+
+
+class EventMemory:
+    """The permit of one stream for an incomplete event that is long; leaving the context gives it back."""
+
+    def __init__(self, permit: EventPermit) -> None:
+        self._permit = permit
+        self._held = AsyncExitStack()
+        self._until: float | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._held.aclose()
+
+    async def account(self, length: int) -> None:
+        """Get the permit for so many characters that wait for the end of their event, or give it back.
+
+        Raises:
+            EventTooLongError: the event has not been complete in time.
+        """
+        is_long, now = length > _FREE_LENGTH, asyncio.get_running_loop().time
+        if is_long and self._until is None:
+            await self._held.enter_async_context(self._permit())
+            self._until = now() + _MAX_EVENT_SECONDS
+        elif is_long and self._until is not None and now() > self._until:
+            raise EventTooLongError
+        elif not is_long and self._until is not None:
+            await self._held.aclose()
+            self._until = None
 
 
 class LineDecoder:
@@ -33,6 +79,11 @@ class LineDecoder:
         self._decoder = io.IncrementalNewlineDecoder(text, translate=True)
         self._partial = io.StringIO()
         self._buffered = 0
+
+    @property
+    def buffered(self) -> int:
+        """The length of the incomplete event, in characters."""
+        return self._buffered
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """The lines that these bytes complete.
@@ -68,11 +119,11 @@ class LineDecoder:
         return line[glued.end() :] if glued else line
 
 
-async def lines_of(chunks: AsyncIterator[bytes], pace: StreamPace) -> AsyncIterator[str]:
+async def lines_of(chunks: AsyncIterator[bytes], pace: StreamPace, memory: EventMemory) -> AsyncIterator[str]:
     """The lines of a whole stream, at this pace.
 
     Raises:
-        EventTooLongError: too much came since the last empty line.
+        EventTooLongError: too much came since the last empty line, or too slowly.
     """
     decoder = LineDecoder()
     async for chunk in chunks:
@@ -80,5 +131,8 @@ async def lines_of(chunks: AsyncIterator[bytes], pace: StreamPace) -> AsyncItera
         for line in decoder.feed(chunk):
             await pace.line(line)
             yield line
+            if line == "\n":  # its event has been processed by now
+                await memory.account(decoder.buffered)
+        await memory.account(decoder.buffered)
     for line in decoder.close():
         yield line

@@ -8,6 +8,8 @@ from infisical_events.core.status.reasons import Reason
 _MIN_PAUSE = {
     Reason.PLAN_LACKS_EVENT_SUBSCRIPTIONS: 300.0,
     Reason.EVENTS_NOT_SUPPORTED: 300.0,
+    Reason.RESPONSE_TOO_LARGE: 300.0,
+    Reason.TOO_MANY_SECRETS: 300.0,
     Reason.CONNECTION_LIMIT_REACHED: 60.0,
     Reason.PERMISSION_DENIED: 60.0,
     Reason.PROJECT_NOT_FOUND: 60.0,

@@ -1,8 +1,10 @@
 """Triggers of the reconcile loop: received events and other reasons; a burst of them is one trigger."""
 
 import asyncio
+import sys
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from infisical_events.core.ledger.acceptance import ReceivedEvent
 from infisical_events.core.restarts.user_requests import UserRequests
@@ -13,8 +15,13 @@ _LONGEST_FACTOR = 10
 _SHORTEST_BURST, _LONGEST_BURST = 2.0, 30.0
 """Seconds that a burst may last before it is cut, if the debounce time alone is not longer."""
 
-_MAX_EVENTS = 10_000
-"""Events that are kept while Infisical cannot be read; of more, the newest: the snapshot decides anyway."""
+_MAX_BYTES = 256 * 1024
+"""Bytes of events that are kept while Infisical cannot be read, some 2,000 keys; of more, the newest, and a
+read of everything: the snapshot decides anyway.
+"""
+
+_EVENT_BYTES = 512
+"""Bytes of an event beside its keys, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +40,47 @@ class Trigger:
 
 
 class TriggerQueue:
-    """Reasons to reconcile; `debounce` is how many seconds without a new one end a burst."""
+    """Reasons to reconcile.
 
-    def __init__(self, debounce: float) -> None:
+    Attributes:
+        debounce: Seconds without a new reason that end a burst.
+        must_keep_all: Whether every event counts, because there is no state that would show its change.
+    """
+
+    def __init__(self, debounce: float, must_keep_all: Callable[[], bool] = lambda: False) -> None:
         self._debounce = debounce
+        self._must_keep_all = must_keep_all
         self._longest = max(debounce, min(max(debounce * _LONGEST_FACTOR, _SHORTEST_BURST), _LONGEST_BURST))
         self._added = asyncio.Event()
+        self._taken = asyncio.Event()
         self._pending = Trigger()
-        self._events = deque[ReceivedEvent](maxlen=_MAX_EVENTS)
+        self._events = deque[ReceivedEvent]()
+        self._bytes = 0
+
+    async def wait_for_room(self) -> None:
+        """Wait until the queue is taken if it is full of events that must be kept."""
+        while self._bytes > _MAX_BYTES and self._must_keep_all():
+            self._taken.clear()
+            await self._taken.wait()
 
     def add(self, *events: ReceivedEvent) -> None:
         """Add received events; without any, a reason to read everything."""
         self._events.extend(events)
         self._pending = Trigger(is_new=True, is_full=self._pending.is_full or not events)
+        self._account(events)
         self._added.set()
 
     def requeue(self, events: tuple[ReceivedEvent, ...]) -> None:
         """Put back events that no read accounts for yet, before all others; this wakes no `get`."""
-        self._events = deque((*events, *self._events), maxlen=_MAX_EVENTS)
+        self._events.extendleft(reversed(events))
+        self._account(events)
+
+    def _account(self, added: tuple[ReceivedEvent, ...]) -> None:
+        """Drop the oldest events of too many; a read of everything shows their changes."""
+        self._bytes += sum(map(_size, added))
+        while self._bytes > _MAX_BYTES and len(self._events) > 1 and not self._must_keep_all():
+            self._bytes -= _size(self._events.popleft())
+            self._pending = replace(self._pending, is_full=True)
 
     def put_back(self, trigger: Trigger) -> None:
         """Put back a trigger that came too early: it is part of the next one, and wakes no `get`."""
@@ -70,6 +100,8 @@ class TriggerQueue:
         pending, events = self._pending, tuple(self._events)
         self._pending = Trigger()
         self._events.clear()
+        self._bytes = 0
+        self._taken.set()
         return Trigger(events, pending.is_new, pending.is_full)
 
     async def _is_added(self, until: float) -> bool:
@@ -80,6 +112,10 @@ class TriggerQueue:
             return False
         self._added.clear()
         return True
+
+
+def _size(received: ReceivedEvent) -> int:
+    return _EVENT_BYTES + sum(map(sys.getsizeof, received.event.keys))
 
 
 class PendingUserRequests:

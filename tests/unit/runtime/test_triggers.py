@@ -15,9 +15,9 @@ from support.virtual_time import EPOCH, in_virtual_time
 FAR = 1_000.0
 
 
-def received(key: str) -> ReceivedEvent:
-    """An event of one key."""
-    return ReceivedEvent(SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset({key})), EPOCH)
+def received(*keys: str) -> ReceivedEvent:
+    """An event of these keys."""
+    return ReceivedEvent(SecretEvent(EventType.UPDATE, Folder("prod", "/a"), frozenset(keys)), EPOCH)
 
 
 async def add_at(triggers: TriggerQueue, moments: Iterable[float]) -> None:
@@ -151,12 +151,48 @@ async def test_put_back_trigger_survives_a_time_out() -> None:
 
 @in_virtual_time
 async def test_newest_events_are_kept() -> None:
-    """Of more events than are kept, the newest remain."""
+    """Of more events than are kept the newest remain, and everything is read for the others."""
     triggers = TriggerQueue(0.0)
     for number in range(10_005):
         triggers.add(received(str(number)))
-    events = (await triggers.get(0.0)).events
-    assert (events[0], events[-1], len(events)) == (received("5"), received("10004"), 10_000)
+    trigger = await triggers.get(0.0)
+    assert trigger.is_full
+    assert 100 < len(trigger.events) < 1_000
+    assert trigger.events == tuple(
+        received(str(number)) for number in range(10_005 - len(trigger.events), 10_005)
+    )
+
+
+@in_virtual_time
+async def test_few_large_events_are_kept() -> None:
+    """However large an event is, the newest one is kept."""
+    triggers = TriggerQueue(0.0)
+    events = [received(*(f"{name}{number}" for number in range(10_000))) for name in "AB"]
+    triggers.add(*events)
+    assert (await triggers.get(0.0)).events == (events[1],)
+
+
+@in_virtual_time
+async def test_requeued_events_are_the_oldest() -> None:
+    """Events that were put back are before all others, and the first to be dropped."""
+    triggers = TriggerQueue(0.0)
+    triggers.add(received("C"))
+    triggers.requeue((received("A"), received("B")))
+    assert [each.event.keys for each in (await triggers.get(0.0)).events] == [{"A"}, {"B"}, {"C"}]
+
+
+@in_virtual_time
+async def test_without_a_state_no_event_is_dropped() -> None:
+    """Where no state shows a change, the stream waits until the queue is taken."""
+    triggers = TriggerQueue(0.0, lambda: True)
+    events = tuple(received(str(number)) for number in range(2_000))
+    for event in events:
+        triggers.add(event)
+    waiting = asyncio.create_task(triggers.wait_for_room())
+    await asyncio.sleep(60.0)
+    assert not waiting.done()
+    assert (await triggers.get(0.0)).events == events
+    await waiting
 
 
 @in_virtual_time

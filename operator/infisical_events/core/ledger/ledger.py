@@ -201,6 +201,11 @@ class Ledger:
         """Whether nothing is pending and nothing rolls out."""
         return not (self.pending or self.unlisted or self.rollouts)
 
+    @property
+    def key_count(self) -> int:
+        """The number of keys of the accepted state, by which computations over the ledger take time."""
+        return sum(accepted.state.key_count for accepted in self.accepted.values())
+
     def accepted_for(self, partition: Partition) -> AcceptedState:
         """The accepted state of a partition; ABSENT since the baseline if there is none."""
         return self.accepted.get(partition, AcceptedState(ABSENT, self.baselined_at))

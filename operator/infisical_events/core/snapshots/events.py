@@ -16,6 +16,15 @@ from infisical_events.core.paths.scopes import Folder, canonical
 
 _IMPORT = EventType.IMPORT_MUTATION
 
+_MAX_KEYS = 10_000
+"""Keys of one event; Infisical changes 1,000 secrets at once, at most."""
+
+_MAX_FOLDERS = 1_000
+"""Folders of one event."""
+
+_MAX_NAME_LENGTH = 2_048
+"""Characters of a key, a path and an environment."""
+
 
 @dataclass(frozen=True, slots=True)
 class SecretEvent:
@@ -76,10 +85,22 @@ def _events(envelope: object) -> tuple[Frame, ...]:
         grouped[folder].update(_keys(item))
     if not grouped:
         return (UnrecognizedFrame("the payload is empty"),)
+    if _is_too_large(grouped):
+        return (UnrecognizedFrame("the event has too many keys, or a very long one"),)
     event_type = EventType(kind)
     return tuple(
         SecretEvent(event_type, folder, frozenset() if event_type is _IMPORT else frozenset(keys))
         for folder, keys in grouped.items()
+    )
+
+
+def _is_too_large(keys: Mapping[Folder, set[str]]) -> bool:
+    if len(keys) > _MAX_FOLDERS or sum(map(len, keys.values())) > _MAX_KEYS:
+        return True
+    return any(
+        len(name) > _MAX_NAME_LENGTH
+        for folder, of_folder in keys.items()
+        for name in (folder.environment, folder.path, *of_folder)
     )
 
 

@@ -51,6 +51,8 @@ class Reason(StrEnum):
     NAME_NOT_RESOLVED = "NameNotResolved"
     TLS_FAILED = "TLSFailed"
     UNEXPECTED_RESPONSE = "UnexpectedResponse"
+    RESPONSE_TOO_LARGE = "ResponseTooLarge"
+    TOO_MANY_SECRETS = "TooManySecrets"
     KUBERNETES_API_ERROR = "KubernetesAPIError"
 
     LEDGER_NOT_STORED = "LedgerNotStored"

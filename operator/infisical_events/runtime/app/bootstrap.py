@@ -40,7 +40,7 @@ from infisical_events.runtime.app.memory_trim import trim_forever, trimmer
 from infisical_events.runtime.app.settings import Settings
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.inspection.annotation_inspector import AnnotationInspector
-from infisical_events.runtime.limits.fair_scheduling import FairQueue
+from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler, FairQueue, MemoryPermits
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
@@ -130,9 +130,11 @@ def _watches(settings: Settings) -> int:
 
 def _dependencies(settings: Settings, kube: KubeApi, metrics: Metrics) -> Dependencies:
     keys = DigestKeys(DigestKeySecret(kube, *settings.digest_key_secret).read_or_make)
+    scheduler = CooperativeScheduler()
     return Dependencies(
         cluster=KubeCluster(kube, utc_now, settings.digest_key_secret),
-        open_infisical=infisical_opener(keys, settings.egress),
+        open_infisical=infisical_opener(keys, settings.egress, scheduler),
+        scheduler=scheduler,
         digest_key=keys.current,
         # Replicas of one installation share its Leases.
         installation=f"{settings.lease_namespace}/{settings.lease_name}",
@@ -158,8 +160,11 @@ def _lease_manager(
     return LeaseManager(elector, leases, supervisor, utc_now, metrics)
 
 
-def infisical_opener(keys: DigestKeys, egress: EgressPolicy) -> InfisicalOpener:
+def infisical_opener(
+    keys: DigestKeys, egress: EgressPolicy, scheduler: CooperativeScheduler
+) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
+    memory = MemoryPermits()
     guard, backoffs, resolver, turns = LoginGuard(), AddressBackoffs(), NameResolver(), FairQueue(0, 0)
     paces: defaultdict[str, StreamPace] = defaultdict(StreamPace)
 
@@ -167,7 +172,13 @@ def infisical_opener(keys: DigestKeys, egress: EgressPolicy) -> InfisicalOpener:
         namespace: str, address: str, spec: Spec, credentials: CredentialsSource
     ) -> AbstractAsyncContextManager[Infisical]:
         sharing = NamespaceSharing(
-            resolver.for_namespace(namespace), partial(turns.acquire, namespace), backoffs, paces[namespace]
+            resolve=resolver.for_namespace(namespace),
+            take_turn=partial(turns.acquire, namespace),
+            backoffs=backoffs,
+            pace=paces[namespace],
+            permit=partial(memory.body, namespace),
+            event_permit=partial(memory.event, namespace),
+            run_large=partial(scheduler.run_large, namespace),
         )
         shared = SessionDependencies(guard, keys.current, egress, sharing)
         return Session.opened(address, spec, credentials, utc_now, shared)

@@ -1,4 +1,4 @@
-"""Scheduling in which namespaces take turns: of starts, of reads, and of long computations.
+"""Scheduling in which namespaces take turns: of starts, of reads, of large bodies and of long computations.
 
 A namespace with ten thousand waiting starts delays its own starts and not those of other namespaces: a
 new start waits for at most one start of each other namespace.
@@ -9,8 +9,10 @@ namespace: one slice runs at a time, with at least as much time for all other ta
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -84,12 +86,96 @@ class FairQueue:
         self._schedule()
 
 
+class FairSemaphore:
+    """Admits so many holders at a time, of a namespace only a part of them, and namespaces take turns."""
+
+    def __init__(self, permits: int, per_namespace: int = 1) -> None:
+        self._free = permits
+        self._per_namespace = per_namespace
+        self._held = Counter[str]()
+        self._waiting = dict[str, deque[asyncio.Future[None]]]()
+
+    @asynccontextmanager
+    async def permit(self, namespace: str) -> AsyncIterator[None]:
+        """Wait for a permit, and hold it for the block."""
+        admitted = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(namespace, deque()).append(admitted)
+        self._admit()
+        try:
+            await admitted
+            yield
+        finally:
+            if admitted.done() and not admitted.cancelled():
+                self._release(namespace)
+
+    def _admit(self) -> None:
+        """Give out what is free; waiters that were cancelled are skipped."""
+        while self._free:
+            namespace = next((each for each in self._waiting if self._may_hold(each)), None)
+            if namespace is None:
+                return
+            queue = self._waiting.pop(namespace)
+            admitted = queue.popleft()
+            if queue:  # behind all others
+                self._waiting[namespace] = queue
+            if not admitted.done():
+                self._free -= 1
+                self._held[namespace] += 1
+                admitted.set_result(None)
+
+    def _may_hold(self, namespace: str) -> bool:
+        return self._held[namespace] < self._per_namespace
+
+    def _release(self, namespace: str) -> None:
+        self._free += 1
+        self._held -= Counter((namespace,))  # without an entry for a namespace that holds none
+        if queue := self._waiting.pop(namespace, None):
+            self._waiting[namespace] = queue
+        self._admit()
+
+
+class MemoryPermits:
+    """Admits what servers send into memory: many small bodies and events, and few large ones, in turns.
+
+    Together they take less than 150 MiB, however many connections there are. A server that sends slowly holds
+    a permit for a minute at most, and delays other namespaces only if several namespaces do so.
+    """
+
+    def __init__(self) -> None:
+        self._bodies = FairSemaphore(32, 4)
+        self._large_bodies = FairSemaphore(2)
+        self._events = FairSemaphore(8, 2)
+
+    def body(self, namespace: str, *, is_large: bool) -> AbstractAsyncContextManager[None]:
+        """For a body that is not small."""
+        return (self._large_bodies if is_large else self._bodies).permit(namespace)
+
+    def event(self, namespace: str) -> AbstractAsyncContextManager[None]:
+        """For an event that is longer than most."""
+        return self._events.permit(namespace)
+
+
 class CooperativeScheduler:
-    """Schedules the slices of all computations of the process; `now` is a clock in seconds."""
+    """Schedules the long computations of the process; `now` is a clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
         self._queue = FairQueue(2 * SLICE, 1)
+        self._turns = FairSemaphore(1)
+        self._thread = ThreadPoolExecutor(1, "large-computation")
+
+    async def run_large(self, namespace: str, compute: Callable[[], T], *, is_large: bool) -> T:
+        """Run a computation on frozen values that cannot be sliced; a large one in a thread of its own.
+
+        One at a time, so that the event loop keeps at least half of the time.
+
+        Raises:
+            Exception: what the computation raises.
+        """
+        if not is_large:
+            return compute()
+        async with self._turns.permit(namespace):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, compute)
 
     async def run(self, namespace: str, steps: Interruptible[T]) -> T:
         """Run a computation to its end and return its result; a short one never waits.

@@ -8,6 +8,7 @@ import logging
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from infisical_events.api.specs import Action, Mode, Spec
 from infisical_events.core.ledger.acceptance import ReceivedEvent
@@ -158,8 +159,11 @@ class Reconciler:
             await self.reconcile_reporter.report_unreadable(lost_ledger)
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
         requests = self.user_requests.current
+        first = await self.context.compute(
+            partial(first_ledger, read_result, epoch, self.context.clock()), keys=read_result.key_count
+        )
         ledger = replace(
-            first_ledger(read_result, epoch, self.context.clock()),
+            first,
             content_fingerprints=fingerprints,
             restart_at=requests.restart_at,
             resume_at=requests.resume_at,
@@ -180,7 +184,9 @@ class Reconciler:
     ) -> _AppliedRead:
         now = self.context.clock()
         completed = ReadCompletion(now, self.context.budget.now())
-        applied = apply_read(ledger, read_result, events, now)
+        applied = await self.context.compute(
+            partial(apply_read, ledger, read_result, events, now), keys=read_result.key_count
+        )
         steps = select_in_steps(self.selectors, applied.changes)
         selection = await self.context.scheduler.run(self.context.key.namespace, steps)
         return _AppliedRead(read_result, applied, selection, completed)

@@ -148,6 +148,7 @@ class StreamController:
                 log.warning("received an unrecognized frame", extra=fields)
                 self.triggers.add()
             else:
+                await self.triggers.wait_for_room()
                 await self._receive(item)
 
     def _trigger(self) -> None:

@@ -81,7 +81,7 @@ async def serve(
             dependencies=dependencies,
             user_requests=user_requests,
             infisical=infisical,
-            triggers=TriggerQueue(float(spec.debounce_seconds)),
+            triggers=TriggerQueue(float(spec.debounce_seconds), loaded.store.is_stateless),
         )
         await race(
             assembly.stream_controller().run(),

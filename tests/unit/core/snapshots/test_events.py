@@ -132,11 +132,27 @@ def test_an_item_without_names_still_names_a_folder(key: object) -> None:
     assert decoded([an_item(secretKey=key)]) == (an_event(UPDATE, "/a"),)
 
 
-def test_an_event_has_no_limit_of_keys() -> None:
+def test_an_event_of_many_keys() -> None:
     """Ten thousand keys in one frame are one event."""
     keys = [f"KEY_{number}" for number in range(10_000)]
 
     assert decoded([an_item(secretKey=key) for key in keys]) == (an_event(UPDATE, "/a", *keys),)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [an_item(secretKey=f"KEY_{number}") for number in range(10_001)],
+        [an_item(f"/team-{number}", secretKey="A") for number in range(1_001)],
+        [an_item(secretKey="A" * 2_049)],
+        [an_item("/" + "a" * 2_048, secretKey="A")],
+    ],
+    ids=["keys", "folders", "key", "path"],
+)
+def test_an_event_larger_than_any_of_infisical(items: list[dict[str, object]]) -> None:
+    """It is not kept: all that it says is that something may have changed."""
+    (frame,) = decoded(items)
+    assert isinstance(frame, UnrecognizedFrame)
 
 
 @given(texts, texts)
