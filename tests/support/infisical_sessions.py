@@ -12,6 +12,7 @@ from infisical_events.core.credentials import (
 )
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sync.value_digests import DigestKey
+from infisical_events.infisical.http_client import NamespaceSharing
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session, SessionDependencies
 from infisical_events.runtime.clock import utc_now
@@ -54,6 +55,7 @@ async def a_session(
     credentials: Credentials | CredentialsSource = BY_HAND,
     attempts: LoginGuard | None = None,
     digest_key: DigestKey = DIGEST_KEY,
+    sharing: NamespaceSharing | None = None,
 ) -> AsyncIterator[Session]:
     """A session; without more it carries a token made by hand and knows of no other session."""
     source = credentials if callable(credentials) else given(credentials)
@@ -61,7 +63,7 @@ async def a_session(
     async def key() -> DigestKey:
         return digest_key
 
-    shared = SessionDependencies(attempts or LoginGuard(), key, LOOPBACK)
+    shared = SessionDependencies(attempts or LoginGuard(), key, LOOPBACK, sharing or NamespaceSharing())
     async with Session.opened(address, spec or a_spec(), source, utc_now, shared) as session:
         yield session
 

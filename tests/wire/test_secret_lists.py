@@ -1,6 +1,9 @@
 """Reading state at the wire: ids and versions of what is there, whatever the server's generation."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -16,8 +19,11 @@ from infisical_events.core.snapshots.snapshots import (
     short_id,
 )
 from infisical_events.core.status.reasons import Reason
+from infisical_events.infisical import http_client
+from infisical_events.infisical.http_client import NamespaceSharing
 from infisical_events.infisical.infisical_errors import FolderMissingError, InfisicalError
 from infisical_events.infisical.session import Session
+from infisical_events.runtime.limits.secret_quota import SecretQuota
 from infisical_sandbox.server import Controls, Options, ResponseFault, Sandbox
 from infisical_sandbox.server.domain import generations
 from support.builders import a_spec
@@ -380,6 +386,67 @@ async def test_trouble_that_is_over_at_an_infisical() -> None:
         await sandbox.do(Controls.fail_requests, ResponseFault("GET /api/v4/*", status=503))
         assert (await refusal_of(session)).reason is Reason.SERVER_ERROR
         assert keys(await session.read_snapshot((A,))) == {"prod:/a": {"K": 1}}
+
+
+# -- bounds -------------------------------------------------------------------------------------------
+
+
+def many(count: int) -> Answer:
+    """A list of so many secrets."""
+    return listing(*(secret(f"K{number}") for number in range(count)))
+
+
+async def test_a_namespace_that_keeps_too_many() -> None:
+    """What a namespace may keep is given back when a subscription ends."""
+    quota = SecretQuota(max_of_namespace=500, always_admitted=0)
+    sharing = NamespaceSharing(keep=partial(quota.keep, "team"))
+    async with serving(always(many(300))) as server:
+        async with a_session(server.url, sharing=sharing) as first:
+            assert (await first.read_snapshot((A,))).key_count == 300
+            async with a_session(server.url, sharing=sharing) as second:
+                error = await refusal_of(second)
+            assert error.reason is Reason.TOO_MANY_SECRETS
+            assert "300 secrets" in str(error)
+        async with a_session(server.url, sharing=sharing) as third:
+            assert (await third.read_snapshot((A,))).key_count == 300
+
+
+async def test_large_lists_take_turns() -> None:
+    """One large body of a namespace is in memory at a time; others read on."""
+    held, most, small = 0, 0, 0
+
+    @asynccontextmanager
+    async def permit(*, is_large: bool) -> AsyncIterator[None]:
+        nonlocal held, most, small
+        small += not is_large
+        async with turns if is_large else nullcontext():
+            held += is_large
+            most = max(most, held)
+            yield
+            held -= is_large
+
+    turns, sharing = asyncio.Lock(), NamespaceSharing(permit=permit)
+    async with serving(always(many(20_000))) as server, AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(a_session(server.url, sharing=sharing)) for _ in range(3)]
+        snapshots = await asyncio.gather(*(session.read_snapshot((A,)) for session in sessions))
+    assert [snapshot.key_count for snapshot in snapshots] == [20_000] * 3
+    assert (most, held, small) == (1, 0, 3)
+
+
+async def test_waiting_for_memory_is_not_the_servers_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that waits for its turn longer than a request may take is read all the same."""
+    monkeypatch.setattr(http_client, "MAX_REQUEST_SECONDS", 1.5)
+
+    @asynccontextmanager
+    async def permit(*, is_large: bool) -> AsyncIterator[None]:
+        await asyncio.sleep(2.0 * is_large)
+        yield
+
+    async with (
+        serving(always(many(15_000))) as server,
+        a_session(server.url, sharing=NamespaceSharing(permit=permit)) as session,
+    ):
+        assert (await session.read_snapshot((A,))).key_count == 15_000
 
 
 # -- one secret by its name ---------------------------------------------------------------------------

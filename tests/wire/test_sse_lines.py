@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import json
 import tracemalloc
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from itertools import repeat
 
 import pytest
@@ -14,6 +16,10 @@ from fuzz.corpus import A, B, cut_anywhere, data, received, update
 from fuzz.invariants import cut
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.infisical import sse_lines
+from infisical_events.infisical.sse_lines import EventMemory, EventPermit
+from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.runtime.limits.fair_scheduling import FairSemaphore
+from support.virtual_time import in_virtual_time
 
 MEBI = 1024 * 1024
 
@@ -208,3 +214,48 @@ def test_longest_line(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     else:
         with pytest.raises(sse_lines.EventTooLongError):
             list(reader.feed(b"x" * size))
+
+
+# -- memory for long events ---------------------------------------------------------------------------
+
+LONG_LINE = b"data: " + b"x" * 50_000 + b"\n"
+
+
+async def lines_in(chunks: Iterable[bytes | float], permit: EventPermit) -> list[str]:
+    """The lines of a stream that comes in these chunks, with pauses in seconds."""
+
+    async def arriving() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            if isinstance(chunk, float):
+                await asyncio.sleep(chunk)
+            else:
+                yield chunk
+
+    async with EventMemory(permit) as memory:
+        return [line async for line in sse_lines.lines_of(arriving(), StreamPace(), memory)]
+
+
+@in_virtual_time
+async def test_long_events_take_turns() -> None:
+    """A long event that is not complete keeps others from memory, and short ones from nothing."""
+    semaphore = FairSemaphore(1)
+    permit = partial(semaphore.permit, "team")
+    slow = asyncio.create_task(lines_in([LONG_LINE, 10.0, b"\n", 10.0], permit))
+    long = asyncio.create_task(lines_in([1.0, LONG_LINE, b"\n"], permit))
+    short = asyncio.create_task(lines_in([1.0, b"data: x\n\n"], permit))
+    await asyncio.sleep(9.0)
+    assert short.done()
+    assert not long.done()
+    await asyncio.sleep(2.0)
+    assert len(await long) == 2
+    assert not slow.done()
+    assert len(await slow) == 2
+
+
+@in_virtual_time
+async def test_a_long_event_that_does_not_end() -> None:
+    """It is given up after a while, and its memory is free for others."""
+    permit = partial(FairSemaphore(1).permit, "team")
+    with pytest.raises(sse_lines.EventTooLongError):
+        await lines_in([LONG_LINE, *[5.0, b": still here\n"] * 5], permit)
+    assert len(await lines_in([LONG_LINE, b"\n"], permit)) == 2

@@ -119,6 +119,7 @@ class NamespaceSharing:
         permit: Admits one more body into memory.
         event_permit: Admits one more long event into memory, for a block.
         run_large: Runs large computations.
+        keep: Whether this owner may keep the state of so many secrets; 0 forgets it.
     """
 
     resolve: Resolve = field(default_factory=lambda: NameResolver().for_namespace(""))
@@ -128,6 +129,7 @@ class NamespaceSharing:
     permit: Permit = _permit_all
     event_permit: EventPermit = nullcontext
     run_large: RunLarge = _run_at_once
+    keep: Callable[[int, int], bool] = lambda _owner, _count: True
 
 
 def new_client(

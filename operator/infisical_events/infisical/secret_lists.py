@@ -8,6 +8,7 @@ Values are read for single folders only, for managed Secrets, and always without
 count: no workload uses a personal override.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -54,6 +55,9 @@ _MAX_QUOTED_LENGTH = 64
 
 _MAX_SECRETS = 100_000
 """Secrets in one list, with those of imports."""
+
+_FEW_SECRETS = 100
+"""Secrets of a list that are not worth counting."""
 
 _MAX_FOLDERS = 4_000
 """Folders and imports in one list: of more, the status of a subscription could not store the state."""
@@ -118,6 +122,7 @@ class SecretLists:
         self._scopes = frozenset(scopes)
         self.project_id = project_id
         self._cache: dict[Scope, _Cached] = {}
+        self._kept = Counter[Scope]()
         self._route = _V4
 
     async def read(self, scope: Scope, key: DigestKey | None = None) -> PartitionStates:
@@ -141,6 +146,7 @@ class SecretLists:
             if cached and response.status_code == 304:  # noqa: PLR2004 - Not Modified
                 return cached.partitions
             partitions = await self._parsed(response, partial(_parsed_list, scope, response, key))
+            self._keep(scope, partitions)
         etag = response.headers.get("etag")
         if etag and scope in self._scopes:  # other reads are of single folders that have just changed
             self._cache[scope] = _Cached(etag, partitions, key)
@@ -188,6 +194,29 @@ class SecretLists:
         parameters = self._location(scope.folder) | {"recursive": "true" if scope.recursive else "false"}
         request = _Request("", parameters | query, headers, MAX_LIST_BYTES, admit)
         return await self._read(request)
+
+    def _keep(self, scope: Scope, partitions: PartitionStates) -> None:
+        """Account for the secrets of one scope, which the ledger keeps.
+
+        Raises:
+            InfisicalError: TOO_MANY_SECRETS.
+        """
+        count = sum(state.key_count for state in partitions.values())
+        if scope not in self._scopes or max(count, self._kept[scope]) < _FEW_SECRETS:
+            return
+        kept = self._kept.total() - self._kept[scope] + count
+        if not self._sharing.keep(id(self), kept):
+            raise InfisicalError(
+                Reason.TOO_MANY_SECRETS,
+                f"The list has {count} secrets, and the operator keeps the state of too many for this "
+                "namespace already: watch fewer folders, or remove subscriptions.",
+            )
+        self._kept[scope] = count
+
+    def forget(self) -> None:
+        """Do not account for any secret any more."""
+        if self._kept:
+            self._sharing.keep(id(self), 0)
 
     async def _parsed(self, response: Response, parse: Callable[[], T]) -> T:
         return await self._sharing.run_large(parse, is_large=len(response.content) > LARGE_BYTES)

@@ -76,7 +76,11 @@ class Session:
         """A session; leaving the context closes its connections."""
         async with new_client(address, shared.egress, shared.sharing) as http:
             tokens = TokenProvider(http, credentials, shared.login_guard)
-            yield cls(AuthorizedClient(http, tokens), spec, now, shared)
+            session = cls(AuthorizedClient(http, tokens), spec, now, shared)
+            try:
+                yield session
+            finally:
+                session._forget_lists()
 
     async def login(self) -> None:
         """Ensure that there is an access token.
@@ -189,9 +193,14 @@ class Session:
                 self._project_id = None
             raise
 
+    def _forget_lists(self) -> None:
+        if self._lists is not None:
+            self._lists.forget()
+
     async def _opened_lists(self) -> SecretLists:
         project_id = await self.project_id()
         if self._lists is None or self._lists.project_id != project_id:
+            self._forget_lists()
             self._lists = SecretLists(self._client, project_id, scopes_of(self._spec), self._sharing)
         return self._lists
 

@@ -21,7 +21,7 @@ MAX_EVENT_LENGTH = 1024 * 1024
 _LINE_COST = 64
 """Characters added per line, for the memory that even a short line takes."""
 
-_FREE_LENGTH = 32 * 1024
+FREE_LENGTH = 32 * 1024
 """Characters of an incomplete event that need no permit: an event with 300 keys."""
 
 _MAX_EVENT_SECONDS = 15.0
@@ -39,12 +39,17 @@ class EventTooLongError(Exception):
 
 
 class EventMemory:
-    """The permit of one stream for an incomplete event that is long; leaving the context gives it back."""
+    """The permit of one stream for an incomplete event that is long; leaving the context gives it back.
+
+    Attributes:
+        is_held: Whether there is a long event.
+    """
 
     def __init__(self, permit: EventPermit) -> None:
+        self.is_held = False
         self._permit = permit
         self._held = AsyncExitStack()
-        self._until: float | None = None
+        self._until = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,15 +65,15 @@ class EventMemory:
         Raises:
             EventTooLongError: the event has not been complete in time.
         """
-        is_long, now = length > _FREE_LENGTH, asyncio.get_running_loop().time
-        if is_long and self._until is None:
-            await self._held.enter_async_context(self._permit())
-            self._until = now() + _MAX_EVENT_SECONDS
-        elif is_long and self._until is not None and now() > self._until:
-            raise EventTooLongError
-        elif not is_long and self._until is not None:
+        now = asyncio.get_running_loop().time
+        if length <= FREE_LENGTH:
+            self.is_held = False
             await self._held.aclose()
-            self._until = None
+        elif not self.is_held:
+            await self._held.enter_async_context(self._permit())
+            self.is_held, self._until = True, now() + _MAX_EVENT_SECONDS
+        elif now() > self._until:
+            raise EventTooLongError
 
 
 class LineDecoder:
@@ -131,8 +136,9 @@ async def lines_of(chunks: AsyncIterator[bytes], pace: StreamPace, memory: Event
         for line in decoder.feed(chunk):
             await pace.line(line)
             yield line
-            if line == "\n":  # its event has been processed by now
+            if memory.is_held and line == "\n":  # its event has been processed by now
                 await memory.account(decoder.buffered)
-        await memory.account(decoder.buffered)
+        if memory.is_held or decoder.buffered > FREE_LENGTH:
+            await memory.account(decoder.buffered)
     for line in decoder.close():
         yield line

@@ -1,8 +1,6 @@
 """What all parts of one subscription share: its key, the cluster, the clock and metrics."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.runtime.clock import Clock
@@ -10,11 +8,6 @@ from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster
-
-T = TypeVar("T")
-
-_MANY_KEYS = 2_000
-"""Keys whose comparison or encoding takes about 10 ms."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,12 +31,3 @@ class SubscriptionContext:
     scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
     budget: RestartBudget = field(default_factory=RestartBudget)
     installation: str = ""
-
-    async def compute(self, computation: Callable[[], T], *, keys: int) -> T:
-        """Run a computation over so many keys; of many keys, without blocking the event loop.
-
-        Raises:
-            Exception: what the computation raises.
-        """
-        run = self.scheduler.run_large
-        return await run(self.key.namespace, computation, is_large=keys > _MANY_KEYS)

@@ -43,6 +43,7 @@ from infisical_events.runtime.inspection.annotation_inspector import AnnotationI
 from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler, FairQueue, MemoryPermits
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
 from infisical_events.runtime.limits.restart_budget import RestartBudget
+from infisical_events.runtime.limits.secret_quota import SecretQuota
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster, Infisical, InfisicalOpener
 from infisical_events.runtime.sharding.lease_manager import LeaseManager
@@ -164,7 +165,7 @@ def infisical_opener(
     keys: DigestKeys, egress: EgressPolicy, scheduler: CooperativeScheduler
 ) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
-    memory = MemoryPermits()
+    memory, quota = MemoryPermits(), SecretQuota()
     guard, backoffs, resolver, turns = LoginGuard(), AddressBackoffs(), NameResolver(), FairQueue(0, 0)
     paces: defaultdict[str, StreamPace] = defaultdict(StreamPace)
 
@@ -179,6 +180,7 @@ def infisical_opener(
             permit=partial(memory.body, namespace),
             event_permit=partial(memory.event, namespace),
             run_large=partial(scheduler.run_large, namespace),
+            keep=partial(quota.keep, namespace),
         )
         shared = SessionDependencies(guard, keys.current, egress, sharing)
         return Session.opened(address, spec, credentials, utc_now, shared)

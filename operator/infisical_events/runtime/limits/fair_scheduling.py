@@ -20,6 +20,9 @@ from infisical_events.core.interruptible import Interruptible
 
 T = TypeVar("T")
 
+_MANY_KEYS = 2_000
+"""Keys whose comparison or encoding takes about 10 ms."""
+
 SLICE = 0.01
 """Seconds of work without a pause; the last step that starts in a slice may take longer."""
 
@@ -163,6 +166,10 @@ class CooperativeScheduler:
         self._queue = FairQueue(2 * SLICE, 1)
         self._turns = FairSemaphore(1)
         self._thread = ThreadPoolExecutor(1, "large-computation")
+
+    async def compute(self, namespace: str, computation: Callable[[], T], *, keys: int) -> T:
+        """Run a computation over so many keys as `run_large` does."""
+        return await self.run_large(namespace, computation, is_large=keys > _MANY_KEYS)
 
     async def run_large(self, namespace: str, compute: Callable[[], T], *, is_large: bool) -> T:
         """Run a computation on frozen values that cannot be sliced; a large one in a thread of its own.

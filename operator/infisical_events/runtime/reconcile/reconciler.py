@@ -159,8 +159,10 @@ class Reconciler:
             await self.reconcile_reporter.report_unreadable(lost_ledger)
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
         requests = self.user_requests.current
-        first = await self.context.compute(
-            partial(first_ledger, read_result, epoch, self.context.clock()), keys=read_result.key_count
+        first = await self.context.scheduler.compute(
+            self.context.key.namespace,
+            partial(first_ledger, read_result, epoch, self.context.clock()),
+            keys=read_result.key_count,
         )
         ledger = replace(
             first,
@@ -184,8 +186,10 @@ class Reconciler:
     ) -> _AppliedRead:
         now = self.context.clock()
         completed = ReadCompletion(now, self.context.budget.now())
-        applied = await self.context.compute(
-            partial(apply_read, ledger, read_result, events, now), keys=read_result.key_count
+        applied = await self.context.scheduler.compute(
+            self.context.key.namespace,
+            partial(apply_read, ledger, read_result, events, now),
+            keys=read_result.key_count,
         )
         steps = select_in_steps(self.selectors, applied.changes)
         selection = await self.context.scheduler.run(self.context.key.namespace, steps)

@@ -70,7 +70,7 @@ class SubscriptionStore:
     def __init__(
         self, context: SubscriptionContext, stored: StoredSubscription, status: StatusSource
     ) -> None:
-        self._context = context
+        self._compute = partial(context.scheduler.compute, context.key.namespace)
         self._cluster = context.cluster
         self._installation = context.installation
         self._lock = asyncio.Lock()
@@ -153,9 +153,7 @@ class SubscriptionStore:
 
     async def _write_once(self, ledger: Ledger | None) -> StoredSubscription:
         """No status tells that all restarts are complete beside a ledger in which one is pending."""
-        encoded = (
-            await self._context.compute(partial(encode, ledger), keys=ledger.key_count) if ledger else None
-        )
+        encoded = await self._compute(partial(encode, ledger), keys=ledger.key_count) if ledger else None
         if (beside := ledger or self.ledger) is not None:
             self._status.mark_found(beside)
         self._status.changed.clear()
@@ -187,7 +185,7 @@ class SubscriptionStore:
         if fingerprint == self._fingerprint:  # decoding takes a hundred times longer
             found = self.ledger
         else:
-            found = await self._context.compute(partial(self._read, stored), keys=_key_count(self.ledger))
+            found = await self._compute(partial(self._read, stored), keys=_key_count(self.ledger))
         if ledger is not None and await self._is_same(ledger, found):
             self.ledger, self._fingerprint = ledger, fingerprint
             return True
@@ -202,7 +200,7 @@ class SubscriptionStore:
         if ledger is found:
             return True
         keys = _key_count(ledger) + _key_count(found)
-        return await self._context.compute(partial(is_stored_as, ledger, found), keys=keys)
+        return await self._compute(partial(is_stored_as, ledger, found), keys=keys)
 
     def _note_writer(self, stored: StoredSubscription) -> None:
         """A foreign writer before the first own write was an earlier installation, after it a second one."""
