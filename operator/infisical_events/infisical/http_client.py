@@ -84,18 +84,18 @@ class Admit(Protocol):
 
 
 class RunLarge(Protocol):
-    """Runs a computation on frozen values; a large one without blocking the event loop."""
+    """Runs a large computation on frozen values without blocking the event loop."""
 
-    async def __call__(self, compute: Callable[[], T], *, is_large: bool) -> T: ...  # noqa: D102
+    async def __call__(self, computation: Callable[[], T]) -> T: ...  # noqa: D102
 
 
 async def _no_turns() -> None:
     """Nobody else reads."""
 
 
-async def _run_at_once(compute: Callable[[], T], *, is_large: bool) -> T:  # noqa: ARG001 - of the protocol
+async def _run_at_once(computation: Callable[[], T]) -> T:
     """Nobody else waits."""
-    return compute()
+    return computation()
 
 
 async def admit_all(*, is_large: bool) -> None:

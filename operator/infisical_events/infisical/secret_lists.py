@@ -27,6 +27,7 @@ from infisical_events.core.snapshots.snapshots import (
     short_id,
 )
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import counted
 from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.authorized_client import AuthorizedClient
@@ -87,7 +88,7 @@ class _Route:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _SecretsRequest:
     """A request by any route: what follows its path, its parameters and headers, and its bounds."""
 
     below: str
@@ -173,7 +174,7 @@ class SecretLists:
             InfisicalError: the read failed; PERMISSION_DENIED if the identity may not describe this secret.
         """
         try:
-            response = await self._read(_Request(f"/{_segment(key)}", self._location(folder) | _ONE))
+            response = await self._read(_SecretsRequest(f"/{_segment(key)}", self._location(folder) | _ONE))
         except FolderMissingError:
             return True
         except InfisicalError as error:
@@ -192,7 +193,7 @@ class SecretLists:
             await memory.enter_async_context(self._sharing.permit(is_large=is_large))
 
         parameters = self._location(scope.folder) | {"recursive": "true" if scope.recursive else "false"}
-        request = _Request("", parameters | query, headers, MAX_LIST_BYTES, admit)
+        request = _SecretsRequest("", parameters | query, headers, MAX_LIST_BYTES, admit)
         return await self._read(request)
 
     def _keep(self, scope: Scope, partitions: PartitionStates) -> None:
@@ -201,14 +202,14 @@ class SecretLists:
         Raises:
             InfisicalError: TOO_MANY_SECRETS.
         """
-        count = sum(state.key_count for state in partitions.values())
+        count = sum(len(state.versions) for state in partitions.values())
         if scope not in self._scopes or max(count, self._kept[scope]) < _FEW_SECRETS:
             return
         kept = self._kept.total() - self._kept[scope] + count
         if not self._sharing.keep(id(self), kept):
             raise InfisicalError(
                 Reason.TOO_MANY_SECRETS,
-                f"The list has {count} secrets, and the operator keeps the state of too many for this "
+                f"The list has {counted(count, 'secret')}, and the operator keeps the state of too many for this "
                 "namespace already: watch fewer folders, or remove subscriptions.",
             )
         self._kept[scope] = count
@@ -219,9 +220,11 @@ class SecretLists:
             self._sharing.keep(id(self), 0)
 
     async def _parsed(self, response: Response, parse: Callable[[], T]) -> T:
-        return await self._sharing.run_large(parse, is_large=len(response.content) > LARGE_BYTES)
+        if len(response.content) <= LARGE_BYTES:
+            return parse()
+        return await self._sharing.run_large(parse)
 
-    async def _read(self, request: _Request) -> Response:
+    async def _read(self, request: _SecretsRequest) -> Response:
         """By the route that worked last, else by the other one: a proxy's 404 must not decide permanently."""
         try:
             return await self._read_by(self._route, request)
@@ -231,7 +234,7 @@ class SecretLists:
         self._route = other
         return response
 
-    async def _read_by(self, route: _Route, request: _Request) -> Response:
+    async def _read_by(self, route: _Route, request: _SecretsRequest) -> Response:
         parameters = {route.project: self.project_id, **request.query}
         query = urlencode(parameters, errors="surrogatepass")
         return await self._client.send(
@@ -346,8 +349,8 @@ def _unknown_shape() -> InfisicalError:
 def _too_large() -> InfisicalError:
     return InfisicalError(
         Reason.RESPONSE_TOO_LARGE,
-        f"The list of secrets has more than {_MAX_SECRETS} secrets or {_MAX_FOLDERS} folders, or a very long "
-        "text: watch fewer folders, or check that spec.address is an Infisical server.",
+        f"The list has more than {counted(_MAX_SECRETS, 'secret')} or {counted(_MAX_FOLDERS, 'folder')}, or a "
+        "very long text: watch fewer folders, or check that spec.address is an Infisical server.",
     )
 
 

@@ -77,18 +77,17 @@ class EventMemory:
 
 
 class LineDecoder:
-    """Decodes bytes into whole lines, each with one line feed; an empty line ends an event."""
+    """Decodes bytes into whole lines, each with one line feed; an empty line ends an event.
+
+    Attributes:
+        buffered: The length of the incomplete event, in characters.
+    """
 
     def __init__(self) -> None:
         text = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
         self._decoder = io.IncrementalNewlineDecoder(text, translate=True)
         self._partial = io.StringIO()
-        self._buffered = 0
-
-    @property
-    def buffered(self) -> int:
-        """The length of the incomplete event, in characters."""
-        return self._buffered
+        self.buffered = 0
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """The lines that these bytes complete.
@@ -111,15 +110,15 @@ class LineDecoder:
             self._buffer(rest)
 
     def _buffer(self, text: str) -> None:
-        self._buffered += len(text)
-        if self._buffered > MAX_EVENT_LENGTH:
+        self.buffered += len(text)
+        if self.buffered > MAX_EVENT_LENGTH:
             raise EventTooLongError
         self._partial.write(text)
 
     def _take_line(self) -> str:
         line = self._partial.getvalue()
         self._partial = io.StringIO()
-        self._buffered = self._buffered + _LINE_COST if line else 0
+        self.buffered = self.buffered + _LINE_COST if line else 0
         glued = _GLUED_PINGS.match(line)
         return line[glued.end() :] if glued else line
 

@@ -45,6 +45,7 @@ class TriggerQueue:
     Attributes:
         debounce: Seconds without a new reason that end a burst.
         must_keep_all: Whether every event counts, because there is no state that would show its change.
+        is_crowded: Whether there are more events than are kept if they need not be.
     """
 
     def __init__(self, debounce: float, must_keep_all: Callable[[], bool] = lambda: False) -> None:
@@ -56,10 +57,11 @@ class TriggerQueue:
         self._pending = Trigger()
         self._events = deque[ReceivedEvent]()
         self._bytes = 0
+        self.is_crowded = False
 
     async def wait_for_room(self) -> None:
         """Wait until the queue is taken if it is full of events that must be kept."""
-        while self._bytes > _MAX_BYTES and self._must_keep_all():
+        while self.is_crowded and self._must_keep_all():
             self._taken.clear()
             await self._taken.wait()
 
@@ -81,6 +83,7 @@ class TriggerQueue:
         while self._bytes > _MAX_BYTES and len(self._events) > 1 and not self._must_keep_all():
             self._bytes -= _size(self._events.popleft())
             self._pending = replace(self._pending, is_full=True)
+        self.is_crowded = self._bytes > _MAX_BYTES
 
     def put_back(self, trigger: Trigger) -> None:
         """Put back a trigger that came too early: it is part of the next one, and wakes no `get`."""
@@ -100,7 +103,7 @@ class TriggerQueue:
         pending, events = self._pending, tuple(self._events)
         self._pending = Trigger()
         self._events.clear()
-        self._bytes = 0
+        self._bytes, self.is_crowded = 0, False
         self._taken.set()
         return Trigger(events, pending.is_new, pending.is_full)
 

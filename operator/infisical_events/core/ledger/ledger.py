@@ -204,7 +204,7 @@ class Ledger:
     @property
     def key_count(self) -> int:
         """The number of keys of the accepted state, by which computations over the ledger take time."""
-        return sum(accepted.state.key_count for accepted in self.accepted.values())
+        return sum(len(accepted.state.versions) for accepted in self.accepted.values())
 
     def accepted_for(self, partition: Partition) -> AcceptedState:
         """The accepted state of a partition; ABSENT since the baseline if there is none."""

@@ -20,7 +20,7 @@ from infisical_events.core.interruptible import Interruptible
 
 T = TypeVar("T")
 
-_MANY_KEYS = 2_000
+MANY_KEYS = 2_000
 """Keys whose comparison or encoding takes about 10 ms."""
 
 SLICE = 0.01
@@ -168,21 +168,19 @@ class CooperativeScheduler:
         self._thread = ThreadPoolExecutor(1, "large-computation")
 
     async def compute(self, namespace: str, computation: Callable[[], T], *, keys: int) -> T:
-        """Run a computation over so many keys as `run_large` does."""
-        return await self.run_large(namespace, computation, is_large=keys > _MANY_KEYS)
+        """Run a computation over so many keys; over many keys as `run_large` does."""
+        return computation() if keys <= MANY_KEYS else await self.run_large(namespace, computation)
 
-    async def run_large(self, namespace: str, compute: Callable[[], T], *, is_large: bool) -> T:
-        """Run a computation on frozen values that cannot be sliced; a large one in a thread of its own.
+    async def run_large(self, namespace: str, computation: Callable[[], T]) -> T:
+        """Run a computation on frozen values that cannot be sliced in a thread of its own.
 
         One at a time, so that the event loop keeps at least half of the time.
 
         Raises:
             Exception: what the computation raises.
         """
-        if not is_large:
-            return compute()
         async with self._turns.permit(namespace):
-            return await asyncio.get_running_loop().run_in_executor(self._thread, compute)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, computation)
 
     async def run(self, namespace: str, steps: Interruptible[T]) -> T:
         """Run a computation to its end and return its result; a short one never waits.

@@ -189,7 +189,7 @@ class Reconciler:
         applied = await self.context.scheduler.compute(
             self.context.key.namespace,
             partial(apply_read, ledger, read_result, events, now),
-            keys=read_result.key_count,
+            keys=read_result.snapshots[-1].key_count if read_result.snapshots else 0,
         )
         steps = select_in_steps(self.selectors, applied.changes)
         selection = await self.context.scheduler.run(self.context.key.namespace, steps)

@@ -16,6 +16,7 @@ from infisical_events.core.ledger.codec import UnreadableLedgerError, decode, en
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.subscriptions import StoredSubscription
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
+from infisical_events.runtime.limits.fair_scheduling import MANY_KEYS
 from infisical_events.runtime.subscription_context import SubscriptionContext
 
 _TRIES = 5
@@ -171,6 +172,11 @@ class SubscriptionStore:
             self._version, self._in_part = stored.resource_version, self._read(stored)
             raise CrdOutdatedError
         return stored
+
+    async def _encoded(self, ledger: Ledger) -> dict[str, Any]:
+        if ledger.key_count <= MANY_KEYS:
+            return encode(ledger)
+        return await self._compute(partial(encode, ledger), keys=ledger.key_count)
 
     async def _is_stored(self, ledger: Ledger | None) -> bool:
         """After a conflict or an unknown outcome: read again, and return whether the write had happened."""

@@ -148,7 +148,8 @@ class StreamController:
                 log.warning("received an unrecognized frame", extra=fields)
                 self.triggers.add()
             else:
-                await self.triggers.wait_for_room()
+                if self.triggers.is_crowded:
+                    await self.triggers.wait_for_room()
                 await self._receive(item)
 
     def _trigger(self) -> None:
