@@ -209,8 +209,8 @@ class SecretLists:
         if not self._sharing.keep(id(self), kept):
             raise InfisicalError(
                 Reason.TOO_MANY_SECRETS,
-                f"The list has {counted(count, 'secret')}, and the operator keeps the state of too many for this "
-                "namespace already: watch fewer folders, or remove subscriptions.",
+                f"The list has {counted(count, 'secret')}, and the operator keeps the state of too many for "
+                "this namespace already: watch fewer folders, or remove subscriptions.",
             )
         self._kept[scope] = count
 
@@ -349,8 +349,8 @@ def _unknown_shape() -> InfisicalError:
 def _too_large() -> InfisicalError:
     return InfisicalError(
         Reason.RESPONSE_TOO_LARGE,
-        f"The list has more than {counted(_MAX_SECRETS, 'secret')} or {counted(_MAX_FOLDERS, 'folder')}, or a "
-        "very long text: watch fewer folders, or check that spec.address is an Infisical server.",
+        f"The list has more than {counted(_MAX_SECRETS, 'secret')} or {counted(_MAX_FOLDERS, 'folder')}, or "
+        "a very long text: watch fewer folders, or check that spec.address is an Infisical server.",
     )
 
 
