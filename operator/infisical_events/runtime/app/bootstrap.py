@@ -18,6 +18,7 @@ from infisical_events.api.specs import Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
+from infisical_events.core.sync.value_digests import DigestPurpose, derived_source
 from infisical_events.infisical.http_client import NamespaceSharing
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session, SessionDependencies
@@ -182,7 +183,8 @@ def infisical_opener(
             run_large=partial(scheduler.run_large, namespace),
             keep=partial(quota.keep, namespace),
         )
-        shared = SessionDependencies(guard, keys.current, egress, sharing)
+        digest_key = derived_source(keys.current, namespace, DigestPurpose.LISTED_VALUE)
+        shared = SessionDependencies(guard, digest_key, egress, sharing)
         return Session.opened(address, spec, credentials, utc_now, shared)
 
     return open_infisical

@@ -6,6 +6,7 @@ from datetime import timedelta
 from infisical_events.api.specs import Mode
 from infisical_events.core.restarts.planner import RestartPolicy
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
+from infisical_events.core.sync.value_digests import DigestKeySource, DigestPurpose, derived_source
 from infisical_events.runtime.ports import Infisical
 from infisical_events.runtime.reconcile.reconcile_loop import ReconcileLoop
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
@@ -163,7 +164,7 @@ class _Assembly:
                 reporter=self.loaded.reporter,
                 triggers=self.triggers,
                 clock=context.clock,
-                digest_key=self.dependencies.digest_key,
+                digest_key=self._digest_key(DigestPurpose.MANAGED_SECRET),
             )
         return SyncCoordinator(
             cluster=context.cluster,
@@ -171,10 +172,13 @@ class _Assembly:
             timeout=timedelta(seconds=spec.resync.timeout_seconds),
             clock=context.clock,
             reporter=self.loaded.reporter,
-            digest_key=self.dependencies.digest_key,
+            digest_key=self._digest_key(DigestPurpose.SECRET_CONTENT),
             writer=secret_writer,
             drift_corrector=self._drift_corrector(secret_writer),
         )
+
+    def _digest_key(self, purpose: DigestPurpose) -> DigestKeySource:
+        return derived_source(self.dependencies.digest_key, self.loaded.context.key.namespace, purpose)
 
     def _drift_corrector(self, secret_writer: ManagedSecretWriter | None) -> DriftCorrector | None:
         if secret_writer is None:
