@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -30,7 +31,7 @@ from infisical_events.kube.kubernetes_errors import (
     UnauthorizedError,
     UnknownOutcomeError,
 )
-from infisical_events.kube.protected_objects import ProtectedObjectError, ProtectedObjects
+from infisical_events.kube.protected_objects import ProtectedObjectError, ProtectedObjects, protected_by
 from infisical_events.kube.subscription_client import SubscriptionClient, path_of_subscription
 from infisical_events.kube.workload_client import WorkloadClient
 from support.builders import a_workload
@@ -519,7 +520,30 @@ async def test_service_account_answer_without_token() -> None:
     """An answer without a token is an error."""
     async with reached(always(answer(201, {"status": {}}))) as (kube, _):
         with pytest.raises(KubernetesError):
-            await CredentialReader(kube).service_account_token("team", "robot", ())
+            await CredentialReader(kube).service_account_token("team", "robot", ("infisical",))
+
+
+OWN_CLAIMS = {"sub": "system:serviceaccount:ops:operator", "aud": ["https://issuer.example"]}
+
+
+@pytest.mark.parametrize(
+    "audiences",
+    [
+        (),
+        ("https://kubernetes.default.svc",),
+        ("infisical", "https://kubernetes.default.svc.cluster.local"),
+        ("https://issuer.example",),
+    ],
+)
+async def test_no_token_that_the_api_server_accepts(audiences: tuple[str, ...]) -> None:
+    """Neither its usual audiences are requested, nor that of the operator's own token, nor none."""
+    own = base64.urlsafe_b64encode(json.dumps(OWN_CLAIMS).encode()).decode().rstrip("=")
+    async with reached(always(answer(201, {"status": {"token": "jwt"}}))) as (kube, server):
+        reader = CredentialReader(kube, protected_by(f"head.{own}.signature", frozenset()))
+        with pytest.raises(ProtectedObjectError, match="the API server accepts tokens for audience"):
+            await reader.service_account_token("team", "robot", audiences)
+        assert await reader.service_account_token("team", "robot", ("infisical",)) == "jwt"
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("kind", ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"])
@@ -539,13 +563,17 @@ async def test_the_operators_own_is_no_subscriptions_business() -> None:
     granted = {"data": data, "status": {"token": "jwt"}}
     async with reached(always(answer(200, granted))) as (kube, server):
         reader = CredentialReader(kube, own)
-        for asking in (reader.secret_value("team", REF), reader.service_account_token("team", "robot", ())):
+        token = reader.service_account_token("team", "robot", AUDIENCES)
+        for asking in (reader.secret_value("team", REF), token):
             with pytest.raises(ProtectedObjectError, match="belongs to the operator"):
                 await asking
         assert server.requests == []
         assert await reader.secret_value("other", REF) == "s3cret"
-        assert await reader.service_account_token("other", "robot", ()) == "jwt"
-        assert await reader.service_account_token("team", "robot2", ()) == "jwt"
+        assert await reader.service_account_token("other", "robot", AUDIENCES) == "jwt"
+        assert await reader.service_account_token("team", "robot2", AUDIENCES) == "jwt"
+
+
+AUDIENCES = ("infisical",)
 
 
 def _jwt(payload: str) -> str:
@@ -569,7 +597,7 @@ async def test_who_asks(token: str, user: str) -> None:
     """The token of a ServiceAccount says whose it is; of other credentials it is not known."""
     configuration = Configuration(host="http://127.0.0.1:1", api_key={"BearerToken": token})
     async with ApiClient(configuration) as client:
-        assert KubeApi(client).user == user
+        assert KubeApi(client).protected_with(("ops", "key")).user == user
 
 
 # -- Kubernetes Events --------------------------------------------------------------------------------

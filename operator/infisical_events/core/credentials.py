@@ -18,6 +18,8 @@ class KubernetesCredentials:
 
     identity_id: str
     jwt: str = field(repr=False)
+    audiences: tuple[str, ...] = ()
+    """For which the token was requested."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float
     try:
         response = await request_json(client, "POST", f"/api/v1/auth/{method}/login", json=body)
     except InfisicalError as error:
-        raise _login_error(error, method) from None
+        raise _login_error(error, method, credentials) from None
     return _token_from(response, now)
 
 
@@ -112,10 +112,12 @@ def _login_request(
     return "kubernetes-auth", {"identityId": credentials.identity_id, "jwt": credentials.jwt}
 
 
-def _login_error(error: InfisicalError, method: str) -> LoginError:
+def _login_error(error: InfisicalError, method: str, credentials: Credentials) -> LoginError:
     """The error of a login: after a rejection (400, 401, 403, 404, 422) with a wait, else as it is."""
     if error.reason in _REJECTIONS:
         advice = "check the credentials, and in Infisical whether the identity is locked out"
+        if isinstance(credentials, KubernetesCredentials):
+            advice += f", and whether its Allowed Audience is {' or '.join(credentials.audiences)}"
         sentence = f"Infisical rejected the {method} login{error.quote}: {advice}."
         return LoginError(Reason.CREDENTIALS_REJECTED, sentence, _REJECTION_PAUSE)
     return LoginError(error.reason, str(error), error.retry_after)

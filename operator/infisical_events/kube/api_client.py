@@ -27,7 +27,7 @@ from infisical_events.kube.kubernetes_errors import (
     UnknownOutcomeError,
     error_for_status,
 )
-from infisical_events.kube.protected_objects import user_of
+from infisical_events.kube.protected_objects import ProtectedObjects, protected_by
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
@@ -103,10 +103,10 @@ class KubeApi:
         self._client_timeout = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
         self._renewed = renewed
 
-    @property
-    def user(self) -> str:
-        """The user, if it is a ServiceAccount: `system:serviceaccount:namespace:name`; else empty."""
-        return user_of(self._client.configuration.api_key.get("BearerToken", ""))
+    def protected_with(self, own_secret: tuple[str, str]) -> ProtectedObjects:
+        """What no subscription may use: this Secret of the operator, and what its own token says."""
+        token = self._client.configuration.api_key.get("BearerToken", "")
+        return protected_by(token, frozenset({own_secret}))
 
     async def get(self, path: str, accept: str = JSON) -> JSONObject:
         """Read one object in the representation of `accept`; raises KubernetesError."""

@@ -48,10 +48,11 @@ class CredentialReader:
         """A short-lived token of a ServiceAccount.
 
         Raises:
-            ProtectedObjectError: it is the operator's ServiceAccount.
+            ProtectedObjectError: the operator's ServiceAccount, or the API server would accept the token.
             KubernetesError: any other error.
         """
         self._protected.check_account(namespace, name)
+        self._protected.check_audiences(audiences)
         response = await self._kube.create(
             path_of("api", "v1", "namespaces", namespace, "serviceaccounts", name, "token"),
             {

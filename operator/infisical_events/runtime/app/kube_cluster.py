@@ -6,7 +6,6 @@ from infisical_events.kube.credential_reader import CredentialReader
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.event_recorder import EventRecorder
 from infisical_events.kube.managed_secrets import ManagedSecretClient
-from infisical_events.kube.protected_objects import ProtectedObjects
 from infisical_events.kube.provider_client import ProviderClient
 from infisical_events.kube.secret_client import SecretClient
 from infisical_events.kube.subscription_client import SubscriptionClient
@@ -21,7 +20,7 @@ class KubeCluster:
     """
 
     def __init__(self, kube: KubeApi, clock: Clock, own_secret: tuple[str, str]) -> None:
-        protected = ProtectedObjects(kube.user, frozenset({own_secret}))
+        protected = kube.protected_with(own_secret)
         self._clock = clock
         self._subscriptions = SubscriptionClient(kube)
         discovery = Discovery(kube)

@@ -74,7 +74,7 @@ async def serve(
     """Serve one spec until cancelled; raises what ends one of its tasks."""
     spec, context = serving.spec, loaded.context
     namespace = context.key.namespace
-    credentials = credentials_source(context.cluster, namespace, spec)
+    credentials = credentials_source(context.cluster, namespace, spec, serving.address)
     async with dependencies.open_infisical(namespace, serving.address, spec, credentials) as infisical:
         assembly = _Assembly(
             loaded=loaded,

@@ -16,8 +16,11 @@ from infisical_events.kube.protected_objects import ProtectedObjectError
 from infisical_events.runtime.ports import Cluster
 
 
-def credentials_source(cluster: Cluster, namespace: str, spec: Spec) -> CredentialsSource:
+def credentials_source(cluster: Cluster, namespace: str, spec: Spec, address: str) -> CredentialsSource:
     """A reader of the credentials as they are at each login, so that rotated ones are used.
+
+    Without `audiences` a ServiceAccount token is for the address of Infisical. The API server must not accept
+    it: Infisical forwards it to the host that the owner of the machine identity configured.
 
     The reader raises LoginError when a Secret or ServiceAccount cannot be read.
     """
@@ -30,10 +33,9 @@ def credentials_source(cluster: Cluster, namespace: str, spec: Spec) -> Credenti
                 await _secret_value(cluster, namespace, universal.client_secret_ref),
             )
         if kubernetes := authentication.kubernetes_auth:
-            name, audiences = kubernetes.service_account_name, kubernetes.audiences
-            return KubernetesCredentials(
-                kubernetes.identity_id, await _account_token(cluster, namespace, name, audiences)
-            )
+            name, audiences = kubernetes.service_account_name, kubernetes.audiences or (address,)
+            token = await _account_token(cluster, namespace, name, audiences)
+            return KubernetesCredentials(kubernetes.identity_id, token, audiences)
         if authentication.access_token_ref is None:
             raise AssertionError("the spec's model admits exactly one method")
         return AccessToken(await _secret_value(cluster, namespace, authentication.access_token_ref))

@@ -13,6 +13,7 @@ from infisical_events.kube.protected_objects import ProtectedObjectError
 from infisical_events.runtime.subscription.login_credentials import credentials_source
 from support.fake_cluster import FakeCluster
 
+ADDRESS = "https://infisical.example"
 UNIVERSAL = {
     "universalAuth": {
         "clientIdRef": {"name": "login", "key": "id"},
@@ -46,18 +47,25 @@ def cluster() -> FakeCluster:
     ("authentication", "credentials"),
     [
         (UNIVERSAL, UniversalCredentials("client", "s3cret")),
-        (KUBERNETES, KubernetesCredentials("identity", "jwt+infisical")),
+        (KUBERNETES, KubernetesCredentials("identity", "jwt+infisical", ("infisical",))),
         (TOKEN, AccessToken("t0ken")),
     ],
 )
 async def test_read(cluster: FakeCluster, authentication: dict[str, Any], credentials: object) -> None:
     """Each method reads what it needs in the subscription's own namespace."""
-    assert await credentials_source(cluster, "team", spec(authentication))() == credentials
+    assert await credentials_source(cluster, "team", spec(authentication), ADDRESS)() == credentials
+
+
+async def test_audience(cluster: FakeCluster) -> None:
+    """A token for which nothing is named is for Infisical, and not for the API server."""
+    robot = {"identityId": "identity", "serviceAccountName": "robot"}
+    credentials = await credentials_source(cluster, "team", spec({"kubernetesAuth": robot}), ADDRESS)()
+    assert credentials == KubernetesCredentials("identity", f"jwt+{ADDRESS}", (ADDRESS,))
 
 
 async def test_rotated(cluster: FakeCluster) -> None:
     """A Secret that was changed is what the next login uses."""
-    read = credentials_source(cluster, "team", spec(TOKEN))
+    read = credentials_source(cluster, "team", spec(TOKEN), ADDRESS)
     await read()
     cluster.put_secret("team", "login", {"token": "n3xt"})
     assert await read() == AccessToken("n3xt")
@@ -65,7 +73,7 @@ async def test_rotated(cluster: FakeCluster) -> None:
 
 async def test_no_right_to_tokens(cluster: FakeCluster) -> None:
     """Where the chart grants no tokens its value is named; the operator's own is another matter."""
-    read = credentials_source(cluster, "team", spec(KUBERNETES))
+    read = credentials_source(cluster, "team", spec(KUBERNETES), ADDRESS)
     cluster.fail("service_account_token", ForbiddenError("serviceaccounts/token is forbidden"))
     with pytest.raises(LoginError, match=r"rbac\.serviceAccountTokens.*is forbidden") as caught:
         await read()
@@ -84,7 +92,7 @@ async def test_nothing_there(authentication: dict[str, Any]) -> None:
     with pytest.raises(
         LoginError, match=r"no (Secret login|ServiceAccount robot) in namespace team"
     ) as caught:
-        await credentials_source(FakeCluster(), "team", spec(authentication))()
+        await credentials_source(FakeCluster(), "team", spec(authentication), ADDRESS)()
     assert caught.value.reason in {Reason.SECRET_NOT_FOUND, Reason.SERVICE_ACCOUNT_NOT_FOUND}
 
 
@@ -93,7 +101,7 @@ async def test_empty(cluster: FakeCluster, values: dict[str, str]) -> None:
     """A key that is missing or blank is named."""
     cluster.put_secret("team", "login", values)
     with pytest.raises(LoginError, match="secret/login has no text under key token") as caught:
-        await credentials_source(cluster, "team", spec(TOKEN))()
+        await credentials_source(cluster, "team", spec(TOKEN), ADDRESS)()
     assert caught.value.reason is Reason.SECRET_NOT_FOUND
 
 
@@ -104,12 +112,12 @@ async def test_refused(cluster: FakeCluster, authentication: dict[str, Any], err
     cluster.fail("secret_value", error)
     cluster.fail("service_account_token", error)
     with pytest.raises(LoginError, match=str(error)) as caught:
-        await credentials_source(cluster, "team", spec(authentication))()
+        await credentials_source(cluster, "team", spec(authentication), ADDRESS)()
     assert caught.value.reason is Reason.KUBERNETES_API_ERROR
 
 
 @METHODS
 async def test_never_shown(cluster: FakeCluster, authentication: dict[str, Any]) -> None:
     """Credentials that get into a log by mistake show no secret part."""
-    told = repr(await credentials_source(cluster, "team", spec(authentication))())
+    told = repr(await credentials_source(cluster, "team", spec(authentication), ADDRESS)())
     assert not any(secret in told for secret in ("s3cret", "jwt", "t0ken"))
