@@ -28,6 +28,7 @@ def installed(harness: ClusterHarness, cluster: Any, tmp_path: Path) -> Iterator
         "crds": {"enabled": False},
         "scopedNamespaces": [harness.namespace],
         "allowedAddresses": ["http://127.0.0.1:*"],
+        "rbac": {"serviceAccountTokens": True},
     }
     helm, where = cluster.binaries / "helm", ("--namespace", harness.namespace)
     given = charts.with_values(values, tmp_path)

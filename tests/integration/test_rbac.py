@@ -208,6 +208,7 @@ def test_what_is_granted_is_what_is_used(
         "allowedAddresses": ["http://127.0.0.1:*"],
         "shards": 2,
         "leaseDuration": LEASE_SECONDS,
+        "rbac": {"serviceAccountTokens": True, "writeSecrets": True},
     }
     given = ("--namespace", HOME, *charts.with_values(values, tmp_path))
     binary, kubeconfig = private_cluster.binaries / "helm", private_cluster.kubeconfig

@@ -1,5 +1,6 @@
 """What the chart renders: by default, for chosen namespaces, and what it refuses."""
 
+import base64
 import json
 import os
 import subprocess
@@ -55,6 +56,7 @@ def test_objects_by_default(render: Render) -> None:
         Key("ClusterRole", f"{NAME}-view"),
         Key("ClusterRole", f"{NAME}-edit"),
         Key("ClusterRoleBinding", NAME),
+        Key("Secret", cli.DIGEST_KEY_SECRET, charts.NAMESPACE),
         Key("Role", KEY_ROLE, charts.NAMESPACE),
         Key("RoleBinding", KEY_ROLE, charts.NAMESPACE),
         Key("Role", LEASES_ROLE, charts.NAMESPACE),
@@ -73,8 +75,11 @@ def documented(table: int) -> set[tuple[str, str, str]]:
 
 def test_rights(render: Render) -> None:
     """The operator may do what the chart's page says, and nothing else."""
-    assert granted(render()[Key("ClusterRole", NAME)]) == documented(1)
+    assert granted(render(rbac=GRANTED)[Key("ClusterRole", NAME)]) == documented(1)
 
+
+GRANTED = {"serviceAccountTokens": True, "writeSecrets": True}
+"""The rights of the table that are not granted by default."""
 
 TOKENS = ("", "serviceaccounts/token", "create")
 STORE, CLUSTER_STORE = (
@@ -103,7 +108,7 @@ def test_rights_that_nobody_uses(
     left: set[tuple[str, str, str]],
 ) -> None:
     """Each right of a feature can be left out, and nothing else goes with it."""
-    found = render(rbac=rbac, scopedNamespaces=namespaces)
+    found = render(rbac=GRANTED | rbac, scopedNamespaces=namespaces)
     role = found[Key("Role", NAME, "shop") if namespaces else Key("ClusterRole", NAME)]
 
     scoped = {CLUSTER_STORE} if namespaces else set()
@@ -120,14 +125,38 @@ def test_rights_at_home(render: Render) -> None:
 
 
 def test_rights_to_the_operators_own_secret(render: Render) -> None:
-    """In its own namespace it may read one Secret by its name, and make one: that is the name it uses."""
+    """In its own namespace it may read one Secret by its name, and that is the name it uses."""
     role = render()[Key("Role", KEY_ROLE, charts.NAMESPACE)]
 
-    assert granted(role) == {("", "secrets", "get"), ("", "secrets", "create")}
-    assert [rule.get("resourceNames") for rule in role["rules"]] == [[cli.DIGEST_KEY_SECRET], None]
+    assert granted(role) == {("", "secrets", "get")}
+    assert [rule.get("resourceNames") for rule in role["rules"]] == [[cli.DIGEST_KEY_SECRET]]
 
     named = render(digestKeySecret="mine")[Key("Role", KEY_ROLE, charts.NAMESPACE)]
-    assert [rule.get("resourceNames") for rule in named["rules"]] == [["mine"], None]
+    assert [rule.get("resourceNames") for rule in named["rules"]] == [["mine"]]
+
+
+def test_the_key_of_digests(render: Render) -> None:
+    """The chart makes it, random, under the name that the operator reads; or leaves that to others."""
+    place = Key("Secret", cli.DIGEST_KEY_SECRET, charts.NAMESPACE)
+    variants = ({"shards": 1}, {"shards": 2})  # `render` renders no values twice
+    first, second = (base64.b64decode(render(**values)[place]["data"]["key"]) for values in variants)
+    assert len(first) >= 43
+    assert first != second
+    assert Key("Secret", "mine", charts.NAMESPACE) in render(digestKeySecret="mine")
+    assert place not in render(createDigestKey=False)
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop"]])
+def test_no_right_to_make_a_token_by_default(render: Render, namespaces: list[str]) -> None:
+    """Neither by a request for one, nor by a Secret that Kubernetes fills with one."""
+    roles = [
+        role
+        for key, role in render(scopedNamespaces=namespaces).items()
+        if key.kind in {"Role", "ClusterRole"} and "aggregate" not in str(role["metadata"].get("labels"))
+    ]
+    rights = set[tuple[str, str, str]]().union(*map(granted, roles))
+    assert {verbs for _, resource, verbs in rights if resource == "secrets"} == {"get"}
+    assert not any(resource == "serviceaccounts/token" for _, resource, _ in rights)
 
 
 def test_rights_to_leases(render: Render) -> None:
@@ -157,7 +186,7 @@ def test_rights_of_people(render: Render) -> None:
 
 def test_chosen_namespaces(render: Render) -> None:
     """With chosen namespaces there are the same rights in each of them, and none beyond."""
-    found = render(scopedNamespaces=["shop", "mail"])
+    found = render(scopedNamespaces=["shop", "mail"], rbac=GRANTED)
 
     places = [(NAME, "shop"), (NAME, "mail"), (KEY_ROLE, charts.NAMESPACE)]
     places.append((LEASES_ROLE, charts.NAMESPACE))
@@ -188,7 +217,7 @@ def test_foreign_identity(render: Render) -> None:
     """With a ServiceAccount and rights of your own the chart creates neither."""
     found = render(serviceAccount={"create": False, "name": "mine"}, rbac={"create": False})
 
-    assert {key.kind for key in found} == {"CustomResourceDefinition", "Deployment"}
+    assert {key.kind for key in found} == {"CustomResourceDefinition", "Deployment", "Secret"}
     assert pod(found)["serviceAccountName"] == "mine"
 
 
@@ -413,7 +442,7 @@ def test_install_manifest_is_the_chart(render: Render) -> None:
     text = (charts.ROOT / "deploy" / "install.yaml").read_text()
     found = charts.objects(text)
 
-    assert set(found) == {*render(), Key("Namespace", charts.NAMESPACE)}
+    assert set(found) == {*render(createDigestKey=False), Key("Namespace", charts.NAMESPACE)}
     assert charts.container(found) == charts.container(render())
     assert "helm" not in text.lower()
 

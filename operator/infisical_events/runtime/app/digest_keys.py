@@ -45,5 +45,8 @@ class DigestKeys:
         try:
             return await self._read()
         except KubernetesError as error:
-            sentence = f"Cannot read or create the Secret of the digest key (--digest-key-secret): {error}."
+            sentence = (
+                f"Cannot read or create the Secret of the digest key (--digest-key-secret): {error}. "
+                'Create it: kubectl create secret generic NAME --from-literal=key="$(openssl rand -hex 32)".'
+            )
             raise InfisicalError(Reason.KUBERNETES_API_ERROR, sentence) from None
