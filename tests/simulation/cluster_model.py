@@ -323,6 +323,7 @@ class ClusterModel(FakeCluster):
     ) -> None:
         """Its pods are born at once, with the Secrets as they are."""
         super().create_workload(namespace, name, annotations, kind, secrets)
+        self.date_workload(namespace, name, virtual_now().replace(microsecond=0))
         self._rolled(self.workload_of(namespace, name, kind)["metadata"], by="")
 
     def _replace(
