@@ -266,6 +266,11 @@ class Adversary:
         """Infisical demands that all requests wait."""
         self._infisical.back_off(seconds)
 
+    def upgrade(self, generation: str, mixed: float, trouble: str, seconds: float) -> None:
+        """Infisical is upgraded or rolled back, as in `Servers.upgrade`."""
+        if self._infisical.servers is not None:
+            self._infisical.servers.upgrade(generation, mixed, trouble, seconds)
+
     def stamp(self, name: str, ahead: float) -> None:
         """Another operator, with another clock, restarts a workload, in the two places of each restart."""
         if (NAMESPACE, "Deployment", name) not in self._cluster._workloads:

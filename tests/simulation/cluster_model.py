@@ -124,6 +124,24 @@ class StoredStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredCondition:
+    """One condition of a stored status."""
+
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConditions:
+    """All conditions of a stored status, by type, and when it was stored."""
+
+    at: float
+    subscription: str
+    by_type: Mapping[str, StoredCondition]
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """A Kubernetes Event of type Warning: when, its reason, and the kind and name that it is about."""
 
@@ -147,6 +165,7 @@ class ClusterModel(FakeCluster):
         self.asked: list[Asked] = []
         self.applied: list[AppliedWrite] = []
         self.statuses: list[StoredStatus] = []
+        self.conditions: list[StoredConditions] = []
         self._decoded: dict[str, tuple[Mapping[str, Any], Ledger]] = {}
         self.warnings: list[Warned] = []
         self.is_stripping = False
@@ -351,10 +370,15 @@ class ClusterModel(FakeCluster):
         self.on_written(name)
 
     def _note_status(self, uid: str, status: Mapping[str, Any]) -> None:
+        conditions = {
+            each["type"]: StoredCondition(each["status"], each["reason"], each["message"])
+            for each in status.get("conditions") or ()
+        }
+        self.conditions.append(StoredConditions(_now(), uid, conditions))
         if "ledger" not in status:
             return
-        found = {each["type"]: each for each in status.get("conditions") or ()}.get("RestartsComplete", {})
-        complete, reason = str(found.get("status", "")), str(found.get("reason", ""))
+        found = conditions.get("RestartsComplete", StoredCondition("", "", ""))
+        complete, reason = found.status, found.reason
         raw, ledger = self._decoded.get(uid, ({}, None))
         if ledger is None or raw is not status["ledger"]:
             ledger = decode(status["ledger"])

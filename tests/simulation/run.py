@@ -24,15 +24,18 @@ from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.fair_scheduling import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.ports import Infisical
 from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
 from simulation.adversary import Adversary
 from simulation.cluster_model import NAMESPACE, SERVED, ClusterModel
 from simulation.environment import KEYS, PAYMENTS, PLAIN, SHARED, WORKLOADS, Environment
 from simulation.faults import Crash, Faults
+from simulation.generation_session import GenerationSession
 from simulation.histories import TROUBLE_SECONDS, History
 from simulation.infisical_model import InfisicalModel, SessionModel
 from simulation.secret_writers import Writer
+from simulation.server_generations import GENERATIONS, Servers
 from support.fake_cluster import a_digest_key
 from support.virtual_time import VirtualLoop, virtual_now
 
@@ -176,6 +179,9 @@ class SimulationRun:
             infisical.write(PAYMENTS, key)
             infisical.write(SHARED, key)
         infisical.begin()
+        if environment.servers:
+            rng_of_servers = random.Random(f"{history.seed} servers")  # noqa: S311 - a simulation
+            infisical.servers = Servers(infisical, GENERATIONS[environment.servers], rng_of_servers)
         self.adversary = Adversary(cluster, infisical)
         self.record = RunRecord(
             infisical, cluster, self.adversary, environment=environment, faults=self.faults
@@ -318,8 +324,12 @@ class SimulationRun:
     @asynccontextmanager
     async def _open(
         self, clock: Clock, _namespace: str, _address: str, spec: Spec, _credentials: object
-    ) -> AsyncIterator[SessionModel]:
-        yield SessionModel(self.record.infisical, spec, clock)
+    ) -> AsyncIterator[Infisical]:
+        infisical = self.record.infisical
+        if infisical.servers is None:
+            yield SessionModel(infisical, spec, clock)
+        else:
+            yield GenerationSession(infisical, infisical.servers, spec, clock)
 
     # -- people in Infisical ----------------------------------------------------------------------------
 

@@ -6,10 +6,13 @@ from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET
 from simulation.environment import PAYMENTS, Environment, ManagedPlan, WorkloadPlan, WriterPlan
 from simulation.field_mutants import FIELD_MUTATIONS
 from simulation.field_scenarios import field_history_of
+from simulation.generation_mutants import GENERATION_MUTATIONS
 from simulation.histories import History, Step
 from simulation.invariants import violations
 from simulation.mutants import checked
 from simulation.run import run_history
+
+_MUTATIONS = {**FIELD_MUTATIONS, **GENERATION_MUTATIONS}
 
 _FOUND_BY = {
     "a generator is asked": ("odd writers", 0, "asked in vain"),
@@ -19,12 +22,17 @@ _FOUND_BY = {
     "a renamed environment is empty": ("not found", 1, "unobserved"),
     "a restart that is taken back is made again for ever": ("taken back", 1, "unstable"),
     "a restart that was made is done": ("taken back", 37, "lost"),
+    "a server without events stays without": ("upgrades", 1, "without stream"),
     "another version is another value": ("same values", 0, "unfounded"),
     "complete is told beside a pending restart": ("words", 0, "unsaid"),
+    "every 400 of a subscribe is the plan": ("upgrades", 26, "misnamed"),
+    "every error with a name is Infisical's own": ("upgrades", 3, "lost"),
+    "every list has its imports": ("upgrades", 0, "lost"),
     "nobody writes a Secret whose provider is not found": ("odd writers", 44, "lost"),
     "only true and false are booleans": ("words", 1, "lost"),
     "own Secrets are not looked at again": ("managed", 20, "not restored"),
     "the Secrets of another subscription are nobody's": ("siblings", 1, "repeated"),
+    "the first route of lists is the only one": ("upgrades", 3, "lost"),
     "the time of a restart record is true": ("clocks", 9, "lost"),
     "the wait that a server demands is the time of a source": ("back-off", 16, "unfresh"),
 }
@@ -50,6 +58,9 @@ _OWN = Environment(
     workloads={"api": WorkloadPlan(("own",), takes=1.0)},
 )
 """A Secret that the operator writes."""
+
+_SERVED = Environment(fields={"action": "Restart", "cooldownSeconds": 0}, servers="e3")
+"""Servers of a generation."""
 
 _SILENT = Environment(
     fields=_FIELDS,
@@ -82,6 +93,14 @@ _SCRIPTED = {
         "held up",
         History(0, (Step(20, "break_pods", ("api",)), Step(60, *_WRITE)), _ASKED),
     ),
+    "who is no member may read events alone": (
+        "blinded",
+        History(0, (Step(0, "upgrade", ("go", 0.0, "membership", 40.0)), Step(100, *_WRITE)), _SERVED),
+    ),
+    "who reads events alone never reads lists again": (
+        "not final",
+        History(0, (Step(0, "upgrade", ("e4", 5.0, "describe", 40.0)), Step(100, *_WRITE)), _SERVED),
+    ),
     "who starts between the change and the sync is fresh": (
         "lost",
         History(1, (Step(60, *_WRITE), Step(61.6, "create", ("job",))), _ASKED),
@@ -94,7 +113,7 @@ _BLIND_BASELINE = "a new baseline compares nothing"
 
 def test_every_mutant_has_a_proof() -> None:
     """No mutant is without its proof."""
-    assert _FOUND_BY.keys() | _SCRIPTED.keys() | {_BLIND_BASELINE} == FIELD_MUTATIONS.keys()
+    assert _FOUND_BY.keys() | _SCRIPTED.keys() | {_BLIND_BASELINE} == _MUTATIONS.keys()
 
 
 @pytest.mark.timeout(600)
@@ -102,7 +121,7 @@ def test_every_mutant_has_a_proof() -> None:
 def test_a_mutant_breaks_its_invariant(name: str) -> None:
     """Some history with that kind of faults breaks the invariant with the mutation, and none without it."""
     kind, first, invariant = _FOUND_BY[name]
-    with FIELD_MUTATIONS[name]():
+    with _MUTATIONS[name]():
         seeds = (first, *range(_SEARCH))
         found = next((s for s in seeds if invariant in _broken(field_history_of(s, kind))), None)
 
@@ -114,7 +133,7 @@ def test_a_mutant_breaks_its_invariant(name: str) -> None:
 def test_a_mutant_breaks_its_invariant_in_a_scripted_history(name: str) -> None:
     """With the mutation the scripted history breaks the invariant, and without it none."""
     invariant, history = _SCRIPTED[name]
-    with FIELD_MUTATIONS[name]():
+    with _MUTATIONS[name]():
         assert invariant in _broken(history)
     assert _broken(history) == set()
 
@@ -131,7 +150,7 @@ def test_a_baseline_compares_what_restart_records_say() -> None:
 
     assert _broken(history) == set()
     assert _restarts_of_api(history) == 2
-    with FIELD_MUTATIONS[_BLIND_BASELINE]():
+    with _MUTATIONS[_BLIND_BASELINE]():
         assert _restarts_of_api(history) == 1
 
 
