@@ -143,11 +143,12 @@ class StoredConditions:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A Kubernetes Event of type Warning: when, its reason, and the kind and name that it is about."""
+    """A Kubernetes Event of type Warning: when, its reason and text, and the kind and name it is about."""
 
     at: float
     reason: str
     about: str
+    note: str
 
 
 class ClusterModel(FakeCluster):
@@ -319,7 +320,7 @@ class ClusterModel(FakeCluster):
             raise error
         if notice.is_warning:
             about = f"{notice.about.kind}/{notice.about.name}"
-            self.warnings.append(Warned(_now(), notice.reason, about))
+            self.warnings.append(Warned(_now(), notice.reason, about, notice.note))
 
     # -- what controllers and people do -------------------------------------------------------------------
 

@@ -48,7 +48,12 @@ def was_denied(record: RunRecord, at: float) -> bool:
 
 
 def _groundless(record: RunRecord, subject: Subject) -> Iterator[str]:
-    """A pending restart names only keys that were changed by then: an upgrade alone changes none."""
+    """A pending restart names only keys that were changed by then: an upgrade alone changes none.
+
+    What reads did not find at the baseline is created as far as anybody can tell (`deceptions`).
+    """
+    if record.infisical.lost or record.infisical.renamed:
+        return
     checked: set[Change] = set()
     for entry in record.cluster.ledgers:
         if entry.subscription not in subject.uids:

@@ -92,11 +92,11 @@ class SpecInForce:
 
 @dataclass(slots=True)
 class Subject:
-    """One subscription of the run: its object, also those before it, and its specs."""
+    """One subscription of the run: its object, when each object of its name was made (by uid), its specs."""
 
     name: str
     key: SubscriptionKey
-    uids: set[str]
+    uids: dict[str, float]
     specs: list[SpecInForce]
     creation_times: list[float] = field(default_factory=list)
 
@@ -234,9 +234,8 @@ class SimulationRun:
     def _subscribe(self, name: str, variant: int) -> Subject:
         spec = spec_of(variant, self._environment, name)
         key = self.record.cluster.create_subscription(NAMESPACE, name, spec)
-        subject = Subject(
-            name, key, {key.uid}, [SpecInForce(asyncio.get_running_loop().time(), parse_spec(spec))]
-        )
+        now = asyncio.get_running_loop().time()
+        subject = Subject(name, key, {key.uid: now}, [SpecInForce(now, parse_spec(spec))])
         self.record.subjects.append(subject)
         return subject
 
@@ -391,8 +390,9 @@ class SimulationRun:
         record.cluster.delete_subscription(subject.key)
         raw = spec_of(self._variant, self._environment)
         subject.key = record.cluster.create_subscription(NAMESPACE, subject.name, raw)
-        subject.uids.add(subject.key.uid)
-        subject.creation_times.append(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        subject.uids[subject.key.uid] = now
+        subject.creation_times.append(now)
         self.kill_operators(self._rng.uniform(0, 2))
 
     def add_subscription(self, variant: int) -> None:

@@ -9,7 +9,7 @@ supports it by its older routes.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from infisical_sandbox.server.domain.generations import BY_NAME, E3, Generation
@@ -66,6 +66,15 @@ class Said:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A time in which all replicas have one trouble."""
+
+    what: str
+    since: float
+    until: float
+
+
 @dataclass(slots=True)
 class OpenStream:
     """The generation of the replica that serves a stream, and how to end it."""
@@ -82,6 +91,7 @@ class Servers:
         current: The newer generation, and the only one outside of a rolling upgrade.
         whole_since: Since when, at last, all replicas have one generation and no trouble.
         said: Everything that was answered other than with data.
+        troubles: The times in which no replica is without a trouble.
     """
 
     infisical: "InfisicalModel"
@@ -89,6 +99,7 @@ class Servers:
     rng: random.Random
     whole_since: float = 0.0
     said: list[Said] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
     streams: list[OpenStream] = field(default_factory=list)
     _former: ServerGeneration | None = None
     _mixed_until: float = 0.0
@@ -104,6 +115,9 @@ class Servers:
         self._former, self.current = self.current, GENERATIONS[name]
         self._mixed_until = now + mixed
         self._trouble, self._trouble_until = trouble, now + seconds
+        if self.troubles and self.troubles[-1].until > now:
+            self.troubles[-1] = replace(self.troubles[-1], until=now)
+        self.troubles.append(Trouble(trouble, now + mixed, now + seconds))
         self.whole_since = max(self.whole_since, now + max(mixed, seconds if trouble else 0.0))
         asyncio.get_running_loop().call_later(mixed, self._end_streams_of_others, self.current)
 

@@ -1,9 +1,20 @@
 """The simulation with an adversary can fail: the mutant of each kind of faults is found."""
 
+from dataclasses import replace
+
 import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, INFISICAL_SECRET
-from simulation.environment import PAYMENTS, Environment, ManagedPlan, WorkloadPlan, WriterPlan
+from simulation.environment import (
+    CARDS,
+    PAYMENTS,
+    RELOADER_AUTO,
+    SHARED,
+    Environment,
+    ManagedPlan,
+    WorkloadPlan,
+    WriterPlan,
+)
 from simulation.field_mutants import FIELD_MUTATIONS
 from simulation.field_scenarios import field_history_of
 from simulation.generation_mutants import GENERATION_MUTATIONS
@@ -11,8 +22,9 @@ from simulation.histories import History, Step
 from simulation.invariants import violations
 from simulation.mutants import checked
 from simulation.run import run_history
+from simulation.wait_mutants import WAIT_MUTATIONS
 
-_MUTATIONS = {**FIELD_MUTATIONS, **GENERATION_MUTATIONS}
+_MUTATIONS = {**FIELD_MUTATIONS, **GENERATION_MUTATIONS, **WAIT_MUTATIONS}
 
 _FOUND_BY = {
     "a generator is asked": ("odd writers", 0, "asked in vain"),
@@ -70,9 +82,54 @@ _SILENT = Environment(
 )
 """A Secret that the operator writes, beside one whose controller never answers."""
 
+_UNSYNCED = replace(_OWN, fields={**_FIELDS, "action": "Restart"})
+"""The same, without a sync before the restart."""
+
+_DEAD = Environment(
+    fields=_FIELDS,
+    writers=(WriterPlan(INFISICAL_SECRET, "old", CARDS, is_dead=True),),
+    workloads={"web": WorkloadPlan(("old",), takes=1.0)},
+)
+"""A workload whose source never syncs, beside one without a Secret."""
+
+_RELOADED = Environment(
+    fields={**_FIELDS, "resync": {"timeoutSeconds": 15, "onTimeout": "Skip"}},
+    managed=(ManagedPlan("own", CARDS),),
+    workloads={"api": WorkloadPlan(("own",), takes=1.0, marks={RELOADER_AUTO: "true"})},
+)
+"""A Secret that the operator writes, and for which Reloader restarts."""
+
 _WRITE = ("write", (PAYMENTS, "A"))
 
 _SCRIPTED = {
+    "a Secret that is not written is not said": (
+        "without a word",
+        History(0, (Step(60, "refuse_calls", ("apply_secret", "403", 60.0)), Step(70, *_WRITE)), _UNSYNCED),
+    ),
+    "a failed list of workloads is not said": (
+        "without a word",
+        History(0, (Step(0, "refuse_calls", ("list_workloads", "403", 60.0)), Step(100, *_WRITE)), _OWN),
+    ),
+    "a restart that was taken back waits until something else is due": (
+        "without a word",
+        History(0, (Step(20, "strip_templates", (60.0,)), Step(60, *_WRITE)), _DEAD),
+    ),
+    "another tool is all that is waited for": (
+        "without a word",
+        History(0, (Step(60, "toggle_import", (PAYMENTS, SHARED)),), _RELOADED),
+    ),
+    "the API server is not quoted": (
+        "without a word",
+        History(
+            0,
+            (
+                Step(20, "refuse_calls", ("patch_workload", "500", 50.0)),
+                Step(30, *_WRITE),
+                Step(40, "refuse_calls", ("list_workloads", "500", 60.0)),
+            ),
+            _OWN,
+        ),
+    ),
     "a rejected Secret restarts its workloads": (
         "repeated",
         History(
