@@ -137,4 +137,6 @@ def _is_calm(record: RunRecord, since: float, until: float) -> bool:
         at >= since for at in (*record.infisical.lost.values(), *record.infisical.renamed.values())
     )
     is_edited = any(each.at <= until for each in record.subjects[0].specs[1:])
-    return is_served and not (is_hurt or is_missing or is_edited)
+    servers = record.infisical.servers  # after a refusal the operator pauses for up to a minute
+    is_upgraded = servers is not None and bool(servers.whole_since) and since < servers.whole_since + 90.0
+    return is_served and not (is_hurt or is_missing or is_edited or is_upgraded)
