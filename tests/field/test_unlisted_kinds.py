@@ -108,3 +108,36 @@ async def test_pending_restarts_are_never_told_as_complete_while_nothing_can_be_
         harness.cluster.fail("list_workloads", ForbiddenError("deployments.apps is forbidden"), 1000)
         await asyncio.sleep(60.0)
         assert harness.condition("RestartsComplete") == ("False", "KubernetesAPIError")
+
+
+@pytest.mark.parametrize("method", ["list_workloads", "list_providers"])
+@in_virtual_time
+async def test_a_baseline_that_the_api_server_holds_up_says_so(method: str) -> None:
+    """What pods started with is read before the baseline: the condition quotes the API server meanwhile."""
+    harness = SubscriptionHarness(action="ResyncThenRestart")
+    harness.create("web", uses=["env"])
+    harness.cluster.fail(method, ForbiddenError(FORBIDDEN), times=8)
+    await harness.start(15.0)
+    during = harness.condition("Ready"), harness.message("Observed")
+    await asyncio.sleep(600.0)
+    await harness.crash()
+
+    assert during[0] == ("False", "KubernetesAPIError")
+    assert FORBIDDEN in during[1]
+    assert harness.condition("Ready") == ("True", "Watching")
+
+
+@in_virtual_time
+async def test_a_change_whose_workloads_cannot_be_listed_is_said() -> None:
+    """Nothing is stored of it, and so nothing is pending; it is restarted once when the lists succeed."""
+    harness = SubscriptionHarness("web", cooldownSeconds=0)
+    async with harness:
+        await asyncio.sleep(100.0)
+        harness.cluster.fail("list_workloads", ForbiddenError(FORBIDDEN), times=8)
+        await harness.change()
+        during = harness.condition("Ready"), harness.rollouts("web")
+        await asyncio.sleep(600.0)
+
+        assert during == (("False", "KubernetesAPIError"), [0])
+        assert harness.condition("Ready") == ("True", "Watching")
+        assert harness.rollouts("web") == [1]

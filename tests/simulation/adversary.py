@@ -71,11 +71,12 @@ class TakenBack:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A kind that could not be listed, or a method that failed: from when to when."""
+    """A kind that could not be listed, or a method that failed: from when to when, with which words."""
 
     what: str
     since: float
     until: float
+    why: str = ""
 
 
 class Adversary:
@@ -190,13 +191,13 @@ class Adversary:
     def refuse_kind(self, kind: str, error: str, seconds: float) -> None:
         """A kind of workloads, or of providers, cannot be listed."""
         self._cluster.refuse_kind(kind, str(ERRORS[error]))
-        self.refused.append(Refused(kind, _now(), _now() + seconds))
+        self.refused.append(Refused(kind, _now(), _now() + seconds, str(ERRORS[error])))
         self._later(seconds, self._list_again, kind)
 
     def refuse_calls(self, method: str, error: str, seconds: float) -> None:
         """A method of the API server fails each time."""
-        self._cluster.refused_calls[method] = ERRORS.get(error, _REJECTED)
-        self.refused.append(Refused(method, _now(), _now() + seconds))
+        refusal = self._cluster.refused_calls[method] = ERRORS.get(error, _REJECTED)
+        self.refused.append(Refused(method, _now(), _now() + seconds, str(refusal)))
         self._later(seconds, self._call_again, method)
 
     def is_unlisted_for_ever(self, kind: str) -> bool:
@@ -265,6 +266,11 @@ class Adversary:
     def back_off(self, seconds: float) -> None:
         """Infisical demands that all requests wait."""
         self._infisical.back_off(seconds)
+
+    def upgrade(self, generation: str, mixed: float, trouble: str, seconds: float) -> None:
+        """Infisical is upgraded or rolled back, as in `Servers.upgrade`."""
+        if self._infisical.servers is not None:
+            self._infisical.servers.upgrade(generation, mixed, trouble, seconds)
 
     def stamp(self, name: str, ahead: float) -> None:
         """Another operator, with another clock, restarts a workload, in the two places of each restart."""

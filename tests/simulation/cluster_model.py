@@ -124,12 +124,31 @@ class StoredStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredCondition:
+    """One condition of a stored status."""
+
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConditions:
+    """All conditions of a stored status, by type, and when it was stored."""
+
+    at: float
+    subscription: str
+    by_type: Mapping[str, StoredCondition]
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
-    """A Kubernetes Event of type Warning: when, its reason, and the kind and name that it is about."""
+    """A Kubernetes Event of type Warning: when, its reason and text, and the kind and name it is about."""
 
     at: float
     reason: str
     about: str
+    note: str
 
 
 class ClusterModel(FakeCluster):
@@ -147,6 +166,7 @@ class ClusterModel(FakeCluster):
         self.asked: list[Asked] = []
         self.applied: list[AppliedWrite] = []
         self.statuses: list[StoredStatus] = []
+        self.conditions: list[StoredConditions] = []
         self._decoded: dict[str, tuple[Mapping[str, Any], Ledger]] = {}
         self.warnings: list[Warned] = []
         self.is_stripping = False
@@ -300,7 +320,7 @@ class ClusterModel(FakeCluster):
             raise error
         if notice.is_warning:
             about = f"{notice.about.kind}/{notice.about.name}"
-            self.warnings.append(Warned(_now(), notice.reason, about))
+            self.warnings.append(Warned(_now(), notice.reason, about, notice.note))
 
     # -- what controllers and people do -------------------------------------------------------------------
 
@@ -323,6 +343,7 @@ class ClusterModel(FakeCluster):
     ) -> None:
         """Its pods are born at once, with the Secrets as they are."""
         super().create_workload(namespace, name, annotations, kind, secrets)
+        self.date_workload(namespace, name, virtual_now().replace(microsecond=0))
         self._rolled(self.workload_of(namespace, name, kind)["metadata"], by="")
 
     def _replace(
@@ -350,10 +371,15 @@ class ClusterModel(FakeCluster):
         self.on_written(name)
 
     def _note_status(self, uid: str, status: Mapping[str, Any]) -> None:
+        conditions = {
+            each["type"]: StoredCondition(each["status"], each["reason"], each["message"])
+            for each in status.get("conditions") or ()
+        }
+        self.conditions.append(StoredConditions(_now(), uid, conditions))
         if "ledger" not in status:
             return
-        found = {each["type"]: each for each in status.get("conditions") or ()}.get("RestartsComplete", {})
-        complete, reason = str(found.get("status", "")), str(found.get("reason", ""))
+        found = conditions.get("RestartsComplete", StoredCondition("", "", ""))
+        complete, reason = found.status, found.reason
         raw, ledger = self._decoded.get(uid, ({}, None))
         if ledger is None or raw is not status["ledger"]:
             ledger = decode(status["ledger"])

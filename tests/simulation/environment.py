@@ -95,7 +95,8 @@ class Environment:
 
     `fields` are those of the spec that stay as they are; `per_minute` and `most_rolling` are the budget of
     each process; with `stays_failing` a workload whose pods failed once never becomes available again;
-    `more_patience` are seconds that the work of an adversary takes longer.
+    `more_patience` are seconds that the work of an adversary takes longer; `servers` is the generation of
+    Infisical at the begin, or empty if only its data matter.
     """
 
     fields: Mapping[str, Any] = field(default_factory=lambda: {"action": "Restart", "cooldownSeconds": 0})
@@ -106,6 +107,7 @@ class Environment:
     most_rolling: int = 0
     stays_failing: bool = False
     more_patience: float = 0.0
+    servers: str = ""
 
     def workload(self, name: str) -> WorkloadPlan:
         """Its plan."""
@@ -137,6 +139,7 @@ class Environment:
             f"{''.join(f', {mark}' for mark in plan.marks)}"
             for name, plan in self.workloads.items()
         ]
+        lines += [f"servers: {self.servers}"] if self.servers else []
         budget = f"budget: {self.per_minute} a minute, {self.most_rolling} at a time (0: no bound)"
         return "\n".join((*lines, budget))
 

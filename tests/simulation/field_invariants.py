@@ -11,6 +11,7 @@ from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.status.reasons import Reason
 from simulation.cluster_model import StoredStatus
 from simulation.run import RunRecord, Subject
+from simulation.wait_invariants import wait_violations
 
 _MOST_PATCHES = 4
 """Patches of one object for one change: the first one, and three more after growing pauses."""
@@ -29,6 +30,7 @@ def field_violations(record: RunRecord) -> Iterator[str]:
     """Every broken invariant as a sentence."""
     yield from _asked_in_vain(record)
     yield from _not_restored(record)
+    yield from wait_violations(record)
     for subject in record.subjects:
         yield from _unsaid(record, subject)
         yield from _held_up(record, subject)
@@ -135,4 +137,6 @@ def _is_calm(record: RunRecord, since: float, until: float) -> bool:
         at >= since for at in (*record.infisical.lost.values(), *record.infisical.renamed.values())
     )
     is_edited = any(each.at <= until for each in record.subjects[0].specs[1:])
-    return is_served and not (is_hurt or is_missing or is_edited)
+    servers = record.infisical.servers  # after a refusal the operator pauses for up to a minute
+    is_upgraded = servers is not None and bool(servers.whole_since) and since < servers.whole_since + 90.0
+    return is_served and not (is_hurt or is_missing or is_edited or is_upgraded)

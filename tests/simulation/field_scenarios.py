@@ -22,6 +22,7 @@ from simulation.environment import (
     WorkloadPlan,
     WriterPlan,
 )
+from simulation.generation_scenarios import SHARE_WITH_SERVERS, UPGRADES, upgrades, with_servers
 from simulation.histories import TROUBLE_SECONDS, History, Step, plain_of
 from simulation.restart_scenarios import restart_history_of
 
@@ -64,9 +65,13 @@ class Theme:
 
 
 def field_history_of(seed: int, *kinds: str) -> History:
-    """The history of a seed with an adversary: of one or two kinds of faults, or of the given ones."""
+    """The history of a seed with an adversary: of one or two kinds of faults, or of the given ones.
+
+    Some histories have servers of generations as well: `UPGRADES` is drawn apart from all other kinds.
+    """
     rng = random.Random(f"{seed} field")  # noqa: S311 - a simulation
     chosen = kinds or tuple(rng.sample(sorted(THEMES), rng.choice((1, 1, 2))))
+    chosen = tuple(kind for kind in chosen if kind != UPGRADES)
     below = restart_history_of(seed)
     environment = replace(below.environment, more_patience=_PATIENCE)
     steps = list(below.steps)
@@ -75,6 +80,11 @@ def field_history_of(seed: int, *kinds: str) -> History:
     for kind in chosen:
         steps += THEMES[kind].steps(rng, environment, steps)
     steps += [] if any(step.verb == "write" for step in steps) else [Step(_moment(rng), *_write(rng))]
+    apart = random.Random(f"{seed} {UPGRADES}")  # noqa: S311 - a simulation
+    is_upgraded = apart.random() < SHARE_WITH_SERVERS
+    if UPGRADES in kinds or (is_upgraded and not kinds):
+        environment = with_servers(apart, environment)
+        steps += upgrades(apart, environment)
     return History(seed, tuple(sorted(steps, key=lambda step: step.at)), environment)
 
 

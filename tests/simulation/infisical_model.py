@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from infisical_events.api.specs import EventType, Grade, Spec
 from infisical_events.core.paths.scopes import Folder, Scope
@@ -28,6 +29,9 @@ from infisical_events.infisical.infisical_errors import FolderMissingError, Infi
 from simulation.environment import PAYMENTS, SHARED
 from simulation.faults import Faults
 from support.virtual_time import virtual_now
+
+if TYPE_CHECKING:
+    from simulation.server_generations import Servers
 
 RENAMED = "-renamed"
 """The end of a slug that an environment got."""
@@ -113,7 +117,8 @@ class InfisicalModel:
         self._folders: dict[Folder, dict[str, SecretVersion]] = {}
         self._imports: dict[Folder, list[Folder]] = {}
         self._streams: dict[_Stream, None] = {}  # in the order of their opening: sets have none
-        self._ids = 0
+        self.created = 0
+        """How many secrets there ever were: their ids are `id1`, `id2` and so on."""
         self._values = 0
         self.changes: list[TrueChange] = []
         self.past: list[StoredState] = [self._snapshot()]
@@ -125,6 +130,8 @@ class InfisicalModel:
         """The times in which the server demands that requests wait."""
         self.renamed: dict[str, float] = {}
         """Until when an environment has another slug."""
+        self.servers: Servers | None = None
+        """The servers in front, in histories in which their generation matters."""
 
     def begin(self) -> None:
         """Forget the past: no read is older than this moment."""
@@ -138,8 +145,8 @@ class InfisicalModel:
         held = self._folders.setdefault(folder, {})
         before = held.get(key)
         if before is None:
-            self._ids += 1
-            after, kind = SecretVersion(f"id{self._ids}", 1, self._value()), EventType.CREATE
+            self.created += 1
+            after, kind = SecretVersion(f"id{self.created}", 1, self._value()), EventType.CREATE
         else:
             after, kind = SecretVersion(before.id, before.version + 1, self._value()), EventType.UPDATE
         held[key] = after
@@ -286,6 +293,17 @@ class InfisicalModel:
                 if not self.faults.injects("lost_event"):
                     loop.call_later(late, stream.queue.put_nowait, event)
 
+    async def request(self) -> None:
+        """Any request: costs a moment, has to wait while the server demands it, and may fail."""
+        await self.faults.crash_point("call")
+        await asyncio.sleep(self.faults.latency())
+        for begin, end in self.waits:
+            if begin <= _now() < end:
+                sentence = "The server demanded a wait (Retry-After)."
+                raise InfisicalError(Reason.RATE_LIMITED, sentence, retry_after=end - _now())
+        if self.faults.injects("infisical_error"):
+            raise InfisicalError(Reason.UNREACHABLE, "No answer from the server.")
+
     def read(self) -> StoredState:
         """The state as a read shows it: now, or up to 20 s ago while reads lag."""
         if not self.faults.injects("stale_read"):
@@ -388,7 +406,7 @@ class SessionModel:
         await self._call()
         stream = self._server.open_stream()
         try:
-            yield _items(stream)
+            yield items_of(stream)
         finally:
             self._server.close_stream(stream)
 
@@ -408,18 +426,11 @@ class SessionModel:
         return Partition.own(Folder(scope.folder.environment, part.folder.path))
 
     async def _call(self) -> None:
-        faults = self._server.faults
-        await faults.crash_point("call")
-        await asyncio.sleep(faults.latency())
-        for begin, end in self._server.waits:
-            if begin <= _now() < end:
-                sentence = "The server demanded a wait (Retry-After)."
-                raise InfisicalError(Reason.RATE_LIMITED, sentence, retry_after=end - _now())
-        if faults.injects("infisical_error"):
-            raise InfisicalError(Reason.UNREACHABLE, "No answer from the server.")
+        await self._server.request()
 
 
-async def _items(stream: _Stream) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
+async def items_of(stream: _Stream) -> AsyncIterator[SecretEvent | UnrecognizedFrame]:
+    """The items of an open stream until it is cut."""
     while (received := await stream.queue.get()) is not None:
         yield received
     raise StreamEndedError(Reason.STREAM_ENDED, "The stream ended.")

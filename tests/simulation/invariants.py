@@ -25,6 +25,7 @@ from simulation.adversary import STRANGER
 from simulation.cluster_model import Rollout, StoredLedger
 from simulation.environment import WORKLOADS
 from simulation.field_invariants import field_violations
+from simulation.generation_invariants import generation_violations, was_denied
 from simulation.histories import TROUBLE_SECONDS
 from simulation.infisical_model import StoredState, TrueChange
 from simulation.restart_invariants import excuse, may_stay_pending, missing, restart_violations
@@ -54,6 +55,7 @@ def violations(record: RunRecord) -> list[str]:
         *_not_pending(record),
         *_unstable(record),
         *field_violations(record),
+        *generation_violations(record),
         *(() if record.environment.is_plain else restart_violations(record)),
         *(broken for subject in record.subjects for broken in _violations_of(record, subject)),
     ]
@@ -63,7 +65,7 @@ def _violations_of(record: RunRecord, subject: Subject) -> Iterator[str]:
     ledgers = [entry for entry in record.cluster.ledgers if entry.subscription in subject.uids]
     yield from _superfluous(record, subject)
     yield from _not_final(record, subject, ledgers)
-    yield from _blinded(subject, ledgers)
+    yield from _blinded(record, subject, ledgers)
     yield from _unobserved(record, ledgers)
     yield from _unfounded(record, subject, ledgers)
 
@@ -244,6 +246,7 @@ def _ledger_at(record: RunRecord, subject: Subject, at: float) -> Ledger | None:
 def _superfluous(record: RunRecord, subject: Subject) -> Iterator[str]:
     """No workload is restarted without a change, or twice for one revision."""
     is_blind = any(entry.spec.observe is Grade.EVENTS for entry in subject.specs)
+    is_blind |= any(each.ledger.header.grade is Grade.EVENTS for each in _ledgers_of(record, subject))
     for name in WORKLOADS:
         for uid in {workload_in_force.uid for workload_in_force in record.workloads[name]}:
             rollouts = [r for r in _rollouts_of(record, subject) if r.uid == uid]
@@ -354,11 +357,11 @@ def _not_final(record: RunRecord, subject: Subject, ledgers: list[StoredLedger])
         yield f"not final: accepted {_short(accepted)}, true {_short(truth)}"
 
 
-def _blinded(subject: Subject, ledgers: list[StoredLedger]) -> Iterator[str]:
-    """Nobody denies anything here, so events alone are gone by only where a spec asks for it."""
+def _blinded(record: RunRecord, subject: Subject, ledgers: list[StoredLedger]) -> Iterator[str]:
+    """Events alone are gone by only where a spec asks for it, or Infisical itself has denied the list."""
     is_asked = any(entry.spec.observe is Grade.EVENTS for entry in subject.specs)
     for entry in ledgers if not is_asked else ():
-        if entry.ledger.header.grade is Grade.EVENTS:
+        if entry.ledger.header.grade is Grade.EVENTS and not was_denied(record, entry.at):
             yield f"blinded: the state is given up at {entry.at:.2f} without a denied permission"
             return
 

@@ -5,6 +5,7 @@ operator reports.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 
 from infisical_events.api.annotations import resync_key, revision_key
@@ -191,6 +192,12 @@ def _has_state(record: RunRecord, plan: WriterPlan | ManagedPlan, held: SecretWr
     own_content = _own(held.content)
     is_equal = own_content == record.infisical.past[needed].content(plan.folder)
     return is_equal or _index(record, plan, held) >= needed
+
+
+def has_state_since(record: RunRecord, plan: WriterPlan | ManagedPlan, needed: int) -> float:
+    """When a Secret first had the content of a state or of a later one, in seconds; infinite if never."""
+    held = (write for write in record.cluster.secret_writes if write.name == plan.name)
+    return next((write.at for write in held if _has_state(record, plan, write, needed)), math.inf)
 
 
 def _index(record: RunRecord, plan: WriterPlan | ManagedPlan, held: SecretWrite) -> int:

@@ -24,15 +24,18 @@ from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.fair_scheduling import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.ports import Infisical
 from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
 from simulation.adversary import Adversary
 from simulation.cluster_model import NAMESPACE, SERVED, ClusterModel
 from simulation.environment import KEYS, PAYMENTS, PLAIN, SHARED, WORKLOADS, Environment
 from simulation.faults import Crash, Faults
+from simulation.generation_session import GenerationSession
 from simulation.histories import TROUBLE_SECONDS, History
 from simulation.infisical_model import InfisicalModel, SessionModel
 from simulation.secret_writers import Writer
+from simulation.server_generations import GENERATIONS, Servers
 from support.fake_cluster import a_digest_key
 from support.virtual_time import VirtualLoop, virtual_now
 
@@ -89,11 +92,11 @@ class SpecInForce:
 
 @dataclass(slots=True)
 class Subject:
-    """One subscription of the run: its object, also those before it, and its specs."""
+    """One subscription of the run: its object, when each object of its name was made (by uid), its specs."""
 
     name: str
     key: SubscriptionKey
-    uids: set[str]
+    uids: dict[str, float]
     specs: list[SpecInForce]
     creation_times: list[float] = field(default_factory=list)
 
@@ -176,6 +179,9 @@ class SimulationRun:
             infisical.write(PAYMENTS, key)
             infisical.write(SHARED, key)
         infisical.begin()
+        if environment.servers:
+            rng_of_servers = random.Random(f"{history.seed} servers")  # noqa: S311 - a simulation
+            infisical.servers = Servers(infisical, GENERATIONS[environment.servers], rng_of_servers)
         self.adversary = Adversary(cluster, infisical)
         self.record = RunRecord(
             infisical, cluster, self.adversary, environment=environment, faults=self.faults
@@ -228,9 +234,8 @@ class SimulationRun:
     def _subscribe(self, name: str, variant: int) -> Subject:
         spec = spec_of(variant, self._environment, name)
         key = self.record.cluster.create_subscription(NAMESPACE, name, spec)
-        subject = Subject(
-            name, key, {key.uid}, [SpecInForce(asyncio.get_running_loop().time(), parse_spec(spec))]
-        )
+        now = asyncio.get_running_loop().time()
+        subject = Subject(name, key, {key.uid: now}, [SpecInForce(now, parse_spec(spec))])
         self.record.subjects.append(subject)
         return subject
 
@@ -318,8 +323,12 @@ class SimulationRun:
     @asynccontextmanager
     async def _open(
         self, clock: Clock, _namespace: str, _address: str, spec: Spec, _credentials: object
-    ) -> AsyncIterator[SessionModel]:
-        yield SessionModel(self.record.infisical, spec, clock)
+    ) -> AsyncIterator[Infisical]:
+        infisical = self.record.infisical
+        if infisical.servers is None:
+            yield SessionModel(infisical, spec, clock)
+        else:
+            yield GenerationSession(infisical, infisical.servers, spec, clock)
 
     # -- people in Infisical ----------------------------------------------------------------------------
 
@@ -381,8 +390,9 @@ class SimulationRun:
         record.cluster.delete_subscription(subject.key)
         raw = spec_of(self._variant, self._environment)
         subject.key = record.cluster.create_subscription(NAMESPACE, subject.name, raw)
-        subject.uids.add(subject.key.uid)
-        subject.creation_times.append(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        subject.uids[subject.key.uid] = now
+        subject.creation_times.append(now)
         self.kill_operators(self._rng.uniform(0, 2))
 
     def add_subscription(self, variant: int) -> None:

@@ -266,7 +266,7 @@ def _wait_for_sync(
         pending=pending,
         workload=state.workload,
         reason=Reason.RESYNCING,
-        note=str(other) if other else sync.note,
+        note=f"{sync.note}, then {other}" if other else sync.note,
         state=state,
         sync=sync,
     )

@@ -115,6 +115,13 @@ class ReconcileReporter:
         await self.reporter.set_condition(kind, error.reason, str(error), ok=False)
         self.count_read(error.reason)
 
+    async def report_cluster_failure(self, error: KubernetesError) -> None:
+        """The API server did not answer what a read needs: no baseline and no pending restart is stored."""
+        await self.reporter.mark_authenticated()
+        message = f"No change is handled, because a request to the Kubernetes API failed: {error}. Retrying."
+        reason = Reason.KUBERNETES_API_ERROR
+        await self.reporter.set_condition(ConditionType.OBSERVED, reason, message, ok=False)
+
     async def report_not_stored(self, error: KubernetesError) -> None:
         """The ledger could not be written, and no restart is made before it is."""
         await self.reporter.mark_authenticated()

@@ -6,9 +6,11 @@ the restart controller acts on them. `core.ledger.transitions` and `core.restart
 
 import logging
 import secrets
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from infisical_events.api.specs import Action, Mode, Spec
 from infisical_events.core.ledger.acceptance import ReceivedEvent
@@ -35,6 +37,8 @@ from infisical_events.runtime.status.subscription_store import SubscriptionStore
 from infisical_events.runtime.subscription_context import SubscriptionContext
 from infisical_events.runtime.sync.sync_coordinator import SyncCoordinator
 from infisical_events.runtime.triggers import PendingUserRequests
+
+T = TypeVar("T")
 
 _EPOCH_BYTES = 6
 
@@ -108,7 +112,9 @@ class Reconciler:
         await self.snapshot_reader.infisical.login()
         ledger = self.store.ledger
         started = () if ledger else await self._workload_states()
-        fingerprints = await self.sync_coordinator.content_fingerprints(started) if started else {}
+        fingerprints = (
+            await self._reported(self.sync_coordinator.content_fingerprints(started)) if started else {}
+        )
         partial = (
             None
             if is_full or self._has_new_request(ledger)
@@ -128,7 +134,7 @@ class Reconciler:
     async def _workload_states(self) -> tuple[WorkloadState, ...]:
         """The workloads whose Secrets are known by their content, before the first read of Infisical."""
         name = self.context.key.name
-        workloads = (await self.lister.list()).workloads
+        workloads = (await self._reported(self.lister.list())).workloads
         states = [
             await self._workload_state(workload)
             for workload in workloads
@@ -205,7 +211,7 @@ class Reconciler:
         )
         planned, workloads = applied.ledger, None
         if matched := MatchedChanges(selection.selected, import_events):
-            workloads = await self.lister.list()
+            workloads = await self._reported(self.lister.list())
             planned = await self._with_pending(planned, matched, workloads, found.completed)
         elif selection.rejection_reason is not None:
             self.reconcile_reporter.report_not_selected(applied.changes, selection.rejection_reason)
@@ -281,7 +287,8 @@ class Reconciler:
             rollouts = tuple(rollout for rollout in ledger.rollouts if not rollout.has_failed)
             ledger = replace(ledger, resume_at=requests.resume_at, rollouts=rollouts)
         if is_new(requests.restart_at, ledger.restart_at):
-            listed = listed or await self.lister.list()
+            if listed is None:
+                listed = await self._reported(self.lister.list())
             now = self.context.clock()
             planned = add_requested(ledger, self.context.key.name, listed.workloads, now)
             planned = record_unlisted(planned, listed.failures, (), now, is_requested=True)
@@ -290,6 +297,14 @@ class Reconciler:
                 planned = ledger
             ledger = replace(planned, restart_at=requests.restart_at)
         return ledger, listed
+
+    async def _reported(self, request: Awaitable[T]) -> T:
+        """The response of the API server; a failure is reported, since without it no change is stored."""
+        try:
+            return await request
+        except KubernetesError as error:
+            await self.reconcile_reporter.report_cluster_failure(error)
+            raise
 
     async def _write(self, ledger: Ledger, planned_on: Ledger | None) -> None:
         """Store the ledger; a failure is reported, since no restart is made before."""

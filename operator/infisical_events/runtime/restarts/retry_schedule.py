@@ -45,6 +45,9 @@ class RetrySchedule:
             return self.failures.pause()
         self.failures.reset()
         self.conflicts.reset()
+        decided = {(each.pending.uid, each.pending.seq) for each in outcomes}
+        if any((p.uid, p.seq) not in decided for p in ledger.pending if not p.is_watch):
+            return _SHORTEST_PAUSE  # a rollout that was taken back is pending again
         deferred = {each.result for each in outcomes if each.is_pending and not each.is_confirmation_only}
         if Reason.RESYNCING in deferred:
             return self.syncs.pause()

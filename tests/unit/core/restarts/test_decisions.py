@@ -203,6 +203,16 @@ def test_the_other_tool_is_named() -> None:
     )
 
 
+def test_the_sync_before_the_restart_of_another_tool_is_named() -> None:
+    """What is waited for comes first: the other tool acts after it."""
+    state = WorkloadState(MARKED, read_secrets=frozenset({"env"}))
+    waiting = ManagedSecretState("env", "old", is_written=False, error_message="the quota is exceeded")
+    made = decision(gathered(secrets(waiting), state=state, read_secrets={"env": ENV}))
+
+    assert reason(made) is Reason.RESYNCING
+    assert made.note.startswith("secret/env (the quota is exceeded), then annotation secret.reloader")
+
+
 def test_a_workload_that_ignores_other_reloaders() -> None:
     """It is restarted here as well."""
     own = replace(

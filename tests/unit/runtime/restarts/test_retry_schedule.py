@@ -18,6 +18,8 @@ RESTART = Restart(pending=PENDING, workload=a_workload())
 LEFT = a_ledger(None, PENDING)
 ROLLING = a_ledger(rollouts=(rollout_of(RESTART, NOW),))
 NOTHING = a_ledger()
+TAKEN_BACK = replace(a_pending_restart("api", seq=2), reverts=1)
+WATCHED = replace(a_pending_restart("api", seq=2), unconfirmed=Unconfirmed.PROVIDER_TIMED_OUT)
 
 
 def deferred(reason: Reason, seconds: float | None = None) -> RestartOutcome:
@@ -31,6 +33,8 @@ def deferred(reason: Reason, seconds: float | None = None) -> RestartOutcome:
     [
         ([RestartOutcome(Resolve(pending=PENDING, reason=Reason.NO_DATA_CHANGE))], NOTHING, None),
         ([], ROLLING, 1.0),
+        ([deferred(Reason.PAUSED)], a_ledger(None, PENDING, TAKEN_BACK), 0.05),
+        ([deferred(Reason.PAUSED)], a_ledger(None, PENDING, WATCHED), 15.0),
         ([deferred(Reason.WAITING_FOR_WAVE)], LEFT, 1.0),
         ([deferred(Reason.WORKLOAD_MODIFIED)], LEFT, 1.0),
         ([deferred(Reason.PAUSED)], LEFT, 15.0),
