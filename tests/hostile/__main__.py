@@ -34,12 +34,19 @@ def groups_of(attacks: Sequence[Attack], size: int) -> tuple[tuple[Attack, ...],
     return tuple(group for each in range(number) if len(group := tuple(attacks[each::number])) > 1)
 
 
-def run_all(
-    environment: HostileEnvironment, attacks: Sequence[Attack], size: int, seconds: float | None
+def run_alone(
+    environment: HostileEnvironment, attacks: Sequence[Attack], seconds: float | None
 ) -> list[AttackResult]:
-    """Run the attacks one after the other, and then so many at a time."""
-    results = [environment.run([attack], attack.name, seconds) for attack in attacks]
-    for number, group in enumerate(groups_of(attacks, size), 1):
+    """Run the attacks one after the other."""
+    return [environment.run([attack], attack.name, seconds) for attack in attacks]
+
+
+def run_together(
+    environment: HostileEnvironment, groups: Sequence[Sequence[Attack]], seconds: float | None
+) -> list[AttackResult]:
+    """Run the attacks of each group at the same time."""
+    results = []
+    for number, group in enumerate(groups, 1):
         environment.say(f"group {number}: {' '.join(attack.name for attack in group)}")
         results.append(environment.run(group, f"group {number} of {len(group)}", seconds))
     return results
@@ -57,7 +64,8 @@ def main() -> int:
         with control_plane(folder) as cluster:
             resources.serve(partial(kubectl, cluster))
             with hostile_environment(cluster, folder, say, bounds) as environment:
-                results = run_all(environment, attacks, options.at_once, options.seconds)
+                results = [] if options.together else run_alone(environment, attacks, options.seconds)
+                results += run_together(environment, groups_of(attacks, options.at_once), options.seconds)
         if long := places(results, bounds.stall):
             print(f"\nWhere the event loop stood still, the innermost function first:\n{long}")
         print(f"\n{table(results)}\n")
@@ -74,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="print the names of the attacks and end")
     parser.add_argument("--seconds", type=float, help="duration of each attack (default: its own, 8 to 15)")
     parser.add_argument("--at-once", type=int, default=10, help="attacks of a group; 0: no groups")
+    parser.add_argument("--together", action="store_true", help="run the groups only")
     parser.add_argument("--rss", type=float, default=256, help="bound of the operator's memory in MiB")
     parser.add_argument("--stall", type=float, default=250, help="bound of a stall of the event loop in ms")
     parser.add_argument(

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from hostile.disguises import leaked
 from hostile.figures import AttackResult, Bounds, Figures, broken_bounds
 from hostile.neighbour import Neighbour, TimedChange, neighbour
 from hostile.stall_probe import FILE_VARIABLE, UNANSWERED
+from hostile.trap import Trap, trap
 from local_cluster import Cluster
 from support.eventually import DeadlineExceededError
 from support.operator_process import OperatorProcess
@@ -34,37 +34,11 @@ _MIN_CHANGES = 3
 _GONE_SECONDS = 90
 _SETTLING = 1.0
 _BACK_SECONDS = 60
+_LAST_CHARACTERS = 3_000
+_NAMED = 4
 _TREE = Path(__file__).parents[2]
 
 Say = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class Trap:
-    """A port on loopback that must receive no connection."""
-
-    port: int
-    caught: int = 0
-
-
-@contextmanager
-def trap() -> Iterator[Trap]:
-    """Listen until the block ends."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        found = Trap(listening.getsockname()[1])
-
-        def catch() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = listening.accept()
-                    found.caught += 1
-                    connection.close()
-
-        thread = threading.Thread(target=catch, daemon=True)
-        thread.start()
-        yield found
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 @dataclass(slots=True)
@@ -92,10 +66,18 @@ class HostileEnvironment:
             result = AttackResult(name, figures, broken_bounds(figures, self.bounds))
         except (AttackerError, AssertionError, httpx.HTTPError, OSError) as error:
             result = AttackResult(name, failure=f"{type(error).__name__}: {error}")
-        self.say(f"{name}: {result.verdict.partition(chr(10))[0]}")
+        self.say(result.progress)
         if not result.holds:
+            self._say_end()
             self._restart_operator()
         return result
+
+    def _say_end(self) -> None:
+        """Report why a process has ended by itself."""
+        code = self.operator.process.poll() if self.operator.process else None
+        if code is not None:
+            last = self.operator.log.read_text(errors="replace")[-_LAST_CHARACTERS:]
+            self.say(f"  the operator ended with exit code {code}; its log ends with:\n{last}")
 
     def _restart_operator(self) -> None:
         """So that the next attack starts with an operator that no other has damaged."""
@@ -111,7 +93,7 @@ class HostileEnvironment:
             self.neighbour.wait_rolled_out()
             waiting.pause(_SETTLING)
             before = _Before.of(self)
-            with operator_sampler.LeaseSampler(self._lease) as lease:
+            with operator_sampler.OperatorSampler(before.pid, self._lease) as sampler:
                 for each in prepared:
                     each.process.go()
                 applying = threading.Thread(target=_wait_applied, args=(prepared,), daemon=True)
@@ -120,7 +102,7 @@ class HostileEnvironment:
                 self._wait_answering()
             log = self._log_since(before.log)
             missing = [each.process.end() for each in prepared]
-            return self._figures(before, lease, changes, log, prepared, missing)
+            return self._figures(before, sampler, changes, log, prepared, missing)
 
     def _wait_answering(self) -> None:
         """Wait until the event loop is back: a stall is known when it ends, if only by the watchdog."""
@@ -152,7 +134,7 @@ class HostileEnvironment:
     def _figures(
         self,
         before: "_Before",
-        lease: operator_sampler.LeaseSampler,
+        sampler: operator_sampler.OperatorSampler,
         changes: Sequence[TimedChange | None],
         log: bytes,
         prepared: Sequence["_Prepared"],
@@ -172,12 +154,12 @@ class HostileEnvironment:
             changes=tuple(change.own for change in changes if change is not None),
             gross=tuple(change.seconds for change in changes if change is not None),
             unserved=sum(change is None for change in changes),
-            rss=operator_sampler.peak(before.pid),
+            rss=sampler.rss,
             rss_before=before.rss,
             stalls=operator_sampler.stalls_in(self.stalls, before.at),
             is_same_process=not ended and self.operator.process.pid == before.pid,  # type: ignore[union-attr]
-            lease_gap=lease.gap,
-            is_lease_kept=lease.is_kept,
+            lease_gap=sampler.gap,
+            is_lease_kept=sampler.is_kept,
             log=len(log),
             events=events,
             leaks=self._leaks(before, prepared, "\n".join(seen)),
@@ -185,16 +167,15 @@ class HostileEnvironment:
         )
 
     def _leaks(self, before: "_Before", prepared: Sequence["_Prepared"], seen: str) -> tuple[str, ...]:
-        found = [
-            f"{kind} {form}"
-            for each in prepared
-            for kind, text in (
-                ("secret", each.assignment.client_secret),
-                ("token", each.assignment.token),
+        found = {
+            kind: sorted({form for text in texts for form in leaked(text, seen)})
+            for kind, texts in (
+                ("secret", [each.assignment.client_secret for each in prepared]),
+                ("token", [each.assignment.token for each in prepared]),
             )
-            for form in leaked(text, seen)
-        ]
-        return (*found, *(["forbidden connection"] if self.trap.caught > before.caught else []))
+        }
+        leaks = [f"of a {kind} as {_few(forms)}" for kind, forms in found.items() if forms]
+        return (*leaks, *(["to a forbidden port"] if self.trap.caught > before.caught else []))
 
     def _lease(self) -> dict[str, Any]:
         path = f"/apis/coordination.k8s.io/v1/namespaces/{_HOME}/leases/infisical-events-shard-0"
@@ -284,6 +265,11 @@ def _wait_applied(prepared: Sequence[_Prepared]) -> None:
     with suppress(AttackerError):  # `end` reports it
         for each in prepared:
             each.process.wait_applied()
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _by_subscription(events: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -105,6 +105,15 @@ class AttackResult:
         return self.figures is not None and not self.broken and not self.failure
 
     @property
+    def progress(self) -> str:
+        """One line: the verdict and the most important figures, so that an interrupted run has shown them."""
+        verdict = f"{self.name}: {self.verdict.partition(chr(10))[0]}"
+        if self.figures is None:
+            return verdict
+        rss, stall = self.figures.rss / _MIB, self.figures.longest_stall * 1000
+        return f"{verdict} ({self.figures.slowest:.2f} s, {rss:.0f} MiB, {stall:.0f} ms)"
+
+    @property
     def verdict(self) -> str:
         """`holds`, the names of the broken bounds, or the error."""
         return "holds" if self.holds else ", ".join((*self.broken, *filter(None, [self.failure])))

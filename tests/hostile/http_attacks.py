@@ -50,7 +50,7 @@ _ETAG_8BIT = {"ETag": '"\xff\xfe\x80"'}
 ATTACKS = (
     Attack(
         "gzip-bomb",
-        server(lists=payload(headers={"Content-Encoding": "gzip"}), payload=partial(compressed_zeros, 1_024)),
+        server(lists=payload(headers={"Content-Encoding": "gzip"}), payload=partial(compressed_zeros, 256)),
     ),
     Attack(
         "gzip-of-60mib-of-spaces",
@@ -63,14 +63,14 @@ ATTACKS = (
         "gzip-twice",
         server(
             lists=payload(headers={"Content-Encoding": "gzip, gzip"}),
-            payload=lambda: zipped(compressed_zeros(512)),
+            payload=lambda: zipped(compressed_zeros(256)),
         ),
     ),
     Attack(
         "deflate-bomb",
         server(
             lists=payload(headers={"Content-Encoding": "deflate"}),
-            payload=partial(compressed_zeros, 1_024, zlib.MAX_WBITS),
+            payload=partial(compressed_zeros, 256, zlib.MAX_WBITS),
         ),
     ),
     Attack(
@@ -82,13 +82,13 @@ ATTACKS = (
     ),
     Attack(
         "error-gzip-bomb",
-        server(lists=payload(500, {"Content-Encoding": "gzip"}), payload=partial(compressed_zeros, 1_024)),
+        server(lists=payload(500, {"Content-Encoding": "gzip"}), payload=partial(compressed_zeros, 256)),
     ),
     Attack(
         "stream-gzip-bomb",
         server(
             stream=payload(headers=SSE_TYPE | {"Content-Encoding": "gzip"}),
-            payload=partial(compressed_zeros, 1_024, letter=b"\n"),
+            payload=partial(compressed_zeros, 256, letter=b"\n"),
         ),
     ),
     Attack("list-drips", server(lists=then_repeats(_FOUND, chunk(b" "), 0.2)), many(20)),

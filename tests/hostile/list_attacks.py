@@ -7,9 +7,9 @@ from hostile.attack import Attack
 from hostile.replies import (
     JSON_TYPE,
     answers,
+    different_names,
     head,
     listed,
-    names,
     payload,
     secret,
     server,
@@ -23,19 +23,20 @@ _FOUND = head(200, JSON_TYPE | _CHUNKED)
 
 def _in_as_many_folders(number: int) -> bytes:
     template = '{"id":"a","secretKey":"A","version":1,"secretPath":"/payments/%s"}'
-    return f'{{"secrets":[{",".join(template % name for name in names(_LETTERS, 4, number))}]}}'.encode()
+    items = ",".join(template % name for name in different_names(_LETTERS, 4, number))
+    return f'{{"secrets":[{items}]}}'.encode()
 
 
 def _of_one_folder(number: int) -> bytes:
     template = '{"id":"%s","secretKey":"%s","version":1,"secretPath":"/payments"}'
-    items = ",".join(template % (name, name) for name in names(_LETTERS, 4, number))
+    items = ",".join(template % (name, name) for name in different_names(_LETTERS, 4, number))
     return f'{{"secrets":[{items}]}}'.encode()
 
 
 def _in_imports(number: int) -> bytes:
     one_import = '{"environment":"prod","secretPath":"/%s","secrets":[%s]}'
     key = '{"id":"a","secretKey":"A","version":1}'
-    items = ",".join(one_import % (name, key) for name in names(_LETTERS, 4, number))
+    items = ",".join(one_import % (name, key) for name in different_names(_LETTERS, 4, number))
     return f'{{"secrets":[],"imports":[{items}]}}'.encode()
 
 
@@ -52,7 +53,9 @@ def _long_numbers(number: int, digits: int = 4_290) -> bytes:
 
 
 def _different_members(number: int) -> bytes:
-    return f"{{{','.join(f'{json.dumps(name)}:1' for name in names(_LETTERS, 4, number))}}}".encode()
+    return (
+        f"{{{','.join(f'{json.dumps(name)}:1' for name in different_names(_LETTERS, 4, number))}}}".encode()
+    )
 
 
 ATTACKS = (
@@ -78,7 +81,7 @@ ATTACKS = (
     Attack("list-astral", server(lists=payload(), payload=partial(_padded, "\U0001f511", 60 * _MIB))),
     Attack("list-text-60mib", server(lists=payload(), payload=partial(_padded, "a", 60 * _MIB))),
     Attack("list-id-60mib", server(lists=payload(), payload=lambda: _with(id="i" * 60 * _MIB))),
-    Attack("list-key-60mib", server(lists=payload(), payload=lambda: _with(key="k" * 60 * _MIB))),
+    Attack("list-key-60mib", server(lists=payload(), payload=lambda: _with(key="k" * 60 * _MIB, id="i"))),
     Attack(
         "list-path-60mib", server(lists=payload(), payload=lambda: _with(path="/payments" + "/p" * 30 * _MIB))
     ),

@@ -47,16 +47,20 @@ def stalls_in(file: Path, since: float) -> tuple[Stall, ...]:
 
 
 @dataclass(slots=True)
-class LeaseSampler:
-    """Reads the Lease twice a second in a thread of its own, until the block ends.
+class OperatorSampler:
+    """Reads the Lease and the memory twice a second in a thread of its own, until the block ends.
 
     Attributes:
+        pid: The process.
         read: Reads the Lease; raises httpx.HTTPError.
+        rss: The maximum resident memory in bytes; the last one that was seen of a process that has ended.
         holders: All pairs of holder and number of transitions.
         gap: The longest time in seconds by which a renewal was late.
     """
 
+    pid: int
     read: Callable[[], dict[str, Any]]
+    rss: int = 0
     holders: set[tuple[str, int]] = field(default_factory=set)
     gap: float = 0.0
     _ending: threading.Event = field(default_factory=threading.Event)
@@ -71,6 +75,7 @@ class LeaseSampler:
         self._ending.set()
         if self._thread is not None:
             self._thread.join()
+        self.rss = max(self.rss, peak(self.pid))
 
     @property
     def is_kept(self) -> bool:
@@ -79,6 +84,7 @@ class LeaseSampler:
 
     def _sample_forever(self) -> None:
         while not self._ending.wait(_PAUSE):
+            self.rss = max(self.rss, peak(self.pid))
             with suppress(httpx.HTTPError):  # the next sample shows the same
                 self._add(self.read()["spec"])
 

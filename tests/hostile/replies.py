@@ -14,7 +14,7 @@ SSE_TYPE = {"Content-Type": "text/event-stream"}
 _KEY = {"environment": "prod", "secretPath": "/payments", "secretKey": "KEY"}
 
 
-def names(letters: str, length: int, number: int) -> list[str]:
+def different_names(letters: str, length: int, number: int) -> list[str]:
     """So many different names of this length."""
     return ["".join(each) for each in itertools.islice(itertools.product(letters, repeat=length), number)]
 

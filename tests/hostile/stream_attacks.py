@@ -9,10 +9,10 @@ from hostile.replies import (
     SSE_TYPE,
     answers,
     chunk,
+    different_names,
     floods,
     frame,
     head,
-    names,
     server,
     streams,
     streams_payload,
@@ -30,7 +30,7 @@ _IDEOGRAPHS = "".join(map(chr, range(0x4E00, 0x4E00 + 500)))
 
 
 def _event_of_keys(number: int, letters: str = _IDEOGRAPHS) -> bytes:
-    keys = ",".join(f'"{name}"' for name in names(letters, 2, number))
+    keys = ",".join(f'"{name}"' for name in different_names(letters, 2, number))
     place = '"environment":"prod","secretPath":"/payments"'
     body = f'{{"data":{{"eventType":"secret:update","payload":[{{{place},"secretKeys":[{keys}]}}]}}}}'
     return f"event: secret:update\ndata: {body}\n\n".encode()
@@ -39,7 +39,7 @@ def _event_of_keys(number: int, letters: str = _IDEOGRAPHS) -> bytes:
 def _event_of_folders(number: int) -> bytes:
     items = (
         {"environment": "prod", "secretPath": f"/payments/{name}", "secretKey": "A"}
-        for name in names(_LETTERS, 3, number)
+        for name in different_names(_LETTERS, 3, number)
     )
     body = json.dumps(update(*items), separators=(",", ":"))
     return f"event: secret:update\ndata: {body}\n\n".encode()

@@ -12,14 +12,14 @@ from local_cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-_SECONDS = 3.0
+_SECONDS = 2.0
 
 ATTACKS = (
     "list-nested",
-    "gzip-of-60mib-of-spaces",
+    "login-token-odd",
     "etag-8bit",
     "redirect-list-inward",
-    "flood-of-blank-lines",
+    "flood-of-comments",
     "last-restart-of-year-9999",
 )
 
@@ -32,13 +32,3 @@ def test_an_attack_hurts_nobody(private_cluster: Cluster, tmp_path: Path) -> Non
         results = [environment.run([BY_NAME[name]], name, _SECONDS) for name in ATTACKS]
 
     assert all(result.holds for result in results), table(results)
-
-
-def test_a_bound_can_be_broken(private_cluster: Cluster, tmp_path: Path) -> None:
-    """The same run fails by a bound that the operator cannot hold."""
-    install_crd(private_cluster)
-
-    with hostile_environment(private_cluster, tmp_path, print, Bounds(rss=1, neighbour=-1)) as environment:
-        result = environment.run([BY_NAME["control"]], "control", _SECONDS)
-
-    assert result.broken == ("RSS", "neighbour")
