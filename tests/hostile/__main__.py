@@ -48,7 +48,7 @@ def run_together(
     results = []
     for number, group in enumerate(groups, 1):
         environment.say(f"group {number}: {' '.join(attack.name for attack in group)}")
-        results.append(environment.run(group, f"group {number} of {len(group)}", seconds))
+        results.append(environment.run(group, f"group {number} ({len(group)} attacks)", seconds))
     return results
 
 

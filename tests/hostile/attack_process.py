@@ -1,6 +1,7 @@
 """The process of one attack, as `hostile.attacker` runs it, seen from the program that measures."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,11 @@ from threading import Thread
 from typing import Any
 
 from hostile.attacker import Assignment
+
+OWN_TREE = {
+    "PYTHONPATH": os.pathsep.join(str(Path(__file__).parents[2] / name) for name in ("operator", "tests"))
+}
+"""The variable by which a process has the modules of this tree: pytest sets a path for itself only."""
 
 _READY_SECONDS = 90
 _APPLIED_SECONDS = 60
@@ -72,7 +78,12 @@ def attack_process(assignment: Assignment, log: Path) -> Iterator[AttackProcess]
     with (
         log.open("ab") as errors,
         subprocess.Popen(  # noqa: S603 - our own program
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            env=os.environ | OWN_TREE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         ) as process,
     ):
         lines = SimpleQueue[str]()

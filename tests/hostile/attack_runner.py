@@ -1,7 +1,6 @@
 """Runs attacks against one operator beside one neighbour, and measures."""
 
 import json
-import os
 import secrets
 import threading
 import time
@@ -17,7 +16,7 @@ from e2e.faults import waiting
 from e2e.faults.fault_environment import AdminApi
 from hostile import operator_sampler
 from hostile.attack import SUBSCRIPTIONS, Attack
-from hostile.attack_process import AttackerError, AttackProcess, attack_process
+from hostile.attack_process import OWN_TREE, AttackerError, AttackProcess, attack_process
 from hostile.attacker import Assignment
 from hostile.disguises import leaked
 from hostile.figures import AttackResult, Bounds, Figures, broken_bounds
@@ -36,7 +35,8 @@ _SETTLING = 1.0
 _BACK_SECONDS = 60
 _LAST_CHARACTERS = 3_000
 _NAMED = 4
-_TREE = Path(__file__).parents[2]
+_RESTARTS = 600
+"""Per minute: the neighbour alone needs 60, half of the default budget, which has tests of its own."""
 
 Say = Callable[[str], None]
 
@@ -302,16 +302,15 @@ def hostile_environment(
 
 
 def _operator(cluster: Cluster, folder: Path) -> OperatorProcess:
-    """The operator with the chart's defaults, loopback and the silent names allowed, and the probe."""
+    """The operator with the chart's defaults but for addresses and restarts, and the probe."""
     usual = OperatorProcess.for_namespace(_HOME, cluster.kubeconfig, folder)
     flags = dict(zip(usual.command[4::2], usual.command[5::2], strict=True))
     del flags["--namespace"]
-    flags |= {"--log-level": "info", "--log-format": "json"}
+    flags |= {"--log-level": "info", "--log-format": "json", "--max-restarts-per-minute": str(_RESTARTS)}
     patterns = ("http://127.0.0.1:*", "https://127.0.0.1:*", f"http://*{UNANSWERED}")
     del flags["--allowed-address"]
     arguments = [part for flag in flags.items() for part in flag]
     arguments += [part for pattern in patterns for part in ("--allowed-address", pattern)]
     usual.command = [usual.command[0], "-m", "hostile.stall_probe", "run", *arguments]
-    path = os.pathsep.join(str(_TREE / name) for name in ("operator", "tests"))
-    usual.environment = {"PYTHONPATH": path, FILE_VARIABLE: str(folder / "stalls.jsonl")}
+    usual.environment = {**OWN_TREE, FILE_VARIABLE: str(folder / "stalls.jsonl")}
     return usual

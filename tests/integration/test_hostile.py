@@ -16,7 +16,6 @@ _SECONDS = 2.0
 
 ATTACKS = (
     "list-nested",
-    "login-token-odd",
     "etag-8bit",
     "redirect-list-inward",
     "flood-of-comments",
