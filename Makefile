@@ -129,6 +129,10 @@ soak: programs ## Long runs: short streams, an Infisical that dies CYCLES=3 time
 	PYTHONPATH=tests $(bin)/python -m e2e.faults soak --cycles $(CYCLES) $(if $(filter command,$(origin SECONDS)),--seconds $(SECONDS)) \
 		--only "$(ONLY)" $(ARGS)
 
+.PHONY: hostile
+hostile: programs ## Attacks on the real operator beside an honest neighbour: ONLY="list-* flood-*" for some; ends with a table.
+	PYTHONPATH=tests $(bin)/python -m hostile --only "$(ONLY)" $(ARGS)
+
 .PHONY: prove
 prove: programs ## Sync, verify, restart once, follow: ROUNDS=4 runs of each proof, ONLY="order-* halt" for some; ends with a table.
 	PYTHONPATH=tests $(bin)/python -m e2e.restart_order --rounds $(ROUNDS) --only "$(ONLY)" $(ARGS)
