@@ -39,6 +39,9 @@ _FOUND_AGAIN = 65.0
 _IN_FLIGHT = 0.5
 """Seconds after the end of a process in which others do not know its last write."""
 
+_POLLED_WITHIN = 2.0
+"""Seconds from an acknowledgement to the restart, if nothing else is waited for."""
+
 WAS_FIRST = 10.0
 """Seconds that a source which never answers is given to move again, as `docs/resync.md` tells."""
 
@@ -177,8 +180,20 @@ def _is_fresh(
         _has_answered(record, subject, rollout, plan) or _seemed_first(record, subject, rollout, plan)
     ):
         return True
-    is_rejected = isinstance(plan, ManagedPlan) and _is_rejected(record, plan, rollout.at)
-    return is_rejected or is_overdue(record, subject, rollout, pending, plan)
+    if isinstance(plan, ManagedPlan) and (
+        _is_rejected(record, plan, rollout.at) or _is_watched(record, subject, rollout)
+    ):
+        return True
+    return is_overdue(record, subject, rollout, pending, plan)
+
+
+def _is_watched(record: RunRecord, subject: Subject, rollout: Rollout) -> bool:
+    """Whether the Secret is written by another subscription, and the restart is made again if it changes.
+
+    Who does not write a Secret cannot know what its writer waits for. One that has accepted the change and
+    has written nothing for 10 s has mostly found the same data, as `docs/resync.md` tells.
+    """
+    return subject is not record.subjects[0] and rollout.is_unconfirmed
 
 
 def _needed(
@@ -225,8 +240,21 @@ def _has_answered(record: RunRecord, subject: Subject, rollout: Rollout, plan: W
     if plan.kind is INFISICAL_SECRET:  # its content is all that it says, whatever it had read by then
         writes = [w for w in record.cluster.secret_writes if w.name == plan.name]
         return any(w.at >= min(asked) and w.version < rollout.version for w in writes)
+    if _answers_removal(record, rollout, plan):
+        return True
     syncs = record.cluster.writers[plan.name].syncs
     return any(s.begun_at >= min(asked) and s.seen_at - ANSWERS_WITHIN <= rollout.at for s in syncs)
+
+
+def _answers_removal(record: RunRecord, rollout: Rollout, plan: WriterPlan) -> bool:
+    """Whether a sync that began before the request may have been taken for its answer.
+
+    A client that removes a request starts a sync as well, behind the one that the request began. Nothing on
+    the object shows it until it is acknowledged, like a requested one.
+    """
+    longest = 2 * (plan.takes + ANSWERS_WITHIN) + _POLLED_WITHIN
+    removed = (each.at for each in record.adversary.unasked if each.uid == plan.name)
+    return any(at <= rollout.at <= at + longest for at in removed)
 
 
 def _seemed_first(record: RunRecord, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
