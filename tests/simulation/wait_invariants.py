@@ -18,7 +18,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState
@@ -73,6 +73,9 @@ A request that is further ahead is one by a wrong clock, and is sent again.
 
 _RETRIED_WITHIN = 30.0
 """Seconds in which the operator finds out that the API server refuses something no longer."""
+
+_LONGEST_PAUSE = 90.0
+"""Seconds until Infisical is asked again after an error that only a person can correct."""
 
 _OF_TROUBLE: Mapping[str, Reason] = {
     "starting": Reason.SERVER_ERROR,
@@ -259,12 +262,16 @@ def _refusals(record: RunRecord, what: str = "") -> Iterator[_Obstacle]:
 
 
 def _of_servers(record: RunRecord) -> Iterator[_Obstacle]:
-    """In which times Infisical could not be read, and the reason that names it."""
-    for begin, end in record.infisical.waits:
-        yield _Obstacle(begin, end, Reason.RATE_LIMITED)
-    for each in record.infisical.servers.troubles if record.infisical.servers else ():
-        if word := _OF_TROUBLE.get(each.what):
-            yield _Obstacle(each.since, each.until, word)
+    """In which times Infisical could not be read, and the reason that names it.
+
+    One that begins during another is found after the pause that the other demands.
+    """
+    troubles = record.infisical.servers.troubles if record.infisical.servers else ()
+    found = [_Obstacle(begin, end, Reason.RATE_LIMITED) for begin, end in record.infisical.waits]
+    found += [_Obstacle(t.since, t.until, _OF_TROUBLE[t.what]) for t in troubles if t.what in _OF_TROUBLE]
+    for each in found:
+        is_hidden = any(other.since < each.since < other.until for other in found)
+        yield replace(each, since=each.since + _LONGEST_PAUSE) if is_hidden else each
 
 
 def _unnamed(record: RunRecord, uids: Mapping[str, float], wait: _Wait, obstacle: _Obstacle) -> Iterator[str]:
