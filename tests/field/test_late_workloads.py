@@ -15,8 +15,8 @@ DATA_HASH = "reconcile.external-secrets.io/data-hash"
 class SlowProvider(SubscriptionHarness):
     """A Deployment whose Secret an ExternalSecret writes, and syncs when the test says so."""
 
-    def __init__(self, **fields: object) -> None:
-        super().__init__(cooldownSeconds=0, resync={"timeoutSeconds": 600}, **fields)
+    def __init__(self, timeout: int = 600, **fields: object) -> None:
+        super().__init__(cooldownSeconds=0, resync={"timeoutSeconds": timeout}, **fields)
         self.create("app", uses=["env"])
         self.sync("1")
 
@@ -111,3 +111,17 @@ async def test_a_paused_workload_does_not_draw_new_ones_into_an_old_change() -> 
         harness.create("late", uses=["env"])
         await asyncio.sleep(600.0)
         assert harness.rollouts("app", "held", "late") == [1, 0, 0]
+
+
+@in_virtual_time
+async def test_workloads_whose_list_has_failed_do_not_join() -> None:
+    """They were restarted for the change that is still waited for before their kind could not be listed."""
+    harness = SlowProvider(timeout=15)
+    harness.create("other")
+    async with harness:
+        await harness.change(30.0)
+        harness.cluster.refuse_kind("Deployment", "conversion webhook failed")
+        await asyncio.sleep(90.0)
+        harness.cluster.refuse_kind("Deployment", None)
+        await asyncio.sleep(90.0)
+        assert harness.rollouts("app", "other") == [1, 1]

@@ -476,6 +476,15 @@ async def test_a_newer_state_after_a_demanded_wait_is_no_timeout() -> None:
         assert (shop.rollouts("web"), shop.data()) == ([1], {"KEY": "KEY 3"})
 
 
+@in_virtual_time
+async def test_a_read_that_lags_for_seconds_delays_a_secret_by_seconds() -> None:
+    """Two reads in a row show the state of before the change; the Secret does not wait for the next check."""
+    async with Shop() as shop:
+        shop.infisical.lag(4.0)
+        await shop.change(12.0)
+        assert shop.data() == {"KEY": "KEY 2"}
+
+
 # -- two processes ------------------------------------------------------------------------------------
 
 

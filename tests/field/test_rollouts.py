@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from infisical_events.api.resources import EXTERNAL_SECRET, GROUP, WorkloadKind
+from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.core.workloads.pod_states import GENERATION_LABEL, REVISION_LABEL, PodState
+from infisical_events.core.workloads.rollout_progress import RolloutProgress
 from infisical_events.kube.kubernetes_errors import ForbiddenError
+from infisical_events.runtime.limits.restart_budget import RestartBudget
 from support.builders import DAEMON_SET, DEPLOYMENT, ROLLOUT, STATEFUL_SET
 from support.harness import NAMESPACE, SubscriptionHarness
 from support.virtual_time import in_virtual_time, virtual_now
@@ -554,3 +557,33 @@ async def test_a_large_canary_that_restarts_slowly() -> None:
             await asyncio.sleep(480.0)
             assert field.result("front") == "Restarted"
         assert "not restarted yet: pod/old-3" in field.message
+
+
+@in_virtual_time
+async def test_a_rollout_counts_while_its_subscription_is_edited() -> None:
+    """Between two specs no task tracks it; other subscriptions still wait for it."""
+    budget = RestartBudget(most_rolling=1)
+    harness = SubscriptionHarness("web", budget=budget, cooldownSeconds=0)
+    other = SubscriptionKey(NAMESPACE, "other", "uid-of-other")
+    async with harness:
+        harness.roll(RolloutProgress.UNDER_WAY, "web")
+        await harness.change()
+        edit = asyncio.create_task(harness.edit(cooldownSeconds=1))
+        tries = []
+        for _ in range(20):
+            await asyncio.sleep(0.1)
+            tries.append(budget.try_acquire(other, "elsewhere"))
+        await edit
+    assert not any(tries)
+
+
+@in_virtual_time
+async def test_the_rollouts_of_a_suspended_subscription_do_not_count() -> None:
+    """Nothing tracks them, and they would count for ever."""
+    budget = RestartBudget(most_rolling=1)
+    harness = SubscriptionHarness("web", budget=budget, cooldownSeconds=0)
+    async with harness:
+        harness.roll(RolloutProgress.UNDER_WAY, "web")
+        await harness.change()
+        await harness.edit(suspend=True)
+        assert budget.try_acquire(SubscriptionKey(NAMESPACE, "other", "uid-of-other"), "elsewhere")

@@ -177,6 +177,20 @@ async def test_a_writer_that_never_finds_the_change_is_not_waited_for_without_en
         assert (team.rollouts(), team.data()["SMTP"]) == (2, "SMTP 2")
 
 
+@in_virtual_time
+async def test_a_secret_that_was_deleted_is_waited_for_until_its_writer_restores_it() -> None:
+    """New pods could not start without it; the listener still knows who writes it."""
+    team = Team()
+    team.subscribe("writer", a_spec_of("/app", "app-env"))
+    team.subscribe("listener", a_spec_of("/common"))
+    team.deploy("web", ["app-env"])
+    async with serving(team):
+        asyncio.get_running_loop().call_later(3.0, team.cluster.delete_secret, NAMESPACE, "app-env")
+        seen = await restarted_with(team)
+        assert team.rollouts() == 1
+    assert [data.get("SMTP") for data in seen] == ["SMTP 2"]
+
+
 async def _key(team: Team, name: str) -> SubscriptionKey:
     listed = await team.cluster.list_subscriptions((NAMESPACE,))
     return next(each.key for each in listed if each.key.name == name)

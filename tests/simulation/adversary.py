@@ -53,6 +53,9 @@ _REJECTED = SecretRejectedError("a quota rejects the Secret")
 """What only a person can mend."""
 
 
+_BY_TEXT: Mapping[str, KubernetesError] = {str(error): error for error in (*ERRORS.values(), _REJECTED)}
+
+
 @dataclass(slots=True)
 class _Grip:
     """How many more times something is taken back, and how many seconds after it was done."""
@@ -211,15 +214,18 @@ class Adversary:
         )
 
     def _list_again(self, kind: str) -> None:
-        if not self._is_refused(kind):
-            self._cluster.refuse_kind(kind, None)
+        self._cluster.refuse_kind(kind, self._reason_left(kind))
 
     def _call_again(self, method: str) -> None:
-        if not self._is_refused(method):
+        if why := self._reason_left(method):
+            self._cluster.refused_calls[method] = _BY_TEXT[why]
+        else:
             self._cluster.refused_calls.pop(method, None)
 
-    def _is_refused(self, what: str) -> bool:
-        return any(each.what == what and _now() < each.until for each in self.refused)
+    def _reason_left(self, what: str) -> str | None:
+        """Why something is still refused when one of its refusals ends."""
+        left = (each.why for each in reversed(self.refused) if each.what == what and _now() < each.until)
+        return next(left, None)
 
     # -- Secrets of the operator ----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.status.reasons import Reason
 from simulation.cluster_model import StoredStatus
 from simulation.run import RunRecord, Subject
-from simulation.wait_invariants import wait_violations
+from simulation.wait_invariants import IMPORT_READ_AGAIN, import_changes, wait_violations
 
 _MOST_PATCHES = 4
 """Patches of one object for one change: the first one, and three more after growing pauses."""
@@ -121,9 +121,13 @@ def _asked_in_vain(record: RunRecord) -> Iterator[str]:
 
 
 def _not_restored(record: RunRecord) -> Iterator[str]:
-    """A Secret that the operator writes is put right within a minute, if nothing else goes wrong."""
+    """A Secret that the operator writes is put right within a minute, if nothing else goes wrong.
+
+    After some import changed that may be one of its folder, a read that lacks it gives no content for it.
+    """
     for edit in record.adversary.edited:
         until = edit.at + _RESTORED_WITHIN
+        until = max([until, *(at + IMPORT_READ_AGAIN for at in import_changes(record) if at <= until)])
         writes = [each for each in record.cluster.secret_writes if each.name == edit.uid and each.is_ours]
         if not any(edit.at < each.at <= until for each in writes) and _is_calm(record, edit.at, until):
             yield f"not restored: {edit.uid}, edited at {edit.at:.2f}, within a minute"

@@ -50,12 +50,15 @@ def _no_member_reads_events() -> Patch:
 
 @_mutation("every list has its imports")
 def _imports_are_required() -> Patch:
-    real = secret_lists._listed_by_partition
+    real = secret_lists._decoded_list
 
-    def listed(scope: Any, body: Any) -> Any:  # noqa: ANN401 - as listed
-        return real(scope, {**body, "imports": body["imports"]})
+    def decoded(response: Any) -> Any:  # noqa: ANN401 - as decoded
+        body = real(response)
+        if body.imports is None:
+            raise secret_lists._unknown_shape()
+        return body
 
-    return mock.patch.object(secret_lists, "_listed_by_partition", listed)
+    return mock.patch.object(secret_lists, "_decoded_list", decoded)
 
 
 @_mutation("the first route of lists is the only one")

@@ -15,6 +15,7 @@ from typing import Any, cast
 import httpx
 
 from infisical_events.api.specs import Spec
+from infisical_events.core.credentials import UniversalCredentials
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame, decode_frame
@@ -37,7 +38,10 @@ from simulation.server_generations import OpenStream, ServerGeneration, Servers
 from simulation.server_responses import login_response, response_to, stream_generation
 from support.virtual_time import virtual_now
 
-_METHOD = "universal-auth"
+_METHOD, _CREDENTIALS = "universal-auth", UniversalCredentials("client", "secret")
+
+_BOUNDS = frozenset({"max_bytes", "admit"})
+"""Arguments of a request that bound its response: the model's responses are far shorter."""
 
 
 class _PlainKey(DigestKey):
@@ -65,7 +69,7 @@ class _Logins(TokenProvider):
         await self._call()
         response = login_response(self._servers)
         if not httpx.codes.is_success(response.status_code):
-            raise tokens._login_error(error_for(response), _METHOD)
+            raise tokens._login_error(error_for(response), _METHOD, _CREDENTIALS)
         return tokens._token_from(json.loads(response.content), now)
 
 
@@ -79,7 +83,7 @@ class _Client(AuthorizedClient):
     async def _send_once(
         self, method: str, path: str, headers: Mapping[str, str], arguments: Mapping[str, Any]
     ) -> Response:
-        assert not arguments, "the model reads only what is in the URL"
+        assert arguments.keys() <= _BOUNDS, "the model reads only what is in the URL"
         token = await self.token()
         await self._call()
         response = response_to(self._servers, method, path, headers, token)

@@ -94,7 +94,10 @@ class StoredState:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A folder that reads did not find, with what is below it, although it existed."""
+    """A folder that reads did not find, with what is below it, although it existed.
+
+    That of a renamed environment is its root: a subscription that is made meanwhile cannot know its keys.
+    """
 
     folder: Folder
     since: float
@@ -204,6 +207,7 @@ class InfisicalModel:
     def rename_environment(self, slug: str, seconds: float) -> None:
         """Give an environment another slug, and the old one back after a while."""
         self.renamed[slug] = _now() + seconds
+        self.losses.append(Loss(Folder(slug, "/"), _now(), _now() + seconds))
 
     def is_lost(self, folder: Folder) -> bool:
         """Whether reads do not find this folder now."""

@@ -5,8 +5,10 @@ operator reports.
 """
 
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from infisical_events.api.annotations import resync_key, revision_key
 from infisical_events.api.resources import INFISICAL_SECRET
@@ -36,6 +38,9 @@ _FOUND_AGAIN = 65.0
 
 _IN_FLIGHT = 0.5
 """Seconds after the end of a process in which others do not know its last write."""
+
+_POLLED_WITHIN = 2.0
+"""Seconds from an acknowledgement to the restart, if nothing else is waited for."""
 
 WAS_FIRST = 10.0
 """Seconds that a source which never answers is given to move again, as `docs/resync.md` tells."""
@@ -76,15 +81,22 @@ def _epoch_and_seq(rollout: Rollout) -> tuple[str, int]:
 
 
 def pending_of(record: RunRecord, subject: Subject, rollout: Rollout) -> tuple[PendingRestart, Ledger] | None:
-    """The pending restart behind a restart, and the first ledger that had it."""
+    """The pending restart behind a restart, and the first ledger that had it.
+
+    Its changes are those that were left at the restart: an edit of the spec gives up those of folders that
+    are not watched any more, and nothing waits for their Secrets.
+    """
     epoch, seq = _epoch_and_seq(rollout)
-    for entry in record.cluster.ledgers:
-        if entry.subscription not in subject.uids or entry.ledger.epoch != epoch or entry.at > rollout.at:
-            continue
-        for pending in entry.ledger.pending:
-            if (pending.uid, pending.seq) == (rollout.uid, seq):
-                return pending, entry.ledger
-    return None
+    found = [
+        (pending, ledger)
+        for ledger in _ledgers_at(record, subject, rollout.at)
+        for pending in ledger.pending
+        if (ledger.epoch, pending.uid, pending.seq) == (epoch, rollout.uid, seq)
+    ]
+    if not found:
+        return None
+    (first, ledger), (last, _) = found[0], found[-1]
+    return replace(first, changes=last.changes), ledger
 
 
 def _ledgers_at(record: RunRecord, subject: Subject, at: float) -> list[Ledger]:
@@ -168,8 +180,20 @@ def _is_fresh(
         _has_answered(record, subject, rollout, plan) or _seemed_first(record, subject, rollout, plan)
     ):
         return True
-    is_rejected = isinstance(plan, ManagedPlan) and _is_rejected(record, plan, rollout.at)
-    return is_rejected or is_overdue(record, subject, rollout, pending, plan)
+    if isinstance(plan, ManagedPlan) and (
+        _is_rejected(record, plan, rollout.at) or _is_watched(record, subject, rollout)
+    ):
+        return True
+    return is_overdue(record, subject, rollout, pending, plan)
+
+
+def _is_watched(record: RunRecord, subject: Subject, rollout: Rollout) -> bool:
+    """Whether the Secret is written by another subscription, and the restart is made again if it changes.
+
+    Who does not write a Secret cannot know what its writer waits for. One that has accepted the change and
+    has written nothing for 10 s has mostly found the same data, as `docs/resync.md` tells.
+    """
+    return subject is not record.subjects[0] and rollout.is_unconfirmed
 
 
 def _needed(
@@ -216,8 +240,21 @@ def _has_answered(record: RunRecord, subject: Subject, rollout: Rollout, plan: W
     if plan.kind is INFISICAL_SECRET:  # its content is all that it says, whatever it had read by then
         writes = [w for w in record.cluster.secret_writes if w.name == plan.name]
         return any(w.at >= min(asked) and w.version < rollout.version for w in writes)
+    if _answers_removal(record, rollout, plan):
+        return True
     syncs = record.cluster.writers[plan.name].syncs
     return any(s.begun_at >= min(asked) and s.seen_at - ANSWERS_WITHIN <= rollout.at for s in syncs)
+
+
+def _answers_removal(record: RunRecord, rollout: Rollout, plan: WriterPlan) -> bool:
+    """Whether a sync that began before the request may have been taken for its answer.
+
+    A client that removes a request starts a sync as well, behind the one that the request began. Nothing on
+    the object shows it until it is acknowledged, like a requested one.
+    """
+    longest = 2 * (plan.takes + ANSWERS_WITHIN) + _POLLED_WITHIN
+    removed = (each.at for each in record.adversary.unasked if each.uid == plan.name)
+    return any(at <= rollout.at <= at + longest for at in removed)
 
 
 def _seemed_first(record: RunRecord, subject: Subject, rollout: Rollout, plan: WriterPlan) -> bool:
@@ -303,7 +340,7 @@ def _repeated(record: RunRecord) -> Iterator[str]:
                 continue
             if any(is_overdue(record, subject, after, pending_entry[0], plan) for plan in plans):
                 continue
-            if record.adversary.count_taken_back(uid, before.at, after.at):
+            if _is_taken_back(record, before, after):
                 continue
             same = all(_is_same_content(record, plan.name, before, after) for plan in plans)
             if same:
@@ -311,6 +348,17 @@ def _repeated(record: RunRecord) -> Iterator[str]:
                     f"repeated: {after.name} was restarted at {before.at:.2f} and at {after.at:.2f} with the "
                     f"same content ({subject.name})"
                 )
+
+
+def _is_taken_back(record: RunRecord, before: Rollout, after: Rollout) -> bool:
+    """Whether the pod template lost the revision of a restart before the next one.
+
+    Another client wrote it, or a policy stripped all revisions from a patch for another subscription. If this
+    brings the template of before back, its controller keeps the pods that are still alive of it.
+    """
+    key, revision = before.subscription_stamp
+    between = (roll for roll in record.cluster.pods.rolls[before.uid] if before.at < roll.at < after.at)
+    return any(json.loads(roll.template).get(key) != revision for roll in between)
 
 
 def _knows_all(before: Rollout, after: Rollout) -> bool:
@@ -560,7 +608,7 @@ def missing(record: RunRecord, subject: Subject, name: str, due: list[TrueChange
     # Pods of a workload that keeps failing are not replaced by any restart.
     oldest = pods.alive(uid, end)[-1 if pods.is_failing(uid, end) else 0]
     for plan in _sources(record, name):
-        mine = [c for c in due if c.change.scope.folder == plan.folder]
+        mine = [c for c in due if c.change.scope.folder == plan.folder and _has_other_value(c)]
         if not mine:
             continue
         begun_with = _content(record, plan.name, at=oldest.first_created_at)
@@ -576,6 +624,11 @@ def missing(record: RunRecord, subject: Subject, name: str, due: list[TrueChange
                 f"lost: the pods of {name} have {own_content} of {plan.name} in the end, and "
                 f"{mine[-1].change} at {mine[-1].at:.2f} made it {expected} ({subject.name})"
             )
+
+
+def _has_other_value(true: TrueChange) -> bool:
+    """Whether Secrets get another content by a change: the same value written again is only a new version."""
+    return not (true.before and true.after and true.before.has_same_value(true.after))
 
 
 def is_pending(record: RunRecord, subject: Subject, name: str) -> bool:
@@ -629,10 +682,12 @@ def may_stay_pending(record: RunRecord, subject: Subject, name: str) -> str:
     """Why a pending restart may be left in the end; empty if it may not."""
     if record.adversary.is_unlisted_for_ever("Deployment"):
         return "its kind cannot be listed"
+    used = record.environment.workload(name).secrets
     for plan in _sources(record, name) if _is_syncing(subject.spec) else ():
         if isinstance(plan, WriterPlan) and (why := _may_wait_for(record, plan)):
             return why
-    used = record.environment.workload(name).secrets
+    if _is_syncing(subject.spec) and any(_is_unlisted(record, name) for name in used):
+        return "the source of its Secret cannot be listed, and new content is waited for by its marks"
     is_writer = subject is record.subjects[0]
     if not is_writer and any(plan.name in used for plan in record.environment.managed):
         return "another subscription writes its Secret, and is watched for a late write"
@@ -647,6 +702,12 @@ def _may_wait_for(record: RunRecord, plan: WriterPlan) -> str:
         return "its source never answers, and has the same data"
     is_silent = plan.is_hidden or _is_given_up(record, plan)
     return "its source cannot be asked, and syncs by its interval" if is_silent else ""
+
+
+def _is_unlisted(record: RunRecord, secret: str) -> bool:
+    """Whether the source of a Secret cannot be listed in the end: so one with a generator is not known."""
+    kinds = {writer.kind.kind for writer in record.environment.writers if writer.name == secret}
+    return any(map(record.adversary.is_unlisted_for_ever, kinds))
 
 
 def _is_given_up(record: RunRecord, plan: WriterPlan) -> bool:

@@ -18,10 +18,10 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infisical_events.core.paths.scopes import Scope
-from infisical_events.core.snapshots.snapshots import ABSENT, Partition
+from infisical_events.core.snapshots.snapshots import ABSENT, Partition, PartitionState
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import object_name
 from simulation.cluster_model import StoredCondition
@@ -59,14 +59,23 @@ _FOR_ALL = frozenset({Reason.KUBERNETES_API_ERROR, Reason.WORKLOADS_NOT_LISTED})
 _SLACK = 15.0
 """Seconds beyond `resync.timeoutSeconds` after which a sync is not one that makes progress any more."""
 
-_IMPORT_READ_AGAIN = 95.0
+IMPORT_READ_AGAIN = 95.0
 """Seconds in which a Secret waits for an import that changed, and that may be one of its folder.
 
 A minute, and the time until the next check of the Secrets.
 """
 
+_CLOCK_BACK = 60.0
+"""Seconds by which a sync request may be ahead of a clock that went back: its provider has longer then.
+
+A request that is further ahead is one by a wrong clock, and is sent again.
+"""
+
 _RETRIED_WITHIN = 30.0
 """Seconds in which the operator finds out that the API server refuses something no longer."""
+
+_LONGEST_PAUSE = 90.0
+"""Seconds until Infisical is asked again after an error that only a person can correct."""
 
 _OF_TROUBLE: Mapping[str, Reason] = {
     "starting": Reason.SERVER_ERROR,
@@ -170,7 +179,9 @@ def _is_named(record: RunRecord, subject: Subject, wait: _Wait, at: float, found
         return any(word in found.message for word in said) or not _is_calm(record, at - _RETRIED_WITHIN, at)
     if any(reason == Reason.RESYNCING and "(" not in note for reason, note in lines):
         waited = at - _resyncing_since(record, subject, wait, at)
-        return waited <= subject.spec.resync.timeout_seconds + _SLACK
+        is_set_back = any(wait.since <= jump <= at for jump in record.jumps)
+        slack = _SLACK + (_CLOCK_BACK if is_set_back else 0.0)
+        return waited <= subject.spec.resync.timeout_seconds + slack
     return not reasons & _UNNAMED
 
 
@@ -191,10 +202,10 @@ def _secrets(record: RunRecord) -> Iterator[str]:
     uids = record.subjects[0].uids
     for plan in record.environment.managed:
         name = object_name("Secret", plan.name)
-        imports = _import_changes(record)
+        imports = import_changes(record)
         for wait in _outdated(record, plan):
             for at in _checks(record, wait.since, wait.until):
-                if any(found <= at <= found + _IMPORT_READ_AGAIN for found in imports):
+                if any(found <= at <= found + IMPORT_READ_AGAIN for found in imports):
                     continue
                 texts = _texts(record, uids, wait.since, at)
                 observed = _conditions(record, uids, at).get("Observed")
@@ -228,9 +239,9 @@ def _outdated(record: RunRecord, plan: ManagedPlan) -> Iterator[_Wait]:
         yield _Wait(plan.name, begun, math.inf)
 
 
-def _import_changes(record: RunRecord) -> list[float]:
+def import_changes(record: RunRecord) -> list[float]:
     """When the ledger had another accepted state of some import."""
-    uids, before, found = record.subjects[0].uids, None, []
+    uids, before, found = record.subjects[0].uids, dict[Partition, PartitionState](), []
     for entry in record.cluster.ledgers:
         if entry.subscription in uids:
             imports = {part: held.state for part, held in entry.ledger.accepted.items() if part.source}
@@ -251,12 +262,16 @@ def _refusals(record: RunRecord, what: str = "") -> Iterator[_Obstacle]:
 
 
 def _of_servers(record: RunRecord) -> Iterator[_Obstacle]:
-    """In which times Infisical could not be read, and the reason that names it."""
-    for begin, end in record.infisical.waits:
-        yield _Obstacle(begin, end, Reason.RATE_LIMITED)
-    for each in record.infisical.servers.troubles if record.infisical.servers else ():
-        if word := _OF_TROUBLE.get(each.what):
-            yield _Obstacle(each.since, each.until, word)
+    """In which times Infisical could not be read, and the reason that names it.
+
+    One that begins during another is found after the pause that the other demands.
+    """
+    troubles = record.infisical.servers.troubles if record.infisical.servers else ()
+    found = [_Obstacle(begin, end, Reason.RATE_LIMITED) for begin, end in record.infisical.waits]
+    found += [_Obstacle(t.since, t.until, _OF_TROUBLE[t.what]) for t in troubles if t.what in _OF_TROUBLE]
+    for each in found:
+        is_hidden = any(other.since < each.since < other.until for other in found)
+        yield replace(each, since=each.since + _LONGEST_PAUSE) if is_hidden else each
 
 
 def _unnamed(record: RunRecord, uids: Mapping[str, float], wait: _Wait, obstacle: _Obstacle) -> Iterator[str]:

@@ -115,6 +115,7 @@ class FakeInfisical:
         self.listening = asyncio.Event()
         self._streams = list(streams)
         self._project_id, self._key_id, self._clock = project_id, key_id, clock
+        self._lagging: tuple[dict[Partition, PartitionState], float] = ({}, 0.0)
         self._failures: dict[str, tuple[Exception, float]] = {}
         self._queues: list[asyncio.Queue[StreamItem]] = []
         self._closed_at: float | None = None
@@ -147,6 +148,10 @@ class FakeInfisical:
         versions = {**self.partitions[partition].versions, **written}
         self.partitions[partition] = PartitionState.of(versions, self.partitions[partition].rank)
         self.send(SecretEvent(EventType.UPDATE, partition.folder, frozenset({key})))
+
+    def lag(self, seconds: float) -> None:
+        """For so long, reads of values show the present state: a replica lags."""
+        self._lagging = dict(self.partitions), _loop_time() + seconds
 
     def send(self, item: StreamItem) -> None:
         """Send an item on every open stream that has no script."""
@@ -237,8 +242,10 @@ class FakeInfisical:
         await self._called("read_values")
         if self._is_missing(folder):
             raise FolderMissingError(Reason.FOLDER_NOT_FOUND, "The folder does not exist.")
-        shown = {Partition.own(folder): self._state(folder)} | {
-            partition: state for partition, state in self.partitions.items() if partition.folder == folder
+        before, until = self._lagging
+        partitions = before if _loop_time() < until else self.partitions
+        shown = {Partition.own(folder): a_partition_state()} | {
+            partition: state for partition, state in partitions.items() if partition.folder == folder
         }
         values = {
             partition: {

@@ -5,12 +5,19 @@ until the kind is listed. A workload that is created, or opts in, while a change
 started its pods with the content of before.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.specs import Action
-from infisical_events.core.ledger.ledger import Ledger, PendingRestart, Unconfirmed, UnlistedKind
+from infisical_events.core.ledger.ledger import (
+    CLOCK_SKEW,
+    Ledger,
+    PendingRestart,
+    Unconfirmed,
+    UnlistedKind,
+)
 from infisical_events.core.restarts.planner import (
     AffectedWorkload,
     MatchedChanges,
@@ -28,20 +35,27 @@ _JOINING = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class SubscribedWorkloads:
-    """The workloads (by uid) that had opted in when they were listed last; None before the first list."""
+    """The workloads (by uid) that had opted in when their kind was last listed, by kind; none before."""
 
-    uids: frozenset[str] | None = None
+    by_kind: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, listed: WorkloadList, subscription: str) -> "SubscribedWorkloads":
-        """Those of a list."""
-        return cls(frozenset(each.uid for each in listed.workloads if each.is_subscribed_to(subscription)))
+    def updated(self, listed: WorkloadList, subscription: str) -> "SubscribedWorkloads":
+        """Those of a list; a kind that could not be listed keeps those of before."""
+        kinds = {kind.kind for kind in WORKLOAD_KINDS} - listed.failures.keys()
+        subscribed = [each for each in listed.workloads if each.is_subscribed_to(subscription)]
+        found = {kind: frozenset(each.uid for each in subscribed if each.kind.kind == kind) for kind in kinds}
+        return SubscribedWorkloads({**self.by_kind, **found})
 
-    def lacks(self, workload: Workload, since: datetime) -> bool:
-        """Whether the workload has appeared or opted in since; before the first list its age decides."""
-        if self.uids is None:
-            return workload.created_at is not None and workload.created_at > since
-        return workload.uid not in self.uids
+    def lacks(self, workload: Workload, since: datetime, now: datetime) -> bool:
+        """Whether the workload has appeared or opted in since; before the first list its age decides.
+
+        A workload that seems to be made later than now shows that the clock went back, and not its age.
+        """
+        known = self.by_kind.get(workload.kind.kind)
+        if known is None:
+            made = workload.created_at
+            return made is not None and since < made <= now + CLOCK_SKEW
+        return workload.uid not in known
 
 
 def watch_after_baseline(
@@ -145,7 +159,7 @@ def _with_newcomers(ledger: Ledger, new: NewList, now: datetime) -> Ledger:
         and workload.action(new.action) is not Action.RESTART
         and (
             joining := _joining(
-                workload, [each for each in waiting if new.before.lacks(workload, each.since)]
+                workload, [each for each in waiting if new.before.lacks(workload, each.since, now)]
             )
         )
     ]

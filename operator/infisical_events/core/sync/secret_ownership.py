@@ -26,9 +26,9 @@ def other_writer_of(found: SecretMetadata, key: SubscriptionKey) -> str:
     return "" if writer == key.name else writer
 
 
-def is_released(found: SecretMetadata, writer: StoredSubscription | None) -> bool:
+def is_released(secret: str, writer: StoredSubscription | None) -> bool:
     """Whether the subscription of the writer's name, None if it does not exist, has given the Secret up."""
-    return writer is None or writer.is_deleting or found.name not in _managed_names(writer)
+    return writer is None or writer.is_deleting or secret not in _managed_names(writer)
 
 
 def is_claimable(
@@ -44,7 +44,7 @@ def is_claimable(
         and found.is_owned_by_subscription
         and not found.is_deleting
         and key.uid not in found.owner_uids
-        and not is_released(found, writer)
+        and not is_released(found.name, writer)
     )
 
 
@@ -68,7 +68,7 @@ def denial_reason(
             else ""
         )
     other = other_writer_of(found, key)
-    if other and not is_released(found, writer):
+    if other and not is_released(found.name, writer):
         return (
             f"is written by the subscription {other[:253]!a}: choose another name, or remove its entry there"
         )

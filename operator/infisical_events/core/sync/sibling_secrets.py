@@ -65,6 +65,12 @@ def sibling_secret_state(
     )
 
 
+def deleted_secret_state(secret: str, writer: str) -> ManagedSecretState:
+    """The state of a Secret that another client deleted: pods cannot start until its writer restores it."""
+    message = f"deleted, written by {object_name(KIND, writer)}"
+    return ManagedSecretState(name=secret, fingerprint="", is_written=False, error_message=message)
+
+
 def _folder_of(secret: str, writer: StoredSubscription) -> Folder:
     """The folder that the writer makes the Secret from."""
     entries = (writer.spec.get("resync") or {}).get("secrets") or ()

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 _SECRET_CHECK_SECONDS = 30.0
 """Seconds between two reads of the metadata of the Secrets that the subscription writes, at most."""
 
+_STALE_READ_SECONDS = 5.0
+"""The same after a read that lagged behind the accepted state: replicas catch up within seconds."""
+
 
 @dataclass(kw_only=True, slots=True)
 class ReconcileLoop:
@@ -40,6 +43,7 @@ class ReconcileLoop:
     """Seconds between full reads without a trigger."""
     drift_corrector: DriftCorrector | None = None
     _backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=60.0), init=False)
+    _round_backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=60.0), init=False)
     _schedule: ReconcileSchedule = field(default_factory=ReconcileSchedule, init=False)
 
     async def run(self) -> None:
@@ -127,7 +131,9 @@ class ReconcileLoop:
         self._schedule_secret_check()
 
     def _schedule_secret_check(self) -> None:
-        pause = _SECRET_CHECK_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - no herd
+        is_behind = self.drift_corrector is not None and self.drift_corrector.writer.is_behind
+        seconds = _STALE_READ_SECONDS if is_behind else _SECRET_CHECK_SECONDS
+        pause = seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no herd
         self._schedule = self._schedule.secrets_checked(_now(), pause)
 
     async def _restart(self, workloads: WorkloadList | None) -> None:
@@ -137,7 +143,9 @@ class ReconcileLoop:
             pause = await self.restart_controller.run_round(workloads)
         except (KubernetesError, LedgerConflictError) as error:
             log.warning("restart pass failed, retrying", extra=self.context.key.log_fields(error=str(error)))
-            pause = self._backoff.pause()
+            pause = self._round_backoff.pause()
+        else:
+            self._round_backoff.reset()
         self._schedule = self._schedule.restart_round_done(
             begun_at, self.interval if pause is None else pause
         )

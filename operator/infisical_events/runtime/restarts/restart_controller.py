@@ -109,7 +109,7 @@ class RestartController:
         name, action = self.store.key.name, self.policy.action
         new = NewList(subscription=name, action=action, before=self._subscribed, listed=listed)
         late = add_late_workloads(ledger, new, self.clock())
-        self._subscribed = SubscribedWorkloads.of(listed, name)
+        self._subscribed = self._subscribed.updated(listed, name)
         if late == ledger:
             return stored, ledger
         await self.store.write_ledger(late, planned_on=stored)

@@ -33,6 +33,9 @@ from infisical_events.runtime.triggers import PendingUserRequests
 _EDIT_PAUSE = 0.2
 """Seconds between two specs: edits in a loop must not become logins in a loop."""
 
+_UNTRACKED = 10.0
+"""Seconds of a pause after which rollouts do not count any more: nothing tracks them, and so their end."""
+
 _HEALTHY = 60.0
 """Seconds of serving after which earlier failures are forgotten."""
 
@@ -50,6 +53,12 @@ class SubscriptionRunner:
 
     async def run(self) -> None:
         """Serve until the object is deleted or the task is cancelled."""
+        try:
+            await self._run()
+        finally:
+            self._forget_rollouts()
+
+    async def _run(self) -> None:
         backoff = Backoff(first=1.0, longest=60.0)
         now = asyncio.get_running_loop().time
         begun, defect, fields = now(), None, self.key.log_fields()
@@ -71,7 +80,10 @@ class SubscriptionRunner:
                     continue  # reported before the pause
             if now() - begun > _HEALTHY:
                 backoff.reset()
-            await asyncio.sleep(backoff.pause())
+            pause = backoff.pause()
+            if pause > _UNTRACKED:
+                self._forget_rollouts()
+            await asyncio.sleep(pause)
             begun, defect = now(), None
 
     async def _serve_stored(self) -> None:
@@ -95,12 +107,17 @@ class SubscriptionRunner:
             await self._mark_inactive(loaded, too_many_subscriptions(limits.most))
         async with slots:
             loaded.reporter.mark_starting()
-            try:
-                await serve(loaded, serving, self.dependencies, self.user_requests)
-            finally:  # no task tracks its rollouts until it is served again
-                self.dependencies.budget.set_rolling(self.key, frozenset())
+            await serve(loaded, serving, self.dependencies, self.user_requests)
+
+    def _forget_rollouts(self) -> None:
+        """Let the rollouts of the subscription count no more: no task tracks them until it is served again.
+
+        Between two specs they count: they go on, and the next task tracks them at once.
+        """
+        self.dependencies.budget.set_rolling(self.key, frozenset())
 
     async def _mark_inactive(self, loaded: LoadedSubscription, cause: NotServable) -> None:
+        self._forget_rollouts()
         loaded.reporter.mark_inactive(cause.condition)
         if cause.reason is Reason.SUSPENDED:
             self.dependencies.metrics.forget(self.key)  # reads that stop on purpose must not raise an alert

@@ -114,6 +114,11 @@ class ManagedSecretWriter:
         """Of the content of the Secrets that are written, by name."""
         return {name: result.fingerprint for name, result in self.results.items() if result.secret}
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether some Secret is not written because its read did not show the accepted state."""
+        return any(result.error_message == _NOT_ACCEPTED_YET for result in self.results.values())
+
     def folder_of(self, name: str) -> Folder:
         """The folder that the Secret of this name is made from."""
         return next(folder_of(managed) for managed in self.secrets if managed.name == name)

@@ -17,7 +17,7 @@ from infisical_events.core.status.text import escaped
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_ownership import is_released, other_writer_of
 from infisical_events.core.sync.secret_providers import SecretProvider, not_listed_text
-from infisical_events.core.sync.sibling_secrets import sibling_secret_state
+from infisical_events.core.sync.sibling_secrets import deleted_secret_state, sibling_secret_state
 from infisical_events.core.sync.sync_requests import (
     PodContent,
     SecretContent,
@@ -68,6 +68,8 @@ class SyncCoordinator:
     writer: ManagedSecretWriter | None = None
     drift_corrector: DriftCorrector | None = None
     requests: SyncRequestLog = field(init=False)
+    writers: dict[str, str] = field(default_factory=dict, init=False)
+    """The other subscriptions that were seen to write Secrets, by the Secrets' names."""
 
     def __post_init__(self) -> None:
         """The log of requests lasts as long as the coordinator."""
@@ -89,6 +91,7 @@ class SyncCoordinator:
             providers=providers,
             not_listed=listed.failures,
             requests=self.requests,
+            writers=self.writers,
         )
 
     async def _observed(self, provider: SecretProvider) -> SecretProvider:
@@ -201,6 +204,7 @@ class SyncRound:
     providers: tuple[SecretProvider, ...]
     not_listed: Mapping[str, str]
     requests: SyncRequestLog
+    writers: dict[str, str]
     siblings: dict[str, StoredSubscription | None] = field(default_factory=dict)
     checked: frozenset[str] = frozenset()
     """The Secrets whose drift was corrected in this round."""
@@ -304,10 +308,14 @@ class SyncRound:
             secret = await self.secrets.secret(name)
         except ForbiddenError:
             return None
-        writer = other_writer_of(secret, self.key) if secret is not None else ""
+        if secret is not None:
+            self.writers[name] = other_writer_of(secret, self.key)
+        writer = self.writers.get(name, "")
         stored = await self._subscription(writer) if writer else None
-        if secret is None or stored is None or is_released(secret, stored):
+        if stored is None or is_released(name, stored):
             return None
+        if secret is None:
+            return deleted_secret_state(name, writer)
         fingerprint = await self.secrets.written_fingerprint(name)
         restart = (pending, self.ledger)
         return sibling_secret_state(secret, fingerprint, (writer, stored), restart, self.clock())

@@ -257,6 +257,14 @@ async def test_rejected_restarts() -> None:
     assert len(passed.reconciler.rounds) == 3
 
 
+@in_virtual_time
+async def test_failures_with_successes_in_between_are_none_in_a_row() -> None:
+    """A round that is rejected now and then is tried again within seconds, also long after a read."""
+    passed = Passed([a_result()], [KubernetesError("away"), 1.0] * 20 + [None])
+    await passed.for_seconds(INTERVAL * 0.8)
+    assert len(passed.reconciler.rounds) == 41
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
