@@ -364,7 +364,11 @@ REFUSED: dict[str, tuple[Answer, Reason, str]] = {
         Reason.PERMISSION_DENIED,
         "not a member",
     ),
-    "project": (refused(404, "NotFound", "Project with id x not found"), Reason.PROJECT_NOT_FOUND, "id x"),
+    "project": (
+        refused(404, "NotFound", "Project with id x not found"),
+        Reason.PROJECT_NOT_FOUND,
+        "id … not",
+    ),
     "too old": (
         answer(
             404, {"message": f"Route POST:{SUBSCRIBE} not found", "error": "Not Found", "statusCode": 404}

@@ -125,11 +125,11 @@ async def test_refusal_that_is_no_object(body: bytes) -> None:
 
 async def test_braces_are_no_format() -> None:
     """A server's words are not taken for a format."""
-    script = always(refused(403, "PermissionDenied", "{quote} {0} %s {self.__class__}"))
+    script = always(refused(403, "PermissionDenied", "{quote} {0} {self.text} %(self)d"))
     async with serving(script) as server, a_session(server.url) as session:
         with pytest.raises(InfisicalError) as error:
             await read_result(session)
-    assert "{0} %s {self.__class__}" in str(error.value)
+    assert "{quote} {0} {self.text} %(self)" in str(error.value)
 
 
 # -- TLS ----------------------------------------------------------------------------------------------

@@ -323,7 +323,7 @@ LIMITER = {"x-ratelimit-limit": "60", "retry-after": "17"}
 REFUSED: dict[str, tuple[Answer, Reason, str]] = {
     "rights": (refused(403, "PermissionDenied", QUOTE), Reason.PERMISSION_DENIED,
                f"(PermissionDenied: {QUOTE})"),
-    "project": (refused(404, "NotFound", "Project with id x not found"), Reason.PROJECT_NOT_FOUND, "id x"),
+    "project": (refused(404, "NotFound", "Project with id x not found"), Reason.PROJECT_NOT_FOUND, "id …"),
     "issues": (
         refused(422, "ValidationFailure", [{"message": "Required"}, {"message": "Too big"}]),
         Reason.REQUEST_REJECTED,

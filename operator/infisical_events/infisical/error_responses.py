@@ -26,7 +26,7 @@ from infisical_events.infisical.infisical_errors import (
     TokenRejectedError,
     UnknownRouteError,
 )
-from infisical_events.infisical.responses import Response, described, quoted
+from infisical_events.infisical.responses import Response, described, ordinary, quoted
 
 _MAX_QUOTE_LENGTH = 240
 """Characters of a foreign message that are quoted."""
@@ -132,7 +132,8 @@ def _redirect_error(response: Response) -> InfisicalError:
     target = httpx.URL()
     with suppress(httpx.InvalidURL, ValueError):
         target = response.request.url.join(response.headers.get("location", ""))
-    place = f" to {target.scheme}://{single_line(target.host)[:_MAX_HOST_LENGTH]}" if target.host else ""
+    host = ordinary(single_line(target.host)[:_MAX_HOST_LENGTH], response.request)
+    place = f" to {target.scheme}://{host}" if host else ""
     sentence = (
         f"The server redirects{place} (HTTP {response.status_code}): set spec.address to the final address, "
         "and check whether a proxy in between demands a login."

@@ -1,7 +1,7 @@
 """A complete response of an untrusted server, and short quotes of it for people.
 
 `http_client` reads it. A quote is foreign text: truncated, without control characters and without the secrets
-of the request.
+of the request, in whatever form a server may repeat them.
 """
 
 import json
@@ -19,8 +19,21 @@ _MAX_DESCRIPTION_LENGTH = 120
 _MAX_DESCRIBED_BYTES = 64 * 1024
 """Bytes of a body in which a title is searched."""
 
-_MIN_SECRET_LENGTH = 8
-"""Characters; hiding shorter texts would make a message unreadable and protect nothing."""
+_PIECE_LENGTH = 8
+"""Characters of a secret that do not stand in a text by accident."""
+
+_RUN = re.compile(r"\w+")
+
+_ORDINARY = re.compile(
+    r"[aAI]|[A-Z]{2,5}|[A-Z]?[a-z]{2,15}(?:[A-Z][a-z]{2,15}){0,3}|v\d{1,2}|\d{1,5}", re.ASCII
+)
+"""Words as in `secretPath`, `HTTP` and `v4`, and short numbers; no other letters, and not both mixed."""
+
+_NUMBER = re.compile(r"\b\d{1,5}\b")
+_MAX_NUMBERS = 4
+"""Numbers in a text; more may be the codes of characters."""
+
+_REPEATED = re.compile(r"…(?:[^\w\s]*…)+")
 
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,200})", re.IGNORECASE)
 
@@ -48,12 +61,33 @@ def described(response: Response) -> str:
 
 
 def quoted(text: str, request: httpx.Request, limit: int) -> str:
-    """Foreign text in brackets, at most `limit` characters; empty if there is none."""
-    for secret in _sent_secrets(request):
-        if len(secret) >= _MIN_SECRET_LENGTH:
-            text = text.replace(secret, "…")
-    text = single_line(text).strip().rstrip(".")
+    """Foreign text in brackets, at most `limit` characters, without credentials; empty if there is none."""
+    text = ordinary(single_line(text), request).strip().rstrip(".")
     return f" ({text[:limit]})" if text else ""
+
+
+def ordinary(text: str, request: httpx.Request) -> str:
+    """Foreign text with an ellipsis for whatever may be a credential, in any form.
+
+    A server may repeat what was sent to it cut, encoded, reversed or spaced out, also in the error of another
+    request. So only ordinary words stay, and a few short numbers.
+    """
+    plain = _folded(text)
+    if any(piece in plain for secret in _sent_secrets(request) for piece in _pieces_of(_folded(secret))):
+        return "…"
+    text = _REPEATED.sub("…", _RUN.sub(lambda run: run[0] if _ORDINARY.fullmatch(run[0]) else "…", text))
+    return text if len(_NUMBER.findall(text)) <= _MAX_NUMBERS else _NUMBER.sub("…", text)
+
+
+def _folded(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def _pieces_of(secret: str) -> Iterator[str]:
+    """Pieces of a secret that are long enough to be no accident, forwards and backwards."""
+    for letters in (secret, secret[::-1]):
+        for start in range(len(letters) - _PIECE_LENGTH + 1):
+            yield letters[start : start + _PIECE_LENGTH]
 
 
 def _title(page: str) -> str:
