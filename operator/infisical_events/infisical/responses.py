@@ -72,9 +72,10 @@ def ordinary(text: str, request: httpx.Request) -> str:
     A server may repeat what was sent to it cut, encoded, reversed or spaced out, also in the error of another
     request. So only ordinary words stay, and a few short numbers.
     """
-    plain = _folded(text)
-    if any(piece in plain for secret in _sent_secrets(request) for piece in _pieces_of(_folded(secret))):
-        return "…"
+    shown = set(_pieces_of(_folded(text)))
+    for secret in map(_folded, _sent_secrets(request)):
+        if not shown.isdisjoint(_pieces_of(secret)) or not shown.isdisjoint(_pieces_of(secret[::-1])):
+            return "…"
     text = _REPEATED.sub("…", _RUN.sub(lambda run: run[0] if _ORDINARY.fullmatch(run[0]) else "…", text))
     return text if len(_NUMBER.findall(text)) <= _MAX_NUMBERS else _NUMBER.sub("…", text)
 
@@ -83,11 +84,9 @@ def _folded(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
-def _pieces_of(secret: str) -> Iterator[str]:
-    """Pieces of a secret that are long enough to be no accident, forwards and backwards."""
-    for letters in (secret, secret[::-1]):
-        for start in range(len(letters) - _PIECE_LENGTH + 1):
-            yield letters[start : start + _PIECE_LENGTH]
+def _pieces_of(letters: str) -> Iterator[str]:
+    """All pieces that are long enough to be no accident where a secret and a text have one in common."""
+    return (letters[start : start + _PIECE_LENGTH] for start in range(len(letters) - _PIECE_LENGTH + 1))
 
 
 def _title(page: str) -> str:

@@ -215,7 +215,8 @@ class ReconcileReporter:
 
     def _report_unshown(self, report: ReadReport) -> None:
         """The change of an event never showed: an earlier restart covers it, or it was undone."""
-        given_up = [entry for entry in report.received if entry not in report.unshown and entry.event.keys]
+        unshown = frozenset(report.unshown)
+        given_up = [entry for entry in report.received if entry not in unshown and entry.event.keys]
         if given_up and not (report.changes or report.same_values):
             event = given_up[-1].event
             self.reporter.record_skip(
