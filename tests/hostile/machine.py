@@ -5,20 +5,19 @@ of a change: for how long the thread of the operator's event loop was ready to r
 (schedstat, proc(5)), and what the API server takes for the requests that a change needs.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import ClassVar
 
 import httpx
 
+from hostile.repeated import Repeated
+
 REQUESTS_OF_A_CHANGE = 4
 """One after the other: the workloads, the ledger, the Deployment, its patch."""
-
-_PAUSE = 0.1
 
 
 def waited_for_processor(pid: int) -> float:
@@ -28,9 +27,9 @@ def waited_for_processor(pid: int) -> float:
     return 0.0
 
 
-@dataclass(slots=True)
-class ApiReference:
-    """Writes an object again and again from a thread of its own, until the block ends.
+@dataclass
+class ApiReference(Repeated):
+    """Writes an object again and again, until the block ends.
 
     Attributes:
         write: Writes it; raises httpx.HTTPError.
@@ -39,27 +38,16 @@ class ApiReference:
 
     write: Callable[[], object]
     writes: list[tuple[float, float]] = field(default_factory=list)
-    _ending: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._write_forever, name="reference", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
+    pause: ClassVar[float] = 0.1
 
     def mean_since(self, begin: float) -> float:
         """The mean duration of the writes since a moment; 0 if there was none."""
         found = [seconds for at, seconds in tuple(self.writes) if at + seconds >= begin]
         return sum(found) / len(found) if found else 0.0
 
-    def _write_forever(self) -> None:
-        while not self._ending.wait(_PAUSE):
-            begun = time.monotonic()
-            with suppress(httpx.HTTPError):  # a time-out is a long write
-                self.write()
-            self.writes.append((begun, time.monotonic() - begun))
+    def step(self) -> None:
+        """Write once."""
+        begun = time.monotonic()
+        with suppress(httpx.HTTPError):  # a time-out is a long write
+            self.write()
+        self.writes.append((begun, time.monotonic() - begun))

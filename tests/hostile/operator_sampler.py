@@ -1,20 +1,18 @@
 """Samples of the operator's process and of its Lease, while an attack lasts."""
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import httpx
 
 from hostile.figures import Stall
-
-_PAUSE = 0.5
+from hostile.repeated import Repeated
 
 
 def reset_peak(pid: int) -> int:
@@ -46,9 +44,9 @@ def stalls_in(file: Path, since: float) -> tuple[Stall, ...]:
     return tuple(Stall(entry["stall"], entry["place"]) for entry in found)
 
 
-@dataclass(slots=True)
-class OperatorSampler:
-    """Reads the Lease and the memory twice a second in a thread of its own, until the block ends.
+@dataclass
+class OperatorSampler(Repeated):
+    """Reads the Lease and the memory twice a second, until the block ends.
 
     Attributes:
         pid: The process.
@@ -63,18 +61,10 @@ class OperatorSampler:
     rss: int = 0
     holders: set[tuple[str, int]] = field(default_factory=set)
     gap: float = 0.0
-    _ending: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._sample_forever, name="lease", daemon=True)
-        self._thread.start()
-        return self
+    pause: ClassVar[float] = 0.5
 
     def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
+        super().__exit__()
         self.rss = max(self.rss, peak(self.pid))
 
     @property
@@ -82,11 +72,11 @@ class OperatorSampler:
         """Whether the Lease was seen, always with one holder and with the same number of transitions."""
         return len(self.holders) == 1 and all(holder for holder, _ in self.holders)
 
-    def _sample_forever(self) -> None:
-        while not self._ending.wait(_PAUSE):
-            self.rss = max(self.rss, peak(self.pid))
-            with suppress(httpx.HTTPError):  # the next sample shows the same
-                self._add(self.read()["spec"])
+    def step(self) -> None:
+        """Take one sample."""
+        self.rss = max(self.rss, peak(self.pid))
+        with suppress(httpx.HTTPError):  # the next sample shows the same
+            self._add(self.read()["spec"])
 
     def _add(self, spec: dict[str, Any]) -> None:
         self.holders.add((spec.get("holderIdentity") or "", spec.get("leaseTransitions") or 0))
