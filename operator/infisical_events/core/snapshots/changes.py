@@ -47,12 +47,12 @@ class Change:
 
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """One change per scope and key, with the union of its types; sorted."""
+    """One change per scope and key, with the union of its types; sorted by scope and key."""
     types: dict[tuple[Scope, str], frozenset[EventType]] = {}
     for change in changes:
         place = (change.scope, change.key)
         types[place] = types.get(place, frozenset()) | change.types
-    return tuple(sorted((Change(*place, all_types) for place, all_types in types.items()), key=str))
+    return tuple(Change(*place, types[place]) for place in sorted(types))
 
 
 def compacted(changes: Iterable[Change], limit: int = MAX_CHANGES) -> tuple[Change, ...]:

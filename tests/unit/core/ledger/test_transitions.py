@@ -88,7 +88,7 @@ def test_own_and_imported_secrets_are_one_read() -> None:
 
     found = applied(ledger, read_result(1, {OWN: a_partition_state(A=2), IMPORTED: a_partition_state(B=2)}))
 
-    assert found.changes == (a_change("B", IMPORT), a_change("A"))
+    assert found.changes == (a_change("A"), a_change("B", IMPORT))
 
 
 def test_every_change_is_reported() -> None:
