@@ -4,6 +4,7 @@ Only `on.event` is used: no finalizers, no annotations, no daemons, so that the 
 traces of the operator. A handler never waits.
 """
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Iterator
@@ -68,9 +69,22 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 def quiet_kopf() -> None:
-    """Silence the loggers with which kopf logs, with stack traces, the errors that it raises as well."""
+    """Silence what is no defect: errors that kopf raises as well, and the generators that it leaves open.
+
+    The loggers are those with which kopf logs, with stack traces, what it raises. Called in the event loop.
+    """
     for module in ("orchestration", "running"):
         logging.getLogger(f"kopf._core.reactor.{module}").setLevel(logging.CRITICAL)
+    asyncio.get_running_loop().set_exception_handler(_without_open_generators)
+
+
+def _without_open_generators(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handle an error of the loop, but for those of asynchronous generators that it closes at its end.
+
+    kopf leaves its watches to the loop, which closes a generator and those that it awaits at the same time.
+    """
+    if "asyncgen" not in context:
+        loop.default_exception_handler(context)
 
 
 def kopf_settings() -> kopf.OperatorSettings:
