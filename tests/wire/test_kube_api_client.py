@@ -18,7 +18,7 @@ from kubernetes.aio.config import ConfigException
 from infisical_events.api.specs import SecretKeyRef
 from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.kube.api_client import KubeApi, path_of
+from infisical_events.kube.api_client import METADATA_LIST, KubeApi, path_of
 from infisical_events.kube.credential_reader import CredentialReader, MissingKeyError
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.event_recorder import EventRecorder
@@ -102,7 +102,8 @@ def page(names: list[str] | None, following: str = "") -> Answer:
 
 async def listed(kube: KubeApi) -> list[str]:
     """The names in a list."""
-    return [item["name"] async for item in kube.list_metadata(LIST)]
+    found = await kube.list(LIST, lambda item: str(item["metadata"]["name"]), accept=METADATA_LIST)
+    return list(found)
 
 
 # -- lists --------------------------------------------------------------------------------------------
@@ -113,6 +114,38 @@ async def test_pages() -> None:
     pages = {"": page(["a", "b"], "2/x="), "2/x=": page(["c"], "3"), "3": page(["d"])}
     async with reached(paged(pages)) as (kube, _):
         assert await listed(kube) == ["a", "b", "c", "d"]
+
+
+async def test_pages_of_large_objects() -> None:
+    """A page of too many bytes is asked for again in smaller pages, now and the next time."""
+    names = [f"n-{number:03}" for number in range(200)]
+    sizes: list[int] = []
+
+    async def script(request: Request) -> Answer:
+        query = parse_qs(urlsplit(request.target).query)
+        begin, size = int(query.get("continue", ["0"])[0]), int(query["limit"][0])
+        sizes.append(size)
+        following = str(begin + size) if begin + size < len(names) else ""
+        shown = names[begin : begin + size]
+        items = [metadata(name, annotations={"note": "x" * 250_000}) for name in shown]
+        return answer(200, {"metadata": {"continue": following}, "items": items})
+
+    async with reached(script) as (kube, _):
+        assert await listed(kube) == names
+        assert sizes[:3] == [500, 62, 7]
+        assert set(sizes[2:]) == {7}
+        sizes.clear()
+        assert await listed(kube) == names
+        assert set(sizes) == {14}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_object_without_end(count: int) -> None:
+    """A list of which one object alone has too many bytes is an error."""
+    items = [metadata(f"n-{number}", annotations={"note": "x" * 17_000_000}) for number in range(count)]
+    async with reached(always(answer(200, {"metadata": {}, "items": items}))) as (kube, _):
+        with pytest.raises(KubernetesError, match="more than 16777216 bytes"):
+            await listed(kube)
 
 
 async def test_empty_list() -> None:
@@ -400,9 +433,10 @@ def others() -> dict[str, Script]:
 
 
 async def test_workloads() -> None:
-    """All kinds are listed, without those that are being deleted."""
+    """All kinds are listed with the operator's annotations, without those that are being deleted."""
     deleting = metadata("old", deletionTimestamp="2030-01-01T00:00:00Z")
-    annotated = metadata("web", annotations={"a": "b"})
+    own = {"events.infisical.com/auto-reload": "true"}
+    annotated = metadata("web", annotations=own | {"other.tool/note": "x"})
     routes = {
         LIST: always(answer(200, {"items": [annotated, deleting]})),
         LIST.replace("deployments", "statefulsets"): always(page(["db"])),
@@ -413,7 +447,7 @@ async def test_workloads() -> None:
         listed = await WorkloadClient(kube, Discovery(kube)).list("team")
     assert listed.failures == {}
     assert [(w.kind.kind, w.name, w.annotations) for w in listed.workloads] == [
-        ("Deployment", "web", {"a": "b"}),
+        ("Deployment", "web", own),
         ("StatefulSet", "db", {}),
     ]
 

@@ -145,7 +145,12 @@ async def test_a_rollout_with_the_template_of_a_deployment() -> None:
     }
     pod = {"spec": {"containers": [{"envFrom": [{"secretRef": {"name": "env"}}]}]}}
     deployment: dict[str, Any] = {
-        "metadata": {"name": "web", "uid": "d", "resourceVersion": "2", "annotations": {"a": "b"}},
+        "metadata": {
+            "name": "web",
+            "uid": "d",
+            "resourceVersion": "2",
+            "annotations": {"events.infisical.com/wave": "1"},
+        },
         "spec": {"template": pod, "selector": {"matchLabels": {"app": "web"}}},
     }
     empty = {"metadata": {}, "items": []}
@@ -165,7 +170,7 @@ async def test_a_rollout_with_the_template_of_a_deployment() -> None:
         (listed,) = (await client.list("team")).workloads
         state = await client.read("team", "Rollout", "app")
 
-    assert (listed.kind.kind, listed.annotations) == ("Rollout", {"a": "b"})
+    assert (listed.kind.kind, listed.annotations) == ("Rollout", {"events.infisical.com/wave": "1"})
     assert state is not None
     assert state.workload.own_annotations == listed.own_annotations
     assert (state.secrets, state.selector) == ({"env"}, "app=web")

@@ -5,14 +5,14 @@ configuration and authentication are used unchanged.
 """
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any, TypedDict, TypeVar
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.api_client import RequestSerialized
 from kubernetes.aio.client.exceptions import ApiException
@@ -36,6 +36,18 @@ JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
+"""Objects in a page of a list, unless they are large."""
+_PAGE_BYTES = 4 << 20
+"""Bytes of a page that are read; a larger one is asked for again in smaller pages."""
+_SHRINKING = 8
+"""A page that is too large is asked for again with this fraction of its objects."""
+_MAX_BYTES = 16 << 20
+"""Bytes of any other response that are read; an object has at most 1.5 MiB."""
+_LARGE = 256 << 10
+"""Bytes of a response from which on few of them are read and decoded at once."""
+_MOST_LARGE = 4
+"""Large responses that are read and decoded at once: one object may have 1.5 MiB, and several times that
+when it is decoded."""
 _MAX_QUOTE_LENGTH = 500
 """Characters of the API server's message that are quoted."""
 DEFAULT_TIMEOUT = 30.0
@@ -53,6 +65,35 @@ _FIELD_MANAGER_QUERY = {"fieldManager": FIELD_MANAGER}
 _IDENTITY = {"name", "uid", "resourceVersion"}
 
 JSONObject = dict[str, Any]
+T = TypeVar("T")
+
+
+class _ObjectMeta(TypedDict, total=False):
+    """What is used of the metadata in a list; `managedFields` alone would be most of its text."""
+
+    name: str
+    namespace: str
+    uid: str
+    resourceVersion: str
+    generation: int
+    creationTimestamp: str | None
+    deletionTimestamp: str
+    annotations: dict[str, str] | None
+
+
+class _ListedObject(TypedDict, total=False):
+    metadata: _ObjectMeta
+
+
+_ListMeta = TypedDict("_ListMeta", {"continue": str}, total=False)
+
+
+class _MetadataList(TypedDict, total=False):
+    metadata: _ListMeta
+    items: list[_ListedObject] | None
+
+
+_DECODERS: Mapping[str, Callable[[bytes], Any]] = {METADATA_LIST: msgspec.json.Decoder(_MetadataList).decode}
 
 
 def path_of(*segments: str) -> str:
@@ -86,6 +127,10 @@ async def _never_renewed(client: ApiClient) -> ApiClient:
     return client
 
 
+class _LargeResponseError(KubernetesError):
+    """The response has more bytes than are read."""
+
+
 class KubeApi:
     """The API server, with the verbs that the operator uses.
 
@@ -102,6 +147,9 @@ class KubeApi:
         # in one iteration.
         self._client_timeout = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
         self._renewed = renewed
+        self._large = asyncio.Semaphore(_MOST_LARGE)
+        self._page_sizes: dict[str, int] = {}
+        """Of the paths with large objects, how many of them the next list begins with."""
 
     def protected_with(self, own_secret: tuple[str, str]) -> ProtectedObjects:
         """What no subscription may use: this Secret of the operator, and what its own token says."""
@@ -184,29 +232,46 @@ class KubeApi:
             )
         )
 
-    async def list_metadata(self, path: str) -> AsyncIterator[JSONObject]:
-        """The metadata of all objects, as a consistent list in pages; raises KubernetesError.
-
-        Each item has its name, uid and resourceVersion.
-        """
-        async for item in self.list(path, accept=METADATA_LIST):
-            yield item["metadata"]
-
-    async def list(self, path: str, selector: str = "", accept: str = JSON) -> AsyncIterator[JSONObject]:
+    async def list(
+        self, path: str, convert: Callable[[JSONObject], T], *, selector: str = "", accept: str = JSON
+    ) -> tuple[T, ...]:
         """All objects, or those with the labels of `selector`, as a consistent list in pages.
 
+        Each is converted as soon as its page is there: of an object of a megabyte, little is kept. Each has
+        its name, uid and resourceVersion; of METADATA_LIST, only what is used of the metadata.
+
         Raises:
-            KubernetesError: a page could not be read.
+            KubernetesError: a page could not be read; also what `convert` raises.
         """
-        query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
+        query = {"labelSelector": selector} if selector else {}
+        request = _Request(method="GET", path=path, query=query, accept=accept)
+        found: list[T] = []
+        size, following = self._page_sizes.pop(path, _PAGE), ""
         while True:
-            page = await self._call(_Request(method="GET", path=path, query=query, accept=accept))
-            for item in _items_of(page):
-                yield item
-            continue_token = (page.get("metadata") or {}).get("continue")
-            if not continue_token:
-                return
-            query = {**query, "continue": continue_token}
+            try:
+                items, following = await self._page(request, size, following, convert)
+            except _LargeResponseError:
+                if size == 1:
+                    raise
+                size = max(1, size // _SHRINKING)
+                continue
+            found += items
+            if not following:
+                break
+        if size * 2 < _PAGE:
+            self._page_sizes[path] = size * 2  # the next list finds out whether there still are large objects
+        return tuple(found)
+
+    async def _page(
+        self, request: _Request, size: int, following: str, convert: Callable[[JSONObject], T]
+    ) -> tuple[tuple[T, ...], str]:
+        """A page's objects, converted, and the token of the next page; raises _LargeResponseError."""
+        query = {**request.query, "limit": str(size)} | ({"continue": following} if following else {})
+        most = _PAGE_BYTES if size > 1 else _MAX_BYTES
+        async with AsyncExitStack() as permits:
+            page = await self._call_with(permits, replace(request, query=query), most)
+            items = tuple(map(convert, _items_of(page)))
+            return items, (page.get("metadata") or {}).get("continue") or ""
 
     async def watch(self, path: str, version: str, needle: bytes) -> AsyncGenerator[JSONObject, None]:
         """The events of one watch until the server ends it; of objects, those whose text has `needle`.
@@ -249,26 +314,52 @@ class KubeApi:
             raise
 
     async def _call(self, request: _Request) -> JSONObject:
+        async with AsyncExitStack() as permits:
+            return await self._call_with(permits, request, _MAX_BYTES)
+
+    async def _call_with(self, permits: AsyncExitStack, request: _Request, most: int) -> JSONObject:
+        """The decoded response; while it is large, `permits` holds one of the permits for it.
+
+        Raises:
+            _LargeResponseError: it has more than `most` bytes.
+            KubernetesError: any other error.
+        """
         client = self._client
         try:
-            return await self._send(client, request)
+            return await self._send(permits, client, request, most)
         except UnauthorizedError:
             self._client = await self._renewed(client)
             if self._client is client:
                 raise
-        return await self._send(self._client, request)
+        return await self._send(permits, self._client, request, most)
 
-    async def _send(self, client: ApiClient, request: _Request) -> JSONObject:
+    async def _send(
+        self, permits: AsyncExitStack, client: ApiClient, request: _Request, most: int
+    ) -> JSONObject:
         prepared = await _prepared(client, request)
         try:
             async with asyncio.timeout(self._timeout):
                 response = await client.call_api(*prepared, _request_timeout=self._client_timeout)
-                data: bytes = await response.read()  # type: ignore[no-untyped-call] # theirs
+                data = await self._read(permits, response.response, most)
         except (aiohttp.ClientError, OSError, ApiException) as error:
             raise UnknownOutcomeError(f"no response from the API server ({type(error).__name__})") from None
         except ValueError as error:  # a token or an address with characters that no request can have
             raise _request_error(error) from None
-        return _decoded(response.status, data)
+        return _decoded(response.status, data, _DECODERS.get(request.accept, msgspec.json.decode))
+
+    async def _read(self, permits: AsyncExitStack, response: aiohttp.ClientResponse, most: int) -> bytes:
+        parts, size = [], 0
+        try:
+            async for part in response.content.iter_any():
+                size += len(part)
+                if size > most:
+                    raise _LargeResponseError(f"the API server's response has more than {most} bytes")
+                if size > _LARGE >= size - len(part):
+                    await permits.enter_async_context(self._large)
+                parts.append(part)
+        finally:
+            response.close()  # its connection, if it was not read to the end
+        return b"".join(parts)
 
 
 async def _prepared(client: ApiClient, request: _Request) -> RequestSerialized:
@@ -305,12 +396,13 @@ def _items_of(page: JSONObject) -> list[JSONObject]:
     return found
 
 
-def _decoded(status: int, data: bytes) -> JSONObject:
+def _decoded(status: int, data: bytes, decode: Callable[[bytes], Any] = msgspec.json.decode) -> JSONObject:
+    is_success = 200 <= status < 300  # noqa: PLR2004 - success
     try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
+        body = decode(data) if is_success else msgspec.json.decode(data)
+    except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError
         body = None
-    if not 200 <= status < 300:  # noqa: PLR2004 - success
+    if not is_success:
         raise error_for_status(status, _message_of(body))
     if not isinstance(body, dict):
         raise KubernetesError("the API server's response is not an object")
@@ -320,7 +412,7 @@ def _decoded(status: int, data: bytes) -> JSONObject:
 def _watch_event(line: bytes) -> JSONObject:
     """One event of a watch; raises KubernetesError for an error, and when the line is no event."""
     try:
-        event: JSONObject = json.loads(line)
+        event: JSONObject = msgspec.json.decode(line)
         stored = event["object"]
         version = str(stored["metadata"]["resourceVersion"]) if event["type"] != "ERROR" else ""
     except (ValueError, KeyError, TypeError, RecursionError):

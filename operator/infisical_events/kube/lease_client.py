@@ -26,8 +26,7 @@ class LeaseClient:
 
     async def list(self) -> tuple[Lease, ...]:
         """All Leases of the installation, as a consistent list; raises KubernetesError."""
-        found = self._kube.list(self._path, f"{_LABEL}={self._prefix}")
-        return tuple([_lease_of(raw) async for raw in found])
+        return await self._kube.list(self._path, _lease_of, selector=f"{_LABEL}={self._prefix}")
 
     async def write(self, lease: Lease) -> Lease:
         """Create a Lease without version, or replace the given version; returns the stored Lease.

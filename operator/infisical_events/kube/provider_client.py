@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from infisical_events.api.resources import (
     CLUSTER_SECRET_STORE,
     EXTERNAL_SECRET,
+    GROUP,
     INFISICAL_SECRET,
     SECRET_STORE,
     STATIC_SECRET,
@@ -71,7 +72,7 @@ class ProviderClient:
         if kind is None:
             return ()
         try:
-            found = [item async for item in self._kube.list(_path(kind, namespace))]
+            found = await self._kube.list(_path(kind, namespace), _with_own_annotations)
         except ForbiddenError as error:  # no sync can be requested for this kind, which the status reports
             log.warning("cannot list %s, ignoring these providers: %s", kind.kind, error)
             return ()
@@ -114,6 +115,14 @@ class ProviderClient:
         """Apply a merge patch and return the patched provider; raises KubernetesError."""
         patched = await self._kube.merge_patch(_path(provider.kind, namespace, provider.name), body)
         return _parsed(provider.kind, patched) or provider
+
+
+def _with_own_annotations(stored: JSONObject) -> JSONObject:
+    """The provider without the annotations of others, which may have 256 KiB in each object."""
+    metadata = stored["metadata"]
+    annotations = metadata.get("annotations") or {}
+    kept = {key: text for key, text in annotations.items() if key.startswith(f"{GROUP}/")}
+    return {**stored, "metadata": {**metadata, "annotations": kept}}
 
 
 def _store_references(external_secret: JSONObject) -> frozenset[StoreReference]:

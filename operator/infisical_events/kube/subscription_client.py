@@ -4,7 +4,7 @@ from typing import Any
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
-from infisical_events.kube.api_client import KubeApi, path_of
+from infisical_events.kube.api_client import METADATA_LIST, KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
 _BASE = ("apis", GROUP, VERSION)
@@ -41,11 +41,18 @@ class SubscriptionClient:
         """All subscriptions in these namespaces, or in all if there are none; raises KubernetesError."""
         paths = [path_of(*_BASE, "namespaces", name, PLURAL) for name in namespaces]
         paths = paths or [path_of(*_BASE, PLURAL)]
-        return tuple([_listed(raw) for path in paths async for raw in self._kube.list_metadata(path)])
+        return tuple(
+            [
+                subscription
+                for path in paths
+                for subscription in await self._kube.list(path, _listed, accept=METADATA_LIST)
+            ]
+        )
 
 
-def _listed(metadata: dict[str, Any]) -> ListedSubscription:
+def _listed(raw: dict[str, Any]) -> ListedSubscription:
     try:
+        metadata = raw["metadata"]
         key = SubscriptionKey(metadata["namespace"], metadata["name"], metadata["uid"])
         return ListedSubscription(key, metadata["generation"])
     except (KeyError, TypeError):

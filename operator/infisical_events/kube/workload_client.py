@@ -3,7 +3,9 @@
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from infisical_events.api.resources import WORKLOAD_KINDS, Restarting, WorkloadKind
 from infisical_events.api.statuses import parse_time
@@ -54,8 +56,8 @@ class WorkloadClient:
             return ()
         # Of an Argo Rollout, the spec says whose pod template it uses.
         accept = JSON if kind.restarting is Restarting.BY_RESTART_AT else METADATA_LIST
-        found = [item async for item in self._kube.list(_path(kind, namespace), accept=accept)]
-        return tuple(_workload(kind, item) for item in found if "deletionTimestamp" not in item["metadata"])
+        found = await self._kube.list(_path(kind, namespace), partial(_listed, kind), accept=accept)
+        return tuple(workload for workload in found if workload is not None)
 
     async def watch(
         self, kind: WorkloadKind, namespace: str, version: str
@@ -105,15 +107,14 @@ class WorkloadClient:
     async def pod_creation_times(self, namespace: str, selector: str) -> tuple[datetime, ...]:
         """The creation time of each pod with these labels, in whole seconds; raises KubernetesError."""
         path = path_of("api", "v1", "namespaces", namespace, "pods")
-        pods = [item["metadata"] async for item in self._kube.list(path, selector, METADATA_LIST)]
-        living = (pod for pod in pods if "deletionTimestamp" not in pod)
-        return tuple(parse_time(pod["creationTimestamp"]) for pod in living)
+        found = await self._kube.list(path, _creation_time, selector=selector, accept=METADATA_LIST)
+        return tuple(time for time in found if time is not None)
 
     async def list_pods(self, namespace: str, selector: str) -> tuple[PodState, ...]:
         """The pods with these labels, and why they are not ready; raises KubernetesError."""
         path = path_of("api", "v1", "namespaces", namespace, "pods")
         try:
-            return tuple([pod_state_of(pod) async for pod in self._kube.list(path, selector)])
+            return await self._kube.list(path, pod_state_of, selector=selector)
         except (KeyError, TypeError, AttributeError, ValueError):
             raise KubernetesError("the API server's response is not a list of pods") from None
 
@@ -170,6 +171,23 @@ def _annotated(kind: WorkloadKind, stored: JSONObject) -> AnnotatedWorkload:
         )
     except (KeyError, TypeError, AttributeError, ValueError):
         raise KubernetesError(f"the API server's response is not a {kind.kind}") from None
+
+
+def _creation_time(pod: JSONObject) -> datetime | None:
+    """When the pod was created; None if it is being deleted."""
+    metadata = pod["metadata"]
+    return None if "deletionTimestamp" in metadata else parse_time(metadata["creationTimestamp"])
+
+
+def _listed(kind: WorkloadKind, stored: JSONObject) -> Workload | None:
+    """The workload with the annotations that decide, unless it is being deleted.
+
+    Other annotations may have 256 KiB in each object, and all workloads of a namespace are kept at once.
+    """
+    if "deletionTimestamp" in stored["metadata"]:
+        return None
+    workload = _workload(kind, stored)
+    return replace(workload, annotations=workload.own_annotations)
 
 
 def _workload(kind: WorkloadKind, stored: JSONObject) -> Workload:

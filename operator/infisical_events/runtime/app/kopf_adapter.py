@@ -18,12 +18,16 @@ from kopf._cogs.clients.watching import WatchingError  # noqa: TID251 - as above
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.kube.kubeconfig import ClusterAccess, load_connection
+from infisical_events.kube.api_client import METADATA, METADATA_LIST
+from infisical_events.kube.kubeconfig import ClusterAccess, Connection, load_connection
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.sharding.supervisor import Supervisor
 
 _LOGIN_PAUSE = 10.0
 """Seconds between two attempts to load a usable configuration."""
+
+_PAGE = 50
+"""Objects in a page of a list: the annotations of each may have 256 KiB."""
 
 WATCH_ERRORS = (APIError, WatchingError, kopf.LoginError, aiohttp.ClientError)
 """Errors that end kopf without a defect: the CRD was deleted, a list expired, a request was rejected."""
@@ -96,7 +100,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     # It would kill the process ten minutes after kopf has ended, although kopf may run again by then.
     settings.process.ultimate_exiting_timeout = None
     settings.queueing.idle_timeout = 0.05
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = _PAGE
     settings.watching.reconnect_backoff = 1.0
     settings.networking.error_backoffs = _Forever()
     settings.networking.request_timeout = 30.0
@@ -105,27 +109,51 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
+def _session(connection: Connection) -> kopf.AiohttpSession:
+    """Kopf's own session, but it asks for the metadata of subscriptions alone.
+
+    A subscription may have 1.5 MiB, and nothing but its identity, generation and annotations is used here.
+    """
+    info = kopf.ConnectionInfo(
+        server=connection.server,
+        ca_path=connection.ca_path,
+        certificate_path=connection.certificate_path,
+        private_key_path=connection.private_key_path,
+        insecure=connection.is_insecure,
+        scheme=connection.scheme,
+        token=connection.token,
+        proxy_url=connection.proxy,
+        trust_env=connection.trusts_environment,
+    )
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=connection.trusts_environment,
+        middlewares=(_metadata_only,),
+    )
+    return kopf.AiohttpSession(server=connection.server, aiohttp_session=session)
+
+
+async def _metadata_only(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    if request.url.path.endswith(f"/{PLURAL}"):
+        request.headers["Accept"] = METADATA if "watch" in request.url.query else METADATA_LIST
+    return await handler(request)
+
+
 def registry_for(supervisor: Supervisor, access: ClusterAccess) -> kopf.OperatorRegistry:
     """A registry with the handlers that notify the supervisor."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.ConnectionInfo:  # noqa: ANN401 - kopf's keywords
+    async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's keywords
         try:
             connection = await load_connection(access)
         except KubernetesError as error:
             raise kopf.TemporaryError(str(error), delay=_LOGIN_PAUSE) from None
-        return kopf.ConnectionInfo(
-            server=connection.server,
-            ca_path=connection.ca_path,
-            certificate_path=connection.certificate_path,
-            private_key_path=connection.private_key_path,
-            insecure=connection.is_insecure,
-            scheme=connection.scheme,
-            token=connection.token,
-            proxy_url=connection.proxy,
-            trust_env=connection.trusts_environment,
-        )
+        return _session(connection)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def on_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002, ANN401 - kopf's keywords

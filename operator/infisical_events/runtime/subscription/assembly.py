@@ -35,30 +35,35 @@ from infisical_events.runtime.triggers import PendingUserRequests, TriggerQueue
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedSubscription:
-    """One subscription as it was read, and what writes and reports its status."""
+    """What writes and reports the status of one subscription, as of the read of its object."""
 
     context: SubscriptionContext
-    stored: StoredSubscription
     status: StatusBuilder
     store: SubscriptionStore
     reporter: Reporter
 
 
-async def load(dependencies: Dependencies, key: SubscriptionKey) -> LoadedSubscription:
-    """Read a subscription.
+async def read_stored(dependencies: Dependencies, key: SubscriptionKey) -> StoredSubscription:
+    """Read a subscription, which may have a megabyte.
 
     Raises:
         SubscriptionDeletedError: it is being deleted, or another one has its name now.
         KubernetesError: it cannot be read.
     """
-    context = dependencies.context_of(key)
-    stored = await context.cluster.get(key)
+    stored = await dependencies.cluster.get(key)
     if stored.uid != key.uid or stored.is_deleting:
         raise SubscriptionDeletedError
+    return stored
+
+
+def loaded_from(
+    stored: StoredSubscription, dependencies: Dependencies, key: SubscriptionKey
+) -> LoadedSubscription:
+    """What continues from the stored status and ledger."""
+    context = dependencies.context_of(key)
     status = StatusBuilder(stored.status, stored.generation, context.clock)
     return LoadedSubscription(
         context=context,
-        stored=stored,
         status=status,
         store=SubscriptionStore(context, stored, status),
         reporter=Reporter(context, status),

@@ -19,7 +19,7 @@ from infisical_events.runtime.status.subscription_store import (
     SpecChangedError,
     SubscriptionDeletedError,
 )
-from infisical_events.runtime.subscription.assembly import LoadedSubscription, load, serve
+from infisical_events.runtime.subscription.assembly import LoadedSubscription, loaded_from, read_stored, serve
 from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.serving_spec import (
     NotServable,
@@ -88,13 +88,14 @@ class SubscriptionRunner:
 
     async def _serve_stored(self) -> None:
         self.spec_changed.clear()
-        loaded = await load(self.dependencies, self.key)
-        self.user_requests.put(UserRequests.of(loaded.stored.annotations))
-        serving = serving_spec_of(
-            loaded.stored.spec, self.dependencies.default_address, self.dependencies.egress
-        )
+        stored = await read_stored(self.dependencies, self.key)
+        loaded = loaded_from(stored, self.dependencies, self.key)
+        self.user_requests.put(UserRequests.of(stored.annotations))
+        serving = serving_spec_of(stored.spec, self.dependencies.default_address, self.dependencies.egress)
+        del stored  # this task may go on for months
         if isinstance(serving, NotServable):
             await self._mark_inactive(loaded, serving)
+            del loaded
             await self._wait_for_new_spec()
         else:
             await race(self._wait_for_new_spec(), self._run_in_slot(loaded, serving))
@@ -130,7 +131,8 @@ class SubscriptionRunner:
     async def _report_defect(self, defect: Exception) -> None:
         """Report an unexpected error in the status and the metrics; its text is only in the log."""
         self.dependencies.metrics.count_reconcile(self.key, Reason.INTERNAL_ERROR)
-        loaded = await load(self.dependencies, self.key)
+        stored = await read_stored(self.dependencies, self.key)
+        loaded = loaded_from(stored, self.dependencies, self.key)
         message = (
             f"Internal error ({type(defect).__name__}); retrying with backoff. See the operator log for the "
             "stack trace and please report it."
