@@ -16,14 +16,13 @@ from typing import Any, TextIO
 from pythonjsonlogger.json import JsonFormatter
 
 from infisical_events.core.status.text import MAX_MESSAGE_LENGTH, escaped
+from infisical_events.runtime.app.log_budget import LogBudget
 
 _OURS = "infisical_events"
 _MAX_TRACEBACK_LENGTH = 16_384
 
-_MINUTE = 60.0
-
-_BUDGET, _DEBUG_BUDGET = 1_000_000, 10_000_000
-"""Characters per minute, and those at level debug."""
+_BUDGET, _DEBUG_BUDGET = 980_000, 10_000_000
+"""Bytes per minute, and those at level debug; a last line and its traceback may be beyond it."""
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What `logging` itself puts on a record; every other attribute was passed as `extra=`."""
@@ -80,32 +79,29 @@ def _cut(key: str, value: object) -> object:
 
 
 class _BoundedHandler(logging.StreamHandler[TextIO]):
-    """Writes to stderr, at most so many characters per minute; a line says how many lines were left out."""
+    """Writes to stderr within a budget; a line says how many lines were left out."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: LogBudget) -> None:
         super().__init__(sys.stderr)
         self._budget = budget
-        self._spent = self._left_out = 0
-        self._until = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or leave it out."""
-        now = time.monotonic()
-        if now >= self._until:
-            self._until, self._spent = now + _MINUTE, 0
-            if left_out := self._left_out:
-                self._left_out = 0
-                super().emit(_left_out(left_out))
-        if self._spent >= self._budget:
-            self._left_out += 1
-            return
-        super().emit(record)
+        if left_out := self._budget.begin_minute(time.monotonic()):
+            super().emit(_left_out(left_out))
+        if self._budget.admits(_namespace_of(record)):
+            super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record, and count its characters."""
+        """Format a record, and count its bytes."""
         line = super().format(record)
-        self._spent += len(line)
+        self._budget.spend(_namespace_of(record), len(line.encode(errors="replace")) + 1)
         return line
+
+
+def _namespace_of(record: logging.LogRecord) -> str:
+    """The namespace of the subscription that a line is about; empty if it is about none."""
+    return str(getattr(record, "subscription", "")).partition("/")[0]
 
 
 def _left_out(lines: int) -> logging.LogRecord:
@@ -136,7 +132,7 @@ def configure(log_format: LogFormat, level: str) -> None:
         log_format: Text or JSON.
         level: `debug`, `info`, `warning` or `error`.
     """
-    handler = _BoundedHandler(_DEBUG_BUDGET if level.upper() == "DEBUG" else _BUDGET)
+    handler = _BoundedHandler(LogBudget(_DEBUG_BUDGET if level.upper() == "DEBUG" else _BUDGET))
     handler.setFormatter(_JsonFormatter() if log_format is LogFormat.JSON else _TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(_OURS).setLevel(level.upper())
