@@ -17,7 +17,7 @@ from infisical_events.infisical.event_stream import StreamItem, StreamLimits, op
 from infisical_events.infisical.infisical_errors import StreamEndedError
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.tokens import TokenProvider
-from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.infisical.transport.fair_reads import ReadPace
 from support.infisical_sessions import BY_HAND, PROJECT, given
 
 
@@ -70,7 +70,7 @@ async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[
         client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
         # What is beyond the pace would wait, in real time.
         async with open_stream(
-            client, PROJECT, [], StreamLimits(StreamPace(burst=math.inf))
+            client, PROJECT, [], StreamLimits(ReadPace(burst=math.inf))
         ) as received_events:
             yield received_events
 

@@ -25,7 +25,7 @@ from infisical_events.infisical.infisical_errors import (
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session
 from infisical_events.infisical.tokens import TokenProvider
-from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.infisical.transport.fair_reads import ReadPace
 from infisical_sandbox.server import Controls, Ending, Options, Sandbox
 from infisical_sandbox.server.domain import generations
 from support.builders import a_spec, an_entry
@@ -245,7 +245,7 @@ async def listening(url: str, watchdog: float) -> AsyncIterator[AsyncIterator[St
     """A stream under a short watchdog."""
     async with new_client(url, LOOPBACK) as http:
         client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
-        async with open_stream(client, PROJECT, [], StreamLimits(StreamPace(), watchdog)) as received_events:
+        async with open_stream(client, PROJECT, [], StreamLimits(ReadPace(), watchdog)) as received_events:
             yield received_events
 
 

@@ -9,7 +9,7 @@ import pytest
 from fuzz.corpus import A, B, hearings_of
 from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import StreamEndedError
-from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.infisical.transport.fair_reads import ReadPace
 from infisical_events.runtime.limits.fair_scheduling import FairQueue
 from support.virtual_time import in_virtual_time
 
@@ -69,7 +69,7 @@ async def test_turns_are_one_per_iteration_of_the_loop() -> None:
 @in_virtual_time
 async def test_what_is_beyond_a_burst_waits() -> None:
     """At 10 units a second, 100 lines after a burst of 50 take 5 s."""
-    pace, loop = StreamPace(burst=50, per_second=10), asyncio.get_running_loop()
+    pace, loop = ReadPace(burst=50, per_second=10), asyncio.get_running_loop()
     begun = loop.time()
 
     for _ in range(50):
@@ -84,7 +84,7 @@ async def test_what_is_beyond_a_burst_waits() -> None:
 @in_virtual_time
 async def test_a_pause_gives_back_no_more_than_a_burst() -> None:
     """A quiet night is no credit for a flood."""
-    pace, loop = StreamPace(burst=50, per_second=10), asyncio.get_running_loop()
+    pace, loop = ReadPace(burst=50, per_second=10), asyncio.get_running_loop()
     await asyncio.sleep(36_000)
     begun = loop.time()
 

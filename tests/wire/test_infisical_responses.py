@@ -19,7 +19,7 @@ from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session
 from infisical_events.infisical.tokens import TokenProvider
-from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.infisical.transport.fair_reads import ReadPace
 from support.infisical_sessions import (
     BY_HAND,
     LOOPBACK,
@@ -101,7 +101,7 @@ async def test_subscription_that_drips(slow: Answer) -> None:
 
 
 async def _entered(client: AuthorizedClient) -> None:
-    async with open_stream(client, PROJECT, [], StreamLimits(StreamPace(), connecting=0.2)):
+    async with open_stream(client, PROJECT, [], StreamLimits(ReadPace(), connecting=0.2)):
         pass
 
 

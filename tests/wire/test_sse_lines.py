@@ -17,7 +17,7 @@ from fuzz.invariants import cut
 from infisical_events.core.snapshots.events import SecretEvent, UnrecognizedFrame
 from infisical_events.infisical import sse_lines
 from infisical_events.infisical.sse_lines import EventMemory, EventPermit
-from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.infisical.transport.fair_reads import ReadPace
 from infisical_events.runtime.limits.fair_scheduling import FairSemaphore
 from support.virtual_time import in_virtual_time
 
@@ -232,7 +232,7 @@ async def lines_in(chunks: Iterable[bytes | float], permit: EventPermit) -> list
                 yield chunk
 
     async with EventMemory(permit) as memory:
-        return [line async for line in sse_lines.lines_of(arriving(), StreamPace(), memory)]
+        return [line async for line in sse_lines.lines_of(arriving(), ReadPace(), memory)]
 
 
 @in_virtual_time

@@ -41,7 +41,7 @@ from infisical_events.infisical.infisical_errors import (
 )
 from infisical_events.infisical.responses import Response, described
 from infisical_events.infisical.sse_lines import EventMemory, EventPermit, EventTooLongError, lines_of
-from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.infisical.transport.fair_reads import ReadPace
 
 SUBSCRIBE_PATH = "/api/v1/events/subscribe/project-events"
 
@@ -87,7 +87,7 @@ class StreamLimits:
         connecting: Seconds from the request to the headers of the response.
     """
 
-    pace: StreamPace
+    pace: ReadPace
     event_permit: EventPermit = nullcontext
     watchdog: float = WATCHDOG
     connecting: float = _CONNECT_TIMEOUT
@@ -206,7 +206,7 @@ def _is_connection_limit(response: Response) -> bool:
 class _LinewiseResponse:
     """A response that yields one whole line at a time to httpx-sse, which would only split them."""
 
-    def __init__(self, response: httpx.Response, pace: StreamPace, memory: EventMemory) -> None:
+    def __init__(self, response: httpx.Response, pace: ReadPace, memory: EventMemory) -> None:
         self._response = response
         self._pace = pace
         self._memory = memory
@@ -216,9 +216,7 @@ class _LinewiseResponse:
         return lines_of(decompressed(self._response), self._pace, self._memory)
 
 
-async def _items(
-    response: httpx.Response, pace: StreamPace, memory: EventMemory
-) -> AsyncIterator[StreamItem]:
+async def _items(response: httpx.Response, pace: ReadPace, memory: EventMemory) -> AsyncIterator[StreamItem]:
     linewise = cast("httpx.Response", _LinewiseResponse(response, pace, memory))
     try:
         async for sse in httpx_sse.EventSource(linewise).aiter_sse():

@@ -31,7 +31,7 @@ from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.responses import Response, described
 from infisical_events.infisical.sse_lines import EventPermit
 from infisical_events.infisical.transport.address_backoff import AddressBackoffs, BackoffTransport
-from infisical_events.infisical.transport.fair_reads import StreamPace, TakeTurn
+from infisical_events.infisical.transport.fair_reads import PacedTransport, ReadPace, TakeTurn
 from infisical_events.infisical.transport.guarded_transport import new_transport
 from infisical_events.infisical.transport.name_resolver import NameResolver, Resolve
 from infisical_events.infisical.transport.tls import tls_context
@@ -115,7 +115,7 @@ class NamespaceSharing:
         resolve: Resolves host names.
         take_turn: Waits until a connection may take in data.
         backoffs: The waits that servers demand.
-        pace: The pace at which event streams are read.
+        pace: The pace at which responses are read.
         permit: Admits one more body into memory.
         event_permit: Admits one more long event into memory, for a block.
         run_large: Runs large computations.
@@ -125,7 +125,7 @@ class NamespaceSharing:
     resolve: Resolve = field(default_factory=lambda: NameResolver().for_namespace(""))
     take_turn: TakeTurn = _no_turns
     backoffs: AddressBackoffs = field(default_factory=AddressBackoffs)
-    pace: StreamPace = field(default_factory=StreamPace)
+    pace: ReadPace = field(default_factory=ReadPace)
     permit: Permit = _permit_all
     event_permit: EventPermit = nullcontext
     run_large: RunLarge = _run_at_once
@@ -145,9 +145,10 @@ def new_client(
     sharing = sharing or NamespaceSharing()
     denial_reason = functools.partial(egress.denial_reason, address)
     transport = new_transport(address, tls_context(), denial_reason, sharing.resolve, sharing.take_turn)
+    paced = PacedTransport(transport, sharing.pace)
     return httpx.AsyncClient(
         base_url=address,
-        transport=BackoffTransport(transport, sharing.backoffs),
+        transport=BackoffTransport(paced, sharing.backoffs),
         timeout=TIMEOUT,
         follow_redirects=False,
         headers={

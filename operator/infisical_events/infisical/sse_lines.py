@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.infisical.transport.fair_reads import ReadPace
 
 MAX_EVENT_LENGTH = 1024 * 1024
 """Characters; enough for an event with 10,000 keys. Infisical changes 1,000 at once, at most."""
@@ -123,7 +123,7 @@ class LineDecoder:
         return line[glued.end() :] if glued else line
 
 
-async def lines_of(chunks: AsyncIterator[bytes], pace: StreamPace, memory: EventMemory) -> AsyncIterator[str]:
+async def lines_of(chunks: AsyncIterator[bytes], pace: ReadPace, memory: EventMemory) -> AsyncIterator[str]:
     """The lines of a whole stream, at this pace.
 
     Raises:
@@ -131,7 +131,6 @@ async def lines_of(chunks: AsyncIterator[bytes], pace: StreamPace, memory: Event
     """
     decoder = LineDecoder()
     async for chunk in chunks:
-        await pace.chunk()
         for line in decoder.feed(chunk):
             await pace.line(line)
             yield line

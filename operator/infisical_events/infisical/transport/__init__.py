@@ -2,5 +2,5 @@
 
 In reading order: `tls` builds the TLS context; `name_resolver` resolves host names in threads of its own;
 `guarded_transport` connects only to allowed IP addresses; `fair_reads` lets connections take turns, and
-bounds the pace of event streams; `address_backoff` shares the waits that a server demands.
+bounds the pace of their responses; `address_backoff` shares the waits that a server demands.
 """

@@ -23,7 +23,7 @@ from infisical_events.infisical.http_client import NamespaceSharing
 from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session, SessionDependencies
 from infisical_events.infisical.transport.address_backoff import AddressBackoffs
-from infisical_events.infisical.transport.fair_reads import StreamPace
+from infisical_events.infisical.transport.fair_reads import ReadPace
 from infisical_events.infisical.transport.name_resolver import NameResolver
 from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.digest_key_secret import DigestKeySecret
@@ -168,7 +168,7 @@ def infisical_opener(
     """A function that opens sessions with the real HTTP client and the real clock."""
     memory, quota = MemoryPermits(), SecretQuota()
     guard, backoffs, resolver, turns = LoginGuard(), AddressBackoffs(), NameResolver(), FairQueue(0, 0)
-    paces: defaultdict[str, StreamPace] = defaultdict(StreamPace)
+    paces: defaultdict[str, ReadPace] = defaultdict(ReadPace)
 
     def open_infisical(
         namespace: str, address: str, spec: Spec, credentials: CredentialsSource
