@@ -15,7 +15,7 @@ from infisical_events.core.snapshots.events import SecretEvent
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamItem, StreamLimits, open_stream
 from infisical_events.infisical.infisical_errors import StreamEndedError
-from infisical_events.infisical.login_guard import LoginGuard
+from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.infisical.tokens import TokenProvider
 from infisical_events.infisical.transport.fair_reads import ReadPace
 from support.infisical_sessions import BY_HAND, PROJECT, given
@@ -67,7 +67,7 @@ async def hearings_of(chunks: Iterable[bytes], **headers: str) -> AsyncIterator[
     told = {"Content-Type": "text/event-stream", **headers}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=told, content=body()))
     async with httpx.AsyncClient(transport=transport, base_url="http://i.example") as http:
-        client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
+        client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), SharedLogins()))
         # What is beyond the pace would wait, in real time.
         async with open_stream(
             client, PROJECT, [], StreamLimits(ReadPace(burst=math.inf))

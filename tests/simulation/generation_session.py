@@ -27,9 +27,9 @@ from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.error_responses import error_for
 from infisical_events.infisical.event_stream import StreamItem, _subscribe_error
 from infisical_events.infisical.infisical_errors import TokenRejectedError
-from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.responses import Response
 from infisical_events.infisical.session import Session, SessionDependencies
+from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.infisical.tokens import HeldToken, TokenProvider
 from infisical_sandbox.server.domain import events, subscriptions
 from infisical_sandbox.server.domain.generations import EventType
@@ -72,6 +72,9 @@ class _Logins(TokenProvider):
             raise tokens._login_error(error_for(response), _METHOD, _CREDENTIALS)
         return tokens._token_from(json.loads(response.content), now)
 
+    def drop(self, token: HeldToken) -> None:
+        """Nobody else has it: each subscription of the model has an identity of its own."""
+
 
 class _Client(AuthorizedClient):
     """Sends to some replica; may fail on the way as any request."""
@@ -107,7 +110,7 @@ class GenerationSession(Session):
     ) -> None:
         self._infisical, self._servers = infisical, servers
         client = _Client(servers, infisical.request)
-        shared = SessionDependencies(LoginGuard(), _plain_key, EgressPolicy())
+        shared = SessionDependencies(SharedLogins(), _plain_key, EgressPolicy())
         super().__init__(client, spec, clock, shared)
 
     async def read_snapshot(self, scopes: tuple[Scope, ...]) -> Snapshot:

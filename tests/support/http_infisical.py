@@ -17,8 +17,8 @@ import httpx
 from infisical_events.api.specs import Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.infisical import http_client
-from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session, SessionDependencies
+from infisical_events.infisical.shared_logins import SharedLogins
 from support.fake_cluster import a_digest_key
 from support.harness import NAMESPACE, SubscriptionHarness
 from support.infisical_sessions import LOOPBACK, TOKEN
@@ -85,7 +85,7 @@ class HttpInfisical:
     arrived: list[tuple[str, str, float]] = field(default_factory=list)
     is_go: bool = False
     shared: SessionDependencies = field(
-        default_factory=lambda: SessionDependencies(LoginGuard(), a_digest_key, LOOPBACK)
+        default_factory=lambda: SessionDependencies(SharedLogins(), a_digest_key, LOOPBACK)
     )
     _queues: list[asyncio.Queue[bytes]] = field(default_factory=list)
     _ids: Any = field(default_factory=lambda: itertools.count(1))

@@ -13,8 +13,8 @@ from infisical_events.core.credentials import (
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sync.value_digests import DigestKey
 from infisical_events.infisical.http_client import NamespaceSharing
-from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session, SessionDependencies
+from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.runtime.clock import utc_now
 from infisical_sandbox.server import Sandbox
 from support.builders import a_spec, an_entry
@@ -53,7 +53,7 @@ async def a_session(
     address: str,
     spec: Spec | None = None,
     credentials: Credentials | CredentialsSource = BY_HAND,
-    attempts: LoginGuard | None = None,
+    attempts: SharedLogins | None = None,
     digest_key: DigestKey = DIGEST_KEY,
     sharing: NamespaceSharing | None = None,
 ) -> AsyncIterator[Session]:
@@ -63,7 +63,7 @@ async def a_session(
     async def key() -> DigestKey:
         return digest_key
 
-    shared = SessionDependencies(attempts or LoginGuard(), key, LOOPBACK, sharing or NamespaceSharing())
+    shared = SessionDependencies(attempts or SharedLogins(), key, LOOPBACK, sharing or NamespaceSharing())
     async with Session.opened(address, spec or a_spec(), source, utc_now, shared) as session:
         yield session
 

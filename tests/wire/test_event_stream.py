@@ -22,8 +22,8 @@ from infisical_events.infisical.infisical_errors import (
     StreamRefusedError,
     TokenRejectedError,
 )
-from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session
+from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.infisical.tokens import TokenProvider
 from infisical_events.infisical.transport.fair_reads import ReadPace
 from infisical_sandbox.server import Controls, Ending, Options, Sandbox
@@ -244,7 +244,7 @@ async def test_broken_chunk() -> None:
 async def listening(url: str, watchdog: float) -> AsyncIterator[AsyncIterator[StreamItem]]:
     """A stream under a short watchdog."""
     async with new_client(url, LOOPBACK) as http:
-        client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
+        client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), SharedLogins()))
         async with open_stream(client, PROJECT, [], StreamLimits(ReadPace(), watchdog)) as received_events:
             yield received_events
 

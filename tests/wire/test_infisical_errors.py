@@ -23,7 +23,7 @@ from support.infisical_sessions import TOKEN, UNIVERSAL, UNIVERSAL_LOGIN, a_sess
 from support.scripted_server import After, Answer, Request, Script, always, answer, serving
 
 JWT = "canary-service-account-jwt"
-CREDENTIALS = [UNIVERSAL, KubernetesCredentials("canary-identity", JWT)]
+CREDENTIALS = [UNIVERSAL, KubernetesCredentials("canary-identity", "team/app", JWT)]
 CONFIDENCES = (TOKEN, UNIVERSAL.client_secret, JWT)
 
 

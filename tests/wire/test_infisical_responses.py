@@ -16,8 +16,8 @@ from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamLimits, open_stream
 from infisical_events.infisical.http_client import new_client
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session
+from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.infisical.tokens import TokenProvider
 from infisical_events.infisical.transport.fair_reads import ReadPace
 from support.infisical_sessions import (
@@ -94,7 +94,7 @@ SLOW_HEAD = Answer((b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 10_000), pause
 async def test_subscription_that_drips(slow: Answer) -> None:
     """A subscription whose head, or whose refusal, does not come to its end is given up."""
     async with serving(always(slow)) as server, new_client(server.url, LOOPBACK) as http:
-        client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), LoginGuard()))
+        client = AuthorizedClient(http, TokenProvider(http, given(BY_HAND), SharedLogins()))
         error = await failure(_entered(client))
     assert error.reason is Reason.UNREACHABLE
     assert "No complete response within 0.2 s" in str(error)

@@ -1,6 +1,7 @@
 """A token whenever one is needed: never asked for twice at once, never again soon after a refusal."""
 
 import asyncio
+import gc
 import pickle
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -17,8 +18,8 @@ from infisical_events.core.credentials import (
 from infisical_events.core.paths.scopes import Scope
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError, TokenRejectedError
-from infisical_events.infisical.login_guard import MAX_PROVEN, LoginGuard
 from infisical_events.infisical.session import Session
+from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_sandbox.server import Controls, Options, ResponseFault, Sandbox
 from infisical_sandbox.server.domain.records import KubernetesSettings, LockoutSettings, TokenSettings
 from support import leaks
@@ -38,7 +39,7 @@ from support.scripted_server import After, Answer, Request, Script, always, answ
 PassTime = Callable[[float], None]
 SCOPES = (Scope.parse("prod:/a"),)
 NOTHING = answer(200, {"secrets": [], "imports": []})
-KUBERNETES = KubernetesCredentials("identity", "canary-jwt")
+KUBERNETES = KubernetesCredentials("identity", "team/app", "canary-jwt")
 METHODS = pytest.mark.parametrize(
     ("credentials", "path", "body"),
     [
@@ -93,7 +94,7 @@ async def test_kubernetes_login_at_an_infisical() -> None:
     async with serving(always(answer(201, review))) as cluster:
         options = Options(kubernetes=KubernetesSettings(cluster.url, namespaces=("team",)))
         async with Sandbox.in_thread(options) as sandbox:
-            credentials = KubernetesCredentials(sandbox.identity_id, "canary-jwt")
+            credentials = KubernetesCredentials(sandbox.identity_id, "team/app", "canary-jwt")
             async with a_session(sandbox.url, credentials=credentials) as session:
                 await session.login()
     assert cluster.requests[0].json()["spec"]["token"] == "canary-jwt"
@@ -105,7 +106,7 @@ async def test_kubernetes_login_refused_by_the_cluster() -> None:
     async with serving(always(answer(201, review))) as cluster:
         options = Options(kubernetes=KubernetesSettings(cluster.url))
         async with Sandbox.in_thread(options) as sandbox:
-            credentials = KubernetesCredentials(sandbox.identity_id, "canary-jwt")
+            credentials = KubernetesCredentials(sandbox.identity_id, "team/app", "canary-jwt")
             async with a_session(sandbox.url, credentials=credentials) as session:
                 error = await caught(session)
     assert error.reason is Reason.CREDENTIALS_REJECTED
@@ -208,7 +209,7 @@ async def test_lockout_is_never_provoked(pass_time: PassTime) -> None:
 
 @asynccontextmanager
 async def sessions(
-    count: int, address: str, credentials: Credentials, attempts: LoginGuard
+    count: int, address: str, credentials: Credentials, attempts: SharedLogins
 ) -> AsyncIterator[list[Session]]:
     """Sessions of one process."""
     async with AsyncExitStack() as stack:
@@ -220,7 +221,7 @@ async def test_lockout_is_never_provoked_together(pass_time: PassTime) -> None:
     """Many subscriptions with the same wrong credentials do not lock the identity out between them."""
     async with Sandbox.in_thread(Options(lockout=LockoutSettings(threshold=2))) as sandbox:
         wrong = UniversalCredentials(sandbox.client_id, "wrong")
-        async with sessions(20, sandbox.url, wrong, LoginGuard()) as together:
+        async with sessions(20, sandbox.url, wrong, SharedLogins()) as together:
             for _ in range(5):
                 errors = await asyncio.gather(*map(caught, together))
                 assert {error.reason for error in errors} == {Reason.CREDENTIALS_REJECTED}
@@ -231,7 +232,7 @@ async def test_lockout_is_never_provoked_together(pass_time: PassTime) -> None:
 
 async def test_refusal_outlives_a_session() -> None:
     """A subscription whose spec is edited again and again does not try refused credentials anew each time."""
-    attempts = LoginGuard()
+    attempts = SharedLogins()
     async with serving(always(REFUSALS[0])) as server:
         for _ in range(5):
             async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
@@ -241,7 +242,7 @@ async def test_refusal_outlives_a_session() -> None:
 
 async def test_other_credentials_are_tried_at_once() -> None:
     """A refusal says nothing of other credentials, nor of another server."""
-    attempts = LoginGuard()
+    attempts = SharedLogins()
     other = UniversalCredentials("client", "another-secret")
     async with serving(always(REFUSALS[0])) as server, serving(always(granted())) as good:
         async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
@@ -253,24 +254,53 @@ async def test_other_credentials_are_tried_at_once() -> None:
         assert len(server.requests) == 2
 
 
-async def test_proven_credentials_are_used_together() -> None:
-    """Once credentials are proven, subscriptions do not wait for each other's logins."""
-    held, left = asyncio.Event(), [granted()]
+async def test_one_login_for_all_subscriptions() -> None:
+    """All subscriptions with the same credentials use one token, at once and later; others have their own."""
+    logins, other = SharedLogins(), UniversalCredentials("client", "another-secret")
+    async with (
+        serving(in_turn(*map(granted, ("one", "two")))) as server,
+        sessions(10, server.url, UNIVERSAL, logins) as together,
+        a_session(server.url, credentials=other, attempts=logins) as another,
+    ):
+        await asyncio.gather(*(session.login() for session in together))
+        assert len(server.requests) == 1
+        await another.login()
+        await another.login()
+        assert len(server.requests) == 2
 
-    async def slow(_: Request) -> Answer:
-        if left:
-            return left.pop()
-        await held.wait()
-        return granted()
 
-    async with serving(slow) as server, sessions(10, server.url, UNIVERSAL, LoginGuard()) as together:
-        await together[0].login()
-        asking = asyncio.gather(*(session.login() for session in together))
-        async with asyncio.timeout(10):
-            while len(server.requests) < 10:  # noqa: ASYNC110 - a condition at the other end of a wire
-                await asyncio.sleep(0.001)
-        held.set()
-        await asking
+@pytest.mark.parametrize("credentials", [UNIVERSAL, KUBERNETES])
+async def test_token_that_all_share_is_refused(credentials: Credentials) -> None:
+    """When a token that many subscriptions use is refused, there is one new login for all of them."""
+    logins: list[str] = []
+    valid = {"first"}
+
+    async def script(request: Request) -> Answer:
+        if request.path.endswith("/login"):
+            logins.append(request.path)
+            return granted("first" if len(logins) == 1 else "second")
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        return NOTHING if token in valid else refused(401, "UnauthorizedError", "Token revoked")
+
+    async with serving(script) as server, sessions(20, server.url, credentials, SharedLogins()) as together:
+        await asyncio.gather(*(session.read_snapshot(SCOPES) for session in together))
+        assert len(logins) == 1
+        valid.remove("first")
+        valid.add("second")
+        await asyncio.gather(*(session.read_snapshot(SCOPES) for session in together))
+        assert len(logins) == 2
+
+
+async def test_token_is_shared_while_it_is_used() -> None:
+    """A token is kept for as long as a subscription uses it, and no longer."""
+    logins = SharedLogins()
+    async with serving(always(granted())) as server:
+        for _ in range(2):
+            async with a_session(server.url, credentials=UNIVERSAL, attempts=logins) as session:
+                await session.login()
+            del session
+            gc.collect()
+        assert len(server.requests) == 2
 
 
 async def test_failure_of_the_way_is_shared() -> None:
@@ -281,7 +311,7 @@ async def test_failure_of_the_way_is_shared() -> None:
         await held.wait()
         return Answer((), After.CLOSE)
 
-    async with serving(slow) as server, sessions(10, server.url, UNIVERSAL, LoginGuard()) as together:
+    async with serving(slow) as server, sessions(10, server.url, UNIVERSAL, SharedLogins()) as together:
         asking = asyncio.gather(*map(caught, together))
         async with asyncio.timeout(10):
             while not server.requests:  # noqa: ASYNC110 - a condition at the other end of a wire
@@ -293,14 +323,17 @@ async def test_failure_of_the_way_is_shared() -> None:
 
 async def test_nothing_confidential_is_kept_between_logins() -> None:
     """What is remembered of proven and of refused credentials holds no credentials."""
-    attempts = LoginGuard()
+    attempts = SharedLogins()
     answers = in_turn(granted(), refused(401, "UnauthorizedError", "Invalid credentials"))
     async with serving(always(granted())) as good, serving(answers) as bad:
         for server in (good, bad, bad):
             async with a_session(server.url, credentials=UNIVERSAL, attempts=attempts) as session:
                 with suppress(LoginError):
                     await session.login()
-    kept = pickle.dumps(vars(attempts))
+    del session
+    gc.collect()
+    assert not attempts._tokens
+    kept = pickle.dumps({name: value for name, value in vars(attempts).items() if name != "_tokens"})
     assert UNIVERSAL.client_id.encode() not in kept
     assert UNIVERSAL.client_secret.encode() not in kept
 
@@ -308,7 +341,7 @@ async def test_nothing_confidential_is_kept_between_logins() -> None:
 @pytest.mark.parametrize("failure", [REFUSALS[0], Answer((), After.CLOSE)])
 async def test_failed_logins_keep_no_session(failure: Answer) -> None:
     """A refusal is remembered for a while; who was refused, and all that was under way then, is gone."""
-    attempts = LoginGuard()
+    attempts = SharedLogins()
     async with serving(always(failure)) as server:
         with leaks.uncollected():
             before = leaks.objects()
@@ -320,32 +353,6 @@ async def test_failed_logins_keep_no_session(failure: Answer) -> None:
             assert (left["Session"], left["TokenProvider"], left["_Attempt"]) == (0, 0, 0)
 
 
-async def test_memory_of_proven_credentials_is_bounded() -> None:
-    """However many credentials were ever proven, the latest few thousand are remembered."""
-    attempts, begun, goes_on = LoginGuard(), [0], asyncio.Event()
-
-    async def login() -> None:
-        """Proves whatever it is."""
-
-    async def slow() -> None:
-        begun[0] += 1
-        await goes_on.wait()
-
-    async def together(secret: str) -> int:
-        begun[0] = 0
-        goes_on.clear()
-        logins = [asyncio.create_task(attempts.make(("a", secret), slow)) for _ in range(2)]
-        await asyncio.sleep(0)
-        goes_on.set()
-        before = begun[0]
-        await asyncio.gather(*logins)
-        return before
-
-    for n in range(MAX_PROVEN + 1):
-        await attempts.make(("a", str(n)), login)
-    assert [await together("0"), await together(str(MAX_PROVEN))] == [1, 2]
-
-
 async def test_who_tried_for_all_is_cancelled() -> None:
     """When the subscription that tries for all is deleted meanwhile, another one tries."""
     held = asyncio.Event()
@@ -354,7 +361,7 @@ async def test_who_tried_for_all_is_cancelled() -> None:
         await held.wait()
         return granted()
 
-    async with serving(slow) as server, sessions(3, server.url, UNIVERSAL, LoginGuard()) as together:
+    async with serving(slow) as server, sessions(3, server.url, UNIVERSAL, SharedLogins()) as together:
         asking = [asyncio.create_task(session.login()) for session in together]
         async with asyncio.timeout(10):
             while not server.requests:  # noqa: ASYNC110 - a condition at the other end of a wire

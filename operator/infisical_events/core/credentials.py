@@ -14,9 +14,10 @@ class UniversalCredentials:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesCredentials:
-    """A ServiceAccount token for the identity that trusts it."""
+    """A ServiceAccount token for the identity that trusts it; `account` is `namespace/name`."""
 
     identity_id: str
+    account: str
     jwt: str = field(repr=False)
     audiences: tuple[str, ...] = ()
     """For which the token was requested."""

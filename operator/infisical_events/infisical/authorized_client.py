@@ -9,7 +9,8 @@ import httpx
 from infisical_events.infisical.http_client import send
 from infisical_events.infisical.infisical_errors import TokenRejectedError
 from infisical_events.infisical.responses import Response
-from infisical_events.infisical.tokens import HeldToken, TokenProvider
+from infisical_events.infisical.shared_logins import HeldToken
+from infisical_events.infisical.tokens import TokenProvider
 
 
 class AuthorizedClient:
@@ -36,6 +37,7 @@ class AuthorizedClient:
     def invalidate(self, token: str) -> None:
         """Drop a token that the server rejected: the next request logs in again."""
         if self._token is not None and self._token.text == token:
+            self._tokens.drop(self._token)
             self._token = None
 
     async def send(

@@ -22,8 +22,8 @@ from infisical_events.infisical.infisical_errors import (
     InfisicalError,
     UnknownRouteError,
 )
-from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.secret_lists import SecretLists
+from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.infisical.tokens import TokenProvider
 
 _READ_ADVICE = "observe: Values needs Read Value for the watched folders and all folders that they reference."
@@ -38,7 +38,7 @@ _PROJECT_ERRORS = {Reason.PROJECT_NOT_FOUND, Reason.PERMISSION_DENIED}
 class SessionDependencies:
     """Shared by all sessions of a namespace, and most of it by all namespaces."""
 
-    login_guard: LoginGuard
+    shared_logins: SharedLogins
     digest_key: DigestKeySource
     egress: EgressPolicy
     sharing: NamespaceSharing = field(default_factory=NamespaceSharing)
@@ -75,7 +75,7 @@ class Session:
     ) -> AsyncIterator["Session"]:
         """A session; leaving the context closes its connections."""
         async with new_client(address, shared.egress, shared.sharing) as http:
-            tokens = TokenProvider(http, credentials, shared.login_guard)
+            tokens = TokenProvider(http, credentials, shared.shared_logins)
             session = cls(AuthorizedClient(http, tokens), spec, now, shared)
             try:
                 yield session

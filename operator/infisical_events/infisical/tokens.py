@@ -10,7 +10,6 @@ After a rejected login the next one waits: three failures within 30 s lock the i
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -25,7 +24,7 @@ from infisical_events.core.credentials import (
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.http_client import request_json
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
-from infisical_events.infisical.login_guard import LoginGuard, Rejection
+from infisical_events.infisical.shared_logins import HeldToken, Rejection, SharedLogins
 
 _REJECTION_PAUSE = 60.0
 """Seconds before a rejected login is retried: twice the server's window for counting failures."""
@@ -40,23 +39,15 @@ _MAX_TOKEN_SECONDS = 86_400.0
 """Seconds after which a token is replaced, even if it is valid for longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldToken:
-    """A token, and when it is to be replaced, on the event loop's clock."""
-
-    text: str = field(repr=False)
-    replace_at: float
-
-
 class TokenProvider:
     """Logs in with the credentials of one subscription; waits after a rejected login."""
 
     def __init__(
-        self, client: httpx.AsyncClient, credentials: CredentialsSource, login_guard: LoginGuard
+        self, client: httpx.AsyncClient, credentials: CredentialsSource, shared_logins: SharedLogins
     ) -> None:
         self._client = client
         self._credentials = credentials
-        self._login_guard = login_guard
+        self._shared_logins = shared_logins
         self._rejection: Rejection | None = None
 
     async def new_token(self, now: float) -> HeldToken:
@@ -75,17 +66,30 @@ class TokenProvider:
         self._rejection = None
         return token
 
+    def drop(self, token: HeldToken) -> None:
+        """Share a token no more that the server rejected."""
+        self._shared_logins.drop(token)
+
     async def _log_in(self, credentials: Credentials, now: float) -> HeldToken:
-        """Log in; with client secrets through the shared guard, since wrong ones lock their identity out."""
-        if not isinstance(credentials, UniversalCredentials):
-            return await _login(self._client, credentials, now)
-        shared = (str(self._client.base_url), credentials.client_id, credentials.client_secret)
-        return await self._login_guard.make(shared, lambda: _login(self._client, credentials, now))
+        if isinstance(credentials, AccessToken):
+            return _static_token(credentials.token, now)
+        shared = (str(self._client.base_url), *_identity(credentials))
+        return await self._shared_logins.token(shared, lambda: _login(self._client, credentials, now))
 
 
-async def _login(client: httpx.AsyncClient, credentials: Credentials, now: float) -> HeldToken:
-    if isinstance(credentials, AccessToken):
-        return _static_token(credentials.token, now)
+def _identity(credentials: UniversalCredentials | KubernetesCredentials) -> tuple[str, ...]:
+    """What two subscriptions have in common if they may use one token.
+
+    The tokens of a ServiceAccount differ with each request; whoever may have one may have the other.
+    """
+    if isinstance(credentials, UniversalCredentials):
+        return "universal", credentials.client_id, credentials.client_secret
+    return "kubernetes", credentials.identity_id, credentials.account, *credentials.audiences
+
+
+async def _login(
+    client: httpx.AsyncClient, credentials: UniversalCredentials | KubernetesCredentials, now: float
+) -> HeldToken:
     method, body = _login_request(credentials)
     try:
         response = await request_json(client, "POST", f"/api/v1/auth/{method}/login", json=body)

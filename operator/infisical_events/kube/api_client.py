@@ -20,7 +20,7 @@ from kubernetes.aio.client.rest import RESTResponse
 from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.resources import FIELD_MANAGER
-from infisical_events.core.status.text import single_line
+from infisical_events.core.status.text import counted, single_line
 from infisical_events.kube.kubernetes_errors import (
     KubernetesError,
     UnauthorizedError,
@@ -353,7 +353,8 @@ class KubeApi:
             async for part in response.content.iter_any():
                 size += len(part)
                 if size > most:
-                    raise _LargeResponseError(f"the API server's response has more than {most} bytes")
+                    length = counted(most, "byte")
+                    raise _LargeResponseError(f"the API server's response has more than {length}")
                 if size > _LARGE >= size - len(part):
                     await permits.enter_async_context(self._large)
                 parts.append(part)

@@ -20,8 +20,8 @@ from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
 from infisical_events.core.sync.value_digests import DigestPurpose, derived_source
 from infisical_events.infisical.http_client import NamespaceSharing
-from infisical_events.infisical.login_guard import LoginGuard
 from infisical_events.infisical.session import Session, SessionDependencies
+from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.infisical.transport.address_backoff import AddressBackoffs
 from infisical_events.infisical.transport.fair_reads import ReadPace
 from infisical_events.infisical.transport.name_resolver import NameResolver
@@ -167,7 +167,7 @@ def infisical_opener(
 ) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
     memory, quota = MemoryPermits(), SecretQuota()
-    guard, backoffs, resolver, turns = LoginGuard(), AddressBackoffs(), NameResolver(), FairQueue(0, 0)
+    guard, backoffs, resolver, turns = SharedLogins(), AddressBackoffs(), NameResolver(), FairQueue(0, 0)
     paces: defaultdict[str, ReadPace] = defaultdict(ReadPace)
 
     def open_infisical(

@@ -35,7 +35,7 @@ def credentials_source(cluster: Cluster, namespace: str, spec: Spec, address: st
         if kubernetes := authentication.kubernetes_auth:
             name, audiences = kubernetes.service_account_name, kubernetes.audiences or (address,)
             token = await _account_token(cluster, namespace, name, audiences)
-            return KubernetesCredentials(kubernetes.identity_id, token, audiences)
+            return KubernetesCredentials(kubernetes.identity_id, f"{namespace}/{name}", token, audiences)
         if authentication.access_token_ref is None:
             raise AssertionError("the spec's model admits exactly one method")
         return AccessToken(await _secret_value(cluster, namespace, authentication.access_token_ref))

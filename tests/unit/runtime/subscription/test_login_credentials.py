@@ -47,7 +47,7 @@ def cluster() -> FakeCluster:
     ("authentication", "credentials"),
     [
         (UNIVERSAL, UniversalCredentials("client", "s3cret")),
-        (KUBERNETES, KubernetesCredentials("identity", "jwt+infisical", ("infisical",))),
+        (KUBERNETES, KubernetesCredentials("identity", "team/robot", "jwt+infisical", ("infisical",))),
         (TOKEN, AccessToken("t0ken")),
     ],
 )
@@ -60,7 +60,7 @@ async def test_audience(cluster: FakeCluster) -> None:
     """A token for which nothing is named is for Infisical, and not for the API server."""
     robot = {"identityId": "identity", "serviceAccountName": "robot"}
     credentials = await credentials_source(cluster, "team", spec({"kubernetesAuth": robot}), ADDRESS)()
-    assert credentials == KubernetesCredentials("identity", f"jwt+{ADDRESS}", (ADDRESS,))
+    assert credentials == KubernetesCredentials("identity", "team/robot", f"jwt+{ADDRESS}", (ADDRESS,))
 
 
 async def test_rotated(cluster: FakeCluster) -> None:
