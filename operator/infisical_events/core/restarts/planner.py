@@ -17,7 +17,7 @@ from infisical_events.core.ledger.ledger import (
     UnmatchedImportEvent,
 )
 from infisical_events.core.restarts.restart_records import restart_record_of
-from infisical_events.core.snapshots.changes import Change, compacted
+from infisical_events.core.snapshots.changes import MAX_CHANGES, Change, compacted
 from infisical_events.core.snapshots.selectors import select, select_in_steps
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.workloads.workloads import (
@@ -107,6 +107,8 @@ def affected_workloads(
             continue
         selector = workload_filter_of(workload).selector
         changes = (yield from select_in_steps((selector,), selected.changes)).selected
+        if len(changes) > MAX_CHANGES:
+            changes = compacted(changes)
         import_events = tuple(
             import_event
             for import_event in selected.import_events

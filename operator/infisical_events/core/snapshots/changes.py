@@ -5,6 +5,8 @@ A change has the event types that Infisical reports for it.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 
 from infisical_events.api.specs import EventType
 from infisical_events.core.paths.scopes import Folder, Scope
@@ -51,7 +53,8 @@ def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
     types: dict[tuple[Scope, str], frozenset[EventType]] = {}
     for change in changes:
         place = (change.scope, change.key)
-        types[place] = types.get(place, frozenset()) | change.types
+        known = types.get(place)
+        types[place] = change.types if known is None else known | change.types
     return tuple(Change(*place, types[place]) for place in sorted(types))
 
 
@@ -62,15 +65,27 @@ def compacted(changes: Iterable[Change], limit: int = MAX_CHANGES) -> tuple[Chan
     selects its compacted form, and may select more. So this is for pending restarts only: they stay small,
     however long a workload waits for its restart.
     """
-    kept = merged(changes)
-    for coarser in (_any_key, _in_any_folder):
-        if len(kept) > limit:
-            kept = merged(map(coarser, kept))
-    return kept
+    changes = tuple(changes)
+    kept = _any_keys(changes) if _have_more_places(changes, limit) else merged(changes)
+    return kept if len(kept) <= limit else merged(map(_in_any_folder, kept))
 
 
-def _any_key(change: Change) -> Change:
-    return replace(change, key=ANY_KEY)
+def _have_more_places(changes: Iterable[Change], limit: int) -> bool:
+    """Whether the changes are of more than `limit` keys; of many thousand, most need not be looked at."""
+    places: set[tuple[Scope, str]] = set()
+    for change in changes:
+        places.add((change.scope, change.key))
+        if len(places) > limit:
+            return True
+    return False
+
+
+def _any_keys(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """One change of any key per scope; sorted."""
+    types: dict[Scope, frozenset[EventType]] = {}
+    for (scope, own_types), _ in groupby(changes, attrgetter("scope", "types")):
+        types[scope] = types.get(scope, frozenset()) | own_types
+    return tuple(Change(scope, ANY_KEY, types[scope]) for scope in sorted(types))
 
 
 def _in_any_folder(change: Change) -> Change:
