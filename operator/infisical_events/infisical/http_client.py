@@ -42,6 +42,9 @@ TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 MAX_REQUEST_SECONDS = 60.0
 """Seconds for a whole ordinary request with its body: a byte now and then must not extend it."""
 
+_USER_AGENT = f"infisical-events/{version('infisical-events')}"
+"""Read once: it takes 5 ms to find in the metadata of all installed packages."""
+
 ACCEPT_ENCODING = "gzip"
 """The value of `Accept-Encoding`, and the only supported encoding."""
 
@@ -152,7 +155,7 @@ def new_client(
         timeout=TIMEOUT,
         follow_redirects=False,
         headers={
-            "User-Agent": f"infisical-events/{version('infisical-events')}",
+            "User-Agent": _USER_AGENT,
             "Accept-Encoding": ACCEPT_ENCODING,
         },
     )

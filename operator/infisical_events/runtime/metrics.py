@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
@@ -14,13 +14,15 @@ Kind = TypeVar("Kind", Counter, Gauge)
 
 _BY_SUBSCRIPTION = ("namespace", "subscription")
 
+_Place = tuple[Counter | Gauge, tuple[str, ...]]
+"""A metric and the values of its labels."""
+
 
 class Metrics:
     """All series; those of a subscription are removed with it."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._series: list[Counter | Gauge] = []
         self._subscriptions = self._of_process(
             Gauge, "subscriptions", "Subscriptions that this replica serves."
         )
@@ -92,7 +94,10 @@ class Metrics:
             "Time since which the oldest pending restart waits, in Unix time.",
             "reason",
         )
-        self._pending_reasons: dict[tuple[str, str], frozenset[str]] = {}
+        self._pending_reasons: dict[str, frozenset[str]] = {}
+        self._grades: dict[str, str] = {}
+        self._of_subscriptions: dict[str, dict[_Place, Counter | Gauge]] = {}
+        """The series of each subscription."""
 
     def _of_process(self, kind: type[Kind], name: str, documentation: str, *labels: str) -> Kind:
         """A metric of the process."""
@@ -100,10 +105,7 @@ class Metrics:
 
     def _of_subscription(self, kind: type[Kind], name: str, documentation: str, *labels: str) -> Kind:
         """A metric of each subscription, whose series are removed with it."""
-        all_labels = (*_BY_SUBSCRIPTION, *labels)
-        metric = kind(f"infisical_events_{name}", documentation, all_labels, registry=self.registry)
-        self._series.append(metric)
-        return metric
+        return self._of_process(kind, name, documentation, *_BY_SUBSCRIPTION, *labels)
 
     def set_subscriptions(self, count: int) -> None:
         """Set the number of subscriptions that have a task."""
@@ -138,57 +140,71 @@ class Metrics:
 
     def stream_connected(self, key: SubscriptionKey) -> None:
         """Record that the stream is open."""
-        self._connected.labels(key.namespace, key.name).set(1)
+        self._series(self._connected, key).set(1)
 
     def stream_disconnected(self, key: SubscriptionKey) -> None:
         """Record that the stream is closed."""
-        self._connected.labels(key.namespace, key.name).set(0)
+        self._series(self._connected, key).set(0)
 
     def stream_reconnected(self, key: SubscriptionKey) -> None:
         """Count a stream that was opened after one was lost."""
-        self._reconnects.labels(key.namespace, key.name).inc()
+        self._series(self._reconnects, key).inc()
 
     def add_blind_seconds(self, key: SubscriptionKey, seconds: float) -> None:
         """Add seconds without an open stream."""
-        self._blind.labels(key.namespace, key.name).inc(seconds)
+        self._series(self._blind, key).inc(seconds)
 
     def count_event(self, key: SubscriptionKey, event: EventType, at: datetime, *, is_matched: bool) -> None:
         """Count a received event."""
-        self._last_event.labels(key.namespace, key.name).set(at.timestamp())
-        self._received.labels(key.namespace, key.name, event, str(is_matched).lower()).inc()
+        self._series(self._last_event, key).set(at.timestamp())
+        self._series(self._received, key, event, str(is_matched).lower()).inc()
 
     def set_observed(self, key: SubscriptionKey, grade: str, keys: int, at: datetime) -> None:
         """Record a full read with the number of keys and the observation mode."""
-        self._keys.remove_by_labels({"namespace": key.namespace, "subscription": key.name})
-        self._keys.labels(key.namespace, key.name, grade).set(keys)
-        self._observed.labels(key.namespace, key.name).set(at.timestamp())
+        if (former := self._grades.get(str(key), grade)) != grade:
+            self._remove(self._keys, key, former)
+        self._grades[str(key)] = grade
+        self._series(self._keys, key, grade).set(keys)
+        self._series(self._observed, key).set(at.timestamp())
 
     def count_reconcile(self, key: SubscriptionKey, result: str) -> None:
         """Count a reconciliation."""
-        self._reconciliations.labels(key.namespace, key.name, result).inc()
+        self._series(self._reconciliations, key, result).inc()
 
     def count_workload_result(self, key: SubscriptionKey, result: str) -> None:
         """Count a workload that was restarted, was skipped or failed."""
-        self._workloads.labels(key.namespace, key.name, result).inc()
+        self._series(self._workloads, key, result).inc()
 
     def set_pending(self, key: SubscriptionKey, pending: Mapping[str, PendingCount]) -> None:
         """Replace the pending restarts by reason; the series of all other reasons are removed."""
-        labels = key.namespace, key.name
-        for reason in self._pending_reasons.pop(labels, frozenset()) - pending.keys():
-            self._pending.remove(*labels, reason)
-            self._oldest_pending.remove(*labels, reason)
+        for reason in self._pending_reasons.pop(str(key), frozenset()) - pending.keys():
+            self._remove(self._pending, key, reason)
+            self._remove(self._oldest_pending, key, reason)
         for reason, each in pending.items():
-            self._pending.labels(*labels, reason).set(each.count)
-            self._oldest_pending.labels(*labels, reason).set(each.since.timestamp())
+            self._series(self._pending, key, reason).set(each.count)
+            self._series(self._oldest_pending, key, reason).set(each.since.timestamp())
         if pending:
-            self._pending_reasons[labels] = frozenset(pending)
+            self._pending_reasons[str(key)] = frozenset(pending)
 
     def forget(self, key: SubscriptionKey) -> None:
         """Remove all series of a deleted subscription."""
-        self._pending_reasons.pop((key.namespace, key.name), None)
-        labels = {"namespace": key.namespace, "subscription": key.name}
-        for metric in self._series:
-            metric.remove_by_labels(labels)
+        self._pending_reasons.pop(str(key), None)
+        self._grades.pop(str(key), None)
+        for metric, labels in self._of_subscriptions.pop(str(key), {}):
+            metric.remove(*labels)
+
+    def _series(self, metric: Kind, key: SubscriptionKey, *labels: str) -> Kind:
+        """The series of a subscription with these labels; recorded, since the library would search for it."""
+        found = self._of_subscriptions.setdefault(str(key), {})
+        place = (metric, (key.namespace, key.name, *labels))
+        if place not in found:
+            found[place] = metric.labels(*place[1])
+        return cast("Kind", found[place])
+
+    def _remove(self, metric: Counter | Gauge, key: SubscriptionKey, *labels: str) -> None:
+        place = (metric, (key.namespace, key.name, *labels))
+        if self._of_subscriptions.get(str(key), {}).pop(place, None) is not None:
+            metric.remove(*place[1])
 
     def render(self) -> bytes:
         """The metrics in the text format of Prometheus."""
