@@ -520,6 +520,31 @@ async def test_secret_value() -> None:
         assert await CredentialReader(kube).secret_value("team", REF) == "s3cret"
 
 
+async def test_concurrent_reads_of_one_secret() -> None:
+    """They are one request, also if the first one that asked is cancelled; a later read is a new one."""
+    data = {name: base64.b64encode(name.encode()).decode() for name in ("id", "secret")}
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def script(_: Request) -> Answer:
+        begun.set()
+        await goes_on.wait()
+        return answer(200, {"data": data})
+
+    async with reached(script) as (kube, server):
+        reader = CredentialReader(kube)
+        first, *others = (
+            asyncio.create_task(reader.secret_value("team", SecretKeyRef(name="login", key=key)))
+            for key in ("id", "id", "secret")
+        )
+        await begun.wait()
+        first.cancel()
+        goes_on.set()
+        assert await asyncio.gather(*others) == ["id", "secret"]
+        assert len(server.requests) == 1
+        await reader.secret_value("team", SecretKeyRef(name="login", key="id"))
+        assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize(
     "data", [None, {}, {"token": ""}, {"token": "Cg=="}, {"token": "_"}, {"token": "/w=="}]
 )

@@ -14,10 +14,16 @@ from infisical_events.infisical.tokens import TokenProvider
 
 
 class AuthorizedClient:
-    """An HTTP client and its access token; logs in when necessary, once for all concurrent requests."""
+    """HTTP clients and their access token; logs in when necessary, once for all concurrent requests.
 
-    def __init__(self, client: httpx.AsyncClient, tokens: TokenProvider) -> None:
-        self.http = client
+    `streams` is the client for streams, by default that for requests.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient, tokens: TokenProvider, streams: httpx.AsyncClient | None = None
+    ) -> None:
+        self.streams = streams or client
+        self._client = client
         self._tokens = tokens
         self._token: HeldToken | None = None
         self._lock = asyncio.Lock()
@@ -63,7 +69,7 @@ class AuthorizedClient:
     ) -> Response:
         token = await self.token()
         try:
-            return await send(self.http, method, path, headers={**headers, **bearer(token)}, **arguments)
+            return await send(self._client, method, path, headers={**headers, **bearer(token)}, **arguments)
         except TokenRejectedError:
             self.invalidate(token)
             raise

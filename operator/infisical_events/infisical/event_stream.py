@@ -137,7 +137,7 @@ async def _connected_once(
     """The response, which the stack closes; one that is not a stream is closed immediately."""
     token = await client.token()
     connecting = httpx_sse.aconnect_sse(
-        client.http,
+        client.streams,
         "POST",
         SUBSCRIBE_PATH,
         json=request.body,

@@ -9,7 +9,6 @@ in the same way.
 """
 
 import asyncio
-import functools
 import json
 import socket
 import ssl
@@ -18,6 +17,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Protocol, TypeVar
 
@@ -29,6 +29,7 @@ from infisical_events.core.status.text import counted
 from infisical_events.infisical.error_responses import error_for
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.responses import Response, described
+from infisical_events.infisical.shared_clients import SharedClients
 from infisical_events.infisical.sse_lines import EventPermit
 from infisical_events.infisical.transport.address_backoff import AddressBackoffs, BackoffTransport
 from infisical_events.infisical.transport.fair_reads import PacedTransport, ReadPace, TakeTurn
@@ -92,6 +93,14 @@ class RunLarge(Protocol):
     async def __call__(self, computation: Callable[[], T]) -> T: ...  # noqa: D102
 
 
+class RequestClient(Protocol):
+    """Opens the client for requests to an address, which is made unless another subscription has it open."""
+
+    def __call__(  # noqa: D102
+        self, address: str, new_client: Callable[[], httpx.AsyncClient], /
+    ) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
+
+
 async def _no_turns() -> None:
     """Nobody else reads."""
 
@@ -123,6 +132,7 @@ class NamespaceSharing:
         event_permit: Admits one more long event into memory, for a block.
         run_large: Runs large computations.
         keep: Whether this owner may keep the state of so many secrets; 0 forgets it.
+        request_client: Opens the client for requests to an address.
     """
 
     resolve: Resolve = field(default_factory=lambda: NameResolver().for_namespace(""))
@@ -133,6 +143,7 @@ class NamespaceSharing:
     event_permit: EventPermit = nullcontext
     run_large: RunLarge = _run_at_once
     keep: Callable[[int, int], bool] = lambda _owner, _count: True
+    request_client: RequestClient = field(default_factory=lambda: partial(SharedClients().opened, ""))
 
 
 def new_client(
@@ -146,7 +157,7 @@ def new_client(
     resolves to. One client per subscription keeps httpcore's pool small, whose cost is quadratic in streams.
     """
     sharing = sharing or NamespaceSharing()
-    denial_reason = functools.partial(egress.denial_reason, address)
+    denial_reason = partial(egress.denial_reason, address)
     transport = new_transport(address, tls_context(), denial_reason, sharing.resolve, sharing.take_turn)
     paced = PacedTransport(transport, sharing.pace)
     return httpx.AsyncClient(
@@ -189,7 +200,7 @@ async def send(
         InfisicalError: any error, of the network or from the server.
     """
     async with translated_errors(MAX_REQUEST_SECONDS) as limit:
-        admit = functools.partial(_admit_outside, limit, admit)
+        admit = partial(_admit_outside, limit, admit)
         async with client.stream(method, path, **arguments) as stream:
             response = await read_response(stream, max_bytes, admit)
     if httpx.codes.is_success(response.status_code) or response.status_code == httpx.codes.NOT_MODIFIED:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlencode
 
 from infisical_events.api.specs import Grade, Spec
@@ -74,9 +75,10 @@ class Session:
         shared: "SessionDependencies",
     ) -> AsyncIterator["Session"]:
         """A session; leaving the context closes its connections."""
-        async with new_client(address, shared.egress, shared.sharing) as http:
-            tokens = TokenProvider(http, credentials, shared.shared_logins)
-            session = cls(AuthorizedClient(http, tokens), spec, now, shared)
+        new = partial(new_client, address, shared.egress, shared.sharing)
+        async with shared.sharing.request_client(address, new) as client, new() as streams:
+            tokens = TokenProvider(client, credentials, shared.shared_logins)
+            session = cls(AuthorizedClient(client, tokens, streams), spec, now, shared)
             try:
                 yield session
             finally:

@@ -14,6 +14,9 @@ Kind = TypeVar("Kind", Counter, Gauge)
 
 _BY_SUBSCRIPTION = ("namespace", "subscription")
 
+_Name = tuple[str, str]
+"""Namespace and name of a subscription: another one of the same name has the same series."""
+
 _Place = tuple[Counter | Gauge, tuple[str, ...]]
 """A metric and the values of its labels."""
 
@@ -94,9 +97,9 @@ class Metrics:
             "Time since which the oldest pending restart waits, in Unix time.",
             "reason",
         )
-        self._pending_reasons: dict[str, frozenset[str]] = {}
-        self._grades: dict[str, str] = {}
-        self._of_subscriptions: dict[str, dict[_Place, Counter | Gauge]] = {}
+        self._pending_reasons: dict[_Name, frozenset[str]] = {}
+        self._grades: dict[_Name, str] = {}
+        self._of_subscriptions: dict[_Name, dict[_Place, Counter | Gauge]] = {}
         """The series of each subscription."""
 
     def _of_process(self, kind: type[Kind], name: str, documentation: str, *labels: str) -> Kind:
@@ -161,9 +164,9 @@ class Metrics:
 
     def set_observed(self, key: SubscriptionKey, grade: str, keys: int, at: datetime) -> None:
         """Record a full read with the number of keys and the observation mode."""
-        if (former := self._grades.get(str(key), grade)) != grade:
+        if (former := self._grades.get(_name_of(key), grade)) != grade:
             self._remove(self._keys, key, former)
-        self._grades[str(key)] = grade
+        self._grades[_name_of(key)] = grade
         self._series(self._keys, key, grade).set(keys)
         self._series(self._observed, key).set(at.timestamp())
 
@@ -177,25 +180,25 @@ class Metrics:
 
     def set_pending(self, key: SubscriptionKey, pending: Mapping[str, PendingCount]) -> None:
         """Replace the pending restarts by reason; the series of all other reasons are removed."""
-        for reason in self._pending_reasons.pop(str(key), frozenset()) - pending.keys():
+        for reason in self._pending_reasons.pop(_name_of(key), frozenset()) - pending.keys():
             self._remove(self._pending, key, reason)
             self._remove(self._oldest_pending, key, reason)
         for reason, each in pending.items():
             self._series(self._pending, key, reason).set(each.count)
             self._series(self._oldest_pending, key, reason).set(each.since.timestamp())
         if pending:
-            self._pending_reasons[str(key)] = frozenset(pending)
+            self._pending_reasons[_name_of(key)] = frozenset(pending)
 
     def forget(self, key: SubscriptionKey) -> None:
         """Remove all series of a deleted subscription."""
-        self._pending_reasons.pop(str(key), None)
-        self._grades.pop(str(key), None)
-        for metric, labels in self._of_subscriptions.pop(str(key), {}):
+        self._pending_reasons.pop(_name_of(key), None)
+        self._grades.pop(_name_of(key), None)
+        for metric, labels in self._of_subscriptions.pop(_name_of(key), {}):
             metric.remove(*labels)
 
     def _series(self, metric: Kind, key: SubscriptionKey, *labels: str) -> Kind:
         """The series of a subscription with these labels; recorded, since the library would search for it."""
-        found = self._of_subscriptions.setdefault(str(key), {})
+        found = self._of_subscriptions.setdefault(_name_of(key), {})
         place = (metric, (key.namespace, key.name, *labels))
         if place not in found:
             found[place] = metric.labels(*place[1])
@@ -203,9 +206,13 @@ class Metrics:
 
     def _remove(self, metric: Counter | Gauge, key: SubscriptionKey, *labels: str) -> None:
         place = (metric, (key.namespace, key.name, *labels))
-        if self._of_subscriptions.get(str(key), {}).pop(place, None) is not None:
+        if self._of_subscriptions.get(_name_of(key), {}).pop(place, None) is not None:
             metric.remove(*place[1])
 
     def render(self) -> bytes:
         """The metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
+
+
+def _name_of(key: SubscriptionKey) -> _Name:
+    return key.namespace, key.name

@@ -21,6 +21,7 @@ from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTi
 from infisical_events.core.sync.value_digests import DigestPurpose, derived_source
 from infisical_events.infisical.http_client import NamespaceSharing
 from infisical_events.infisical.session import Session, SessionDependencies
+from infisical_events.infisical.shared_clients import SharedClients
 from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.infisical.transport.address_backoff import AddressBackoffs
 from infisical_events.infisical.transport.fair_reads import ReadPace
@@ -166,7 +167,7 @@ def infisical_opener(
     keys: DigestKeys, egress: EgressPolicy, scheduler: CooperativeScheduler
 ) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
-    memory, quota = MemoryPermits(), SecretQuota()
+    memory, quota, clients = MemoryPermits(), SecretQuota(), SharedClients()
     guard, backoffs, resolver, turns = SharedLogins(), AddressBackoffs(), NameResolver(), FairQueue(0, 0)
     paces: defaultdict[str, ReadPace] = defaultdict(ReadPace)
 
@@ -174,6 +175,7 @@ def infisical_opener(
         namespace: str, address: str, spec: Spec, credentials: CredentialsSource
     ) -> AbstractAsyncContextManager[Infisical]:
         sharing = NamespaceSharing(
+            request_client=partial(clients.opened, namespace),
             resolve=resolver.for_namespace(namespace),
             take_turn=partial(turns.acquire, namespace),
             backoffs=backoffs,

@@ -1,5 +1,7 @@
 """Reads the credentials that a spec names, in the namespace of the subscription."""
 
+import asyncio
+
 from infisical_events.api.specs import SecretKeyRef, Spec
 from infisical_events.core.credentials import (
     AccessToken,
@@ -28,10 +30,11 @@ def credentials_source(cluster: Cluster, namespace: str, spec: Spec, address: st
 
     async def read() -> Credentials:
         if universal := authentication.universal_auth:
-            return UniversalCredentials(
-                await _secret_value(cluster, namespace, universal.client_id_ref),
-                await _secret_value(cluster, namespace, universal.client_secret_ref),
+            client_id, client_secret = await asyncio.gather(
+                _secret_value(cluster, namespace, universal.client_id_ref),
+                _secret_value(cluster, namespace, universal.client_secret_ref),
             )
+            return UniversalCredentials(client_id, client_secret)
         if kubernetes := authentication.kubernetes_auth:
             name, audiences = kubernetes.service_account_name, kubernetes.audiences or (address,)
             token = await _account_token(cluster, namespace, name, audiences)
