@@ -32,13 +32,21 @@ from infisical_events.infisical.responses import Response, described
 from infisical_events.infisical.shared_clients import SharedClients
 from infisical_events.infisical.sse_lines import EventPermit
 from infisical_events.infisical.transport.address_backoff import AddressBackoffs, BackoffTransport
-from infisical_events.infisical.transport.fair_reads import PacedTransport, ReadPace, TakeTurn
+from infisical_events.infisical.transport.fair_reads import (
+    LimitedTransport,
+    PacedTransport,
+    ReadPace,
+    TakeTurn,
+)
 from infisical_events.infisical.transport.guarded_transport import new_transport
 from infisical_events.infisical.transport.name_resolver import NameResolver, Resolve
 from infisical_events.infisical.transport.tls import tls_context
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds for each step of an ordinary request: httpx limits each wait for bytes separately."""
+
+MAX_SHARED_REQUESTS = 16
+"""Requests to one address at once, of all subscriptions of a namespace."""
 
 MAX_REQUEST_SECONDS = 60.0
 """Seconds for a whole ordinary request with its body: a byte now and then must not extend it."""
@@ -150,19 +158,22 @@ def new_client(
     address: str,
     egress: EgressPolicy,
     sharing: NamespaceSharing | None = None,
+    most_requests: int | None = None,
 ) -> httpx.AsyncClient:
-    """A client for one subscription, which connects to that origin only.
+    """A client that connects to that origin only, with so many requests at once.
 
     It follows no redirects, so that no token is sent elsewhere, and it checks the addresses that the origin
-    resolves to. One client per subscription keeps httpcore's pool small, whose cost is quadratic in streams.
+    resolves to.
     """
     sharing = sharing or NamespaceSharing()
     denial_reason = partial(egress.denial_reason, address)
     transport = new_transport(address, tls_context(), denial_reason, sharing.resolve, sharing.take_turn)
-    paced = PacedTransport(transport, sharing.pace)
+    transport = PacedTransport(transport, sharing.pace)
+    if most_requests:
+        transport = LimitedTransport(transport, most_requests)
     return httpx.AsyncClient(
         base_url=address,
-        transport=BackoffTransport(paced, sharing.backoffs),
+        transport=BackoffTransport(transport, sharing.backoffs),
         timeout=TIMEOUT,
         follow_redirects=False,
         headers={

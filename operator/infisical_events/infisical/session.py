@@ -17,7 +17,7 @@ from infisical_events.core.sync.managed_secret_content import FolderValues
 from infisical_events.core.sync.value_digests import DigestKey, DigestKeySource
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamItem, StreamLimits, open_stream, register_of
-from infisical_events.infisical.http_client import NamespaceSharing, decoded, new_client
+from infisical_events.infisical.http_client import MAX_SHARED_REQUESTS, NamespaceSharing, decoded, new_client
 from infisical_events.infisical.infisical_errors import (
     FolderMissingError,
     InfisicalError,
@@ -76,7 +76,10 @@ class Session:
     ) -> AsyncIterator["Session"]:
         """A session; leaving the context closes its connections."""
         new = partial(new_client, address, shared.egress, shared.sharing)
-        async with shared.sharing.request_client(address, new) as client, new() as streams:
+        shared_client = shared.sharing.request_client(
+            address, partial(new, most_requests=MAX_SHARED_REQUESTS)
+        )
+        async with shared_client as client, new() as streams:
             tokens = TokenProvider(client, credentials, shared.shared_logins)
             session = cls(AuthorizedClient(client, tokens, streams), spec, now, shared)
             try:

@@ -29,7 +29,9 @@ class SharedClients:
     ) -> AsyncIterator[httpx.AsyncClient]:
         """The client; its connections are closed when the last user leaves the context."""
         place = (namespace, address)
-        shared = self._clients.setdefault(place, _SharedClient(new_client()))
+        if place not in self._clients:
+            self._clients[place] = _SharedClient(new_client())
+        shared = self._clients[place]
         shared.users += 1
         try:
             yield shared.client

@@ -8,6 +8,7 @@ any Infisical would, they are read slowly, and TCP stops their servers.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any, cast
 
 import httpcore
@@ -134,3 +135,37 @@ class _PacedBody(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._body.aclose()
+
+
+class LimitedTransport(httpx.AsyncBaseTransport):
+    """A transport with so many requests at once: in httpcore's pool, each one that waits costs all others."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, most: int) -> None:
+        self._transport = transport
+        self._permits = asyncio.Semaphore(most)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """As the transport below; the next request begins when the response is closed."""
+        async with AsyncExitStack() as permit:
+            await permit.enter_async_context(self._permits)
+            response = await self._transport.handle_async_request(request)
+            body = cast("httpx.AsyncByteStream", response.stream)
+            response.stream = _LimitedBody(body, permit.pop_all())
+        return response
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+
+class _LimitedBody(httpx.AsyncByteStream):
+    def __init__(self, body: httpx.AsyncByteStream, permit: AsyncExitStack) -> None:
+        self._body = body
+        self._permit = permit
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.__aiter__()
+
+    async def aclose(self) -> None:
+        async with self._permit:
+            await self._body.aclose()
