@@ -30,8 +30,12 @@ from infisical_events.core.status.text import escaped, object_name, preview
 from infisical_events.core.workloads.rollout_progress import OBSTACLES
 from infisical_events.runtime.clock import Clock
 
-_OBSERVED_NEWS = timedelta(minutes=1)
+_OBSERVED_NEWS = timedelta(minutes=10)
 """How old the time of the last read may be in the status: every read would be a write otherwise."""
+
+_SAME_CONNECTION = timedelta(minutes=1)
+"""How long a restart of the operator may interrupt a stream without a new time of connection, which would be
+a write for each subscription."""
 
 _UNFINISHED = {Reason.RESTARTED, *OBSTACLES}
 """Results of a workload that has pods of the old template left."""
@@ -49,6 +53,8 @@ class StatusBuilder:
         self._generation = generation
         self._status = _restored(stored).model_copy(update={"observed_generation": generation})
         self._blind_since: datetime | None = clock()
+        self._observed = self._status.observation
+        self._begun = clock()
         self._has_connected = False
         self.changed = asyncio.Event()
         self.urgent = asyncio.Event()
@@ -56,8 +62,16 @@ class StatusBuilder:
     def render(self) -> Status:
         """The status as of now."""
         blind = self._status.stream.blind_seconds + self._blind_seconds()
-        stream = self._status.stream.model_copy(update={"blind_seconds": blind})
-        return self._status.model_copy(update={"stream": stream})
+        update: dict[str, Any] = {"blind_seconds": blind}
+        if not (self._has_connected or self._is_streaming()):
+            update["connected_since"] = None
+        stream = self._status.stream.model_copy(update=update)
+        return self._status.model_copy(update={"stream": stream, "observation": self._observed})
+
+    def _is_streaming(self) -> bool:
+        """Whether the stream is open, or was open before this process began and is not known to be closed."""
+        streaming = next((c for c in self._status.conditions if c.type is ConditionType.STREAMING), None)
+        return streaming is not None and streaming.status is ConditionStatus.TRUE
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -103,15 +117,17 @@ class StatusBuilder:
 
     def mark_connected(self) -> None:
         """The stream is open: the time without a stream ends."""
-        stream = self._status.stream
+        stream, now = self._status.stream, self._clock()
+        is_same = self._is_streaming() and not self._has_connected and now - self._begun < _SAME_CONNECTION
         update = {
-            "connected_since": self._clock(),
+            "connected_since": (stream.connected_since if is_same else None) or now,
             "blind_seconds": stream.blind_seconds + self._blind_seconds(),
             "reconnects": stream.reconnects + self._has_connected,
         }
+        is_news = update["connected_since"] != stream.connected_since
         self._blind_since = None
         self._has_connected = True
-        self._put(stream=stream.model_copy(update=update))
+        self._put(stream=stream.model_copy(update=update), is_news=is_news)
 
     def mark_disconnected(self) -> None:
         """The stream ended: the time without a stream begins."""
@@ -130,9 +146,9 @@ class StatusBuilder:
         self._put(counters=counters.model_copy(update=update), stream=stream)
 
     def record_observation(self, grade: str, keys: int) -> None:
-        """Infisical was read; the time alone is written once a minute."""
+        """Infisical was read; the time alone is written with other news, or after 10 minutes."""
         before, now = self._status.observation, self._clock()
-        after = ObservationStatus(grade=grade, last_observed_time=now, keys=keys)
+        after = self._observed = ObservationStatus(grade=grade, last_observed_time=now, keys=keys)
         is_recent = before.last_observed_time and now - before.last_observed_time < _OBSERVED_NEWS
         if is_recent and (before.grade, before.keys) == (grade, keys):
             return
@@ -179,7 +195,7 @@ class StatusBuilder:
 
     def record_handled(self, **values: str) -> None:
         """A user's request, by the value of its annotation, was handled."""
-        self._put(**values)
+        self._put(**dict[str, Any](values))
 
     def _remember(self, action: Acted, **update: Any) -> None:  # noqa: ANN401 - fields of Status
         history = (_bounded(action), *self._status.history)[:_MOST_HISTORY]
@@ -205,12 +221,14 @@ class StatusBuilder:
             return 0
         return max(0, round((self._clock() - self._blind_since).total_seconds()))
 
-    def _put(self, **update: Any) -> None:  # noqa: ANN401 - fields of Status
+    def _put(self, *, is_news: bool = True, **update: Any) -> None:  # noqa: ANN401 - fields of Status
         was_ready = _ready_status(self._status)
         status = self._status.model_copy(update=update)
         if status == self._status:
             return
         self._status = status
+        if not is_news:  # it is written with the next news
+            return
         self.changed.set()
         if _ready_status(status) != was_ready:
             self.urgent.set()
@@ -249,10 +267,9 @@ def _restored(stored: dict[str, Any]) -> Status:
     """The status that an earlier process wrote; an unreadable one starts empty."""
     fields = {key: value for key, value in stored.items() if key != "ledger"}
     try:
-        status = Status.model_validate(fields | {"conditions": _known_conditions(stored)})
+        return Status.model_validate(fields | {"conditions": _known_conditions(stored)})
     except ValidationError:
         return Status()
-    return status.model_copy(update={"stream": status.stream.model_copy(update={"connected_since": None})})
 
 
 def _known_conditions(stored: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON

@@ -249,11 +249,42 @@ def test_blind_seconds_add_up_over_restarts(board: StatusBuilder, clock: HandSet
     assert again.render().stream.blind_seconds == 13
 
 
-def test_connected_since(board: StatusBuilder, clock: HandSet) -> None:
-    """The time of the connect stands while the stream is open, and not after a restart of the operator."""
+def test_connected_since(board: StatusBuilder) -> None:
+    """The time of the connect stands while the stream is open; without a stream there is none."""
     board.mark_connected()
     assert board.render().stream.connected_since == EPOCH
-    assert StatusBuilder(stored(board), 1, clock).render().stream.connected_since is None
+    board.mark_disconnected()
+    assert board.render().stream.connected_since is None
+
+
+@pytest.mark.parametrize(("seconds", "is_kept"), [(59.0, True), (61.0, False)])
+def test_connected_since_over_a_restart(
+    board: StatusBuilder, clock: HandSet, seconds: float, *, is_kept: bool
+) -> None:
+    """A restart of the operator that interrupts a stream for less than a minute is no news."""
+    _stream(board, ok=True)
+    board.mark_connected()
+    again = StatusBuilder(stored(board), 1, clock)
+    assert again.render().stream.connected_since == EPOCH
+    clock.move(seconds)
+    again.mark_connected()
+    assert again.changed.is_set() is not is_kept
+    assert again.render().stream.connected_since == (EPOCH if is_kept else clock())
+    assert again.render().stream.blind_seconds == round(seconds)
+
+
+def test_not_connected_after_a_restart(board: StatusBuilder, clock: HandSet) -> None:
+    """When the first connect after a restart of the operator fails, the stream is not open any more."""
+    _stream(board, ok=True)
+    board.mark_connected()
+    again = StatusBuilder(stored(board), 1, clock)
+    _stream(again, ok=False)
+    assert again.render().stream.connected_since is None
+
+
+def _stream(board: StatusBuilder, *, ok: bool) -> None:
+    reason = Reason.CONNECTED if ok else Reason.UNREACHABLE
+    board.set_condition(ConditionType.STREAMING, ok=ok, reason=reason, message="About the stream.")
 
 
 def test_reconnects(board: StatusBuilder) -> None:
@@ -289,20 +320,21 @@ def test_turn_of_ready_is_urgent(board: StatusBuilder) -> None:
 
 
 def test_what_the_last_look_was_like(board: StatusBuilder, clock: HandSet) -> None:
-    """Grade and keys are news; the time alone is news once a minute, or every look would be a write."""
+    """Grade and keys are news; the time alone is news after ten minutes, or every read would be a write."""
     board.record_observation("Versions", 7)
     first = board.render().observation
     assert (first.grade, first.keys, first.last_observed_time) == ("Versions", 7, clock())
 
     board.changed.clear()
-    clock.move(59.0)
+    clock.move(599.0)
     board.record_observation("Versions", 7)
     assert not board.changed.is_set()
+    assert board.render().observation.last_observed_time == clock()
 
     board.record_observation("Versions", 8)
     assert board.render().observation.keys == 8
     board.changed.clear()
-    clock.move(61.0)
+    clock.move(601.0)
     board.record_observation("Versions", 8)
     assert board.changed.is_set()
     assert board.render().observation.last_observed_time == clock()
