@@ -1,22 +1,23 @@
-"""Limits reconnects to each address, over all subscriptions of that address.
+"""Limits connects of streams to each address, over all subscriptions of that address.
 
-When a server is available again, one subscription notices first. The limiter then ends the pauses of the
-others and admits them one after the other: hundreds reconnect within seconds, but never all at once.
+A few connect at a time. When a server is available again, one subscription notices first. The limiter then
+ends the pauses of the others and admits them one after the other: hundreds reconnect within seconds, but
+never all at once, because all other clients of the server come back as well.
 """
 
 import asyncio
 import math
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
-from infisical_events.runtime.limits.fair_scheduling import FairQueue
+from infisical_events.runtime.limits.fair_scheduling import FairQueue, FairSemaphore
 
-_STEP, _BURST = 0.04, 4
-"""Seconds between two connects, and how many need not wait: at most 29 start in any second.
+_CONNECTS, _OF_NAMESPACE = 16, 12
+"""Connects in progress at once, in all and of one namespace."""
 
-The network delays some, by more than half a second where the loop is busy, so that they arrive together
-with later ones; 50 at the same time would overload a server.
-"""
+_STEP, _BURST = 0.0125, 4
+"""Seconds between two reconnects, and how many need not wait: at most 84 begin in any second."""
 
 _RELEASE_INTERVAL = 5.0
 """Seconds between two releases: a server that accepts some connections and rejects others must not get
@@ -24,18 +25,27 @@ the connects of all subscriptions all the time."""
 
 
 class ReconnectLimiter:
-    """Limits reconnects to one address."""
+    """Limits connects to one address."""
 
     def __init__(self) -> None:
+        self._connects = FairSemaphore(_CONNECTS, _OF_NAMESPACE)
         self._queue = FairQueue(_STEP, _BURST)
         self._recovered = asyncio.Event()
         self._waiting = 0
         self._released_at = -math.inf
         self._release: asyncio.TimerHandle | None = None
 
-    async def acquire(self, namespace: str = "") -> None:
-        """Wait until one more stream may connect; the namespaces take turns."""
-        await self._queue.acquire(namespace)
+    @asynccontextmanager
+    async def connecting(self, namespace: str = "", *, is_first: bool = False) -> AsyncIterator[None]:
+        """Wait until one more stream may connect, which it does in the block; the namespaces take turns.
+
+        The first connect of a subscription is limited only by those in progress: after a start of the
+        operator the server is well.
+        """
+        async with self._connects.permit(namespace):
+            if not is_first:
+                await self._queue.acquire(namespace)
+            yield
 
     async def wait(self, seconds: float) -> None:
         """Wait for `seconds` after a failed connect, or until another subscription reports a recovery."""

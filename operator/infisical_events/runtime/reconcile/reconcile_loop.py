@@ -42,6 +42,8 @@ class ReconcileLoop:
     interval: float
     """Seconds between full reads without a trigger."""
     drift_corrector: DriftCorrector | None = None
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set after the first read."""
     _backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=60.0), init=False)
     _round_backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=60.0), init=False)
     _schedule: ReconcileSchedule = field(default_factory=ReconcileSchedule, init=False)
@@ -56,6 +58,7 @@ class ReconcileLoop:
             result, now = None, _now()
             if self._schedule.is_read_due(now, is_triggered=trigger.is_new):
                 result = await self._reconcile(trigger, now)
+                self.started.set()
             else:
                 self.triggers.put_back(trigger)
             if self.drift_corrector is not None and self._schedule.is_secret_check_due(_now()):

@@ -8,6 +8,7 @@ import functools
 import logging
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
@@ -15,15 +16,17 @@ from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.sharding.assignment import shard_of
 from infisical_events.core.subscriptions import ListedSubscription, SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
-from infisical_events.runtime.limits.fair_scheduling import FairQueue
+from infisical_events.runtime.limits.fair_scheduling import FairSemaphore
 from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
 
 _RELIST_INTERVAL = 60.0
 """Seconds between two full lists of subscriptions, which find what a gap in the watch has hidden."""
 
-_STEP, _BURST = 0.02, 10
-"""Seconds between two task starts, and how many starts need not wait."""
+_STARTS, _STARTS_OF_NAMESPACE = 16, 12
+"""Subscriptions that start at once, in all and of one namespace."""
+_START_SECONDS = 2.0
+"""Seconds after which the next one starts, although Infisical has not answered."""
 _MAX_WATCH_LAG = 180.0
 """Seconds after which the watch must have delivered an object that a list has shown."""
 
@@ -77,7 +80,7 @@ class Supervisor:
         self._held = set(held)
         self._watched: dict[str, _WatchedObject] = {}
         self._running: dict[str, _RunningTask] = {}
-        self._start_queue = FairQueue(_STEP, _BURST)
+        self._starts = FairSemaphore(_STARTS, _STARTS_OF_NAMESPACE)
         # The loop holds no reference to a task: without this one it may be collected while it ends.
         self._ending: dict[str, set[asyncio.Task[None]]] = {}
         self._missing: dict[tuple[str, int], int] = {}
@@ -187,7 +190,7 @@ class Supervisor:
     def _start(self, watched: _WatchedObject) -> None:
         key, former = watched.key, frozenset(self._ending.get(watched.key.uid, ()))
         runner = SubscriptionRunner(dependencies=self._dependencies, key=key)
-        task = asyncio.create_task(_run_queued(former, self._start_queue, runner), name=f"subscription {key}")
+        task = asyncio.create_task(_run_queued(former, self._starts, runner), name=f"subscription {key}")
         task.add_done_callback(functools.partial(self._log_end, key))
         self._running[key.uid] = _RunningTask(runner, task, watched.generation)
         self._update_metrics()
@@ -225,12 +228,25 @@ class Supervisor:
 
 
 async def _run_queued(
-    former: frozenset[asyncio.Task[None]], start_queue: FairQueue, runner: SubscriptionRunner
+    former: frozenset[asyncio.Task[None]], starts: FairSemaphore, runner: SubscriptionRunner
 ) -> None:
-    """Run a subscription after the start queue admits it and earlier tasks of the same object have ended."""
-    await start_queue.acquire(runner.key.namespace)
-    await _wait_stopped(former)
-    await runner.run()
+    """Run a subscription when few others are starting and earlier tasks of the same object have ended."""
+    admitted = asyncio.Event()
+    start = asyncio.create_task(_hold_start(starts, runner, admitted))
+    try:
+        await admitted.wait()
+        await _wait_stopped(former)
+        await runner.run()
+    finally:
+        start.cancel()
+
+
+async def _hold_start(starts: FairSemaphore, runner: SubscriptionRunner, admitted: asyncio.Event) -> None:
+    async with starts.permit(runner.key.namespace):
+        admitted.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_START_SECONDS):
+                await runner.started.wait()
 
 
 async def _wait_stopped(tasks: AbstractSet[asyncio.Task[None]]) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from infisical_events.api.statuses import ConditionType
@@ -71,6 +71,7 @@ class StreamController:
     _disconnected_at: float = field(default=0.0, init=False)
     _triggered_at: float = field(default=-math.inf, init=False)
     _has_connected: bool = field(default=False, init=False)
+    _is_first: bool = field(default=True, init=False)
     _was_away: bool = field(default=False, init=False)
 
     async def run(self) -> None:
@@ -99,9 +100,11 @@ class StreamController:
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[AsyncIterator[StreamItem]]:
-        """A new stream, as soon as the limit of reconnects admits it."""
-        await self.limiter.acquire(self.context.key.namespace)
-        async with self.infisical.stream() as items:
+        """A new stream, as soon as the limit of connects admits it."""
+        is_first, self._is_first = self._is_first, False
+        async with AsyncExitStack() as stream:
+            async with self.limiter.connecting(self.context.key.namespace, is_first=is_first):
+                items = await stream.enter_async_context(self.infisical.stream())
             yield items
 
     def _life(self) -> float:

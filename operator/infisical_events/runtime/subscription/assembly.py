@@ -1,5 +1,6 @@
 """The composition root of one subscription: builds all parts that serve one spec, and runs them."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -75,8 +76,12 @@ async def serve(
     serving: ServingSpec,
     dependencies: Dependencies,
     user_requests: PendingUserRequests,
+    started: asyncio.Event,
 ) -> None:
-    """Serve one spec until cancelled; raises what ends one of its tasks."""
+    """Serve one spec until cancelled; raises what ends one of its tasks.
+
+    `started` is set when Infisical was read for the first time, or when that failed.
+    """
     spec, context = serving.spec, loaded.context
     namespace = context.key.namespace
     credentials = credentials_source(context.cluster, namespace, spec, serving.address)
@@ -91,7 +96,7 @@ async def serve(
         )
         await race(
             assembly.stream_controller().run(),
-            assembly.reconcile_loop().run(),
+            assembly.reconcile_loop(started).run(),
             assembly.status_flusher().run(),
             user_requests.forward(assembly.triggers),
         )
@@ -122,7 +127,7 @@ class _Assembly:
         loaded = self.loaded
         return StatusFlusher(loaded.context, loaded.store, loaded.status, self.triggers)
 
-    def reconcile_loop(self) -> ReconcileLoop:
+    def reconcile_loop(self, started: asyncio.Event) -> ReconcileLoop:
         loaded, sync_coordinator = self.loaded, self._sync_coordinator()
         lister = WorkloadLister(cluster=loaded.context.cluster, reporter=loaded.reporter)
         reconcile_reporter = ReconcileReporter(context=loaded.context, reporter=loaded.reporter)
@@ -133,6 +138,7 @@ class _Assembly:
             restart_controller=self._restart_controller(lister, sync_coordinator),
             store=loaded.store,
             triggers=self.triggers,
+            started=started,
             interval=float(self.serving.spec.resync_interval_seconds),
             drift_corrector=sync_coordinator.drift_corrector,
         )

@@ -50,6 +50,8 @@ class SubscriptionRunner:
     key: SubscriptionKey
     spec_changed: asyncio.Event = field(default_factory=asyncio.Event)
     user_requests: PendingUserRequests = field(default_factory=PendingUserRequests)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when Infisical was read for the first time, or when that failed or is not to be done."""
 
     async def run(self) -> None:
         """Serve until the object is deleted or the task is cancelled."""
@@ -78,6 +80,7 @@ class SubscriptionRunner:
                 if defect is None:
                     defect = error
                     continue  # reported before the pause
+            self.started.set()
             if now() - begun > _HEALTHY:
                 backoff.reset()
             pause = backoff.pause()
@@ -108,7 +111,7 @@ class SubscriptionRunner:
             await self._mark_inactive(loaded, too_many_subscriptions(limits.most))
         async with slots:
             loaded.reporter.mark_starting()
-            await serve(loaded, serving, self.dependencies, self.user_requests)
+            await serve(loaded, serving, self.dependencies, self.user_requests, self.started)
 
     def _forget_rollouts(self) -> None:
         """Let the rollouts of the subscription count no more: no task tracks them until it is served again.
@@ -127,6 +130,7 @@ class SubscriptionRunner:
             )
         await loaded.reporter.set_condition(cause.condition, cause.reason, cause.message, ok=cause.is_true)
         await loaded.store.write_status()
+        self.started.set()
 
     async def _report_defect(self, defect: Exception) -> None:
         """Report an unexpected error in the status and the metrics; its text is only in the log."""

@@ -18,8 +18,8 @@ def now() -> float:
 async def passed(limiter: ReconnectLimiter, after: float = 0.0) -> float:
     """The time at which a start that comes after so many seconds is admitted."""
     await asyncio.sleep(after)
-    await limiter.acquire()
-    return now()
+    async with limiter.connecting():
+        return now()
 
 
 async def rested(limiter: ReconnectLimiter, seconds: float) -> float:
@@ -35,24 +35,42 @@ def most_within_a_second(moments: list[float]) -> int:
 
 @in_virtual_time
 async def test_three_hundred() -> None:
-    """Three hundred starts at one moment are admitted within 12 s, and at most 30 in any second."""
+    """Three hundred reconnects at one moment are admitted within 4 s, and at most 100 in any second."""
     limiter = ReconnectLimiter()
     moments = await asyncio.gather(*(passed(limiter) for _ in range(300)))
-    assert max(moments) < 12.0
-    assert most_within_a_second(moments) <= 30
+    assert max(moments) < 4.0
+    assert most_within_a_second(moments) <= 100
+
+
+async def connected(limiter: ReconnectLimiter, counts: list[int], namespace: str) -> None:
+    """Count who connects, at the begin and at the end of a first connect that takes a second."""
+    async with limiter.connecting(namespace, is_first=True):
+        counts.append(counts[-1] + 1)
+        await asyncio.sleep(1.0)
+        counts.append(counts[-1] - 1)
+
+
+@in_virtual_time
+async def test_first_connects() -> None:
+    """First connects are limited by those in progress alone; no namespace takes all places."""
+    limiter, counts = ReconnectLimiter(), [0]
+    await asyncio.gather(*(connected(limiter, counts, "many") for _ in range(24)))
+    assert (now(), max(counts)) == (2.0, 12)
+    await asyncio.gather(*(connected(limiter, counts, str(number)) for number in range(32)))
+    assert (now(), max(counts)) == (4.0, 16)
 
 
 @settings(max_examples=30, deadline=None)
 @given(comings=st.lists(st.floats(0.0, 5.0), min_size=1, max_size=200))
 def test_never_a_herd(comings: list[float]) -> None:
-    """Whenever starts come, at most 30 are admitted in any second."""
+    """Whenever reconnects come, at most 100 are admitted in any second."""
 
     @in_virtual_time
     async def moments() -> list[float]:
         limiter = ReconnectLimiter()
         return await asyncio.gather(*(passed(limiter, coming) for coming in comings))
 
-    assert most_within_a_second(moments()) <= 30
+    assert most_within_a_second(moments()) <= 100
 
 
 @in_virtual_time

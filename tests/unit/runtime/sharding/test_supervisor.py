@@ -186,14 +186,29 @@ async def test_periodic_list_fails(error: type[KubernetesError]) -> None:
 
 @in_virtual_time
 async def test_spread() -> None:
-    """Many objects that are seen at once are begun one after the other."""
+    """Of many objects that are seen at once, few start at a time, and of one namespace not all of these."""
     operator = Operator()
+    operator.infisical.delays["read_snapshot"] = 1.0
     for n in range(500):
         operator.create(f"app-{n}")
-    await asyncio.sleep(1.0)
-    assert 10 <= operator.infisical.open_streams <= 70
-    await asyncio.sleep(20.0)
+    await asyncio.sleep(0.5)
+    assert len(operator.infisical.sessions) == 12
+    await asyncio.sleep(10.0)
+    assert 100 <= len(operator.infisical.sessions) <= 132
+    await asyncio.sleep(40.0)
     assert operator.infisical.open_streams == 500
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_spread_while_infisical_is_silent() -> None:
+    """Subscriptions whose Infisical does not answer hold the others up for two seconds each at most."""
+    operator = Operator()
+    operator.infisical.delays["read_snapshot"] = 3_600.0
+    for n in range(48):
+        operator.create(f"app-{n}")
+    await asyncio.sleep(7.0)
+    assert len(operator.infisical.sessions) == 48
     await operator.supervisor.close()
 
 
