@@ -1,13 +1,26 @@
-"""Runs several coroutines together: the first to end, or to fail, ends all."""
+"""Runs several coroutines together: the first to end, or to fail, ends all.
+
+The name of a task tells which task it is a part of, so that the watchdog can say whom it works for.
+"""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+PART_OF = "part of "
+"""How the name of a task begins that another one has made."""
+
+
+def child_task(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that is named as a part of the current one."""
+    parent = asyncio.current_task()
+    whole = parent.get_name().removeprefix(PART_OF) if parent else ""
+    return asyncio.create_task(coroutine, name=f"{PART_OF}{whole}")
+
 
 async def race(*coroutines: Coroutine[Any, Any, None]) -> None:
     """Run until one of them ends, then cancel and await the others; raises what the first one raised."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    tasks = [child_task(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     TOO_MANY_SUBSCRIPTIONS = "TooManySubscriptions"
     INVALID_SPEC = "InvalidSpec"
     INTERNAL_ERROR = "InternalError"
+    QUARANTINED = "Quarantined"
 
     # Authenticated
     LOGGED_IN = "LoggedIn"

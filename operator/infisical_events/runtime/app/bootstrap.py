@@ -5,10 +5,12 @@ import logging
 import secrets
 import signal
 from collections import defaultdict
-from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import kopf
@@ -19,7 +21,7 @@ from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
 from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
 from infisical_events.core.sync.value_digests import DigestPurpose, derived_source
-from infisical_events.infisical.http_client import NamespaceSharing
+from infisical_events.infisical.http_client import NamespaceSharing, Permit
 from infisical_events.infisical.session import Session, SessionDependencies
 from infisical_events.infisical.shared_clients import SharedClients
 from infisical_events.infisical.shared_logins import SharedLogins
@@ -34,7 +36,7 @@ from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundErr
 from infisical_events.kube.lease_client import LeaseClient
 from infisical_events.kube.workload_client import WorkloadClient
 from infisical_events.runtime.app.digest_keys import DigestKeys
-from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, watchdog
+from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, abort, watchdog
 from infisical_events.runtime.app.http_server import Health, http_server
 from infisical_events.runtime.app.kopf_adapter import WATCH_ERRORS, kopf_settings, quiet_kopf, registry_for
 from infisical_events.runtime.app.kube_cluster import KubeCluster
@@ -44,6 +46,7 @@ from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.inspection.annotation_inspector import AnnotationInspector
 from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler, FairQueue, MemoryPermits
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
+from infisical_events.runtime.limits.quarantine import Quarantine, subscription_of
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.limits.secret_quota import SecretQuota
 from infisical_events.runtime.metrics import Metrics
@@ -111,9 +114,9 @@ async def run(settings: Settings) -> None:
             is_ready=lambda: flags.ready.is_set() and lease_manager.has_read_leases,
             summary=lambda: lease_manager.summary,
         )
-        heartbeat = Heartbeat(metrics)
+        heartbeat, loop = Heartbeat(metrics), asyncio.get_running_loop()
         async with http_server(*settings.http_endpoint, metrics, health):
-            with watchdog(heartbeat):
+            with watchdog(heartbeat, partial(_accuse_and_abort, dependencies.quarantine, loop)):
                 await race(
                     _wait_for(flags.stop),
                     heartbeat.run(),
@@ -133,11 +136,12 @@ def _watches(settings: Settings) -> int:
 
 def _dependencies(settings: Settings, kube: KubeApi, metrics: Metrics) -> Dependencies:
     keys = DigestKeys(DigestKeySecret(kube, *settings.digest_key_secret).read_or_make)
-    scheduler = CooperativeScheduler()
+    scheduler, quarantine = CooperativeScheduler(), Quarantine(_quarantine_file(settings))
     return Dependencies(
         cluster=KubeCluster(kube, utc_now, settings.digest_key_secret),
-        open_infisical=infisical_opener(keys, settings.egress, scheduler),
+        open_infisical=infisical_opener(keys, settings.egress, scheduler, quarantine),
         scheduler=scheduler,
+        quarantine=quarantine,
         digest_key=keys.current,
         # Replicas of one installation share its Leases.
         installation=f"{settings.lease_namespace}/{settings.lease_name}",
@@ -154,6 +158,17 @@ def _dependencies(settings: Settings, kube: KubeApi, metrics: Metrics) -> Depend
     )
 
 
+def _accuse_and_abort(quarantine: Quarantine, loop: asyncio.AbstractEventLoop) -> None:
+    """End the process, whose event loop is blocked, and record whose task blocks it."""
+    quarantine.accuse(subscription_of(asyncio.current_task(loop)))
+    abort()
+
+
+def _quarantine_file(settings: Settings) -> Path:
+    """In a pod, a directory that outlives the container."""
+    return Path(gettempdir()) / f"infisical-events-{settings.identity}.json"
+
+
 def _lease_manager(
     settings: Settings, timing: LeaseTiming, kube: KubeApi, supervisor: Supervisor, metrics: Metrics
 ) -> LeaseManager:
@@ -164,9 +179,13 @@ def _lease_manager(
 
 
 def infisical_opener(
-    keys: DigestKeys, egress: EgressPolicy, scheduler: CooperativeScheduler
+    keys: DigestKeys,
+    egress: EgressPolicy,
+    scheduler: CooperativeScheduler,
+    quarantine: Quarantine | None = None,
 ) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
+    quarantine = quarantine or Quarantine()
     memory, quota, clients = MemoryPermits(), SecretQuota(), SharedClients()
     guard, backoffs, resolver, turns = SharedLogins(), AddressBackoffs(), NameResolver(), FairQueue(0, 0)
     paces: defaultdict[str, ReadPace] = defaultdict(ReadPace)
@@ -180,7 +199,7 @@ def infisical_opener(
             take_turn=partial(turns.acquire, namespace),
             backoffs=backoffs,
             pace=paces[namespace],
-            permit=partial(memory.body, namespace),
+            permit=partial(_recorded_permit, quarantine, partial(memory.body, namespace)),
             event_permit=partial(memory.event, namespace),
             run_large=partial(scheduler.run_large, namespace),
             keep=partial(quota.keep, namespace),
@@ -190,6 +209,14 @@ def infisical_opener(
         return Session.opened(address, spec, credentials, utc_now, shared)
 
     return open_infisical
+
+
+@asynccontextmanager
+async def _recorded_permit(quarantine: Quarantine, permit: Permit, *, is_large: bool) -> AsyncIterator[None]:
+    """Hold a permit; with that of a large body, be recorded as what may end the process."""
+    async with permit(is_large=is_large):
+        with quarantine.busy() if is_large else nullcontext():
+            yield
 
 
 async def _wait_for(event: asyncio.Event) -> None:

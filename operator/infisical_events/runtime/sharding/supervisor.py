@@ -12,13 +12,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
+from infisical_events.api.resources import API_VERSION, KIND
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.sharding.assignment import shard_of
+from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
+from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.text import counted
 from infisical_events.core.subscriptions import ListedSubscription, SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.limits.fair_scheduling import FairSemaphore
+from infisical_events.runtime.limits.quarantine import pause_after, task_name_of
 from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
+from infisical_events.runtime.tasks import child_task
 
 _RELIST_INTERVAL = 60.0
 """Seconds between two full lists of subscriptions, which find what a gap in the watch has hidden."""
@@ -27,6 +33,10 @@ _STARTS, _STARTS_OF_NAMESPACE = 16, 12
 """Subscriptions that start at once, in all and of one namespace."""
 _START_SECONDS = 2.0
 """Seconds after which the next one starts, although Infisical has not answered."""
+_ALONE_SECONDS = 20.0
+"""The same for a subscription in quarantine."""
+_ACQUITTED_SECONDS = 600.0
+"""Seconds after which a subscription in quarantine has proved to be harmless."""
 _MAX_WATCH_LAG = 180.0
 """Seconds after which the watch must have delivered an object that a list has shown."""
 
@@ -190,10 +200,52 @@ class Supervisor:
     def _start(self, watched: _WatchedObject) -> None:
         key, former = watched.key, frozenset(self._ending.get(watched.key.uid, ()))
         runner = SubscriptionRunner(dependencies=self._dependencies, key=key)
-        task = asyncio.create_task(_run_queued(former, self._starts, runner), name=f"subscription {key}")
+        task = asyncio.create_task(self._run_queued(former, runner), name=task_name_of(str(key)))
         task.add_done_callback(functools.partial(self._log_end, key))
         self._running[key.uid] = _RunningTask(runner, task, watched.generation)
         self._update_metrics()
+
+    async def _run_queued(self, former: frozenset[asyncio.Task[None]], runner: SubscriptionRunner) -> None:
+        """Run a subscription when few others are starting and earlier tasks of the same object have ended."""
+        admitted = asyncio.Event()
+        start = child_task(self._admit(runner, admitted))
+        try:
+            await admitted.wait()
+            await _wait_stopped(former)
+            await runner.run()
+        finally:
+            start.cancel()
+
+    async def _admit(self, runner: SubscriptionRunner, admitted: asyncio.Event) -> None:
+        """Admit a start when it is its turn, and the next one when this one is over; suspects start alone."""
+        quarantine, name = self._dependencies.quarantine, str(runner.key)
+        if not (deaths := quarantine.deaths(name)):
+            async with self._starts.permit(runner.key.namespace):
+                admitted.set()
+                await _wait_for(runner.started, _START_SECONDS)
+            return
+        await self._report_quarantine(runner.key, deaths)
+        await asyncio.sleep(pause_after(deaths))
+        async with quarantine.alone:
+            admitted.set()
+            await _wait_for(runner.started, _ALONE_SECONDS)
+        await asyncio.sleep(_ACQUITTED_SECONDS)
+        quarantine.acquit(name)
+
+    async def _report_quarantine(self, key: SubscriptionKey, deaths: int) -> None:
+        """The object itself is not read yet: its size may be what ended the operator."""
+        note = (
+            f"The operator ended {counted(deaths, 'time')} in a row while busy with this subscription, which "
+            f"starts after all others, in {pause_after(deaths):g} s. Check how large its project is."
+        )
+        fields = key.log_fields(reason=Reason.QUARANTINED.value, detail=note)
+        log.warning("subscription in quarantine", extra=fields)
+        about = InvolvedObject(API_VERSION, KIND, key.namespace, key.name, key.uid)
+        event = KubeEvent(about, Reason.QUARANTINED, note, is_warning=True)
+        try:
+            await self._dependencies.cluster.emit_event(event)
+        except KubernetesError as error:
+            log.warning("failed to write Kubernetes Event", extra=key.log_fields(error=str(error)))
 
     def _log_end(self, key: SubscriptionKey, task: asyncio.Task[None]) -> None:
         """Log the end of a task that was not cancelled here, such as one whose object was deleted."""
@@ -227,28 +279,6 @@ class Supervisor:
         )
 
 
-async def _run_queued(
-    former: frozenset[asyncio.Task[None]], starts: FairSemaphore, runner: SubscriptionRunner
-) -> None:
-    """Run a subscription when few others are starting and earlier tasks of the same object have ended."""
-    admitted = asyncio.Event()
-    start = asyncio.create_task(_hold_start(starts, runner, admitted))
-    try:
-        await admitted.wait()
-        await _wait_stopped(former)
-        await runner.run()
-    finally:
-        start.cancel()
-
-
-async def _hold_start(starts: FairSemaphore, runner: SubscriptionRunner, admitted: asyncio.Event) -> None:
-    async with starts.permit(runner.key.namespace):
-        admitted.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_START_SECONDS):
-                await runner.started.wait()
-
-
 async def _wait_stopped(tasks: AbstractSet[asyncio.Task[None]]) -> None:
     """Wait for cancelled tasks; cancel those again that do not stop, and log that.
 
@@ -270,3 +300,9 @@ async def _wait_stopped(tasks: AbstractSet[asyncio.Task[None]]) -> None:
             task.cancel()
     if tasks:
         log.warning("subscription tasks abandoned; they do not stop", extra={"tasks": len(tasks)})
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

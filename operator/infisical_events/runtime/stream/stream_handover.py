@@ -16,6 +16,7 @@ from typing import Final
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.event_stream import StreamItem
 from infisical_events.infisical.infisical_errors import InfisicalError, StreamEndedError
+from infisical_events.runtime.tasks import child_task
 
 MAX_STREAM_AGE = 3000.0
 """Seconds after which a stream is replaced, at the latest: 10 minutes before the server's end of it."""
@@ -70,7 +71,7 @@ class StreamConnection:
         self.is_replaced = False
         self._queue = queue
         self._error: BaseException | None = None
-        self._task: asyncio.Task[None] | None = asyncio.create_task(self._run(open_stream))
+        self._task: asyncio.Task[None] | None = child_task(self._run(open_stream))
         self._task.add_done_callback(self._notify_closed)
 
     def end(self) -> None:

@@ -8,6 +8,7 @@ from infisical_events.core.sync.value_digests import DigestKeySource
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.fair_scheduling import CooperativeScheduler
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
+from infisical_events.runtime.limits.quarantine import Quarantine
 from infisical_events.runtime.limits.reconnect_limiter import ReconnectLimiters
 from infisical_events.runtime.limits.restart_budget import RestartBudget
 from infisical_events.runtime.metrics import Metrics
@@ -31,6 +32,7 @@ class Dependencies:
     reconnect_limiters: ReconnectLimiters = field(default_factory=ReconnectLimiters)
     namespace_slots: NamespaceSlots = field(default_factory=NamespaceSlots)
     scheduler: CooperativeScheduler = field(default_factory=CooperativeScheduler)
+    quarantine: Quarantine = field(default_factory=Quarantine)
 
     def context_of(self, key: SubscriptionKey) -> SubscriptionContext:
         """The context of one subscription."""

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from infisical_events.kube.kubernetes_errors import (
 )
 from infisical_events.runtime.limits.fair_scheduling import SLICE, CooperativeScheduler
 from infisical_events.runtime.limits.namespace_slots import NamespaceSlots
+from infisical_events.runtime.limits.quarantine import Quarantine
 from infisical_events.runtime.sharding.supervisor import WatchBehindError
 from support.builders import a_ledger, a_raw_spec
 from support.fake_infisical import FakeInfisical
@@ -209,6 +211,27 @@ async def test_spread_while_infisical_is_silent() -> None:
         operator.create(f"app-{n}")
     await asyncio.sleep(7.0)
     assert len(operator.infisical.sessions) == 48
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_suspects_start_last(tmp_path: Path) -> None:
+    """What an earlier process died of starts after all others, one at a time, and an Event names it."""
+    file = tmp_path / "quarantine.json"
+    last = Quarantine(file)
+    for name in ("app-1", "app-2"):
+        last.accuse(f"team/{name}")
+    operator = Operator(quarantine=Quarantine(file))
+    operator.infisical.delays["read_snapshot"] = 5.0
+    for n in range(4):
+        operator.create(f"app-{n}")
+    counts = []
+    for seconds in (10.0, 21.0, 5.0):
+        await asyncio.sleep(seconds)
+        counts.append(len(operator.infisical.sessions))
+    assert counts == [2, 3, 4]
+    reasons = [(event.about.name, event.reason) for event in operator.cluster.notices]
+    assert [name for name, reason in reasons if reason == "Quarantined"] == ["app-1", "app-2"]
     await operator.supervisor.close()
 
 
@@ -481,7 +504,7 @@ async def test_a_shard_that_comes_back_at_once() -> None:
     most = []
 
     async def count(_: str) -> None:
-        most.append(len([task for task in asyncio.all_tasks() if str(key) in task.get_name()]))
+        most.append(len([task for task in asyncio.all_tasks() if task.get_name() == f"subscription {key}"]))
         assert operator.infisical.open_streams <= 1
 
     operator.cluster.interpose = count
