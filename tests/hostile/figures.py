@@ -27,8 +27,8 @@ class Bounds:
     neighbour: float = 2.0
     log: float = 1_000_000
     lease_gap: float = 10.0
-    events_at_once: float = 200
-    events_per_minute: float = 10
+    events_at_once: float = 5
+    events_per_minute: float = 5
 
 
 @dataclass(frozen=True, slots=True)

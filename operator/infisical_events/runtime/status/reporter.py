@@ -16,8 +16,25 @@ from infisical_events.runtime.subscription_context import SubscriptionContext
 
 log = logging.getLogger(__name__)
 
-_EVENT_BURST, _EVENT_STEP = 200, 6.0
-"""Kubernetes Events at once, and seconds between two after that: enough for a restart of 100 workloads."""
+_EVENTS = RateLimit(step=12.0, burst=5)
+"""Of Kubernetes Events about the subscription itself: at most 10 in any minute, whatever Infisical says."""
+
+_WORKLOAD_EVENTS = RateLimit(step=6.0, burst=200)
+"""Of those about workloads: enough for a restart of 100, which other limits bound."""
+
+
+class EventBudget:
+    """How many Kubernetes Events one subscription may still write; it survives new specs."""
+
+    def __init__(self) -> None:
+        self._limits = {True: _EVENTS, False: _WORKLOAD_EVENTS}
+
+    def take(self, now: float, *, is_own: bool) -> bool:
+        """Whether one more may be written, about the subscription itself or about a workload."""
+        limit, wait = reserve(self._limits[is_own], now)
+        if not wait:
+            self._limits[is_own] = limit
+        return not wait
 
 
 class Reporter:
@@ -26,10 +43,12 @@ class Reporter:
     The verbs that change nothing but the status are those of StatusBuilder, where they are documented.
     """
 
-    def __init__(self, context: SubscriptionContext, status: StatusBuilder) -> None:
+    def __init__(
+        self, context: SubscriptionContext, status: StatusBuilder, event_budget: EventBudget | None = None
+    ) -> None:
         self._context = context
         self._status = status
-        self._event_limit = RateLimit(_EVENT_STEP, _EVENT_BURST)
+        self._event_budget = event_budget or EventBudget()
         self._is_cut = False
         self.key = context.key
         self.extra = context.key.log_fields()
@@ -99,7 +118,7 @@ class Reporter:
 
     async def _emit(self, event: KubeEvent) -> None:
         """Kubernetes Events are best effort: no restart waits for one, and a flood is cut."""
-        if not self._may_emit():
+        if not self._may_emit(is_own=event.about.uid == self.key.uid):
             return
         try:
             await self._context.cluster.emit_event(event)
@@ -107,11 +126,9 @@ class Reporter:
             fields = self._context.key.log_fields(reason=event.reason, error=str(error))
             log.warning("failed to write Kubernetes Event", extra=fields)
 
-    def _may_emit(self) -> bool:
-        limit, wait = reserve(self._event_limit, asyncio.get_running_loop().time())
-        if not wait:
-            self._event_limit = limit
-        elif not self._is_cut:
+    def _may_emit(self, *, is_own: bool) -> bool:
+        is_cut = not self._event_budget.take(asyncio.get_running_loop().time(), is_own=is_own)
+        if is_cut and not self._is_cut:
             log.warning("too many Kubernetes Events, leaving some out", extra=self.extra)
-        self._is_cut = bool(wait)
-        return not wait
+        self._is_cut = is_cut
+        return not is_cut

@@ -18,7 +18,7 @@ from infisical_events.runtime.restarts.restart_controller import RestartControll
 from infisical_events.runtime.restarts.restart_report import RestartReporter
 from infisical_events.runtime.restarts.rollout_tracker import RolloutTracker
 from infisical_events.runtime.restarts.workload_patcher import WorkloadPatcher
-from infisical_events.runtime.status.reporter import Reporter
+from infisical_events.runtime.status.reporter import EventBudget, Reporter
 from infisical_events.runtime.status.status_builder import StatusBuilder
 from infisical_events.runtime.status.status_flusher import StatusFlusher
 from infisical_events.runtime.status.subscription_store import SubscriptionDeletedError, SubscriptionStore
@@ -58,7 +58,7 @@ async def read_stored(dependencies: Dependencies, key: SubscriptionKey) -> Store
 
 
 def loaded_from(
-    stored: StoredSubscription, dependencies: Dependencies, key: SubscriptionKey
+    stored: StoredSubscription, dependencies: Dependencies, key: SubscriptionKey, event_budget: EventBudget
 ) -> LoadedSubscription:
     """What continues from the stored status and ledger."""
     context = dependencies.context_of(key)
@@ -67,7 +67,7 @@ def loaded_from(
         context=context,
         status=status,
         store=SubscriptionStore(context, stored, status),
-        reporter=Reporter(context, status),
+        reporter=Reporter(context, status, event_budget),
     )
 
 

@@ -14,6 +14,7 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.backoff import Backoff
+from infisical_events.runtime.status.reporter import EventBudget
 from infisical_events.runtime.status.subscription_store import (
     LedgerConflictError,
     SpecChangedError,
@@ -50,6 +51,7 @@ class SubscriptionRunner:
     key: SubscriptionKey
     spec_changed: asyncio.Event = field(default_factory=asyncio.Event)
     user_requests: PendingUserRequests = field(default_factory=PendingUserRequests)
+    event_budget: EventBudget = field(default_factory=EventBudget)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when Infisical was read for the first time, or when that failed or is not to be done."""
 
@@ -92,7 +94,7 @@ class SubscriptionRunner:
     async def _serve_stored(self) -> None:
         self.spec_changed.clear()
         stored = await read_stored(self.dependencies, self.key)
-        loaded = loaded_from(stored, self.dependencies, self.key)
+        loaded = loaded_from(stored, self.dependencies, self.key, self.event_budget)
         self.user_requests.put(UserRequests.of(stored.annotations))
         serving = serving_spec_of(stored.spec, self.dependencies.default_address, self.dependencies.egress)
         del stored  # this task may go on for months
@@ -136,7 +138,7 @@ class SubscriptionRunner:
         """Report an unexpected error in the status and the metrics; its text is only in the log."""
         self.dependencies.metrics.count_reconcile(self.key, Reason.INTERNAL_ERROR)
         stored = await read_stored(self.dependencies, self.key)
-        loaded = loaded_from(stored, self.dependencies, self.key)
+        loaded = loaded_from(stored, self.dependencies, self.key, self.event_budget)
         message = (
             f"Internal error ({type(defect).__name__}); retrying with backoff. See the operator log for the "
             "stack trace and please report it."

@@ -143,6 +143,21 @@ async def test_quiet_update(cluster: FakeCluster, reporter: Reporter) -> None:
 
 
 @in_virtual_time
+async def test_events_about_the_subscription() -> None:
+    """However often conditions change, there are at most ten Events in any minute."""
+    cluster, moments = FakeCluster(), list[float]()
+    key = cluster.create_subscription("team", "app", {})
+    reporter = Reporter(a_context(cluster, key), StatusBuilder({}, 1, lambda: EPOCH))
+    for _ in range(600):
+        before = len(cluster.notices)
+        await reporter.emit_event(Reason.UNREACHABLE, "No response.", is_warning=True)
+        moments += [asyncio.get_running_loop().time()] * (len(cluster.notices) - before)
+        await asyncio.sleep(0.3)
+
+    assert max(sum(begin <= moment < begin + 60.0 for moment in moments) for begin in moments) in {9, 10}
+
+
+@in_virtual_time
 async def test_a_flood_of_events_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     """Two minutes with a hundred Events a second: enough for a large restart, then ten a minute."""
     cluster = FakeCluster()
