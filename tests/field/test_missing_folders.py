@@ -209,18 +209,23 @@ async def test_keys_that_events_reported_as_deleted_are_gone_with_their_folder()
 
 @in_virtual_time
 async def test_a_managed_secret_of_a_renamed_folder_stays_and_restarts_no_workload() -> None:
-    """The Secret keeps its content, one Warning says that its folder is missing."""
+    """The Secret keeps its content; a Warning and a condition say so, until the folder is back."""
     secrets = [{"name": "pay-env", "environmentSlug": "prod", "secretPath": "/pay"}]
     harness = MissingFolderHarness(resync={"timeoutSeconds": 20, "secrets": secrets})
     harness.create("api", uses=("pay-env",))
     async with harness:
         await harness.wait()
+        assert harness.condition("SecretsSynced") == ("True", "SecretSynced")
         harness.server.rename_folder("prod", "/pay", "/pay-v2")
         await harness.wait(10)
 
         assert harness.rollouts("web", "api") == [0, 0]
         assert harness.warnings("SecretRejected") == 1
         assert harness.condition("RestartsComplete")[0] == "True"
+        assert harness.condition("SecretsSynced") == ("False", "SecretRejected")
+        harness.server.rename_folder("prod", "/pay-v2", "/pay")
+        await harness.wait(10)
+        assert harness.condition("SecretsSynced") == ("True", "SecretSynced")
 
 
 # -- nothing is watched ---------------------------------------------------------------------------------

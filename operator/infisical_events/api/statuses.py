@@ -43,12 +43,16 @@ class StatusModel(BaseModel):
 
 
 class ConditionType(StrEnum):
-    """The conditions of a subscription; `Suspended` and `Stalled` are present only while they are true."""
+    """The conditions of a subscription.
+
+    `Suspended` and `Stalled` are present only while they are true, `SecretsSynced` only with managed Secrets.
+    """
 
     READY = "Ready"
     AUTHENTICATED = "Authenticated"
     STREAMING = "Streaming"
     OBSERVED = "Observed"
+    SECRETS_SYNCED = "SecretsSynced"
     RESTARTS_COMPLETE = "RestartsComplete"
     SUSPENDED = "Suspended"
     STALLED = "Stalled"

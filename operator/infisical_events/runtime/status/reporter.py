@@ -55,6 +55,7 @@ class Reporter:
         self.update_condition = status.set_condition
         self.mark_starting = status.mark_starting
         self.mark_inactive = status.mark_inactive
+        self.mark_no_secrets = status.mark_no_secrets
         self.mark_connected = status.mark_connected
         self.mark_disconnected = status.mark_disconnected
         self.count_event = status.count_event

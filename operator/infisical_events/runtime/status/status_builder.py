@@ -106,6 +106,10 @@ class StatusBuilder:
         kept = {ConditionType.READY, why}  # a condition Suspended is set anew
         self._put(conditions=tuple(c for c in self._status.conditions if c.type in kept))
 
+    def mark_no_secrets(self) -> None:
+        """The spec has no Secrets to write: there is nothing to say of them."""
+        self._put(conditions=without(self._status.conditions, ConditionType.SECRETS_SYNCED))
+
     def mark_starting(self) -> None:
         """The spec is served: not stalled or suspended any more; conditions without a result are Unknown."""
         kept = without(self._status.conditions, ConditionType.STALLED)

@@ -177,6 +177,8 @@ class _Assembly:
                 clock=context.clock,
                 digest_key=self._digest_key(DigestPurpose.MANAGED_SECRET),
             )
+        else:
+            self.loaded.reporter.mark_no_secrets()
         return SyncCoordinator(
             cluster=context.cluster,
             key=context.key,

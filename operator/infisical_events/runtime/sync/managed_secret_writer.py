@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from infisical_events.api.specs import ManagedSecret
+from infisical_events.api.statuses import ConditionType
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.paths.scopes import Folder
 from infisical_events.core.status.reasons import Reason
-from infisical_events.core.status.text import object_name
+from infisical_events.core.status.text import counted, object_name, preview
 from infisical_events.core.sync.managed_secret_content import (
     ContentError,
     folder_of,
@@ -43,6 +44,9 @@ _FINAL_REASONS = {Reason.ENVIRONMENT_NOT_FOUND, Reason.FOLDER_NOT_FOUND, Reason.
 
 _READ_AGAIN_PAUSE = timedelta(seconds=5)
 """Between two reads of all scopes because one folder does not show the accepted state."""
+
+_MOST_NAMED = 5
+"""Secrets that the condition names."""
 
 _NUMBER = re.compile(r"\d+")
 
@@ -157,8 +161,27 @@ class ManagedSecretWriter:
                 ledger.seq, error_message=str(error), server_wait=self._server_wait(before, ledger, error)
             )
         self.results[managed.name] = result
+        self._update_condition()
         await self._report(managed, before, result)
         return result
+
+    def _update_condition(self) -> None:
+        """While a Secret is not up to date, the condition says so: an Event is gone after an hour."""
+        problems = [
+            f"{object_name('Secret', name)}: {result.error_message}"
+            for name, result in self.results.items()
+            if result.error_message not in {"", *_TRANSIENT}
+        ]
+        if problems:
+            message = f"Not up to date: {preview(problems, _MOST_NAMED, '; ')}"
+        elif all(name in self.results and self.results[name].secret for name in self.names):
+            message = f"{counted(len(self.names), 'Secret')} written from the accepted state."
+        else:
+            return
+        reason = Reason.SECRET_REJECTED if problems else Reason.SECRET_SYNCED
+        self.reporter.update_condition(
+            ConditionType.SECRETS_SYNCED, ok=not problems, reason=reason, message=message
+        )
 
     async def _write(self, managed: ManagedSecret, ledger: Ledger) -> WriteResult:
         folder_values = await self.infisical.read_values(folder_of(managed))

@@ -9,7 +9,7 @@ from infisical_events.core.status.conditions import ConditionUpdate, ready, with
 from infisical_events.core.status.reasons import Reason
 from support.builders import at
 
-READY, AUTHENTICATED, STREAMING, OBSERVED, RESTARTS_COMPLETE, SUSPENDED, STALLED = ConditionType
+READY, AUTHENTICATED, STREAMING, OBSERVED, _, RESTARTS_COMPLETE, SUSPENDED, STALLED = ConditionType
 TRUE, FALSE, UNKNOWN = ConditionStatus
 
 findings = st.builds(
