@@ -106,6 +106,18 @@ class InfisicalProcess:
         authorized = {"Authorization": f"Bearer {self.ready['adminToken']}"}
         return self._call(method, f"/__admin__{path}", body, authorized)
 
+    @property
+    def access_token(self) -> str:
+        """The access token of this program."""
+        if self._http is None:
+            raise AssertionError("the local Infisical does not run")
+        return self._http.headers["Authorization"].removeprefix("Bearer ")
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open, as the server counts them."""
+        return int(self.admin("GET", "/state")["streams"])
+
     def fail(self, route: str, **how: object) -> None:
         """Let matching requests fail until `heal`."""
         self.admin("POST", "/responses", {"route": route, "count": 100_000} | how)
@@ -134,7 +146,7 @@ class InfisicalProcess:
 
     def changes(self) -> list[Change]:
         """Return the changes since the last call."""
-        entries = self.admin("GET", f"/journal?since={self.noted}")["entries"]
+        entries = self._entries(self.noted)
         self.noted = max([self.noted, *(entry["number"] for entry in entries)])
         return [
             Change(
@@ -143,6 +155,13 @@ class InfisicalProcess:
             for entry in entries
             if entry["kind"] == "secret"
         ]
+
+    def journal(self, kind: str) -> list[dict[str, Any]]:
+        """Return the entries of a kind since the process was started."""
+        return [entry for entry in self._entries(0) if entry["kind"] == kind]
+
+    def _entries(self, since: int) -> list[dict[str, Any]]:
+        return list(self.admin("GET", f"/journal?since={since}")["entries"])
 
     def _tls_options(self) -> Sequence[str]:
         if self.certificates is None:
