@@ -15,6 +15,7 @@ from benchmarks.process_usage import cpu_seconds, resident_mib
 from e2e.faults import fault_environment, waiting
 from e2e.faults.fault_environment import AdminApi, created_namespace, free_port, operator_process_for
 from e2e.faults.infisical_process import InfisicalProcess
+from hostile.attack_process import OWN_TREE
 from local_cluster import Cluster, certificates
 from support import charts
 from support.manifests import Manifest
@@ -71,7 +72,7 @@ class Bench:
         kubeconfig.write_text(charts.kubeconfig_with_token(kubeconfig.read_text(), self.token))
         with operator_process_for(namespace, kubeconfig, folder, level="info") as process:
             process.command = [*process.command, *_FLAGS]
-            process.environment = {"SSL_CERT_FILE": str(self.tls / "ca.crt")}
+            process.environment = {**OWN_TREE, "SSL_CERT_FILE": str(self.tls / "ca.crt")}
             yield MeasuredOperator(process)
 
     def namespace(self, name: str, objects: Sequence[Manifest]) -> contextlib.AbstractContextManager[str]:
