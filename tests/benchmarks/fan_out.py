@@ -137,9 +137,16 @@ def _workloads(size: int, others: int) -> Iterator[manifests.Manifest]:
     for number in range(size):
         yield soak_deployment(f"api-{number:05}", replicas=0, auto_reload="true")
     for number in range(others):
-        other = soak_deployment(f"other-{number:05}", replicas=0)
-        other["spec"]["paused"] = True  # so that the controllers have nothing to make for it
-        yield other
+        yield _other(f"other-{number:05}")
+
+
+def _other(name: str) -> manifests.Manifest:
+    """A workload that is not concerned, and that gives the controllers nothing to do for minutes."""
+    made = manifests.workload(name, "CronJob", annotations={})
+    template = made["spec"]["template"]
+    template["spec"]["restartPolicy"] = "Never"
+    spec = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": {"template": template}}}
+    return made | {"apiVersion": "batch/v1", "spec": spec}
 
 
 def _create(bench: Bench, namespace: str, workloads: Sequence[manifests.Manifest]) -> None:
