@@ -25,6 +25,7 @@ SECONDS ?= 60
 ROUNDS ?= 4
 CYCLES ?= 3
 ONLY ?=
+OUT ?=
 IMAGE ?= infisical-events:dev
 
 bin := $(VENV)/bin
@@ -97,8 +98,8 @@ compare: $(installed) ## Whether this tree writes what another revision wrote, s
 	PYTHONPATH=tests $(bin)/python -m simulation.compare $(BASE) --seeds $(SEEDS) --first $(FIRST) $(if $(CALM),--calm)
 
 .PHONY: bench bench-neighbours bench-patterns event-path
-bench: $(installed) ## What projects of 10,000 and 40,000 keys cost: time, memory, size of the ledger.
-	PYTHONPATH=tests $(bin)/python tests/benchmarks/large_projects.py
+bench: programs ## What the operator's process costs, and how fast it is: ONLY="latency scale keys fan-out", OUT=file.json; ends with a table.
+	PYTHONPATH=tests $(bin)/python -m benchmarks --only "$(ONLY)" $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 bench-neighbours: $(installed) ## How long 10,000 subscriptions of a namespace hold up the first change of another.
 	PYTHONPATH=tests $(bin)/python tests/benchmarks/neighbours.py

@@ -16,6 +16,8 @@ _SERVICE_RANGE = "10.0.0.0/16"
 _POD_RANGE = "10.1.0.0/16"
 # Far above the load of a demo or a test: client-side throttling would only slow rollouts down.
 _UNTHROTTLED = ("--kube-api-qps=300", "--kube-api-burst=600")
+# So large that no new file replaces the log: its reader would miss requests.
+_AUDIT_MEGABYTES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,11 @@ def _etcd(layout: Layout, ports: Mapping[str, int]) -> Component:
 
 def _apiserver(layout: Layout, ports: Mapping[str, int], *, audit_log: bool) -> Component:
     folder, (certificate, key) = layout.certificates, _pair(layout, "server")
-    audit = (f"--audit-policy-file={state_layout.AUDIT_POLICY}", f"--audit-log-path={layout.audit}")
+    audit = (
+        f"--audit-policy-file={state_layout.AUDIT_POLICY}",
+        f"--audit-log-path={layout.audit}",
+        f"--audit-log-maxsize={_AUDIT_MEGABYTES}",
+    )
     arguments = (
         *_serving(layout, ports["kube-apiserver"]),
         f"--advertise-address={LOOPBACK}",

@@ -612,7 +612,7 @@ class FakeCluster:
             wanted = patch.get("metadata", {}).get(field)
             if wanted is not None and wanted != stored["metadata"][field]:
                 raise ConflictError(f"the object has been modified: {field}")
-        return self._replace(objects, place, _merged(stored, patch))
+        return self._replace(objects, place, merged_patch(stored, patch))
 
     def _replace(self, objects: dict[Any, JSONObject], place: tuple[str, ...], new: JSONObject) -> JSONObject:
         old = objects[place]
@@ -627,7 +627,7 @@ class FakeCluster:
         return objects[place]
 
 
-def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
+def merged_patch(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
     """RFC 7396: objects are merged, null removes, everything else replaces.
 
     Nothing that is stored is ever changed in place, and nobody changes a patch that was sent.
@@ -639,7 +639,7 @@ def _merged(target: object, patch: object) -> Any:  # noqa: ANN401 - JSON
         if value is None:
             merged.pop(key, None)
         else:
-            merged[key] = _merged(merged.get(key), value)
+            merged[key] = merged_patch(merged.get(key), value)
     return merged
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
-from infisical_sandbox.server import Sandbox
+from infisical_sandbox.server import Options, Sandbox
 from infisical_sandbox.server.app_runner import write_ready_file
+from infisical_sandbox.server.options import Certificate
 from infisical_sandbox.server.secret_commands import secrets
+from infisical_sandbox.server.server_command import server
+from local_cluster import certificates
 from support.sandbox_client import DEADLINE
 
 if TYPE_CHECKING:
@@ -134,6 +140,28 @@ def test_the_server_runs_as_a_process(tmp_path: Path, number: signal.Signals) ->
     requests = [json.loads(line) for line in log.read_text().splitlines()]
     assert any(request["message"].startswith("POST /api/v4/secrets/KEY 200") for request in requests)
     assert not any(secret in log.read_text() for secret in ("canary", facts["clientSecret"]))
+
+
+def test_the_server_speaks_tls(tmp_path: Path) -> None:
+    """With a certificate, a client that trusts its authority is answered over https."""
+    certificates.write(tmp_path, datetime.now(UTC))  # noqa: TID251 - TLS compares it with the real clock
+    files = Certificate(tmp_path / "server.crt", tmp_path / "server.key")
+    with Sandbox.in_thread(Options(tls=files)) as sandbox:
+        trusted = ssl.create_default_context(cafile=tmp_path / "ca.crt")
+        status = httpx.get(f"{sandbox.url}/api/status", verify=trusted, trust_env=False).status_code
+
+    assert sandbox.url.startswith("https://")
+    assert status == 200
+
+
+def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
+    """A certificate without a private key is a mistake of the command line."""
+    file = tmp_path / "server.crt"
+    file.write_text("")
+    result = CliRunner().invoke(server, ["--tls-certificate", str(file)])
+
+    assert result.exit_code == 2
+    assert "--tls-certificate and --tls-key need each other" in result.output
 
 
 def test_a_taken_port_is_one_sentence() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import tempfile
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from infisical_sandbox.server.domain import records
+    from infisical_sandbox.server.options import Certificate
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,11 +60,13 @@ class Sandbox:
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, options.host, options.port)
+            tls = _tls_context(options.tls) if options.tls else None
+            site = web.TCPSite(runner, options.host, options.port, ssl_context=tls)
             await site.start()
             instance.start()
             host, port = runner.addresses[0][:2]
-            yield cls(instance, f"http://{_for_url(host)}:{port}", asyncio.get_running_loop())
+            scheme = "https" if tls else "http"
+            yield cls(instance, f"{scheme}://{_for_url(host)}:{port}", asyncio.get_running_loop())
         finally:
             instance.stop()
             await runner.cleanup()
@@ -192,6 +196,12 @@ def write_ready_file(path: Path, sandbox: Sandbox) -> None:
         json.dump(sandbox.ready(), file, indent=2)
         file.write("\n")
     Path(file.name).replace(path)
+
+
+def _tls_context(files: Certificate) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files.certificate, files.key)
+    return context
 
 
 def _for_url(host: str) -> str:

@@ -16,12 +16,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """The certificate of the server and its private key, as files in PEM format."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Times are in seconds; None means the default of the generation."""
 
     host: str = "127.0.0.1"
     port: int = 0
     """0 takes a free port."""
+    tls: Certificate | None = None
+    """Serve https with this certificate; None for plain http."""
     generation: Generation = generations.E4
     database: Path | None = None
     """SQLite file for the state; None for memory only."""

@@ -20,7 +20,7 @@ from infisical_sandbox.server.domain.records import (
     LockoutSettings,
     TokenSettings,
 )
-from infisical_sandbox.server.options import Options
+from infisical_sandbox.server.options import Certificate, Options
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -46,6 +46,12 @@ Press Ctrl-C to stop it. {memory}
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 takes a free port.")
+@click.option(
+    "--tls-certificate",
+    type=_EXISTING,
+    help="File with a certificate in PEM format, to serve https; needs --tls-key.",
+)
+@click.option("--tls-key", type=_EXISTING, help="File with the private key of the certificate.")
 @click.option(
     "--ready-file",
     type=_FILE,
@@ -150,8 +156,9 @@ Press Ctrl-C to stop it. {memory}
 def server(ready_file: Path | None, log_format: str, *, quiet: bool, **given: Any) -> None:  # noqa: ANN401 - click passes the options
     """Run a local Infisical with one project and one machine identity."""
     _configure_logging(log_format, quiet=quiet)
+    options = _options(given)
     try:
-        asyncio.run(_serve(_options(given), ready_file))
+        asyncio.run(_serve(options, ready_file))
     except OSError as error:
         raise click.ClickException(f"the server cannot start: {error}") from error
 
@@ -160,6 +167,7 @@ def _options(given: dict[str, Any]) -> Options:
     return Options(
         host=given["host"],
         port=given["port"],
+        tls=_certificate(given["tls_certificate"], given["tls_key"]),
         generation=generations.BY_NAME[given["generation"]],
         database=given["database"],
         admin=given["admin"],
@@ -173,6 +181,14 @@ def _options(given: dict[str, Any]) -> Options:
         lockout=LockoutSettings(enabled=given["lockout"]),
         kubernetes=_kubernetes(given),
     )
+
+
+def _certificate(certificate: Path | None, key: Path | None) -> Certificate | None:
+    if certificate and key:
+        return Certificate(certificate, key)
+    if certificate or key:
+        raise click.UsageError("--tls-certificate and --tls-key need each other")
+    return None
 
 
 def _tokens(given: dict[str, Any]) -> TokenSettings:

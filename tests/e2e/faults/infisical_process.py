@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -32,12 +33,16 @@ class Change:
 
 @dataclass(slots=True)
 class InfisicalProcess:
-    """The process. `url` is the address for subscriptions, behind the proxy. A file keeps the state."""
+    """The process. `url` is the address for subscriptions, behind the proxy. A file keeps the state.
+
+    `certificates` is a folder of `local_cluster.certificates`, to serve https; None for plain http.
+    """
 
     folder: Path
     port: int
     options: Sequence[str] = ()
     url: str = ""
+    certificates: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     ready: dict[str, Any] = field(default_factory=dict)
     noted: int = 0
@@ -66,13 +71,18 @@ class InfisicalProcess:
         kept = ("--db", str(self.folder / "infisical.db"), "--ready-file", str(ready_file), "--quiet")
         with (self.folder / "infisical.log").open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603 - our own program
-                (*command, *kept, *self.options), env=os.environ, stdout=output, stderr=output
+                (*command, *kept, *self._tls_options(), *self.options),
+                env=os.environ,
+                stdout=output,
+                stderr=output,
             )
         waiting.wait_until(
             lambda: ready_file.exists() or self._ended(), seconds=_START_SECONDS, what="Infisical serves"
         )
         self.ready = json.loads(ready_file.read_text())
-        self._http = httpx.Client(base_url=self.ready["url"], timeout=30, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self.ready["url"], timeout=30, verify=self._trusted(), trust_env=False
+        )
         self.noted = 0
         self.log_in()
 
@@ -95,6 +105,18 @@ class InfisicalProcess:
         """Call the administration API of the local Infisical."""
         authorized = {"Authorization": f"Bearer {self.ready['adminToken']}"}
         return self._call(method, f"/__admin__{path}", body, authorized)
+
+    @property
+    def access_token(self) -> str:
+        """The access token of this program."""
+        if self._http is None:
+            raise AssertionError("the local Infisical does not run")
+        return self._http.headers["Authorization"].removeprefix("Bearer ")
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open, as the server counts them."""
+        return int(self.admin("GET", "/state")["streams"])
 
     def fail(self, route: str, **how: object) -> None:
         """Let matching requests fail until `heal`."""
@@ -124,7 +146,7 @@ class InfisicalProcess:
 
     def changes(self) -> list[Change]:
         """Return the changes since the last call."""
-        entries = self.admin("GET", f"/journal?since={self.noted}")["entries"]
+        entries = self._entries(self.noted)
         self.noted = max([self.noted, *(entry["number"] for entry in entries)])
         return [
             Change(
@@ -133,6 +155,22 @@ class InfisicalProcess:
             for entry in entries
             if entry["kind"] == "secret"
         ]
+
+    def journal(self, kind: str) -> list[dict[str, Any]]:
+        """Return the entries of a kind since the process was started."""
+        return [entry for entry in self._entries(0) if entry["kind"] == kind]
+
+    def _entries(self, since: int) -> list[dict[str, Any]]:
+        return list(self.admin("GET", f"/journal?since={since}")["entries"])
+
+    def _tls_options(self) -> Sequence[str]:
+        if self.certificates is None:
+            return ()
+        files = {"--tls-certificate": "server.crt", "--tls-key": "server.key"}
+        return [part for flag, name in files.items() for part in (flag, str(self.certificates / name))]
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        return self.certificates is None or ssl.create_default_context(cafile=self.certificates / "ca.crt")
 
     def _ended(self) -> bool:
         if self.process is not None and self.process.poll() is not None:

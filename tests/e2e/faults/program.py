@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TextIO
 
 from e2e.faults import fault_environment, waiting
 from local_cluster import Cluster
@@ -20,10 +21,10 @@ _BEGUN = time.monotonic()
 _printing = threading.Lock()
 
 
-def say(line: str) -> None:
-    """Print a line of progress."""
+def say(line: str, *, to: TextIO | None = None) -> None:
+    """Print a line of progress, on standard output unless another stream is given."""
     with _printing:
-        print(f"{time.monotonic() - _BEGUN:6.0f} s  {line}", flush=True)
+        print(f"{time.monotonic() - _BEGUN:6.0f} s  {line}", file=to, flush=True)
 
 
 def matches(name: str, only: str) -> bool:
@@ -52,9 +53,9 @@ def exit_code(folder: Path, *, has_passed: bool) -> int:
 
 
 @contextmanager
-def control_plane(folder: Path) -> Iterator[Cluster]:
+def control_plane(folder: Path, *, audit_log: bool = False) -> Iterator[Cluster]:
     """Provide a control plane for this run; it ends with this process."""
-    cluster = Cluster(folder / "cluster")
+    cluster = Cluster(folder / "cluster", audit_log=audit_log)
     try:
         cluster.up(while_pid=os.getpid())
         fault_environment.install_crd(cluster)

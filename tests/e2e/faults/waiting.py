@@ -18,8 +18,10 @@ class StoppedError(Exception):
     """The run was interrupted."""
 
 
-def wait_until(condition: Callable[[], Value], *, seconds: float, what: str) -> Value:
-    """Return the first truthy value of a condition.
+def wait_until(
+    condition: Callable[[], Value], *, seconds: float, what: str, interval: float = _PAUSE_SECONDS
+) -> Value:
+    """Return the first truthy value of a condition, which is polled at an interval in seconds.
 
     Raises:
         DeadlineExceededError: the deadline passed; the message has `what` and the last value.
@@ -32,7 +34,7 @@ def wait_until(condition: Callable[[], Value], *, seconds: float, what: str) -> 
         return condition()
 
     try:
-        return eventually(unless_stopped, seconds=seconds, pause=_PAUSE_SECONDS)
+        return eventually(unless_stopped, seconds=seconds, pause=interval)
     except DeadlineExceededError as error:
         raise DeadlineExceededError(f"{what}: {error}") from None
 
