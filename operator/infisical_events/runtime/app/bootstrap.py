@@ -40,7 +40,7 @@ from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, abort, w
 from infisical_events.runtime.app.http_server import Health, http_server
 from infisical_events.runtime.app.kopf_adapter import WATCH_ERRORS, kopf_settings, quiet_kopf, registry_for
 from infisical_events.runtime.app.kube_cluster import KubeCluster
-from infisical_events.runtime.app.memory_trim import trim_forever, trimmer
+from infisical_events.runtime.app.memory_trim import trim_forever, trimmer, tune_garbage_collector
 from infisical_events.runtime.app.settings import Settings
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.inspection.annotation_inspector import AnnotationInspector
@@ -88,6 +88,7 @@ async def run(settings: Settings) -> None:
         BindError: the HTTP address cannot be bound.
     """
     metrics, flags = Metrics(), _Flags()
+    tune_garbage_collector()
     quiet_kopf()
     _stop_by_signals(flags.stop)
     timing = LeaseTiming(settings.lease_duration)

@@ -1,10 +1,13 @@
-"""Free memory goes back to the system, again and again."""
+"""Free memory goes back to the system, again and again, and garbage is collected in short pauses."""
 
 import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
-from infisical_events.runtime.app.memory_trim import trim_forever, trimmer
+from infisical_events.runtime.app.memory_trim import trim_forever, trimmer, tune_garbage_collector
 from support.virtual_time import in_virtual_time
 
 
@@ -28,3 +31,37 @@ def test_the_c_library_is_asked() -> None:
     trim = trimmer()
 
     assert trim is None or trim(0) in {0, 1}
+
+
+@pytest.fixture
+def _collector() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("_collector")
+def test_full_collections_are_rare() -> None:
+    """What existed at the start is never examined again; a million new objects lead to no full collection."""
+    tune_garbage_collector()
+    assert gc.get_freeze_count() > 10_000
+    full = gc.get_stats()[2]["collections"]
+    kept = [[number] for number in range(1_000_000)]
+    assert gc.get_stats()[2]["collections"] == full
+    assert len(kept) == 1_000_000
+
+
+@pytest.mark.usefixtures("_collector")
+def test_young_garbage_is_collected() -> None:
+    """Garbage in cycles does not add up."""
+    tune_garbage_collector()
+    alive = weakref.WeakSet[_Node]()
+    for _ in range(60_000):
+        alive.add(_Node())
+    assert len(alive) <= 21_000
+
+
+class _Node:
+    def __init__(self) -> None:
+        self.itself = self
