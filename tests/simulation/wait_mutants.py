@@ -37,8 +37,13 @@ def _list_is_not_said() -> Patch:
 
 
 @_mutation("a Secret that is not written is not said")
-def _secret_is_not_said() -> Patch:
-    return mock.patch.object(ManagedSecretWriter, "_report_problem", _silent)
+@contextmanager
+def _secret_is_not_said() -> Iterator[None]:
+    with (
+        mock.patch.object(ManagedSecretWriter, "_report_problem", _silent),
+        mock.patch.object(ManagedSecretWriter, "_update_condition", lambda _: None),
+    ):
+        yield
 
 
 @_mutation("the API server is not quoted")

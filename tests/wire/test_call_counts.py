@@ -53,17 +53,13 @@ FIRST_START = (
     | DISCOVERY
     | {
         "GET infisicaleventsubscriptions": 1,
-        "GET secrets": 2,
+        "GET secrets": 1,
         "GET deployments": 1,
         "PATCH infisicaleventsubscriptions/status": 3,
         "POST events": 1,
     }
 )
-RESTART = {
-    "GET infisicaleventsubscriptions": 1,
-    "GET secrets": 2,
-    "PATCH infisicaleventsubscriptions/status": 1,
-}
+RESTART = {"GET infisicaleventsubscriptions": 1, "GET secrets": 1}
 CHANGE = WORKLOAD_LISTS | {
     "GET infisicaleventsubscriptions": 1,
     "GET deployments": 2,

@@ -92,7 +92,7 @@ class WorkloadClient:
             if deployment is not None:
                 workload = with_annotations_of(workload, _workload(_DEPLOYMENT, deployment))
             return workload_state_of(workload, with_template_of(stored, deployment))
-        except (KeyError, TypeError, AttributeError, ValueError):
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
             raise KubernetesError(f"the API server's response is not a {kind}") from None
 
     async def _template_owner(self, namespace: str, workload: Workload) -> JSONObject | None:

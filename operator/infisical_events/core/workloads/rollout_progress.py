@@ -132,7 +132,7 @@ def progress_of(kind: str, stored: JSONObject) -> RolloutProgress:
     """How far the rollout of a stored object is; kinds that run once are complete.
 
     Raises:
-        KeyError, TypeError, AttributeError, ValueError: it has not the shape of its kind.
+        KeyError, TypeError, AttributeError, ValueError, OverflowError: it has not the shape of its kind.
     """
     rules = _RULES.get(kind)
     return rules.progress(_read(stored)) if rules else RolloutProgress.COMPLETE

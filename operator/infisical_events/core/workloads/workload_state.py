@@ -102,7 +102,7 @@ def workload_state_of(workload: Workload, stored: JSONObject) -> WorkloadState:
     """Read a stored object; `workload` is its metadata as of the same read.
 
     Raises:
-        KeyError, TypeError, AttributeError, ValueError: it has not the shape of its kind.
+        KeyError, TypeError, AttributeError, ValueError, OverflowError: it has not the shape of its kind.
     """
     spec = stored["spec"]
     template = _template(workload.kind.kind, spec)
