@@ -41,7 +41,7 @@ def _list_is_not_said() -> Patch:
 def _secret_is_not_said() -> Iterator[None]:
     with (
         mock.patch.object(ManagedSecretWriter, "_report_problem", _silent),
-        mock.patch.object(ManagedSecretWriter, "_update_condition", lambda _: None),
+        mock.patch.object(ManagedSecretWriter, "_update_condition", return_value=None),
     ):
         yield
 
