@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypedDict, TypeVar
 from urllib.parse import quote
 
@@ -148,6 +149,7 @@ class KubeApi:
         self._client_timeout = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
         self._renewed = renewed
         self._large = asyncio.Semaphore(_MOST_LARGE)
+        self._reading: dict[str, asyncio.Task[JSONObject]] = {}
         self._page_sizes: dict[str, int] = {}
         """Of the paths with large objects, how many of them the next list begins with."""
 
@@ -159,6 +161,19 @@ class KubeApi:
     async def get(self, path: str, accept: str = JSON) -> JSONObject:
         """Read one object in the representation of `accept`; raises KubernetesError."""
         return await self._call(_Request(method="GET", path=path, accept=accept))
+
+    async def get_shared(self, path: str) -> JSONObject:
+        """As `get`, but concurrent reads of one path are one request; callers leave the object as it is."""
+        reading = self._reading.get(path)
+        if reading is None:
+            reading = self._reading[path] = asyncio.create_task(self.get(path))
+            reading.add_done_callback(partial(self._end_reading, path))
+        return await asyncio.shield(reading)
+
+    def _end_reading(self, path: str, reading: asyncio.Task[JSONObject]) -> None:
+        del self._reading[path]
+        if not reading.cancelled():
+            reading.exception()  # all who waited may have been cancelled meanwhile
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
         """Create one object; raises KubernetesError."""

@@ -1,12 +1,10 @@
 """Credentials for the login at Infisical, read from the subscription's own namespace only."""
 
-import asyncio
 import base64
 import binascii
-from functools import partial
 
 from infisical_events.api.specs import SecretKeyRef
-from infisical_events.kube.api_client import JSONObject, KubeApi, path_of
+from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.kube.protected_objects import NOTHING_PROTECTED, ProtectedObjects, check_type
 
@@ -28,7 +26,6 @@ class CredentialReader:
     def __init__(self, kube: KubeApi, protected: ProtectedObjects = NOTHING_PROTECTED) -> None:
         self._kube = kube
         self._protected = protected
-        self._reading: dict[str, asyncio.Task[JSONObject]] = {}
 
     async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str:
         """One value of a Secret, without surrounding blanks (a trailing newline is a common mistake).
@@ -40,7 +37,9 @@ class CredentialReader:
             KubernetesError: any other error.
         """
         self._protected.check_secret(namespace, ref.name)
-        secret = await self._read(path_of("api", "v1", "namespaces", namespace, "secrets", ref.name))
+        secret = await self._kube.get_shared(
+            path_of("api", "v1", "namespaces", namespace, "secrets", ref.name)
+        )
         check_type(secret.get("type"))
         encoded = (secret.get("data") or {}).get(ref.key)
         try:
@@ -50,18 +49,6 @@ class CredentialReader:
         if not value:
             raise MissingKeyError(f"secret/{ref.name} has no text under key {ref.key}")
         return value
-
-    async def _read(self, path: str) -> JSONObject:
-        reading = self._reading.get(path)
-        if reading is None:
-            reading = self._reading[path] = asyncio.create_task(self._kube.get(path))
-            reading.add_done_callback(partial(self._end_reading, path))
-        return await asyncio.shield(reading)
-
-    def _end_reading(self, path: str, reading: asyncio.Task[JSONObject]) -> None:
-        del self._reading[path]
-        if not reading.cancelled():
-            reading.exception()  # those who waited may all have been cancelled meanwhile
 
     async def service_account_token(self, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
         """A short-lived token of a ServiceAccount.

@@ -55,7 +55,7 @@ class Discovery:
 
     async def _is_served(self, kind: ResourceKind) -> bool:
         try:
-            found = await self._kube.get(path_of("apis", kind.group, kind.version))
+            found = await self._kube.get_shared(path_of("apis", kind.group, kind.version))
         except NotFoundError:
             return False
         return any(entry.get("name") == kind.plural for entry in found.get("resources") or ())
@@ -63,7 +63,7 @@ class Discovery:
     async def _other_versions(self, kind: ResourceKind) -> tuple[str, ...]:
         """The served versions of the group in the API server's order; none if it does not serve the group."""
         try:
-            found = await self._kube.get(path_of("apis", kind.group))
+            found = await self._kube.get_shared(path_of("apis", kind.group))
         except NotFoundError:
             return ()
         served = (str(entry.get("version")) for entry in found.get("versions") or ())
