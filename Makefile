@@ -13,7 +13,7 @@ PYTHON ?=
 KEEP ?=
 ARGS ?=
 UPGRADE ?= --upgrade
-WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 2 )))
 SEEDS ?= 10000
 FIRST ?= 0
 SEED ?=
@@ -32,7 +32,7 @@ bin := $(VENV)/bin
 installed := $(VENV)/.installed
 sandbox := $(bin)/infisical-sandbox
 pytest := $(bin)/pytest
-# Many tests wait for something to happen: one worker more than there are cores.
+# Many tests wait for something to happen: two workers more than there are cores.
 parallel := --numprocesses $(WORKERS) --dist worksteal
 keep := $(if $(filter-out 0 no false,$(KEEP)),--keep)
 # Only a cluster that was named on purpose is touched: KUBECONFIG in the environment is not enough.

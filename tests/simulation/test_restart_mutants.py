@@ -19,7 +19,7 @@ from support.harness import NAMESPACE, SubscriptionHarness
 from support.virtual_time import in_virtual_time, virtual_now
 
 _FOUND_BY = {
-    "Skip restarts as Restart does": (14, "repeated"),
+    "Skip restarts as Restart does": (23, "repeated"),
     "a Secret is written once and not kept": (4, "mismanaged"),
     "a Skip clears the pending restart": (19, "lost"),
     "a failed rollout halts nobody": (35, "not halted"),
@@ -29,7 +29,7 @@ _FOUND_BY = {
     "one fresh source is enough for all": (19, "unfresh"),
     "one more rolls out than maxConcurrent": (5, "crowded"),
     "restarting before the source has synced": (8, "unfresh"),
-    "rollouts are followed in memory only": (0, "out of order"),
+    "rollouts are followed in memory only": (282, "out of order"),
     "the budget is never spent": (0, "overspent"),
     "the cooldown is only in memory": (27, "hurried"),
     "what a source had acknowledged before it was asked counts": (82, "lost"),
