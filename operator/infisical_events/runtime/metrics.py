@@ -1,6 +1,7 @@
 """Prometheus metrics on a registry of their own; `docs/metrics.md` explains each."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import TypeVar, cast
 
@@ -97,8 +98,6 @@ class Metrics:
             "Time since which the oldest pending restart waits, in Unix time.",
             "reason",
         )
-        self._pending_reasons: dict[_Name, frozenset[str]] = {}
-        self._grades: dict[_Name, str] = {}
         self._of_subscriptions: dict[_Name, dict[_Place, Counter | Gauge]] = {}
         """The series of each subscription."""
 
@@ -164,9 +163,7 @@ class Metrics:
 
     def set_observed(self, key: SubscriptionKey, grade: str, keys: int, at: datetime) -> None:
         """Record a full read with the number of keys and the observation mode."""
-        if (former := self._grades.get(_name_of(key), grade)) != grade:
-            self._remove(self._keys, key, former)
-        self._grades[_name_of(key)] = grade
+        self._remove_others(self._keys, key, {grade})
         self._series(self._keys, key, grade).set(keys)
         self._series(self._observed, key).set(at.timestamp())
 
@@ -180,19 +177,14 @@ class Metrics:
 
     def set_pending(self, key: SubscriptionKey, pending: Mapping[str, PendingCount]) -> None:
         """Replace the pending restarts by reason; the series of all other reasons are removed."""
-        for reason in self._pending_reasons.pop(_name_of(key), frozenset()) - pending.keys():
-            self._remove(self._pending, key, reason)
-            self._remove(self._oldest_pending, key, reason)
+        for metric in (self._pending, self._oldest_pending):
+            self._remove_others(metric, key, pending.keys())
         for reason, each in pending.items():
             self._series(self._pending, key, reason).set(each.count)
             self._series(self._oldest_pending, key, reason).set(each.since.timestamp())
-        if pending:
-            self._pending_reasons[_name_of(key)] = frozenset(pending)
 
     def forget(self, key: SubscriptionKey) -> None:
         """Remove all series of a deleted subscription."""
-        self._pending_reasons.pop(_name_of(key), None)
-        self._grades.pop(_name_of(key), None)
         for metric, labels in self._of_subscriptions.pop(_name_of(key), {}):
             metric.remove(*labels)
 
@@ -204,9 +196,11 @@ class Metrics:
             found[place] = metric.labels(*place[1])
         return cast("Kind", found[place])
 
-    def _remove(self, metric: Counter | Gauge, key: SubscriptionKey, *labels: str) -> None:
-        place = (metric, (key.namespace, key.name, *labels))
-        if self._of_subscriptions.get(_name_of(key), {}).pop(place, None) is not None:
+    def _remove_others(self, metric: Gauge, key: SubscriptionKey, kept: AbstractSet[str]) -> None:
+        """Remove the series of a metric of a subscription, but for those whose last label is kept."""
+        found = self._of_subscriptions.get(_name_of(key), {})
+        for place in [place for place in found if place[0] is metric and place[1][-1] not in kept]:
+            del found[place]
             metric.remove(*place[1])
 
     def render(self) -> bytes:

@@ -5,6 +5,7 @@ The name of a task tells which task it is a part of, so that the watchdog can sa
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 PART_OF = "part of "
@@ -32,3 +33,10 @@ async def race(*coroutines: Coroutine[Any, Any, None]) -> None:
             task.result()
     finally:
         del tasks, done, task  # the tasks hold the error, and the error holds this frame
+
+
+async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
+    """Wait until the event is set, or until the time is over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

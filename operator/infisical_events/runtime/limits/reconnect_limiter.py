@@ -8,10 +8,11 @@ never all at once, because all other clients of the server come back as well.
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from infisical_events.runtime.limits.fair_scheduling import FairQueue, FairSemaphore
+from infisical_events.runtime.tasks import wait_at_most
 
 _CONNECTS, _OF_NAMESPACE = 16, 12
 """Connects in progress at once, in all and of one namespace."""
@@ -52,9 +53,7 @@ class ReconnectLimiter:
         recovered = self._recovered
         self._waiting += 1
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await recovered.wait()
+            await wait_at_most(recovered, seconds)
         finally:
             self._waiting -= 1
 

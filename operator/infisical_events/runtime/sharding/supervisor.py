@@ -8,7 +8,6 @@ import functools
 import logging
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
@@ -24,7 +23,7 @@ from infisical_events.runtime.limits.fair_scheduling import FairSemaphore
 from infisical_events.runtime.limits.quarantine import pause_after, task_name_of
 from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.runner import SubscriptionRunner
-from infisical_events.runtime.tasks import child_task
+from infisical_events.runtime.tasks import child_task, wait_at_most
 
 _RELIST_INTERVAL = 60.0
 """Seconds between two full lists of subscriptions, which find what a gap in the watch has hidden."""
@@ -222,13 +221,13 @@ class Supervisor:
         if not (deaths := quarantine.deaths(name)):
             async with self._starts.permit(runner.key.namespace):
                 admitted.set()
-                await _wait_for(runner.started, _START_SECONDS)
+                await wait_at_most(runner.started, _START_SECONDS)
             return
         await self._report_quarantine(runner.key, deaths)
         await asyncio.sleep(pause_after(deaths))
         async with quarantine.alone:
             admitted.set()
-            await _wait_for(runner.started, _ALONE_SECONDS)
+            await wait_at_most(runner.started, _ALONE_SECONDS)
         await asyncio.sleep(_ACQUITTED_SECONDS)
         quarantine.acquit(name)
 
@@ -300,9 +299,3 @@ async def _wait_stopped(tasks: AbstractSet[asyncio.Task[None]]) -> None:
             task.cancel()
     if tasks:
         log.warning("subscription tasks abandoned; they do not stop", extra={"tasks": len(tasks)})
-
-
-async def _wait_for(event: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()

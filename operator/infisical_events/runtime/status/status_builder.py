@@ -54,7 +54,6 @@ class StatusBuilder:
         self._status = _restored(stored).model_copy(update={"observed_generation": generation})
         self._blind_since: datetime | None = clock()
         self._observed = self._status.observation
-        self._begun = clock()
         self._has_connected = False
         self.changed = asyncio.Event()
         self.urgent = asyncio.Event()
@@ -70,8 +69,7 @@ class StatusBuilder:
 
     def _is_streaming(self) -> bool:
         """Whether the stream is open, or was open before this process began and is not known to be closed."""
-        streaming = next((c for c in self._status.conditions if c.type is ConditionType.STREAMING), None)
-        return streaming is not None and streaming.status is ConditionStatus.TRUE
+        return _status_of(self._status, ConditionType.STREAMING) is ConditionStatus.TRUE
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -96,7 +94,7 @@ class StatusBuilder:
         kind, waiting = ConditionType.RESTARTS_COMPLETE, [each.kind for each in ledger.unlisted]
         reason = Reason.WORKLOADS_NOT_LISTED if waiting else Reason.PENDING
         waiting += [object_name(p.kind, p.name) for p in ledger.pending if not p.is_confirmation_only]
-        is_told = any(c.type is kind and c.status is ConditionStatus.TRUE for c in self._status.conditions)
+        is_told = _status_of(self._status, kind) is ConditionStatus.TRUE
         if waiting and is_told:
             message = f"Restarts are pending: {preview(waiting, _MAX_NAMED)}."
             self.set_condition(kind, ok=False, reason=reason, message=message)
@@ -122,7 +120,8 @@ class StatusBuilder:
     def mark_connected(self) -> None:
         """The stream is open: the time without a stream ends."""
         stream, now = self._status.stream, self._clock()
-        is_same = self._is_streaming() and not self._has_connected and now - self._begun < _SAME_CONNECTION
+        begun = None if self._has_connected else self._blind_since
+        is_same = self._is_streaming() and begun is not None and now - begun < _SAME_CONNECTION
         update = {
             "connected_since": (stream.connected_since if is_same else None) or now,
             "blind_seconds": stream.blind_seconds + self._blind_seconds(),
@@ -226,7 +225,7 @@ class StatusBuilder:
         return max(0, round((self._clock() - self._blind_since).total_seconds()))
 
     def _put(self, *, is_news: bool = True, **update: Any) -> None:  # noqa: ANN401 - fields of Status
-        was_ready = _ready_status(self._status)
+        was_ready = _status_of(self._status, ConditionType.READY)
         status = self._status.model_copy(update=update)
         if status == self._status:
             return
@@ -234,7 +233,7 @@ class StatusBuilder:
         if not is_news:  # it is written with the next news
             return
         self.changed.set()
-        if _ready_status(status) != was_ready:
+        if _status_of(status, ConditionType.READY) != was_ready:
             self.urgent.set()
 
 
@@ -263,8 +262,8 @@ def _with_end(action: Acted, kind: str, name: str, result: Reason, now: datetime
     return action.model_copy(update={"workloads": workloads, "completed_time": now if is_over else None})
 
 
-def _ready_status(status: Status) -> ConditionStatus | None:
-    return next((c.status for c in status.conditions if c.type is ConditionType.READY), None)
+def _status_of(status: Status, kind: ConditionType) -> ConditionStatus | None:
+    return next((c.status for c in status.conditions if c.type is kind), None)
 
 
 def _restored(stored: dict[str, Any]) -> Status:
