@@ -462,6 +462,19 @@ async def test_a_server_that_lags_is_not_read_without_a_pause() -> None:
 
 
 @in_virtual_time
+async def test_a_secret_that_waits_for_a_state_to_be_accepted_says_so() -> None:
+    """A new key without its event is accepted when reads can lag no more: until then a condition names it."""
+    async with Shop(resyncIntervalSeconds=30) as shop:
+        shop.infisical.partitions[A] = a_partition_state(KEY=1, LOST=1)
+        shop.cluster.delete_secret(NAMESPACE, "env")
+        await asyncio.sleep(45.0)
+        assert shop.condition("SecretsSynced") == ("False", "Resyncing")
+        assert "secret/env" in shop.message("SecretsSynced")
+        await asyncio.sleep(75.0)
+        assert shop.condition("SecretsSynced") == ("True", "SecretSynced")
+
+
+@in_virtual_time
 async def test_a_newer_state_after_a_demanded_wait_is_no_timeout() -> None:
     """The first read after the wait shows a change that is not accepted yet: the wait is kept."""
     shop = Shop(timeout=30)

@@ -90,14 +90,19 @@ class StatusBuilder:
         return old is None or (old.status, old.reason) != (finding.status, finding.reason)
 
     def mark_found(self, ledger: Ledger) -> None:
-        """Take back that all restarts are complete, if the ledger has pending ones."""
+        """Take back that all restarts are complete, if the ledger has some that are not."""
         kind, waiting = ConditionType.RESTARTS_COMPLETE, [each.kind for each in ledger.unlisted]
         reason = Reason.WORKLOADS_NOT_LISTED if waiting else Reason.PENDING
         waiting += [object_name(p.kind, p.name) for p in ledger.pending if not p.is_confirmation_only]
-        is_told = _status_of(self._status, kind) is ConditionStatus.TRUE
-        if waiting and is_told:
+        reverted = [object_name(r.kind, r.name) for r in ledger.rollouts if r.reverted_at]
+        if _status_of(self._status, kind) is not ConditionStatus.TRUE:
+            return
+        if waiting:
             message = f"Restarts are pending: {preview(waiting, _MAX_NAMED)}."
             self.set_condition(kind, ok=False, reason=reason, message=message)
+        elif reverted:
+            message = f"Restarts were taken back: {preview(reverted, _MAX_NAMED)}."
+            self.set_condition(kind, ok=False, reason=Reason.RESTART_REVERTED, message=message)
 
     def mark_inactive(self, why: ConditionType) -> None:
         """The spec is not served, as condition `why` is about to say: drop all others but Ready."""

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 _NOT_ACCEPTED_YET = "Infisical shows a newer state: all scopes are read again first"
 _MAY_LACK_IMPORT = "a changed import may belong to this folder: it is read again for up to 60s"
 _TRANSIENT = {_NOT_ACCEPTED_YET, _MAY_LACK_IMPORT}
+_SAID_AFTER = timedelta(seconds=8)
+"""How long a transient problem has to last until the condition says it."""
 
 _FINAL_REASONS = {Reason.ENVIRONMENT_NOT_FOUND, Reason.FOLDER_NOT_FOUND, Reason.PERMISSION_DENIED}
 """Errors of Infisical that only a person can correct."""
@@ -67,6 +69,7 @@ class WriteResult:
         is_read_refused: Whether Infisical refuses the read, which a person corrects there without a trace.
         version: The resourceVersion of the Secret that was rejected; empty if there is none.
         omission: Which keys it was written without, as a clause.
+        transient_since: Since when a problem that ends by itself has lasted; None without one.
     """
 
     seq: int
@@ -80,6 +83,7 @@ class WriteResult:
     is_read_refused: bool = False
     version: str = ""
     omission: str = ""
+    transient_since: datetime | None = None
 
     @property
     def is_final(self) -> bool:
@@ -144,7 +148,9 @@ class ManagedSecretWriter:
         try:
             result = await self._write(managed, ledger)
             if result.secret is None:
-                result = replace(result, server_wait=self._server_wait(before, ledger))
+                since = (before.transient_since if before else None) or self.clock()
+                wait = self._server_wait(before, ledger)
+                result = replace(result, server_wait=wait, transient_since=since)
         except (InfisicalError, ContentError) as error:
             is_read_refused = isinstance(error, InfisicalError) and error.reason in _FINAL_REASONS
             result = WriteResult(
@@ -167,21 +173,27 @@ class ManagedSecretWriter:
 
     def _update_condition(self) -> None:
         """While a Secret is not up to date, the condition says so: an Event is gone after an hour."""
+        said = {name: result for name, result in self.results.items() if self._is_said(result)}
         problems = [
-            f"{object_name('Secret', name)}: {result.error_message}"
-            for name, result in self.results.items()
-            if result.error_message not in {"", *_TRANSIENT}
+            f"{object_name('Secret', name)}: {result.error_message}" for name, result in said.items()
         ]
+        is_transient = all(result.transient_since for result in said.values())
         if problems:
             message = f"Not up to date: {preview(problems, _MOST_NAMED, '; ')}"
         elif all(name in self.results and self.results[name].secret for name in self.names):
             message = f"{counted(len(self.names), 'Secret')} written from the accepted state."
         else:
             return
-        reason = Reason.SECRET_REJECTED if problems else Reason.SECRET_SYNCED
+        refused = Reason.RESYNCING if is_transient else Reason.SECRET_REJECTED
+        reason = refused if problems else Reason.SECRET_SYNCED
         self.reporter.update_condition(
             ConditionType.SECRETS_SYNCED, ok=not problems, reason=reason, message=message
         )
+
+    def _is_said(self, result: WriteResult) -> bool:
+        """Whether the condition says why the Secret is not written."""
+        since = result.transient_since
+        return bool(result.error_message) and (since is None or self.clock() - since >= _SAID_AFTER)
 
     async def _write(self, managed: ManagedSecret, ledger: Ledger) -> WriteResult:
         folder_values = await self.infisical.read_values(folder_of(managed))

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_events.api.specs import EventType
 from infisical_events.api.statuses import Condition, ConditionStatus, ConditionType, WorkloadResult
-from infisical_events.core.ledger.ledger import Ledger, Unconfirmed, UnlistedKind
+from infisical_events.core.ledger.ledger import Ledger, Rollout, Unconfirmed, UnlistedKind
 from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import Change
 from infisical_events.core.status.reasons import Reason
@@ -342,6 +342,7 @@ def test_what_the_last_look_was_like(board: StatusBuilder, clock: HandSet) -> No
 
 PENDING = a_pending_restart()
 WATCHED = replace(PENDING, unconfirmed=Unconfirmed.PROVIDER_SILENT)
+REVERTED = Rollout("uid", "Deployment", "web", 1, EPOCH, reverted_at=EPOCH)
 NOT_LISTED = ("False", "WorkloadsNotListed")
 
 
@@ -351,11 +352,16 @@ NOT_LISTED = ("False", "WorkloadsNotListed")
         (replace(a_ledger(), pending=(PENDING,)), ("False", "Pending"), "deployment/"),
         (replace(a_ledger(), pending=(WATCHED,)), ("True", "NoPendingRestarts"), ""),
         (a_ledger(), ("True", "NoPendingRestarts"), ""),
+        (
+            replace(a_ledger(), pending=(WATCHED,), rollouts=(REVERTED,)),
+            ("False", "RestartReverted"),
+            "deployment/web",
+        ),
         (replace(a_ledger(), unlisted=(UnlistedKind("Rollout", EPOCH, ()),)), NOT_LISTED, "Rollout"),
     ],
 )
 def test_what_is_pending_is_not_complete(ledger: Ledger, expected: tuple[str, str], named: str) -> None:
-    """A pending restart that nobody tried yet is not complete; a watched one, or none, changes nothing."""
+    """A restart that nobody tried yet, or that was taken back, is not complete; a watched one is."""
     status = StatusBuilder({}, 1, lambda: EPOCH)
     kind = ConditionType.RESTARTS_COMPLETE
     status.set_condition(kind, ok=True, reason=Reason.NO_PENDING_RESTARTS, message="No pending restarts.")
