@@ -123,11 +123,13 @@ def _asked_in_vain(record: RunRecord) -> Iterator[str]:
 def _not_restored(record: RunRecord) -> Iterator[str]:
     """A Secret that the operator writes is put right within a minute, if nothing else goes wrong.
 
-    After some import changed that may be one of its folder, a read that lacks it gives no content for it.
+    After some import changed that may be one of its folder, a read that lacks it gives no content for it;
+    while the server demands a wait, there is no content at all.
     """
     for edit in record.adversary.edited:
         until = edit.at + _RESTORED_WITHIN
         until = max([until, *(at + IMPORT_READ_AGAIN for at in import_changes(record) if at <= until)])
+        until += record.infisical.wait_within(edit.at - _RESTORED_WITHIN, until)
         writes = [each for each in record.cluster.secret_writes if each.name == edit.uid and each.is_ours]
         if not any(edit.at < each.at <= until for each in writes) and _is_calm(record, edit.at, until):
             yield f"not restored: {edit.uid}, edited at {edit.at:.2f}, within a minute"

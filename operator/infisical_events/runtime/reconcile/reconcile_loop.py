@@ -45,7 +45,8 @@ class ReconcileLoop:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after the first read."""
     _backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=60.0), init=False)
-    _round_backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=60.0), init=False)
+    _round_backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=25.0), init=False)
+    """A failure is said in the words of the last attempt, so the next one comes within half a minute."""
     _schedule: ReconcileSchedule = field(default_factory=ReconcileSchedule, init=False)
 
     async def run(self) -> None:
