@@ -1,5 +1,7 @@
 """Health, readiness and metrics, as the kubelet and Prometheus ask for them."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -8,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.runtime.app.http_server import BindError, Health, http_server
+from infisical_events.runtime.app.http_server import BindError, ClientRates, Health, http_server
 from infisical_events.runtime.metrics import Metrics
 from support.sandbox_client import free_port
 
@@ -54,6 +56,42 @@ async def test_metrics() -> None:
     families = {family.name: family for family in text_string_to_metric_families(response.text)}
     [sample] = families["infisical_events_stream_connected"].samples
     assert sample.labels == {"namespace": "team", "subscription": 'a"b'}
+
+
+async def test_scrapes_at_the_same_time_are_one_rendering() -> None:
+    """However many clients read the metrics at once, they are rendered twice at most."""
+    metrics, rendered = Metrics(), list[float]()
+    render = metrics.render
+
+    def counted() -> bytes:
+        rendered.append(time.monotonic())
+        return render()
+
+    metrics.render = counted  # type: ignore[method-assign]
+    async with served(metrics, [True]) as client:
+        responses = await asyncio.gather(*(client.get("/metrics") for _ in range(15)))
+    assert {response.status_code for response in responses} == {200}
+    assert len(rendered) <= 2
+
+
+def test_a_client_without_pause_is_slowed_down_and_no_other() -> None:
+    """Beyond 20 requests a second it waits, and never for long: its address may be a kubelet's as well."""
+    rates = ClientRates()
+    assert max(rates.delay("10.0.0.1", 0.0) for _ in range(20)) == pytest.approx(0.0)
+    assert rates.delay("10.0.0.1", 0.0) == pytest.approx(0.05)
+    assert max(rates.delay("10.0.0.1", 0.0) for _ in range(100)) == 0.5
+    assert rates.delay("10.0.0.2", 0.0) == 0.0
+    assert rates.delay("10.0.0.1", 2.0) == 0.0
+
+
+def test_the_rates_of_many_addresses_are_bounded() -> None:
+    """The ones that asked least recently begin anew."""
+    rates = ClientRates()
+    for _ in range(21):
+        rates.delay("old", 0.0)
+    for number in range(1_000):
+        rates.delay(str(number), 0.0)
+    assert rates.delay("old", 0.0) == 0.0
 
 
 async def test_nothing_else() -> None:

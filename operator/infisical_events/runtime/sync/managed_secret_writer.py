@@ -174,9 +174,7 @@ class ManagedSecretWriter:
     def _update_condition(self) -> None:
         """While a Secret is not up to date, the condition says so: an Event is gone after an hour."""
         said = {name: result for name, result in self.results.items() if self._is_said(result)}
-        problems = [
-            f"{object_name('Secret', name)}: {result.error_message}" for name, result in said.items()
-        ]
+        problems = [f"{object_name('Secret', name)}: {result.error_message}" for name, result in said.items()]
         is_transient = all(result.transient_since for result in said.values())
         if problems:
             message = f"Not up to date: {preview(problems, _MOST_NAMED, '; ')}"
