@@ -12,7 +12,7 @@ from infisical_events.api import resources
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.core.sync.secret_metadata import Drift, SecretMetadata, drift_of
-from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.kubeconfig import ClusterAccess, open_kube_api
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,

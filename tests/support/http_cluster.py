@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from kubernetes.aio.client import ApiClient, Configuration
 
-from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.http.api_client import KubeApi
 from support.fake_cluster import merged_patch
 from support.manifests import Manifest
 from support.scripted_server import Answer, Request, ScriptedServer, answer, serving

@@ -10,9 +10,9 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical.infisical_errors import InfisicalError
-from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.credential_reader import MissingKeyError
 from infisical_events.kube.digest_key_secret import DigestKeySecret
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.kubernetes_errors import ForbiddenError
 from infisical_events.runtime.app.digest_keys import DigestKeys
 from support.scripted_server import Answer, Request, ScriptedServer, answer, serving

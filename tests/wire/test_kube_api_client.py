@@ -18,10 +18,11 @@ from kubernetes.aio.config import ConfigException
 from infisical_events.api.specs import SecretKeyRef
 from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.kube.api_client import METADATA_LIST, KubeApi, path_of
 from infisical_events.kube.credential_reader import CredentialReader, MissingKeyError
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.event_recorder import EventRecorder
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import METADATA_LIST, path_of
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     ForbiddenError,

@@ -15,7 +15,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.api.specs import ManagedSecret
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     InvalidError,

@@ -8,8 +8,8 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.api.resources import EXTERNAL_SECRET, ResourceKind
-from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.discovery import Discovery
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.provider_client import ProviderClient
 from infisical_events.kube.secret_client import SecretClient
 from infisical_events.kube.workload_client import WorkloadClient

@@ -12,7 +12,7 @@ from infisical_events.api.specs import ManagedSecret, SecretKeyRef
 from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.core.sync.secret_providers import SecretProvider
-from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.kube.provider_client import PROVIDER_KINDS
 from infisical_events.runtime.app.kube_cluster import KubeCluster

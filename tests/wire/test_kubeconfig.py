@@ -12,7 +12,7 @@ import pytest
 from kubernetes.aio.config import incluster_config
 
 from infisical_events.kube import kubeconfig
-from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.kubeconfig import ClusterAccess, load_connection, open_kube_api
 from infisical_events.kube.kubernetes_errors import KubernetesError, UnauthorizedError
 from infisical_events.runtime.clock import utc_now

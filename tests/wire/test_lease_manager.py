@@ -17,7 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
 from infisical_events.core.sharding.leases import Lease
-from infisical_events.kube.api_client import KubeApi
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.kubernetes_errors import ConflictError
 from infisical_events.kube.lease_client import LeaseClient
 from infisical_events.runtime.clock import utc_now

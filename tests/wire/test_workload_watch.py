@@ -11,8 +11,8 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from infisical_events.api.resources import WorkloadKind
 from infisical_events.core.workloads.annotation_checks import WorkloadEvent
-from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.discovery import Discovery
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError
 from infisical_events.kube.workload_client import WorkloadClient
 from support.builders import CRON_JOB, DEPLOYMENT, JOB

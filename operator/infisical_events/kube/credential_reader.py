@@ -4,7 +4,8 @@ import base64
 import binascii
 
 from infisical_events.api.specs import SecretKeyRef
-from infisical_events.kube.api_client import KubeApi, path_of
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.kube.protected_objects import NOTHING_PROTECTED, ProtectedObjects, check_type
 

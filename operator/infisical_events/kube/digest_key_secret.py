@@ -4,8 +4,9 @@ import secrets
 
 from infisical_events.api.resources import FIELD_MANAGER, MANAGED_BY
 from infisical_events.api.specs import SecretKeyRef
-from infisical_events.kube.api_client import KubeApi, path_of
 from infisical_events.kube.credential_reader import CredentialReader, MissingKeyError
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import path_of
 from infisical_events.kube.kubernetes_errors import ConflictError, NotFoundError
 
 _DATA_KEY = "key"

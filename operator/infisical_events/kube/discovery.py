@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from infisical_events.api.resources import ResourceKind
-from infisical_events.kube.api_client import KubeApi, path_of
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
 
 Kind = TypeVar("Kind", bound=ResourceKind)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from infisical_events.api.resources import FIELD_MANAGER
 from infisical_events.core.status.kube_events import KubeEvent
-from infisical_events.kube.api_client import KubeApi, path_of
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import path_of
 from infisical_events.kube.kubernetes_errors import ConflictError
 
 _MAX_NOTE_LENGTH = 1024

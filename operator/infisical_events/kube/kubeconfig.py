@@ -12,7 +12,7 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from infisical_events.kube.api_client import DEFAULT_TIMEOUT, KubeApi
+from infisical_events.kube.http.api_client import DEFAULT_TIMEOUT, KubeApi
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")

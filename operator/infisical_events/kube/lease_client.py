@@ -8,7 +8,8 @@ from math import ceil
 
 from infisical_events.api.resources import FIELD_MANAGER, GROUP, MANAGED_BY
 from infisical_events.core.sharding.leases import Lease
-from infisical_events.kube.api_client import JSONObject, KubeApi, path_of
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import JSONObject, path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
 _API_VERSION = "coordination.k8s.io/v1"

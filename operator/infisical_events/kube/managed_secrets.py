@@ -9,7 +9,8 @@ from infisical_events.api.specs import CreationPolicy, ManagedSecret
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.secret_metadata import SecretMetadata
 from infisical_events.core.sync.secret_ownership import denial_reason, is_claimable, other_writer_of
-from infisical_events.kube.api_client import METADATA, JSONObject, KubeApi
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import METADATA, JSONObject
 from infisical_events.kube.kubernetes_errors import (
     ConflictError,
     KubernetesError,

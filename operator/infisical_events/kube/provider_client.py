@@ -28,8 +28,9 @@ from infisical_events.core.sync.secret_stores import (
     Stores,
     secret_store_of,
 )
-from infisical_events.kube.api_client import JSONObject, KubeApi, path_of
 from infisical_events.kube.discovery import Discovery, list_each
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import JSONObject, path_of
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.kube.secret_client import managers_of
 

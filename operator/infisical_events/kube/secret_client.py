@@ -11,7 +11,8 @@ from typing import Any
 from infisical_events.api.resources import FIELD_MANAGER, GROUP, KIND
 from infisical_events.api.statuses import parse_time
 from infisical_events.core.sync.secret_metadata import FieldManager, SecretMetadata, config_map_reference
-from infisical_events.kube.api_client import METADATA, JSONObject, KubeApi, path_of
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import METADATA, JSONObject, path_of
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError
 
 log = logging.getLogger(__name__)

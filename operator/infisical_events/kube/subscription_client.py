@@ -4,7 +4,8 @@ from typing import Any
 
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
 from infisical_events.core.subscriptions import ListedSubscription, StoredSubscription, SubscriptionKey
-from infisical_events.kube.api_client import METADATA_LIST, KubeApi, path_of
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import METADATA_LIST, path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
 _BASE = ("apis", GROUP, VERSION)

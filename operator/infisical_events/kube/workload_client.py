@@ -24,8 +24,9 @@ from infisical_events.core.workloads.workloads import (
     template_owner_of,
     with_annotations_of,
 )
-from infisical_events.kube.api_client import JSON, METADATA_LIST, JSONObject, KubeApi, path_of
 from infisical_events.kube.discovery import Discovery, list_each
+from infisical_events.kube.http.api_client import KubeApi
+from infisical_events.kube.http.api_requests import JSON, METADATA_LIST, JSONObject, path_of
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError, UnknownOutcomeError
 
 _DEPLOYMENT = WORKLOAD_KINDS[0]

@@ -28,9 +28,9 @@ from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.infisical.transport.address_backoff import AddressBackoffs
 from infisical_events.infisical.transport.fair_reads import ReadPace
 from infisical_events.infisical.transport.name_resolver import NameResolver
-from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.digest_key_secret import DigestKeySecret
 from infisical_events.kube.discovery import Discovery
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.kubeconfig import open_kube_api
 from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
 from infisical_events.kube.lease_client import LeaseClient

@@ -18,7 +18,7 @@ from kopf._cogs.clients.watching import WatchingError  # noqa: TID251 - as above
 from infisical_events.api.resources import GROUP, PLURAL, VERSION
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.kube.api_client import METADATA, METADATA_LIST
+from infisical_events.kube.http.api_requests import METADATA, METADATA_LIST
 from infisical_events.kube.kubeconfig import ClusterAccess, Connection, load_connection
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.sharding.supervisor import Supervisor

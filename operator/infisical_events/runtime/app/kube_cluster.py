@@ -1,10 +1,10 @@
 """The API server as the loops of a subscription use it: the kube package behind one port."""
 
 from infisical_events.core.status.kube_events import KubeEvent
-from infisical_events.kube.api_client import KubeApi
 from infisical_events.kube.credential_reader import CredentialReader
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.event_recorder import EventRecorder
+from infisical_events.kube.http.api_client import KubeApi
 from infisical_events.kube.managed_secrets import ManagedSecretClient
 from infisical_events.kube.provider_client import ProviderClient
 from infisical_events.kube.secret_client import SecretClient

@@ -5,37 +5,33 @@ configuration and authentication are used unchanged.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypedDict, TypeVar
-from urllib.parse import quote
+from typing import TypeVar
 
 import aiohttp
-import msgspec
 from kubernetes.aio.client import ApiClient
-from kubernetes.aio.client.api_client import RequestSerialized
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.client.rest import RESTResponse
-from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.resources import FIELD_MANAGER
-from infisical_events.core.status.text import counted, single_line
-from infisical_events.kube.kubernetes_errors import (
-    KubernetesError,
-    UnauthorizedError,
-    UnknownOutcomeError,
-    error_for_status,
+from infisical_events.core.status.text import counted
+from infisical_events.kube.http.api_requests import (
+    APPLY_PATCH,
+    JSON,
+    MERGE_PATCH,
+    STRATEGIC_MERGE_PATCH,
+    JSONObject,
+    Request,
+    prepared,
+    request_error,
 )
+from infisical_events.kube.http.api_responses import decoded, items_of, watch_event
+from infisical_events.kube.kubernetes_errors import KubernetesError, UnauthorizedError, UnknownOutcomeError
 from infisical_events.kube.protected_objects import ProtectedObjects, protected_by
 
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
-JSON = "application/json"
-METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
 """Objects in a page of a list, unless they are large."""
 _PAGE_BYTES = 4 << 20
@@ -49,8 +45,6 @@ _LARGE = 256 << 10
 _MOST_LARGE = 4
 """Large responses that are read and decoded at once: one object may have 1.5 MiB, and several times that
 when it is decoded."""
-_MAX_QUOTE_LENGTH = 500
-"""Characters of the API server's message that are quoted."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds for a whole request."""
 
@@ -63,62 +57,8 @@ _TYPE_LENGTH = 24
 _OK = 200
 
 _FIELD_MANAGER_QUERY = {"fieldManager": FIELD_MANAGER}
-_IDENTITY = {"name", "uid", "resourceVersion"}
 
-JSONObject = dict[str, Any]
 T = TypeVar("T")
-
-
-class _ObjectMeta(TypedDict, total=False):
-    """What is used of the metadata in a list; `managedFields` alone would be most of its text."""
-
-    name: str
-    namespace: str
-    uid: str
-    resourceVersion: str
-    generation: int
-    creationTimestamp: str | None
-    deletionTimestamp: str
-    annotations: dict[str, str] | None
-
-
-class _ListedObject(TypedDict, total=False):
-    metadata: _ObjectMeta
-
-
-_ListMeta = TypedDict("_ListMeta", {"continue": str}, total=False)
-
-
-class _MetadataList(TypedDict, total=False):
-    metadata: _ListMeta
-    items: list[_ListedObject] | None
-
-
-_DECODERS: Mapping[str, Callable[[bytes], Any]] = {METADATA_LIST: msgspec.json.Decoder(_MetadataList).decode}
-
-
-def path_of(*segments: str) -> str:
-    """A path of the API; a segment from a user can neither become two segments nor refer to a parent.
-
-    Raises:
-        KubernetesError: a segment is not a name.
-    """
-    if any(segment in {"", ".", ".."} for segment in segments):
-        raise KubernetesError("a name in the request is empty, '.' or '..'")
-    return "/" + "/".join(quote(segment, safe="") for segment in segments)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """A request without its credentials."""
-
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: JSONObject | None = None
-    accept: str = JSON
-    content_type: str = JSON
-
 
 Renewal = Callable[[ApiClient], Awaitable[ApiClient]]
 """Returns a client with new credentials for one whose were rejected, or the same if there are none."""
@@ -160,7 +100,7 @@ class KubeApi:
 
     async def get(self, path: str, accept: str = JSON) -> JSONObject:
         """Read one object in the representation of `accept`; raises KubernetesError."""
-        return await self._call(_Request(method="GET", path=path, accept=accept))
+        return await self._call(Request(method="GET", path=path, accept=accept))
 
     async def get_shared(self, path: str) -> JSONObject:
         """As `get`, but concurrent reads of one path are one request; callers leave the object as it is."""
@@ -177,7 +117,7 @@ class KubeApi:
 
     async def create(self, path: str, body: JSONObject) -> JSONObject:
         """Create one object; raises KubernetesError."""
-        return await self._call(_Request(method="POST", path=path, body=body, query=_FIELD_MANAGER_QUERY))
+        return await self._call(Request(method="POST", path=path, body=body, query=_FIELD_MANAGER_QUERY))
 
     async def replace(self, path: str, body: JSONObject) -> JSONObject:
         """Replace one object, if its resourceVersion still is that of the body.
@@ -185,7 +125,7 @@ class KubeApi:
         Raises:
             ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
         """
-        return await self._call(_Request(method="PUT", path=path, body=body, query=_FIELD_MANAGER_QUERY))
+        return await self._call(Request(method="PUT", path=path, body=body, query=_FIELD_MANAGER_QUERY))
 
     async def delete(self, path: str, uid: str, resource_version: str) -> None:
         """Delete one object, if its uid and resourceVersion are unchanged.
@@ -195,7 +135,7 @@ class KubeApi:
         """
         preconditions = {"uid": uid, "resourceVersion": resource_version}
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
-        await self._call(_Request(method="DELETE", path=path, body=body))
+        await self._call(Request(method="DELETE", path=path, body=body))
 
     async def merge_patch(self, path: str, body: JSONObject) -> JSONObject:
         """Patch one object; a resourceVersion in the body makes it a compare-and-swap.
@@ -206,7 +146,7 @@ class KubeApi:
             KubernetesError: any other error.
         """
         return await self._call(
-            _Request(
+            Request(
                 method="PATCH", path=path, body=body, query=_FIELD_MANAGER_QUERY, content_type=MERGE_PATCH
             )
         )
@@ -218,7 +158,7 @@ class KubeApi:
             ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
         """
         return await self._call(
-            _Request(
+            Request(
                 method="PATCH",
                 path=path,
                 body=body,
@@ -237,7 +177,7 @@ class KubeApi:
         """
         query = {**_FIELD_MANAGER_QUERY, "force": str(is_forced).lower()}
         return await self._call(
-            _Request(
+            Request(
                 method="PATCH",
                 path=path,
                 body=body,
@@ -259,7 +199,7 @@ class KubeApi:
             KubernetesError: a page could not be read; also what `convert` raises.
         """
         query = {"labelSelector": selector} if selector else {}
-        request = _Request(method="GET", path=path, query=query, accept=accept)
+        request = Request(method="GET", path=path, query=query, accept=accept)
         found: list[T] = []
         size, following = self._page_sizes.pop(path, _PAGE), ""
         while True:
@@ -278,14 +218,14 @@ class KubeApi:
         return tuple(found)
 
     async def _page(
-        self, request: _Request, size: int, following: str, convert: Callable[[JSONObject], T]
+        self, request: Request, size: int, following: str, convert: Callable[[JSONObject], T]
     ) -> tuple[tuple[T, ...], str]:
         """A page's objects, converted, and the token of the next page; raises _LargeResponseError."""
         query = {**request.query, "limit": str(size)} | ({"continue": following} if following else {})
         most = _PAGE_BYTES if size > 1 else _MAX_BYTES
         async with AsyncExitStack() as permits:
             page = await self._call_with(permits, replace(request, query=query), most)
-            items = tuple(map(convert, _items_of(page)))
+            items = tuple(map(convert, items_of(page)))
             return items, (page.get("metadata") or {}).get("continue") or ""
 
     async def watch(self, path: str, version: str, needle: bytes) -> AsyncGenerator[JSONObject, None]:
@@ -299,17 +239,17 @@ class KubeApi:
         """
         query = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCH_SECONDS)}
         query |= {"resourceVersion": version} if version else {}
-        async with aclosing(self._lines(_Request(method="GET", path=path, query=query))) as lines:
+        async with aclosing(self._lines(Request(method="GET", path=path, query=query))) as lines:
             async for line in lines:
                 if needle in line or any(kind in line[:_TYPE_LENGTH] for kind in _ALWAYS_PARSED):
-                    yield _watch_event(line)
+                    yield watch_event(line)
 
-    async def _lines(self, request: _Request) -> AsyncGenerator[bytes, None]:
+    async def _lines(self, request: Request) -> AsyncGenerator[bytes, None]:
         client = self._client
-        prepared = await _prepared(client, request)
+        serialized = await prepared(client, request)
         try:
             async with asyncio.timeout(self._timeout):
-                response = await client.call_api(*prepared, _request_timeout=_WATCH_TIMEOUT)
+                response = await client.call_api(*serialized, _request_timeout=_WATCH_TIMEOUT)
             try:
                 await self._check_watch(client, response)
                 async for line in response.response.content:
@@ -323,16 +263,16 @@ class KubeApi:
         """Raise the error of a rejected watch; the next one has new credentials, if there are any."""
         try:
             if response.status != _OK:
-                _decoded(response.status, await response.read())  # type: ignore[no-untyped-call] # theirs
+                decoded(response.status, await response.read())  # type: ignore[no-untyped-call] # theirs
         except UnauthorizedError:
             self._client = await self._renewed(client)
             raise
 
-    async def _call(self, request: _Request) -> JSONObject:
+    async def _call(self, request: Request) -> JSONObject:
         async with AsyncExitStack() as permits:
             return await self._call_with(permits, request, _MAX_BYTES)
 
-    async def _call_with(self, permits: AsyncExitStack, request: _Request, most: int) -> JSONObject:
+    async def _call_with(self, permits: AsyncExitStack, request: Request, most: int) -> JSONObject:
         """The decoded response; while it is large, `permits` holds one of the permits for it.
 
         Raises:
@@ -349,18 +289,18 @@ class KubeApi:
         return await self._send(permits, self._client, request, most)
 
     async def _send(
-        self, permits: AsyncExitStack, client: ApiClient, request: _Request, most: int
+        self, permits: AsyncExitStack, client: ApiClient, request: Request, most: int
     ) -> JSONObject:
-        prepared = await _prepared(client, request)
+        serialized = await prepared(client, request)
         try:
             async with asyncio.timeout(self._timeout):
-                response = await client.call_api(*prepared, _request_timeout=self._client_timeout)
+                response = await client.call_api(*serialized, _request_timeout=self._client_timeout)
                 data = await self._read(permits, response.response, most)
         except (aiohttp.ClientError, OSError, ApiException) as error:
             raise UnknownOutcomeError(f"no response from the API server ({type(error).__name__})") from None
         except ValueError as error:  # a token or an address with characters that no request can have
-            raise _request_error(error) from None
-        return _decoded(response.status, data, _DECODERS.get(request.accept, msgspec.json.decode))
+            raise request_error(error) from None
+        return decoded(response.status, data, request.accept)
 
     async def _read(self, permits: AsyncExitStack, response: aiohttp.ClientResponse, most: int) -> bytes:
         parts, size = [], 0
@@ -376,69 +316,3 @@ class KubeApi:
         finally:
             response.close()  # its connection, if it was not read to the end
         return b"".join(parts)
-
-
-async def _prepared(client: ApiClient, request: _Request) -> RequestSerialized:
-    """The request with its credentials, which may be read from a file for each request."""
-    try:
-        return await client.param_serialize(
-            request.method,
-            request.path,
-            query_params=list(request.query.items()),
-            header_params={"Accept": request.accept, "Content-Type": request.content_type},
-            body=request.body,
-            auth_settings=["BearerToken"],
-        )
-    except (ApiException, ConfigException, OSError, ValueError) as error:
-        raise _request_error(error) from None
-
-
-def _request_error(error: Exception) -> KubernetesError:
-    """The error for a request that was not sent, without the cause's text: that may contain a token."""
-    return KubernetesError(
-        f"cannot create the request to the API server ({type(error).__name__}): check its credentials"
-    )
-
-
-def _items_of(page: JSONObject) -> list[JSONObject]:
-    """The items of a page; null is an empty list of metadata, any other non-list is an error."""
-    try:
-        found: list[JSONObject] = list(page["items"] or ())
-        is_valid = all(item["metadata"].keys() >= _IDENTITY for item in found)
-    except (KeyError, TypeError, AttributeError):
-        is_valid = False
-    if not is_valid:
-        raise KubernetesError("the API server's response is not a list")
-    return found
-
-
-def _decoded(status: int, data: bytes, decode: Callable[[bytes], Any] = msgspec.json.decode) -> JSONObject:
-    is_success = 200 <= status < 300  # noqa: PLR2004 - success
-    try:
-        body = decode(data) if is_success else msgspec.json.decode(data)
-    except (ValueError, RecursionError):  # msgspec.DecodeError is a ValueError
-        body = None
-    if not is_success:
-        raise error_for_status(status, _message_of(body))
-    if not isinstance(body, dict):
-        raise KubernetesError("the API server's response is not an object")
-    return body
-
-
-def _watch_event(line: bytes) -> JSONObject:
-    """One event of a watch; raises KubernetesError for an error, and when the line is no event."""
-    try:
-        event: JSONObject = msgspec.json.decode(line)
-        stored = event["object"]
-        version = str(stored["metadata"]["resourceVersion"]) if event["type"] != "ERROR" else ""
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise KubernetesError("the API server's response is no event of a watch") from None
-    if not version:
-        raise KubernetesError(_message_of(stored) or "the API server ended the watch")
-    return event
-
-
-def _message_of(body: object) -> str:
-    """The message of a Status object, on one line and truncated; empty for any other body, as of a proxy."""
-    message = body.get("message") if isinstance(body, dict) else None
-    return single_line(str(message or ""))[:_MAX_QUOTE_LENGTH]
