@@ -125,7 +125,7 @@ _SCRIPTED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a newer pending restart is cleared with an older one": (
-        76,
+        90,
         (
             Step(5, "start_operator"),
             Step(10, "start_operator"),

@@ -45,8 +45,9 @@ from infisical_events.infisical.transport.tls import tls_context
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds for each step of an ordinary request: httpx limits each wait for bytes separately."""
 
-MAX_SHARED_REQUESTS = 16
-"""Requests to one address at once, of all subscriptions of a namespace."""
+MAX_SHARED_REQUESTS = 8
+"""Requests to one address at once, of all subscriptions of a namespace: the work of httpcore's pool for each
+request grows with the square of its connections."""
 
 MAX_REQUEST_SECONDS = 60.0
 """Seconds for a whole ordinary request with its body: a byte now and then must not extend it."""

@@ -72,6 +72,12 @@ class TriggerQueue:
         self._account(events)
         self._added.set()
 
+    def forget_reads(self) -> None:
+        """A read of everything begins now: reasons for one without an event are dealt with."""
+        if not self._events:
+            self._pending = Trigger()
+            self._added.clear()
+
     def requeue(self, events: tuple[ReceivedEvent, ...]) -> None:
         """Put back events that no read accounts for yet, before all others; this wakes no `get`."""
         self._events.extendleft(reversed(events))

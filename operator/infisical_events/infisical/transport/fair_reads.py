@@ -6,6 +6,7 @@ any Infisical would, they are read slowly, and TCP stops their servers.
 """
 
 import asyncio
+import select
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -42,6 +43,7 @@ class FairStream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: httpcore.AsyncNetworkStream, take_turn: TakeTurn) -> None:
         self._stream = stream
         self._take_turn = take_turn
+        self._socket = stream.get_extra_info("socket")
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - of the interface
         """At most `_READ_BYTES` of what has arrived, as soon as it is this connection's turn."""
@@ -68,8 +70,23 @@ class FairStream(httpcore.AsyncNetworkStream):
         return FairStream(secured, self._take_turn)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - of the interface
-        """As the stream below."""
+        """As the stream below.
+
+        The pool asks for `is_readable` of each idle connection at each request, and the layers below look for
+        the socket anew each time: that took a tenth of a start.
+        """
+        if info == "is_readable" and self._socket is not None:
+            return _is_readable(self._socket.fileno())
         return self._stream.get_extra_info(info)
+
+
+def _is_readable(descriptor: int) -> bool:
+    """Whether a read would return at once, as it does at the end of the connection and after it."""
+    if descriptor < 0:
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class ReadPace:

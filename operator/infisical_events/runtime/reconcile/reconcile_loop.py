@@ -18,6 +18,7 @@ from infisical_events.runtime.restarts.restart_controller import RestartControll
 from infisical_events.runtime.status.subscription_store import LedgerConflictError, SubscriptionStore
 from infisical_events.runtime.subscription_context import SubscriptionContext
 from infisical_events.runtime.sync.drift_corrector import DriftCorrector
+from infisical_events.runtime.tasks import wait_at_most
 from infisical_events.runtime.triggers import Trigger, TriggerQueue
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ _SECRET_CHECK_SECONDS = 30.0
 
 _STALE_READ_SECONDS = 5.0
 """The same after a read that lagged behind the accepted state: replicas catch up within seconds."""
+
+
+_FIRST_STREAM_SECONDS = 5.0
+"""How long the first read waits for the first stream: a read that begins later needs no second one."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -44,13 +49,16 @@ class ReconcileLoop:
     drift_corrector: DriftCorrector | None = None
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after the first read."""
+    stream_attempted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the first stream is open, or could not be opened."""
     _backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=60.0), init=False)
     _round_backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, longest=25.0), init=False)
     """A failure is said in the words of the last attempt, so the next one comes within half a minute."""
     _schedule: ReconcileSchedule = field(default_factory=ReconcileSchedule, init=False)
 
     async def run(self) -> None:
-        """Reconcile until cancelled; the first time is at once."""
+        """Reconcile until cancelled; the first time when the stream is open, or without an older state."""
+        await self._wait_for_stream()
         if self.drift_corrector is not None:
             await self.drift_corrector.claim_all()
             self._schedule_secret_check()
@@ -69,6 +77,15 @@ class ReconcileLoop:
             if result:
                 self._backoff.reset()
                 await self.reconcile_reporter.report(result.report)
+
+    async def _wait_for_stream(self) -> None:
+        """What happens until the stream is open shows only a read after that: one read instead of two.
+
+        A baseline does not wait: what changes before it, no restart follows.
+        """
+        if self.store.ledger is not None and self.store.ledger.is_idle:
+            await wait_at_most(self.stream_attempted, _FIRST_STREAM_SECONDS)
+            self.triggers.forget_reads()
 
     async def _reconcile(self, trigger: Trigger, now: float) -> ReconcileResult | None:
         """Read once; None if the read failed."""

@@ -68,6 +68,8 @@ class StreamController:
     life: float = MAX_STREAM_AGE
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.5, longest=30.0))
     lifetime: StreamLifetime = field(default_factory=StreamLifetime)
+    attempted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the first stream is open, or could not be opened."""
     _disconnected_at: float = field(default=0.0, init=False)
     _triggered_at: float = field(default=-math.inf, init=False)
     _has_connected: bool = field(default=False, init=False)
@@ -83,6 +85,7 @@ class StreamController:
             except InfisicalError as error:
                 self._count_blind_seconds()
                 await self._report(error)
+                self.attempted.set()
                 await self._pause(error)
 
     async def _listen(self) -> None:
@@ -158,6 +161,7 @@ class StreamController:
     def _trigger(self) -> None:
         self._triggered_at = _now()
         self.triggers.add()
+        self.attempted.set()
 
     async def _receive(self, event: SecretEvent) -> None:
         """Count the event; one that the spec does not select is a skip with a reason, and no trigger."""

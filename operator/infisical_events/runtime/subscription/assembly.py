@@ -93,6 +93,7 @@ async def serve(
             user_requests=user_requests,
             infisical=infisical,
             triggers=TriggerQueue(float(spec.debounce_seconds), loaded.store.is_stateless),
+            stream_attempted=asyncio.Event(),
         )
         await race(
             assembly.stream_controller().run(),
@@ -112,6 +113,7 @@ class _Assembly:
     user_requests: PendingUserRequests
     infisical: Infisical
     triggers: TriggerQueue
+    stream_attempted: asyncio.Event
 
     def stream_controller(self) -> StreamController:
         return StreamController(
@@ -121,6 +123,7 @@ class _Assembly:
             triggers=self.triggers,
             reporter=self.loaded.reporter,
             limiter=self.dependencies.reconnect_limiters.for_address(self.serving.address),
+            attempted=self.stream_attempted,
         )
 
     def status_flusher(self) -> StatusFlusher:
@@ -139,6 +142,7 @@ class _Assembly:
             store=loaded.store,
             triggers=self.triggers,
             started=started,
+            stream_attempted=self.stream_attempted,
             interval=float(self.serving.spec.resync_interval_seconds),
             drift_corrector=sync_coordinator.drift_corrector,
         )
