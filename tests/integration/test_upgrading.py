@@ -18,6 +18,7 @@ from support.kubectl import kubectl_for
 from support.manifests import Manifest, credentials, subscription, workload
 from support.object_client import ObjectClient
 from support.operator_process import OperatorProcess
+from support.stored_ledgers import opened
 
 pytestmark = pytest.mark.cluster
 
@@ -89,7 +90,7 @@ def harness(
 
 def downgrade(harness: ClusterHarness) -> None:
     """Replace the ledger by its first format."""
-    ledger = first(harness.get("ies", "payments")["status"]["ledger"]) | {"format": 1}
+    ledger = first(opened(harness.get("ies", "payments")["status"]["ledger"])) | {"format": 1}
     patch = json.dumps([{"op": "replace", "path": "/status/ledger", "value": ledger}])
     where = ("ies", "payments", "-n", SHOP, "--subresource=status", "--type=json")
     harness.kubectl("patch", *where, "-p", patch)

@@ -1,6 +1,12 @@
-"""Encoding of the ledger as JSON in `status.ledger`: versioned, bounded, and rejected when malformed."""
+"""Encoding of the ledger as JSON in `status.ledger`: versioned, bounded, and rejected when malformed.
 
+What is pending or rolls out is readable. The rest, the accepted state above all, is for the operator alone:
+it is one field of compressed text, so that `kubectl describe` stays short.
+"""
+
+import base64
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,11 +30,24 @@ from infisical_events.core.paths.scopes import Folder, Scope
 from infisical_events.core.snapshots.changes import MAX_CHANGES, Change, compacted
 from infisical_events.core.snapshots.snapshots import Partition, PartitionState
 
-FORMAT = 3
+FORMAT = 4
 """The version of this encoding; a ledger of an unsupported version is replaced by a new baseline."""
 
-_READABLE = frozenset({1, 2, FORMAT})
-"""1 had no value digests, compacted states or recently removed partitions; 2 no rollouts and no requests."""
+_SUPPORTED = frozenset({1, 2, 3, FORMAT})
+"""1 had no value digests, compacted states or recently removed partitions; 2 no rollouts and no requests; in
+3 all fields were readable."""
+
+_READABLE = ("format", "epoch", "seq", "debts", "rollouts", "unlisted")
+"""The fields outside of the compressed one."""
+
+_COMPRESSED = (
+    *("header", "baselinedAt", "scope", "belief", "claims", "credits", "parked"),
+    *("restartAt", "resumeAt", "tokens"),
+)
+"""The fields in the compressed one."""
+
+_MAX_UNPACKED = 8 << 20
+"""Bytes of a compressed field: more than any ledger has, and less than an attack would need."""
 
 _MAX_STATE_LENGTH = 900_000
 """Characters of JSON for the accepted state: the API server stores objects of up to about 1.5 MB."""
@@ -47,9 +66,46 @@ class UnreadableLedgerError(ValueError):
 def encode(ledger: Ledger) -> dict[str, Any]:
     """As JSON for `status.ledger`: lists instead of maps, since a merge patch never removes map keys.
 
-    Where it would not fit, the largest folders are compacted: their keys are known only in memory, until
-    the process ends.
+    Where the ledger would not fit, the largest folders are compacted: their keys are known only in memory,
+    until the process ends.
     """
+    fields = _encode(ledger)
+    readable = {name: fields.pop(name) for name in _READABLE}
+    return readable | {"data": _packed(fields)}
+
+
+def retired_fields(stored: object) -> tuple[str, ...]:
+    """The readable fields of an earlier format that a stored ledger has beside its compressed one.
+
+    They are removed by the write after the first one in this format: under the CRD of an earlier version the
+    API server drops the compressed field, and they are all that is left.
+    """
+    if not (isinstance(stored, dict) and "data" in stored):
+        return ()
+    return tuple(name for name in _COMPRESSED if name in stored)
+
+
+def _packed(fields: Mapping[str, Any]) -> str:
+    text = json.dumps(fields, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode())).decode()
+
+
+def _unpacked(data: str) -> dict[str, Any]:
+    """The fields; raises ValueError if they are malformed."""
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(base64.b64decode(data, validate=True), _MAX_UNPACKED)
+    except zlib.error:
+        raise ValueError("not compressed") from None
+    if not unpacking.eof:
+        raise ValueError("cut off, or too long")
+    fields = json.loads(text)
+    if not isinstance(fields, dict):
+        raise TypeError("no object")
+    return fields
+
+
+def _encode(ledger: Ledger) -> dict[str, Any]:
     header = ledger.header
     accepted, room_left = _fitting(ledger.accepted)
     return {
@@ -135,8 +191,10 @@ def decode(raw: object) -> Ledger:
 
 
 def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - any JSON; a missing key raises
-    if raw["format"] not in _READABLE:
+    if raw["format"] not in _SUPPORTED:
         raise UnreadableLedgerError("status.ledger has an unsupported format version")
+    if "data" in raw:
+        raw = _unpacked(raw["data"]) | {name: raw[name] for name in _READABLE if name in raw}
     return Ledger(
         header=_decode_header(**raw["header"]),
         epoch=str(raw["epoch"]),

@@ -12,7 +12,13 @@ from typing import Any, Protocol
 
 from infisical_events.api.specs import Grade
 from infisical_events.api.statuses import Status
-from infisical_events.core.ledger.codec import UnreadableLedgerError, decode, encode, is_stored_as
+from infisical_events.core.ledger.codec import (
+    UnreadableLedgerError,
+    decode,
+    encode,
+    is_stored_as,
+    retired_fields,
+)
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.subscriptions import StoredSubscription
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
@@ -84,8 +90,9 @@ class SubscriptionStore:
         self.ledger = self._read(stored)
         self._fingerprint = _fingerprint_of(stored)
         """Of the stored JSON that `ledger` stands for."""
-        self._in_part: Ledger | None = None
-        """What is stored of the last ledger that was written, if fields were dropped."""
+        self._retired = retired_fields(stored.status.get("ledger"))
+        self._part_fingerprint = b""
+        """Of what is stored of the last ledger that was written, if fields were dropped."""
         self.other_installation = ""
         """Another installation of the operator that has written since this one did; empty if none has."""
         self._has_written = False
@@ -148,7 +155,8 @@ class SubscriptionStore:
                 continue
             self._version, self._has_written = stored.resource_version, True
             if ledger is not None:
-                self.ledger, self._in_part, self._fingerprint = ledger, None, _fingerprint_of(stored)
+                self.ledger, self._part_fingerprint = ledger, b""
+                self._fingerprint = _fingerprint_of(stored)
             return
         raise LedgerConflictError
 
@@ -162,14 +170,15 @@ class SubscriptionStore:
         rendered = self._status.render().model_copy(update={"installation": self._installation or None})
         status = rendered.as_patch()
         if encoded is not None:
-            status["ledger"] = encoded
+            status["ledger"] = encoded | dict.fromkeys(self._retired)
         try:
             stored = await self._cluster.write_status(self.key, self._version, status)
         except KubernetesError:
             self._status.changed.set()  # it is still to be written
             raise
+        self._retired = retired_fields(stored.status.get("ledger"))
         if ledger is not None and not _has_all(stored.status.get("ledger"), status["ledger"]):
-            self._version, self._in_part = stored.resource_version, self._read(stored)
+            self._version, self._part_fingerprint = stored.resource_version, _fingerprint_of(stored)
             raise CrdOutdatedError
         return stored
 
@@ -188,14 +197,14 @@ class SubscriptionStore:
         self._version = stored.resource_version
         self._note_writer(stored)
         fingerprint = _fingerprint_of(stored)
+        if fingerprint == self._part_fingerprint:
+            raise CrdOutdatedError
         # Decoding takes a hundred times longer than to see that nothing has changed.
         found = self.ledger if fingerprint == self._fingerprint else self._read(stored)
         if ledger is not None and await self._is_same(ledger, found):
             self.ledger, self._fingerprint = ledger, fingerprint
             return True
         if not await self._is_same(self.ledger, found):
-            if self._in_part is not None and await self._is_same(self._in_part, found):
-                raise CrdOutdatedError
             self.ledger, self._fingerprint = found, fingerprint
             raise LedgerConflictError
         return False
@@ -215,9 +224,12 @@ class SubscriptionStore:
 
 
 def _has_all(stored: Any, written: Any) -> bool:  # noqa: ANN401 - JSON
-    """Whether all that was written is stored; fields that a later version added do not matter."""
+    """Whether all that was written is stored; fields that a later version added do not matter.
+
+    What was written as None is removed.
+    """
     if isinstance(written, dict) and isinstance(stored, dict):
-        return all(key in stored and _has_all(stored[key], value) for key, value in written.items())
+        return all(_has_all(stored.get(key), value) for key, value in written.items())
     return bool(stored == written)
 
 

@@ -1,6 +1,8 @@
 """The stored form of the accepted state and the pending restarts."""
 
+import base64
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,14 @@ from hypothesis import strategies as st
 
 from infisical_events.api.specs import Grade
 from infisical_events.core.ledger.acceptance import AcceptedState
-from infisical_events.core.ledger.codec import FORMAT, UnreadableLedgerError, decode, encode, is_stored_as
+from infisical_events.core.ledger.codec import (
+    FORMAT,
+    UnreadableLedgerError,
+    decode,
+    encode,
+    is_stored_as,
+    retired_fields,
+)
 from infisical_events.core.ledger.ledger import Header, Ledger, RecentlyRemoved, Rollout, UnmatchedImportEvent
 from infisical_events.core.snapshots.changes import diff
 from infisical_events.core.snapshots.snapshots import PartitionState, SecretVersion, short_id
@@ -31,10 +40,11 @@ from support.builders import (
     an_accepted_state,
     at,
 )
+from support.stored_ledgers import READABLE, opened, sealed
 from support.strategies import json_values, ledgers, texts
 
 CANARY = "canary-3f9c"
-STORED = encode(reports.LEDGER)
+STORED = opened(encode(reports.LEDGER))
 OWN = a_partition("/a")
 LEDGERS = Path(__file__).parents[3] / "ledgers"
 
@@ -64,7 +74,7 @@ def test_a_ledger_survives_storage(ledger: Ledger) -> None:
     """Every ledger is read back as it was, through JSON, whatever folders and keys are called."""
     stored = json.loads(json.dumps(encode(ledger), allow_nan=False))
 
-    assert decode(stored) == ledger
+    assert decode(stored) == decode(opened(stored) | {"format": 3}) == ledger
     assert encode(decode(stored)) == stored
 
 
@@ -72,15 +82,52 @@ def test_a_ledger_stores_lists() -> None:
     """A merge patch never removes keys of a map, but replaces lists as a whole."""
     stored = encode(a_ledger())
 
+    assert [name for name, value in stored.items() if isinstance(value, dict)] == []
+    stored = opened(stored)
     assert {name for name, value in stored.items() if isinstance(value, dict)} == {"header"}
     assert [stored[name] for name in ("belief", "debts", "claims", "credits")] == [[], [], [], []]
+
+
+def test_what_is_pending_is_readable() -> None:
+    """The rest is one field of text; fields of an earlier format beside it are to be removed."""
+    stored = encode(reports.LEDGER)
+
+    assert stored.keys() == {*READABLE, "data"}
+    assert retired_fields(stored) == retired_fields(written(3)) == retired_fields(None) == ()
+    assert {*retired_fields(stored | STORED)} == STORED.keys() - {*READABLE}
+
+
+def test_a_ledger_whose_compressed_field_was_dropped() -> None:
+    """Under an earlier CRD the fields of the former format are left: the accepted state is kept."""
+    stored = {name: value for name, value in encode(reports.LEDGER).items() if name != "data"}
+
+    assert decode(written(3) | stored).accepted == decode(written(3)).accepted
+    with pytest.raises(UnreadableLedgerError):
+        decode(stored)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", "!", CANARY, "e30=", *(base64.b64encode(zlib.compress(b)).decode() for b in (b"[]", b"{", b"\xff"))],
+)
+def test_a_compressed_field_that_is_none_is_refused(data: str) -> None:
+    """Whatever stands there, it leads to a new baseline and to no other error."""
+    with pytest.raises(UnreadableLedgerError):
+        decode(encode(reports.LEDGER) | {"data": data})
+
+
+def test_a_compressed_field_takes_no_memory_without_bound() -> None:
+    """A megabyte of zeros is a kilobyte; a gigabyte is refused before it is there."""
+    data = base64.b64encode(zlib.compress(b"{" + b" " * (9 << 20) + b"}")).decode()
+    with pytest.raises(UnreadableLedgerError):
+        decode(encode(reports.LEDGER) | {"data": data})
 
 
 def test_moments_are_stored_finer_than_seconds() -> None:
     """Moments are stored in microseconds in UTC, because they decide the order."""
     ledger = a_ledger(baselined_at=at(0.000001))
 
-    assert encode(ledger)["baselinedAt"] == "2026-01-02T03:04:05.000001Z"
+    assert opened(encode(ledger))["baselinedAt"] == "2026-01-02T03:04:05.000001Z"
 
 
 LATER_LISTS = ("unlisted", "debts", "claims", "credits", "gone", "parked", "rollouts", "tokens")
@@ -101,7 +148,8 @@ def test_what_is_no_ledger_is_unreadable(raw: object) -> None:
 def test_a_damaged_ledger_is_read_or_unreadable(way: tuple[str | int, ...], value: object) -> None:
     """Whatever stands in whatever place: it is a ledger which can be stored again, or is refused."""
     try:
-        ledger = decode(with_value(STORED, way, value))
+        damaged = with_value(STORED, way, value)
+        ledger = decode(sealed(damaged) if isinstance(damaged, dict) else damaged)
     except UnreadableLedgerError:
         return
 
@@ -129,13 +177,13 @@ def test_an_incomplete_ledger(way: tuple[str, ...]) -> None:
     damaged = with_value(STORED, above, {name: value for name, value in parent.items() if name != last})
 
     if above and last in OPTIONAL.get(above[0], ()):
-        assert encode(decode(damaged)) == damaged
+        assert opened(encode(decode(sealed(damaged)))) == damaged
     elif last in {*LATER_LISTS, *LATER_TEXTS, *FLAGS}:
         absent = dict.fromkeys(FLAGS, False) | dict.fromkeys(LATER_TEXTS, "")
-        assert encode(decode(damaged)) == with_value(STORED, way, absent.get(last, []))
+        assert opened(encode(decode(sealed(damaged)))) == with_value(STORED, way, absent.get(last, []))
     else:
         with pytest.raises(UnreadableLedgerError):
-            decode(damaged)
+            decode(sealed(damaged))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +206,7 @@ def test_an_incomplete_ledger(way: tuple[str, ...]) -> None:
 def test_the_error_of_a_ledger_does_not_quote_it(damage: dict[str, object]) -> None:
     """An edited ledger may contain anything: the error names only the kind of the mistake."""
     with pytest.raises(UnreadableLedgerError) as refusal:
-        decode(STORED | damage)
+        decode(sealed(STORED | damage))
 
     assert str(refusal.value).startswith("status.ledger ")
     assert CANARY not in str(refusal.value)
@@ -243,7 +291,7 @@ def test_what_is_parked_gives_way() -> None:
         )
     )
 
-    assert (len(alone["parked"]), len(beside["parked"])) == (1, 0)
+    assert (len(opened(alone)["parked"]), len(opened(beside)["parked"])) == (1, 0)
 
 
 # -- earlier formats ----------------------------------------------------------------------------------
@@ -339,7 +387,12 @@ def test_the_third_format_before_unconfirmed_restarts_is_read() -> None:
     assert [(pending.is_requested, pending.unconfirmed) for pending in ledger.pending] == [(True, None)]
 
 
-@pytest.mark.parametrize("number", [2, 3])
+def test_the_fourth_format_is_read() -> None:
+    """What is compressed is read as it was written, by this version and by every later one."""
+    assert decode(written(4)) == reports.LEDGER
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
 def test_a_ledger_of_an_earlier_format_is_written_whole(number: int) -> None:
     """Written again and read again it is equal: a second upgrade loses nothing either."""
     ledger = decode(written(number))

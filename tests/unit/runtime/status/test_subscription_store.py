@@ -268,13 +268,13 @@ async def test_unreadable_ledger(raw: object) -> None:
 
 
 class Outdated(FakeCluster):
-    """A cluster whose CRD is of before there were requests: the API server drops what it does not know."""
+    """A cluster whose CRD is of before the fourth format: the API server drops what it does not know."""
 
     async def write_status(
         self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
     ) -> StoredSubscription:
         """As in `kube.subscriptions`."""
-        known = {name: value for name, value in status.get("ledger", {}).items() if name != "restartAt"}
+        known = {name: value for name, value in status.get("ledger", {}).items() if name != "data"}
         kept = status | ({"ledger": known} if known else {})
         return await super().write_status(key, resource_version, kept)
 
