@@ -55,7 +55,7 @@ FIRST_START = (
         "GET infisicaleventsubscriptions": 1,
         "GET secrets": 1,
         "GET deployments": 1,
-        "PATCH infisicaleventsubscriptions/status": 3,
+        "PATCH infisicaleventsubscriptions/status": 2,
         "POST events": 1,
     }
 )

@@ -1,12 +1,14 @@
-"""Runs several coroutines together: the first to end, or to fail, ends all.
+"""Coroutines that run together: a race, in which the first to end ends all, and calls that are shared.
 
 The name of a task tells which task it is a part of, so that the watchdog can say whom it works for.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 PART_OF = "part of "
 """How the name of a task begins that another one has made."""
@@ -40,3 +42,47 @@ async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+class SharedCall(Generic[T]):
+    """Calls at the same time are one call, which begins after all who wait for its result have asked.
+
+    So what it reads is as new for each of them as if it had been alone. `pause` are the seconds between the
+    end of a call and the begin of the next one.
+    """
+
+    def __init__(self, call: Callable[[], Awaitable[T]], pause: float = 0.0) -> None:
+        self._call = call
+        self._pause = pause
+        self._lock = asyncio.Lock()
+        self._free_at = 0.0
+        self._next: asyncio.Task[T] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in progress."""
+        return self._next is None and not self._lock.locked()
+
+    async def __call__(self) -> T:
+        """The result of a call that begins from now on; raises what the call raises."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._run(), name="shared call")
+            self._next.add_done_callback(_retrieved)
+        return await asyncio.shield(self._next)
+
+    async def _run(self) -> T:
+        now = asyncio.get_running_loop().time
+        async with self._lock:
+            if self._free_at > now():
+                await asyncio.sleep(self._free_at - now())
+            self._next = None  # who asks from here on would get what was read before
+            try:
+                return await self._call()
+            finally:
+                self._free_at = now() + self._pause
+
+
+def _retrieved(task: asyncio.Task[Any]) -> None:
+    """All who waited may have been cancelled; their error is no defect of the loop then."""
+    if not task.cancelled():
+        task.exception()

@@ -1,11 +1,11 @@
-"""Several coroutines as one: none survives the first that ends."""
+"""Several coroutines as one: none survives the first that ends of a race, and shared calls are one."""
 
 import asyncio
 import weakref
 
 import pytest
 
-from infisical_events.runtime.tasks import race
+from infisical_events.runtime.tasks import SharedCall, race
 from support import leaks
 from support.virtual_time import in_virtual_time
 
@@ -68,3 +68,64 @@ async def test_cancelled_from_outside() -> None:
     with pytest.raises(asyncio.CancelledError):
         await racing
     assert endings == ["cleaned up"] * 2
+
+
+class Register:
+    """A number that grows every second, and takes a second to read; it shows what it was at the begin."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.fails = False
+
+    async def read(self) -> float:
+        """The time at which the read began."""
+        self.reads += 1
+        begun = asyncio.get_running_loop().time()
+        await asyncio.sleep(1.0)
+        if self.fails:
+            raise LostError
+        return begun
+
+
+@in_virtual_time
+async def test_shared_calls_begin_after_they_were_asked_for() -> None:
+    """A hundred calls within one second are two: nobody gets what was read before it asked."""
+    register = Register()
+    shared = SharedCall(register.read)
+    asked: list[tuple[float, float]] = []
+
+    async def ask(after: float) -> None:
+        await asyncio.sleep(after)
+        moment = asyncio.get_running_loop().time()
+        asked.append((moment, await shared()))
+
+    await asyncio.gather(*(ask(number / 100) for number in range(100)))
+    assert all(begun >= moment for moment, begun in asked)
+    assert (register.reads, shared.is_idle) == (2, True)
+
+
+@in_virtual_time
+async def test_shared_calls_keep_their_pause() -> None:
+    """The next call begins so long after the end of the one before."""
+    shared = SharedCall(Register().read, pause=5.0)
+    assert await shared() + 1.0 + 5.0 == await shared()
+
+
+@in_virtual_time
+async def test_a_shared_call_outlives_who_asked() -> None:
+    """One who is cancelled takes nothing from the others, and an error reaches all who still wait."""
+    register = Register()
+    shared = SharedCall(register.read)
+    first, second = asyncio.create_task(shared()), asyncio.create_task(shared())
+    await asyncio.sleep(0.5)
+    first.cancel()
+    assert await second == 0.0
+
+    register.fails = True
+    results = await asyncio.gather(shared(), shared(), return_exceptions=True)
+    assert [type(each) for each in results] == [LostError, LostError]
+    abandoned = asyncio.create_task(shared())
+    await asyncio.sleep(0.5)
+    abandoned.cancel()
+    await asyncio.sleep(2.0)
+    assert shared.is_idle

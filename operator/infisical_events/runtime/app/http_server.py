@@ -10,6 +10,7 @@ from aiohttp import web
 
 from infisical_events.runtime.limits.fair_scheduling import FairQueue, RateLimit, reserve
 from infisical_events.runtime.metrics import Metrics
+from infisical_events.runtime.tasks import SharedCall
 
 _METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
@@ -36,38 +37,6 @@ class Health:
     is_alive: Callable[[], bool]
     is_ready: Callable[[], bool]
     summary: Callable[[], str] = lambda: ""
-
-
-class MetricsPage:
-    """The exposition of the metrics; scrapes at the same time are one rendering."""
-
-    def __init__(self, render: Callable[[], bytes]) -> None:
-        self._render = render
-        # A thread of its own: whatever keeps the threads of others busy does not blind the monitoring.
-        self._thread = ThreadPoolExecutor(1, "metrics")
-        self._lock = asyncio.Lock()
-        self._next: asyncio.Task[bytes] | None = None
-        self._free_at = 0.0
-
-    async def read(self) -> bytes:
-        """What a rendering shows that begins after the call."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._rendered())
-        return await asyncio.shield(self._next)
-
-    async def _rendered(self) -> bytes:
-        loop = asyncio.get_running_loop()
-        async with self._lock:
-            await asyncio.sleep(self._free_at - loop.time())
-            self._next = None  # whoever asks from here on might miss what is rendered now
-            try:
-                return await loop.run_in_executor(self._thread, self._render)
-            finally:
-                self._free_at = loop.time() + _RENDERING_PAUSE
-
-    def close(self) -> None:
-        """End the thread when it is idle."""
-        self._thread.shutdown(wait=False)
 
 
 class ClientRates:
@@ -106,7 +75,7 @@ async def http_server(host: str, port: int, metrics: Metrics, health: Health) ->
         return web.Response(text="".join(f"{line}\n" for line in lines), status=200 if ready else 503)
 
     async def exposition(request: web.Request) -> web.Response:
-        body = await page.read()
+        body = await page()
         await responses.acquire(request.remote or "")
         return web.Response(body=body, headers={"Content-Type": _METRICS_TYPE})
 
@@ -117,7 +86,12 @@ async def http_server(host: str, port: int, metrics: Metrics, health: Health) ->
         await asyncio.sleep(rates.delay(request.remote or "", asyncio.get_running_loop().time()))
         return await handler(request)
 
-    page, rates = MetricsPage(metrics.render), ClientRates()
+    async def rendered() -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(renderer, metrics.render)
+
+    # A thread of its own: whatever keeps the threads of others busy does not blind the monitoring.
+    renderer = ThreadPoolExecutor(1, "metrics")
+    page, rates = SharedCall(rendered, _RENDERING_PAUSE), ClientRates()
     responses = FairQueue(_RESPONSE_STEP, burst=10)  # all who share a rendering would be answered at once
     application = web.Application(middlewares=[limited])
     routes = {"/healthz": healthz, "/readyz": readyz, "/metrics": exposition}
@@ -129,7 +103,7 @@ async def http_server(host: str, port: int, metrics: Metrics, health: Health) ->
         yield
     finally:
         await runner.cleanup()
-        page.close()
+        renderer.shutdown(wait=False)
 
 
 async def _bind(runner: web.AppRunner, host: str, port: int) -> None:

@@ -1,6 +1,9 @@
 """The API server as the loops of a subscription use it: the kube package behind one port."""
 
+from functools import partial
+
 from infisical_events.core.status.kube_events import KubeEvent
+from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.kube.credential_reader import CredentialReader
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.event_recorder import EventRecorder
@@ -11,6 +14,7 @@ from infisical_events.kube.secret_client import SecretClient
 from infisical_events.kube.subscription_client import SubscriptionClient
 from infisical_events.kube.workload_client import WorkloadClient
 from infisical_events.runtime.clock import Clock
+from infisical_events.runtime.tasks import SharedCall
 
 
 class KubeCluster:
@@ -30,10 +34,10 @@ class KubeCluster:
         self._managed = ManagedSecretClient(kube, protected)
         self._credentials = CredentialReader(kube, protected)
         self._events = EventRecorder(kube)
+        self._lists: dict[str, SharedCall[WorkloadList]] = {}
         self.get = self._subscriptions.get
         self.write_status = self._subscriptions.write_status
         self.list_subscriptions = self._subscriptions.list
-        self.list_workloads = self._workloads.list
         self.read_workload = self._workloads.read
         self.pod_creation_times = self._workloads.pod_creation_times
         self.list_pods = self._workloads.list_pods
@@ -47,6 +51,15 @@ class KubeCluster:
         self.claim_secret = self._managed.claim
         self.secret_value = self._credentials.secret_value
         self.service_account_token = self._credentials.service_account_token
+
+    async def list_workloads(self, namespace: str) -> WorkloadList:
+        """As the client, but all subscriptions of a namespace that need a list at the same time share one."""
+        shared = self._lists.setdefault(namespace, SharedCall(partial(self._workloads.list, namespace)))
+        try:
+            return await shared()
+        finally:
+            if shared.is_idle:
+                self._lists.pop(namespace, None)
 
     async def emit_event(self, event: KubeEvent) -> None:
         """Write one Kubernetes Event with the current time."""

@@ -12,7 +12,11 @@ from infisical_events.runtime.status.subscription_store import (
     SubscriptionStore,
 )
 from infisical_events.runtime.subscription_context import SubscriptionContext
+from infisical_events.runtime.tasks import wait_at_most
 from infisical_events.runtime.triggers import TriggerQueue
+
+_START_PAUSE = 1.0
+"""Seconds for the first read until the status is written: before it, there is little to say."""
 
 _BATCH_PAUSE = 2.0
 """Seconds that changes which are not urgent wait for more of their kind."""
@@ -29,15 +33,21 @@ class StatusFlusher:
         store: SubscriptionStore,
         status: StatusSource,
         triggers: TriggerQueue,
+        started: asyncio.Event,
     ) -> None:
         self._context = context
         self._store = store
         self._status = status
         self._triggers = triggers
+        self._started = started
         self._backoff = Backoff(first=1.0, longest=30.0)
 
     async def run(self) -> None:
-        """Write until cancelled; raises SpecChangedError and SubscriptionDeletedError as the store does."""
+        """Write until cancelled; raises SpecChangedError and SubscriptionDeletedError as the store does.
+
+        `started` is set after the first read.
+        """
+        await wait_at_most(self._started, _START_PAUSE)
         while True:
             await self._status.changed.wait()
             with suppress(TimeoutError):

@@ -91,6 +91,8 @@ class SubscriptionStore:
         self._fingerprint = _fingerprint_of(stored)
         """Of the stored JSON that `ledger` stands for."""
         self._retired = retired_fields(stored.status.get("ledger"))
+        self._may_have_retired = True
+        """Whether the stored ledger may have fields of an earlier format."""
         self._part_fingerprint = b""
         """Of what is stored of the last ledger that was written, if fields were dropped."""
         self.other_installation = ""
@@ -176,10 +178,12 @@ class SubscriptionStore:
         except KubernetesError:
             self._status.changed.set()  # it is still to be written
             raise
-        self._retired = retired_fields(stored.status.get("ledger"))
         if ledger is not None and not _has_all(stored.status.get("ledger"), status["ledger"]):
             self._version, self._part_fingerprint = stored.resource_version, _fingerprint_of(stored)
             raise CrdOutdatedError
+        if ledger is not None and self._may_have_retired:
+            self._retired = retired_fields(stored.status.get("ledger"))
+            self._may_have_retired = bool(self._retired)
         return stored
 
     async def _encoded(self, ledger: Ledger) -> dict[str, Any]:

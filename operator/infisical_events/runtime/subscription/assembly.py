@@ -98,7 +98,7 @@ async def serve(
         await race(
             assembly.stream_controller().run(),
             assembly.reconcile_loop(started).run(),
-            assembly.status_flusher().run(),
+            assembly.status_flusher(started).run(),
             user_requests.forward(assembly.triggers),
         )
 
@@ -126,9 +126,9 @@ class _Assembly:
             attempted=self.stream_attempted,
         )
 
-    def status_flusher(self) -> StatusFlusher:
+    def status_flusher(self, started: asyncio.Event) -> StatusFlusher:
         loaded = self.loaded
-        return StatusFlusher(loaded.context, loaded.store, loaded.status, self.triggers)
+        return StatusFlusher(loaded.context, loaded.store, loaded.status, self.triggers, started)
 
     def reconcile_loop(self, started: asyncio.Event) -> ReconcileLoop:
         loaded, sync_coordinator = self.loaded, self._sync_coordinator()

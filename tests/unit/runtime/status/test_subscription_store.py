@@ -317,7 +317,9 @@ async def flushed_for(
     world: Stored, record: SubscriptionStore, seconds: float, triggers: TriggerQueue | None = None
 ) -> None:
     """Run the flusher for a while."""
-    flusher = StatusFlusher(world.context, record, world.status, triggers or TriggerQueue(1.0))
+    started = asyncio.Event()
+    started.set()
+    flusher = StatusFlusher(world.context, record, world.status, triggers or TriggerQueue(1.0), started)
     with suppress(TimeoutError):
         await asyncio.wait_for(flusher.run(), seconds)
 
