@@ -303,13 +303,23 @@ def is_overdue(
     if subject.spec.resync.on_timeout is not OnTimeout.RESTART:
         return False
     made_at = (rollout.recorded_at - EPOCH).total_seconds()
-    if any(_seconds(pending) <= at <= rollout.at for at in record.jumps):
+    if any(_stored_at(record, subject, pending) <= at <= rollout.at for at in record.jumps):
         return True  # a time of the clock before the jump
     asked = [entry.since for entry in _asked_for(record, subject, rollout, plan)]
     since = min([_seconds(pending), *asked])
     is_own = isinstance(plan, ManagedPlan)  # its time does not pass while the server lets it wait
     waited = record.infisical.wait_within(since + _LATE, rollout.at - _LATE) if is_own else 0.0
     return made_at >= since + subject.spec.resync.timeout_seconds + waited
+
+
+def _stored_at(record: RunRecord, subject: Subject, pending: PendingRestart) -> float:
+    """When a ledger first had the pending restart: its own time is that of a clock which may have jumped."""
+    return next(
+        entry.at
+        for entry in record.cluster.ledgers
+        if entry.subscription in subject.uids
+        and any((each.uid, each.seq) == (pending.uid, pending.seq) for each in entry.ledger.pending)
+    )
 
 
 def _is_rejected(record: RunRecord, plan: ManagedPlan, at: float) -> bool:

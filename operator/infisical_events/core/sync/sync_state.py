@@ -90,11 +90,24 @@ def _state_of_request(context: SyncContext, now: datetime) -> SyncState:
     if request is None or not _is_for(context, request):
         return SyncState.NOT_REQUESTED
     is_gone = is_removed(context, now)
+    if _may_be_of_before(context, request, now) and not is_gone:
+        return SyncState.NOT_REQUESTED
     if _has_synced(context, request, is_gone=is_gone):
         return _state_by_content(context) or _state_of_unchanged(provider, request, now)
     if provider.acknowledged is None and context.has_new_content and now >= request.at + _EARLY_CONTENT_WAIT:
         return SyncState.CHANGED
     return SyncState.NOT_REQUESTED if is_gone else _state_without_answer(context, request, now)
+
+
+def _may_be_of_before(context: SyncContext, request: SyncRequest, now: datetime) -> bool:
+    """Whether a sync that was under way at the request may have answered: its provider was failing then.
+
+    What it acknowledges is known now, so the answer to another request is recognised. No sync is under way
+    for longer than the time that is waited for one.
+    """
+    provider = context.provider
+    is_unknown = bool(provider.acknowledged) and not request.acknowledged and not provider.copies_annotations
+    return is_unknown and request.attempt < _MOST_ATTEMPTS and now < request.at + context.timeout
 
 
 def _is_for(context: SyncContext, request: SyncRequest) -> bool:

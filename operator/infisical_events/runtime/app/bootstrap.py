@@ -40,7 +40,12 @@ from infisical_events.runtime.app.event_loop_watchdog import Heartbeat, abort, w
 from infisical_events.runtime.app.http_server import Health, http_server
 from infisical_events.runtime.app.kopf_adapter import WATCH_ERRORS, kopf_settings, quiet_kopf, registry_for
 from infisical_events.runtime.app.kube_cluster import KubeCluster
-from infisical_events.runtime.app.memory_trim import trim_forever, trimmer, tune_garbage_collector
+from infisical_events.runtime.app.memory_trim import (
+    resident_bytes,
+    trim_forever,
+    trimmer,
+    tune_garbage_collector,
+)
 from infisical_events.runtime.app.settings import Settings
 from infisical_events.runtime.clock import utc_now
 from infisical_events.runtime.inspection.annotation_inspector import AnnotationInspector
@@ -187,7 +192,7 @@ def infisical_opener(
 ) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
     quarantine = quarantine or Quarantine()
-    memory, quota, clients = MemoryPermits(), SecretQuota(), SharedClients()
+    memory, quota, clients = MemoryPermits(resident_bytes), SecretQuota(), SharedClients()
     guard, backoffs, resolver, turns = SharedLogins(), AddressBackoffs(), NameResolver(), FairQueue(0, 0)
     paces: defaultdict[str, ReadPace] = defaultdict(ReadPace)
 

@@ -90,11 +90,17 @@ class FairQueue:
 
 
 class FairSemaphore:
-    """Admits so many holders at a time, of a namespace only a part of them, and namespaces take turns."""
+    """Admits so many holders at a time, of a namespace only a part of them, and namespaces take turns.
 
-    def __init__(self, permits: int, per_namespace: int = 1) -> None:
+    `may_add` says whether there is room for one more beside others; one alone is always admitted.
+    """
+
+    def __init__(
+        self, permits: int, per_namespace: int = 1, may_add: Callable[[], bool] = lambda: True
+    ) -> None:
         self._free = permits
         self._per_namespace = per_namespace
+        self._may_add = may_add
         self._held = Counter[str]()
         self._waiting = dict[str, deque[asyncio.Future[None]]]()
 
@@ -113,7 +119,7 @@ class FairSemaphore:
 
     def _admit(self) -> None:
         """Give out what is free; waiters that were cancelled are skipped."""
-        while self._free:
+        while self._free and (not self._held or self._may_add()):
             namespace = next((each for each in self._waiting if self._may_hold(each)), None)
             if namespace is None:
                 return
@@ -137,16 +143,21 @@ class FairSemaphore:
         self._admit()
 
 
+_MUCH_MEMORY = 160 << 20
+"""Bytes in memory above which a second large body waits: parsed, one takes up to 70 MiB."""
+
+
 class MemoryPermits:
     """Admits what servers send into memory: many small bodies and events, and few large ones, in turns.
 
     Together they take less than 150 MiB, however many connections there are. A server that sends slowly holds
-    a permit for a minute at most, and delays other namespaces only if several namespaces do so.
+    a permit for a minute at most, and delays other namespaces only if several namespaces do so, or if memory
+    is short: then large bodies are admitted one by one. `resident` are the bytes of the process in memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resident: Callable[[], int] = lambda: 0) -> None:
         self._bodies = FairSemaphore(32, 4)
-        self._large_bodies = FairSemaphore(2)
+        self._large_bodies = FairSemaphore(2, may_add=lambda: resident() < _MUCH_MEMORY)
         self._events = FairSemaphore(8, 2)
 
     def body(self, namespace: str, *, is_large: bool) -> AbstractAsyncContextManager[None]:

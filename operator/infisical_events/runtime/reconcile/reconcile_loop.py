@@ -33,6 +33,9 @@ _STALE_READ_SECONDS = 5.0
 _FIRST_STREAM_SECONDS = 5.0
 """How long the first read waits for the first stream: a read that begins later needs no second one."""
 
+_BASELINE_STREAM_SECONDS = 1.0
+"""The same for a baseline: no restart follows from what changes before it."""
+
 
 @dataclass(kw_only=True, slots=True)
 class ReconcileLoop:
@@ -57,7 +60,7 @@ class ReconcileLoop:
     _schedule: ReconcileSchedule = field(default_factory=ReconcileSchedule, init=False)
 
     async def run(self) -> None:
-        """Reconcile until cancelled; the first time when the stream is open, or without an older state."""
+        """Reconcile until cancelled; the first time when the stream is open, or cannot be opened."""
         await self._wait_for_stream()
         if self.drift_corrector is not None:
             await self.drift_corrector.claim_all()
@@ -79,12 +82,11 @@ class ReconcileLoop:
                 await self.reconcile_reporter.report(result.report)
 
     async def _wait_for_stream(self) -> None:
-        """What happens until the stream is open shows only a read after that: one read instead of two.
-
-        A baseline does not wait: what changes before it, no restart follows.
-        """
-        if self.store.ledger is not None and self.store.ledger.is_idle:
-            await wait_at_most(self.stream_attempted, _FIRST_STREAM_SECONDS)
+        """What happens until the stream is open shows only a read after that: one read instead of two."""
+        ledger = self.store.ledger
+        if ledger is None or ledger.is_idle:
+            seconds = _FIRST_STREAM_SECONDS if ledger else _BASELINE_STREAM_SECONDS
+            await wait_at_most(self.stream_attempted, seconds)
             self.triggers.forget_reads()
 
     async def _reconcile(self, trigger: Trigger, now: float) -> ReconcileResult | None:

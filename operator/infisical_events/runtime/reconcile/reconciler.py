@@ -127,7 +127,8 @@ class Reconciler:
                 return await self._store_changes(ledger, found, events, is_full=False)
         read_result = await self.snapshot_reader.read_all(ledger, events)
         if ledger is None or not ledger.header.is_about_same(read_result.header):
-            return await self._record_baseline(read_result, started, fingerprints, planned_on=ledger)
+            baseline = await self._record_baseline(read_result, started, fingerprints, planned_on=ledger)
+            return replace(baseline, unshown_events=events)  # the read may be older than they are
         snapshots = (*(partial.snapshots if partial else ()), *read_result.snapshots)
         found = await self._apply(ledger, replace(read_result, snapshots=snapshots), events)
         return await self._store_changes(ledger, found, events, is_full=True)

@@ -200,6 +200,17 @@ def test_who_has_not_answered(acknowledged: str) -> None:
     assert judged(provider, NEW, seconds=60) is SyncState.TIMED_OUT
 
 
+def test_an_answer_may_be_that_of_a_sync_that_was_under_way() -> None:
+    """A provider that failed at the request had acknowledged nothing: its first answer may be of before."""
+    provider = replace(asked(a_source(acknowledged="")), acknowledged="2")
+    assert judged(provider, NEW) is SyncState.NOT_REQUESTED
+    assert judged(provider, NEW, seconds=60) is SyncState.CHANGED  # no sync is under way for so long
+
+    again = asked(provider)
+    assert judged(again, NEW) is SyncState.WAITING
+    assert judged(replace(again, acknowledged="3"), NEW) is SyncState.CHANGED
+
+
 def test_who_has_answered_with_another_content() -> None:
     """Is fresh at once, and stays so."""
     provider = replace(asked(a_source()), acknowledged="2")

@@ -22,8 +22,26 @@ async def test_the_heap_is_trimmed_as_long_as_the_operator_runs() -> None:
 
     for function in (trim, None):
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(trim_forever(function), 301.0)
+            await asyncio.wait_for(trim_forever(function, lambda: 0), 301.0)
     assert pads == [0] * 10
+
+
+@in_virtual_time
+async def test_a_heap_that_grows_is_trimmed_sooner() -> None:
+    """Large responses follow one another: what one leaves must not be kept beside the next."""
+    resident = 0
+    moments: list[float] = []
+
+    def trim(_: int) -> int:
+        moments.append(asyncio.get_running_loop().time())
+        return 1
+
+    trimming = asyncio.create_task(trim_forever(trim, lambda: resident))
+    await asyncio.sleep(10.0)
+    resident = 20 << 20
+    await asyncio.sleep(10.0)
+    trimming.cancel()
+    assert moments == [pytest.approx(12.0)]
 
 
 def test_the_c_library_is_asked() -> None:

@@ -56,3 +56,19 @@ async def test_who_gives_up_waiting() -> None:
     tasks[0].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert admitted == [(0.0, "a"), (0.5, "c")]
+
+
+@in_virtual_time
+async def test_without_room_one_holder_at_a_time() -> None:
+    """While memory is short one is still admitted, and the others follow one by one."""
+    is_short, admitted = True, list[tuple[float, str]]()
+    semaphore = FairSemaphore(2, may_add=lambda: not is_short)
+    first = [asyncio.create_task(held(semaphore, name, admitted)) for name in "abc"]
+    await asyncio.gather(*first)
+    moments = [moment for moment, _ in admitted]
+    assert len(set(moments)) == 3
+
+    is_short = False
+    admitted.clear()
+    await asyncio.gather(*(held(semaphore, name, admitted) for name in "ab"))
+    assert len({moment for moment, _ in admitted}) == 1

@@ -96,6 +96,7 @@ class Passed:
             triggers=self.triggers,
             interval=INTERVAL,
         )
+        self.loop.stream_attempted.set()
 
     async def for_seconds(self, seconds: float, events_at: Iterable[float] = ()) -> None:
         """Run for a while, with events at these moments."""
@@ -112,8 +113,25 @@ class Passed:
 
 
 @in_virtual_time
+async def test_first_read_waits_for_the_stream() -> None:
+    """It begins when the first stream is open, or could not be opened, and without one after a second."""
+    opened = Passed([a_result()])
+    opened.loop.stream_attempted.clear()
+    asyncio.get_running_loop().call_at(0.3, opened.loop.stream_attempted.set)
+    asyncio.get_running_loop().call_at(0.3, opened.triggers.add)
+    await opened.for_seconds(10.0)
+    assert opened.moments == [pytest.approx(0.3)]
+
+    silent = Passed([a_result()])
+    silent.loop.stream_attempted.clear()
+    begun = asyncio.get_running_loop().time()
+    await silent.for_seconds(10.0)
+    assert [moment - begun for moment in silent.moments] == [pytest.approx(1.0)]
+
+
+@in_virtual_time
 async def test_first_read_is_at_once() -> None:
-    """The first read is at once, and a round of restarts follows it."""
+    """With a stream the first read is at once, and a round of restarts follows it."""
     passed = Passed([a_result()])
     await passed.for_seconds(10.0)
     assert passed.moments == [0.0]
