@@ -125,13 +125,13 @@ _SCRIPTED: dict[str, tuple[int, tuple[Step, ...]]] = {
         ),
     ),
     "a newer pending restart is cleared with an older one": (
-        90,
+        26,
         (
             Step(5, "start_operator"),
             Step(10, "start_operator"),
             Step(60, "pause", ("api",)),
             Step(70, "write", (PAYMENTS, "A")),
-            _faults(79.9, slow_call=0.3, crash=0.05),
+            _faults(79.9, slow_call=0.5, crash=0.05),
             Step(80, "release", ("api",)),
             *(
                 Step(
