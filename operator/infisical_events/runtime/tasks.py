@@ -47,21 +47,24 @@ async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
 class SharedCall(Generic[T]):
     """Calls at the same time are one call, which begins after all who wait for its result have asked.
 
-    So what it reads is as new for each of them as if it had been alone. `pause` are the seconds between the
-    end of a call and the begin of the next one.
+    So what it reads is as new for each of them as if it had been alone. `pause_after` has the seconds between
+    the end of a call and the begin of the next one, by the seconds that the call took.
     """
 
-    def __init__(self, call: Callable[[], Awaitable[T]], pause: float = 0.0) -> None:
+    def __init__(
+        self, call: Callable[[], Awaitable[T]], pause_after: Callable[[float], float] = lambda _: 0.0
+    ) -> None:
         self._call = call
-        self._pause = pause
+        self._pause_after = pause_after
         self._lock = asyncio.Lock()
         self._free_at = 0.0
         self._next: asyncio.Task[T] | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in progress."""
-        return self._next is None and not self._lock.locked()
+        """Whether nothing is in progress, and the next call need not wait."""
+        is_free = asyncio.get_running_loop().time() >= self._free_at
+        return self._next is None and not self._lock.locked() and is_free
 
     async def __call__(self) -> T:
         """The result of a call that begins from now on; raises what the call raises."""
@@ -76,10 +79,11 @@ class SharedCall(Generic[T]):
             if self._free_at > now():
                 await asyncio.sleep(self._free_at - now())
             self._next = None  # who asks from here on would get what was read before
+            begun = now()
             try:
                 return await self._call()
             finally:
-                self._free_at = now() + self._pause
+                self._free_at = now() + self._pause_after(now() - begun)
 
 
 def _retrieved(task: asyncio.Task[Any]) -> None:

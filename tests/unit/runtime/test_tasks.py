@@ -106,9 +106,12 @@ async def test_shared_calls_begin_after_they_were_asked_for() -> None:
 
 @in_virtual_time
 async def test_shared_calls_keep_their_pause() -> None:
-    """The next call begins so long after the end of the one before."""
-    shared = SharedCall(Register().read, pause=5.0)
+    """The next call begins so long after the end of the one before, which took a second."""
+    shared = SharedCall(Register().read, lambda seconds: 5.0 * seconds)
     assert await shared() + 1.0 + 5.0 == await shared()
+    assert not shared.is_idle
+    await asyncio.sleep(5.0)
+    assert shared.is_idle
 
 
 @in_virtual_time

@@ -179,6 +179,10 @@ def _quoted(text: str) -> str:
 # -- mistakes that only the namespace shows -----------------------------------------------------------
 
 
+_MAX_NAMES = 20
+"""Names of one annotation that are compared with the subscriptions; the annotation may have 60,000."""
+
+
 def missing_subscriptions(found: AnnotatedWorkload, names: Collection[str]) -> Iterator[str]:
     """Why no subscription restarts a workload that opted in; `names` are those of its namespace."""
     if not is_opted_in(found.workload):
@@ -186,7 +190,7 @@ def missing_subscriptions(found: AnnotatedWorkload, names: Collection[str]) -> I
     if not names:
         yield f"namespace {found.namespace} has no {KIND}, so nothing restarts this workload: create one"
         return
-    for name in found.workload.subscriptions:
+    for name in found.workload.subscriptions[:_MAX_NAMES]:
         if name not in names:
             hint = _suggestion(name, names) or f": namespace {found.namespace} has {_preview(sorted(names))}"
             yield f"annotation {annotations.SUBSCRIPTION}: there is no subscription {_quoted(name)}{hint}"

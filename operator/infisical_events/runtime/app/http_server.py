@@ -91,7 +91,7 @@ async def http_server(host: str, port: int, metrics: Metrics, health: Health) ->
 
     # A thread of its own: whatever keeps the threads of others busy does not blind the monitoring.
     renderer = ThreadPoolExecutor(1, "metrics")
-    page, rates = SharedCall(rendered, _RENDERING_PAUSE), ClientRates()
+    page, rates = SharedCall(rendered, lambda _: _RENDERING_PAUSE), ClientRates()
     responses = FairQueue(_RESPONSE_STEP, burst=10)  # all who share a rendering would be answered at once
     application = web.Application(middlewares=[limited])
     routes = {"/healthz": healthz, "/readyz": readyz, "/metrics": exposition}

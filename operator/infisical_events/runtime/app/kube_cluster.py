@@ -16,6 +16,17 @@ from infisical_events.kube.workload_client import WorkloadClient
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.tasks import SharedCall
 
+_LONG_LIST = 0.5
+"""Seconds of a list above which the namespace waits for the next one; 10,000 workloads take two."""
+
+_LONGEST_PAUSE = 10.0
+"""Seconds between two lists of one namespace, at most."""
+
+
+def _pause_after_list(seconds: float) -> float:
+    """A namespace with long lists leaves the API server to others for most of the time."""
+    return min(2 * seconds, _LONGEST_PAUSE) if seconds > _LONG_LIST else 0.0
+
 
 class KubeCluster:
     """Implements `ports.Cluster`; the kube package documents each method.
@@ -54,7 +65,8 @@ class KubeCluster:
 
     async def list_workloads(self, namespace: str) -> WorkloadList:
         """As the client, but all subscriptions of a namespace that need a list at the same time share one."""
-        shared = self._lists.setdefault(namespace, SharedCall(partial(self._workloads.list, namespace)))
+        call = SharedCall(partial(self._workloads.list, namespace), _pause_after_list)
+        shared = self._lists.setdefault(namespace, call)
         try:
             return await shared()
         finally:
