@@ -146,8 +146,9 @@ def test_an_event_of_many_keys() -> None:
         [an_item(f"/team-{number}", secretKey="A") for number in range(1_001)],
         [an_item(secretKey="A" * 2_049)],
         [an_item("/" + "a" * 2_048, secretKey="A")],
+        [an_item(secretKey=[f"{number:x}" for number in range(200_000)])],
     ],
-    ids=["keys", "folders", "key", "path"],
+    ids=["keys", "folders", "key", "path", "not even parsed"],
 )
 def test_an_event_larger_than_any_of_infisical(items: list[dict[str, object]]) -> None:
     """It is not kept: all that it says is that something may have changed."""
