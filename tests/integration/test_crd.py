@@ -256,7 +256,8 @@ def test_status_is_apart(kubectl: Kubectl, namespace: str) -> None:
     patch = json.dumps({"status": everything()})
     kubectl("patch", "ies/payments", "-n", namespace, "--type=merge", "-p", patch)
 
-    assert "status" not in json.loads(kubectl("get", "ies/payments", "-n", namespace, "-o", "json"))
+    stored = json.loads(kubectl("get", "ies/payments", "-n", namespace, "-o", "json"))
+    assert stored["status"] == {"observedGeneration": -1}  # which says that the operator has not seen it
 
 
 def test_columns(kubectl: Kubectl, namespace: str) -> None:
@@ -266,7 +267,10 @@ def test_columns(kubectl: Kubectl, namespace: str) -> None:
 
     header, row = kubectl("get", "infisical", "-n", namespace, "-o", "wide").splitlines()
 
-    titles = ["NAME", "READY", "REASON", "STREAMING", "LAST EVENT", "LAST RESTART", "AGE"]
+    titles = [
+        *("NAME", "READY", "REASON", "STREAMING", "PENDING", "MODE", "PROJECT", "KEYS"),
+        *("LAST EVENT", "LAST RESTART", "AGE"),
+    ]
     assert re.split(r"\s{2,}", header.strip()) == titles
-    assert row.split()[:4] == ["payments", "True", "Streaming", "Unknown"]
+    assert row.split()[:8] == ["payments", "True", "Streaming", "Unknown", "3", "Enforce", "shop", "12"]
     assert len(row.split()) == len(titles)

@@ -68,6 +68,8 @@ STATUS = Status(
             last_transition_time=MOMENT,
         ),
     ),
+    project="shop",
+    pending_restarts=3,
     stream=StreamStatus(connected_since=MOMENT, reconnects=2, blind_seconds=5, last_event_time=MOMENT),
     observation=ObservationStatus(grade="Values", last_observed_time=MOMENT, keys=12),
     counters=Counters(events_received=9, events_matched=4, restarts=2**40),

@@ -141,6 +141,8 @@ class Status(StatusModel):
 
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
+    project: str | None = None
+    pending_restarts: int = 0
     stream: StreamStatus = StreamStatus()
     observation: ObservationStatus = ObservationStatus()
     counters: Counters = Counters()

@@ -70,7 +70,8 @@ class SyncRequest:
     """A sync request as it was read back: its revision, and what was acknowledged and written before.
 
     `since` is the time of the first request without a response, which may have been for an older
-    revision.
+    revision. `was_failing` is whether the provider reported a failure then, so that a sync may have been
+    under way which tries again.
     """
 
     revision: str
@@ -79,6 +80,7 @@ class SyncRequest:
     at: datetime
     acknowledged: str
     content_fingerprints: Mapping[str, str]
+    was_failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ def sync_request_of(provider: SecretProvider, subscription: str, now: datetime) 
             at=parse_time(raw["at"]),
             acknowledged=str(raw["acknowledged"]),
             content_fingerprints={str(name): str(token) for name, token in dict(raw["tokens"]).items()},
+            was_failing=raw.get("failing") is True,
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
@@ -213,7 +216,7 @@ def sync_request_patch(context: SyncContext, revision: str, now: datetime) -> di
         "at": now.astimezone(UTC).isoformat(),
         "acknowledged": provider.acknowledged or "",
         "tokens": dict(sorted(context.content_fingerprints.items())),
-    }
+    } | ({"failing": True} if provider.error_message else {})
     return {
         "metadata": {
             "uid": provider.uid,

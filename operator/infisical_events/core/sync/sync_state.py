@@ -100,14 +100,19 @@ def _state_of_request(context: SyncContext, now: datetime) -> SyncState:
 
 
 def _may_be_of_before(context: SyncContext, request: SyncRequest, now: datetime) -> bool:
-    """Whether a sync that was under way at the request may have answered: its provider was failing then.
+    """Whether a sync that was under way at the request may have answered: its provider retried a failure.
 
     What it acknowledges is known now, so the answer to another request is recognised. No sync is under way
     for longer than the time that is waited for one.
     """
     provider = context.provider
-    is_unknown = bool(provider.acknowledged) and not request.acknowledged and not provider.copies_annotations
-    return is_unknown and request.attempt < _MOST_ATTEMPTS and now < request.at + context.timeout
+    is_unknown = request.was_failing and not request.acknowledged and not provider.copies_annotations
+    return (
+        is_unknown
+        and bool(provider.acknowledged)
+        and request.attempt < _MOST_ATTEMPTS
+        and now < request.at + context.timeout
+    )
 
 
 def _is_for(context: SyncContext, request: SyncRequest) -> bool:

@@ -89,20 +89,21 @@ class StatusBuilder:
         old = before.get(kind)
         return old is None or (old.status, old.reason) != (finding.status, finding.reason)
 
-    def mark_found(self, ledger: Ledger) -> None:
-        """Take back that all restarts are complete, if the ledger has some that are not."""
+    def mark_found(self, ledger: Ledger) -> int:
+        """Take back that all restarts are complete, if the ledger has some that are not; return how many."""
         kind, waiting = ConditionType.RESTARTS_COMPLETE, [each.kind for each in ledger.unlisted]
         reason = Reason.WORKLOADS_NOT_LISTED if waiting else Reason.PENDING
-        waiting += [object_name(p.kind, p.name) for p in ledger.pending if not p.is_confirmation_only]
+        pending = [object_name(p.kind, p.name) for p in ledger.pending if not p.is_confirmation_only]
+        waiting += pending
         reverted = [object_name(r.kind, r.name) for r in ledger.rollouts if r.reverted_at]
-        if _status_of(self._status, kind) is not ConditionStatus.TRUE:
-            return
-        if waiting:
+        is_told = _status_of(self._status, kind) is ConditionStatus.TRUE
+        if waiting and is_told:
             message = f"Restarts are pending: {preview(waiting, _MAX_NAMED)}."
             self.set_condition(kind, ok=False, reason=reason, message=message)
-        elif reverted:
+        elif reverted and is_told:
             message = f"Restarts were taken back: {preview(reverted, _MAX_NAMED)}."
             self.set_condition(kind, ok=False, reason=Reason.RESTART_REVERTED, message=message)
+        return len(pending)
 
     def mark_inactive(self, why: ConditionType) -> None:
         """The spec is not served, as condition `why` is about to say: drop all others but Ready."""
@@ -113,10 +114,10 @@ class StatusBuilder:
         """The spec has no Secrets to write: there is nothing to say of them."""
         self._put(conditions=without(self._status.conditions, ConditionType.SECRETS_SYNCED))
 
-    def mark_starting(self) -> None:
+    def mark_starting(self, project: str) -> None:
         """The spec is served: not stalled or suspended any more; conditions without a result are Unknown."""
         kept = without(self._status.conditions, ConditionType.STALLED)
-        self._put(conditions=without(kept, ConditionType.SUSPENDED))
+        self._put(conditions=without(kept, ConditionType.SUSPENDED), project=project)
         message = "No result yet."
         for kind in (ConditionType.AUTHENTICATED, ConditionType.STREAMING, ConditionType.OBSERVED):
             if all(condition.type is not kind for condition in self._status.conditions):

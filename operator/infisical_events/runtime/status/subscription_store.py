@@ -37,7 +37,7 @@ class StatusSource(Protocol):
     @property
     def urgent(self) -> asyncio.Event: ...  # noqa: D102
     def render(self) -> Status: ...  # noqa: D102
-    def mark_found(self, ledger: Ledger) -> None: ...  # noqa: D102
+    def mark_found(self, ledger: Ledger) -> int: ...  # noqa: D102
 
 
 class SpecChangedError(Exception):
@@ -165,11 +165,12 @@ class SubscriptionStore:
     async def _write_once(self, ledger: Ledger | None) -> StoredSubscription:
         """No status tells that all restarts are complete beside a ledger in which one is pending."""
         encoded = None if ledger is None else await self._encoded(ledger)
-        if (beside := ledger or self.ledger) is not None:
-            self._status.mark_found(beside)
+        beside = ledger or self.ledger
+        pending = self._status.mark_found(beside) if beside is not None else 0
         self._status.changed.clear()
         self._status.urgent.clear()
-        rendered = self._status.render().model_copy(update={"installation": self._installation or None})
+        update = {"installation": self._installation or None, "pending_restarts": pending}
+        rendered = self._status.render().model_copy(update=update)
         status = rendered.as_patch()
         if encoded is not None:
             status["ledger"] = encoded | dict.fromkeys(self._retired)

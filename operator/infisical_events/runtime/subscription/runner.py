@@ -112,7 +112,7 @@ class SubscriptionRunner:
         if slots.locked():
             await self._mark_inactive(loaded, too_many_subscriptions(limits.most))
         async with slots:
-            loaded.reporter.mark_starting()
+            loaded.reporter.mark_starting(serving.spec.project_slug or serving.spec.project_id or "")
             await serve(loaded, serving, self.dependencies, self.user_requests, self.started)
 
     def _forget_rollouts(self) -> None:

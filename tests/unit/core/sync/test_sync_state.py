@@ -202,7 +202,11 @@ def test_who_has_not_answered(acknowledged: str) -> None:
 
 def test_an_answer_may_be_that_of_a_sync_that_was_under_way() -> None:
     """A provider that failed at the request had acknowledged nothing: its first answer may be of before."""
-    provider = replace(asked(a_source(acknowledged="")), acknowledged="2")
+    never_synced = asked(a_source(acknowledged=""))
+    assert judged(replace(never_synced, acknowledged="2"), NEW) is SyncState.CHANGED
+
+    failing = asked(a_source(acknowledged="", error_message="not reachable"))
+    provider = replace(failing, acknowledged="2", error_message="")
     assert judged(provider, NEW) is SyncState.NOT_REQUESTED
     assert judged(provider, NEW, seconds=60) is SyncState.CHANGED  # no sync is under way for so long
 

@@ -103,7 +103,7 @@ def test_only_news_is_news(board: StatusBuilder) -> None:
 
 def test_first_words(board: StatusBuilder) -> None:
     """A subscription that was just seen says of everything that it is not known yet."""
-    board.mark_starting()
+    board.mark_starting("shop")
     assert {c.type: c.status for c in board.conditions} == dict.fromkeys(
         (R, A, S, O), ConditionStatus.UNKNOWN
     )
@@ -149,7 +149,7 @@ def test_stalled_makes_unready(board: StatusBuilder) -> None:
 def test_served_again(board: StatusBuilder) -> None:
     """A spec that is served again is not stalled any more."""
     find(board, X, ok=True, reason=Reason.INVALID_SPEC)
-    board.mark_starting()
+    board.mark_starting("shop")
     assert condition(board, X) is None
 
 
@@ -366,8 +366,9 @@ def test_what_is_pending_is_not_complete(ledger: Ledger, expected: tuple[str, st
     kind = ConditionType.RESTARTS_COMPLETE
     status.set_condition(kind, ok=True, reason=Reason.NO_PENDING_RESTARTS, message="No pending restarts.")
 
-    status.mark_found(ledger)
+    pending = status.mark_found(ledger)
 
     (condition,) = [each for each in status.conditions if each.type is kind]
     assert (condition.status, condition.reason) == expected
     assert named in condition.message
+    assert pending == sum(each is PENDING for each in ledger.pending)

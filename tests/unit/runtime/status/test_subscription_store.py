@@ -49,7 +49,7 @@ class Stored:
         """A record as of now."""
         stored = await self.cluster.get(self.key)
         self.status = StatusBuilder(stored.status, stored.generation, virtual_now)
-        self.status.mark_starting()
+        self.status.mark_starting("shop")
         return SubscriptionStore(self.context, stored, self.status)
 
     async def ledger(self) -> Ledger | None:
