@@ -5,7 +5,7 @@ configuration and authentication are used unchanged.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from functools import partial
@@ -145,11 +145,7 @@ class KubeApi:
             UnknownOutcomeError: no response; the patch may have been applied.
             KubernetesError: any other error.
         """
-        return await self._call(
-            Request(
-                method="PATCH", path=path, body=body, query=_FIELD_MANAGER_QUERY, content_type=MERGE_PATCH
-            )
-        )
+        return await self._patch(path, body, MERGE_PATCH)
 
     async def strategic_merge_patch(self, path: str, body: JSONObject, accept: str = JSON) -> JSONObject:
         """Patch one object of a built-in kind, whose lists are merged by their keys.
@@ -157,16 +153,7 @@ class KubeApi:
         Raises:
             ConflictError, UnknownOutcomeError, KubernetesError: as `merge_patch`.
         """
-        return await self._call(
-            Request(
-                method="PATCH",
-                path=path,
-                body=body,
-                query=_FIELD_MANAGER_QUERY,
-                content_type=STRATEGIC_MERGE_PATCH,
-                accept=accept,
-            )
-        )
+        return await self._patch(path, body, STRATEGIC_MERGE_PATCH, accept)
 
     async def apply(self, path: str, body: JSONObject, *, is_forced: bool, accept: str = JSON) -> JSONObject:
         """Apply one object (server-side apply) and return it as of `accept`; the body is JSON, which is YAML.
@@ -175,15 +162,21 @@ class KubeApi:
             ConflictError: another field manager has some of the fields, or the object has changed.
             UnknownOutcomeError, KubernetesError: as `merge_patch`.
         """
-        query = {**_FIELD_MANAGER_QUERY, "force": str(is_forced).lower()}
+        return await self._patch(path, body, APPLY_PATCH, accept, {"force": str(is_forced).lower()})
+
+    async def _patch(
+        self,
+        path: str,
+        body: JSONObject,
+        content_type: str,
+        accept: str = JSON,
+        more: Mapping[str, str] | None = None,
+    ) -> JSONObject:
+        """Send a patch of one type; `more` are query parameters besides the field manager."""
+        query = {**_FIELD_MANAGER_QUERY, **(more or {})}
         return await self._call(
             Request(
-                method="PATCH",
-                path=path,
-                body=body,
-                query=query,
-                content_type=APPLY_PATCH,
-                accept=accept,
+                method="PATCH", path=path, query=query, body=body, accept=accept, content_type=content_type
             )
         )
 

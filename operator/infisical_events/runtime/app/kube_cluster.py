@@ -65,8 +65,10 @@ class KubeCluster:
 
     async def list_workloads(self, namespace: str) -> WorkloadList:
         """As the client, but all subscriptions of a namespace that need a list at the same time share one."""
-        call = SharedCall(partial(self._workloads.list, namespace), _pause_after_list)
-        shared = self._lists.setdefault(namespace, call)
+        shared = self._lists.get(namespace)
+        if shared is None:
+            call = partial(self._workloads.list, namespace)
+            shared = self._lists[namespace] = SharedCall(call, _pause_after_list)
         try:
             return await shared()
         finally:

@@ -90,9 +90,8 @@ class SubscriptionStore:
         self.ledger = self._read(stored)
         self._fingerprint = _fingerprint_of(stored)
         """Of the stored JSON that `ledger` stands for."""
-        self._retired = retired_fields(stored.status.get("ledger"))
-        self._may_have_retired = True
-        """Whether the stored ledger may have fields of an earlier format."""
+        self._retired = retired_fields(stored.status.get("ledger")) or None
+        """The stored fields of an earlier format; None until a write shows whether there are any."""
         self._part_fingerprint = b""
         """Of what is stored of the last ledger that was written, if fields were dropped."""
         self.other_installation = ""
@@ -173,7 +172,7 @@ class SubscriptionStore:
         rendered = self._status.render().model_copy(update=update)
         status = rendered.as_patch()
         if encoded is not None:
-            status["ledger"] = encoded | dict.fromkeys(self._retired)
+            status["ledger"] = encoded | dict.fromkeys(self._retired or ())
         try:
             stored = await self._cluster.write_status(self.key, self._version, status)
         except KubernetesError:
@@ -182,9 +181,8 @@ class SubscriptionStore:
         if ledger is not None and not _has_all(stored.status.get("ledger"), status["ledger"]):
             self._version, self._part_fingerprint = stored.resource_version, _fingerprint_of(stored)
             raise CrdOutdatedError
-        if ledger is not None and self._may_have_retired:
+        if ledger is not None and self._retired != ():
             self._retired = retired_fields(stored.status.get("ledger"))
-            self._may_have_retired = bool(self._retired)
         return stored
 
     async def _encoded(self, ledger: Ledger) -> dict[str, Any]:
