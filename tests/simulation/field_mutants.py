@@ -78,7 +78,7 @@ def _unlisted_is_empty() -> Patch:
 
 @_mutation("complete is told beside a pending restart")
 def _told_complete() -> Patch:
-    return mock.patch.object(StatusBuilder, "mark_found")
+    return mock.patch.object(StatusBuilder, "mark_found", return_value=0)
 
 
 @_mutation("pods that are not available are a rollout of others")
