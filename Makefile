@@ -169,8 +169,8 @@ for_images := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"
 	print(*project["dependency-groups"]["image"], *project["build-system"]["requires"], "pip", sep="\n")
 
 requirements: $(installed) ## Pin the newest versions that pyproject.toml admits; UPGRADE= keeps what is pinned.
-	$(compile) $(UPGRADE) --output-file requirements.txt pyproject.toml
-	$(bin)/python -c '$(for_developers)' | $(compile) $(UPGRADE) --extra sandbox \
+	$(compile) $(UPGRADE) --extra operator --output-file requirements.txt pyproject.toml
+	$(bin)/python -c '$(for_developers)' | $(compile) $(UPGRADE) --extra operator --extra cli --extra sandbox \
 		--constraint requirements.txt --output-file requirements-dev.txt pyproject.toml -
 	$(bin)/python -c '$(for_images)' | $(compile) $(UPGRADE) --output-file deploy/requirements-image.txt -
 

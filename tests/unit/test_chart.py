@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_events.cli import commands as cli
+from infisical_events.cli import run_command as cli
 from support import charts, schemas
 from support.charts import Key, Objects
 
@@ -287,7 +287,7 @@ def test_operator_understands_its_command(render: Render) -> None:
     """The operator takes the command line that the chart gives it, and every value as it is meant."""
     found = render(scopedNamespaces=["shop", "mail"], allowedAddresses=["https://*.example.com"])
     program, command, *arguments = charts.operator_command(found)
-    understood = cli.main.commands[command].make_context(program, arguments).params
+    understood = cli.run.make_context(f"{program} {command}", arguments).params
 
     assert understood["namespaces"] == ("shop", "mail")
     assert understood["allowed_addresses"] == ("https://*.example.com",)
@@ -307,7 +307,7 @@ def test_operator_understands_its_command(render: Render) -> None:
 )
 def test_bounds_are_the_operators(value: str, option: str) -> None:
     """The chart's bounds are those that the operator has by itself."""
-    defaults = {parameter.name: parameter.default for parameter in cli.main.commands["run"].params}
+    defaults = {parameter.name: parameter.default for parameter in cli.run.params}
 
     assert VALUES[value] == defaults[option]
 
@@ -315,7 +315,7 @@ def test_bounds_are_the_operators(value: str, option: str) -> None:
 @pytest.mark.parametrize(("value", "option"), [("format", "log_format"), ("level", "log_level")])
 def test_choices_are_the_operators(value: str, option: str) -> None:
     """The schema admits just the words that the operator takes."""
-    options = {parameter.name: parameter.type for parameter in cli.main.commands["run"].params}
+    options = {parameter.name: parameter.type for parameter in cli.run.params}
     admitted = SCHEMA["properties"]["log"]["properties"][value]["enum"]
 
     assert set(options[option].choices) == set(admitted)

@@ -11,7 +11,7 @@ import yaml
 
 from infisical_events.api import annotations, statuses
 from infisical_events.api.specs import EventType, Grade
-from infisical_events.cli import commands as cli
+from infisical_events.cli import run_command as cli
 from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.metrics import Metrics
 from support import charts, schemas

@@ -1,1 +1,6 @@
-"""The command line: `commands` has `infisical-events run` and is the only reader of the environment."""
+"""The command line `infisical-events`: the operator, and what people ask about their subscriptions.
+
+`commands` has the group and loads one command at a time; `run_command` runs the operator, and alone needs its
+packages. The commands for people use the rights of a kubeconfig: `cluster_access` opens it, `output` prints
+tables, JSON or YAML, and `exit_codes` tells scripts how it went.
+"""

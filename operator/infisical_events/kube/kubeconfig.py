@@ -103,6 +103,26 @@ def own_namespace() -> str:
         return "default"
 
 
+def namespace_of_context(access: ClusterAccess) -> str:
+    """The namespace of the kubeconfig's context, `default` if it has none; in a cluster, the pod's own.
+
+    Raises:
+        KubernetesError: the kubeconfig cannot be read, or has no such context.
+    """
+    if _is_in_cluster(access):
+        return own_namespace()
+    try:
+        contexts, current = config.list_kube_config_contexts(access.kubeconfig)  # type: ignore[no-untyped-call] # theirs
+    except (config.ConfigException, OSError) as error:
+        raise _configuration_error(access, str(error)) from None
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError, KeyError) as error:
+        raise _configuration_error(access, f"the file is not a kubeconfig: {type(error).__name__}") from None
+    named = [each for each in contexts if each["name"] == access.context] if access.context else [current]
+    if not named:
+        raise _configuration_error(access, f"there is no context {access.context!r}")
+    return str((named[0].get("context") or {}).get("namespace") or "default")
+
+
 async def load_connection(access: ClusterAccess) -> Connection:
     """The configuration for clients of other packages than kubernetes; raises KubernetesError."""
     configuration = await load_configuration(access)
