@@ -9,11 +9,15 @@ from infisical_events.api.statuses import (
     ConditionStatus,
     ConditionType,
     Counters,
+    LastRestart,
     LastSkip,
     ObservationStatus,
+    RestartTrigger,
     Status,
     StreamStatus,
+    WorkloadPhase,
     WorkloadResult,
+    WorkloadStatus,
 )
 from infisical_events.core.ledger.acceptance import AcceptedState
 from infisical_events.core.ledger.ledger import (
@@ -77,6 +81,26 @@ STATUS = Status(
     last_action=ACTED,
     last_skip=LastSkip(time=MOMENT, reason="Unmatched", message="No entry matches."),
     history=(ACTED,),
+    workloads=(
+        WorkloadStatus(
+            kind="Deployment",
+            name="payments",
+            state=WorkloadPhase.HELD,
+            reason="CoolingDown",
+            since=MOMENT,
+            message="restarted less than spec.cooldownSeconds ago",
+            cause="secret:update prod:/payments DB_PASSWORD",
+            last_restart=LastRestart(
+                time=MOMENT,
+                trigger=RestartTrigger.REQUEST,
+                cause="requested by restart-at",
+                result="RolledOut",
+                requested_at="2026-01-02T03:04:05Z",
+            ),
+            last_skip=LastSkip(time=MOMENT, reason="NoDataChange", message="Nothing changed."),
+        ),
+    ),
+    workload_count=7,
     installation="infisical-events/infisical-events",
     last_handled_reconcile_at="1",
     last_handled_restart_at="2",

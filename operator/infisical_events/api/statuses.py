@@ -136,6 +136,54 @@ class LastSkip(StatusModel):
     message: str
 
 
+class WorkloadPhase(StrEnum):
+    """What this operator does with a workload now.
+
+    `Idle`: nothing is pending. `Pending`: a restart is due. `Syncing`: its Secrets are synced first.
+    `RollingOut`: it was restarted, and not all pods are new. `Held`: something has to end, or a person has to
+    act, before it goes on. `Failed`: the restart, or its rollout, failed.
+    """
+
+    IDLE = "Idle"
+    PENDING = "Pending"
+    SYNCING = "Syncing"
+    ROLLING_OUT = "RollingOut"
+    HELD = "Held"
+    FAILED = "Failed"
+
+
+class RestartTrigger(StrEnum):
+    """How a change was found: by an event, by reading Infisical, or a user requested the restart."""
+
+    EVENT = "Event"
+    READ = "Read"
+    REQUEST = "Request"
+
+
+class LastRestart(StatusModel):
+    """The newest restart of one workload: `requested_at` is the value of the annotation `restart-at`."""
+
+    time: Time
+    trigger: RestartTrigger
+    cause: str
+    result: str
+    requested_at: str | None = None
+
+
+class WorkloadStatus(StatusModel):
+    """One workload: what is done with it now and why, its newest restart, and its newest skip."""
+
+    kind: str
+    name: str
+    state: WorkloadPhase
+    reason: str
+    since: Time
+    message: str | None = None
+    cause: str | None = None
+    last_restart: LastRestart | None = None
+    last_skip: LastSkip | None = None
+
+
 class Status(StatusModel):
     """The status without the ledger."""
 
@@ -150,6 +198,8 @@ class Status(StatusModel):
     last_action: Acted | None = None
     last_skip: LastSkip | None = None
     history: tuple[Acted, ...] = ()
+    workloads: tuple[WorkloadStatus, ...] = ()
+    workload_count: int = 0
     installation: str | None = None
     last_handled_reconcile_at: str | None = None
     last_handled_restart_at: str | None = None

@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
         lazy = COMMANDS.get(cmd_name)
         return lazy.load() if lazy else super().get_command(ctx, cmd_name)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing them."""
         rows = [(name, lazy.summary) for name, lazy in COMMANDS.items()]
         rows += [(name, command.get_short_help_str()) for name, command in sorted(self.commands.items())]

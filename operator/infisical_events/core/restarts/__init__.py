@@ -6,5 +6,6 @@ or could not be listed, when a change was found. `decisions` has the rules by wh
 about from everything that was gathered, `decision_kinds` what can be decided; `admission` orders restarts by
 wave and concurrency; `rollouts` judges the rollouts of restarts, `reverted_restarts` those that another
 client takes back; `outcomes` is what became of each decision, and the next ledger. `restart_records` is the
-annotation `last-restart`, and `pending_summary` sums up what is pending and why.
+annotation `last-restart`, `pending_summary` sums up what is pending and why, and
+`workload_statuses` is what the status says of each workload.
 """

@@ -94,6 +94,11 @@ class RestartOutcome:
         return self.pending.is_confirmation_only and is_watching
 
     @property
+    def is_undecided(self) -> bool:
+        """Whether the next round has to find out what became of the patch."""
+        return self.is_conflict or self.is_unanswered
+
+    @property
     def until(self) -> datetime | None:
         """When the restart may be made, if that is known."""
         return self.decision.until if isinstance(self.decision, Defer) else None

@@ -100,13 +100,14 @@ def _pending_line(outcome: RestartOutcome) -> str:
 
 
 def _rollout_line(update: RolloutUpdate) -> str:
-    reason = _rollout_reason(update)
+    reason = rollout_reason(update)
     state = "rollout in progress" if reason is Reason.ROLLING_OUT else reason
     name = object_name(update.rollout.kind, update.rollout.name)
     return f"{name}: {state}{f': {update.cause}' if update.cause else ''}"
 
 
-def _rollout_reason(update: RolloutUpdate) -> Reason:
+def rollout_reason(update: RolloutUpdate) -> Reason:
+    """Why a rollout that is tracked has not ended."""
     if update.rollout.reverted_at is not None:
         return Reason.RESTART_REVERTED
     if update.rollout.is_held and update.obstacle:
@@ -118,6 +119,6 @@ def _rollout_reason(update: RolloutUpdate) -> Reason:
 
 def _worst(rolling: Sequence[RolloutUpdate]) -> Reason:
     """The reason that needs a person most."""
-    reasons = [_rollout_reason(update) for update in rolling]
+    reasons = [rollout_reason(update) for update in rolling]
     order = (Reason.RESTART_REVERTED, Reason.ROLLOUT_FAILED, Reason.ROLLOUT_BLOCKED, Reason.ROLLING_OUT)
     return next((reason for reason in order if reason in reasons), reasons[0])

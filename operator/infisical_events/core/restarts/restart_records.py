@@ -27,6 +27,11 @@ from infisical_events.core.sync.sync_requests import PodContent
 from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.core.workloads.workloads import Workload
 
+_CHANGE_CAUSE = "kubernetes.io/change-cause"
+"""The annotation that `kubectl rollout history` shows for each revision."""
+_CAUSE_PREFIX = "infisical-events: "
+_LONGEST_CAUSE = 300
+"""Characters of the annotation: it is one column of a table."""
 _LONGEST_KEY = 253
 _MAX_KEYS = 20
 
@@ -140,7 +145,24 @@ def restart_patch(workload: Workload, cause: RestartCause, now: datetime) -> dic
     else:
         # Whole seconds, rounded up: a pod made in this second may have started with the old secrets.
         spec = {"restartAt": rfc3339(now + timedelta(seconds=1))}
-    return {"metadata": _with_record(workload, fields), "spec": spec}
+    metadata = _with_record(workload, fields)
+    metadata["annotations"] |= _change_cause(workload, cause.pending, fields)
+    return {"metadata": metadata, "spec": spec}
+
+
+def _change_cause(workload: Workload, pending: PendingRestart, fields: Mapping[str, Any]) -> dict[str, str]:
+    """What `kubectl rollout history` shows of this restart, unless somebody else writes that annotation.
+
+    The controllers of the built-in kinds copy it to the new ReplicaSet or ControllerRevision.
+    """
+    known = workload.annotations.get(_CHANGE_CAUSE, _CAUSE_PREFIX)
+    if workload.kind.restarting is not Restarting.BY_TEMPLATE or not known.startswith(_CAUSE_PREFIX):
+        return {}
+    if pending.is_requested:
+        return {_CHANGE_CAUSE: f"{_CAUSE_PREFIX}requested by restart-at"}
+    place = f"{fields['environmentSlug']}:{fields['secretPath']}"
+    text = f"{_CAUSE_PREFIX}{fields['event']} {place} {','.join(fields['keys'])}"
+    return {_CHANGE_CAUSE: text[:_LONGEST_CAUSE]}
 
 
 def _with_record(workload: Workload, fields: Mapping[str, Any]) -> dict[str, Any]:

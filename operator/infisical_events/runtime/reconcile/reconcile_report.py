@@ -22,7 +22,7 @@ from infisical_events.core.snapshots.snapshots import Partition
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, escaped, object_name, sentence
 from infisical_events.core.workloads.annotation_checks import annotation_mistakes
-from infisical_events.core.workloads.workloads import Workload
+from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from infisical_events.infisical.infisical_errors import InfisicalError, LoginError
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.status.reporter import Reporter
@@ -193,10 +193,15 @@ class ReconcileReporter:
         """Changes for which no event was received."""
         missed = without_event(report.selected, report.received)
         if missed:
+            self.reporter.record_missed(missed)
             changes, summary = counted(len(missed), "change"), summarize(missed)
             note = f"Detected {changes} without an event (missed while disconnected): {summary}."
             log.info("detected changes without an event", extra=self.context.key.log_fields(change=summary))
             await self.reporter.emit_event(Reason.MISSED_CHANGES_FOUND, note)
+
+    def record_workloads(self, listed: WorkloadList) -> None:
+        """The workloads of the namespace, as they were listed before a baseline."""
+        self.reporter.record_workloads(listed, self.context.key.name)
 
     def report_not_selected(self, changes: tuple[Change, ...], reason: Reason) -> None:
         """The spec selects none of the changes."""

@@ -136,10 +136,11 @@ class Reconciler:
     async def _workload_states(self) -> tuple[WorkloadState, ...]:
         """The workloads whose Secrets are known by their content, before the first read of Infisical."""
         name = self.context.key.name
-        workloads = (await self._reported(self.lister.list())).workloads
+        listed = await self._reported(self.lister.list())
+        self.reconcile_reporter.record_workloads(listed)
         states = [
             await self._workload_state(workload)
-            for workload in workloads
+            for workload in listed.workloads
             if workload.is_subscribed_to(name) and workload.action(self.spec.action) is not Action.RESTART
         ]
         return tuple(state for state in states if state)

@@ -19,6 +19,7 @@ from infisical_events.core.restarts.late_workloads import NewList, SubscribedWor
 from infisical_events.core.restarts.outcomes import RestartOutcome, next_ledger
 from infisical_events.core.restarts.planner import PlannedAction, RestartPolicy, plan
 from infisical_events.core.restarts.rollouts import RolloutUpdate
+from infisical_events.core.restarts.workload_statuses import WorkloadRound
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
@@ -87,6 +88,8 @@ class RestartController:
             stored, ledger = await self._with_late_workloads(stored, ledger, listed)
             outcomes = await self._execute(ledger, updates, listed)
         written = next_ledger(ledger, updates, outcomes, self.clock())
+        completed = WorkloadRound(tuple(outcomes), tuple(updates), ledger.restart_at, self.clock())
+        self.reporter.record_round(completed, listed)
         return await self._finish(stored, written, updates, outcomes)
 
     async def _idle(self) -> float | None:

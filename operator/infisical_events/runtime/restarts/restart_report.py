@@ -15,12 +15,13 @@ from infisical_events.core.restarts.pending_summary import (
     restarts_condition,
 )
 from infisical_events.core.restarts.rollouts import RolloutUpdate
+from infisical_events.core.restarts.workload_statuses import WorkloadRound
 from infisical_events.core.snapshots.changes import compacted
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted, object_name
 from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.core.workloads.rollout_progress import OBSTACLES
-from infisical_events.core.workloads.workloads import Workload
+from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.status.reporter import Reporter
@@ -68,6 +69,12 @@ class RestartReporter:
         condition = restarts_condition(outcomes, updates, not_listed)
         if condition is not None:
             self._set_condition(condition.reason, condition.message, ok=condition.is_complete)
+
+    def record_round(self, completed: WorkloadRound, listed: WorkloadList | None) -> None:
+        """Record for each workload what one round did; `listed` are the workloads if they were listed."""
+        if listed is not None:
+            self.reporter.record_workloads(listed, self.reporter.key.name)
+        self.reporter.record_round(completed)
 
     def count_pending(self, ledger: Ledger) -> None:
         """Set the metrics of pending restarts, by the last reported reason."""

@@ -64,6 +64,9 @@ class Reporter:
         self.record_action = status.record_action
         self.record_dry_run = status.record_dry_run
         self.record_rollout_end = status.record_rollout_end
+        self.record_round = status.record_round
+        self.record_workloads = status.record_workloads
+        self.record_missed = status.record_missed
         self.record_handled = status.record_handled
 
     @property

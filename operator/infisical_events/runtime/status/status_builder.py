@@ -22,12 +22,15 @@ from infisical_events.api.statuses import (
     WorkloadResult,
 )
 from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.restarts import workload_statuses
 from infisical_events.core.restarts.restart_records import described_changes
-from infisical_events.core.snapshots.changes import Change
+from infisical_events.core.restarts.workload_statuses import WorkloadRound, WorkloadStatuses
+from infisical_events.core.snapshots.changes import Change, summarize
 from infisical_events.core.status.conditions import ConditionUpdate, ready, with_condition, without
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped, object_name, preview
 from infisical_events.core.workloads.rollout_progress import OBSTACLES
+from infisical_events.core.workloads.workloads import WorkloadList
 from infisical_events.runtime.clock import Clock
 
 _OBSERVED_NEWS = timedelta(minutes=10)
@@ -54,6 +57,7 @@ class StatusBuilder:
         self._status = _restored(stored).model_copy(update={"observed_generation": generation})
         self._blind_since: datetime | None = clock()
         self._observed = self._status.observation
+        self._workloads = workload_statuses.restored(self._status.workloads, self._status.workload_count)
         self._has_connected = False
         self.changed = asyncio.Event()
         self.urgent = asyncio.Event()
@@ -183,7 +187,11 @@ class StatusBuilder:
         self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str
     ) -> None:
         """Workloads would have been restarted for these changes."""
-        self._remember(self._action(changes, Reason.WOULD_RESTART, tuple(results), message))
+        done = tuple(results)
+        skip = LastSkip(time=self._clock(), reason=Reason.WOULD_RESTART, message=summarize(changes))
+        names = [(result.kind, result.name) for result in done]
+        self._put_workloads(workload_statuses.with_skips(self._workloads, names, skip))
+        self._remember(self._action(changes, Reason.WOULD_RESTART, done, message))
 
     def count_resync(self) -> None:
         """The Secrets of a workload were synced, and no restart was needed."""
@@ -201,6 +209,24 @@ class StatusBuilder:
         if last is not None:
             last = _with_end(last, kind, name, result, self._clock())
         self._put(history=tuple(history), last_action=last)
+
+    def record_round(self, completed: WorkloadRound) -> None:
+        """Rollouts moved, and pending restarts were decided."""
+        self._put_workloads(workload_statuses.after_round(self._workloads, completed))
+
+    def record_workloads(self, listed: WorkloadList, subscription: str) -> None:
+        """The workloads were listed; that alone is no reason to write the status."""
+        now = self._clock()
+        found = workload_statuses.with_listed(self._workloads, listed, subscription, now)
+        self._put_workloads(found, is_news=False)
+
+    def record_missed(self, changes: Iterable[Change]) -> None:
+        """No event had told of these changes."""
+        self._put_workloads(workload_statuses.without_event(self._workloads, changes))
+
+    def _put_workloads(self, workloads: WorkloadStatuses, *, is_news: bool = True) -> None:
+        self._workloads = workloads
+        self._put(workloads=workloads.shown, workload_count=workloads.count, is_news=is_news)
 
     def record_handled(self, **values: str) -> None:
         """A user's request, by the value of its annotation, was handled."""

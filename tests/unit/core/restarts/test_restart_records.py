@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infisical_events.core.ledger.ledger import PendingRestart
 from infisical_events.core.restarts.restart_records import (
     RestartCause,
     RestartRecord,
@@ -20,6 +21,7 @@ from infisical_events.core.restarts.restart_records import (
     revision_of,
 )
 from infisical_events.core.workloads.workload_state import WorkloadState
+from infisical_events.core.workloads.workloads import Workload
 from support.builders import (
     CREATE,
     DELETE,
@@ -111,7 +113,9 @@ def test_a_restart_is_one_patch() -> None:
 
     patch = restart_patch(workload, RestartCause(pending, "payments", "epoch"), at(9))
     last_restart = patch["metadata"]["annotations"].pop("events.infisical.com/last-restart")
+    change_cause = patch["metadata"]["annotations"].pop("kubernetes.io/change-cause")
 
+    assert change_cause == "infisical-events: secret:create,secret:update prod:/a,/b A,B"
     assert patch == {
         "metadata": {"uid": workload.uid, "resourceVersion": workload.resource_version, "annotations": {}},
         "spec": {
@@ -254,3 +258,24 @@ def test_content_that_a_rollout_of_others_covers_is_known() -> None:
 
     known = pod_content_of(WorkloadState(covered), cause.pending, a_ledger()).content_fingerprints
     assert known == {"env": "key:newer"}
+
+
+def change_cause(workload: Workload, pending: PendingRestart) -> str | None:
+    """What a restart writes for `kubectl rollout history`; None if it writes nothing."""
+    patch = restart_patch(workload, RestartCause(pending, "payments", "epoch"), at(9))
+    written: str | None = patch["metadata"]["annotations"].get("kubernetes.io/change-cause")
+    return written
+
+
+def test_rollout_history_names_the_cause() -> None:
+    """Our own cause is renewed, bounded; what somebody else wrote there is left alone."""
+    pending, workload = a_pending_restart("web", 7, a_change("A" * 253)), a_workload()
+    ours = replace(workload, annotations={"kubernetes.io/change-cause": "infisical-events: requested"})
+    theirs = replace(workload, annotations={"kubernetes.io/change-cause": "image v2"})
+
+    assert change_cause(workload, pending) == f"infisical-events: secret:update prod:/a {'A' * 253}"
+    assert change_cause(ours, replace(pending, is_requested=True)) == (
+        "infisical-events: requested by restart-at"
+    )
+    assert change_cause(theirs, pending) is None
+    assert change_cause(replace(workload, kind=ROLLOUT), pending) is None
