@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
 from pydantic.alias_generators import to_camel
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
@@ -208,3 +208,21 @@ class Status(StatusModel):
     def as_patch(self) -> dict[str, Any]:
         """The status as a JSON merge patch; an absent value is an explicit `null`."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def parse_status(stored: dict[str, Any]) -> Status:
+    """The status that some process wrote, without the ledger; an unreadable one is empty."""
+    fields = {key: value for key, value in stored.items() if key != "ledger"}
+    try:
+        return Status.model_validate(fields | {"conditions": _known_conditions(stored)})
+    except ValidationError:
+        return Status()
+
+
+def _known_conditions(stored: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """The stored conditions without those of other versions: a renamed one must not lose the history."""
+    conditions = stored.get("conditions", [])
+    if not isinstance(conditions, list):
+        return conditions
+    known = set(ConditionType)
+    return [each for each in conditions if not isinstance(each, dict) or each.get("type") in known]

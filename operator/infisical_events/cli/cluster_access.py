@@ -4,6 +4,7 @@ Everything is done with the user's rights: a request that is not allowed is repo
 """
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -72,8 +73,12 @@ def run_async(command: Callable[..., Coroutine[Any, Any, ExitCode]]) -> Callable
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:  # noqa: ANN401 - click's own
+        logging.getLogger("infisical_events").addHandler(logging.NullHandler())
+        logging.getLogger("infisical_events").propagate = False  # what is missing is in the output
         try:
             code = asyncio.run(command(*args, **options))
+        except KeyboardInterrupt:
+            code = ExitCode.OK
         except KubernetesError as error:
             click.echo(f"Error: {error}", err=True)
             code = ExitCode.UNANSWERED

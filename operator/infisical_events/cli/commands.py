@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from infisical_events.cli.exit_codes import ExitCode
+from infisical_events.cli.help_texts import examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,15 @@ def _command_of(lazy: LazyCommand) -> click.Command:
 
 
 COMMANDS: Mapping[str, LazyCommand] = {
+    "status": LazyCommand("status_command", "status", "Show subscriptions and their workloads."),
+    "explain": LazyCommand("explain_command", "explain", "Say why a workload was restarted or not."),
+    "history": LazyCommand("history_command", "history", "Show the restarts that the status remembers."),
+    "reconcile": LazyCommand("request_commands", "reconcile", "Request a full read of Infisical now."),
+    "restart": LazyCommand(
+        "request_commands", "restart", "Request a restart of all workloads of a subscription."
+    ),
+    "suspend": LazyCommand("request_commands", "suspend", "Suspend a subscription."),
+    "resume": LazyCommand("request_commands", "resume", "Resume a suspended or halted subscription."),
     "run": LazyCommand("run_command", "run", "Run the operator until SIGTERM or Ctrl-C."),
 }
 """By name, in the order of the help."""
@@ -79,17 +89,16 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(
+    epilog=examples(
+        "completion bash > /etc/bash_completion.d/infisical-events",
+        "completion fish > ~/.config/fish/completions/infisical-events.fish",
+    )
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    r"""Print the completion script of a shell.
-
-    \b
-    Examples:
-      source <(infisical-events completion bash)
-      infisical-events completion fish > ~/.config/fish/completions/infisical-events.fish
-    """
+    """Print the completion script of a shell."""
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - used here alone
 
     name = context.find_root().info_name or "infisical-events"

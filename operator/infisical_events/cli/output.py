@@ -7,12 +7,16 @@ servers and from users, so control characters in them are escaped: they could re
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import click
 import yaml
+from pydantic import BaseModel
 
+from infisical_events.api.statuses import rfc3339
 from infisical_events.core.status.text import escaped
 
 _LONGEST_CELL = 500
@@ -41,6 +45,26 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def plain(value: Any) -> Any:  # noqa: ANN401 - any frozen value
+    """A frozen value as plain data: dataclasses and models as maps, times as RFC 3339, the rest as text."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {_camel(each.name): plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | frozenset):
+        return [plain(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
 def print_data(data: Any, output: OutputFormat) -> None:  # noqa: ANN401 - JSON
     """Print plain data as JSON or YAML."""
     if output is OutputFormat.JSON:
@@ -64,11 +88,22 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def print_facts(facts: Mapping[str, str]) -> None:
-    """Print names and values, one per line."""
-    width = max(map(len, facts), default=0) + 2
-    for name, value in facts.items():
+def print_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Print names and values, one per line; foreign characters are escaped, and long values cut."""
+    width = max((len(name) for name, _ in facts), default=0) + 3
+    for name, value in facts:
         click.echo(f"{name + ':':<{width}}{escaped(value, _LONGEST_CELL)}")
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """`5s`, `3m`, `2h`, `4d`, as kubectl shows times; `-` for none."""
+    if moment is None:
+        return "-"
+    seconds = max(0, int((now - moment).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
 
 
 def _print_rich(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

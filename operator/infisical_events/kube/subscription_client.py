@@ -26,6 +26,25 @@ class SubscriptionClient:
         """The current object, by a consistent read; raises KubernetesError."""
         return _stored(await self._kube.get(path_of_subscription(key)))
 
+    async def read_all(self, namespace: str) -> tuple[tuple[SubscriptionKey, StoredSubscription], ...]:
+        """All subscriptions of a namespace in full, or of all namespaces if it is empty.
+
+        Raises:
+            KubernetesError: they cannot be listed.
+        """
+        place = ("namespaces", namespace) if namespace else ()
+        return await self._kube.list(path_of(*_BASE, *place, PLURAL), keyed)
+
+    async def annotate(self, key: SubscriptionKey, annotations: dict[str, str]) -> StoredSubscription:
+        """Write annotations of users; raises KubernetesError."""
+        body = {"metadata": {"uid": key.uid, "annotations": annotations}}
+        return _stored(await self._kube.merge_patch(path_of_subscription(key), body))
+
+    async def set_suspend(self, key: SubscriptionKey, *, is_suspended: bool) -> StoredSubscription:
+        """Set `spec.suspend`; raises KubernetesError."""
+        body = {"metadata": {"uid": key.uid}, "spec": {"suspend": is_suspended}}
+        return _stored(await self._kube.merge_patch(path_of_subscription(key), body))
+
     async def write_status(
         self, key: SubscriptionKey, resource_version: str, status: dict[str, Any]
     ) -> StoredSubscription:
@@ -49,6 +68,11 @@ class SubscriptionClient:
                 for subscription in await self._kube.list(path, _listed, accept=METADATA_LIST)
             ]
         )
+
+
+def keyed(raw: dict[str, Any]) -> tuple[SubscriptionKey, StoredSubscription]:
+    """One object of a list or of a watch; raises KubernetesError when it is malformed."""
+    return _listed(raw).key, _stored(raw)
 
 
 def _listed(raw: dict[str, Any]) -> ListedSubscription:

@@ -96,6 +96,17 @@ class WorkloadClient:
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
             raise KubernetesError(f"the API server's response is not a {kind}") from None
 
+    async def read_annotated(self, namespace: str, kind: WorkloadKind, name: str) -> AnnotatedWorkload | None:
+        """One workload with everything that may have our annotations; None if it does not exist.
+
+        Raises:
+            KubernetesError: it cannot be read.
+        """
+        try:
+            return _annotated(kind, await self._kube.get(_path(kind, namespace, name)))
+        except NotFoundError:
+            return None
+
     async def _template_owner(self, namespace: str, workload: Workload) -> JSONObject | None:
         """The stored Deployment whose pod template the workload uses; None if there is none."""
         if not workload.template_owner:

@@ -106,6 +106,7 @@ class Reason(StrEnum):
     PATH_NOT_SELECTED = "PathNotSelected"
     KEYS_NOT_SELECTED = "KeysNotSelected"
     NO_MATCHING_WORKLOAD = "NoMatchingWorkload"
+    NOT_OPTED_IN = "NotOptedIn"
     NO_CHANGE_FOUND = "NoChangeFound"
     PAUSED = "Paused"
     ALREADY_RESTARTED = "AlreadyRestarted"

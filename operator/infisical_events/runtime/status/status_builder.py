@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import ValidationError
-
 from infisical_events.api.statuses import (
     Acted,
     Condition,
@@ -20,6 +18,7 @@ from infisical_events.api.statuses import (
     ObservationStatus,
     Status,
     WorkloadResult,
+    parse_status,
 )
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts import workload_statuses
@@ -54,7 +53,7 @@ class StatusBuilder:
     def __init__(self, stored: dict[str, Any], generation: int, clock: Clock) -> None:
         self._clock = clock
         self._generation = generation
-        self._status = _restored(stored).model_copy(update={"observed_generation": generation})
+        self._status = parse_status(stored).model_copy(update={"observed_generation": generation})
         self._blind_since: datetime | None = clock()
         self._observed = self._status.observation
         self._workloads = workload_statuses.restored(self._status.workloads, self._status.workload_count)
@@ -296,21 +295,3 @@ def _with_end(action: Acted, kind: str, name: str, result: Reason, now: datetime
 
 def _status_of(status: Status, kind: ConditionType) -> ConditionStatus | None:
     return next((c.status for c in status.conditions if c.type is kind), None)
-
-
-def _restored(stored: dict[str, Any]) -> Status:
-    """The status that an earlier process wrote; an unreadable one starts empty."""
-    fields = {key: value for key, value in stored.items() if key != "ledger"}
-    try:
-        return Status.model_validate(fields | {"conditions": _known_conditions(stored)})
-    except ValidationError:
-        return Status()
-
-
-def _known_conditions(stored: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """The stored conditions without those of other versions: a renamed one must not lose the history."""
-    conditions = stored.get("conditions", [])
-    if not isinstance(conditions, list):
-        return conditions
-    known = set(ConditionType)
-    return [each for each in conditions if not isinstance(each, dict) or each.get("type") in known]
