@@ -17,6 +17,7 @@ from infisical_events.api.statuses import (
     WorkloadPhase,
     WorkloadStatus,
 )
+from infisical_events.core.ledger.ledger import PendingRestart
 from infisical_events.core.restarts.decision_kinds import Defer, RequestSync
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.restarts.pending_summary import rollout_reason
@@ -89,6 +90,21 @@ class WorkloadRound:
 def restored(shown: Iterable[WorkloadStatus], count: int) -> WorkloadStatuses:
     """The statuses that an earlier process wrote."""
     return _bounded({_name_of(status): status for status in shown}, count, {})
+
+
+def reported_reasons(
+    statuses: Iterable[WorkloadStatus], all_pending: Iterable[PendingRestart]
+) -> dict[str, tuple[int, Reason]]:
+    """By uid, the seq of each pending restart and the reason that an earlier process reported for it.
+
+    The same state for a newer change of the same workload is no news either.
+    """
+    known = {_name_of(status): status for status in statuses if status.state is not WorkloadPhase.IDLE}
+    return {
+        pending.uid: (pending.seq, Reason(status.reason))
+        for pending in all_pending
+        if (status := known.get((pending.kind, pending.name))) and status.reason in set(Reason)
+    }
 
 
 def after_round(statuses: WorkloadStatuses, completed: WorkloadRound) -> WorkloadStatuses:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from infisical_events.api.specs import Mode
 from infisical_events.core.restarts.planner import RestartPolicy
+from infisical_events.core.restarts.workload_statuses import reported_reasons
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.value_digests import DigestKeySource, DigestPurpose, derived_source
 from infisical_events.runtime.ports import Infisical
@@ -209,6 +210,16 @@ class _Assembly:
             clock=context.clock,
         )
 
+    def _restart_reporter(self) -> RestartReporter:
+        """What an earlier process reported is not reported again."""
+        loaded, ledger = self.loaded, self.loaded.store.ledger
+        pending = ledger.pending if ledger else ()
+        return RestartReporter(
+            reporter=loaded.reporter,
+            metrics=loaded.context.metrics,
+            last_reported=reported_reasons(loaded.status.render().workloads, pending),
+        )
+
     def _restart_controller(
         self, lister: WorkloadLister, sync_coordinator: SyncCoordinator
     ) -> RestartController:
@@ -223,7 +234,7 @@ class _Assembly:
             tracker=RolloutTracker(
                 cluster=cluster, key=key, clock=clock, on_reverted=spec.rollout.on_reverted
             ),
-            reporter=RestartReporter(reporter=self.loaded.reporter, metrics=context.metrics),
+            reporter=self._restart_reporter(),
             budget=budget,
             clock=clock,
             policy=RestartPolicy(spec.action, cooldown, spec.resync.on_timeout),

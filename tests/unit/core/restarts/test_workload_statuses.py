@@ -14,6 +14,7 @@ from infisical_events.core.restarts.workload_statuses import (
     WorkloadRound,
     WorkloadStatuses,
     after_round,
+    reported_reasons,
     restored,
     with_listed,
     with_skips,
@@ -206,3 +207,12 @@ def test_foreign_text_is_bounded() -> None:
     status = the_workload(after(loud))
 
     assert len(status.model_dump_json()) < 2000
+
+
+def test_what_was_reported_is_known_to_the_next_process() -> None:
+    """A restart of the operator repeats no Event; a workload without a pending restart has none to repeat."""
+    shown = after(deferred(Reason.PAUSED)).shown
+
+    assert reported_reasons(shown, [PENDING]) == {PENDING.uid: (PENDING.seq, Reason.PAUSED)}
+    assert reported_reasons(shown, []) == {}
+    assert reported_reasons(shown, [replace(PENDING, name="other")]) == {}
