@@ -269,8 +269,9 @@ def test_columns(kubectl: Kubectl, namespace: str) -> None:
 
     titles = [
         *("NAME", "READY", "REASON", "STREAMING", "PENDING", "MODE", "PROJECT", "KEYS"),
-        *("LAST EVENT", "LAST RESTART", "AGE"),
+        *("WORKLOADS", "HELD", "FAILED", "LAST EVENT", "LAST RESTART", "AGE"),
     ]
     assert re.split(r"\s{2,}", header.strip()) == titles
     assert row.split()[:8] == ["payments", "True", "Streaming", "Unknown", "3", "Enforce", "shop", "12"]
-    assert len(row.split()) == len(titles)
+    assert row.split()[8:10] == ["7", "payments"]
+    assert len(row.split()) == len(titles) - 1, "nothing has failed"

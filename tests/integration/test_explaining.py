@@ -11,6 +11,7 @@ from support.manifests import credentials, subscription, workload
 
 pytestmark = pytest.mark.cluster
 
+MOST_LINES = 110
 DESCRIBE = {"action": ["describeSecret"], "subject": "secrets"}
 
 
@@ -188,3 +189,22 @@ def test_nobody_concerned_is_said(harness: ClusterHarness) -> None:
 
     assert harness.eventually(skip)["reason"] == "NoMatchingWorkload"
     assert "events.infisical.com/auto-reload" in skip()["message"]
+
+
+def test_a_large_subscription_is_legible(harness: ClusterHarness) -> None:
+    """`kubectl describe` fits on two screens with 200 folders; `-o wide` names who is held."""
+    for number in range(200):
+        harness.change(f"/payments/f{number}", KEY="1")
+    paused = {"events.infisical.com/auto-reload": "true", "events.infisical.com/paused": "true"}
+    harness.apply(credentials(harness.sandbox), workload())
+    harness.apply(subscription(harness.sandbox, events=["secret:update"]))
+    harness.operator.start()
+    harness.wait_serving()
+    described = harness.kubectl("describe", "ies", "payments", "-n", harness.namespace)
+    assert len(described.splitlines()) < MOST_LINES, described
+
+    harness.apply(workload("held", annotations=paused))
+    harness.change("/payments/f0", KEY="2")
+    harness.wait_restarts(1)
+    wide = ("get", "ies", "payments", "-n", harness.namespace, "-o", "wide")
+    harness.eventually(lambda: " held " in harness.kubectl(*wide))

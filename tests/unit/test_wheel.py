@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CONTAINERFILE = (ROOT / "deploy" / "Containerfile").read_text()
+OWN_COMMANDS = {"infisical-events", "kubectl-infisical_events"}
 CHECKOUT_PACKAGES = {"infisical_sandbox", "local_cluster", "infisical_demo"}
 COPIED_FOR_THE_BUILD = ("pyproject.toml", "README.md", "LICENSE", "deploy/wheel_hook.py")
 SDIST = (
@@ -55,11 +56,11 @@ def top_level(wheel: Path) -> set[str]:
 
 
 def test_released_wheel_is_the_operator_alone(tmp_path: Path) -> None:
-    """The wheel has one package and one command."""
+    """The wheel has one package and its command, also as a plugin of kubectl."""
     wheel = built("build_wheel", ROOT, tmp_path)
 
     assert top_level(wheel) == {"infisical_events"}
-    assert commands(wheel) == {"infisical-events"}
+    assert commands(wheel) == OWN_COMMANDS
 
 
 def test_editable_install_has_the_sandbox(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_editable_install_has_the_sandbox(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         paths = [archive.read(name).decode() for name in archive.namelist() if name.endswith(".pth")]
 
-    assert commands(wheel) == {"infisical-events", "infisical-sandbox"}
+    assert commands(wheel) == OWN_COMMANDS | {"infisical-sandbox"}
     assert [Path(path.strip()) for path in paths] == [ROOT / "operator"]
     assert {each for each in CHECKOUT_PACKAGES if not (ROOT / "operator" / each).is_dir()} == set()
 
@@ -92,7 +93,7 @@ def test_image_copies_what_the_build_needs(tmp_path: Path) -> None:
     wheel = built("build_wheel", source, tmp_path)
 
     assert [name for name in (*COPIED_FOR_THE_BUILD, "operator/infisical_events") if name not in before] == []
-    assert commands(wheel) == {"infisical-events"}
+    assert commands(wheel) == OWN_COMMANDS
 
 
 def test_sdist_has_what_the_tests_need(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def _use(
         is_waited_for = stand_in is not None and stand_in.is_waited_for
         writers = ["a controller that was not found"] if is_waited_for else []
     name = _reference_name(reference)
-    return SecretUse(name, ", ".join(writers) or ("nobody known" if metadata else "it was not found"))
+    return SecretUse(name, ", ".join(writers) or ("not known" if metadata else "unknown, it was not found"))
 
 
 def _other_reloader(
