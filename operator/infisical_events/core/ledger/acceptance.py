@@ -6,7 +6,7 @@ within MAX_READ_LAG of its acceptance; a real roll-back is accepted after that t
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -58,10 +58,11 @@ class AcceptedState:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """An event and the time at which it was received."""
+    """An event, the time at which it was received, and its number in this process, by which logs name it."""
 
     event: SecretEvent
     received_at: datetime
+    number: int = field(default=0, compare=False)
 
 
 def assess(

@@ -43,6 +43,9 @@ T = TypeVar("T")
 
 _EPOCH_BYTES = 6
 
+_MOST_LOGGED = 100
+"""Pending restarts of one change that the log has: the restarts themselves follow."""
+
 log = logging.getLogger(__name__)
 
 
@@ -221,6 +224,7 @@ class Reconciler:
         requests = self.user_requests.current if is_full else UserRequests()
         planned, workloads = await self._with_requested(planned, requests, workloads)
         if planned != ledger:
+            self._log_pending(planned, ledger, events)
             await self._write(planned, ledger)
         report = ReadReport(
             found.read_result,
@@ -268,6 +272,20 @@ class Reconciler:
             changes = (*matched.changes, *(event.change for event in matched.import_events))
             planned = record_unlisted(planned, listed.failures, changes, self.context.clock())
         return planned
+
+    def _log_pending(self, planned: Ledger, ledger: Ledger, events: tuple[ReceivedEvent, ...]) -> None:
+        """One line for each new pending restart: its revision follows it to the end of the rollout."""
+        if planned.seq == ledger.seq:
+            return
+        numbers = ",".join(str(received.number) for received in events)
+        new = [pending for pending in planned.pending if pending.seq > ledger.seq]
+        for pending in new[:_MOST_LOGGED]:
+            fields = {
+                "workload": f"{pending.kind.lower()}/{pending.name}",
+                "revision": f"{planned.epoch}.{pending.seq}",
+                "events": numbers,
+            }
+            log.info("recording pending restart", extra=self.reconcile_reporter.reporter.extra | fields)
 
     def _has_new_request(self, ledger: Ledger | None) -> bool:
         """Whether a user requested something that was not handled yet."""

@@ -68,6 +68,7 @@ class RestartController:
         if ledger is None:
             self.reporter.mark_complete()
             return None
+        self.reporter.epoch = ledger.epoch
         try:
             return await self._run_round(ledger, listed)
         except KubernetesError as error:

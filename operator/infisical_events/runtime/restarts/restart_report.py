@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from infisical_events.api.annotations import IGNORE_OTHERS
 from infisical_events.api.statuses import ConditionType, WorkloadResult
-from infisical_events.core.ledger.ledger import Ledger
+from infisical_events.core.ledger.ledger import Ledger, revision_of
 from infisical_events.core.restarts.outcomes import RestartOutcome
 from infisical_events.core.restarts.pending_summary import (
     ALARMING,
@@ -41,6 +41,7 @@ class RestartReporter:
         last_reported: By the workload's uid, the pending restart (its seq) and its last reported reason.
         unanswered: Pending restarts (uid and seq) whose patch had no response once; twice is reported.
         blocked: Rollouts (uid and seq) that were reported as blocked.
+        epoch: Of the ledger that is worked on: log lines have revisions.
     """
 
     reporter: Reporter
@@ -48,6 +49,7 @@ class RestartReporter:
     last_reported: dict[str, tuple[int, Reason]] = field(default_factory=dict)
     unanswered: set[tuple[str, int]] = field(default_factory=set)
     blocked: set[tuple[str, int]] = field(default_factory=set)
+    epoch: str = ""
 
     async def report(
         self,
@@ -189,7 +191,8 @@ class RestartReporter:
         name = object_name(rollout.kind, rollout.name)
         self.metrics.count_workload_result(self.reporter.key, result)
         self.reporter.record_rollout_end(rollout.kind, rollout.name, result)
-        log.info("rollout ended", extra=self.reporter.extra | {"workload": name, "reason": result})
+        fields = {"workload": name, "reason": result, "revision": self._revision(rollout.seq)}
+        log.info("rollout ended", extra=self.reporter.extra | fields)
         if result is Reason.ROLLOUT_FAILED:
             cause = update.cause or "its new pods do not become ready"
             await self._warn(update, result, f"Rollout of {name} failed: {cause}.")
@@ -220,8 +223,16 @@ class RestartReporter:
         if workload is not None:
             await self.reporter.emit_workload_event(workload, reason, message, is_warning=True)
 
+    def _revision(self, seq: int) -> str:
+        return revision_of(self.epoch, seq)
+
     def _fields(self, outcome: RestartOutcome) -> dict[str, object]:
-        about = {"workload": _name(outcome), "reason": outcome.reported_reason, "change": outcome.cause}
+        about = {
+            "workload": _name(outcome),
+            "reason": outcome.reported_reason,
+            "revision": self._revision(outcome.pending.seq),
+            "change": outcome.cause,
+        }
         return self.reporter.extra | about | ({"note": outcome.note} if outcome.note else {})
 
 

@@ -70,6 +70,8 @@ class StreamController:
     lifetime: StreamLifetime = field(default_factory=StreamLifetime)
     attempted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the first stream is open, or could not be opened."""
+    received: int = 0
+    """Events received since the process began: the number of an event in log lines."""
     _disconnected_at: float = field(default=0.0, init=False)
     _triggered_at: float = field(default=-math.inf, init=False)
     _has_connected: bool = field(default=False, init=False)
@@ -165,7 +167,8 @@ class StreamController:
 
     async def _receive(self, event: SecretEvent) -> None:
         """Count the event; one that the spec does not select is a skip with a reason, and no trigger."""
-        received = ReceivedEvent(event, self.context.clock())
+        self.received += 1
+        received = ReceivedEvent(event, self.context.clock(), self.received)
         steps = select_in_steps(self.selectors, changes_of(event))
         selection = await self.context.scheduler.run(self.context.key.namespace, steps)
         self.reporter.count_event(is_matched=bool(selection.selected))
@@ -173,7 +176,8 @@ class StreamController:
             self.context.key, event.type, self.context.clock(), is_matched=bool(selection.selected)
         )
         if selection.selected:
-            log.info("received event", extra=self.reporter.extra | {"change": describe_event(event)})
+            fields = {"event": self.received, "change": describe_event(event)}
+            log.info("received event", extra=self.reporter.extra | fields)
             self.triggers.add(received)
         elif selection.rejection_reason:
             self.reporter.record_skip(
