@@ -28,6 +28,14 @@ from infisical_events.runtime.status.reporter import Reporter
 
 log = logging.getLogger(__name__)
 
+_FOR_OWNERS = {
+    Reason.PAUSED,
+    Reason.ROLLOUT_HALTED,
+    Reason.RESYNC_TIMED_OUT,
+    Reason.RESTART_BUDGET_EXHAUSTED,
+}
+"""Reasons for which a restart may stay pending for long: the owner of the workload reads them there."""
+
 _ACTED = {Reason.RESTARTED, Reason.RESTART_FAILED, *OBSTACLES}
 
 
@@ -132,7 +140,7 @@ class RestartReporter:
     async def _report_outcome(self, outcome: RestartOutcome) -> None:
         if outcome.reported_reason is Reason.RESTART_FAILED:
             message = f"Failed to restart {_name(outcome)}: {outcome.error_message}"
-            await self.reporter.emit_event(Reason.RESTART_FAILED, message, is_warning=True)
+            await self._warn_of(outcome.decision.workload, Reason.RESTART_FAILED, message)
         elif outcome.reported_reason is Reason.RESTART_REVERTED:
             message = f"The restart of {_name(outcome)} has no effect: {outcome.error_message}."
             await self._warn_of(outcome.decision.workload, Reason.RESTART_REVERTED, message)
@@ -162,6 +170,10 @@ class RestartReporter:
             await self._report_other_reloader(outcome)
         if reason in {Reason.RESYNCED, Reason.APPLIES_TO_NEXT_RUN}:
             self.reporter.count_resync()
+        workload = outcome.decision.workload
+        if reason in _FOR_OWNERS and workload is not None and not outcome.pending.is_watch:
+            message = f"Restart by subscription {self.reporter.key.name} is pending{note}: {outcome.cause}."
+            await self.reporter.emit_workload_event(workload, reason, message, is_once=True)
         if reason in ALARMING and not outcome.pending.is_watch:
             await self.reporter.emit_event(reason, f"Restart of {name} is waiting{note}.", is_warning=True)
 
