@@ -42,6 +42,7 @@ def _command_of(lazy: LazyCommand) -> click.Command:
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "run": LazyCommand("run_command", "run", "Run the operator until SIGTERM or Ctrl-C."),
+    "validate": LazyCommand("validate_command", "validate", "Check manifests without a cluster."),
 }
 """By name, in the order of the help."""
 
@@ -58,7 +59,7 @@ class LazyGroup(click.Group):
         lazy = COMMANDS.get(cmd_name)
         return lazy.load() if lazy else super().get_command(ctx, cmd_name)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """The list of commands, without importing them."""
         rows = [(name, lazy.summary) for name, lazy in COMMANDS.items()]
         rows += [(name, command.get_short_help_str()) for name, command in sorted(self.commands.items())]
