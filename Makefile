@@ -107,6 +107,10 @@ bench-neighbours: $(installed) ## How long 10,000 subscriptions of a namespace h
 bench-patterns: $(installed) ## How long a tenant's worst key patterns hold up the event loop (some minutes).
 	PYTHONPATH=tests $(bin)/python tests/benchmarks/patterns.py
 
+.PHONY: validate-agreement
+validate-agreement: programs ## Whether `infisical-events validate` accepts what a real API server accepts: SEEDS=10000 FIRST=0.
+	PYTHONPATH=tests $(bin)/python -m validation_agreement --specs $(SEEDS) --first $(FIRST)
+
 event-path: $(installed) ## The way of one event from the frame to the patch: files, functions, changes of file.
 	PYTHONPATH=tests $(bin)/python tests/benchmarks/event_path.py
 

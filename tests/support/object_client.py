@@ -40,7 +40,11 @@ class ObjectClient:
         headers = {"Authorization": f"{found.scheme} {found.token}"} if found.token else {}
         return cls(
             httpx.Client(
-                base_url=found.server, verify=_tls(found), headers=headers, timeout=_SECONDS, trust_env=False
+                base_url=found.server,
+                verify=tls_of(found),
+                headers=headers,
+                timeout=_SECONDS,
+                trust_env=False,
             )
         )
 
@@ -75,7 +79,8 @@ class ObjectClient:
         return dict(answer.json())
 
 
-def _tls(connection: Connection) -> ssl.SSLContext:
+def tls_of(connection: Connection) -> ssl.SSLContext:
+    """The trust and the client certificate of a connection."""
     context = ssl.create_default_context(cafile=connection.ca_path)
     if connection.is_insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 CONTAINERFILE = (ROOT / "deploy" / "Containerfile").read_text()
 OWN_COMMANDS = {"infisical-events", "kubectl-infisical_events"}
 CHECKOUT_PACKAGES = {"infisical_sandbox", "local_cluster", "infisical_demo"}
-COPIED_FOR_THE_BUILD = ("pyproject.toml", "README.md", "LICENSE", "deploy/wheel_hook.py")
+CRD_FILE = "crds/events.infisical.com_infisicaleventsubscriptions.yaml"
+COPIED_FOR_THE_BUILD = ("pyproject.toml", "README.md", "LICENSE", "deploy/wheel_hook.py", CRD_FILE)
 SDIST = (
     *("operator", "tests", "crds", "charts", "deploy", "docs", ".github", ".ci"),
     *("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt", ".dockerignore"),
@@ -63,6 +64,15 @@ def test_released_wheel_is_the_operator_alone(tmp_path: Path) -> None:
     assert commands(wheel) == OWN_COMMANDS
 
 
+def test_wheel_has_the_crd(tmp_path: Path) -> None:
+    """`infisical-events validate` checks against the same file that is applied to the cluster."""
+    wheel = built("build_wheel", ROOT, tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        packaged = archive.read(f"infisical_events/{CRD_FILE}")
+
+    assert packaged == (ROOT / CRD_FILE).read_bytes()
+
+
 def test_editable_install_has_the_sandbox(tmp_path: Path) -> None:
     """From a checkout both commands exist, and one path leads to all packages."""
     wheel = built("build_editable", ROOT, tmp_path)
@@ -92,7 +102,8 @@ def test_image_copies_what_the_build_needs(tmp_path: Path) -> None:
         (source / name).write_bytes((ROOT / name).read_bytes())
     wheel = built("build_wheel", source, tmp_path)
 
-    assert [name for name in (*COPIED_FOR_THE_BUILD, "operator/infisical_events") if name not in before] == []
+    needed = ("crds crds" if name == CRD_FILE else name for name in COPIED_FOR_THE_BUILD)
+    assert [name for name in (*needed, "operator/infisical_events") if name not in before] == []
     assert commands(wheel) == OWN_COMMANDS
 
 

@@ -42,6 +42,7 @@ def _command_of(lazy: LazyCommand) -> click.Command:
 
 
 COMMANDS: Mapping[str, LazyCommand] = {
+    "validate": LazyCommand("validate_command", "validate", "Check manifests without a cluster."),
     "status": LazyCommand("status_command", "status", "Show subscriptions and their workloads."),
     "explain": LazyCommand("explain_command", "explain", "Say why a workload was restarted or not."),
     "history": LazyCommand("history_command", "history", "Show the restarts that the status remembers."),
@@ -68,7 +69,7 @@ class LazyGroup(click.Group):
         lazy = COMMANDS.get(cmd_name)
         return lazy.load() if lazy else super().get_command(ctx, cmd_name)
 
-    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """The list of commands, without importing them."""
         rows = [(name, lazy.summary) for name, lazy in COMMANDS.items()]
         rows += [(name, command.get_short_help_str()) for name, command in sorted(self.commands.items())]

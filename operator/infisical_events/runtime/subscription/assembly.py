@@ -9,6 +9,7 @@ from infisical_events.core.restarts.planner import RestartPolicy
 from infisical_events.core.restarts.workload_statuses import reported_reasons
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
 from infisical_events.core.sync.value_digests import DigestKeySource, DigestPurpose, derived_source
+from infisical_events.core.validation.serving_spec import ServingSpec
 from infisical_events.runtime.ports import Infisical
 from infisical_events.runtime.reconcile.reconcile_loop import ReconcileLoop
 from infisical_events.runtime.reconcile.reconcile_report import ReconcileReporter
@@ -26,7 +27,6 @@ from infisical_events.runtime.status.subscription_store import SubscriptionDelet
 from infisical_events.runtime.stream.stream_controller import StreamController
 from infisical_events.runtime.subscription.dependencies import Dependencies
 from infisical_events.runtime.subscription.login_credentials import credentials_source
-from infisical_events.runtime.subscription.serving_spec import ServingSpec
 from infisical_events.runtime.subscription_context import SubscriptionContext
 from infisical_events.runtime.sync.drift_corrector import DriftCorrector
 from infisical_events.runtime.sync.managed_secret_writer import ManagedSecretWriter

@@ -12,6 +12,12 @@ from infisical_events.api.statuses import ConditionType
 from infisical_events.core.restarts.user_requests import UserRequests
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.core.validation.serving_spec import (
+    NotServable,
+    ServingSpec,
+    serving_spec_of,
+    too_many_subscriptions,
+)
 from infisical_events.kube.kubernetes_errors import KubernetesError
 from infisical_events.runtime.backoff import Backoff
 from infisical_events.runtime.status.reporter import EventBudget
@@ -22,12 +28,6 @@ from infisical_events.runtime.status.subscription_store import (
 )
 from infisical_events.runtime.subscription.assembly import LoadedSubscription, loaded_from, read_stored, serve
 from infisical_events.runtime.subscription.dependencies import Dependencies
-from infisical_events.runtime.subscription.serving_spec import (
-    NotServable,
-    ServingSpec,
-    serving_spec_of,
-    too_many_subscriptions,
-)
 from infisical_events.runtime.tasks import race
 from infisical_events.runtime.triggers import PendingUserRequests
 
