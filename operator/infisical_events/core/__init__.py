@@ -7,5 +7,6 @@ Packages, in the order in which data flows: `paths` (folders, scopes, path globs
 snapshots, diffs, selectors), `ledger` (accepted state, pending restarts, transitions), `sync` (secret
 providers, sync requests, managed Secrets), `workloads` (annotations, pod templates, rollout progress),
 `restarts` (plans, decisions, admission, restart records), `status` (reasons, conditions, texts), `sharding`
-(Leases, shard assignment, leader election) and `egress` (where connections and tokens may go).
+(Leases, shard assignment, leader election) and `egress` (where connections and tokens may go), and
+`diagnosis` (what the command line finds out about a subscription).
 """
