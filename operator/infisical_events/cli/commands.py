@@ -42,6 +42,8 @@ def _command_of(lazy: LazyCommand) -> click.Command:
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "run": LazyCommand("run_command", "run", "Run the operator until SIGTERM or Ctrl-C."),
+    "listen": LazyCommand("listen_command", "listen", "Print the events of Infisical as they arrive."),
+    "doctor": LazyCommand("doctor_command", "doctor", "Check step by step whether a subscription can work."),
 }
 """By name, in the order of the help."""
 
