@@ -5,8 +5,7 @@ from typing import Final
 from infisical_events.core.status.reasons import Reason
 
 OTHER_NETWORK: Final = (
-    "This machine may have another network view than the operator: repeat the check "
-    "from a pod of the cluster, if in doubt."
+    "This machine may have another network view than the operator: repeat the check in a pod of the cluster."
 )
 
 _REMEDIES: Final = {
