@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infisical_events.cli import commands as cli
-from infisical_sandbox.server import Controls
+from infisical_sandbox.server import Controls, ResponseFault
 from support.cluster_harness import ClusterHarness
 from support.manifests import credentials, subscription
 
@@ -42,7 +42,7 @@ def test_doctor_finds_no_fault(cluster: Any, serving_harness: ClusterHarness) ->
 def test_doctor_without_an_operator(cluster: Any, harness: ClusterHarness) -> None:  # noqa: ANN401
     """No operator has served the subscription, its Secret is missing, and no workload opted in."""
     harness.apply(subscription(harness.sandbox))
-    result = run(cluster, harness, "doctor", "payments", "-o", "json")
+    result = run(cluster, harness, "doctor", "payments", "-o", "json", "--address", harness.sandbox.url)
     failed = {name for name, each in checks(result).items() if each["outcome"] == "failed"}
 
     assert result.exit_code == 1
@@ -67,9 +67,22 @@ def test_listen_with_the_credentials_of_a_subscription(cluster: Any, harness: Cl
     timer.start()
     try:
         bounds = ("--count", "1", "--timeout", "30", "-o", "json")
-        result = run(cluster, harness, "listen", "--subscription", "payments", *bounds)
+        asked = ("--subscription", "payments", "--address", harness.sandbox.url)
+        result = run(cluster, harness, "listen", *asked, *bounds)
     finally:
         timer.join()
 
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["keys"] == ["DB_PASSWORD"]
+
+
+def test_address_that_nobody_accepted(cluster: Any, harness: ClusterHarness) -> None:  # noqa: ANN401
+    """Credentials are not sent where only the author of the subscription wants them."""
+    harness.apply(credentials(harness.sandbox), subscription(harness.sandbox))
+    trap = ResponseFault("POST *", status=503)
+    harness.sandbox.do_blocking(Controls.fail_requests, trap)
+    result = run(cluster, harness, "listen", "--subscription", "payments", "--timeout", "10")
+
+    assert result.exit_code == 1
+    assert "AddressNotAllowed" in result.stderr
+    assert harness.sandbox.do_blocking(lambda controls: list(controls.faults.responses)) == [trap]

@@ -25,6 +25,7 @@ from infisical_events.core.credentials import (
     CredentialsSource,
     UniversalCredentials,
 )
+from infisical_events.core.diagnosis.operator_status import has_logged_in
 from infisical_events.core.egress.address_allowlist import DEFAULT_ALLOWED, EgressPolicy, origin_of
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.subscriptions import StoredSubscription, SubscriptionKey
@@ -236,11 +237,27 @@ class Subject:
         return serving_spec_of(raw, default, EgressPolicy((origin,)))
 
     def credentials(self, serving: ServingSpec) -> CredentialsSource:
-        """A reader of the credentials: of the subscription's own, unless others are given."""
+        """A reader of the credentials: of the subscription's own, unless others are given.
+
+        Who may write a subscription need not be allowed to read its Secret, and chooses the address. So the
+        reader raises LoginError for an address that neither the user nor an operator has accepted.
+        """
+        if not self._accepts(serving.address):
+            return _refusing(serving.address)
         if self.kube is None or self.given.are_from_files:
             return self.given.read
         reader = CredentialReader(self.kube)
         return credentials_source(reader, self.namespace, serving.spec, serving.address)
+
+    def _accepts(self, origin: str) -> bool:
+        """Whether credentials may be sent there: Infisical Cloud, `--address`, or an operator's choice."""
+        if self.stored is None or origin in DEFAULT_ALLOWED:
+            return True
+        try:
+            is_named = self.given_address is not None and origin_of(self.given_address) == origin
+        except ValueError:
+            is_named = False
+        return is_named or has_logged_in(self.stored)
 
     @property
     def has_static_token(self) -> bool:
@@ -248,6 +265,14 @@ class Subject:
         if self.kube is None or self.given.are_from_files:
             return isinstance(self.given.value, AccessToken)
         return "accessTokenRef" in (self.raw_spec.get("authentication") or {})
+
+
+def _refusing(origin: str) -> CredentialsSource:
+    async def refuse() -> Credentials:
+        sentence = f"No operator has logged in at {origin} for this spec: confirm it with --address {origin}."
+        raise LoginError(Reason.ADDRESS_NOT_ALLOWED, sentence)
+
+    return refuse
 
 
 def subject_of_options(options: InfisicalOptions) -> Subject:

@@ -36,6 +36,20 @@ def operator_checks(stored: StoredSubscription, spec: Spec, now: datetime) -> tu
     return (_service(stored.generation, status, spec, now), *_conditions(status))
 
 
+def has_logged_in(stored: StoredSubscription) -> bool:
+    """Whether an operator, which has a list of allowed addresses, has logged in for the newest spec."""
+    try:
+        status = Status.model_validate(stored.status)
+    except ValidationError:
+        return False
+    return status.observed_generation == stored.generation and any(
+        condition.type is ConditionType.AUTHENTICATED
+        and condition.status is ConditionStatus.TRUE
+        and condition.observed_generation == stored.generation
+        for condition in status.conditions
+    )
+
+
 def _service(generation: int, status: Status, spec: Spec, now: datetime) -> CheckResult:
     if not status.observed_generation:
         return failed(OPERATOR, "no operator has served this subscription", "", _START_OPERATOR)

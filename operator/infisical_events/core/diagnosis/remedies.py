@@ -10,6 +10,9 @@ OTHER_NETWORK: Final = (
 
 _REMEDIES: Final = {
     Reason.INVALID_SPEC: "Change the field that the message names.",
+    Reason.ADDRESS_NOT_ALLOWED: (
+        "Check the address. The operator needs it in --allowed-address; here, confirm it with --address."
+    ),
     Reason.SECRET_NOT_FOUND: "Create the Secret, with that key, in the namespace of the subscription.",
     Reason.SERVICE_ACCOUNT_NOT_FOUND: "Create the ServiceAccount in the namespace of the subscription.",
     Reason.CREDENTIALS_REJECTED: (

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_events.api.statuses import rfc3339
 from infisical_events.core.diagnosis.check_results import CheckOutcome, CheckResult, has_failure
-from infisical_events.core.diagnosis.operator_status import operator_checks
+from infisical_events.core.diagnosis.operator_status import has_logged_in, operator_checks
 from infisical_events.core.subscriptions import StoredSubscription
 from support.builders import START, a_spec
 
@@ -72,3 +72,20 @@ def test_conditions() -> None:
     assert (streaming.name, streaming.found) == ("Condition Streaming", "as the operator says")
     assert "Use a plan" in streaming.remedy
     assert (stalled.reason, "docs/reasons.md" in stalled.remedy) == ("OfANewerVersion", True)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_accepted"),
+    [
+        ({}, False),
+        ({"observedGeneration": "x"}, False),
+        ({"observedGeneration": 2, "conditions": [a_condition("Authenticated", "True", "LoggedIn")]}, True),
+        ({"observedGeneration": 1, "conditions": [a_condition("Authenticated", "True", "LoggedIn")]}, False),
+        ({"observedGeneration": 2, "conditions": [a_condition("Authenticated", "False", "X")]}, False),
+    ],
+)
+def test_logged_in(status: dict[str, Any], *, is_accepted: bool) -> None:
+    """An operator accepts an address by logging in for the newest spec."""
+    stored = StoredSubscription("uid", "41", 2, is_deleting=False, spec={}, status=status)
+
+    assert has_logged_in(stored) is is_accepted
