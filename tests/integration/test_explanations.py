@@ -118,18 +118,18 @@ def test_twelve_questions(harness: ClusterHarness, ask: CommandLine) -> None:
     # A key that is not selected.
     says(ask("explain", "deployment/api"), "KeysNotSelected", "OTHER_KEY", "secretKeys")
     key = ask(*event, "--key", "OTHER_KEY")
-    says(key, "payments", "KeysNotSelected", "DB_*", "add the key to secretKeys")
+    says(key, "payments", "KeysNotSelected", "DB_*", "Add the key to secretKeys")
     # Another folder, and another environment.
     folder = ask(*event[:-1], "/mail", "--key", "DB_PASSWORD")
-    says(folder, "PathNotSelected", "/payments/**", "add an entry with this folder")
+    says(folder, "PathNotSelected", "/payments/**", "Add an entry with this folder")
     environment = ask("explain", "event", "secret:update", "--env", "dev", "--path", "/payments")
-    says(environment, "EnvironmentNotSelected", "prod", "add an entry with this environmentSlug")
+    says(environment, "EnvironmentNotSelected", "prod", "Add an entry with this environmentSlug")
     # A wrong annotation.
     says(ask("explain", "deployment/typo"), "InvalidAnnotation", "auto-relod", "did you mean auto-reload")
     # No subscription of that name.
     says(ask("explain", "deployment/named"), "SubscriptionNotFound", "paymets", "did you mean payments")
     # Paused.
-    says(ask("explain", "deployment/held"), "Held: Paused", f"remove the annotation {GROUP}/paused")
+    says(ask("explain", "deployment/held"), "Held: Paused", f"Remove the annotation {GROUP}/paused")
     # Cooling down.
     says(ask("explain", "deployment/cool"), "Held: CoolingDown", "cooldownSeconds", "DB_PASSWORD")
     # Left to Reloader.

@@ -53,6 +53,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "suspend": LazyCommand("request_commands", "suspend", "Suspend a subscription."),
     "resume": LazyCommand("request_commands", "resume", "Resume a suspended or halted subscription."),
     "run": LazyCommand("run_command", "run", "Run the operator until SIGTERM or Ctrl-C."),
+    "listen": LazyCommand("listen_command", "listen", "Print the events of Infisical as they arrive."),
+    "doctor": LazyCommand("doctor.doctor_command", "doctor", "Check step by step what a subscription lacks."),
 }
 """By name, in the order of the help."""
 

@@ -30,7 +30,6 @@ from infisical_events.core.explanations.event_explanation import (
     explain_event,
 )
 from infisical_events.core.explanations.problems import Problem
-from infisical_events.core.explanations.remedies import remedy_for
 from infisical_events.core.explanations.workload_explanation import (
     SubscriptionPart,
     WorkloadExplanation,
@@ -38,6 +37,7 @@ from infisical_events.core.explanations.workload_explanation import (
 )
 from infisical_events.core.paths.scopes import Folder, Scope, canonical
 from infisical_events.core.snapshots.changes import ANY_KEY, Change, summarize
+from infisical_events.core.status.remedies import remedy_for
 from infisical_events.core.status.text import counted, object_name, preview
 from infisical_events.runtime.clock import utc_now
 
@@ -230,7 +230,7 @@ def _verdict(answer: WorkloadExplanation, skip: LastSkip | None) -> Iterator[tup
     yield "Next change", f"restarts it{effect}{example}"
     remedy = remedy_for(skip.reason) if skip else ""
     if remedy:
-        yield "Remedy", f"for what was skipped: {remedy}"
+        yield "Remedy", f"(for the change that led to no restart) {remedy}"
 
 
 def _problem_lines(problem: Problem) -> Iterator[tuple[str, str]]:
@@ -292,4 +292,4 @@ def _print_event(answer: EventExplanation, view: NamespaceView) -> None:
 def _text_of(problem: Problem | None) -> str:
     if problem is None:
         return ""
-    return " ".join(filter(None, (problem.message, problem.remedy and f"Remedy: {problem.remedy}.")))
+    return " ".join(filter(None, (problem.message, problem.remedy)))

@@ -7,6 +7,7 @@ Packages, in the order in which data flows: `paths` (folders, scopes, path globs
 snapshots, diffs, selectors), `ledger` (accepted state, pending restarts, transitions), `sync` (secret
 providers, sync requests, managed Secrets), `workloads` (annotations, pod templates, rollout progress),
 `restarts` (plans, decisions, admission, restart records), `status` (reasons, conditions, texts), `sharding`
-(Leases, shard assignment, leader election), `egress` (where connections and tokens may go) and `validation`
-(which spec can be served, and what is wrong with manifests).
+(Leases, shard assignment, leader election), `egress` (where connections and tokens may go), `validation`
+(which spec can be served, and what is wrong with manifests), `explanations` (why something happened, or would
+happen) and `diagnosis` (what the command line finds out about a subscription).
 """

@@ -6,4 +6,5 @@ request and reads its response within bounds. `shared_clients` shares connection
 and rejections between subscriptions, `tokens` logs in, and `authorized_client` has the token and sends
 requests with it. `secret_lists` reads the state of folders. `event_stream` reads the stream, whose bytes
 `sse_lines` splits into lines. `session` combines all of this for one subscription.
+`connection_probe` makes the steps of a connection one by one, for the command line.
 """

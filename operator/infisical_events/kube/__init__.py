@@ -7,7 +7,8 @@ so for objects that write Secrets, `secret_client` reads the metadata of Secrets
 Secrets, and `managed_secret_errors` explains why the API server rejects one. `credential_reader` reads
 login credentials, `digest_key_secret` holds the key of value digests, `protected_objects` excludes the
 operator's own objects, `lease_client` reads and writes Leases, and `event_recorder` writes Kubernetes
-Events. The chart's RBAC grants exactly these requests.
+Events. The chart's RBAC grants exactly these requests. `preflight` asks what is installed and
+allowed, for the command line alone.
 
 The library imports everything it has. What the operator never uses of it is loaded when it is used, that is
 never: a quarter of the time and of the memory that all imports need.

@@ -57,6 +57,15 @@ class WorkloadWatch(Protocol):
     ) -> AsyncGenerator[WorkloadEvent, None]: ...
 
 
+class LoginAccess(Protocol):
+    """The Secrets and ServiceAccounts that a login needs; every method raises KubernetesError."""
+
+    async def secret_value(self, namespace: str, ref: SecretKeyRef) -> str: ...  # noqa: D102 - as in kube
+    async def service_account_token(  # noqa: D102
+        self, namespace: str, name: str, audiences: tuple[str, ...]
+    ) -> str: ...
+
+
 class Cluster(Protocol):
     """The API server; every method raises KubernetesError."""
 

@@ -196,7 +196,7 @@ def _filtered(subscription: SubscriptionView, workload: Workload, change: Change
     reason = selector.rejection_reason(change) or Reason.NO_LONGER_MATCHING
     about = object_name(workload.kind.kind, workload.name)
     message = f"Its annotations let only other changes through ({_filters(selector)})."
-    remedy = "change or remove the filter annotation of the workload"
+    remedy = "Change or remove the filter annotation of the workload."
     return _of(subscription, workload, Effect.NOTHING, Problem(about, reason, message, remedy))
 
 

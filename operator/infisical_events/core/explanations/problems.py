@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from infisical_events.api.resources import KIND
 from infisical_events.api.specs import Mode
 from infisical_events.api.statuses import ConditionStatus, ConditionType
-from infisical_events.core.explanations.remedies import remedy_for
 from infisical_events.core.explanations.subscription_view import SubscriptionView
 from infisical_events.core.status.reasons import Reason
+from infisical_events.core.status.remedies import remedy_for
 from infisical_events.core.status.text import object_name
 
 _SILENCE = timedelta(minutes=20)

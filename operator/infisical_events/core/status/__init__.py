@@ -1,5 +1,6 @@
 """What users read: reasons, conditions, Kubernetes Events and texts.
 
-`reasons` lists every reason, `reason_hints` says what to do about each, `conditions` updates conditions and
-derives Ready, `kube_events` is one Kubernetes Event, and `text` bounds and formats messages.
+`reasons` lists every reason, `reason_hints` says what one means where no better message is at hand, and
+`remedies` what to do about it. `conditions` updates conditions and derives Ready, `kube_events` is one
+Kubernetes Event, and `text` bounds and formats messages.
 """

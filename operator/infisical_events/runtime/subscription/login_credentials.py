@@ -15,10 +15,10 @@ from infisical_events.infisical.infisical_errors import LoginError
 from infisical_events.kube.credential_reader import MissingKeyError
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError, NotFoundError
 from infisical_events.kube.protected_objects import ProtectedObjectError
-from infisical_events.runtime.ports import Cluster
+from infisical_events.runtime.ports import LoginAccess
 
 
-def credentials_source(cluster: Cluster, namespace: str, spec: Spec, address: str) -> CredentialsSource:
+def credentials_source(cluster: LoginAccess, namespace: str, spec: Spec, address: str) -> CredentialsSource:
     """A reader of the credentials as they are at each login, so that rotated ones are used.
 
     Without `audiences` a ServiceAccount token is for the address of Infisical. The API server must not accept
@@ -46,7 +46,7 @@ def credentials_source(cluster: Cluster, namespace: str, spec: Spec, address: st
     return read
 
 
-async def _secret_value(cluster: Cluster, namespace: str, ref: SecretKeyRef) -> str:
+async def _secret_value(cluster: LoginAccess, namespace: str, ref: SecretKeyRef) -> str:
     try:
         return await cluster.secret_value(namespace, ref)
     except NotFoundError:
@@ -58,7 +58,7 @@ async def _secret_value(cluster: Cluster, namespace: str, ref: SecretKeyRef) -> 
         raise LoginError(Reason.KUBERNETES_API_ERROR, f"Cannot read Secret {ref.name}: {error}.") from None
 
 
-async def _account_token(cluster: Cluster, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
+async def _account_token(cluster: LoginAccess, namespace: str, name: str, audiences: tuple[str, ...]) -> str:
     try:
         return await cluster.service_account_token(namespace, name, audiences)
     except NotFoundError:
