@@ -70,6 +70,8 @@ class StreamController:
     lifetime: StreamLifetime = field(default_factory=StreamLifetime)
     attempted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the first stream is open, or could not be opened."""
+    project: tuple[str, str] = ("", "")
+    """The address of Infisical, and the project there."""
     _disconnected_at: float = field(default=0.0, init=False)
     _triggered_at: float = field(default=-math.inf, init=False)
     _has_connected: bool = field(default=False, init=False)
@@ -116,7 +118,7 @@ class StreamController:
     async def _connected(self) -> None:
         self._count_blind_seconds()
         self.reporter.mark_connected()
-        self.context.metrics.stream_connected(self.context.key)
+        self.context.metrics.stream_connected(self.context.key, self.project)
         if self._has_connected:
             self.context.metrics.stream_reconnected(self.context.key)
         self._has_connected = True

@@ -63,6 +63,7 @@ def loaded_from(
     """What continues from the stored status and ledger."""
     context = dependencies.context_of(key)
     status = StatusBuilder(stored.status, stored.generation, context.clock)
+    context.metrics.watch_conditions(key, lambda: status.conditions)
     return LoadedSubscription(
         context=context,
         status=status,
@@ -124,6 +125,7 @@ class _Assembly:
             reporter=self.loaded.reporter,
             limiter=self.dependencies.reconnect_limiters.for_address(self.serving.address),
             attempted=self.stream_attempted,
+            project=(self.serving.address, self.serving.project),
         )
 
     def status_flusher(self, started: asyncio.Event) -> StatusFlusher:
@@ -219,11 +221,13 @@ class _Assembly:
             store=self.loaded.store,
             lister=lister,
             gatherer=Gatherer(cluster=cluster, key=key, sync_coordinator=sync_coordinator, clock=clock),
-            patcher=WorkloadPatcher(cluster=cluster, key=key, budget=budget, clock=clock),
+            patcher=WorkloadPatcher(
+                cluster=cluster, key=key, budget=budget, clock=clock, metrics=context.metrics
+            ),
             tracker=RolloutTracker(
                 cluster=cluster, key=key, clock=clock, on_reverted=spec.rollout.on_reverted
             ),
-            reporter=RestartReporter(reporter=self.loaded.reporter, metrics=context.metrics),
+            reporter=RestartReporter(reporter=self.loaded.reporter, metrics=context.metrics, clock=clock),
             budget=budget,
             clock=clock,
             policy=RestartPolicy(spec.action, cooldown, spec.resync.on_timeout),
