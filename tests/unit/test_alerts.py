@@ -118,6 +118,27 @@ def test_every_alert_is_explained() -> None:
     assert [r["alert"] for r in RULES if not {"summary", "description"} <= r["annotations"].keys()] == []
 
 
+def test_every_alert_has_a_runbook() -> None:
+    """Each alert links to its section of the page, which has no other sections."""
+    page = (charts.ROOT / "docs" / "runbooks.md").read_text()
+    sections = re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+
+    assert [name for name, _ in sections] == [rule["alert"] for rule in RULES]
+    assert [rule["annotations"]["runbook_url"] for rule in RULES] == [
+        f"docs/runbooks.md#{rule['alert'].lower()}" for rule in RULES
+    ]
+    parts = ("**Meaning.**", "**Check.**", "**Do.**")
+    assert [name for name, text in sections if not all(part in text for part in parts)] == []
+
+
+def test_no_page_for_a_first_failure() -> None:
+    """What is critical has lasted: it has a duration, and it counts no failures of a time."""
+    critical = [rule for rule in RULES if rule["labels"]["severity"] == "critical"]
+
+    assert critical
+    assert [rule["alert"] for rule in critical if "for" not in rule or "increase(" in rule["expr"]] == []
+
+
 def test_panels_have_their_place() -> None:
     """Each panel has a description, and no panel covers another."""
     cells = [

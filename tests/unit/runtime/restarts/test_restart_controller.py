@@ -139,6 +139,18 @@ async def test_a_change_without_a_workload_is_counted() -> None:
     assert 'infisical_events_skipped_changes_total{reason="NoMatchingWorkload"} 1.0' in text
 
 
+@in_virtual_time
+async def test_a_rejected_restart_keeps_its_reason_in_the_metrics() -> None:
+    """Between two attempts, too: an alert waits for so long before it fires."""
+    async with Team("web") as team:
+        team.cluster.fail("patch_workload", ForbiddenError("not now"), times=1_000)
+        await team.change(30.0)
+        for _ in range(30):
+            found = re.findall(r"_pending_restarts{(.*)} 1.0", team.metrics.render().decode())
+            assert found == ['namespace="team",reason="RestartFailed",subscription="app"']
+            await asyncio.sleep(60.0)
+
+
 def measured(text: str, name: str) -> list[float]:
     """The sum of the seconds of a histogram in which one duration is; nothing if none or several are."""
     is_one = f"infisical_events_{name}_count 1.0" in text
