@@ -24,6 +24,7 @@ FILES = charts.CHART / "files"
 RULES: list[dict[str, Any]] = yaml.safe_load((FILES / "alerts.yaml").read_text())["groups"][0]["rules"]
 DASHBOARD: dict[str, Any] = json.loads((FILES / "dashboard.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
+HISTORIES = Path(__file__).parents[1] / "alerts" / "histories.yaml"
 NOTES: list[dict[str, Any]] = DASHBOARD["annotations"]["list"]
 QUERIES = (
     [rule["expr"] for rule in RULES]
@@ -195,18 +196,64 @@ def test_queries_of_the_dashboard_obey_its_variables() -> None:
     assert [each for each in selectors if 'cluster=~"$cluster", job=~"$job"' not in each] == []
 
 
+def filled_in(query: str) -> str:
+    """A query as Grafana sends it."""
+    for variable, value in VARIABLES.items():
+        query = query.replace(variable, value)
+    return query
+
+
+def query_of(title: str) -> str:
+    """The first query of a panel."""
+    (panel,) = (panel for panel in PANELS if panel["title"] == title)
+    return filled_in(panel["targets"][0]["expr"])
+
+
+def test_the_dashboard_counts_what_is_broken(promtool: str, tmp_path: Path) -> None:
+    """The first row has the right numbers for a history with all kinds of broken subscriptions."""
+    history = yaml.safe_load((HISTORIES).read_text())["tests"][-1]
+    numbers = {"Not ready": 5, "Stalled": 1, "Streams down": 2, "Pending restarts": 2, "Failed restarts": 0}
+    expected = [
+        {
+            "expr": query_of(title),
+            "eval_time": "100m",
+            "exp_samples": [{"labels": "{}", "value": number}],
+        }
+        for title, number in numbers.items()
+    ]
+    expected.append(
+        {
+            "expr": f"count by (subscription) ({query_of('Not well')})",
+            "eval_time": "100m",
+            "exp_samples": [
+                {"labels": f'{{subscription="{name}"}}', "value": number}
+                for name, number in {
+                    "invalid-spec": 2,
+                    "wrong-credentials": 2,
+                    "unreachable": 2,
+                    "missing-folder": 2,
+                    "one-too-many": 1,
+                    "no-stream": 1,
+                    "foreign-secret": 1,
+                }.items()
+            ],
+        }
+    )
+    file = tmp_path / "tests.yaml"
+    test = {"interval": "1m", "input_series": history["input_series"], "promql_expr_test": expected}
+    file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": "1m", "tests": [test]}))
+
+    run(promtool, "test", "rules", file)
+
+
 def test_alerts_fire_when_they_should(promtool: str) -> None:
     """Played histories of the metrics lead to the alerts that are expected, and to no others."""
-    run(promtool, "test", "rules", Path(__file__).parents[1] / "alerts" / "histories.yaml")
+    run(promtool, "test", "rules", HISTORIES)
 
 
 def test_queries_of_the_dashboard_are_promql(promtool: str, tmp_path: Path) -> None:
     """Prometheus understands every query, its variables filled in."""
-    rules = []
-    for number, query in enumerate(QUERIES):
-        for variable, value in VARIABLES.items():
-            query = query.replace(variable, value)  # noqa: PLW2901 - one after the other
-        rules.append({"record": f"query:{number}", "expr": query})
+    rules = [{"record": f"query:{number}", "expr": filled_in(query)} for number, query in enumerate(QUERIES)]
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
 
