@@ -143,12 +143,14 @@ async def followed() -> EventPath:
 
 async def _followed(sandbox: Sandbox) -> EventPath:
     path = EventPath()
-    cluster = _Cluster(path)
+    cluster, metrics = _Cluster(path), Metrics()
     world = Dependencies(
         cluster=cluster,
-        open_infisical=infisical_opener(DigestKeys(_no_key), LOOPBACK, CooperativeScheduler()),
+        open_infisical=infisical_opener(
+            DigestKeys(_no_key), LOOPBACK, CooperativeScheduler(), metrics=metrics.infisical_requests
+        ),
         clock=utc_now,
-        metrics=Metrics(),
+        metrics=metrics,
         default_address="http://127.0.0.1",
         egress=LOOPBACK,
         digest_key=a_digest_key,

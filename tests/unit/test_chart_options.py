@@ -36,6 +36,7 @@ EVERYTHING: dict[str, Any] = {
             "enabled": True,
             "labels": {"release": "a"},
             "disabled": ["InfisicalEventsStreamFlapping"],
+            "runbookBaseUrl": "https://git.example.com/infisical-events/blob/main/",
         },
         "dashboard": {"enabled": True, "labels": {"folder": "a"}, "annotations": {"note": "a"}},
     },
@@ -207,6 +208,10 @@ def test_rule_has_the_alerts(everything: Objects, render: Render) -> None:
         a["alert"] for a in group["rules"]
     } == {"InfisicalEventsStreamFlapping"}
     assert rule["metadata"]["labels"]["release"] == "a"
+    base = "https://git.example.com/infisical-events/blob/main/docs/runbooks.md#"
+    assert {alert["annotations"]["runbook_url"] for alert in group["rules"]} == {
+        f"{base}{alert['alert'].lower()}" for alert in group["rules"]
+    }
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -14,12 +15,13 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.infisical import http_client
 from infisical_events.infisical.authorized_client import AuthorizedClient
 from infisical_events.infisical.event_stream import StreamLimits, open_stream
-from infisical_events.infisical.http_client import new_client
+from infisical_events.infisical.http_client import NamespaceSharing, new_client, request_json
 from infisical_events.infisical.infisical_errors import InfisicalError
 from infisical_events.infisical.session import Session
 from infisical_events.infisical.shared_logins import SharedLogins
 from infisical_events.infisical.tokens import TokenProvider
 from infisical_events.infisical.transport.fair_reads import ReadPace
+from infisical_events.runtime.metrics import Metrics
 from support.infisical_sessions import (
     BY_HAND,
     LOOPBACK,
@@ -242,3 +244,25 @@ async def test_stream_is_not_packed() -> None:
         async with a_session(server.url) as session:
             await failure(subscribe(session))
         assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+# -- counted ------------------------------------------------------------------------------------------
+
+
+async def test_requests_are_counted() -> None:
+    """By method and code, each that was sent; one that the server's own demand holds back was not."""
+    metrics = Metrics()
+    sharing = NamespaceSharing(metrics=metrics.infisical_requests)
+    limited = answer(429, {}, {"Retry-After": "30"})
+    script = in_turn(answer(200, {}), answer(418, {}), Answer(()), limited)
+    async with serving(script) as server, new_client(server.url, LOOPBACK, sharing) as client:
+        await request_json(client, "GET", "/")
+        for _ in range(4):
+            await failure(request_json(client, "POST", "/"))
+    text = metrics.render().decode()
+    found = re.findall(
+        r'^infisical_events_infisical_requests_total{code="(\w+)",method="(\w+)"} 1.0$', text, re.MULTILINE
+    )
+    assert sorted(found) == [("200", "GET"), ("429", "POST"), ("4xx", "POST"), ("error", "POST")]
+    assert 'infisical_events_infisical_request_duration_seconds_count{method="POST"} 3.0' in text
+    assert len(server.requests) == 4

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 
 from infisical_events.api.specs import SecretKeyRef
+from infisical_events.core.request_metrics import RequestMetrics
 from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
 from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.kube.credential_reader import CredentialReader, MissingKeyError
@@ -35,6 +37,7 @@ from infisical_events.kube.kubernetes_errors import (
 from infisical_events.kube.protected_objects import ProtectedObjectError, ProtectedObjects, protected_by
 from infisical_events.kube.subscription_client import SubscriptionClient, path_of_subscription
 from infisical_events.kube.workload_client import WorkloadClient
+from infisical_events.runtime.metrics import Metrics
 from support.builders import a_workload
 from support.scripted_server import (
     After,
@@ -55,13 +58,15 @@ HTML = answer(200, b"<html>Sign in</html>", {"Content-Type": "text/html"})
 
 
 @asynccontextmanager
-async def reached(script: Script, seconds: float = 10.0) -> AsyncIterator[tuple[KubeApi, ScriptedServer]]:
+async def reached(
+    script: Script, seconds: float = 10.0, metrics: RequestMetrics | None = None
+) -> AsyncIterator[tuple[KubeApi, ScriptedServer]]:
     """A client of a scripted API server."""
     async with serving(script) as server:
         configuration = Configuration(host=server.url)
         configuration.api_key = {"BearerToken": f"Bearer {TOKEN}"}
         async with ApiClient(configuration) as client:
-            yield KubeApi(client, seconds), server
+            yield KubeApi(client, seconds, metrics=metrics), server
 
 
 def status(code: int, message: str) -> Answer:
@@ -694,3 +699,32 @@ async def test_event_that_exists() -> None:
     first, second, another, _ = (request.json()["metadata"]["name"] for request in server.requests)
     assert first == second
     assert first != another
+
+
+async def test_requests_are_counted() -> None:
+    """By verb and code, each that was sent; a connection without a response is an error."""
+    metrics = Metrics()
+    answers = {LIST: answer(200, {"items": []}), "/odd": answer(418, {}), "/late": Answer(())}
+    script = routed({path: always(each) for path, each in answers.items()})
+    async with reached(script, metrics=metrics.kubernetes_requests) as (kube, _):
+        await kube.list(LIST, dict)
+        for path in ("/gone", "/odd"):
+            with pytest.raises(KubernetesError):
+                await kube.get(path)
+        with pytest.raises(UnknownOutcomeError):
+            await kube.merge_patch("/late", {})
+    text = metrics.render().decode()
+    found = re.findall(
+        r'^infisical_events_kubernetes_requests_total{code="(\w+)",verb="(\w+)"} 1.0$', text, re.MULTILINE
+    )
+    assert set(found) == {("200", "LIST"), ("404", "GET"), ("4xx", "GET"), ("error", "PATCH")}
+    assert 'infisical_events_kubernetes_request_duration_seconds_count{verb="GET"} 2.0' in text
+
+
+async def test_watches_are_counted() -> None:
+    """By the head of their response, while they are open."""
+    metrics = Metrics()
+    async with reached(always(answer(403, {})), metrics=metrics.kubernetes_requests) as (kube, _):
+        with pytest.raises(ForbiddenError):
+            await anext(kube.watch("/watched", "", b""))
+    assert 'requests_total{code="403",verb="WATCH"} 1.0' in metrics.render().decode()

@@ -1,7 +1,8 @@
 """Pure decisions: no I/O, no clock, no framework. Values go in, values come out.
 
 Single modules: `subscriptions` (object keys and stored subscriptions), `credentials` (what a login needs),
-`reconcile_schedule` (when the next reconcile is due), `interruptible` (long computations in steps).
+`reconcile_schedule` (when the next reconcile is due), `interruptible` (long computations in steps),
+`request_metrics` (where those who send requests count them).
 
 Packages, in the order in which data flows: `paths` (folders, scopes, path globs), `snapshots` (events,
 snapshots, diffs, selectors), `ledger` (accepted state, pending restarts, transitions), `sync` (secret

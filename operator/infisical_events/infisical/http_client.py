@@ -24,6 +24,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 
 from infisical_events.core.egress.address_allowlist import EgressPolicy
+from infisical_events.core.request_metrics import CODES, NO_RESPONSE, RequestMetrics
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import counted
 from infisical_events.infisical.error_responses import error_for
@@ -142,6 +143,7 @@ class NamespaceSharing:
         run_large: Runs large computations.
         keep: Whether this owner may keep the state of so many secrets; 0 forgets it.
         request_client: Opens the client for requests to an address.
+        metrics: Where requests are counted; None counts none.
     """
 
     resolve: Resolve = field(default_factory=lambda: NameResolver().for_namespace(""))
@@ -153,6 +155,7 @@ class NamespaceSharing:
     run_large: RunLarge = _run_at_once
     keep: Callable[[int, int], bool] = lambda _owner, _count: True
     request_client: RequestClient = field(default_factory=lambda: partial(SharedClients().opened, ""))
+    metrics: RequestMetrics | None = None
 
 
 def new_client(
@@ -172,9 +175,12 @@ def new_client(
     transport = PacedTransport(transport, sharing.pace)
     if most_requests:
         transport = LimitedTransport(transport, most_requests)
+    transport = BackoffTransport(transport, sharing.backoffs)
+    if sharing.metrics:
+        transport = MeasuredTransport(transport, sharing.metrics)
     return httpx.AsyncClient(
         base_url=address,
-        transport=BackoffTransport(transport, sharing.backoffs),
+        transport=transport,
         timeout=TIMEOUT,
         follow_redirects=False,
         headers={
@@ -182,6 +188,34 @@ def new_client(
             "Accept-Encoding": ACCEPT_ENCODING,
         },
     )
+
+
+class MeasuredTransport(httpx.AsyncBaseTransport):
+    """A transport that counts each request that was sent, and the seconds until the head of its response."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, metrics: RequestMetrics) -> None:
+        self._transport = transport
+        self._metrics = metrics
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """As the transport below; its own errors are of requests that were not sent."""
+        begun, code = asyncio.get_running_loop().time(), NO_RESPONSE
+        try:
+            response = await self._transport.handle_async_request(request)
+            code = CODES.get(response.status_code, NO_RESPONSE)
+        except InfisicalError:
+            code = ""
+            raise
+        finally:
+            if code:
+                self._metrics.total.labels(request.method, code).inc()
+                seconds = asyncio.get_running_loop().time() - begun
+                self._metrics.seconds.labels(request.method).observe(seconds)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
 
 
 async def request_json(

@@ -12,6 +12,7 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from infisical_events.core.request_metrics import RequestMetrics
 from infisical_events.kube.http.api_client import DEFAULT_TIMEOUT, KubeApi
 from infisical_events.kube.kubernetes_errors import KubernetesError
 
@@ -142,18 +143,23 @@ async def load_connection(access: ClusterAccess) -> Connection:
 
 @asynccontextmanager
 async def open_kube_api(
-    access: ClusterAccess, user_agent: str, seconds: float = DEFAULT_TIMEOUT, connections: int = 100
+    access: ClusterAccess,
+    user_agent: str,
+    seconds: float = DEFAULT_TIMEOUT,
+    connections: int = 100,
+    metrics: RequestMetrics | None = None,
 ) -> AsyncIterator[KubeApi]:
     """The API server; leaving the context closes its connections.
 
-    `seconds` is the time-out of one request, `connections` how many there are at once.
+    `seconds` is the time-out of one request, `connections` how many there are at once; `metrics` counts the
+    requests.
 
     Raises:
         KubernetesError: there is no usable configuration.
     """
     clients = _Clients(access, user_agent, await _opened_client(access, user_agent, connections), connections)
     try:
-        yield KubeApi(clients.current, seconds, clients.renewed)
+        yield KubeApi(clients.current, seconds, clients.renewed, metrics)
     finally:
         await clients.close()
 

@@ -10,5 +10,6 @@ compare-and-swap; `limits` bounds rates and concurrency over all subscriptions.
 
 Single modules: `ports` are the interfaces to the cluster and to Infisical; `subscription_context` is what the
 parts of one subscription share; `backoff` is the time between two attempts; `tasks` runs coroutines together;
-`clock` reads the wall clock; `metrics` are the Prometheus series.
+`clock` reads the wall clock; `metrics` are the Prometheus series, and `condition_collector` those of the
+conditions.
 """

@@ -1,15 +1,38 @@
-"""Prometheus metrics on a registry of their own; `docs/metrics.md` explains each."""
+"""Prometheus metrics on a registry of their own; `docs/metrics.md` explains each.
 
-from collections.abc import Mapping
+What tenants can make many of, such as hosts, paths and projects, is no label. Histograms are of the process:
+a series for each bucket and subscription would be too many.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import TypeVar, cast
+from importlib.metadata import version
+from typing import Final, TypeVar, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from infisical_events.api.specs import EventType
+from infisical_events.core.request_metrics import RequestMetrics
 from infisical_events.core.restarts.pending_summary import PendingCount
 from infisical_events.core.subscriptions import SubscriptionKey
+from infisical_events.runtime.condition_collector import ConditionCollector, ReadConditions
+
+_REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_DETECTION_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_RESTART_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
+_ROLLOUT_BUCKETS: Final = (5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
+"""Upper bounds in seconds."""
 
 Kind = TypeVar("Kind", Counter, Gauge)
 
@@ -26,7 +49,11 @@ class Metrics:
     """All series; those of a subscription are removed with it."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # theirs
         self.registry = CollectorRegistry()
+        self._of_process(Gauge, "build_info", "1, with the version of the operator.", "version").labels(
+            version("infisical-events")
+        ).set(1)
         self._subscriptions = self._of_process(
             Gauge, "subscriptions", "Subscriptions that this replica serves."
         )
@@ -50,6 +77,43 @@ class Metrics:
             "watch_lag_seconds",
             "Seconds for which the watch has not delivered an object that a list shows.",
         )
+        self._budget_used = self._of_process(
+            Gauge,
+            "budget_used",
+            "Restarts of the last minute, and workloads that roll out, of this replica.",
+            "budget",
+        )
+        self._budget_limit = self._of_process(
+            Gauge, "budget_limit", "This replica's part of each bound; absent without one.", "budget"
+        )
+        self._of_process(
+            Gauge, "project_streams", "Open streams of this replica to the project that has most of them."
+        ).set_function(self._most_streams)
+        self._skips = self._of_process(
+            Counter,
+            "skipped_changes",
+            "Changes and events that led to no pending restart after a read, by reason.",
+            "reason",
+        )
+        self._detection = self._histogram(
+            "detection_latency_seconds",
+            "Seconds from the first event of a change to its pending restart.",
+            _DETECTION_BUCKETS,
+        )
+        self._restart_latency = self._histogram(
+            "restart_latency_seconds",
+            "Seconds from the pending restart to the patch of the workload.",
+            _RESTART_BUCKETS,
+        )
+        self._rollout_duration = self._histogram(
+            "rollout_duration_seconds",
+            "Seconds from the restart of a workload to the good end of its rollout.",
+            _ROLLOUT_BUCKETS,
+        )
+        self.infisical_requests = self._requests("infisical", "method", "Requests to Infisical")
+        self.kubernetes_requests = self._requests("kubernetes", "verb", "Requests to the API server")
+        self._conditions = ConditionCollector()
+        self.registry.register(self._conditions)
         self._connected = self._of_subscription(
             Gauge, "stream_connected", "1 while the event stream is open."
         )
@@ -100,14 +164,68 @@ class Metrics:
         )
         self._of_subscriptions: dict[_Name, dict[_Place, Counter | Gauge]] = {}
         """The series of each subscription."""
+        self._streams: dict[_Name, tuple[str, str]] = {}
+        """The address and project of each open stream."""
+        self._samplers: list[Callable[[], None]] = []
 
     def _of_process(self, kind: type[Kind], name: str, documentation: str, *labels: str) -> Kind:
         """A metric of the process."""
         return kind(f"infisical_events_{name}", documentation, labels, registry=self.registry)
 
+    def _histogram(
+        self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        """A histogram of the process, in seconds."""
+        full_name = f"infisical_events_{name}"
+        return Histogram(full_name, documentation, labels, registry=self.registry, buckets=buckets)
+
+    def _requests(self, server: str, method: str, what: str) -> RequestMetrics:
+        """Requests to a server by method and code, and their seconds by method."""
+        name = f"{server}_request"
+        total = self._of_process(Counter, f"{name}s", f"{what}, by {method} and code.", method, "code")
+        documentation = f"Seconds of {what[0].lower()}{what[1:]}, by {method}."
+        seconds = self._histogram(f"{name}_duration_seconds", documentation, _REQUEST_BUCKETS, method)
+        return RequestMetrics(total, seconds)
+
     def _of_subscription(self, kind: type[Kind], name: str, documentation: str, *labels: str) -> Kind:
         """A metric of each subscription, whose series are removed with it."""
         return self._of_process(kind, name, documentation, *_BY_SUBSCRIPTION, *labels)
+
+    def add_process_collectors(self) -> None:
+        """Expose the memory, processor time and file descriptors of the process, and its Python."""
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+    def add_sampler(self, sample: Callable[[], None]) -> None:
+        """Call a function before each rendering, in the event loop."""
+        self._samplers.append(sample)
+
+    def sample(self) -> None:
+        """Set what is only set for a scrape; to be called in the event loop, before `render`."""
+        for sample in self._samplers:
+            sample()
+
+    def set_budget(self, budget: str, used: int, limit: int) -> None:
+        """Set what is used of a budget of this replica, and the limit; 0 is no limit."""
+        self._budget_used.labels(budget).set(used)
+        if limit:
+            self._budget_limit.labels(budget).set(limit)
+
+    def observe_detection(self, seconds: float) -> None:
+        """Record the seconds from the first event of a change to its pending restart."""
+        self._detection.observe(max(0.0, seconds))
+
+    def observe_restart(self, seconds: float) -> None:
+        """Record the seconds from a pending restart to the patch of its workload."""
+        self._restart_latency.observe(max(0.0, seconds))
+
+    def observe_rollout(self, seconds: float) -> None:
+        """Record the seconds from a restart to the good end of its rollout."""
+        self._rollout_duration.observe(max(0.0, seconds))
+
+    def count_skipped_change(self, reason: str) -> None:
+        """Count a change that was read, or an event whose change was not found, without a restart."""
+        self._skips.labels(reason).inc()
 
     def set_subscriptions(self, count: int) -> None:
         """Set the number of subscriptions that have a task."""
@@ -140,13 +258,19 @@ class Metrics:
         """Set the seconds for which the watch has not delivered a listed object; 0 when it has all."""
         self._watch_lag.set(seconds)
 
-    def stream_connected(self, key: SubscriptionKey) -> None:
-        """Record that the stream is open."""
+    def stream_connected(self, key: SubscriptionKey, project: tuple[str, str] = ("", "")) -> None:
+        """Record that the stream is open; `project` is its address and its name or id there."""
         self._series(self._connected, key).set(1)
+        self._streams[_name_of(key)] = project
 
     def stream_disconnected(self, key: SubscriptionKey) -> None:
         """Record that the stream is closed."""
         self._series(self._connected, key).set(0)
+        self._streams.pop(_name_of(key), None)
+
+    def _most_streams(self) -> float:
+        """The streams of the project with most of them; called in another thread."""
+        return max(Tally(self._streams.copy().values()).values(), default=0)
 
     def stream_reconnected(self, key: SubscriptionKey) -> None:
         """Count a stream that was opened after one was lost."""
@@ -183,8 +307,18 @@ class Metrics:
             self._series(self._pending, key, reason).set(each.count)
             self._series(self._oldest_pending, key, reason).set(each.since.timestamp())
 
+    def watch_conditions(self, key: SubscriptionKey, read: ReadConditions) -> None:
+        """Expose the conditions that a function returns, until the subscription is forgotten."""
+        self._conditions.add(key.namespace, key.name, read)
+
     def forget(self, key: SubscriptionKey) -> None:
         """Remove all series of a deleted subscription."""
+        self._conditions.remove(key.namespace, key.name)
+        self.forget_activity(key)
+
+    def forget_activity(self, key: SubscriptionKey) -> None:
+        """Remove all series but the conditions of a subscription that is not served."""
+        self._streams.pop(_name_of(key), None)
         for metric, labels in self._of_subscriptions.pop(_name_of(key), {}):
             metric.remove(*labels)
 

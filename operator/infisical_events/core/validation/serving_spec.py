@@ -20,6 +20,11 @@ class ServingSpec:
     address: str
     selectors: tuple[Selector, ...]
 
+    @property
+    def project(self) -> str:
+        """The project as the spec names it: by its slug or by its id."""
+        return self.spec.project_slug or self.spec.project_id or ""
+
 
 @dataclass(frozen=True, slots=True)
 class NotServable:

@@ -5,9 +5,9 @@ configuration and authentication are used unchanged.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.client.rest import RESTResponse
 
 from infisical_events.api.resources import FIELD_MANAGER
+from infisical_events.core.request_metrics import CODES, NO_RESPONSE, RequestMetrics
 from infisical_events.core.status.text import counted
 from infisical_events.kube.http.api_requests import (
     APPLY_PATCH,
@@ -72,14 +73,26 @@ class _LargeResponseError(KubernetesError):
     """The response has more bytes than are read."""
 
 
+@dataclass(slots=True)
+class _Measured:
+    """The status of the response to a request; 0 without one."""
+
+    status: int = 0
+
+
 class KubeApi:
     """The API server, with the verbs that the operator uses.
 
     A request with a 401 response had no effect, so it is sent once more if `renewed` returns another client.
+    `metrics` counts each request that is sent, if it is not None.
     """
 
     def __init__(
-        self, client: ApiClient, timeout: float = DEFAULT_TIMEOUT, renewed: Renewal = _never_renewed
+        self,
+        client: ApiClient,
+        timeout: float = DEFAULT_TIMEOUT,
+        renewed: Renewal = _never_renewed,
+        metrics: RequestMetrics | None = None,
     ) -> None:
         self._client = client
         self._timeout = timeout
@@ -88,6 +101,7 @@ class KubeApi:
         # in one iteration.
         self._client_timeout = aiohttp.ClientTimeout(total=None, connect=timeout / 3)
         self._renewed = renewed
+        self._metrics = metrics
         self._large = asyncio.Semaphore(_MOST_LARGE)
         self._reading: dict[str, asyncio.Task[JSONObject]] = {}
         self._page_sizes: dict[str, int] = {}
@@ -241,8 +255,10 @@ class KubeApi:
         client = self._client
         serialized = await prepared(client, request)
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await client.call_api(*serialized, _request_timeout=_WATCH_TIMEOUT)
+            with self._measured(request) as measured:
+                async with asyncio.timeout(self._timeout):
+                    response = await client.call_api(*serialized, _request_timeout=_WATCH_TIMEOUT)
+                measured.status = response.status
             try:
                 await self._check_watch(client, response)
                 async for line in response.response.content:
@@ -286,14 +302,29 @@ class KubeApi:
     ) -> JSONObject:
         serialized = await prepared(client, request)
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await client.call_api(*serialized, _request_timeout=self._client_timeout)
-                data = await self._read(permits, response.response, most)
+            with self._measured(request) as measured:
+                async with asyncio.timeout(self._timeout):
+                    response = await client.call_api(*serialized, _request_timeout=self._client_timeout)
+                    measured.status = response.status
+                    data = await self._read(permits, response.response, most)
         except (aiohttp.ClientError, OSError, ApiException) as error:
             raise UnknownOutcomeError(f"no response from the API server ({type(error).__name__})") from None
         except ValueError as error:  # a token or an address with characters that no request can have
             raise request_error(error) from None
         return decoded(response.status, data, request.accept)
+
+    @contextmanager
+    def _measured(self, request: Request) -> Iterator[_Measured]:
+        """Count the request of the block when the block ends, with its seconds."""
+        now = asyncio.get_running_loop().time
+        measured, begun = _Measured(), now()
+        try:
+            yield measured
+        finally:
+            if self._metrics:
+                code = CODES.get(measured.status, NO_RESPONSE)
+                self._metrics.total.labels(request.verb, code).inc()
+                self._metrics.seconds.labels(request.verb).observe(now() - begun)
 
     async def _read(self, permits: AsyncExitStack, response: aiohttp.ClientResponse, most: int) -> bytes:
         parts, size = [], 0

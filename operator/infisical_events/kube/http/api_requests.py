@@ -44,6 +44,13 @@ class Request:
     accept: str = JSON
     content_type: str = JSON
 
+    @property
+    def verb(self) -> str:
+        """The method, but `LIST` and `WATCH` for those reads, as in the API server's own metrics."""
+        if "watch" in self.query:
+            return "WATCH"
+        return "LIST" if "limit" in self.query else self.method
+
 
 async def prepared(client: ApiClient, request: Request) -> RequestSerialized:
     """The request with its credentials, which may be read from a file for each request."""

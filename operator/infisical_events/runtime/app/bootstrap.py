@@ -19,6 +19,7 @@ from infisical_events.api.resources import FIELD_MANAGER, WORKLOAD_KINDS
 from infisical_events.api.specs import Spec
 from infisical_events.core.credentials import CredentialsSource
 from infisical_events.core.egress.address_allowlist import EgressPolicy
+from infisical_events.core.request_metrics import RequestMetrics
 from infisical_events.core.sharding.election import Elector, LeaseNames, LeaseTiming, Replica
 from infisical_events.core.sync.value_digests import DigestPurpose, derived_source
 from infisical_events.infisical.http_client import NamespaceSharing, Permit
@@ -93,16 +94,20 @@ async def run(settings: Settings) -> None:
         BindError: the HTTP address cannot be bound.
     """
     metrics, flags = Metrics(), _Flags()
+    metrics.add_process_collectors()
+    requests = metrics.kubernetes_requests
     tune_garbage_collector()
     quiet_kopf()
     _stop_by_signals(flags.stop)
     timing = LeaseTiming(settings.lease_duration)
     async with (
-        open_kube_api(settings.access, FIELD_MANAGER) as kube,
+        open_kube_api(settings.access, FIELD_MANAGER, metrics=requests) as kube,
         # A separate client: a renewal must not queue behind the requests of hundreds of subscriptions.
-        open_kube_api(settings.access, FIELD_MANAGER, timing.answer) as lease_api,
+        open_kube_api(settings.access, FIELD_MANAGER, timing.answer, metrics=requests) as lease_api,
         # And another one, whose connections are all in use for as long as the watches are open.
-        open_kube_api(settings.access, FIELD_MANAGER, connections=_watches(settings)) as watch_api,
+        open_kube_api(
+            settings.access, FIELD_MANAGER, connections=_watches(settings), metrics=requests
+        ) as watch_api,
     ):
         dependencies = _dependencies(settings, kube, metrics)
         supervisor = Supervisor(dependencies, settings.namespaces, settings.shards, held=())
@@ -115,6 +120,7 @@ async def run(settings: Settings) -> None:
         )
         lease_manager = _lease_manager(settings, timing, lease_api, supervisor, metrics)
         dependencies.budget.share = lambda: lease_manager.share
+        metrics.add_sampler(partial(_sample_budget, metrics, dependencies.budget))
         health = Health(
             is_alive=lambda: not flags.unwatched.is_set(),
             is_ready=lambda: flags.ready.is_set() and lease_manager.has_read_leases,
@@ -135,6 +141,11 @@ async def run(settings: Settings) -> None:
     log.info("operator stopped")
 
 
+def _sample_budget(metrics: Metrics, budget: RestartBudget) -> None:
+    for name, usage in (("restarts", budget.restarts), ("rollouts", budget.rollouts)):
+        metrics.set_budget(name, usage.used, usage.limit)
+
+
 def _watches(settings: Settings) -> int:
     """How many watches of workloads are open at once."""
     return len(WORKLOAD_KINDS) * max(1, len(settings.namespaces))
@@ -145,7 +156,9 @@ def _dependencies(settings: Settings, kube: KubeApi, metrics: Metrics) -> Depend
     scheduler, quarantine = CooperativeScheduler(), Quarantine(_quarantine_file(settings))
     return Dependencies(
         cluster=KubeCluster(kube, utc_now, settings.digest_key_secret),
-        open_infisical=infisical_opener(keys, settings.egress, scheduler, quarantine),
+        open_infisical=infisical_opener(
+            keys, settings.egress, scheduler, quarantine, metrics.infisical_requests
+        ),
         scheduler=scheduler,
         quarantine=quarantine,
         digest_key=keys.current,
@@ -189,6 +202,7 @@ def infisical_opener(
     egress: EgressPolicy,
     scheduler: CooperativeScheduler,
     quarantine: Quarantine | None = None,
+    metrics: RequestMetrics | None = None,
 ) -> InfisicalOpener:
     """A function that opens sessions with the real HTTP client and the real clock."""
     quarantine = quarantine or Quarantine()
@@ -209,6 +223,7 @@ def infisical_opener(
             event_permit=partial(memory.event, namespace),
             run_large=partial(scheduler.run_large, namespace),
             keep=partial(quota.keep, namespace),
+            metrics=metrics,
         )
         digest_key = derived_source(keys.current, namespace, DigestPurpose.LISTED_VALUE)
         shared = SessionDependencies(guard, digest_key, egress, sharing)

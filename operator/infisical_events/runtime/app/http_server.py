@@ -87,6 +87,7 @@ async def http_server(host: str, port: int, metrics: Metrics, health: Health) ->
         return await handler(request)
 
     async def rendered() -> bytes:
+        metrics.sample()
         return await asyncio.get_running_loop().run_in_executor(renderer, metrics.render)
 
     # A thread of its own: whatever keeps the threads of others busy does not blind the monitoring.

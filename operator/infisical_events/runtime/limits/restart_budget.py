@@ -25,6 +25,14 @@ class _Made:
     workload: str
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetUsage:
+    """What of one bound is used in this process; a limit of 0 is no bound."""
+
+    used: int
+    limit: int
+
+
 @dataclass(kw_only=True, slots=True)
 class RestartBudget:
     """Restarts per minute and workloads rolling out at a time, over all subscriptions; 0 is no bound.
@@ -43,8 +51,7 @@ class RestartBudget:
 
     def try_acquire(self, subscription: SubscriptionKey, workload: str) -> bool:
         """Whether one more restart may be made now; it then counts, and as rolling until `set_rolling`."""
-        while self._made and self._made[0].moment <= self.now() - _MINUTE:
-            self._made.popleft()
+        self._forget_old()
         namespace = subscription.namespace
         made = sum(each.namespace == namespace for each in self._made)
         if self.per_minute and not self._admits(made, self._part(self.per_minute) - len(self._made)):
@@ -65,6 +72,22 @@ class RestartBudget:
             self._rolling[subscription] = workloads
         else:
             self._rolling.pop(subscription, None)
+
+    @property
+    def restarts(self) -> BudgetUsage:
+        """The restarts of the last minute, and this process's part of the bound."""
+        self._forget_old()
+        return BudgetUsage(len(self._made), self.per_minute and self._part(self.per_minute))
+
+    @property
+    def rollouts(self) -> BudgetUsage:
+        """The workloads that roll out now, and this process's part of the bound."""
+        rolling = frozenset[str]().union(*self._rolling.values())
+        return BudgetUsage(len(rolling), self.most_rolling and self._part(self.most_rolling))
+
+    def _forget_old(self) -> None:
+        while self._made and self._made[0].moment <= self.now() - _MINUTE:
+            self._made.popleft()
 
     def _may_roll(self, namespace: str, workload: str) -> bool:
         everywhere = frozenset[str]().union(*self._rolling.values())

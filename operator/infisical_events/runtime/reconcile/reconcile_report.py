@@ -95,6 +95,7 @@ class ReconcileReporter:
         """Report on a read that succeeded."""
         await self.reporter.mark_authenticated()
         self._record_handled(report.handled)
+        self._observe_detection(report)
         await self._report_missed(report)
         await self._report_invalid_annotations(report.workloads)
         if report.is_full:
@@ -189,6 +190,14 @@ class ReconcileReporter:
 
     # -- its changes ----------------------------------------------------------------------------------
 
+    def _observe_detection(self, report: ReadReport) -> None:
+        """The time from the first event to the pending restarts that the read added, if it has both."""
+        unshown = frozenset(report.unshown)
+        events = [event.received_at for event in report.received if event not in unshown]
+        found = [pending.since for pending in report.ledger.pending if pending.seq == report.ledger.seq]
+        if events and found and report.selected:
+            self.context.metrics.observe_detection((max(found) - min(events)).total_seconds())
+
     async def _report_missed(self, report: ReadReport) -> None:
         """Changes for which no event was received."""
         missed = without_event(report.selected, report.received)
@@ -203,16 +212,19 @@ class ReconcileReporter:
         """The workloads of the namespace, as they were listed before a baseline."""
         self.reporter.record_workloads(listed, self.context.key.name)
 
+    def _skip(self, reason: Reason, message: str) -> None:
+        """Record and count why what was read leads to no restart."""
+        self.reporter.record_skip(reason, message)
+        self.context.metrics.count_skipped_change(reason)
+
     def report_not_selected(self, changes: tuple[Change, ...], reason: Reason) -> None:
         """The spec selects none of the changes."""
-        self.reporter.record_skip(
-            reason, f"Detected a change that spec.events does not select: {summarize(changes)}."
-        )
+        self._skip(reason, f"Detected a change that spec.events does not select: {summarize(changes)}.")
 
     def report_no_workload(self, selected: MatchedChanges) -> None:
         """The changes affect no workload."""
         changes = (*selected.changes, *(event.change for event in selected.import_events))
-        self.reporter.record_skip(
+        self._skip(
             Reason.NO_MATCHING_WORKLOAD,
             f"No workload matches {summarize(changes)}: annotate a {_KINDS} of this namespace with "
             'events.infisical.com/auto-reload: "true" (or with the name of this subscription).',
@@ -224,7 +236,7 @@ class ReconcileReporter:
         given_up = [entry for entry in report.received if entry not in unshown and entry.event.keys]
         if given_up and not (report.changes or report.same_values):
             event = given_up[-1].event
-            self.reporter.record_skip(
+            self._skip(
                 Reason.NO_CHANGE_FOUND,
                 f"Received {event.type} in {event.folder}; no change since the last restart was found.",
             )
@@ -232,7 +244,7 @@ class ReconcileReporter:
     def _report_renamed(self, renamed: Iterable[tuple[Partition, Partition]]) -> None:
         """Folders or imports have another name, and the secrets that they had."""
         for old, new in renamed:
-            self.reporter.record_skip(
+            self._skip(
                 Reason.NO_CHANGE_FOUND,
                 f"{old.source or old.folder} was renamed to {new.source or new.folder}: the same secrets.",
             )
@@ -241,7 +253,7 @@ class ReconcileReporter:
         """Secrets have new versions with the values that they had."""
         if changes:
             message = f"A new version has the same value: {summarize(changes)}."
-            self.reporter.record_skip(Reason.NO_DATA_CHANGE, message)
+            self._skip(Reason.NO_DATA_CHANGE, message)
 
     def report_dry_run(self, ledger: Ledger) -> None:
         """The restarts that are not made in a dry run."""

@@ -23,6 +23,7 @@ from infisical_events.core.sync.sync_state import SyncState
 from infisical_events.core.workloads.rollout_progress import OBSTACLES
 from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from infisical_events.kube.kubernetes_errors import KubernetesError
+from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.status.reporter import Reporter
 
@@ -46,6 +47,7 @@ class RestartReporter:
     Attributes:
         reporter: Writes conditions, Events and skips.
         metrics: The process's metrics.
+        clock: The wall clock.
         last_reported: By the workload's uid, the pending restart (its seq) and its last reported reason.
         unanswered: Pending restarts (uid and seq) whose patch had no response once; twice is reported.
         blocked: Rollouts (uid and seq) that were reported as blocked.
@@ -54,6 +56,7 @@ class RestartReporter:
 
     reporter: Reporter
     metrics: Metrics
+    clock: Clock
     last_reported: dict[str, tuple[int, Reason]] = field(default_factory=dict)
     unanswered: set[tuple[str, int]] = field(default_factory=set)
     blocked: set[tuple[str, int]] = field(default_factory=set)
@@ -202,6 +205,8 @@ class RestartReporter:
         rollout = update.rollout
         name = object_name(rollout.kind, rollout.name)
         self.metrics.count_workload_result(self.reporter.key, result)
+        if result is Reason.ROLLED_OUT:
+            self.metrics.observe_rollout((self.clock() - rollout.begun_at).total_seconds())
         self.reporter.record_rollout_end(rollout.kind, rollout.name, result)
         fields = {"workload": name, "reason": result, "revision": self._revision(rollout.seq)}
         log.info("rollout ended", extra=self.reporter.extra | fields)

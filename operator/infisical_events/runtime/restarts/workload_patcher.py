@@ -13,6 +13,7 @@ from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.kube.kubernetes_errors import ConflictError, KubernetesError, UnknownOutcomeError
 from infisical_events.runtime.clock import Clock
 from infisical_events.runtime.limits.restart_budget import RestartBudget
+from infisical_events.runtime.metrics import Metrics
 from infisical_events.runtime.ports import Cluster
 
 _STRIPPED = (
@@ -29,6 +30,7 @@ class WorkloadPatcher:
     key: SubscriptionKey
     budget: RestartBudget
     clock: Clock
+    metrics: Metrics
 
     async def record(self, decision: RestartDecision) -> RestartOutcome:
         """The outcome of a decision that restarts nothing; a covered restart is recorded on its workload."""
@@ -63,6 +65,8 @@ class WorkloadPatcher:
             return RestartOutcome(decision, Reason.RESTART_FAILED, str(error), is_unanswered=True)
         except KubernetesError as error:
             return RestartOutcome(decision, Reason.RESTART_FAILED, str(error))
+        if pending.unconfirmed is None:  # another one may have waited for its Secret since the first restart
+            self.metrics.observe_restart((self.clock() - pending.since).total_seconds())
         if workload.kind.restarting is Restarting.BY_TEMPLATE:
             revision = template_annotations.get(revision_key(key.name), "")
             if revision != cause.revision:

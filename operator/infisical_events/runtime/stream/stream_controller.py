@@ -72,6 +72,8 @@ class StreamController:
     """Set when the first stream is open, or could not be opened."""
     received: int = 0
     """Events received since the process began: the number of an event in log lines."""
+    project: tuple[str, str] = ("", "")
+    """The address of Infisical, and the project there."""
     _disconnected_at: float = field(default=0.0, init=False)
     _triggered_at: float = field(default=-math.inf, init=False)
     _has_connected: bool = field(default=False, init=False)
@@ -118,7 +120,7 @@ class StreamController:
     async def _connected(self) -> None:
         self._count_blind_seconds()
         self.reporter.mark_connected()
-        self.context.metrics.stream_connected(self.context.key)
+        self.context.metrics.stream_connected(self.context.key, self.project)
         if self._has_connected:
             self.context.metrics.stream_reconnected(self.context.key)
         self._has_connected = True

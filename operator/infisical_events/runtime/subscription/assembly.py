@@ -64,6 +64,7 @@ def loaded_from(
     """What continues from the stored status and ledger."""
     context = dependencies.context_of(key)
     status = StatusBuilder(stored.status, stored.generation, context.clock)
+    context.metrics.watch_conditions(key, lambda: status.conditions)
     return LoadedSubscription(
         context=context,
         status=status,
@@ -125,6 +126,7 @@ class _Assembly:
             reporter=self.loaded.reporter,
             limiter=self.dependencies.reconnect_limiters.for_address(self.serving.address),
             attempted=self.stream_attempted,
+            project=(self.serving.address, self.serving.project),
         )
 
     def status_flusher(self, started: asyncio.Event) -> StatusFlusher:
@@ -217,6 +219,7 @@ class _Assembly:
         return RestartReporter(
             reporter=loaded.reporter,
             metrics=loaded.context.metrics,
+            clock=loaded.context.clock,
             last_reported=reported_reasons(loaded.status.render().workloads, pending),
         )
 
@@ -230,7 +233,9 @@ class _Assembly:
             store=self.loaded.store,
             lister=lister,
             gatherer=Gatherer(cluster=cluster, key=key, sync_coordinator=sync_coordinator, clock=clock),
-            patcher=WorkloadPatcher(cluster=cluster, key=key, budget=budget, clock=clock),
+            patcher=WorkloadPatcher(
+                cluster=cluster, key=key, budget=budget, clock=clock, metrics=context.metrics
+            ),
             tracker=RolloutTracker(
                 cluster=cluster, key=key, clock=clock, on_reverted=spec.rollout.on_reverted
             ),

@@ -100,6 +100,8 @@ class SubscriptionRunner:
         del stored  # this task may go on for months
         if isinstance(serving, NotServable):
             await self._mark_inactive(loaded, serving)
+            conditions = loaded.status.conditions
+            self.dependencies.metrics.watch_conditions(self.key, lambda: conditions)
             del loaded
             await self._wait_for_new_spec()
         else:
@@ -112,7 +114,7 @@ class SubscriptionRunner:
         if slots.locked():
             await self._mark_inactive(loaded, too_many_subscriptions(limits.most))
         async with slots:
-            loaded.reporter.mark_starting(serving.spec.project_slug or serving.spec.project_id or "")
+            loaded.reporter.mark_starting(serving.project)
             await serve(loaded, serving, self.dependencies, self.user_requests, self.started)
 
     def _forget_rollouts(self) -> None:
@@ -125,8 +127,9 @@ class SubscriptionRunner:
     async def _mark_inactive(self, loaded: LoadedSubscription, cause: NotServable) -> None:
         self._forget_rollouts()
         loaded.reporter.mark_inactive(cause.condition)
+        # Reads that stop must not raise an alert of their own: the conditions say why they do.
+        self.dependencies.metrics.forget_activity(self.key)
         if cause.reason is Reason.SUSPENDED:
-            self.dependencies.metrics.forget(self.key)  # reads that stop on purpose must not raise an alert
             loaded.reporter.update_condition(
                 ConditionType.SUSPENDED, ok=True, reason=cause.reason, message=cause.message
             )

@@ -5,7 +5,9 @@ import kopf
 import pytest
 from kopf._cogs.clients.errors import APINotFoundError  # noqa: TID251 - kopf has no public name for it
 
-from infisical_events.runtime.app.bootstrap import _is_cut_off
+from infisical_events.runtime.app.bootstrap import _is_cut_off, _sample_budget
+from infisical_events.runtime.limits.restart_budget import RestartBudget
+from infisical_events.runtime.metrics import Metrics
 
 
 async def _ended(error: Exception | None) -> None:
@@ -40,3 +42,15 @@ async def test_defect() -> None:
     """A defect is raised."""
     with pytest.raises(ZeroDivisionError):
         await _is_cut_off(_ended(ZeroDivisionError()))
+
+
+def test_budgets_are_sampled() -> None:
+    """Both budgets, and the limit of the one that has a limit."""
+    metrics = Metrics()
+    _sample_budget(metrics, RestartBudget(per_minute=4, now=lambda: 0.0))
+    text = metrics.render().decode()
+    assert [line for line in text.splitlines() if line.startswith("infisical_events_budget")] == [
+        'infisical_events_budget_used{budget="restarts"} 0.0',
+        'infisical_events_budget_used{budget="rollouts"} 0.0',
+        'infisical_events_budget_limit{budget="restarts"} 4.0',
+    ]

@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_events.core.subscriptions import SubscriptionKey
-from infisical_events.runtime.limits.restart_budget import RestartBudget
+from infisical_events.runtime.limits.restart_budget import BudgetUsage, RestartBudget
 
 A_X = SubscriptionKey("a", "x", "1")
 B_Y = SubscriptionKey("b", "y", "2")
@@ -105,3 +105,22 @@ async def test_share() -> None:
     for share, made in ((1.0, 8), (0.5, 4), (0.01, 1), (0.0, 1)):
         budget = RestartBudget(per_minute=8, is_shared=False, share=lambda share=share: share)  # type: ignore[misc] # a default
         assert sum(budget.try_acquire(A_X, str(number)) for number in range(20)) == made
+
+
+def test_usage(clock: Clock) -> None:
+    """What of each bound is used, of the part that this process has; old restarts do not count."""
+    budget = RestartBudget(per_minute=10, most_rolling=4, share=lambda: 0.5, now=clock)
+    taken(budget, "1")
+    clock.now += 30
+    taken(budget, "2")
+    assert (budget.restarts, budget.rollouts) == (BudgetUsage(2, 5), BudgetUsage(2, 2))
+    clock.now += 30
+    budget.set_rolling(A_X, frozenset())
+    assert (budget.restarts, budget.rollouts) == (BudgetUsage(1, 5), BudgetUsage(0, 2))
+
+
+def test_usage_without_bounds(clock: Clock) -> None:
+    """A bound of 0 is none."""
+    budget = RestartBudget(now=clock)
+    taken(budget, "1")
+    assert (budget.restarts, budget.rollouts) == (BudgetUsage(1, 0), BudgetUsage(1, 0))

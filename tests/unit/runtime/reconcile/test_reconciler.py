@@ -111,9 +111,11 @@ class Team:
             store=record,
             lister=lister,
             gatherer=Gatherer(cluster=cluster, key=self.key, sync_coordinator=sync_coordinator, clock=clock),
-            patcher=WorkloadPatcher(cluster=cluster, key=self.key, budget=RestartBudget(), clock=clock),
+            patcher=WorkloadPatcher(
+                cluster=cluster, key=self.key, budget=RestartBudget(), clock=clock, metrics=metrics
+            ),
             tracker=RolloutTracker(cluster=cluster, key=self.key, clock=clock),
-            reporter=RestartReporter(reporter=reporter, metrics=metrics),
+            reporter=RestartReporter(reporter=reporter, metrics=metrics, clock=clock),
             budget=RestartBudget(),
             clock=clock,
             policy=RestartPolicy(spec.action, on_timeout=spec.resync.on_timeout),

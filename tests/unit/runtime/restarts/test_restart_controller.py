@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from infisical_events.core.subscriptions import SubscriptionKey
 from infisical_events.core.workloads.rollout_progress import RolloutProgress
 from infisical_events.kube.kubernetes_errors import ForbiddenError, KubernetesError
 from infisical_events.runtime.limits.restart_budget import RestartBudget
+from infisical_events.runtime.metrics import Metrics
 from support.builders import (
     CRON_JOB,
     DAEMON_SET,
@@ -57,6 +59,12 @@ class Team(SubscriptionHarness):
         self.cluster.put_source("team", INFISICAL_SECRET, "own", spec=spec, status={})
 
     @property
+    def metrics(self) -> Metrics:
+        """The metrics of the running process."""
+        assert self.runner is not None
+        return self.runner.dependencies.metrics
+
+    @property
     def settled(self) -> str:
         """The reason of condition RestartsComplete."""
         return self.condition("RestartsComplete")[1]
@@ -100,6 +108,57 @@ async def test_a_restart_waits_for_the_secret() -> None:
         (restarted_at,) = team.moments("patch_workload")
         assert 0 < restarted_at - synced_at <= 2.5
         assert (team.results(), team.told) == ([("web", "RolledOut")], ["Restarted"])
+
+
+@in_virtual_time
+async def test_durations_are_measured() -> None:
+    """From the event to the pending restart, to the patch after a sync, and to the end of the rollout."""
+    async with synced_team(debounceSeconds=2) as team:
+        await team.change(20.0)
+        team.sync("new")
+        synced_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(600.0)
+        (restarted_at,) = team.moments("patch_workload")
+        text = team.metrics.render().decode()
+
+    detection = measured(text, "detection_latency_seconds")
+    assert len(detection) == len(measured(text, "restart_latency_seconds")) == 1
+    assert 2.0 <= detection[0] <= 5.0
+    assert measured(text, "restart_latency_seconds")[0] == pytest.approx(
+        20.0 - detection[0] + restarted_at - synced_at, abs=0.5
+    )
+    assert 0 < measured(text, "rollout_duration_seconds")[0] < 600
+
+
+@in_virtual_time
+async def test_a_change_without_a_workload_is_counted() -> None:
+    """By its reason, once; a restart that waits counts as a result of its workload."""
+    async with Team() as team:
+        await team.change()
+        text = team.metrics.render().decode()
+    assert 'infisical_events_skipped_changes_total{reason="NoMatchingWorkload"} 1.0' in text
+
+
+@in_virtual_time
+async def test_a_rejected_restart_keeps_its_reason_in_the_metrics() -> None:
+    """Between two attempts, too: an alert waits for so long before it fires."""
+    async with Team("web") as team:
+        team.cluster.fail("patch_workload", ForbiddenError("not now"), times=1_000)
+        await team.change(30.0)
+        for _ in range(30):
+            found = re.findall(r"_pending_restarts{(.*)} 1.0", team.metrics.render().decode())
+            assert found == ['namespace="team",reason="RestartFailed",subscription="app"']
+            await asyncio.sleep(60.0)
+
+
+def measured(text: str, name: str) -> list[float]:
+    """The sum of the seconds of a histogram in which one duration is; nothing if none or several are."""
+    is_one = f"infisical_events_{name}_count 1.0" in text
+    return (
+        [float(each) for each in re.findall(rf"^infisical_events_{name}_sum (\S+)$", text, re.MULTILINE)]
+        if is_one
+        else []
+    )
 
 
 @in_virtual_time

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import itertools
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,12 @@ class Operator(SupervisorHarness):
     def series(self) -> list[str]:
         """The metrics of subscriptions."""
         return [line for line in self.metrics.render().decode().splitlines() if 'subscription="' in line]
+
+    def series_of_conditions(self, name: str = "app") -> set[tuple[str, str]]:
+        """Type and status of the conditions of a subscription in the metrics."""
+        labels = rf'_condition{{namespace="team",status="(\w+)",subscription="{name}",type="(\w+)"}} 1.0$'
+        found = re.findall(labels, self.metrics.render().decode(), re.MULTILINE)
+        return {(kind, status) for status, kind in found}
 
 
 @in_virtual_time
@@ -322,7 +329,37 @@ async def test_suspended_is_out_of_the_metrics() -> None:
     operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
     operator.supervisor.upsert(key, 2)
     await asyncio.sleep(60.0)
-    assert operator.series() == []
+    assert operator.series_of_conditions() == {("Ready", "True"), ("Suspended", "True")}
+    assert len(operator.series()) == 2
+    await operator.supervisor.close()
+
+
+@in_virtual_time
+async def test_conditions_of_all_subscriptions_are_in_the_metrics() -> None:
+    """What is served, stalled, or beyond the limit of its namespace shows why, and follows its status."""
+    operator = Operator(namespace_slots=NamespaceSlots(1))
+    key = operator.create()
+    await asyncio.sleep(5.0)
+    expected = {("Ready", "True"), ("Authenticated", "True"), ("Streaming", "True"), ("Observed", "True")}
+    assert expected <= operator.series_of_conditions()
+
+    other = operator.create("other")
+    await asyncio.sleep(5.0)
+    assert operator.series_of_conditions("other") == {("Ready", "False")}
+
+    operator.cluster.edit_subscription(key, a_raw_spec(events=[]))
+    operator.supervisor.upsert(key, 2)
+    await asyncio.sleep(60.0)
+    assert operator.series_of_conditions() == {("Ready", "False"), ("Stalled", "True")}
+    assert not [line for line in operator.series() if '"app"' in line and "_condition" not in line]
+    assert ("Ready", "True") in operator.series_of_conditions("other")
+
+    operator.cluster.edit_subscription(key, a_raw_spec(suspend=True))
+    operator.supervisor.upsert(key, 3)
+    operator.supervisor.remove(other.uid)
+    await asyncio.sleep(60.0)
+    assert operator.series_of_conditions() == {("Ready", "True"), ("Suspended", "True")}
+    assert operator.series_of_conditions("other") == set()
     await operator.supervisor.close()
 
 
