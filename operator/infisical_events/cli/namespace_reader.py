@@ -25,11 +25,13 @@ from infisical_events.core.workloads.workload_state import WorkloadState
 from infisical_events.core.workloads.workloads import Workload, WorkloadList
 from infisical_events.kube.discovery import Discovery
 from infisical_events.kube.http.api_client import KubeApi
-from infisical_events.kube.kubernetes_errors import KubernetesError
+from infisical_events.kube.kubernetes_errors import KubernetesError, NotFoundError
 from infisical_events.kube.provider_client import ProviderClient
 from infisical_events.kube.secret_client import SecretClient
 from infisical_events.kube.subscription_client import SubscriptionClient
 from infisical_events.kube.workload_client import WorkloadClient
+
+_NO_CRD = f"the cluster has no CRD of kind {KIND}: install the chart, or apply crds/"
 
 _SHORT_NAMES = {
     "deploy": "Deployment",
@@ -64,8 +66,11 @@ class NamespaceReader:
         self._discovery = Discovery(self.kube)
 
     async def subscriptions(self) -> tuple[SubscriptionView, ...]:
-        """All subscriptions of the namespace; raises KubernetesError."""
-        stored = await SubscriptionClient(self.kube).read_all(self.namespace)
+        """All subscriptions of the namespace, or of all namespaces if it is empty; raises KubernetesError."""
+        try:
+            stored = await SubscriptionClient(self.kube).read_all(self.namespace)
+        except NotFoundError:
+            raise KubernetesError(_NO_CRD) from None
         return tuple(subscription_view_of(key, each) for key, each in stored)
 
     async def workloads(self) -> WorkloadList:
