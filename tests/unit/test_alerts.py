@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,29 +18,11 @@ from infisical_events.core.status.reasons import Reason
 from infisical_events.runtime.condition_collector import LABELS
 from infisical_events.runtime.metrics import Metrics
 from support import charts
+from support.monitoring import DASHBOARD, NOTES, PANELS, QUERIES, RULES, filled_in
 
-FILES = charts.CHART / "files"
-RULES: list[dict[str, Any]] = yaml.safe_load((FILES / "alerts.yaml").read_text())["groups"][0]["rules"]
-DASHBOARD: dict[str, Any] = json.loads((FILES / "dashboard.json").read_text())
-PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 HISTORIES = Path(__file__).parents[1] / "alerts" / "histories.yaml"
-NOTES: list[dict[str, Any]] = DASHBOARD["annotations"]["list"]
-QUERIES = (
-    [rule["expr"] for rule in RULES]
-    + [t["expr"] for panel in PANELS for t in panel["targets"]]
-    + [note["expr"] for note in NOTES]
-)
 TARGETS = {"namespace", "job", "instance", "cluster"}
 """Labels that Prometheus gives to what it scrapes, whatever the metric has itself."""
-VARIABLES = {
-    "$__rate_interval": "5m",
-    "$__range": "6h",
-    "$cluster": ".*",
-    "$job": ".*",
-    "$namespace": ".*",
-    "$subscription": ".*",
-}
-"""What Grafana puts in place of its variables, by example."""
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 """What is added to the name of a metric of a type where it is exposed."""
 
@@ -194,13 +175,6 @@ def test_queries_of_the_dashboard_obey_its_variables() -> None:
         *("cluster", "job", "namespace", "subscription"),
     ]
     assert [each for each in selectors if 'cluster=~"$cluster", job=~"$job"' not in each] == []
-
-
-def filled_in(query: str) -> str:
-    """A query as Grafana sends it."""
-    for variable, value in VARIABLES.items():
-        query = query.replace(variable, value)
-    return query
 
 
 def query_of(title: str) -> str:
