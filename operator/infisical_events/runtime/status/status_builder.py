@@ -5,7 +5,7 @@ operator is taken over from the stored status first.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -178,9 +178,16 @@ class StatusBuilder:
         restarts = sum(result.result != Reason.RESTART_FAILED for result in done)
         reason = Reason.RESTARTED if restarts else Reason.RESTART_FAILED
         action = self._action(changes, reason, done, message)
+        self._supersede(done)
         counters = self._status.counters
         counters = counters.model_copy(update={"restarts": counters.restarts + restarts})
         self._remember(action, counters=counters, **({"last_restart_time": now} if restarts else {}))
+
+    def _supersede(self, done: tuple[WorkloadResult, ...]) -> None:
+        """Workloads are restarted again: the end of their rollouts before is not known any more."""
+        names = {(each.kind, each.name) for each in done if each.result != Reason.RESTART_FAILED}
+        now = self._clock()
+        self._put(history=tuple(_superseded(action, names, now) for action in self._status.history))
 
     def record_dry_run(
         self, changes: tuple[Change, ...], results: Iterable[WorkloadResult], message: str
@@ -283,10 +290,21 @@ def _with_end(action: Acted, kind: str, name: str, result: Reason, now: datetime
     mine = [
         (each.kind, each.name) == (kind, name) and each.result in correctable for each in action.workloads
     ]
+    return _with_result(action, mine, end, now)
+
+
+def _superseded(action: Acted, names: Collection[tuple[str, str]], now: datetime) -> Acted:
+    """The same action with the unfinished rollouts of these workloads replaced by newer ones."""
+    mine = [(each.kind, each.name) in names and each.result in _UNFINISHED for each in action.workloads]
+    return _with_result(action, mine, Reason.ROLLOUT_SUPERSEDED, now)
+
+
+def _with_result(action: Acted, mine: list[bool], result: Reason, now: datetime) -> Acted:
+    """The same action with another result for some of its workloads; the last one completes the action."""
     if not any(mine):
         return action
     workloads = tuple(
-        each.model_copy(update={"result": end}) if is_mine else each
+        each.model_copy(update={"result": result}) if is_mine else each
         for each, is_mine in zip(action.workloads, mine, strict=True)
     )
     is_over = all(each.result != Reason.RESTARTED for each in workloads)

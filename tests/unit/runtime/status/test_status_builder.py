@@ -372,3 +372,18 @@ def test_what_is_pending_is_not_complete(ledger: Ledger, expected: tuple[str, st
     assert (condition.status, condition.reason) == expected
     assert named in condition.message
     assert pending == sum(each is PENDING for each in ledger.pending)
+
+
+def test_a_newer_restart_ends_the_history_of_the_one_before(board: StatusBuilder) -> None:
+    """No entry says for ever that its rollout is going on; other workloads keep theirs."""
+    web, mail = (
+        WorkloadResult(kind="Deployment", name=name, result=Reason.RESTARTED) for name in ("web", "mail")
+    )
+    board.record_action((CHANGE,), [web, mail], "Restarted 2 of 2 workloads.")
+    board.record_action((CHANGE,), [web], "Restarted 1 of 1 workload.")
+    board.record_rollout_end("Deployment", "web", Reason.ROLLED_OUT)
+
+    newest, first = board.render().history
+    assert [each.result for each in newest.workloads] == [Reason.ROLLED_OUT]
+    assert [each.result for each in first.workloads] == [Reason.ROLLOUT_SUPERSEDED, Reason.RESTARTED]
+    assert first.completed_time is None
