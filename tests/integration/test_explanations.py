@@ -98,6 +98,7 @@ def says(answer: Answer, *texts: str) -> None:
     assert [text for text in texts if text not in answer.output] == [], answer.output + answer.errors
 
 
+@pytest.mark.timeout(300)
 def test_twelve_questions(harness: ClusterHarness, ask: CommandLine) -> None:
     """Each answer names the cause, the object and the remedy, after Events and the process are gone."""
     harness.apply(*manifests(harness))

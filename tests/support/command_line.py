@@ -1,11 +1,16 @@
-"""The command line as a user runs it: a process of its own over a kubeconfig."""
+"""The command line as a user runs it, over a kubeconfig; in this process, which has its imports already."""
 
 import json
-import subprocess
-import sys
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from click.testing import CliRunner
+
+from infisical_events.cli.commands import main
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,17 @@ class CommandLine:
     def __call__(self, *arguments: str) -> Answer:
         """Run one command."""
         given = ("--kubeconfig", str(self.kubeconfig), "-n", self.namespace)
-        done = subprocess.run(  # noqa: S603 - our own command
-            [sys.executable, "-m", "infisical_events", *arguments, *given],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        with _kept_logging():
+            done = CliRunner().invoke(main, [*arguments, *given])
+        return Answer(done.exit_code, done.stdout, done.stderr)
+
+
+@contextmanager
+def _kept_logging() -> Iterator[None]:
+    """A command silences the log of its process, which is that of the tests here."""
+    logger = logging.getLogger("infisical_events")
+    propagate, handlers = logger.propagate, list(logger.handlers)
+    try:
+        yield
+    finally:
+        logger.propagate, logger.handlers = propagate, handlers
