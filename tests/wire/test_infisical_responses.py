@@ -254,7 +254,7 @@ async def test_requests_are_counted() -> None:
     metrics = Metrics()
     sharing = NamespaceSharing(metrics=metrics.infisical_requests)
     limited = answer(429, {}, {"Retry-After": "30"})
-    script = in_turn(answer(200, {}), answer(418, {}), Answer(()), limited)
+    script = in_turn(answer(200, {}), answer(418, {}), Answer((), After.RESET), limited)
     async with serving(script) as server, new_client(server.url, LOOPBACK, sharing) as client:
         await request_json(client, "GET", "/")
         for _ in range(4):
