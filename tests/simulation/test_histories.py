@@ -11,7 +11,7 @@ from simulation.invariants import final_accepted_state, violations
 from simulation.run import run_history
 from simulation.small_scope import Case, Script, cases, scripts
 
-_HISTORIES = 1000
+_HISTORIES = 600
 _CHUNK = 50
 _SINGLES_APART = 2
 _PAIRS_APART = 25

@@ -430,6 +430,7 @@ async def test_defect_of_one() -> None:
     await operator.supervisor.close()
 
 
+@pytest.mark.timeout(300)
 @in_virtual_time
 async def test_ten_thousand_next_door() -> None:
     """A namespace with ten thousand subscriptions does not hold up the first one of another by a second."""
