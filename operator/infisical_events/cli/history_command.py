@@ -1,10 +1,8 @@
 """`infisical-events history`: the restarts that the status of the subscriptions remembers."""
 
-from typing import Any
-
 import click
 
-from infisical_events.api.statuses import Acted, rfc3339
+from infisical_events.api.statuses import Acted, WorkloadResult, rfc3339
 from infisical_events.cli.cluster_access import ClusterOptions, cluster_options, run_async
 from infisical_events.cli.exit_codes import ExitCode
 from infisical_events.cli.help_texts import examples
@@ -35,7 +33,11 @@ async def history(*, target: str, cluster: ClusterOptions, output: OutputFormat)
         key=lambda entry: entry[0].time,
         reverse=True,
     )
-    entries = [(action, view) for action, view in found if _is_about(action, target)]
+    entries = [
+        (action, view)
+        for action, view in found
+        if "/" not in target or any(_names(target, each) for each in action.workloads)
+    ]
     if output is OutputFormat.TABLE:
         _print(entries, target)
     else:
@@ -53,14 +55,6 @@ def _chosen(views: tuple[SubscriptionView, ...], target: str) -> tuple[Subscript
     return chosen
 
 
-def _is_about(action: Acted, target: str) -> bool:
-    if "/" not in target:
-        return True
-    kind_text, _, name = target.partition("/")
-    kind = workload_kind_of(kind_text)
-    return kind is not None and any((each.kind, each.name) == (kind.kind, name) for each in action.workloads)
-
-
 def _print(entries: list[tuple[Acted, SubscriptionView]], target: str) -> None:
     rows = [row for action, view in entries for row in _rows(action, view, target)]
     if rows:
@@ -75,9 +69,12 @@ def _rows(action: Acted, view: SubscriptionView, target: str) -> list[tuple[str,
     return [
         (rfc3339(action.time), view.name, object_name(each.kind, each.name), each.result, event, place, keys)
         for each in action.workloads
-        if "/" not in target or _is_about(_only(action, each), target)
+        if _names(target, each)
     ]
 
 
-def _only(action: Acted, workload: Any) -> Acted:  # noqa: ANN401 - a WorkloadResult
-    return action.model_copy(update={"workloads": (workload,)})
+def _names(target: str, workload: WorkloadResult) -> bool:
+    """Whether the target is this workload, or no workload at all."""
+    kind_text, slash, name = target.partition("/")
+    kind = workload_kind_of(kind_text)
+    return not slash or (kind is not None and (workload.kind, workload.name) == (kind.kind, name))

@@ -5,12 +5,13 @@ Requests are annotations with a new value, which the operator acknowledges in th
 
 import asyncio
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import click
 
 from infisical_events.api import annotations
-from infisical_events.api.statuses import ConditionStatus, ConditionType
+from infisical_events.api.statuses import ConditionStatus, ConditionType, Status
 from infisical_events.cli.cluster_access import ClusterOptions, cluster_options, run_async
 from infisical_events.cli.exit_codes import ExitCode
 from infisical_events.cli.help_texts import examples
@@ -54,16 +55,10 @@ async def reconcile(
     *, subscription: str, is_waiting: bool, seconds: int, cluster: ClusterOptions
 ) -> ExitCode:
     """Request a full read of Infisical now: it finds what was missed, whatever events came."""
-    value = _new_value()
-
-    async def request(client: SubscriptionClient, key: SubscriptionKey) -> str:
-        await client.annotate(key, {annotations.RECONCILE_AT: value})
-        return "full read requested"
-
-    def is_done(view: SubscriptionView) -> bool:
-        return view.status.last_handled_reconcile_at == value
-
-    return await _Request(cluster, subscription, is_waiting, seconds).make(request, is_done)
+    request = _Request(cluster, subscription, is_waiting, seconds)
+    return await request.annotate(
+        annotations.RECONCILE_AT, attrgetter("last_handled_reconcile_at"), "full read requested"
+    )
 
 
 @click.command(epilog=examples("restart payments -n shop --wait"))
@@ -71,16 +66,10 @@ async def reconcile(
 @run_async
 async def restart(*, subscription: str, is_waiting: bool, seconds: int, cluster: ClusterOptions) -> ExitCode:
     """Request one restart of all workloads of a subscription, whatever has changed."""
-    value = _new_value()
-
-    async def request(client: SubscriptionClient, key: SubscriptionKey) -> str:
-        await client.annotate(key, {annotations.RESTART_AT: value})
-        return "restart of all workloads requested"
-
-    def is_done(view: SubscriptionView) -> bool:
-        return view.status.last_handled_restart_at == value
-
-    return await _Request(cluster, subscription, is_waiting, seconds).make(request, is_done)
+    request = _Request(cluster, subscription, is_waiting, seconds)
+    return await request.annotate(
+        annotations.RESTART_AT, attrgetter("last_handled_restart_at"), "restart of all workloads requested"
+    )
 
 
 @click.command()
@@ -125,6 +114,16 @@ class _Request:
         self._cluster = cluster
         self._subscription = subscription
         self._timeout = timeout if is_waiting else 0
+
+    async def annotate(self, annotation: str, handled: Callable[[Status], str | None], done: str) -> ExitCode:
+        """Write a new value of an annotation, which `handled` finds in the status when it is acknowledged."""
+        value = _new_value()
+
+        async def request(client: SubscriptionClient, key: SubscriptionKey) -> str:
+            await client.annotate(key, {annotation: value})
+            return done
+
+        return await self.make(request, lambda view: handled(view.status) == value)
 
     async def make(self, request: Callable[..., Any], is_done: _IsDone) -> ExitCode:
         """Send the request, and wait for the acknowledgement if that is asked for."""

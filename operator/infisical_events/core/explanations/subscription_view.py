@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from infisical_events.api.specs import Spec, parse_spec
 from infisical_events.api.statuses import Condition, ConditionType, Status, WorkloadStatus, parse_status
-from infisical_events.core.ledger.codec import UnreadableLedgerError, decode
+from infisical_events.core.ledger.codec import readable_ledger
 from infisical_events.core.ledger.ledger import Ledger
 from infisical_events.core.restarts.planner import RestartPolicy
 from infisical_events.core.snapshots.selectors import Selector, selectors_of
@@ -72,13 +72,5 @@ def subscription_view_of(key: SubscriptionKey, stored: StoredSubscription) -> Su
         spec=spec,
         selectors=selectors,
         status=status,
-        ledger=_ledger_of(stored),
+        ledger=readable_ledger(stored.status),
     )
-
-
-def _ledger_of(stored: StoredSubscription) -> Ledger | None:
-    raw = stored.status.get("ledger")
-    try:
-        return decode(raw) if raw else None
-    except UnreadableLedgerError:
-        return None

@@ -190,6 +190,15 @@ def decode(raw: object) -> Ledger:
         raise UnreadableLedgerError(f"status.ledger is malformed ({type(error).__name__})") from None
 
 
+def readable_ledger(status: Mapping[str, Any]) -> Ledger | None:
+    """The ledger in a stored status; None if there is none, or none that can be read."""
+    raw = status.get("ledger")
+    try:
+        return decode(raw) if raw else None
+    except UnreadableLedgerError:
+        return None
+
+
 def _decode(raw: Any) -> Ledger:  # noqa: ANN401 - any JSON; a missing key raises
     if raw["format"] not in _SUPPORTED:
         raise UnreadableLedgerError("status.ledger has an unsupported format version")

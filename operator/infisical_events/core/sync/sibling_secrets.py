@@ -10,7 +10,7 @@ from typing import Any
 
 from infisical_events.api.resources import KIND
 from infisical_events.core.ledger.acceptance import AcceptedState
-from infisical_events.core.ledger.codec import UnreadableLedgerError, decode
+from infisical_events.core.ledger.codec import readable_ledger
 from infisical_events.core.ledger.ledger import Ledger, PendingRestart
 from infisical_events.core.paths.scopes import Folder, Scope, canonical
 from infisical_events.core.snapshots.changes import ANY_KEY, Change
@@ -46,7 +46,7 @@ def sibling_secret_state(
     """
     name, stored = writer
     pending, ledger = restart
-    folder, theirs = _folder_of(secret.name, stored), _ledger_of(stored)
+    folder, theirs = _folder_of(secret.name, stored), readable_ledger(stored.status)
     pairs = [(change, *pair) for change in pending.changes for pair in _pairs(change, ledger, theirs, folder)]
     is_found = all(_has_reached(held.state, ours, change.key) for change, ours, held in pairs)
     accepted_at = max((held.accepted_at for _, _, held in pairs), default=pending.since)
@@ -76,13 +76,6 @@ def _folder_of(secret: str, writer: StoredSubscription) -> Folder:
     entries = (writer.spec.get("resync") or {}).get("secrets") or ()
     entry: dict[str, Any] = next((each for each in entries if each.get("name") == secret), {})
     return Folder(str(entry.get("environmentSlug") or ""), canonical(str(entry.get("secretPath") or "/")))
-
-
-def _ledger_of(writer: StoredSubscription) -> Ledger | None:
-    try:
-        return decode(writer.status["ledger"])
-    except (KeyError, UnreadableLedgerError):
-        return None
 
 
 def _pairs(

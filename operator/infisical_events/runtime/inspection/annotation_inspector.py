@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from infisical_events.api.resources import WORKLOAD_KINDS
 from infisical_events.api.specs import InvalidSpecError, parse_spec
-from infisical_events.core.ledger.codec import UnreadableLedgerError, decode
+from infisical_events.core.ledger.codec import readable_ledger
 from infisical_events.core.status.kube_events import InvolvedObject, KubeEvent
 from infisical_events.core.status.reasons import Reason
 from infisical_events.core.status.text import escaped, object_name, sentence
@@ -207,9 +207,4 @@ def _mistakes(reason: Reason, texts: Iterable[str]) -> Iterator[_Mistake]:
 
 
 def _watched_of(name: str, stored: StoredSubscription) -> WatchedSecrets:
-    spec, raw = parse_spec(stored.spec), stored.status.get("ledger")
-    try:
-        ledger = decode(raw) if raw else None
-    except UnreadableLedgerError:
-        ledger = None
-    return watched_secrets(name, spec, ledger)
+    return watched_secrets(name, parse_spec(stored.spec), readable_ledger(stored.status))
